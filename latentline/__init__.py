@@ -1,0 +1,1 @@
+"""What every room stands on: errors, strict configuration, images, tiles, score. NumPy and OpenCV only."""

@@ -1,0 +1,69 @@
+"""Errors a user can act on, and how a command line says them.
+
+LatentlineError                something the user can put right; the message is one sentence: what, where, what to do
+├── ConfigError                a YAML file or a value in it
+├── DatasetError               a folder of images
+├── ImageError                 one image or frame
+├── PackageError               a model package
+├── CheckpointError            a training checkpoint
+├── CameraError                a camera
+├── BrokerError                an MQTT broker
+└── VerificationError          an exported graph that does not equal its oracle
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class LatentlineError(Exception):
+    """A fault a user can put right. `exit_code` is what a command ends with."""
+
+    exit_code = 2
+
+
+class ConfigError(LatentlineError):
+    """A configuration file, or a value in it, is wrong."""
+
+
+class DatasetError(LatentlineError):
+    """A folder of images is missing, empty or mostly unreadable."""
+
+
+class ImageError(LatentlineError):
+    """One image or frame cannot be used."""
+
+
+class PackageError(LatentlineError):
+    """A model package is missing, broken, foreign or of another schema."""
+
+
+class CheckpointError(LatentlineError):
+    """A training checkpoint is missing or broken."""
+
+
+class CameraError(LatentlineError):
+    """A camera cannot be opened or read."""
+
+
+class BrokerError(LatentlineError):
+    """An MQTT broker refuses the station."""
+
+
+class VerificationError(LatentlineError):
+    """An exported graph does not compute what its oracle computes."""
+
+    exit_code = 1
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run one command line: a LatentlineError becomes its sentence on stderr and its exit code, Ctrl-C 130."""
+    try:
+        return command()
+    except LatentlineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

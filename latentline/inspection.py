@@ -1,0 +1,58 @@
+"""What the inspection of one frame says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One connected region of a frame, in pixels of the frame as the camera gave it.
+
+    bbox     (x, y, width, height)
+    area     pixels
+    peak     largest value of the anomaly map inside, in standard deviations of normal frames
+    mean     mean of the anomaly map inside
+    polygon  outline as (x, y) corners
+    source   "map": pixels above the map threshold; "tile": no pixel was, and this is the tile that made the score
+    """
+
+    bbox: tuple[int, int, int, int]
+    area: int
+    peak: float
+    mean: float
+    polygon: tuple[tuple[int, int], ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Score, defects and pictures of one frame.
+
+    score           calibrated anomaly score; abnormal when above `threshold`
+    components      the standardised components the score is made of
+    defects         empty when the frame is normal
+    anomaly_map     float32 [H, W] in frame pixels, standard deviations of normal frames
+    reconstruction  uint8 [H, W, C] in frame pixels: the nearest normal image of the normalised frame
+    normalised      uint8 [H, W, C] in frame pixels: what the model saw
+    tiles           how many tiles were searched
+    milliseconds    time of each stage: preprocess, search, score
+    """
+
+    score: float
+    threshold: float
+    components: dict[str, float]
+    defects: tuple[Defect, ...]
+    anomaly_map: npt.NDArray[np.float32]
+    reconstruction: npt.NDArray[np.uint8]
+    normalised: npt.NDArray[np.uint8]
+    tiles: int
+    milliseconds: dict[str, float]
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether the frame is to be reported."""
+        return self.score > self.threshold

@@ -1,0 +1,87 @@
+"""Strict YAML: every key known, every fault named with its place and the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from latentline.errors import ConfigError
+
+
+class StrictModel(BaseModel):
+    """A section of a configuration: frozen, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_yaml(path: Path, model: type[Model]) -> Model:
+    """Read `path` as `model`. Raises ConfigError that names the file, the key and what was expected there."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}" if place else ""
+        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
+    return parse(data, model, str(path))
+
+
+def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
+    """Validate `data` (the content of `source`) as `model`. Raises ConfigError."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [_sentence(fault, model) for fault in error.errors(include_url=False)]
+        raise ConfigError(f"{source}: " + "; ".join(faults)) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _sentence(fault: Any, model: type[BaseModel]) -> str:
+    path = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        valid = sorted(_keys_at(model, fault["loc"][:-1]))
+        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"valid keys are {', '.join(valid)}"
+        return f"unknown key '{path}'; {hint}"
+    if fault["type"] == "missing":
+        return f"'{path}' is missing; it has no default"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"'{path}': {message[:1].lower()}{message[1:]} (got {_shown(path, fault['input'])})"
+
+
+def _shown(path: str, value: Any) -> str:
+    return "a hidden value" if "password" in path else f"{value!r:.80}"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:
+    """Names of the fields that are valid at `loc`, following nested models, lists, dicts and unions."""
+    models: list[type[BaseModel]] = [model]
+    for part in loc:
+        inner: list[type[BaseModel]] = []
+        for candidate in models:
+            if part in candidate.model_fields:
+                inner += _models_in(candidate.model_fields[part].annotation)
+        models = inner or models  # an index, a dict key or a union tag stays where it is
+    return {name for candidate in models for name in candidate.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]
