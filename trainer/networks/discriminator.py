@@ -1,0 +1,88 @@
+"""Discriminator: image -> logit of D(x) and the features f(x)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trainer.networks.layers import (
+    EqualizedConv2d,
+    EqualizedLinear,
+    downsample,
+    feature_maps,
+    leaky_relu,
+)
+
+STDDEV_GROUP = 4
+STDDEV_MOMENTUM = 0.01
+
+
+class DiscriminatorBlock(nn.Module):
+    """3x3 convolution, then 3x3 convolution with 2x2 average.
+
+    The average comes before bias and leaky ReLU, so that convolution and average fold into one 4x4 stride-2 convolution at
+    export, exactly.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = EqualizedConv2d(in_channels, in_channels, 3)
+        self.down_conv = EqualizedConv2d(in_channels, out_channels, 3)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H/2, W/2]."""
+        h = leaky_relu(self.conv(h))
+        return leaky_relu(downsample(self.down_conv.linear_part(h)) + self.down_conv.bias.view(1, -1, 1, 1))
+
+
+class Discriminator(nn.Module):
+    """Progressive discriminator; mirrors the generator stage by stage.
+
+    Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in training its
+    value on real images is recorded (`record_stddev`), and in eval mode the recorded mean is a constant channel.
+    """
+
+    stddev_mean: Tensor
+
+    def __init__(self, resolution: int, channels: int, fmap_base: int, fmap_max: int) -> None:
+        super().__init__()
+        stages = resolution.bit_length() - 2
+        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages)]
+        self.resolution, self.channels = resolution, channels
+        self.from_image = nn.ModuleList(EqualizedConv2d(channels, m, 1) for m in maps)
+        self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in zip(maps, maps[1:], strict=False))
+        self.conv = EqualizedConv2d(maps[0] + 1, maps[0], 3)
+        self.dense = EqualizedLinear(maps[0] * 16, maps[0])
+        self.out = EqualizedLinear(maps[0], 1, gain=1.0)
+        self.register_buffer("stddev_mean", torch.tensor(0.5))
+
+    @property
+    def last_stage(self) -> int:
+        """Index of the stage of full resolution."""
+        return len(self.blocks)
+
+    def forward(
+        self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Image [N, C, R, R] -> logit [N] and features f(x) [N, maps, 4, 4], the last convolution's activations."""
+        stage = self.last_stage if stage is None else stage
+        h = leaky_relu(self.from_image[stage](x))
+        for index in reversed(range(stage)):
+            h = self.blocks[index](h)
+            if index == stage - 1 and alpha < 1:
+                h = torch.lerp(leaky_relu(self.from_image[stage - 1](downsample(x))), h, alpha)
+        features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
+        logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
+        return logit, features
+
+    def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:
+        n, _, height, width = h.shape
+        if not self.training:
+            return self.stddev_mean.to(h).expand(n, 1, height, width)
+        group = STDDEV_GROUP if n % STDDEV_GROUP == 0 else n
+        grouped = h.view(group, n // group, -1)
+        stddev = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=1)  # [N / group]
+        if record:
+            with torch.no_grad():
+                self.stddev_mean.lerp_(stddev.mean(), STDDEV_MOMENTUM)
+        return stddev.repeat(group).view(n, 1, 1, 1).expand(n, 1, height, width)
