@@ -1,0 +1,65 @@
+"""What held-out normal images fix: the scale of every score component, the thresholds and the promise behind them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from latentline.errors import DatasetError
+from latentline.strict_config import StrictModel
+
+
+class Component(StrictModel):
+    """One score component: standardised as (value − mean) / std on held-out normals, then weighted."""
+
+    name: str
+    mean: float
+    std: float = Field(gt=0)
+    weight: float = Field(ge=0)
+
+
+class Calibration(StrictModel):
+    """Scalars of the calibration, stored in the manifest.
+
+    components         the score is Σ weight · (value − mean) / std
+    scales             standard deviations in px of the Gaussians that pool the residual
+    threshold          a frame whose score is above it is abnormal
+    map_threshold      pixels of the anomaly map above it belong to a defect
+    false_alarm_rate   promised: P(score of a new normal frame > threshold) is at most this
+    scored_normals     frames the thresholds were taken from (the promise needs them exchangeable with new frames)
+    standardised_normals  other frames, from which means, standard deviations and pixel statistics were taken
+    score              "calibrated", or "paper": the score is L'(ẑ) of the worst tile
+    """
+
+    components: tuple[Component, ...]
+    scales: tuple[float, ...]
+    threshold: float
+    map_threshold: float
+    false_alarm_rate: float = Field(gt=0, lt=1)
+    scored_normals: int = Field(gt=0)
+    standardised_normals: int = Field(gt=0)
+
+    def score(self, values: dict[str, float]) -> tuple[float, dict[str, float]]:
+        """Score of a frame from its raw component values, and the standardised components."""
+        parts = {c.name: (values[c.name] - c.mean) / c.std for c in self.components}
+        return sum(c.weight * parts[c.name] for c in self.components), parts
+
+
+def conformal_threshold(normal_scores: npt.NDArray[np.float64], false_alarm_rate: float) -> float:
+    """Threshold t with P(score of a new exchangeable normal > t) <= false_alarm_rate, exact for finite n.
+
+    t is the k-th smallest of n scores, k = ceil((n + 1)(1 − α)) (split conformal prediction; Vovk et al. 2005). Raises
+    DatasetError when n is too small to promise α.
+    """
+    n = len(normal_scores)
+    k = math.ceil((n + 1) * (1 - false_alarm_rate) - 1e-9)
+    if k > n:
+        needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
+        raise DatasetError(
+            f"a false-alarm rate of {false_alarm_rate:g} needs at least {needed} held-out normal images to set the "
+            f"threshold, and there are {n}; hold out more images or allow a rate of {1 / (n + 1):.3g}"
+        )
+    return float(np.sort(normal_scores)[max(k, 1) - 1])

@@ -1,0 +1,103 @@
+"""From a camera's frame to what the model sees: channels, scale, normalisation. Uint8 in, uint8 out.
+
+The same code runs in training, calibration and on the station; its settings travel in the model package. The result is
+uint8 so that a tile costs a byte a pixel on its way to the searcher, which maps it to [-1, 1] (`to_model_range`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from latentline.errors import ImageError
+from latentline.strict_config import StrictModel
+
+UInt8 = npt.NDArray[np.uint8]
+LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite and its noise small
+SMALLEST_SIDE = 8  # px
+
+
+class Preprocessing(StrictModel):
+    """How frames are prepared. Part of the training configuration and of the model package.
+
+    channels   1 grey, 3 BGR
+    height     frames are scaled to this height at constant aspect; null keeps their size
+    normalise  none; per_image: grey levels centred on the frame's mean, `contrast` standard deviations to each side;
+               destripe: logarithm minus its blur along the columns (vertical stripes and illumination go)
+    contrast   per_image: standard deviations from mean to white; destripe: log units from mean to white
+    """
+
+    channels: Literal[1, 3] = 1
+    height: int | None = Field(default=None, ge=16, le=4096)
+    normalise: Literal["none", "per_image", "destripe"] = "none"
+    contrast: float = Field(default=3.0, gt=0)
+
+    def apply(self, frame: UInt8) -> UInt8:
+        """Prepare a frame uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (BGR order); gives uint8 [h, w, channels].
+
+        Raises ImageError when the frame is not such an array or too small.
+        """
+        image = self._channels(frame)
+        if self.height is not None and image.shape[0] != self.height:
+            width = max(SMALLEST_SIDE, round(image.shape[1] * self.height / image.shape[0]))
+            shrinks = self.height < image.shape[0]
+            image = cv2.resize(
+                image, (width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            )
+        image = image.reshape(*image.shape[:2], self.channels)
+        if self.normalise == "none":
+            return image
+        if self.normalise == "per_image":
+            values = image.astype(np.float32)
+            spread = float(values.std()) + 1.0
+            return _to_uint8((values - values.mean(axis=(0, 1))) / (spread * self.contrast))
+        return _to_uint8(_destripe(image) / self.contrast)
+
+    def _channels(self, frame: UInt8) -> UInt8:
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim not in (2, 3):
+            kind = f"{getattr(frame, 'dtype', type(frame).__name__)} {getattr(frame, 'shape', '')}".strip()
+            raise ImageError(f"a frame must be a uint8 picture [H, W] or [H, W, channels], not {kind}")
+        if min(frame.shape[:2]) < SMALLEST_SIDE:
+            raise ImageError(f"a frame of {frame.shape[1]} x {frame.shape[0]} px is too small to inspect")
+        given = 1 if frame.ndim == 2 else frame.shape[2]
+        if given == self.channels:
+            return np.ascontiguousarray(frame)
+        conversions = {
+            (1, 3): cv2.COLOR_GRAY2BGR,
+            (3, 1): cv2.COLOR_BGR2GRAY,
+            (4, 1): cv2.COLOR_BGRA2GRAY,
+            (4, 3): cv2.COLOR_BGRA2BGR,
+        }
+        if (given, self.channels) not in conversions:
+            raise ImageError(f"a frame has {given} channels; 1, 3 or 4 can be used")
+        converted: UInt8 = cv2.cvtColor(frame, conversions[given, self.channels])
+        return converted
+
+
+def to_model_range(tiles: UInt8) -> npt.NDArray[np.float32]:
+    """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], contiguous."""
+    return np.ascontiguousarray(tiles.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_picture(images: npt.NDArray[np.float32]) -> UInt8:
+    """float32 [..., C, H, W] in [-1, 1] -> uint8 [..., H, W, C]."""
+    return _to_uint8(np.moveaxis(images, -3, -1))
+
+
+def _to_uint8(values: npt.NDArray[np.float32]) -> UInt8:
+    """[-1, 1] -> 0..255, rounded and clipped."""
+    return np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def _destripe(image: UInt8) -> npt.NDArray[np.float32]:
+    """Log image minus its blur with a tall narrow Gaussian (height / 6 by 1 px): what differs from its own column stays."""
+    values = np.log(image.astype(np.float32) + LOG_OFFSET)
+    blurred = cv2.GaussianBlur(
+        values, ksize=(0, 0), sigmaX=1.0, sigmaY=image.shape[0] / 6, borderType=cv2.BORDER_REFLECT
+    )
+    difference: npt.NDArray[np.float32] = values - blurred.reshape(values.shape)
+    return difference
