@@ -22,7 +22,7 @@ class Component(StrictModel):
 
 
 class Calibration(StrictModel):
-    """Scalars of the calibration, stored in the manifest.
+    """Scalars of the calibration, stored in the manifest. The paper's score is the one component `loss`, unscaled.
 
     components         the score is Σ weight · (value − mean) / std
     scales             standard deviations in px of the Gaussians that pool the residual
@@ -31,7 +31,6 @@ class Calibration(StrictModel):
     false_alarm_rate   promised: P(score of a new normal frame > threshold) is at most this
     scored_normals     frames the thresholds were taken from (the promise needs them exchangeable with new frames)
     standardised_normals  other frames, from which means, standard deviations and pixel statistics were taken
-    score              "calibrated", or "paper": the score is L'(ẑ) of the worst tile
     """
 
     components: tuple[Component, ...]

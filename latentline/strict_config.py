@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -48,6 +49,11 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         raise ConfigError(f"{source}: " + "; ".join(faults)) from None
 
 
+def mask_credentials(text: str) -> str:
+    """`text` with what stands between `//` and `@` of every URL replaced by ***."""
+    return re.sub(r"//[^/\s'\"]*@", "//***@", text)
+
+
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
@@ -66,7 +72,8 @@ def _sentence(fault: Any, model: type[BaseModel]) -> str:
 
 
 def _shown(path: str, value: Any) -> str:
-    return "a hidden value" if "password" in path else f"{value!r:.80}"
+    shown = "a hidden value" if "password" in path else repr(value)
+    return f"{mask_credentials(shown):.80}"
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:

@@ -23,7 +23,13 @@ def freeze(generator: Generator, discriminator: Discriminator) -> tuple[Generato
 
 
 def search_loss(
-    generator: Generator, discriminator: Discriminator, z: Tensor, x: Tensor, fx: Tensor, gamma: float, lam: float
+    generator: Generator,
+    discriminator: Discriminator,
+    z: Tensor,
+    x: Tensor,
+    fx: Tensor,
+    gamma: float,
+    lam: float,
 ) -> Tensor:
     """L'(z) of each image, [N]: γ·[(1−λ)·Σ|x−G(z)| + λ·Σ|f(x)−f(G(z))|] + (1−γ)·Σ|1−D(G(z))|, sums as in the paper.
 
@@ -38,7 +44,13 @@ def search_loss(
 
 
 def loss_and_gradient(
-    generator: Generator, discriminator: Discriminator, z: Tensor, x: Tensor, fx: Tensor, gamma: float, lam: float
+    generator: Generator,
+    discriminator: Discriminator,
+    z: Tensor,
+    x: Tensor,
+    fx: Tensor,
+    gamma: float,
+    lam: float,
 ) -> tuple[Tensor, Tensor]:
     """L' [N] and ∂L'/∂z [N, L] by autograd: the oracle of the exported search step."""
     z = z.detach().requires_grad_(True)

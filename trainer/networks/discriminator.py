@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,7 @@ class Discriminator(nn.Module):
         maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages)]
         self.resolution, self.channels = resolution, channels
         self.from_image = nn.ModuleList(EqualizedConv2d(channels, m, 1) for m in maps)
-        self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in zip(maps, maps[1:], strict=False))
+        self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in pairwise(maps))
         self.conv = EqualizedConv2d(maps[0] + 1, maps[0], 3)
         self.dense = EqualizedLinear(maps[0] * 16, maps[0])
         self.out = EqualizedLinear(maps[0], 1, gain=1.0)
@@ -80,7 +82,7 @@ class Discriminator(nn.Module):
         if not self.training:
             return self.stddev_mean.to(h).expand(n, 1, height, width)
         group = STDDEV_GROUP if n % STDDEV_GROUP == 0 else n
-        grouped = h.view(group, n // group, -1)
+        grouped = h.reshape(group, n // group, -1)
         stddev = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=1)  # [N / group]
         if record:
             with torch.no_grad():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -44,7 +46,7 @@ class Generator(nn.Module):
         self.resolution, self.channels, self.latent_size = resolution, channels, latent_size
         self.dense = EqualizedLinear(latent_size, maps[0] * 16, gain=HE_GAIN / 4)
         self.conv = EqualizedConv2d(maps[0], maps[0], 3)
-        self.blocks = nn.ModuleList(GeneratorBlock(a, b) for a, b in zip(maps, maps[1:], strict=False))
+        self.blocks = nn.ModuleList(GeneratorBlock(a, b) for a, b in pairwise(maps))
         self.to_image = nn.ModuleList(EqualizedConv2d(m, channels, 1, gain=1.0) for m in maps)
 
     @property

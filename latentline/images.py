@@ -1,0 +1,38 @@
+"""Read pictures from files, and know a broken one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from latentline.errors import ImageError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+# A decoder fills the rest of a cut file with grey and says nothing; these formats end with a mark.
+_END_MARKS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """Picture as uint8 [H, W] (grey) or [H, W, 3] (BGR). Raises ImageError when it is missing, cut short or not a picture."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+    for start, end in _END_MARKS.items():
+        if content.startswith(start) and end not in content[-64:]:
+            raise ImageError(f"{path}: the file is cut short; copy it again")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR) if content else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(f"{path}: not a picture that can be decoded")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Pictures directly in `folder` by their suffix, sorted by name; hidden files are left out."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))

@@ -1,0 +1,120 @@
+"""A checkpoint: one folder, weights as safetensors, everything else as text. Written whole or not at all.
+
+config.yaml             the complete training configuration
+state.json              images seen, split, state of the crop generator, code version
+networks.safetensors    generator, its running average, discriminator
+optimizer.safetensors   Adam's moments, the latent generator's state: what a resume needs and an export does not
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from latentline.atomic import new_folder
+from latentline.errors import CheckpointError, ConfigError
+from latentline.strict_config import load_yaml
+from trainer.config import NetworkConfig, TrainConfig
+from trainer.data.split import Split
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.generator import Generator
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training at one moment. `generator` is the running average; both networks are in eval mode."""
+
+    config: TrainConfig
+    generator: Generator
+    discriminator: Discriminator
+    split: Split
+    images: int
+    code_version: str
+
+
+def code_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version("latentline")
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+def build_networks(config: NetworkConfig, channels: int) -> tuple[Generator, Discriminator]:
+    """Fresh networks from torch's global random state."""
+    size = (config.fmap_base, config.fmap_max)
+    return (
+        Generator(config.resolution, channels, config.latent_size, *size),
+        Discriminator(config.resolution, channels, *size),
+    )
+
+
+def save_checkpoint(
+    folder: Path,
+    config: TrainConfig,
+    networks: dict[str, Tensor],
+    optimizer: dict[str, Tensor],
+    state: dict[str, Any],
+) -> None:
+    """Write a checkpoint, replacing the one at `folder` in one step."""
+    with new_folder(folder) as new:
+        (new / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        (new / "state.json").write_text(json.dumps({**state, "code_version": code_version()}), encoding="utf-8")
+        (new / "networks.safetensors").write_bytes(save(networks))
+        (new / "optimizer.safetensors").write_bytes(save(optimizer))
+
+
+def dump_config(config: TrainConfig) -> str:
+    """The configuration as YAML, every default spelled out."""
+    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """state.json of a checkpoint. Raises CheckpointError."""
+    try:
+        state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CheckpointError(f"{folder}: not a checkpoint folder (no readable state.json)") from None
+    return state
+
+
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """One safetensors file of a checkpoint. Raises CheckpointError."""
+    try:
+        return load((folder / name).read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / name}: the file is missing or broken ({error})") from None
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Networks, configuration and split of a checkpoint folder. Raises CheckpointError in one sentence."""
+    if (folder / "checkpoint").is_dir():  # a run folder was given
+        folder = folder / "checkpoint"
+    state = read_state(folder)
+    try:
+        config = load_yaml(folder / "config.yaml", TrainConfig)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: the checkpoint is of another version: {error}") from None
+    generator, discriminator = build_networks(config.network, config.preprocessing.channels)
+    tensors = read_tensors(folder, "networks.safetensors")
+    try:
+        generator.load_state_dict(part(tensors, "average"))
+        discriminator.load_state_dict(part(tensors, "discriminator"))
+        split = Split.from_json(state["split"])
+        images, made_by = int(state["images"]), str(state["code_version"])
+    except (KeyError, RuntimeError, TypeError):
+        raise CheckpointError(f"{folder}: weights and configuration do not fit together") from None
+    return Checkpoint(config, generator.eval(), discriminator.eval(), split, images, made_by)
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors under `name.`, without that prefix."""
+    return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}

@@ -1,0 +1,82 @@
+"""latentline-train: fit a model to a folder of images, evaluate a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from latentline.errors import run_command
+from latentline.strict_config import load_yaml
+from trainer.config import TrainConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; gives the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return run_command(lambda: int(options.command(options)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fit = commands.add_parser("fit", help="train a model into a run folder")
+    fit.add_argument("config", type=Path, help="YAML, see configs/train/")
+    fit.add_argument("run", type=Path, help="folder for checkpoint, curves and samples")
+    fit.add_argument("--data", type=Path, help="use this data root instead of the configuration's")
+    fit.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    fit.set_defaults(command=_fit)
+    evaluate = commands.add_parser("evaluate", help="search the test images with the reference search and report")
+    evaluate.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
+    evaluate.add_argument("out", type=Path, help="folder for report.json, report.md and pictures")
+    evaluate.add_argument("--data", type=Path, help="data root, if it moved")
+    evaluate.add_argument("--iterations", type=int, help="search iterations (default: the configuration's)")
+    evaluate.add_argument("--limit", type=int, help="at most so many images of each kind, seeded")
+    evaluate.add_argument("--false-alarm-rate", type=float, default=0.05, help="promised by the threshold")
+    evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
+    evaluate.set_defaults(command=_evaluate)
+    return parser
+
+
+def load_config(path: Path, data: Path | None) -> TrainConfig:
+    """Training configuration with its paths made absolute; `data` replaces the data root."""
+    config = load_yaml(path, TrainConfig)
+    known = config.data.known_abnormal
+    return with_paths(config, (data or path.parent / config.data.root), known and path.parent / known)
+
+
+def with_paths(config: TrainConfig, root: Path, known: Path | None) -> TrainConfig:
+    """The configuration with another data root and list of known-abnormal images."""
+    update = {"root": root.resolve(), "known_abnormal": known and known.resolve()}
+    return config.model_copy(update={"data": config.data.model_copy(update=update)})
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from trainer.fit import fit
+
+    checkpoint = fit(load_config(options.config, options.data), options.run, options.resume)
+    print(f"checkpoint: {checkpoint}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from trainer.evaluate import evaluate_checkpoint
+
+    report = evaluate_checkpoint(
+        options.checkpoint,
+        options.out,
+        data=options.data,
+        iterations=options.iterations,
+        limit=options.limit,
+        false_alarm_rate=options.false_alarm_rate,
+    )
+    print(report.to_json() if options.json else report.to_markdown())
+    return 0
