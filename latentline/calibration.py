@@ -25,7 +25,6 @@ class Calibration(StrictModel):
     """Scalars of the calibration, stored in the manifest. The paper's score is the one component `loss`, unscaled.
 
     components         the score is Σ weight · (value − mean) / std
-    scales             standard deviations in px of the Gaussians that pool the residual
     threshold          a frame whose score is above it is abnormal
     map_threshold      pixels of the anomaly map above it belong to a defect
     false_alarm_rate   promised: P(score of a new normal frame > threshold) is at most this
@@ -34,7 +33,6 @@ class Calibration(StrictModel):
     """
 
     components: tuple[Component, ...]
-    scales: tuple[float, ...]
     threshold: float
     map_threshold: float
     false_alarm_rate: float = Field(gt=0, lt=1)

@@ -16,7 +16,10 @@ _END_MARKS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Picture as uint8 [H, W] (grey) or [H, W, 3] (BGR). Raises ImageError when it is missing, cut short or not a picture."""
+    """Picture as uint8 [H, W] (grey) or [H, W, 3] (BGR).
+
+    Raises ImageError when the file is missing, cut short or not a picture.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -80,7 +80,10 @@ class Preprocessing(StrictModel):
 
 def to_model_range(tiles: UInt8) -> npt.NDArray[np.float32]:
     """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], contiguous."""
-    return np.ascontiguousarray(tiles.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(127.5) - np.float32(1)
+    scaled: npt.NDArray[np.float32] = np.ascontiguousarray(tiles.transpose(0, 3, 1, 2), dtype=np.float32)
+    scaled /= np.float32(127.5)
+    scaled -= np.float32(1)
+    return scaled
 
 
 def to_picture(images: npt.NDArray[np.float32]) -> UInt8:
@@ -90,11 +93,11 @@ def to_picture(images: npt.NDArray[np.float32]) -> UInt8:
 
 def _to_uint8(values: npt.NDArray[np.float32]) -> UInt8:
     """[-1, 1] -> 0..255, rounded and clipped."""
-    return np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint((values + 1) * 127.5), 0, 255), dtype=np.uint8)
 
 
 def _destripe(image: UInt8) -> npt.NDArray[np.float32]:
-    """Log image minus its blur with a tall narrow Gaussian (height / 6 by 1 px): what differs from its own column stays."""
+    """Log image minus its blur with a tall Gaussian (height / 6 by 1 px): what differs from its own column stays."""
     values = np.log(image.astype(np.float32) + LOG_OFFSET)
     blurred = cv2.GaussianBlur(
         values, ksize=(0, 0), sigmaX=1.0, sigmaY=image.shape[0] / 6, borderType=cv2.BORDER_REFLECT

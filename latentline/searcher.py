@@ -18,7 +18,6 @@ class SearchResult:
 
     z                     [N, L] latent ẑ
     reconstruction        [N, C, H, W] G(ẑ), about [-1, 1]
-    residual              [N, H, W] |x − G(ẑ)|, mean over channels, in units of the [-1, 1] image
     feature_residual      [N] Σ|f(x) − f(G(ẑ))|
     logit_reconstruction  [N] logit of D(G(ẑ))
     logit_frame           [N] logit of D(x)
@@ -27,7 +26,6 @@ class SearchResult:
 
     z: Float
     reconstruction: Float
-    residual: Float
     feature_residual: Float
     logit_reconstruction: Float
     logit_frame: Float

@@ -50,8 +50,8 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
 
 
 def mask_credentials(text: str) -> str:
-    """`text` with what stands between `//` and `@` of every URL replaced by ***."""
-    return re.sub(r"//[^/\s'\"]*@", "//***@", text)
+    """`text` with user and password of every URL replaced by ***; masks too much rather than too little."""
+    return re.sub(r"//[^\s'\"]*@", "//***@", text)
 
 
 def _reason(error: Exception) -> str:

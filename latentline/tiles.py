@@ -55,7 +55,8 @@ class TilePlan:
         for (y, x), tile in zip(self.corners, tiles, strict=True):
             total[y : y + self.size, x : x + self.size] += tile * spread
             weights[y : y + self.size, x : x + self.size] += window
-        return total / weights.reshape(self.height, self.width, *[1] * (tiles.ndim - 3))
+        blended: npt.NDArray[np.float32] = total / weights.reshape(self.height, self.width, *[1] * (tiles.ndim - 3))
+        return blended
 
 
 def _starts(length: int, size: int, overlap: float) -> list[int]:

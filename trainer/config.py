@@ -12,10 +12,11 @@ from latentline.strict_config import StrictModel
 
 
 class DataConfig(StrictModel):
-    """Folder data: root/train/good, root/test/good, root/test/<defect>, root/ground_truth/<defect>/<image>_mask.png.
+    """Folder data: train/good, test/good, test/<defect>, ground_truth/<defect>/<image>_mask.png under root.
 
     root             the folder; a relative path counts from the configuration file
-    holdout          fraction of train/good kept from training, to calibrate score and threshold
+    holdout          fraction of train/good kept from training, to calibrate score and threshold; without effect where
+                     the folder brings its own validation/good
     groups           CSV with the columns `file` and `tile_group`, relative to root: images of one part, never on both sides
                      of a split
     known_abnormal   text file, one image a line relative to root, of known-abnormal images; or

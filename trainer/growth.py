@@ -22,7 +22,7 @@ class Growth:
 
 
 def total_images(schedule: ScheduleConfig, last_stage: int) -> int:
-    """Images of a whole training: stable at stage 0, fade and stable up to the last, whose stable time is final_images."""
+    """Images of a whole training; the last stage is stable for final_images."""
     return last_stage * schedule.stable_images + last_stage * schedule.fade_images + schedule.final_images
 
 

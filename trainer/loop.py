@@ -1,4 +1,4 @@
-"""The training loop: one step of D, one of G, the running average; state that can be saved and taken up again exactly."""
+"""The training loop: one step of D, one of G, the running average; state that is saved and taken up again exactly."""
 
 from __future__ import annotations
 

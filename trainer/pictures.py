@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -35,7 +36,7 @@ def save_curves(path: Path, reports: Sequence[StepReport]) -> None:
     verdicts.set_ylim(0, 1)
     verdicts.set_xlabel("images shown")
     for axes in (losses, verdicts):
-        for before, after in zip(reports, reports[1:], strict=False):
+        for before, after in pairwise(reports):
             if after.alpha < 1:
                 axes.axvspan(before.images, after.images, color="0.9", lw=0)
         axes.legend(loc="upper right")

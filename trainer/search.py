@@ -69,7 +69,10 @@ def reference_search(
     gamma: float,
     lam: float,
 ) -> Tensor:
-    """ẑ after `iterations` Adam steps from `z` [N, L]. Networks must come from `freeze`; images do not influence one another."""
+    """ẑ after `iterations` Adam steps from `z` [N, L]; images do not influence one another.
+
+    The networks must come from `freeze`. x [N, C, R, R] in [-1, 1].
+    """
     with torch.no_grad():
         fx = discriminator(x)[1]
     m, v = torch.zeros_like(z), torch.zeros_like(z)

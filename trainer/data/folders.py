@@ -1,4 +1,7 @@
-"""A folder of images in the layout of MVTec: train/good, test/good, test/<defect>, ground_truth/<defect>."""
+"""A folder of images in the layout of MVTec: train/good, test/good, test/<defect>, ground_truth/<defect>.
+
+As in MVTec LOCO, validation/good may hold the normal images for calibration.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ class ImageFolder:
 
     root: Path
     train_good: tuple[str, ...]
+    validation_good: tuple[str, ...]
     test_good: tuple[str, ...]
     test_abnormal: dict[str, tuple[str, ...]]
 
@@ -36,10 +40,16 @@ class ImageFolder:
         test = root / "test"
         defects = sorted(p.name for p in test.iterdir() if p.is_dir()) if test.is_dir() else []
         abnormal = {d: _names(root, test / d) for d in defects if d != "good"}
-        return cls(root, train, _names(root, test / "good"), {d: n for d, n in abnormal.items() if n})
+        return cls(
+            root,
+            train,
+            _names(root, root / "validation" / "good"),
+            _names(root, test / "good"),
+            {d: n for d, n in abnormal.items() if n},
+        )
 
     def groups(self, table: str | None) -> dict[str, str]:
-        """Image name -> group, from the CSV `table` (columns file, tile_group); an image without a row is its own group."""
+        """Image name -> group, from the CSV `table`; an image without a row is a group of its own."""
         if table is None:
             return {}
         path = self.root / table

@@ -40,15 +40,15 @@ def split(folder: ImageFolder, config: DataConfig, seed: int) -> Split:
     """Choose held-out normals and known-abnormal images by whole groups. Raises DatasetError when a side stays empty."""
     rng = np.random.default_rng(seed)
     groups = folder.groups(config.groups)
-    held_out = _take(folder.train_good, config.holdout, groups, rng)
+    held_out = set(folder.validation_good) or _take(folder.train_good, config.holdout, groups, rng)
     train = tuple(n for n in folder.train_good if n not in held_out)
     if not train or not held_out:
         raise DatasetError(
-            f"{folder.root}: {len(folder.train_good)} normal images are too few to hold out {config.holdout:.0%} of them"
+            f"{folder.root}: {len(folder.train_good)} normal images are too few to hold out {config.holdout:.0%}"
         )
     known = _known_abnormal(folder, config, groups, rng)
     gone = {groups.get(n, n) for n in known}
-    rest = {d: tuple(n for n in names if groups.get(n, n) not in gone) for d, names in folder.test_abnormal.items()}
+    rest = {d: tuple(n for n in ns if groups.get(n, n) not in gone) for d, ns in folder.test_abnormal.items()}
     return Split(train, tuple(sorted(held_out)), known, folder.test_good, rest)
 
 

@@ -22,8 +22,8 @@ STDDEV_MOMENTUM = 0.01
 class DiscriminatorBlock(nn.Module):
     """3x3 convolution, then 3x3 convolution with 2x2 average.
 
-    The average comes before bias and leaky ReLU, so that convolution and average fold into one 4x4 stride-2 convolution at
-    export, exactly.
+    The average comes before bias and leaky ReLU, so that convolution and average fold exactly into one 4x4 stride-2
+    convolution at export.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -40,8 +40,8 @@ class DiscriminatorBlock(nn.Module):
 class Discriminator(nn.Module):
     """Progressive discriminator; mirrors the generator stage by stage.
 
-    Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in training its
-    value on real images is recorded (`record_stddev`), and in eval mode the recorded mean is a constant channel.
+    Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in
+    training its value on real images is recorded (`record_stddev`), and in eval mode that mean is a constant channel.
     """
 
     stddev_mean: Tensor

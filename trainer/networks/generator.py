@@ -35,8 +35,8 @@ class GeneratorBlock(nn.Module):
 class Generator(nn.Module):
     """Progressive generator. Stage s makes images of 4·2^s px; `alpha` fades stage s in over stage s - 1.
 
-    Input z [N, latent_size], any length: pixel norm puts it on the hypersphere. Output [N, channels, R, R], linear, trained
-    to [-1, 1].
+    Input z [N, latent_size], any length: pixel norm puts it on the hypersphere. Output [N, channels, R, R], linear,
+    trained to [-1, 1].
     """
 
     def __init__(self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int) -> None:

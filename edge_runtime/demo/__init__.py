@@ -1,0 +1,1 @@
+"""The demonstration: a simulated camera, painted defects, an embedded broker and the real station."""
