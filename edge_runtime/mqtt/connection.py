@@ -1,0 +1,247 @@
+"""One connection to the broker, from CONNECT to its end. A new connection is a new object with a new paho client,
+so nothing of an old one (message ids, its queue) can be mistaken for this one's.
+
+paho is kept on a short lead (measured, see FACTS.md): its session is never trusted, an exception in a callback
+would kill its loop, and it holds its own locks while it calls on_publish. So the loop runs in a thread of ours that
+always reports its end, and callbacks do nothing but `post` an item.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_runtime.config import TlsSection
+from latentline.errors import BrokerError
+
+_log = logging.getLogger(__name__)
+_CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
+_SESSION_SECONDS = 3600  # must exceed the will delay: the end of the session sends the will at once
+WINDOW = 20  # QoS 1 messages without PUBACK at a time
+
+NOT_AUTHORISED = 0x87
+QUOTA_EXCEEDED = 0x97
+SESSION_TAKEN_OVER = 0x8E
+NO_SUBSCRIBER = 0x10
+# CONNACK reasons that waiting does not cure: somebody has to change the YAML or the broker.
+_REFUSALS = {
+    0x84: "does not speak MQTT 5",
+    0x85: "does not accept this client id",
+    0x86: "refuses the user name or password",
+    0x87: "refuses the user name or password, or does not let this user in",
+    0x8A: "has banned this client",
+    0x8C: "wants another way to authenticate",
+}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """How to reach the broker. The password never shows in a repr."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: TlsSection | None = None
+    keep_alive: int = 30
+    clean_start: bool = False
+
+
+@dataclass(frozen=True)
+class Will:
+    """What the broker says for us, retained, `delay` seconds after we vanish."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    delay: int
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The broker accepted."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True)
+class Acked:
+    """A QoS 1 message got its PUBACK; `reason` below 0x80 is success."""
+
+    connection: Connection
+    mid: int
+    reason: int
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The connection is over, or never came to be. Posted exactly once.
+
+    refused   the broker or its certificate said no, and trying again will not help
+    reason    MQTT 5 reason code of the broker's last word, 0 when it had none
+    """
+
+    connection: Connection
+    sentence: str
+    refused: bool
+    reason: int
+
+
+Item = Connected | Acked | Disconnected
+
+
+class Connection:
+    """`start`, then `publish` from one other thread, then `disconnect`; what happens comes through `post`."""
+
+    def __init__(self, broker: Broker, will: Will | None, post: Callable[[Item], None]) -> None:
+        self._broker = broker
+        self._post = post
+        self._said = ""
+        self._refused = False
+        self._reason = 0
+        self._accepted = False
+        self._leaving = False
+        self._client = self._make_client(will)
+        self._thread = threading.Thread(target=self._run, name="mqtt network", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """host:port, for messages."""
+        return f"{self._broker.host}:{self._broker.port}"
+
+    def start(self) -> None:
+        """Begin to connect, without waiting."""
+        self._thread.start()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> int | None:
+        """Hand a message to paho; its id, or None when it was not taken. Only `Acked` says that it arrived."""
+        info = self._client.publish(topic, payload, qos, retain)
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def disconnect(self) -> None:
+        """Say goodbye, so that the broker keeps the will to itself; `Disconnected` follows."""
+        self._leaving = True
+        self._client.disconnect()
+
+    def abandon(self) -> None:
+        """Drop the connection without a goodbye; `Disconnected` follows."""
+        self._leaving = True
+
+    def join(self, timeout: float) -> None:
+        """Wait for the network thread."""
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _make_client(self, will: Will | None) -> paho.Client:
+        broker = self._broker
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=broker.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_SECONDS
+        client.max_inflight_messages_set(2 * WINDOW)  # the window, retained messages beside it
+        client.max_queued_messages_set(4 * WINDOW)  # unbounded by default
+        client.username_pw_set(broker.username, broker.password)
+        if broker.tls is not None:
+            _use_tls(client, broker.tls)
+        if will is not None:
+            properties = _properties(PacketTypes.WILLMESSAGE)
+            properties.WillDelayInterval = will.delay
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        # With this callback set, publish() leaves the socket to the thread that runs the loop. Without it paho writes
+        # from both threads when loop_start() is not used, and packets can be torn.
+        client.on_socket_register_write = lambda *_: None
+        return client
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except ssl.SSLCertVerificationError as error:
+            self._refused = True
+            self._said = f"broker {self.address}: its certificate is not accepted ({error.verify_message})"
+        except ssl.SSLError as error:
+            self._said = f"broker {self.address}: TLS failed ({error.reason or error})"
+        except OSError as error:
+            self._said = f"broker {self.address} cannot be reached ({error.strerror or error})"
+        except Exception as error:
+            _log.exception("the network loop failed")
+            self._said = f"connection to broker {self.address} failed ({type(error).__name__}: {error})"
+        finally:
+            sock = self._client.socket()
+            if sock is not None:
+                sock.close()
+            sentence = self._said or f"connection to broker {self.address} was lost"
+            self._post(Disconnected(self, sentence, self._refused, self._reason))
+
+    def _loop(self) -> None:
+        session = _properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 0 if self._broker.clean_start else _SESSION_SECONDS
+        self._client.connect(
+            self._broker.host,
+            self._broker.port,
+            self._broker.keep_alive,
+            clean_start=self._broker.clean_start,
+            properties=session,
+        )
+        deadline = time.monotonic() + _CONNECT_SECONDS
+        goodbye: float | None = None
+        while self._client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            moment = time.monotonic()
+            if not self._accepted and moment > deadline:
+                self._said = f"broker {self.address} does not answer the MQTT greeting"
+                return
+            if self._leaving:
+                goodbye = goodbye or moment + 1.0
+                if moment > goodbye:
+                    return
+
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        code = int(reason.value)
+        if code < 0x80:
+            self._accepted = True
+            self._post(Connected(self))
+            return
+        self._reason = code
+        self._refused = code in _REFUSALS
+        what = _REFUSALS.get(code, f"refuses the connection ({reason})")
+        user = f" '{self._broker.username}'" if self._broker.username and code in (0x86, 0x87) else ""
+        self._said = f"broker {self.address} {what}{user}"
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
+        self._post(Acked(self, mid, int(reason.value)))
+
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._reason = int(reason.value)
+            self._said = f"broker {self.address} ended the connection ({reason})"
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho annotates nothing there
+
+
+def _use_tls(client: paho.Client, tls: TlsSection) -> None:
+    try:
+        client.tls_set(
+            ca_certs=str(tls.ca) if tls.ca else None,
+            certfile=str(tls.certificate) if tls.certificate else None,
+            keyfile=str(tls.key) if tls.key else None,
+        )
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
+        raise BrokerError(f"mqtt.tls: {files} cannot be used ({error.strerror or error})") from None
