@@ -118,6 +118,10 @@ class CameraFeed:
             return True
         except CameraError as error:
             return self._failed(error)
+        except Exception as error:
+            # A driver's own exception is a camera that failed, too; a live one gets another chance.
+            _log.exception("camera %s: unexpected error", self._camera.name)
+            return self._failed(CameraError(f"camera {self._camera.name}: {type(error).__name__}: {error}"))
         if frame is None:
             return False
         self._backoff.reset()

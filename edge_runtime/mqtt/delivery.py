@@ -19,7 +19,7 @@ class Delivery:
     Used by one thread. Order is the spool's. After a refusal nothing new is handed over until the pause is over and
     everything on the way is settled; then it goes on from the oldest event that is left. So events that were on the
     way behind a refused one arrive before it: at most WINDOW - 1 of them, and `seq` tells.
-    on_fault  (code, sentence or None); the code is `broker events`
+    on_fault  (code, sentence or None); the code is `broker_events`
     """
 
     def __init__(self, spool: Spool, on_fault: Callable[[str, str | None], None]) -> None:
@@ -85,10 +85,10 @@ class Delivery:
         self.unheard += reason == NO_SUBSCRIBER
         if self.resume_at is None:
             self._refusals.reset()
-            self._on_fault("broker events", None)
+            self._on_fault("broker_events", None)
 
     def remove_confirmed(self) -> None:
-        """Take confirmed events off the disk. Raises sqlite3.Error; they stay confirmed and the next call tries again."""
+        """Take confirmed events off the disk. After a sqlite3.Error the next call tries again."""
         if self._confirmed:
             self._spool.remove(self._confirmed)
             self._confirmed = []
@@ -96,6 +96,6 @@ class Delivery:
     def _refused(self, reason: int) -> None:
         known = {NOT_AUTHORISED: "this user may not publish them", QUOTA_EXCEEDED: "a quota is used up"}
         why = known.get(reason, f"MQTT reason 0x{reason:02X}")
-        self._on_fault("broker events", f"the broker refuses events: {why}; they are kept and sent again")
+        self._on_fault("broker_events", f"the broker refuses events: {why}; they are kept and sent again")
         pause = self._refusals.longest() if reason == NOT_AUTHORISED else self._refusals.pause()
         self.resume_at = self.resume_at or time.monotonic() + pause

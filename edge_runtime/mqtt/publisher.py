@@ -58,7 +58,7 @@ class Publisher:
     """Sends what the spool holds, and retained messages, for as long as it is open. Any thread may call.
 
     make_will  builds the will of a connection that is about to begin
-    on_fault   (code, sentence or None): codes `broker` (no connection), `broker events` (it refuses them) and
+    on_fault   (code, sentence or None): codes `broker` (no connection), `broker_events` (it refuses them) and
                `publisher` (a fault of ours or of the disk); called from the sender thread, must not block
     """
 
@@ -86,6 +86,7 @@ class Publisher:
         self._accepted = False
         self._connect_at = 0.0
         self._stop: _Stop | None = None
+        self._last_status: tuple[str, Message] | None = None  # set before _Stop is put
         self._done = False
         self.connections = 0
         self.results_dropped = 0
@@ -135,7 +136,7 @@ class Publisher:
 
     def close(self, status_topic: str, stopped: Message, timeout: float) -> None:
         """If connected: wait up to `timeout` seconds for the spool to drain, publish `stopped` retained, disconnect."""
-        self._stopped = (status_topic, stopped)
+        self._last_status = (status_topic, stopped)
         self._queue.put(_Stop(time.monotonic() + timeout))
         if self._thread.is_alive():
             self._thread.join(timeout + 3 * _GOODBYE_SECONDS)
@@ -251,6 +252,7 @@ class Publisher:
         if self._connection is None or not self._accepted or now > stop.deadline + _GOODBYE_SECONDS:
             self._done = True
         elif self._delivery.idle or now > stop.deadline:
-            self._retained.put(*self._stopped)
+            assert self._last_status is not None
+            self._retained.put(*self._last_status)
             self._retained.send(self._connection)
             self._done = self._retained.settled

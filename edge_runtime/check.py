@@ -1,0 +1,129 @@
+"""`latentline-edge check`: try every part of a station once and say of each whether it works."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.cameras.base import Frame
+from edge_runtime.cameras.factory import make_camera
+from edge_runtime.config import StationConfig, load_station
+from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
+from edge_runtime.station import Inspector, broker_of
+from latentline.errors import LatentlineError
+
+_BROKER_SECONDS = 15.0
+
+OpenInspector = Callable[[Path, str], Inspector]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part: does it work, and what there is to say about it."""
+
+    part: str
+    ok: bool
+    message: str
+
+
+def check_station(path: Path, open_inspector: OpenInspector) -> Iterator[Finding]:
+    """Findings one by one: config, model, self-test, camera, broker. A broken config ends the list."""
+    try:
+        config = load_station(path)
+    except LatentlineError as error:
+        yield Finding("config", False, str(error))
+        return
+    yield Finding("config", True, f"{path} describes station {config.station.id}")
+    yield from _model(config, open_inspector)
+    yield _tried("camera", lambda: _camera(config))
+    yield _tried("broker", lambda: _broker(config))
+
+
+def _tried(part: str, trial: Callable[[], str]) -> Finding:
+    try:
+        return Finding(part, True, trial())
+    except LatentlineError as error:
+        return Finding(part, False, str(error))
+    except Exception as error:
+        return Finding(part, False, f"{type(error).__name__}: {error}")
+
+
+def _model(config: StationConfig, open_inspector: OpenInspector) -> Iterator[Finding]:
+    opened: list[Inspector] = []
+
+    def load() -> str:
+        opened.append(open_inspector(config.model, config.backend))
+        identity = opened[0].identity
+        return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend}"
+
+    yield _tried("model", load)
+    if opened:
+        yield _tried("self-test", lambda: _self_test(opened[0]))
+        opened[0].close()
+
+
+def _self_test(inspector: Inspector) -> str:
+    """The same picture twice must give the same finite score."""
+    size, channels = inspector.identity.tile_size, inspector.identity.channels
+    picture = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
+    first = inspector.inspect(picture)
+    begun = time.perf_counter()
+    again = inspector.inspect(picture)
+    took = 1e3 * (time.perf_counter() - begun)
+    if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
+        raise ArithmeticError(f"one picture got the scores {first.score} and {again.score}")
+    return f"one {size} px tile in {took:.0f} ms, twice the same score"
+
+
+def _camera(config: StationConfig) -> str:
+    camera = make_camera(config.camera)
+    camera.open()
+    answer: queue.SimpleQueue[Frame | Exception | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            answer.put(camera.read())
+        except Exception as error:
+            answer.put(error)
+
+    reader = threading.Thread(target=read, name="camera check", daemon=True)
+    reader.start()
+    try:
+        frame = answer.get(timeout=config.camera.stall_seconds)
+    except queue.Empty:
+        if config.camera.watch:
+            return f"{config.camera.id} watches its folder; no picture is there yet"
+        raise TimeoutError(f"camera {config.camera.id}: no frame in {config.camera.stall_seconds:g} s") from None
+    finally:
+        camera.close()
+        reader.join(1.0)
+    if isinstance(frame, Exception):
+        raise frame
+    if frame is None:
+        raise EOFError(f"camera {config.camera.id} ended before its first frame")
+    height, width, channels = frame.image.shape
+    return f"{config.camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+
+
+def _broker(config: StationConfig) -> str:
+    # Another client id, so that a station which runs at this moment is not thrown out by its own check.
+    broker = replace(broker_of(config), client_id=f"{config.client_id}-check", clean_start=True)
+    answers: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    connection = Connection(broker, None, answers.put)
+    connection.start()
+    try:
+        answer = answers.get(timeout=_BROKER_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"broker {connection.address} does not answer") from None
+    if isinstance(answer, Disconnected):
+        raise ConnectionError(answer.sentence)
+    assert isinstance(answer, Connected)
+    connection.disconnect()
+    connection.join(2.0)
+    return f"{connection.address} accepts {broker.client_id}"

@@ -1,0 +1,75 @@
+"""`latentline-edge run | check | demo`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from edge_runtime.check import check_station
+from edge_runtime.config import load_station
+from edge_runtime.signals import stop_on_signals
+from edge_runtime.station import Station
+from latentline.errors import run_command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 well, 2 the user can put it right."""
+    options = _parser().parse_args(arguments)
+    level = logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    commands = {"run": _run, "check": _check, "demo": _demo}
+    return run_command(lambda: commands[options.command](options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edge_runtime.inspector import open_inspector
+
+    config = load_station(options.config)
+    inspector = open_inspector(config.model, config.backend)
+    try:
+        station = Station(config, inspector)
+        with stop_on_signals(station.stop):
+            station.run()
+    finally:
+        inspector.close()
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edge_runtime.inspector import open_inspector
+
+    findings = []
+    for finding in check_station(options.config, open_inspector):
+        findings.append(finding)
+        if not options.json:
+            print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.part:9} {finding.message}", flush=True)
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    return 0 if all(finding.ok for finding in findings) else 2
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edge_runtime.demo import run_demo
+
+    return int(run_demo(options.seconds, options.seed, options.broker, options.output))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="latentline-edge", description="The inspection station.")
+    parser.add_argument("--verbose", action="store_true", help="log details")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="inspect frames until SIGTERM or the end of the input")
+    run.add_argument("config", type=Path, metavar="STATION.yaml")
+    check = commands.add_parser("check", help="try config, model, camera and broker once")
+    check.add_argument("config", type=Path, metavar="STATION.yaml")
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
+    demo = commands.add_parser("demo", help="a whole station without hardware, for a look")
+    demo.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="of the painted defects (default: %(default)s)")
+    demo.add_argument("--broker", metavar="HOST", help="a real broker instead of the one inside")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="for the pictures")
+    return parser

@@ -1,0 +1,57 @@
+"""What a run of the station counted."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+_LATENCIES = 10_000  # the newest so many are kept for the percentiles
+
+
+@dataclass
+class Summary:
+    """Counters of one run.
+
+    inspected       frames that got a verdict
+    abnormal        of them above the threshold
+    bad_images      pictures the camera could not read
+    bad_frames      frames the inspector could not use
+    failed          frames at which the inspector itself failed
+    dropped         frames that nobody looked at, by cause
+    events          written to the spool
+    lost            events that could not be written
+    published       events the broker confirmed, earlier runs' included
+    waiting         events left in the spool
+    spool_dropped   events this spool ever dropped because it was full
+    inspect_ms      time of each inspection
+    """
+
+    inspected: int = 0
+    abnormal: int = 0
+    bad_images: int = 0
+    bad_frames: int = 0
+    failed: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    lost: int = 0
+    published: int = 0
+    waiting: int = 0
+    spool_dropped: int = 0
+    inspect_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
+
+    def latency(self, percent: float) -> float:
+        """Percentile of the inspection time, milliseconds; 0 before the first frame."""
+        return float(np.percentile(list(self.inspect_ms), percent)) if self.inspect_ms else 0.0
+
+    def __str__(self) -> str:
+        causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.dropped.items()) if count)
+        unusable = self.bad_images + self.bad_frames + self.failed
+        return (
+            f"{self.inspected} frames inspected, {self.abnormal} abnormal, {unusable} unusable, "
+            f"dropped: {causes or 'none'}; "
+            f"inspection {self.latency(50):.1f} ms median, {self.latency(99):.1f} ms p99; "
+            f"{self.events} events written, {self.published} confirmed by the broker, {self.waiting} waiting, "
+            f"{self.lost + self.spool_dropped} lost"
+        )
