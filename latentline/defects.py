@@ -8,12 +8,20 @@ import numpy.typing as npt
 
 from latentline.inspection import Defect
 
+EDGE = 0.4
 MOST_DEFECTS = 32  # of one frame, the strongest first; more is a broken frame, not a list
 
 
 def find_defects(anomaly_map: npt.NDArray[np.float32], threshold: float) -> tuple[Defect, ...]:
-    """Regions (8-connected) of the map [H, W] above `threshold`, strongest first."""
-    mask = (anomaly_map > threshold).astype(np.uint8)
+    """Regions (8-connected) of the map [H, W] above `threshold`, strongest first.
+
+    A region is cut back to the pixels above EDGE times its own peak: the map is pooled, and the tails of a strong defect
+    reach far beyond it.
+    """
+    count, labels = cv2.connectedComponents((anomaly_map > threshold).astype(np.uint8), connectivity=8)
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, labels, anomaly_map)
+    mask = (anomaly_map > np.maximum(threshold, EDGE * peaks)[labels]).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = [_defect(anomaly_map, labels, stats[label], label) for label in range(1, count)]
     return tuple(sorted(found, key=lambda d: -d.peak)[:MOST_DEFECTS])

@@ -55,8 +55,8 @@ class TilePlan:
         for (y, x), tile in zip(self.corners, tiles, strict=True):
             total[y : y + self.size, x : x + self.size] += tile * spread
             weights[y : y + self.size, x : x + self.size] += window
-        blended: npt.NDArray[np.float32] = total / weights.reshape(self.height, self.width, *[1] * (tiles.ndim - 3))
-        return blended
+        total /= weights.reshape(self.height, self.width, *[1] * (tiles.ndim - 3))
+        return total
 
 
 def _starts(length: int, size: int, overlap: float) -> list[int]:

@@ -17,8 +17,8 @@ class DataConfig(StrictModel):
     root             the folder; a relative path counts from the configuration file
     holdout          fraction of train/good kept from training, to calibrate score and threshold; without effect where
                      the folder brings its own validation/good
-    groups           CSV with the columns `file` and `tile_group`, relative to root: images of one part, never on both sides
-                     of a split
+    groups           CSV with the columns `file` and `tile_group`, relative to root: images of one part, which never lie
+                     on both sides of a split
     known_abnormal   text file, one image a line relative to root, of known-abnormal images; or
     known_abnormal_fraction   this fraction of each defect folder. Both leave the test set
     flip             mirrorings that make another normal image of this product

@@ -40,7 +40,8 @@ def search_loss(
     residual = (x - reconstruction).abs().flatten(1).sum(1)
     feature_residual = (fx - features).abs().flatten(1).sum(1)
     verdict = (1 - torch.sigmoid(logit)).abs()
-    return gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * verdict
+    loss: Tensor = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * verdict
+    return loss
 
 
 def loss_and_gradient(

@@ -30,7 +30,7 @@ def _blend(image: UInt8, coverage: npt.NDArray[np.float32], grey: float | npt.ND
 def _soft(shape: tuple[int, ...], draw: Callable[[UInt8], object], blur: float) -> npt.NDArray[np.float32]:
     canvas = np.zeros(shape, np.uint8)
     draw(canvas)
-    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), blur), dtype=np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), blur) / 255, dtype=np.float32)
 
 
 def _scratch(image: UInt8, centre: tuple[int, int], rng: np.random.Generator) -> UInt8:

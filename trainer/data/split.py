@@ -31,13 +31,19 @@ class Split:
     def from_json(cls, data: dict[str, Any]) -> Split:
         """The inverse of `to_json`."""
         return cls(
-            *(tuple(data[k]) for k in ("train", "held_out", "known_abnormal", "test_good")),
+            train=tuple(data["train"]),
+            held_out=tuple(data["held_out"]),
+            known_abnormal=tuple(data["known_abnormal"]),
+            test_good=tuple(data["test_good"]),
             test_abnormal={k: tuple(v) for k, v in data["test_abnormal"].items()},
         )
 
 
 def split(folder: ImageFolder, config: DataConfig, seed: int) -> Split:
-    """Choose held-out normals and known-abnormal images by whole groups. Raises DatasetError when a side stays empty."""
+    """Choose held-out normals and known-abnormal images, by whole groups.
+
+    Raises DatasetError when a side stays empty.
+    """
     rng = np.random.default_rng(seed)
     groups = folder.groups(config.groups)
     held_out = set(folder.validation_good) or _take(folder.train_good, config.holdout, groups, rng)
@@ -64,13 +70,13 @@ def _known_abnormal(
         listed = [line.strip() for line in config.known_abnormal.read_text(encoding="utf-8").splitlines()]
     except OSError as error:
         raise DatasetError(f"{config.known_abnormal}: cannot be read ({error.strerror})") from None
-    names = [line for line in listed if line and not line.startswith("#")]
+    wanted = [line for line in listed if line and not line.startswith("#")]
     known = {name for defect in folder.test_abnormal.values() for name in defect}
-    missing = [name for name in names if name not in known]
-    if missing or not names:
+    missing = [name for name in wanted if name not in known]
+    if missing or not wanted:
         what = f"'{missing[0]}' is not an image of test/<defect>" if missing else "no image is listed"
         raise DatasetError(f"{config.known_abnormal}: {what} under {folder.root}")
-    return tuple(sorted(names))
+    return tuple(sorted(wanted))
 
 
 def _take(names: Sequence[str], fraction: float, groups: dict[str, str], rng: np.random.Generator) -> set[str]:

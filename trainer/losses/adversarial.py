@@ -13,7 +13,10 @@ from torch import Tensor
 
 
 def discriminator_loss(real: Tensor, generated: Tensor, abnormal: Tensor | None, gamma: float) -> Tensor:
-    """Negative of the objective that D maximises. Logits [N] of real, generated and known-abnormal images; γ in (0, 1]."""
+    """Negative of the objective that D maximises.
+
+    Logits [N] of real, generated and known-abnormal images; γ in (0, 1].
+    """
     loss = gamma * (F.softplus(-real).mean() + F.softplus(generated).mean())
     if abnormal is not None:
         loss = loss + (1 - gamma) * F.softplus(abnormal).mean()
@@ -30,6 +33,6 @@ def generator_loss(generated: Tensor, gamma: float) -> Tensor:
 
 
 def r1_penalty(logit: Tensor, images: Tensor) -> Tensor:
-    """½·E[‖∇x logit(x)‖²] on real images (Mescheder et al. 2018, eq. 9, without its weight); `images` must require grad."""
+    """½·E[‖∇x logit(x)‖²] on real images (Mescheder et al. 2018, eq. 9, unweighted); `images` must require grad."""
     (gradient,) = torch.autograd.grad(logit.sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean() / 2

@@ -1,0 +1,112 @@
+"""The networks are those of Karras et al. 2018, and a search couples no images."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.generator import Generator
+from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, pixel_norm
+from trainer.search import freeze, loss_and_gradient, reference_search, search_loss
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.sampled_from([32, 64]), st.sampled_from([1, 3]), st.integers(0, 3), st.floats(0.05, 1))
+def test_every_stage_makes_and_judges_images_of_its_size(size: int, channels: int, stage: int, alpha: float) -> None:
+    """Stage s works at 4·2^s px, with every alpha."""
+    generator, discriminator = Generator(size, channels, 8, 64, 8), Discriminator(size, channels, 64, 8)
+    images = generator(torch.randn(4, 8), stage, alpha)
+    assert images.shape == (4, channels, 4 * 2**stage, 4 * 2**stage)
+    logit, features = discriminator(images, stage, alpha)
+    assert logit.shape == (4,) and features.shape[2:] == (4, 4)
+
+
+@pytest.mark.parametrize("alpha", [1e-6])
+def test_fade_in_starts_where_the_stage_before_ended(alpha: float) -> None:
+    """At alpha → 0 a new stage gives the upsampled image of the old one, and D the verdict on the pooled image."""
+    generator, discriminator = Generator(32, 1, 8, 64, 8), Discriminator(32, 1, 64, 8).eval()
+    z = torch.randn(3, 8)
+    old, new = generator(z, 2), generator(z, 3, alpha)
+    torch.testing.assert_close(new, old.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-4, rtol=0)
+    x = torch.randn(3, 1, 32, 32)
+    pooled = x.reshape(3, 1, 16, 2, 16, 2).mean((3, 5))
+    torch.testing.assert_close(discriminator(x, 3, alpha)[0], discriminator(pooled, 2)[0], atol=1e-3, rtol=1e-3)
+
+
+def test_equalised_layers_start_with_unit_gain() -> None:
+    """N(0, 1) inputs give outputs whose standard deviation is the gain, whatever the fan-in (Karras 2018, §4.1)."""
+    torch.manual_seed(0)
+    for features in (16, 256):
+        out = EqualizedLinear(features, 4096, gain=1.0)(torch.randn(64, features))
+        assert float(out.detach().std()) == pytest.approx(1, rel=0.1)
+    out = EqualizedConv2d(32, 64, 3, gain=1.0)(torch.randn(2, 32, 32, 32))[..., 1:-1, 1:-1]
+    assert float(out.detach().std()) == pytest.approx(1, rel=0.1)
+
+
+def test_pixel_norm_gives_unit_mean_square() -> None:
+    """Mean of squares over the channels is 1 at every position."""
+    x = pixel_norm(torch.randn(2, 7, 3, 3) * 5)
+    torch.testing.assert_close(x.square().mean(1), torch.ones(2, 3, 3))
+
+
+def test_feature_maps_halve_with_resolution_up_to_the_maximum() -> None:
+    """min(2·base / r, maximum)."""
+    assert [feature_maps(r, 8192, 512) for r in (4, 16, 32, 64, 1024)] == [512, 512, 512, 256, 16]
+
+
+def test_minibatch_stddev_sees_a_collapsed_batch_in_training_only() -> None:
+    """In training the statistic depends on the batch and equals a NumPy evaluation; in eval mode it is the constant."""
+    discriminator = Discriminator(32, 1, 64, 8)
+    h = torch.randn(8, 5, 4, 4)
+    groups = h.numpy().reshape(4, 2, -1)
+    expected = np.sqrt(groups.var(axis=0) + 1e-8).mean(axis=1)
+    got = discriminator._stddev_channel(h, record=True)
+    np.testing.assert_allclose(got[:, 0, 0, 0], np.tile(expected, 4), rtol=1e-5)
+    assert float(discriminator.stddev_mean) == pytest.approx(0.5 + 0.01 * (expected.mean() - 0.5), rel=1e-5)
+    discriminator.eval()
+    assert discriminator._stddev_channel(h, False).unique().numel() == 1
+
+
+def test_search_loss_equals_the_papers_sums_in_numpy() -> None:
+    """γ·[(1−λ)·Σ|x−G(z)| + λ·Σ|f(x)−f(G(z))|] + (1−γ)·Σ|1−D(G(z))|, per image."""
+    generator, discriminator = freeze(Generator(32, 3, 8, 64, 8), Discriminator(32, 3, 64, 8))
+    z, x = torch.randn(3, 8), torch.rand(3, 3, 32, 32) * 2 - 1
+    gz = generator(z)
+    logit, features = (t.numpy() for t in discriminator(gz))
+    fx = discriminator(x)[1]
+    residual = np.abs(x.numpy() - gz.numpy()).sum((1, 2, 3))
+    feature = np.abs(fx.numpy() - features).sum((1, 2, 3))
+    expected = 0.3 * (0.8 * residual + 0.2 * feature) + 0.7 * np.abs(1 - 1 / (1 + np.exp(-logit)))
+    got = search_loss(generator, discriminator, z, x, fx, gamma=0.3, lam=0.2)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5)
+
+
+def test_an_image_is_searched_alike_alone_and_in_company() -> None:
+    """Neither gradient nor ẑ of one image depends on the others of its batch."""
+    generator, discriminator = freeze(Generator(32, 1, 8, 64, 8).double(), Discriminator(32, 1, 64, 8).double())
+    z, x = torch.randn(4, 8).double(), torch.rand(4, 1, 32, 32).double()
+    fx = discriminator(x)[1]
+    together = loss_and_gradient(generator, discriminator, z, x, fx, 0.1, 0.1)
+    alone = loss_and_gradient(generator, discriminator, z[1:2], x[1:2], fx[1:2], 0.1, 0.1)
+    for a, b in zip(together, alone, strict=True):
+        torch.testing.assert_close(a[1:2], b)
+    found = reference_search(generator, discriminator, x, z, 5, 0.05, 0.1, 0.1)
+    torch.testing.assert_close(
+        found[2:3], reference_search(generator, discriminator, x[2:3], z[2:3], 5, 0.05, 0.1, 0.1)
+    )
+
+
+def test_reference_search_is_torchs_adam() -> None:
+    """ẑ equals what torch.optim.Adam finds from the same z."""
+    generator, discriminator = freeze(Generator(32, 1, 8, 64, 8).double(), Discriminator(32, 1, 64, 8).double())
+    start, x = torch.randn(2, 8).double(), torch.rand(2, 1, 32, 32).double()
+    z = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([z], lr=0.05)
+    fx = discriminator(x)[1]
+    for _ in range(10):
+        optimizer.zero_grad()
+        search_loss(generator, discriminator, z, x, fx, 0.1, 0.1).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(reference_search(generator, discriminator, x, start, 10, 0.05, 0.1, 0.1), z.detach())
