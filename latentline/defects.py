@@ -15,8 +15,8 @@ MOST_DEFECTS = 32  # of one frame, the strongest first; more is a broken frame, 
 def find_defects(anomaly_map: npt.NDArray[np.float32], threshold: float) -> tuple[Defect, ...]:
     """Regions (8-connected) of the map [H, W] above `threshold`, strongest first.
 
-    A region is cut back to the pixels above EDGE times its own peak: the map is pooled, and the tails of a strong defect
-    reach far beyond it.
+    A region is cut back to the pixels above EDGE times its own peak: the map is pooled, and the tails of a strong
+    defect reach far beyond it.
     """
     count, labels = cv2.connectedComponents((anomaly_map > threshold).astype(np.uint8), connectivity=8)
     peaks = np.zeros(count, np.float32)

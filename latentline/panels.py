@@ -49,7 +49,9 @@ def save_panel(path: Path, frame: UInt8, seen: Inspection, mask: npt.NDArray[np.
 
 
 def _shown(image: UInt8, scale: float) -> UInt8:
-    colour = image if image.ndim == 3 and image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    codes = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    colour = image if channels == 3 else cv2.cvtColor(image, codes[channels])
     size = (max(1, round(image.shape[1] * scale)), SHOWN_HEIGHT)
     return np.asarray(cv2.resize(colour, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA))
 
