@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.atomic import write_text
-from latentline.calibrate import calibrate, share_out
+from latentline.calibrate import calibrate
 from latentline.errors import DatasetError
 from latentline.evidence import Viewer
 from latentline.inspection import Inspection
@@ -22,11 +21,11 @@ from latentline.inspector import Inspector
 from latentline.panels import save_panel
 from trainer.checkpoint import load_checkpoint
 from trainer.data.folders import ImageFolder, load
+from trainer.data.held_out import read_held_out
 from trainer.data.split import Split
 from trainer.metrics import PixelAuroc, f1_max, image_auroc
 from trainer.reference_searcher import ReferenceSearcher
 
-log = logging.getLogger(__name__)
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
 
@@ -124,21 +123,10 @@ def evaluate_checkpoint(
     viewer = Viewer(config.preprocessing, config.network.resolution, search.overlap)
     searcher = ReferenceSearcher(checkpoint, search)
     parts = limited(checkpoint.split, limit, config.schedule.seed)
-    standardising, scored = held_out_frames(folder, parts.held_out, config.data.groups, config.schedule.seed)
-    calibrated = calibrate(searcher, viewer, standardising, scored, false_alarm_rate)
+    held_out = read_held_out(folder, parts.held_out, config.data.groups, config.schedule.seed)
+    calibrated = calibrate(searcher, viewer, tqdm(held_out.standardising), tqdm(held_out.scored), false_alarm_rate)
     inspector = Inspector(searcher, viewer, calibrated.calibration, calibrated.statistics)
     return evaluate(inspector, search.iterations, folder, parts, out)
-
-
-def held_out_frames(
-    folder: ImageFolder, names: Sequence[str], groups: str | None, seed: int
-) -> tuple[list[UInt8], list[UInt8]]:
-    """Held-out normal frames to standardise with, and to score for the threshold."""
-    standardising, scored = share_out(names, folder.groups(groups), seed)
-    loaded = load(folder.root, (*standardising, *scored))
-    for sentence in loaded.bad:
-        log.warning("skipped: %s", sentence)
-    return ([loaded.images[n] for n in s if n in loaded.images] for s in (standardising, scored))  # type: ignore[return-value]
 
 
 def limited(parts: Split, limit: int | None, seed: int) -> Split:

@@ -1,0 +1,50 @@
+"""Open a model package for inspection: what a station calls once at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.model_identity import ModelIdentity
+from edge_runtime.model_package import ModelPackage, load_package
+from edge_runtime.search.select import Backend, open_searcher
+from latentline.inspection import Inspection
+
+
+class PackageInspector:
+    """A checked package with an opened, self-tested searcher. Close it, or use it as a context manager."""
+
+    def __init__(self, package: ModelPackage, backend: Backend, threads: int | None = None) -> None:
+        searcher = open_searcher(package, backend, threads)
+        self.package = package
+        self.identity: ModelIdentity = package.identity(searcher.name)
+        self._inspector = package.inspector(searcher)
+
+    @property
+    def iterations(self) -> int:
+        """Search iterations of each tile."""
+        return self.package.manifest.search.iterations
+
+    def inspect(self, image: npt.NDArray[np.uint8], /) -> Inspection:
+        """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
+        return self._inspector.inspect(image)
+
+    def close(self) -> None:
+        """Release the searcher."""
+        self._inspector.close()
+
+    def __enter__(self) -> PackageInspector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_inspector(path: Path, backend: Backend = "auto", threads: int | None = None) -> PackageInspector:
+    """Load, check and self-test the package at `path`. Raises PackageError in one sentence."""
+    return PackageInspector(load_package(path), backend, threads)
