@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from latentline.errors import LatentlineError
 
 _BROKER_SECONDS = 15.0
 
-OpenInspector = Callable[[Path, str], Inspector]
+OpenInspector = Callable[[Path, Literal["auto", "cpu"]], Inspector]
 
 
 @dataclass(frozen=True)

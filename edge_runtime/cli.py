@@ -53,7 +53,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge_runtime.demo import run_demo
+    from edge_runtime.demo.run import run_demo
 
     return int(run_demo(options.seconds, options.seed, options.broker, options.output))
 

@@ -1,0 +1,24 @@
+"""A station process with the fake inspector: python -m tests.edge_runtime.fake_station STATION.yaml"""
+
+import logging
+import sys
+from pathlib import Path
+
+from edge_runtime.config import load_station
+from edge_runtime.signals import stop_on_signals
+from edge_runtime.station import Station
+from latentline.errors import run_command
+from tests.edge_runtime.fakes import FakeInspector
+
+
+def run() -> int:
+    """What `latentline-edge run` does, without a model."""
+    station = Station(load_station(Path(sys.argv[1])), FakeInspector())
+    with stop_on_signals(station.stop):
+        station.run()
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    sys.exit(run_command(run))

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge_runtime.config import StationConfig, load_station, read_password
+from edge_runtime.station import broker_of
+from latentline.errors import ConfigError
+from latentline.strict_config import parse
+from tests.edge_runtime.fakes import ROOT, station_data
+
+
+def _changed(tmp_path: Path, **sections: dict[str, Any]) -> dict[str, Any]:
+    data = station_data(tmp_path, 1883)
+    for name, values in sections.items():
+        data[name] = {**data.get(name, {}), **values}
+    return data
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "station").glob("*.yaml")), ids=lambda path: path.name)
+def test_ready_configuration_loads(path: Path) -> None:
+    """Every file that a user is told to copy is valid, and its relative paths start at the file."""
+    config = load_station(path)
+    assert config.model.is_absolute()
+
+
+def test_typo_names_the_nearest_key(tmp_path: Path) -> None:
+    """A misspelt key is refused with the file, the place and the key that was meant."""
+    file = tmp_path / "station.yaml"
+    file.write_text(yaml.safe_dump(_changed(tmp_path, mqtt={"keepalive": 5})))
+    with pytest.raises(ConfigError, match=r"station.yaml: unknown key 'mqtt.keepalive'; did you mean 'keep_alive'\?"):
+        load_station(file)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "blamed"),
+    [
+        ("station", {"id": "line/1"}, "station.id"),
+        ("station", {"id": "+"}, "station.id"),
+        ("camera", {"kind": "device"}, "camera.source"),
+        ("camera", {"kind": "stream", "source": 3}, "camera.source"),
+        ("camera", {"source": "http://host/pictures"}, "camera.source"),
+        ("camera", {"kind": "stream", "source": "a.mp4", "watch": True}, "camera.watch"),
+        ("camera", {"width": 640}, "camera.width"),
+        ("camera", {"reopen_seconds": 5.0, "reopen_max_seconds": 1.0}, "camera.reopen_max_seconds"),
+        ("mqtt", {"root": "$SYS"}, "mqtt.root"),
+        ("mqtt", {"root": "a/#"}, "mqtt.root"),
+        ("mqtt", {"password_file": "p"}, "mqtt.password_file"),
+        ("mqtt", {"username": "u", "password_file": "p", "password_env": "P"}, "mqtt.password_env"),
+        ("mqtt", {"tls": {"certificate": "c.pem"}}, "mqtt.tls.key"),
+        ("mqtt", {"reconnect_seconds": 9.0}, "mqtt.reconnect_max_seconds"),
+        ("spool", {"max_events": 0}, "spool.max_events"),
+    ],
+)
+def test_wrong_value_blames_its_option(tmp_path: Path, section: str, values: dict[str, Any], blamed: str) -> None:
+    """A value that cannot be, alone or beside another, is refused under its own name."""
+    with pytest.raises(ConfigError, match=f"'{blamed}'"):
+        parse(_changed(tmp_path, **{section: values}), StationConfig, "station.yaml")
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    """Paths mean the same wherever the command is started."""
+    data = _changed(tmp_path, mqtt={"username": "u", "password_file": "secret", "tls": {"ca": "ca.pem"}})
+    data.update(model="model.zip", spool={"path": "s.sqlite"})
+    data["camera"]["source"] = "pictures"
+    file = tmp_path / "station.yaml"
+    file.write_text(yaml.safe_dump(data))
+    config = load_station(file)
+    assert config.camera.source == str(tmp_path / "pictures")
+    assert config.mqtt.tls is not None
+    paths = (config.model, config.spool.path, config.mqtt.password_file, config.mqtt.tls.ca)
+    assert paths == tuple(tmp_path / name for name in ("model.zip", "s.sqlite", "secret", "ca.pem"))
+
+
+def test_camera_password_is_masked_in_errors(tmp_path: Path) -> None:
+    """The credentials of a camera's address stay out of the message about it."""
+    values = {"kind": "folder", "source": "rtsp://me:secret/x@host/1"}
+    with pytest.raises(ConfigError) as caught:
+        parse(_changed(tmp_path, camera=values), StationConfig, "station.yaml")
+    assert "secret" not in str(caught.value)
+    assert "rtsp://***@host/1" in str(caught.value)
+
+
+def test_password_comes_from_file_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password is read without its line end, and never shows in a repr."""
+    (tmp_path / "secret").write_text("hush\n")
+    values = {"username": "u", "password_file": str(tmp_path / "secret")}
+    config = parse(_changed(tmp_path, mqtt=values), StationConfig, "-")
+    broker = broker_of(config)
+    assert broker.password == "hush"
+    assert "hush" not in repr(broker) + repr(config)
+    monkeypatch.setenv("STATION_PASSWORD", "quiet")
+    config = parse(_changed(tmp_path, mqtt={"username": "u", "password_env": "STATION_PASSWORD"}), StationConfig, "-")
+    assert read_password(config.mqtt) == "quiet"
+
+
+@pytest.mark.parametrize("values", [{"password_file": "/nowhere/secret"}, {"password_env": "NOT_SET_ANYWHERE"}])
+def test_missing_password_is_a_config_error(tmp_path: Path, values: dict[str, str]) -> None:
+    """A password that cannot be had is said before anything connects, under the option that names it."""
+    config = parse(_changed(tmp_path, mqtt={"username": "u", **values}), StationConfig, "-")
+    with pytest.raises(ConfigError, match=rf"mqtt\.{next(iter(values))}"):
+        read_password(config.mqtt)
+
+
+@pytest.mark.parametrize(
+    ("camera", "lossless", "live"),
+    [
+        ({"kind": "folder", "source": "x"}, True, False),
+        ({"kind": "folder", "source": "x", "watch": True}, True, True),
+        ({"kind": "stream", "source": "x.mp4"}, True, False),
+        ({"kind": "stream", "source": "rtsp://host/1"}, False, True),
+        ({"kind": "device", "source": 0}, False, True),
+        ({"kind": "device", "source": 0, "every_frame": True}, True, True),
+    ],
+)
+def test_default_of_every_frame(tmp_path: Path, camera: dict[str, Any], lossless: bool, live: bool) -> None:
+    """Files keep every frame, live sources give their newest, unless the file says otherwise."""
+    section = parse({**_changed(tmp_path), "camera": camera}, StationConfig, "-").camera
+    assert (section.lossless, section.live) == (lossless, live)
