@@ -1,0 +1,155 @@
+"""Linear maps and activations of both networks, each with its hand-written backward pass towards the input.
+
+A backward pass towards the weights does not exist here. Every map keeps its weights once, scaled (equalised learning
+rate) as they act; other layouts are derived by operations on constants, which an inference runtime folds when it loads
+the graph. Where forward and backward pass need the same numbers they are derived in another order, so that they
+stay two constants: OpenVINO 2026.4.1 computes wrong gradients, silently, when one square constant feeds a Conv and a
+ConvTranspose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.networks.layers import LEAKY_SLOPE, PIXEL_NORM_EPSILON, EqualizedConv2d, EqualizedLinear, leaky_relu
+
+# Row i of SPREAD @ w is w[i] + w[i - 1]: the sum of two shifted copies of a 3-tap kernel, 4 taps long.
+SPREAD = ((1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.0, 1.0))
+
+
+class LinearMap(nn.Module):
+    """Frozen weights and bias of a linear map, with the backward pass towards its input."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """∂/∂output -> ∂/∂input."""
+        raise NotImplementedError
+
+
+class LinearMaps(nn.ModuleList):
+    """Linear maps in the order of the forward pass."""
+
+    def __iter__(self) -> Iterator[LinearMap]:
+        return cast("Iterator[LinearMap]", super().__iter__())
+
+    def backwards(self) -> list[LinearMap]:
+        """The maps in the order of the backward pass."""
+        return list(self)[::-1]
+
+
+class Convolution(LinearMap):
+    """Stride-1 convolution that keeps the size: 3x3, or 1x1 at the image. `bias` is [out] or a map [1, out, H, W]."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__(weight, bias)
+        self.padding = weight.shape[2] // 2
+
+    @classmethod
+    def folded(cls, layer: EqualizedConv2d) -> Convolution:
+        """The same convolution with its scale in the weights."""
+        return cls(layer.scaled_weight(), layer.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H, W]."""
+        if self.bias.dim() == 1:
+            return F.conv2d(h, self.weight, self.bias, padding=self.padding)
+        return F.conv2d(h, self.weight, padding=self.padding) + self.bias
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """[N, out, H, W] -> [N, in, H, W]: convolution with the kernel turned by 180° and transposed."""
+        kernel = self.weight.transpose(0, 1)
+        if self.padding:
+            kernel = kernel.flip([2, 3])
+        return F.conv2d(grad, kernel, padding=self.padding)
+
+
+class UpConvolution(LinearMap):
+    """Nearest up x2, then 3x3 convolution, as one 4x4 stride-2 transposed convolution: 16 products an input, not 36.
+
+    Its kernel is S·J·w·Jᵀ·Sᵀ with S = `SPREAD` and J the flip: each input pixel reaches a 4x4 patch of the output.
+    """
+
+    spread: Tensor
+
+    def __init__(self, layer: EqualizedConv2d) -> None:
+        super().__init__(layer.scaled_weight(), layer.bias)
+        self.spread = nn.Buffer(_matrix(SPREAD, self.weight).flip(1).contiguous())
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, 2H, 2W]."""
+        kernel = (self.spread @ self.weight @ self.spread.T).transpose(0, 1)  # [in, out, 4, 4]
+        return F.conv_transpose2d(h, kernel, self.bias, stride=2, padding=1)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """[N, out, 2H, 2W] -> [N, in, H, W]: stride-2 convolution with the same kernel, derived in another order."""
+        kernel = self.spread @ self.weight.transpose(0, 1) @ self.spread.T
+        return F.conv2d(grad, kernel, stride=2, padding=1)
+
+
+class DownConvolution(LinearMap):
+    """3x3 convolution, then 2x2 average, as one 4x4 stride-2 convolution with kernel (S/2)·w·(S/2)ᵀ, S = `SPREAD`."""
+
+    spread: Tensor
+
+    def __init__(self, layer: EqualizedConv2d) -> None:
+        super().__init__(layer.scaled_weight(), layer.bias)
+        self.spread = nn.Buffer(_matrix(SPREAD, self.weight) / 2)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H/2, W/2]."""
+        kernel = self.spread @ self.weight @ self.spread.T  # [out, in, 4, 4]
+        return F.conv2d(h, kernel, self.bias, stride=2, padding=1)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """[N, out, H/2, W/2] -> [N, in, H, W]: transposed, the same kernel in another order."""
+        kernel = (self.spread @ self.weight.transpose(0, 1) @ self.spread.T).transpose(0, 1)
+        return F.conv_transpose2d(grad, kernel, stride=2, padding=1)
+
+
+class Dense(LinearMap):
+    """Fully connected layer with its scale in the weights."""
+
+    def __init__(self, layer: EqualizedLinear) -> None:
+        super().__init__(layer.scaled_weight(), layer.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, in] -> [N, out]."""
+        return F.linear(h, self.weight, self.bias)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """[N, out] -> [N, in]."""
+        return grad @ self.weight
+
+
+def normalise(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixel norm: h·s and the scale s = (mean over channels of h² + ε)^(-1/2), [N, 1, ...]."""
+    scale = torch.rsqrt((h * h).mean(dim=1, keepdim=True) + PIXEL_NORM_EPSILON)
+    return h * scale, scale
+
+
+def normalise_backward(grad: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+    """Backward pass of `normalise` from what it gave: s·(g − y·mean(g·y))."""
+    return scale * (grad - output * (grad * output).mean(dim=1, keepdim=True))
+
+
+def activate(h: Tensor) -> Tensor:
+    """Leaky ReLU, as in the networks."""
+    return leaky_relu(h)
+
+
+def activate_backward(grad: Tensor, output: Tensor) -> Tensor:
+    """Backward pass of leaky ReLU from its output, which has the sign of its input (also after pixel norm)."""
+    return torch.where(output > 0, grad, grad * LEAKY_SLOPE)
+
+
+def _matrix(rows: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
+    return torch.tensor(rows, dtype=like.dtype, device=like.device)

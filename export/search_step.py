@@ -1,0 +1,179 @@
+"""One iteration's loss and gradient without autograd: what a station runs n times a tile.
+
+    forward   z -> G(z) -> D(G(z)), f(G(z)) -> L'(z)
+    backward  ∂L'/∂z by the chain rule written out, layer by layer, from the outputs that the forward pass kept
+
+Folded exactly: the scale of the equalised learning rate into the weights, up and 3x3 (G) and 3x3 and average (D) into
+4x4 stride-2 kernels, the constant minibatch-stddev channel into a bias map. Only the full-resolution stage is here,
+alpha = 1. Runs in float32 and float64; the oracle is `trainer.search.loss_and_gradient`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from export.layers import (
+    Convolution,
+    Dense,
+    DownConvolution,
+    LinearMap,
+    LinearMaps,
+    UpConvolution,
+    activate,
+    activate_backward,
+    normalise,
+    normalise_backward,
+)
+from trainer.networks.discriminator import Discriminator, DiscriminatorBlock
+from trainer.networks.generator import Generator, GeneratorBlock
+from trainer.networks.layers import EqualizedConv2d
+
+Normed = tuple[Tensor, Tensor]  # output of pixel norm, and its scale
+
+
+class FoldedGenerator(nn.Module):
+    """Generator of the last stage, folded. Image [N, C, R, R] = G(z)."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.dense = Dense(generator.dense)
+        layers: list[LinearMap] = [Convolution.folded(generator.conv)]
+        for block in cast("Iterable[GeneratorBlock]", generator.blocks):
+            layers += [UpConvolution(block.up_conv), Convolution.folded(block.conv)]
+        self.layers = LinearMaps(layers)
+        self.to_image = Convolution.folded(cast("EqualizedConv2d", generator.to_image[generator.last_stage]))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [N, L] -> image [N, C, R, R]."""
+        return self.forward_keeping(z)[0]
+
+    def forward_keeping(self, z: Tensor) -> tuple[Tensor, list[Normed]]:
+        """The image, and what `backward` needs: outputs and scales of every pixel norm, the latent's first."""
+        kept = [normalise(z)]
+        h = self.dense(kept[0][0])
+        h = h.view(h.shape[0], -1, 4, 4)
+        kept.append(normalise(activate(h)))
+        for layer in self.layers:
+            kept.append(normalise(activate(layer(kept[-1][0]))))
+        return self.to_image(kept[-1][0]), kept
+
+    def backward(self, grad: Tensor, kept: list[Normed]) -> Tensor:
+        """∂/∂image [N, C, R, R] -> ∂/∂z [N, L]."""
+        latent, first, *others = kept
+        grad = self.to_image.backward(grad)
+        for layer, (output, scale) in zip(self.layers.backwards(), reversed(others), strict=True):
+            grad = layer.backward(activate_backward(normalise_backward(grad, output, scale), output))
+        grad = activate_backward(normalise_backward(grad, *first), first[0])
+        return normalise_backward(self.dense.backward(grad.flatten(1)), *latent)
+
+
+class FoldedDiscriminator(nn.Module):
+    """Discriminator of the last stage, folded: logit of D(x) and features f(x)."""
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        super().__init__()
+        from_image = cast("EqualizedConv2d", discriminator.from_image[discriminator.last_stage])
+        layers: list[LinearMap] = [Convolution.folded(from_image)]
+        for block in reversed(cast("Sequence[DiscriminatorBlock]", discriminator.blocks)):
+            layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
+        self.layers = LinearMaps([*layers, _without_stddev_channel(discriminator)])
+        self.dense = Dense(discriminator.dense)
+        self.out = Dense(discriminator.out)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]."""
+        features = self.features_keeping(x)[-1]
+        return self.logit_keeping(features)[0], features
+
+    def features_keeping(self, x: Tensor) -> list[Tensor]:
+        """Output of every convolution's activation; the last is f(x)."""
+        kept: list[Tensor] = []
+        for layer in self.layers:
+            kept.append(activate(layer(kept[-1] if kept else x)))
+        return kept
+
+    def logit_keeping(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logit [N], and the hidden activations [N, maps] for `logit_backward`."""
+        hidden = activate(self.dense(features.flatten(1)))
+        return self.out(hidden).squeeze(1), hidden
+
+    def logit_backward(self, grad: Tensor, hidden: Tensor) -> Tensor:
+        """∂/∂logit [N] -> ∂/∂features [N, maps, 4, 4]."""
+        grad = activate_backward(self.out.backward(grad.unsqueeze(1)), hidden)
+        return self.dense.backward(grad).view(grad.shape[0], -1, 4, 4)
+
+    def features_backward(self, grad: Tensor, kept: list[Tensor]) -> Tensor:
+        """∂/∂features [N, maps, 4, 4] -> ∂/∂x [N, C, R, R]."""
+        for layer, output in zip(self.layers.backwards(), reversed(kept), strict=True):
+            grad = layer.backward(activate_backward(grad, output))
+        return grad
+
+
+class SearchStep(nn.Module):
+    """L' [N] and ∂L'/∂z [N, L] of each image, from z [N, L], x [N, C, R, R] in [-1, 1] and fx = f(x) [N, maps, 4, 4].
+
+    L' = γ·[(1−λ)·Σ|x−G(z)| + λ·Σ|f(x)−f(G(z))|] + (1−γ)·(1−D(G(z))), γ in (0, 1], λ in [0, 1]. A term of weight
+    zero is not computed, forward or backward. The derivative of |a| at 0 is 0.
+    """
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, gamma: float, lam: float) -> None:
+        super().__init__()
+        if not (0 < gamma <= 1 and 0 <= lam <= 1):
+            raise ValueError(f"gamma must be in (0, 1] and lambda in [0, 1], not {gamma} and {lam}")
+        self.generator = FoldedGenerator(generator)
+        self.discriminator = FoldedDiscriminator(discriminator)
+        self.residual_weight = gamma * (1 - lam)
+        self.feature_weight = gamma * lam
+        self.verdict_weight = 1 - gamma
+
+    def forward(self, z: Tensor, x: Tensor, fx: Tensor) -> tuple[Tensor, Tensor]:
+        """(loss [N], grad_z [N, L])."""
+        image, kept = self.generator.forward_keeping(z)
+        terms: list[Tensor] = []
+        grads: list[Tensor] = []
+        if self.residual_weight:
+            residual = image - x
+            terms.append(self.residual_weight * residual.abs().sum(dim=(1, 2, 3)))
+            grads.append(self.residual_weight * residual.sign())
+        if self.feature_weight or self.verdict_weight:
+            term, grad = self._through_discriminator(image, fx)
+            terms.append(term)
+            grads.append(grad)
+        return _sum(terms), self.generator.backward(_sum(grads), kept)
+
+    def _through_discriminator(self, image: Tensor, fx: Tensor) -> tuple[Tensor, Tensor]:
+        """The two terms that D makes, [N], and their ∂/∂image."""
+        kept = self.discriminator.features_keeping(image)
+        terms: list[Tensor] = []
+        grads: list[Tensor] = []
+        if self.feature_weight:
+            difference = kept[-1] - fx
+            terms.append(self.feature_weight * difference.abs().sum(dim=(1, 2, 3)))
+            grads.append(self.feature_weight * difference.sign())
+        if self.verdict_weight:
+            logit, hidden = self.discriminator.logit_keeping(kept[-1])
+            doubt = torch.sigmoid(-logit)  # 1 − D, without cancellation; its derivative is −doubt·(1 − doubt)
+            terms.append(self.verdict_weight * doubt)
+            slope = -self.verdict_weight * doubt * (1 - doubt)
+            grads.append(self.discriminator.logit_backward(slope, hidden))
+        return _sum(terms), self.discriminator.features_backward(_sum(grads), kept)
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _without_stddev_channel(discriminator: Discriminator) -> Convolution:
+    """Last convolution with its constant input channel, zero padding included, as a bias map [1, maps, 4, 4]."""
+    weight = discriminator.conv.scaled_weight()
+    constant = discriminator.stddev_mean.to(weight).expand(1, 1, 4, 4)
+    bias = F.conv2d(constant, weight[:, -1:], discriminator.conv.bias, padding=1)
+    return Convolution(weight[:, :-1], bias)
