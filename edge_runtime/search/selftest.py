@@ -1,0 +1,48 @@
+"""Whether a backend computes what the oracle computed: checked at every start, for runtimes can be wrong silently.
+
+The loss has kinks, where leaky ReLU and |a| change slope. Nearer to one than float32 resolves, a right float32 graph
+may take the other slope, and one flipped slope moves the gradient by some 1e-4 to 1e-3. Package self-tests are chosen
+away from kinks and carry their margin; a row nearer to a kink than `RESOLVED` is judged by the wider `ON_A_KINK`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.model_package import SelfTest
+from latentline.errors import VerificationError
+
+Float = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Step = Callable[[Float, Float, Float], tuple[Float, Float]]
+
+STATION_TOLERANCE = 1e-3
+RESOLVED = 2e-6  # relative to a layer's root mean square; float32 runs differ from float64 by 1e-7 to 1e-6
+ON_A_KINK = 5e-3  # a flipped slope was seen to cost 1.2e-3; a wrong kernel costs 1e-2 and more
+
+
+def relative_errors(step: Step, test: SelfTest) -> Float64:
+    """max(|loss − oracle| / |oracle|, ‖grad − oracle‖ / ‖oracle‖) of each row [K]; not finite counts as infinite."""
+    loss, grad = step(*(np.ascontiguousarray(a, dtype=np.float32) for a in (test.z, test.x, test.fx)))
+    of_loss = np.abs(loss - test.loss) / np.abs(test.loss)
+    of_grad = np.linalg.norm(grad - test.grad_z, axis=1) / np.linalg.norm(test.grad_z, axis=1)
+    return np.asarray(np.nan_to_num(np.maximum(of_loss, of_grad), nan=np.inf, posinf=np.inf))
+
+
+def tolerances(test: SelfTest, tolerance: float) -> Float64:
+    """The largest error of each row [K] that float32 explains: `tolerance`, or `ON_A_KINK` for a row on a kink."""
+    return np.where(test.margin >= RESOLVED, tolerance, max(tolerance, ON_A_KINK))
+
+
+def check_selftest(step: Step, test: SelfTest) -> float:
+    """Largest relative error of a step on the package's self-test. Raises VerificationError when it is too large."""
+    errors = relative_errors(step, test)
+    if (errors > tolerances(test, STATION_TOLERANCE)).any():
+        raise VerificationError(
+            f"search_step.onnx computes something else here than its oracle (relative error {errors.max():.1e} on the "
+            f"package's self-test, {STATION_TOLERANCE:g} allowed); update the runtime or export the package again"
+        )
+    return float(errors.max())
