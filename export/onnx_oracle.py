@@ -1,0 +1,106 @@
+"""Generator and discriminator of a package as differentiable networks: an oracle from the package alone.
+
+The ONNX graphs hold no backward pass. Here PyTorch evaluates them node by node, so that `trainer.search.search_loss`
+and autograd give L' and ∂L'/∂z in float64 without the checkpoint and without the code that wrote the search step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentline.errors import VerificationError
+
+Attributes = dict[str, Any]
+
+
+class OnnxNetwork(nn.Module):
+    """A forward-only graph of `export.graphs`, in `dtype`, differentiable towards its one input.
+
+    `kinks` collects, while it is a list, the input of every leaky ReLU.
+    """
+
+    def __init__(self, content: bytes, name: str, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        graph = onnx.load_from_string(content).graph
+        unknown = {node.op_type for node in graph.node} - set(_OPERATORS)
+        if unknown:
+            raise VerificationError(f"{name}: holds {', '.join(sorted(unknown))}, which this export does not write")
+        self._nodes = [
+            (n.op_type, list(n.input), n.output[0], {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute})
+            for n in graph.node
+        ]
+        self._constants = {i.name: _tensor(i, dtype) for i in graph.initializer}
+        self._input = graph.input[0].name
+        self._outputs = [output.name for output in graph.output]
+        self.kinks: list[Tensor] | None = None
+
+    def forward(self, value: Tensor) -> Any:
+        """The output, or a tuple of the outputs, for an input of that dtype."""
+        values = {**self._constants, self._input: value}
+        for kind, inputs, output, attributes in self._nodes:
+            arguments = [values[name] if name else None for name in inputs]
+            if kind == "LeakyRelu" and self.kinks is not None:
+                self.kinks.append(values[inputs[0]])
+            values[output] = _OPERATORS[kind](arguments, attributes)
+        outputs = tuple(values[name] for name in self._outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
+
+
+def _tensor(initializer: Any, dtype: torch.dtype) -> Tensor:
+    tensor = torch.from_numpy(onnx.numpy_helper.to_array(initializer).copy())
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _convolve(transposed: bool) -> Callable[[list[Any], Attributes], Tensor]:
+    def run(arguments: list[Any], attributes: Attributes) -> Tensor:
+        h, weight, *bias = arguments
+        stride, pads = tuple(attributes.get("strides", (1, 1))), attributes.get("pads", [0, 0, 0, 0])
+        if pads[0] != pads[2] or pads[1] != pads[3] or attributes.get("group", 1) != 1:
+            raise VerificationError("a convolution with uneven padding or groups, which this export does not write")
+        convolution = F.conv_transpose2d if transposed else F.conv2d
+        return convolution(h, weight, bias[0] if bias else None, stride=stride, padding=tuple(pads[:2]))
+
+    return run
+
+
+def _gemm(arguments: list[Any], attributes: Attributes) -> Tensor:
+    a, b, *c = arguments
+    a, b = (a.T if attributes.get("transA") else a), (b.T if attributes.get("transB") else b)
+    product: Tensor = attributes.get("alpha", 1.0) * (a @ b)
+    return product + attributes.get("beta", 1.0) * c[0] if c else product
+
+
+def _mean(arguments: list[Any], attributes: Attributes) -> Tensor:
+    mean: Tensor = arguments[0].mean(dim=arguments[1].tolist(), keepdim=bool(attributes.get("keepdims", 1)))
+    return mean
+
+
+def _reshape(arguments: list[Any], attributes: Attributes) -> Tensor:
+    h, shape = arguments
+    reshaped: Tensor = h.reshape([h.shape[i] if n == 0 else n for i, n in enumerate(shape.tolist())])
+    return reshaped
+
+
+_OPERATORS: dict[str, Callable[[list[Any], Attributes], Tensor]] = {
+    "Add": lambda a, _: a[0] + a[1],
+    "Conv": _convolve(transposed=False),
+    "ConvTranspose": _convolve(transposed=True),
+    "Gemm": _gemm,
+    "LeakyRelu": lambda a, attributes: F.leaky_relu(a[0], round(attributes.get("alpha", 0.01), 6)),
+    "MatMul": lambda a, _: a[0] @ a[1],
+    "Mul": lambda a, _: a[0] * a[1],
+    "ReduceMean": _mean,
+    "Reciprocal": lambda a, _: a[0].reciprocal(),
+    "Reshape": _reshape,
+    "Sqrt": lambda a, _: a[0].sqrt(),
+    "Squeeze": lambda a, _: a[0].squeeze(a[1].item()),
+    "Transpose": lambda a, attributes: a[0].permute(attributes["perm"]),
+}

@@ -1,0 +1,79 @@
+"""From a checkpoint to a model package, in the two steps that calibration needs.
+
+model = draft(generator, discriminator, search)      graphs and self-test, in memory
+searcher = open_searcher(model)                      the station's own backend
+calibrated = latentline.calibrate.calibrate(searcher, ...)
+write_model_package(out, model, card, calibrated)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge_runtime.manifest import Manifest, ModelSpec, SearchSettings
+from edge_runtime.model_package import (
+    CALIBRATION,
+    SELFTEST,
+    SearchModel,
+    calibration_to_bytes,
+    write_package,
+)
+from export.graphs import export_graphs
+from export.selftest import make_selftest
+from latentline.calibrate import Calibrated
+from latentline.preprocessing import Preprocessing
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.generator import Generator
+from trainer.search import freeze
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a manifest says of a model besides its sizes, search and calibration.
+
+    overlap is of neighbouring tiles, as a fraction of the tile.
+    """
+
+    name: str
+    method: str
+    code_version: str
+    preprocessing: Preprocessing
+    overlap: float
+
+
+def draft(generator: Generator, discriminator: Discriminator, search: SearchSettings) -> SearchModel:
+    """A model that can search, from the networks' last stage: graphs, self-test, sizes. Takes seconds to a minute."""
+    generator, discriminator = freeze(generator, discriminator)
+    graphs = export_graphs(generator, discriminator, search.gamma, search.lam)
+    spec = ModelSpec.model_validate(
+        {
+            "tile_size": generator.resolution,
+            "channels": generator.channels,
+            "latent_size": generator.latent_size,
+            "feature_shape": (discriminator.conv.weight.shape[0], 4, 4),
+            "search": search,
+        }
+    )
+    return SearchModel(spec, graphs, make_selftest(generator, discriminator, search.gamma, search.lam, graphs))
+
+
+def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrated: Calibrated) -> None:
+    """Write the package to `out`, a folder or a .zip, whole or not at all."""
+    manifest = Manifest(
+        **dict(model.spec),
+        name=card.name,
+        method=card.method,
+        created=datetime.now(timezone.utc).replace(microsecond=0),
+        code_version=card.code_version,
+        preprocessing=card.preprocessing,
+        overlap=card.overlap,
+        calibration=calibrated.calibration,
+    )
+    files = {
+        **model.graphs,
+        CALIBRATION: calibration_to_bytes(calibrated.statistics, calibrated.normal_scores),
+        SELFTEST: model.selftest.to_bytes(),
+    }
+    write_package(out, manifest, files)

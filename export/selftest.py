@@ -1,0 +1,104 @@
+"""The self-test of a package: points where loss and gradient are known in float64, chosen away from kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SelfTest
+from export.onnx_oracle import OnnxNetwork
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.generator import Generator
+from trainer.search import freeze, loss_and_gradient
+
+Network = Generator | Discriminator | OnnxNetwork
+
+ROWS = 4
+CANDIDATES = 64
+SHORTLIST = 12
+
+
+def make_selftest(
+    generator: Generator, discriminator: Discriminator, gamma: float, lam: float, graphs: Mapping[str, bytes]
+) -> SelfTest:
+    """Self-test of `ROWS` different points, from the checkpoint's networks; always the same points."""
+    z, x = choose_points(graphs, generator.latent_size, seed=0)
+    networks = freeze(generator, discriminator)
+    return solve(networks[0].double(), networks[1].double(), gamma, lam, graphs, z, x)
+
+
+def choose_points(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """z [ROWS, L] and x [ROWS, C, R, R] in [-1, 1], float64: latents N(0, 1), images G(another latent) plus noise.
+
+    Of `CANDIDATES` points those with the widest margins are taken: a large network has so many activations that nearly
+    every point lies on a kink of some. A shortlist is made in float32, which is fast, and judged in float64.
+    """
+    z, x = _candidates(graphs, latent_size, seed)
+    for dtype, count in ((torch.float32, SHORTLIST), (torch.float64, ROWS)):
+        best = _margins(graphs, z.to(dtype), x.to(dtype)).topk(count).indices
+        z, x = z[best], x[best]
+    return z.double(), x.double()
+
+
+def solve(
+    generator: Network,
+    discriminator: Network,
+    gamma: float,
+    lam: float,
+    graphs: Mapping[str, bytes],
+    z: Tensor,
+    x: Tensor,
+) -> SelfTest:
+    """Loss and gradient at float64 points by autograd through float64 networks, with the margins of `graphs` there."""
+    with torch.no_grad():
+        fx = discriminator(x)[1].float().double()  # the float32 numbers that a station gets
+    loss, grad_z = loss_and_gradient(
+        cast("Generator", generator), cast("Discriminator", discriminator), z, x, fx, gamma, lam
+    )
+    return SelfTest(*(t.numpy() for t in (z, x, fx, loss, grad_z, _margins(graphs, z, x))))
+
+
+def kink_margin(generator: OnnxNetwork, discriminator: OnnxNetwork, z: Tensor, x: Tensor) -> Tensor:
+    """Distance of the nearest activation to a slope change, relative to its layer's root mean square, [N].
+
+    Activations are the inputs of leaky ReLU in G and D(G(z)) and of |a| in x − G(z) and f(x) − f(G(z)).
+    """
+    activations: list[Tensor] = []
+    with torch.no_grad():
+        fx = discriminator(x)[1]
+        generator.kinks = discriminator.kinks = activations
+        image = generator(z)
+        features = discriminator(image)[1]
+    generator.kinks = discriminator.kinks = None
+    margins = [_margin(a, a) for a in activations]
+    margins += [_margin(image - x, image), _margin(features - fx, features)]
+    return torch.stack(margins).amin(dim=0)
+
+
+def _candidates(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """z [M, L] and x [M, C, R, R] in [-1, 1], float32."""
+    random = torch.Generator().manual_seed(seed)
+    z, others = torch.randn(2, CANDIDATES, latent_size, generator=random)
+    generator, _ = _networks(graphs, torch.float32)
+    with torch.no_grad():
+        images = torch.cat([generator(others[i : i + 1]) for i in range(CANDIDATES)])
+    noise = 0.2 * torch.randn(images.shape, generator=random)
+    return z, (images + noise).clamp(-1, 1)
+
+
+def _margins(graphs: Mapping[str, bytes], z: Tensor, x: Tensor) -> Tensor:
+    """`kink_margin` of every row, [N], computed in the type of z."""
+    networks = _networks(graphs, z.dtype)
+    return torch.cat([kink_margin(*networks, z[i : i + 1], x[i : i + 1]) for i in range(len(z))])
+
+
+def _networks(graphs: Mapping[str, bytes], dtype: torch.dtype) -> tuple[OnnxNetwork, OnnxNetwork]:
+    generator = OnnxNetwork(graphs[GENERATOR], GENERATOR, dtype)
+    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype)
+
+
+def _margin(distance: Tensor, layer: Tensor) -> Tensor:
+    return distance.flatten(1).abs().amin(dim=1) / layer.flatten(1).square().mean(dim=1).sqrt()
