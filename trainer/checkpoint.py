@@ -2,7 +2,7 @@
 
 config.yaml             the complete training configuration
 state.json              images seen, split, state of the crop generator, code version
-networks.safetensors    generator, its running average, discriminator
+networks.safetensors    generator, its running average, discriminator, encoder (once trained)
 optimizer.safetensors   Adam's moments, the latent generator's state: what a resume needs and an export does not
 """
 
@@ -25,16 +25,21 @@ from latentline.strict_config import load_yaml
 from trainer.config import NetworkConfig, TrainConfig
 from trainer.data.split import Split
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at one moment. `generator` is the running average; both networks are in eval mode."""
+    """A training at one moment. `generator` is the running average; the networks are in eval mode.
+
+    encoder  None where the configuration asks for none, or the training has not come to it
+    """
 
     config: TrainConfig
     generator: Generator
     discriminator: Discriminator
+    encoder: Encoder | None
     split: Split
     images: int
     code_version: str
@@ -55,6 +60,11 @@ def build_networks(config: NetworkConfig, channels: int) -> tuple[Generator, Dis
         Generator(config.resolution, channels, config.latent_size, *size),
         Discriminator(config.resolution, channels, *size),
     )
+
+
+def build_encoder(config: NetworkConfig, channels: int) -> Encoder:
+    """A fresh encoder from torch's global random state."""
+    return Encoder(config.resolution, channels, config.latent_size, config.fmap_base, config.fmap_max)
 
 
 def save_checkpoint(
@@ -108,11 +118,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         generator.load_state_dict(part(tensors, "average"))
         discriminator.load_state_dict(part(tensors, "discriminator"))
+        encoder = None
+        if weights := part(tensors, "encoder"):
+            encoder = build_encoder(config.network, config.preprocessing.channels)
+            encoder.load_state_dict(weights)
+            encoder.eval()
         split = Split.from_json(state["split"])
         images, made_by = int(state["images"]), str(state["code_version"])
     except (KeyError, RuntimeError, TypeError):
         raise CheckpointError(f"{folder}: weights and configuration do not fit together") from None
-    return Checkpoint(config, generator.eval(), discriminator.eval(), split, images, made_by)
+    return Checkpoint(config, generator.eval(), discriminator.eval(), encoder, split, images, made_by)
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

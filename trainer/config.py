@@ -82,6 +82,9 @@ class ScheduleConfig(StrictModel):
     batch           images a step; `batches` overrides it per resolution in px
     learning_rate   of Adam for both networks; falls to a twentieth over the last quarter
     ema_images      half-life of the averaged generator
+    encoder_images  afterwards, tiles shown to the encoder that gives the search its first z; 0: no encoder, the search
+                    starts from a random latent
+    encoder_learning_rate   of Adam for it; falls over the second half
     checkpoint_images   a checkpoint, and pictures, every so many
     seed            of weights, latents and crops
     """
@@ -93,6 +96,8 @@ class ScheduleConfig(StrictModel):
     batches: dict[int, int] = Field(default_factory=dict)
     learning_rate: float = Field(default=2e-3, gt=0)
     ema_images: float = Field(default=2000, gt=0)
+    encoder_images: int = Field(default=0, ge=0)
+    encoder_learning_rate: float = Field(default=1e-3, gt=0)
     checkpoint_images: int = Field(default=10000, ge=1)
     seed: int = Field(default=0, ge=0)
 
@@ -100,14 +105,14 @@ class ScheduleConfig(StrictModel):
 class SearchConfig(StrictModel):
     """The search at inspection time (Algorithm 1).
 
-    iterations      Adam steps over z
+    iterations      Adam steps over z; 0 takes the encoder's z as it is
     learning_rate   of Adam
     gamma, lam      γ and λ of L', eq. as in the paper
-    seed            of the first z, the same for every tile
+    seed            of the first z, the same for every tile, where there is no encoder
     overlap         of neighbouring tiles, as a fraction of the tile
     """
 
-    iterations: int = Field(default=100, ge=1, le=10000)
+    iterations: int = Field(default=100, ge=0, le=10000)
     learning_rate: float = Field(default=0.1, gt=0)
     gamma: float = Field(default=0.1, gt=0, le=1)
     lam: float = Field(default=0.1, ge=0, le=1)

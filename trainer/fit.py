@@ -19,7 +19,9 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
 from trainer.data.folders import ImageFolder, load
 from trainer.data.split import Split, split
+from trainer.fit_encoder import fit_encoder
 from trainer.loop import StepReport, Training
+from trainer.networks.encoder import Encoder
 from trainer.pictures import save_curves, save_samples
 
 LOG_EVERY = 20
@@ -60,7 +62,7 @@ def open_data(config: TrainConfig) -> FitData:
 def fit(config: TrainConfig, run: Path, resume: bool = False, stop_after: int | None = None) -> Path:
     """Train into the folder `run`; gives the checkpoint folder.
 
-    resume      go on from the checkpoint in `run`, whose configuration must be the same
+    resume      go on from the checkpoint in `run`, whose configuration must be the same (a killed encoder starts anew)
     stop_after  end early after so many images (the schedule stays as configured)
     """
     checkpoint = run / "checkpoint"
@@ -75,6 +77,9 @@ def fit(config: TrainConfig, run: Path, resume: bool = False, stop_after: int | 
     write_text(run / "config.yaml", dump_config(config))
     end = min(training.total_images, stop_after or training.total_images)
     _train(training, config, data.split, run, reports, end)
+    if training.finished and config.schedule.encoder_images:
+        encoder = fit_encoder(config, training.average, training.discriminator, data.normal)
+        _save(training, config, data.split, run, reports, encoder)
     return checkpoint
 
 
@@ -99,8 +104,17 @@ def _train(
                 _save(training, config, parts, run, reports)
 
 
-def _save(training: Training, config: TrainConfig, parts: Split, run: Path, reports: list[StepReport]) -> None:
+def _save(
+    training: Training,
+    config: TrainConfig,
+    parts: Split,
+    run: Path,
+    reports: list[StepReport],
+    encoder: Encoder | None = None,
+) -> None:
     networks, optimizer, rest = training.state()
+    if encoder is not None:
+        networks.update({f"encoder.{k}": v.contiguous() for k, v in encoder.state_dict().items()})
     save_checkpoint(run / "checkpoint", config, networks, optimizer, {**rest, "split": parts.to_json()})
     write_text(run / "metrics.jsonl", "".join(json.dumps(asdict(r)) + "\n" for r in reports))
     save_curves(run / "losses.png", reports)

@@ -20,13 +20,16 @@ class ReferenceSearcher:
 
     def __init__(self, checkpoint: Checkpoint, search: SearchConfig) -> None:
         self._generator, self._discriminator = freeze(checkpoint.generator, checkpoint.discriminator)
+        self._encoder = checkpoint.encoder
         self._search = search
 
     def search(self, tiles: npt.NDArray[np.uint8]) -> SearchResult:
-        """Search all tiles, uint8 [N, H, W, C], from the same seeded z."""
+        """Search all tiles, uint8 [N, H, W, C], from the encoder's z or, without one, from the same seeded z."""
         s, networks = self._search, (self._generator, self._discriminator)
         x = torch.from_numpy(to_model_range(tiles))
-        z = initial_latent(s.seed, len(tiles), self._generator.latent_size)
+        with torch.no_grad():
+            latent_size = self._generator.latent_size
+            z = self._encoder(x) if self._encoder else initial_latent(s.seed, len(tiles), latent_size)
         z = reference_search(*networks, x, z, s.iterations, s.learning_rate, s.gamma, s.lam)
         with torch.no_grad():
             logit_frame, fx = self._discriminator(x)
