@@ -17,9 +17,12 @@ SCHEMA_VERSION: Final = 1
 
 
 class SearchSettings(StrictModel):
-    """How ẑ is found: `iterations` Adam steps on L' from one standard-normal latent, drawn with `seed`, for all tiles."""
+    """How ẑ is found: `iterations` Adam steps on L', 0 for none.
 
-    init: Literal["random"] = "random"
+    init  random: from one standard-normal latent, drawn with `seed`, for all tiles; encoder: from encoder.onnx's
+    """
+
+    init: Literal["random", "encoder"] = "random"
     seed: int = Field(ge=0)
     iterations: int = Field(ge=0)
     learning_rate: float = Field(gt=0)

@@ -3,6 +3,7 @@
     manifest.json        `Manifest`: what the model is, how to search, thresholds, sha256 of every other file
     generator.onnx       z -> image
     discriminator.onnx   image -> logit, features
+    encoder.onnx         image -> z, only where the search starts from it
     search_step.onnx     z, x, fx -> loss, grad_z
     calibration.npz      how the residual of normal frames behaves, and the scores behind the threshold
     selftest.npz         inputs of the search step with the float64 oracle's loss and gradient: a station checks its own
@@ -36,8 +37,9 @@ from latentline.searcher import Searcher
 
 MANIFEST = "manifest.json"
 GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
+ENCODER = "encoder.onnx"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
-REQUIRED = frozenset({GENERATOR, DISCRIMINATOR, SEARCH_STEP, CALIBRATION, SELFTEST})
+_ALWAYS = frozenset({GENERATOR, DISCRIMINATOR, SEARCH_STEP, CALIBRATION, SELFTEST})
 
 Float64 = npt.NDArray[np.float64]
 
@@ -107,6 +109,11 @@ class ModelPackage(SearchModel):
         )
 
 
+def files_of(spec: ModelSpec) -> frozenset[str]:
+    """Names of the files beside the manifest."""
+    return _ALWAYS | {ENCODER} if spec.search.init == "encoder" else _ALWAYS
+
+
 def load_package(path: Path) -> ModelPackage:
     """Load the package at `path`, a folder or a .zip. Raises PackageError for everything that is not right."""
     files = read_files(path)
@@ -114,7 +121,7 @@ def load_package(path: Path) -> ModelPackage:
         raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
     manifest_bytes = files.pop(MANIFEST)
     manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
-    _check_files(files, manifest.files, path)
+    _check_files(files, manifest, path)
     statistics, normal_scores = _calibration(files[CALIBRATION], manifest, f"{path}: {CALIBRATION}")
     return ModelPackage(
         spec=manifest,
@@ -132,8 +139,9 @@ def write_package(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
 
     Whole or not at all; what stood at `out` is replaced. Raises PackageError when `files` are not those of a package.
     """
-    if set(files) != REQUIRED:
-        raise PackageError(f"{out}: a package holds {', '.join(sorted(REQUIRED))}; got {', '.join(sorted(files))}")
+    required = files_of(manifest)
+    if set(files) != required:
+        raise PackageError(f"{out}: a package holds {', '.join(sorted(required))}; got {', '.join(sorted(files))}")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     manifest = manifest.model_copy(update={"files": hashes})
     contents = {MANIFEST: manifest.model_dump_json(indent=2).encode() + b"\n", **files}
@@ -179,14 +187,15 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _check_files(files: Mapping[str, bytes], hashes: Mapping[str, str], path: Path) -> None:
+def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> None:
+    hashes, required = manifest.files, files_of(manifest)
     for name in sorted(hashes):
         if not is_plain_name(name):
             raise PackageError(f"{path}: {MANIFEST} names {name!r}, which leads out of the package; do not use it")
-    for name in sorted(REQUIRED | set(hashes)):
+    for name in sorted(required | set(hashes)):
         if name not in hashes:
             raise PackageError(f"{path}: {MANIFEST} does not list {name}; export the package again")
-        if name not in REQUIRED:
+        if name not in required:
             raise PackageError(f"{path}: {MANIFEST} lists {name}, which this station cannot use; export it again")
         if name not in files:
             raise PackageError(f"{path}: {name} is missing; copy the package again")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from export.from_checkpoint import package_checkpoint
 from export.verify import TOLERANCE, Check, verify_package
 from latentline.errors import run_command
 
@@ -21,12 +22,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-export", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    package = commands.add_parser("package", help="export, calibrate and write the model package of a checkpoint")
+    package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
+    package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
+    package.add_argument("--data", type=Path, help="data root, if it moved")
+    package.add_argument("--false-alarm-rate", type=_rate, default=0.05, help="promised by the threshold (0.05)")
+    package.add_argument("--iterations", type=int, help="search iterations (default: the configuration's)")
+    package.add_argument("--name", help="name of the model (default: the configuration's)")
+    package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    package.set_defaults(run=_package)
     verify = commands.add_parser("verify", help="compare a package's graphs with oracles, in the station's runtime")
     verify.add_argument("package", type=Path, help="folder or .zip of the model package")
     verify.add_argument("--checkpoint", type=Path, help="compare with the networks of this checkpoint, too")
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return rate
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    calibrated = package_checkpoint(
+        arguments.checkpoint,
+        arguments.out,
+        arguments.data,
+        arguments.false_alarm_rate,
+        arguments.iterations,
+        arguments.name,
+        arguments.threads,
+    )
+    calibration = calibrated.calibration
+    print(
+        f"{arguments.out}: threshold {calibration.threshold:.3f} for at most {calibration.false_alarm_rate:g} false "
+        f"alarms, from {calibration.scored_normals} held-out normal images"
+    )
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

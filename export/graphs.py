@@ -97,6 +97,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
+            # one name for the first dimension of several inputs is what is meant
+            warnings.filterwarnings("ignore", message=".*axis name: batch will not be used", category=UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

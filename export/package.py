@@ -1,6 +1,6 @@
 """From a checkpoint to a model package, in the two steps that calibration needs.
 
-model = draft(generator, discriminator, search)      graphs and self-test, in memory
+model = draft(generator, discriminator, encoder, search)      graphs and self-test, in memory
 searcher = open_searcher(model)                      the station's own backend
 calibrated = latentline.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+import torch
+
 from edge_runtime.manifest import Manifest, ModelSpec, SearchSettings
 from edge_runtime.model_package import (
     CALIBRATION,
+    ENCODER,
     SELFTEST,
     SearchModel,
     calibration_to_bytes,
     write_package,
 )
-from export.graphs import export_graphs
+from export.encoder import FoldedEncoder
+from export.graphs import export_graphs, to_onnx
 from export.selftest import make_selftest
 from latentline.calibrate import Calibrated
 from latentline.preprocessing import Preprocessing
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
 from trainer.search import freeze
 
@@ -43,10 +48,19 @@ class ModelCard:
     overlap: float
 
 
-def draft(generator: Generator, discriminator: Discriminator, search: SearchSettings) -> SearchModel:
-    """A model that can search, from the networks' last stage: graphs, self-test, sizes. Takes seconds to a minute."""
+def draft(
+    generator: Generator, discriminator: Discriminator, encoder: Encoder | None, search: SearchSettings
+) -> SearchModel:
+    """A model that can search, from the networks' last stage: graphs, self-test, sizes. Takes seconds to a minute.
+
+    An encoder is needed, and packaged, only where `search.init` says so.
+    """
     generator, discriminator = freeze(generator, discriminator)
     graphs = export_graphs(generator, discriminator, search.gamma, search.lam)
+    if search.init == "encoder":
+        assert encoder is not None
+        image = torch.zeros(2, generator.channels, generator.resolution, generator.resolution)
+        graphs[ENCODER] = to_onnx(FoldedEncoder(encoder), {"image": image}, ["z"])
     spec = ModelSpec.model_validate(
         {
             "tile_size": generator.resolution,

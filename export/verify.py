@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, ModelPackage, SelfTest, load_package
+from edge_runtime.model_package import (
+    DISCRIMINATOR,
+    ENCODER,
+    GENERATOR,
+    SEARCH_STEP,
+    ModelPackage,
+    SelfTest,
+    load_package,
+)
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.selftest import RESOLVED, Step, relative_errors, tolerances
 from export.onnx_oracle import OnnxNetwork
@@ -58,8 +66,8 @@ def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
     stored = _rows(truth, len(package.selftest.loss))
     checks = [_compared("selftest.npz and the package's own networks", _answer(package.selftest), stored)]
     oracles = {"the package's own networks": (networks, truth)}
-    if checkpoint is not None:
-        trained = load_checkpoint(checkpoint)
+    trained = load_checkpoint(checkpoint) if checkpoint is not None else None
+    if trained is not None:
         frozen = freeze(trained.generator, trained.discriminator)
         networks = frozen[0].double(), frozen[1].double()
         truth = solve(*networks, search.gamma, search.lam, package.graphs, z, x)
@@ -69,6 +77,17 @@ def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
             for oracle, (networks, truth) in oracles.items():
                 checks.append(_compared(f"search_step.onnx in {name} and {oracle}", runtime.step, truth))
                 checks += _forward_checks(f"in {name} and {oracle}", runtime, networks, truth)
+        if ENCODER in package.graphs:
+            encoders: dict[str, torch.nn.Module] = {
+                "the package's own encoder": OnnxNetwork(package.graphs[ENCODER], ENCODER)
+            }
+            if trained is not None and trained.encoder is not None:
+                encoders["the checkpoint"] = trained.encoder.double().requires_grad_(False)
+            checks += [
+                _encoder_check(f"{ENCODER} in {name} and {oracle}", runtime.encode, encoder, truth.x)
+                for name, runtime in runtimes.items()
+                for oracle, encoder in encoders.items()
+            ]
     failed = [f"{check.what} (relative error {check.error:.1e})" for check in checks if not check.passed]
     if failed:
         raise VerificationError(
@@ -82,12 +101,13 @@ class _Runtime:
     step: Step
     generate: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
     discriminate: Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
+    encode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
 @contextmanager
 def _runtimes(package: ModelPackage) -> Iterator[dict[str, _Runtime]]:
     searcher = CpuSearcher(package)
-    runtimes = {"OpenVINO": _Runtime(searcher.step, searcher.generate, searcher.discriminate)}
+    runtimes = {"OpenVINO": _Runtime(searcher.step, searcher.generate, searcher.discriminate, searcher.encode)}
     onnx_runtime = _onnx_runtime(package)
     if onnx_runtime is not None:
         runtimes["ONNX Runtime"] = onnx_runtime
@@ -105,12 +125,13 @@ def _onnx_runtime(package: ModelPackage) -> _Runtime | None:
         return None
     sessions = {
         name: onnxruntime.InferenceSession(package.graphs[name], providers=["CPUExecutionProvider"])
-        for name in (GENERATOR, DISCRIMINATOR, SEARCH_STEP)
+        for name in package.graphs
     }
     return _Runtime(
         step=lambda z, x, fx: tuple(sessions[SEARCH_STEP].run(["loss", "grad_z"], {"z": z, "x": x, "fx": fx})),
         generate=lambda z: sessions[GENERATOR].run(["image"], {"z": z})[0],
         discriminate=lambda x: tuple(sessions[DISCRIMINATOR].run(["logit", "features"], {"image": x})),
+        encode=lambda x: sessions[ENCODER].run(["z"], {"image": x})[0],
     )
 
 
@@ -135,6 +156,18 @@ def _forward_checks(where: str, runtime: _Runtime, networks: tuple[Network, Netw
     errors = {what: float(np.linalg.norm(a - b) / np.linalg.norm(b)) for what, (a, b) in pairs.items()}
     points = len(truth.loss)
     return [Check(what, error, error <= TOLERANCE, points, points) for what, error in errors.items()]
+
+
+def _encoder_check(
+    what: str,
+    encode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+    encoder: torch.nn.Module,
+    x: Float64,
+) -> Check:
+    with torch.no_grad():
+        expected = encoder(torch.from_numpy(x)).numpy()
+    error = float(np.linalg.norm(encode(x.astype(np.float32)) - expected) / np.linalg.norm(expected))
+    return Check(what, error, error <= TOLERANCE, len(x), len(x))
 
 
 def _rows(truth: SelfTest, count: int) -> SelfTest:

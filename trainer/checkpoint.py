@@ -63,8 +63,8 @@ def build_networks(config: NetworkConfig, channels: int) -> tuple[Generator, Dis
 
 
 def build_encoder(config: NetworkConfig, channels: int) -> Encoder:
-    """A fresh encoder from torch's global random state."""
-    return Encoder(config.resolution, channels, config.latent_size, config.fmap_base, config.fmap_max)
+    """A fresh encoder from torch's global random state, with half the discriminator's feature maps: it only begins."""
+    return Encoder(config.resolution, channels, config.latent_size, config.fmap_base // 2, config.fmap_max // 2)
 
 
 def save_checkpoint(

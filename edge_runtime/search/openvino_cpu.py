@@ -19,7 +19,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from edge_runtime.manifest import ModelSpec
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
+from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from edge_runtime.search.adam import adam_search, initial_latent
 from edge_runtime.search.selftest import check_selftest
 from latentline.errors import PackageError
@@ -38,6 +38,7 @@ class _Worker:
     generator: Run
     discriminator: Run
     step: Run
+    encoder: Run | None
 
 
 class CpuSearcher:
@@ -59,7 +60,7 @@ class CpuSearcher:
         self.self_test()
 
     def search(self, tiles: UInt8) -> SearchResult:
-        """Search all tiles, uint8 [N, H, W, C], from the same seeded latent. Raises ValueError for another shape."""
+        """Search all tiles, uint8 [N, H, W, C], each from its first latent. Raises ValueError for another shape."""
         size = self._spec.tile_size
         if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
             raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
@@ -85,11 +86,21 @@ class CpuSearcher:
         results = self._rows(lambda worker, row: worker.discriminator(row), {"image": x})
         return results["logit"], results["features"]
 
+    def encode(self, x: Float) -> Float:
+        """First z [N, L] of images [N, C, H, W]."""
+        return np.concatenate(self._map(self._start, [x[i : i + 1] for i in range(len(x))]))
+
     def close(self) -> None:
         """Release graphs and threads."""
         self._pool.shutdown()
         self._workers.clear()
         self._graphs.clear()
+
+    def _start(self, worker: _Worker, x: Float) -> Float:
+        """The first z [1, L] of a tile."""
+        if worker.encoder is not None:
+            return worker.encoder({"image": x})["z"]
+        return initial_latent(self._spec.search.seed, 1, self._spec.latent_size)
 
     def _search_one(self, worker: _Worker, x: Float) -> tuple[Float, ...]:
         """The fields of a `SearchResult` for one tile x [1, C, H, W]."""
@@ -98,7 +109,7 @@ class CpuSearcher:
         feeds = {"x": x, "fx": frame["features"]}
         z = adam_search(
             lambda z: worker.step({"z": z, **feeds})["grad_z"],
-            initial_latent(search.seed, 1, self._spec.latent_size),
+            self._start(worker, x),
             search.iterations,
             search.learning_rate,
         )
@@ -137,7 +148,12 @@ class CpuSearcher:
             while len(self._workers) > 1:
                 del self._workers[next(iter(self._workers))]
             self._workers[count] = [
-                _Worker(*(_runner(compiled[name]) for name in (GENERATOR, DISCRIMINATOR, SEARCH_STEP)))
+                _Worker(
+                    generator=_runner(compiled[GENERATOR]),
+                    discriminator=_runner(compiled[DISCRIMINATOR]),
+                    step=_runner(compiled[SEARCH_STEP]),
+                    encoder=_runner(compiled[ENCODER]) if ENCODER in compiled else None,
+                )
                 for _ in range(count)
             ]
         return self._workers[count]
@@ -182,11 +198,14 @@ def _read_graphs(model: SearchModel) -> dict[str, Any]:
 def _ports(spec: ModelSpec) -> dict[str, tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]]:
     """Shapes without the batch of every graph's inputs and outputs."""
     image, z = (spec.channels, spec.tile_size, spec.tile_size), (spec.latent_size,)
-    return {
+    ports: dict[str, tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]] = {
         GENERATOR: ({"z": z}, {"image": image}),
         DISCRIMINATOR: ({"image": image}, {"logit": (), "features": spec.feature_shape}),
         SEARCH_STEP: ({"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}),
     }
+    if spec.search.init == "encoder":
+        ports[ENCODER] = {"image": image}, {"z": z}
+    return ports
 
 
 def _described(ports: Mapping[str, Any]) -> str:

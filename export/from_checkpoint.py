@@ -1,0 +1,75 @@
+"""`latentline-export package`: export a checkpoint, calibrate it on its held-out normal images, write the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from edge_runtime.manifest import SearchSettings
+from edge_runtime.search.select import open_searcher
+from export.package import ModelCard, draft, write_model_package
+from latentline.calibrate import Calibrated, calibrate
+from latentline.errors import CheckpointError
+from latentline.evidence import Viewer
+from trainer.checkpoint import Checkpoint, load_checkpoint
+from trainer.data.folders import ImageFolder
+from trainer.data.held_out import read_held_out
+
+
+def package_checkpoint(
+    path: Path,
+    out: Path,
+    data: Path | None = None,
+    false_alarm_rate: float = 0.05,
+    iterations: int | None = None,
+    name: str | None = None,
+    threads: int | None = None,
+) -> Calibrated:
+    """Write the package of the checkpoint `path` to `out`, a folder or .zip; gives its calibration.
+
+    data, iterations, name replace the checkpoint's. Raises CheckpointError and DatasetError.
+    """
+    checkpoint = load_checkpoint(path)
+    config = checkpoint.config
+    if config.schedule.encoder_images and checkpoint.encoder is None:
+        raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
+    folder = ImageFolder.scan((data or config.data.root).resolve())
+    held_out = read_held_out(folder, checkpoint.split.held_out, config.data.groups, config.schedule.seed)
+    model = draft(checkpoint.generator, checkpoint.discriminator, checkpoint.encoder, _search(checkpoint, iterations))
+    searcher = open_searcher(model, threads=threads)
+    try:
+        viewer = Viewer(config.preprocessing, config.network.resolution, config.search.overlap)
+        calibrated = calibrate(
+            searcher,
+            viewer,
+            _shown(held_out.standardising, "standardising"),
+            _shown(held_out.scored, "threshold"),
+            false_alarm_rate,
+        )
+    finally:
+        searcher.close()
+    card = ModelCard(
+        name or config.name, config.method, checkpoint.code_version, config.preprocessing, config.search.overlap
+    )
+    write_model_package(out, model, card, calibrated)
+    return calibrated
+
+
+def _search(checkpoint: Checkpoint, iterations: int | None) -> SearchSettings:
+    search = checkpoint.config.search
+    return SearchSettings(
+        init="random" if checkpoint.encoder is None else "encoder",
+        seed=search.seed,
+        iterations=search.iterations if iterations is None else iterations,
+        learning_rate=search.learning_rate,
+        gamma=search.gamma,
+        lam=search.lam,
+    )
+
+
+def _shown(frames: Sequence[npt.NDArray[np.uint8]], what: str) -> Iterator[npt.NDArray[np.uint8]]:
+    yield from tqdm(frames, unit="img", desc=f"calibration, {what}")
