@@ -1,0 +1,88 @@
+"""Small networks with random weights, and model packages made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_runtime.manifest import SearchSettings
+from edge_runtime.model_package import SearchModel
+from export.package import ModelCard, draft, write_model_package
+from latentline.calibrate import Calibrated
+from latentline.calibration import Calibration, Component
+from latentline.evidence import PixelStatistics
+from latentline.preprocessing import Preprocessing
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.generator import Generator
+from trainer.search import freeze
+
+SIZE, LATENT = 16, 6
+SEARCH = SearchSettings(seed=3, iterations=4, learning_rate=0.05, gamma=0.1, lam=0.1)
+
+
+def networks(
+    resolution: int = SIZE, channels: int = 1, latent: int = LATENT, base: int = 64, maximum: int = 8, seed: int = 0
+) -> tuple[Generator, Discriminator]:
+    """Frozen float32 networks with random weights, random biases and a stddev constant that is not its default."""
+    torch.manual_seed(seed)
+    pair = Generator(resolution, channels, latent, base, maximum), Discriminator(resolution, channels, base, maximum)
+    for network in pair:
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter, std=0.1)
+    pair[1].stddev_mean.fill_(0.7)
+    return freeze(*pair)
+
+
+def points(resolution: int, channels: int, latent: int, count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """z [count, latent] and x [count, channels, R, R] in [-1, 1], float64."""
+    random = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, latent, generator=random, dtype=torch.float64)
+    return z, 2 * torch.rand(count, channels, resolution, resolution, generator=random, dtype=torch.float64) - 1
+
+
+@lru_cache
+def tiny_model() -> SearchModel:
+    """A model of 16 px grey tiles, not calibrated; made once for all tests, which do not change it."""
+    return draft(*networks(), None, SEARCH)
+
+
+def write_tiny_package(out: Path) -> Path:
+    """A complete package at `out`, with a made-up calibration."""
+    plane = np.ones((1, SIZE, SIZE), np.float32)
+    calibrated = Calibrated(
+        Calibration(
+            components=(Component(name="feature", mean=0.0, std=1.0, weight=1.0),),
+            threshold=2.0,
+            map_threshold=4.0,
+            false_alarm_rate=0.1,
+            scored_normals=9,
+            standardised_normals=8,
+        ),
+        PixelStatistics(0 * plane, plane, (1.0, 2.0), np.ones(2, np.float32)),
+        np.arange(9.0),
+    )
+    card = ModelCard("tiny", "noisy_anogan", "0", Preprocessing(channels=1), overlap=0.25)
+    write_model_package(out, tiny_model(), card, calibrated)
+    return out
+
+
+def rewrite(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file of a package folder and its hash in the manifest, as an attacker or a broken exporter would."""
+    (folder / name).write_bytes(content)
+    edit_manifest(folder, lambda manifest: manifest["files"].update({name: hashlib.sha256(content).hexdigest()}))
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Apply `change` to the manifest of a package folder."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
