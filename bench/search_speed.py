@@ -162,7 +162,7 @@ def milliseconds(action: Callable[[], object]) -> float:
 
 
 def equality(problem: Problem, searcher: CpuSearcher, searches: dict[str, Search]) -> dict[str, float]:
-    """Whether all ways compute the same: gradient against float64; z and loss after some steps against the naive loop."""
+    """Whether all ways compute the same: gradient against float64, z and loss after steps against the naive loop."""
     generator, discriminator = freeze(problem.generator, problem.discriminator)
     networks = generator.double(), discriminator.double()
     x, fx = problem.x.double(), problem.fx.double()
