@@ -111,7 +111,7 @@ class Connection:
         self._reason = 0
         self._accepted = False
         self._leaving = False
-        self._client = self._make_client(will)
+        self._client: paho.Client | None = self._make_client(will)
         self._thread = threading.Thread(target=self._run, name="mqtt network", daemon=True)
 
     @property
@@ -125,13 +125,18 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> int | None:
         """Hand a message to paho; its id, or None when it was not taken. Only `Acked` says that it arrived."""
-        info = self._client.publish(topic, payload, qos, retain)
+        client = self._client
+        if client is None:
+            return None
+        info = client.publish(topic, payload, qos, retain)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def disconnect(self) -> None:
         """Say goodbye, so that the broker keeps the will to itself; `Disconnected` follows."""
         self._leaving = True
-        self._client.disconnect()
+        client = self._client
+        if client is not None:
+            client.disconnect()
 
     def abandon(self) -> None:
         """Drop the connection without a goodbye; `Disconnected` follows."""
@@ -169,8 +174,10 @@ class Connection:
         return client
 
     def _run(self) -> None:
+        client = self._client
+        assert client is not None
         try:
-            self._loop()
+            self._loop(client)
         except ssl.SSLCertVerificationError as error:
             self._refused = True
             self._said = f"broker {self.address}: its certificate is not accepted ({error.verify_message})"
@@ -182,16 +189,19 @@ class Connection:
             _log.exception("the network loop failed")
             self._said = f"connection to broker {self.address} failed ({type(error).__name__}: {error})"
         finally:
-            sock = self._client.socket()
+            sock = client.socket()
             if sock is not None:
                 sock.close()
+            # Nobody else holds the client: with the last reference paho closes its own pair of sockets, now and not
+            # when a garbage collection comes by.
+            self._client = None
             sentence = self._said or f"connection to broker {self.address} was lost"
             self._post(Disconnected(self, sentence, self._refused, self._reason))
 
-    def _loop(self) -> None:
+    def _loop(self, client: paho.Client) -> None:
         session = _properties(PacketTypes.CONNECT)
         session.SessionExpiryInterval = 0 if self._broker.clean_start else _SESSION_SECONDS
-        self._client.connect(
+        client.connect(
             self._broker.host,
             self._broker.port,
             self._broker.keep_alive,
@@ -200,7 +210,7 @@ class Connection:
         )
         deadline = time.monotonic() + _CONNECT_SECONDS
         goodbye: float | None = None
-        while self._client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        while client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             moment = time.monotonic()
             if not self._accepted and moment > deadline:
                 self._said = f"broker {self.address} does not answer the MQTT greeting"

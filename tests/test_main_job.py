@@ -1,0 +1,128 @@
+"""The main job, end to end: images -> fit -> package -> verify -> check -> run -> a subscriber that is not ours."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from edge_runtime.cli import main as edge
+from export.cli import main as export
+from tests.mosquitto import Mosquitto
+from tests.trainer.folder import tiny_config, write_folder
+from trainer.cli import main as train
+
+SCHEMA = Path(__file__).parents[1] / "docs" / "mqtt" / "defect.schema.json"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a trained run and its package, made by the three commands of the README."""
+    work = tmp_path_factory.mktemp("work")
+    config = tiny_config(write_folder(work / "data", train=60), final_images=240, encoder_images=240)
+    (work / "train.yaml").write_text(yaml.safe_dump(config))
+    assert train(["--threads", "1", "fit", str(work / "train.yaml"), str(work / "run")]) == 0
+    package = ["package", str(work / "run"), str(work / "model.zip"), "--false-alarm-rate", "0.1", "--name", "stripes"]
+    assert export(package) == 0
+    return work
+
+
+def _station(work: Path, port: int, folder: Path) -> Path:
+    path = folder / "station.yaml"
+    station = {
+        "station": {"id": "line-1"},
+        "model": str(work / "model.zip"),
+        "camera": {"kind": "folder", "source": str(work / "data" / "test" / "square")},
+        "mqtt": {"host": "127.0.0.1", "port": port},
+        "spool": {"path": str(folder / "spool.sqlite")},
+    }
+    path.write_text(yaml.safe_dump(station))
+    return path
+
+
+def test_defects_in_images_reach_mosquitto_sub(work: Path, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Every image with a painted square is judged; the events that mosquitto_sub prints fit the published schema."""
+    mosquitto.start()
+    topic = "latentline/line-1/v1/#"
+    command = ["mosquitto_sub", "-V", "5", "-q", "1", "-p", str(mosquitto.port), "-t", topic, "-v"]
+    subscriber = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    mosquitto.wait_for_log(r"Sending SUBACK")
+    try:
+        assert edge(["run", str(_station(work, mosquitto.port, tmp_path))]) == 0
+        assert subscriber.stdout is not None
+        received = []
+        for line in subscriber.stdout:
+            topic, payload = line.split(" ", 1)
+            received.append((topic.removeprefix("latentline/line-1/v1/"), json.loads(payload)))
+            if received[-1][0] == "status" and received[-1][1]["state"] == "stopped":
+                break
+    finally:
+        subscriber.send_signal(signal.SIGTERM)
+        subscriber.communicate(timeout=10)
+    events = [body for topic, body in received if topic == "cam/main/defect"]
+    assert events and [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    for event in events:
+        jsonschema.validate(event, json.loads(SCHEMA.read_text()))
+        assert event["model"]["name"] == "stripes" and event["defects"]
+
+
+def test_the_package_verifies_against_its_checkpoint(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`verify` compares loss and gradient with float64 oracles in every runtime and exits 0."""
+    assert export(["verify", str(work / "model.zip"), "--checkpoint", str(work / "run"), "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert all(check["passed"] for check in checks)
+    assert any("encoder.onnx in OpenVINO and the checkpoint" in check["what"] for check in checks)
+
+
+def test_check_says_of_every_part_whether_it_works(
+    work: Path, tmp_path: Path, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All well: exit 0; the broker away: exit 2 and the others still well."""
+    station = _station(work, mosquitto.port, tmp_path)
+    mosquitto.start()
+    assert edge(["check", str(station), "--json"]) == 0
+    mosquitto.stop()
+    capsys.readouterr()
+    assert edge(["check", str(station), "--json"]) == 2
+    findings = {f["part"]: f["ok"] for f in json.loads(capsys.readouterr().out)}
+    assert findings.pop("broker") is False and all(findings.values())
+
+
+def test_too_few_held_out_images_for_the_promise_write_nothing(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 % needs 99 scored normals; the sentence says so, exit code 2, no package and no remains."""
+    out = tmp_path / "model"
+    assert export(["package", str(work / "run"), str(out), "--false-alarm-rate", "0.01"]) == 2
+    assert "at least 99 held-out normal images" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_without_its_encoder_yet_is_not_packaged(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that was stopped before the encoder says how to go on."""
+    script = (
+        "import sys; from pathlib import Path; from trainer.cli import load_config; from trainer.fit import fit; "
+        "fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=48)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(work / "train.yaml"), str(tmp_path / "run")], check=True, capture_output=True
+    )
+    assert export(["package", str(tmp_path / "run"), str(tmp_path / "model")]) == 2
+    assert "fit --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argument", ["nowhere", "."])
+def test_a_folder_that_is_no_checkpoint_is_one_sentence(
+    tmp_path: Path, argument: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, the folder named."""
+    assert export(["package", str(tmp_path / argument), str(tmp_path / "out")]) == 2
+    assert "not a checkpoint folder" in capsys.readouterr().err
