@@ -17,7 +17,7 @@ from edge_runtime.cameras.factory import make_camera
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
 from edge_runtime.station import Inspector, broker_of
-from latentline.errors import LatentlineError
+from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
 
@@ -78,7 +78,7 @@ def _self_test(inspector: Inspector) -> str:
     again = inspector.inspect(picture)
     took = 1e3 * (time.perf_counter() - begun)
     if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
-        raise ArithmeticError(f"one picture got the scores {first.score} and {again.score}")
+        raise PackageError(f"one picture got the scores {first.score} and {again.score}")
     return f"one {size} px tile in {took:.0f} ms, twice the same score"
 
 
@@ -100,14 +100,14 @@ def _camera(config: StationConfig) -> str:
     except queue.Empty:
         if config.camera.watch:
             return f"{config.camera.id} watches its folder; no picture is there yet"
-        raise TimeoutError(f"camera {config.camera.id}: no frame in {config.camera.stall_seconds:g} s") from None
+        raise CameraError(f"camera {config.camera.id}: no frame in {config.camera.stall_seconds:g} s") from None
     finally:
         camera.close()
         reader.join(1.0)
     if isinstance(frame, Exception):
         raise frame
     if frame is None:
-        raise EOFError(f"camera {config.camera.id} ended before its first frame")
+        raise CameraError(f"camera {config.camera.id} ended before its first frame")
     height, width, channels = frame.image.shape
     return f"{config.camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
 
@@ -123,7 +123,7 @@ def _broker(config: StationConfig) -> str:
     except queue.Empty:
         raise TimeoutError(f"broker {connection.address} does not answer") from None
     if isinstance(answer, Disconnected):
-        raise ConnectionError(answer.sentence)
+        raise BrokerError(answer.sentence)
     assert isinstance(answer, Connected)
     connection.disconnect()
     connection.join(2.0)
