@@ -121,7 +121,7 @@ def _broker(config: StationConfig) -> str:
     try:
         answer = answers.get(timeout=_BROKER_SECONDS)
     except queue.Empty:
-        raise TimeoutError(f"broker {connection.address} does not answer") from None
+        raise BrokerError(f"broker {connection.address} does not answer") from None
     if isinstance(answer, Disconnected):
         raise BrokerError(answer.sentence)
     assert isinstance(answer, Connected)
