@@ -24,6 +24,7 @@ from trainer.data.folders import ImageFolder, load
 from trainer.data.held_out import read_held_out
 from trainer.data.split import Split
 from trainer.metrics import PixelAuroc, f1_max, image_auroc
+from trainer.plots import save_maps, save_roc, save_scores
 from trainer.reference_searcher import ReferenceSearcher
 
 UInt8 = npt.NDArray[np.uint8]
@@ -81,11 +82,12 @@ class _Tally:
     components: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     pixels: PixelAuroc = field(default_factory=PixelAuroc)
     skipped: list[str] = field(default_factory=list)
+    maps: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 def evaluate(inspector: Inspector, iterations: int, folder: ImageFolder, parts: Split, out: Path) -> Report:
-    """Inspect every test image of the split; writes report.json, report.md, scores.json and pictures into `out`.
+    """Inspect every test image of the split; writes report, scores, plots and pictures into `out`.
 
     Raises DatasetError when normal or abnormal test images are missing.
     """
@@ -102,9 +104,13 @@ def evaluate(inspector: Inspector, iterations: int, folder: ImageFolder, parts: 
                 if mask is not None or kind == "good":
                     shape = frame.shape[:2]
                     tally.pixels.add(seen.anomaly_map, np.zeros(shape, np.bool_) if mask is None else mask)
+                tally.maps.setdefault(kind, (seen.anomaly_map, mask))
                 if index < PICTURES_PER_KIND:
                     save_panel(out / f"{kind}-{Path(name).stem}.png", frame, seen, mask)
                 bar.update()
+    save_scores(out / "scores.png", tally.scores, inspector.calibration.threshold)
+    save_roc(out / "roc.png", tally.scores, inspector.calibration.threshold)
+    save_maps(out / "maps.png", tally.maps)
     report = _report(inspector, iterations, tally)
     write_text(out / "report.json", report.to_json())
     write_text(out / "report.md", report.to_markdown() + "\n")
