@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,8 @@ def save_scores(path: Path, scores: Mapping[str, Sequence[float]], threshold: fl
     everything = np.concatenate([np.asarray(s) for s in scores.values()])
     bins = np.linspace(*np.percentile(everything, [0, 99]), 50)
     for kind, values in scores.items():
-        style = {"color": "0.6", "alpha": 0.9} if kind == "good" else {"histtype": "step", "lw": 1.6}
+        good = kind == "good"
+        style: dict[str, Any] = {"color": "0.6", "alpha": 0.9} if good else {"histtype": "step", "lw": 1.6}
         axes.hist(np.clip(values, bins[0], bins[-1]), bins, label=f"{kind} ({len(values)})", **style)
     axes.axvline(threshold, color="k", ls="--", lw=1, label="threshold")
     axes.set_xlabel("anomaly score (the last bin holds what is above it)")
