@@ -24,7 +24,7 @@ def save_scores(path: Path, scores: Mapping[str, Sequence[float]], threshold: fl
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     everything = np.concatenate([np.asarray(s) for s in scores.values()])
-    bins = np.linspace(*np.percentile(everything, [0, 99]), 50)
+    bins = np.linspace(float(everything.min()), float(np.percentile(everything, 99)), 50)
     for kind, values in scores.items():
         good = kind == "good"
         style: dict[str, Any] = {"color": "0.6", "alpha": 0.9} if good else {"histtype": "step", "lw": 1.6}
