@@ -28,7 +28,7 @@ def save_scores(path: Path, scores: Mapping[str, Sequence[float]], threshold: fl
     for kind, values in scores.items():
         good = kind == "good"
         style: dict[str, Any] = {"color": "0.6", "alpha": 0.9} if good else {"histtype": "step", "lw": 1.6}
-        axes.hist(np.clip(values, bins[0], bins[-1]), bins, label=f"{kind} ({len(values)})", **style)
+        axes.hist(np.clip(values, bins[0], bins[-1]), bins.tolist(), label=f"{kind} ({len(values)})", **style)
     axes.axvline(threshold, color="k", ls="--", lw=1, label="threshold")
     axes.set_xlabel("anomaly score (the last bin holds what is above it)")
     axes.set_ylabel("test images")
