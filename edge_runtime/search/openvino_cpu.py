@@ -129,6 +129,8 @@ class CpuSearcher:
     def _map(self, task: Callable[[_Worker, Any], Any], jobs: list[Any]) -> list[Any]:
         """Results of `task(worker, job)` in the order of the jobs; job i runs on worker i modulo their number."""
         workers = self._compiled(min(len(jobs), self._threads))
+        if len(workers) == 1:
+            return [task(workers[0], job) for job in jobs]
         lanes = [
             self._pool.submit(lambda worker, mine: [task(worker, job) for job in mine], worker, jobs[i :: len(workers)])
             for i, worker in enumerate(workers)
@@ -164,7 +166,13 @@ def _usable_cores() -> int:
 
 
 def _runner(model: Any) -> Run:
+    """A request that has run once, on the calling thread.
+
+    It must: where the first two conversions of NumPy arrays in OpenVINO 2026.4.1 come from two threads at once, they wait
+    for each other for ever (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).
+    """
     request = model.create_infer_request()
+    request.infer({port.any_name: np.zeros(list(port.shape), np.float32) for port in model.inputs}, share_inputs=True)
 
     def run(inputs: Mapping[str, Float]) -> dict[str, Float]:
         results = request.infer(dict(inputs), share_inputs=True)

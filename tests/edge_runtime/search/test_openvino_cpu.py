@@ -1,10 +1,13 @@
 """The CPU searcher: what the reference search does, tile by tile, or a refusal."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import onnx
+import openvino as ov
 import pytest
 import torch
 
@@ -93,6 +96,28 @@ def test_other_tile_shapes_are_an_error(searcher: CpuSearcher) -> None:
 def test_self_test_is_far_below_its_limit(searcher: CpuSearcher) -> None:
     """A right graph is right to float32."""
     assert searcher.self_test() < 1e-5
+
+
+def test_requests_run_first_on_the_opening_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request meets NumPy first on a pool thread: two that do so at once wait for each other for ever."""
+    threads: dict[int, list[int]] = {}
+    create = ov.CompiledModel.create_infer_request
+
+    class Recorded:
+        def __init__(self, request: ov.InferRequest) -> None:
+            self.request = request
+
+        def infer(self, *args: Any, **options: Any) -> Any:
+            threads.setdefault(id(self), []).append(threading.get_ident())
+            return self.request.infer(*args, **options)
+
+    monkeypatch.setattr(ov.CompiledModel, "create_infer_request", lambda model: Recorded(create(model)))
+    searcher = CpuSearcher(tiny_model(), threads=2)
+    searcher.search(tiles(3))
+    searcher.close()
+    assert len(threads) == 6
+    assert {ran[0] for ran in threads.values()} == {threading.get_ident()}
+    assert any(set(ran) - {threading.get_ident()} for ran in threads.values())
 
 
 def test_self_test_refuses_another_search_step() -> None:
