@@ -168,8 +168,8 @@ def _usable_cores() -> int:
 def _runner(model: Any) -> Run:
     """A request that has run once, on the calling thread.
 
-    It must: where the first two conversions of NumPy arrays in OpenVINO 2026.4.1 come from two threads at once, they wait
-    for each other for ever (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).
+    It must: when the first two conversions of NumPy arrays in OpenVINO 2026.4.1 come from two threads at once, they
+    wait for each other for ever (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).
     """
     request = model.create_infer_request()
     request.infer({port.any_name: np.zeros(list(port.shape), np.float32) for port in model.inputs}, share_inputs=True)

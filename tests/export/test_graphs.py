@@ -36,7 +36,8 @@ def square() -> SearchModel:
 @pytest.mark.parametrize("runtime", ["OpenVINO", "ONNX Runtime"])
 def test_step_equals_oracle_in_both_runtimes(square: SearchModel, runtime: str) -> None:
     """Loss and gradient at several different inputs, batch sizes 1 and 3, equal autograd in float64."""
-    generator, discriminator = (n.double() for n in networks(32, 3, 8, 1024, 16))
+    generator, discriminator = networks(32, 3, 8, 1024, 16)
+    generator.double(), discriminator.double()
     for count, seed in ((3, 1), (3, 2), (1, 3)):
         z, x = points(32, 3, 8, count, seed)
         fx = discriminator(x)[1]
