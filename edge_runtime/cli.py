@@ -19,7 +19,8 @@ from latentline.errors import run_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 the user can put it right."""
     options = _parser().parse_args(arguments)
-    level = logging.DEBUG if options.verbose else logging.INFO
+    quiet = logging.WARNING if options.command == "demo" else logging.INFO
+    level = logging.DEBUG if options.verbose else quiet
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     commands = {"run": _run, "check": _check, "demo": _demo}
     return run_command(lambda: commands[options.command](options))

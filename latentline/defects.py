@@ -1,4 +1,4 @@
-"""From an anomaly map to defects: connected regions above the map threshold."""
+"""From an anomaly map to defects: the regions around its peaks."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ import numpy.typing as npt
 
 from latentline.inspection import Defect
 
-EDGE = 0.4
+EDGE = 0.5
 MOST_DEFECTS = 32  # of one frame, the strongest first; more is a broken frame, not a list
 
+Map = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
-def find_defects(anomaly_map: npt.NDArray[np.float32], threshold: float) -> tuple[Defect, ...]:
-    """Regions (8-connected) of the map [H, W] above `threshold`, strongest first.
 
-    A region is cut back to the pixels above EDGE times its own peak: the map is pooled, and the tails of a strong
-    defect reach far beyond it.
+def find_defects(anomaly_map: Map, threshold: float) -> tuple[Defect, ...]:
+    """Defects of the map [H, W], strongest first: around each peak above `threshold`, the pixels above EDGE times it.
+
+    The map is pooled, so a defect has a blurred edge: where the threshold cuts it says how strong the defect is, and
+    half its height says how large it is. Regions are 8-connected and do not overlap.
     """
-    count, labels = cv2.connectedComponents((anomaly_map > threshold).astype(np.uint8), connectivity=8)
-    peaks = np.zeros(count, np.float32)
-    np.maximum.at(peaks, labels, anomaly_map)
-    mask = (anomaly_map > np.maximum(threshold, EDGE * peaks)[labels]).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    found = [_defect(anomaly_map, labels, stats[label], label) for label in range(1, count)]
-    return tuple(sorted(found, key=lambda d: -d.peak)[:MOST_DEFECTS])
+    free = anomaly_map.copy()
+    found: list[Defect] = []
+    while len(found) < MOST_DEFECTS:
+        peak = int(np.argmax(free))
+        height = float(free.flat[peak])
+        if height <= threshold:
+            break
+        region = _component(free > EDGE * height, peak)
+        found.append(_defect(anomaly_map, region))
+        # above the threshold and connected with the peak: the tail of this defect, not another one
+        tail = _component((free > threshold) | region, peak)
+        free[tail] = -np.inf
+    return tuple(found)
 
 
-def tile_defect(anomaly_map: npt.NDArray[np.float32], box: tuple[int, int, int, int]) -> Defect:
+def tile_defect(anomaly_map: Map, box: tuple[int, int, int, int]) -> Defect:
     """The tile `box` (x, y, width, height) as a defect: the score says it is abnormal, the map cannot say where."""
     x, y, width, height = box
     inside = anomaly_map[y : y + height, x : x + width]
@@ -35,14 +44,17 @@ def tile_defect(anomaly_map: npt.NDArray[np.float32], box: tuple[int, int, int, 
     return Defect(box, int(inside.size), float(inside.max()), float(inside.mean()), corners, "tile")
 
 
-def _defect(
-    anomaly_map: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], row: npt.NDArray[np.int32], label: int
-) -> Defect:
-    x, y, width, height, area = (int(v) for v in row[:5])
-    window = (slice(y, y + height), slice(x, x + width))
-    region = labels[window] == label
-    values = anomaly_map[window][region]
-    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y))
+def _component(mask: Mask, pixel: int) -> Mask:
+    """The 8-connected region of `mask` around a flat index."""
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(labels == labels.flat[pixel])
+
+
+def _defect(anomaly_map: Map, region: Mask) -> Defect:
+    x, y, width, height = (int(v) for v in cv2.boundingRect(region.astype(np.uint8)))
+    values = anomaly_map[region]
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = cv2.approxPolyDP(max(contours, key=len), 1.0, True).reshape(-1, 2)
     polygon = tuple((int(px), int(py)) for px, py in outline)
-    return Defect((x, y, width, height), area, float(values.max()), float(values.mean()), polygon, "map")
+    peak, mean = float(values.max()), float(values.mean())
+    return Defect((x, y, width, height), int(values.size), peak, mean, polygon, "map")

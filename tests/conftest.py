@@ -1,4 +1,4 @@
-"""A real broker for the tests that need one."""
+"""A real broker for the tests that need one, and PyTorch on one thread."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.mosquitto import Mosquitto
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_torch_thread() -> None:
+    """PyTorch's threads wait for one another by spinning, which is slow beside other work."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
