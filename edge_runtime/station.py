@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +32,7 @@ from edge_runtime.summary import Summary
 from latentline.errors import ImageError
 from latentline.inspection import Inspection
 from latentline.strict_config import mask_credentials
+from latentline.version import software_version
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.2  # how soon `stop` and a stalled camera are noticed
@@ -264,11 +264,3 @@ def broker_of(config: StationConfig) -> Broker:
         mqtt.tls,
         mqtt.keep_alive,
     )
-
-
-def software_version() -> str:
-    """The installed version of latentline."""
-    try:
-        return version("latentline")
-    except PackageNotFoundError:
-        return "0+source"

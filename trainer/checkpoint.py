@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from latentline.atomic import new_folder
 from latentline.errors import CheckpointError, ConfigError
 from latentline.strict_config import load_yaml
+from latentline.version import software_version
 from trainer.config import NetworkConfig, TrainConfig
 from trainer.data.split import Split
 from trainer.networks.discriminator import Discriminator
@@ -43,14 +43,6 @@ class Checkpoint:
     split: Split
     images: int
     code_version: str
-
-
-def code_version() -> str:
-    """Version of the installed distribution."""
-    try:
-        return version("latentline")
-    except PackageNotFoundError:
-        return "uninstalled"
 
 
 def build_networks(config: NetworkConfig, channels: int) -> tuple[Generator, Discriminator]:
@@ -77,7 +69,7 @@ def save_checkpoint(
     """Write a checkpoint, replacing the one at `folder` in one step."""
     with new_folder(folder) as new:
         (new / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        (new / "state.json").write_text(json.dumps({**state, "code_version": code_version()}), encoding="utf-8")
+        (new / "state.json").write_text(json.dumps({**state, "code_version": software_version()}), encoding="utf-8")
         (new / "networks.safetensors").write_bytes(save(networks))
         (new / "optimizer.safetensors").write_bytes(save(optimizer))
 
