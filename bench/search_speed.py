@@ -2,13 +2,14 @@
 
 python bench/search_speed.py [CHECKPOINT] [--px 64] [--iterations N] [--repeats R] [--threads T] [--json]
 
-Three ways to search for the latent of one tile: same weights, tile and number of iterations, interleaved in one run.
+Four ways to search for the latent of one tile: same weights, tile and number of iterations, interleaved in one run.
 
     naive     PyTorch: autograd and torch.optim.Adam; all weights require a gradient, as everyone writes it
     frozen    PyTorch done well: weights frozen, channels_last
     exported  the station's CPU backend: exported graph without autograd, Adam in NumPy
+    onnxruntime  the same graph in the other runtime that a station could use
 
-f(x) is computed once in all three, which flatters the naive loop. Without CHECKPOINT the networks have random weights.
+f(x) is computed once in all, which flatters the naive loop. Without CHECKPOINT the networks have random weights.
 Each repeat times one step (loss, gradient, update of z) of each way in turn; ratios are medians of the ratios within a
 repeat. Between two timings there is a pause, in which the threads of the runtime before stop spinning.
 
@@ -31,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import openvino as ov
 import torch
 from torch import Tensor
@@ -115,6 +117,21 @@ def exported_search(problem: Problem, searcher: CpuSearcher) -> Search:
     return search
 
 
+def onnxruntime_search(problem: Problem, content: bytes, threads: int) -> Search:
+    """The station's loop with the same graph in ONNX Runtime: the other runtime that could have been chosen."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    feeds = {"x": problem.x.numpy(), "fx": problem.fx.numpy()}
+
+    def search(iterations: int) -> Tensor:
+        step = partial(session.run, ["grad_z"])
+        z = adam_search(lambda z: step({"z": z, **feeds})[0], problem.z.numpy(), iterations, LEARNING_RATE)
+        return torch.from_numpy(z)
+
+    return search
+
+
 def gemm(threads: int) -> tuple[Callable[[], object], float]:
     """A large matrix product in OpenVINO, and its floating-point operations."""
     n = GEMM_SIZE
@@ -172,7 +189,7 @@ def equality(problem: Problem, searcher: CpuSearcher, searches: dict[str, Search
     ends = {name: search(CHECKED_STEPS).double() for name, search in searches.items()}
     with torch.no_grad():
         losses = {name: search_loss(*networks, z, x, fx, GAMMA, LAM) for name, z in ends.items()}
-    for name in ("frozen", "exported"):
+    for name in ("frozen", "exported", "onnxruntime"):
         result[f"z_difference_{name}"] = _relative(ends[name], ends["naive"])
         result[f"loss_difference_{name}"] = _relative(losses[name], losses["naive"])
     return result
@@ -195,6 +212,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         "naive": torch_search(problem, well=False),
         "frozen": torch_search(problem, well=True),
         "exported": exported_search(problem, searcher),
+        "onnxruntime": onnxruntime_search(problem, model.graphs[SEARCH_STEP], arguments.threads),
     }
     product, product_operations = gemm(arguments.threads)
     result: dict[str, object] = {**equality(problem, searcher, searches)}
@@ -205,7 +223,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             if repeat >= 0:
                 times[name].append(elapsed)
     whole: dict[str, list[float]] = {name: [] for name in searches}
-    for _ in range(max(1, arguments.repeats // 8)):
+    for _ in range(max(5, arguments.repeats // 4)):
         for name, search in searches.items():
             whole[name].append(milliseconds(partial(search, arguments.iterations)))
     searcher.close()
@@ -223,7 +241,7 @@ def _figures(times: dict[str, list[float]], whole: dict[str, list[float]], work:
     samples = {f"{name}_ms": np.array(values) for name, values in times.items()}
     samples |= {f"search_{name}_ms": np.array(values) for name, values in whole.items()}
     for prefix in ("", "search_"):
-        for name in ("naive", "frozen"):
+        for name in ("naive", "frozen", "onnxruntime"):
             samples[f"{prefix}ratio_{name}"] = samples[f"{prefix}{name}_ms"] / samples[f"{prefix}exported_ms"]
     samples["gemm_share"] = work * samples["gemm_ms"] / samples["exported_ms"]
     for name, values in samples.items():
@@ -241,7 +259,8 @@ def _circumstances(arguments: argparse.Namespace, problem: Problem, operations: 
         "threads": arguments.threads,
         "step_gflop": operations / 1e9,
         "machine": _processor(),
-        "versions": f"torch {torch.__version__}, openvino {ov.__version__.split('-')[0]}",
+        "versions": f"torch {torch.__version__}, openvino {ov.__version__.split('-')[0]}, "
+        f"onnxruntime {onnxruntime.__version__}",
     }
 
 
@@ -260,23 +279,26 @@ def table(result: dict[str, object]) -> str:
         f"{result['px']} px, {result['channels']} channels, {result['step_gflop']:.2f} GFLOP a step (folded), "
         f"{result['threads']} threads, {result['machine']}, {result['versions']}",
         "",
-        f"{'':34}{'median':>10}{'p10':>10}{'p90':>10}",
+        f"{'':40}{'median':>10}{'p10':>10}{'p90':>10}",
     ]
     rows = {
         "one step, naive (ms)": "naive_ms",
         "one step, frozen (ms)": "frozen_ms",
         "one step, exported (ms)": "exported_ms",
+        "one step, exported, ONNX Runtime (ms)": "onnxruntime_ms",
         "naive / exported": "ratio_naive",
         "frozen / exported": "ratio_frozen",
+        "ONNX Runtime / exported": "ratio_onnxruntime",
         f"search of {result['iterations']}, naive (ms)": "search_naive_ms",
         f"search of {result['iterations']}, frozen (ms)": "search_frozen_ms",
         f"search of {result['iterations']}, exported (ms)": "search_exported_ms",
         "search, naive / exported": "search_ratio_naive",
         "search, frozen / exported": "search_ratio_frozen",
+        "search, ONNX Runtime / exported": "search_ratio_onnxruntime",
         "share of the GEMM rate": "gemm_share",
     }
     lines += [
-        f"{label:34}" + "".join(f"{result[key + end]:10.2f}" for end in ("", "_p10", "_p90"))
+        f"{label:40}" + "".join(f"{result[key + end]:10.2f}" for end in ("", "_p10", "_p90"))
         for label, key in rows.items()
     ]
     names = ("gradient_error", "z_difference_frozen", "z_difference_exported", "loss_difference_exported")

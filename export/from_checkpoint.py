@@ -15,6 +15,7 @@ from export.package import ModelCard, draft, write_model_package
 from latentline.calibrate import Calibrated, calibrate
 from latentline.errors import CheckpointError
 from latentline.evidence import Viewer
+from latentline.version import software_version
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.data.folders import ImageFolder
 from trainer.data.held_out import read_held_out
@@ -53,7 +54,7 @@ def package_checkpoint(
     finally:
         searcher.close()
     card = ModelCard(
-        name or config.name, config.method, checkpoint.code_version, config.preprocessing, config.search.overlap
+        name or config.name, config.method, software_version(), config.preprocessing, config.search.overlap
     )
     write_model_package(out, model, card, calibrated)
     return calibrated
