@@ -23,11 +23,6 @@ class PackageInspector:
         self.identity: ModelIdentity = package.identity(searcher.name)
         self._inspector = package.inspector(searcher)
 
-    @property
-    def iterations(self) -> int:
-        """Search iterations of each tile."""
-        return self.package.manifest.search.iterations
-
     def inspect(self, image: npt.NDArray[np.uint8], /) -> Inspection:
         """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
         return self._inspector.inspect(image)

@@ -72,7 +72,7 @@ def _inspect(
         published = station.run().events
     elapsed = perf_counter() - start
     subscriber.wait_for(published, DELIVERY_SECONDS)
-    return summarise(seen, camera.truths, elapsed, inspector.iterations, published, len(subscriber.events))
+    return summarise(seen, camera.truths, elapsed, inspector.package.manifest, published, len(subscriber.events))
 
 
 def _say(event: Event) -> None:
