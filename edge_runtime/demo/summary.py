@@ -60,8 +60,8 @@ class Summary:
             f"events                {self.events_published} published, {self.events_received} received",
             f"image AUROC           {_shown(self.image_auroc)}",
             f"detection rate        {_shown(self.detection_rate)}",
-            f"false-alarm rate      {_shown(self.false_alarm_rate)}; {self.promised_false_alarm_rate:g} is promised for "
-            "frames like those of the calibration strip, and the camera sees another strip",
+            f"false-alarm rate      {_shown(self.false_alarm_rate)}; {self.promised_false_alarm_rate:g} is promised "
+            "for frames like those of the calibration strip, and the camera sees another strip",
             f"defects hit by a box  {self.defects_hit} of {self.defects_in_view} ({kinds})",
         ]
 
