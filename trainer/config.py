@@ -59,6 +59,13 @@ class NetworkConfig(StrictModel):
             raise ValueError("resolution must be a power of two")
         return value
 
+    @model_validator(mode="after")
+    def _enough_maps(self) -> NetworkConfig:
+        # pixel norm over one map leaves nothing but its sign, and no gradient
+        if 2 * self.fmap_base // self.resolution < 4:
+            raise ValueError(f"fmap_base {self.fmap_base} leaves fewer than 4 feature maps at {self.resolution} px")
+        return self
+
 
 class ObjectiveConfig(StrictModel):
     """Noisy-AnoGAN objective.

@@ -93,6 +93,7 @@ def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path, file: str, damage: 
         ({"objective": {"gamma": 1.5}}, "'objective.gamma'"),
         ({"network": {"resolution": 48}}, "power of two"),
         ({"network": {"resolution": 2048}}, "'network.resolution'"),
+        ({"network": {"resolution": 1024, "fmap_base": 1024}}, "fewer than 4 feature maps at 1024 px"),
         ({"method": "anogan"}, "method anogan means objective.gamma 1"),
         ({"data": {"root": "x"}}, "gamma below 1 needs known-abnormal images"),
         ({"data": {}}, "'data.root' is missing"),
