@@ -10,6 +10,7 @@ from pathlib import Path
 
 from export.from_checkpoint import package_checkpoint
 from export.verify import TOLERANCE, Check, verify_package
+from latentline.arguments import count, rate
 from latentline.errors import run_command
 
 
@@ -26,8 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
-    package.add_argument("--false-alarm-rate", type=_rate, default=0.05, help="promised by the threshold (0.05)")
-    package.add_argument("--iterations", type=int, help="search iterations (default: the configuration's)")
+    package.add_argument("--false-alarm-rate", type=rate, default=0.05, help="promised by the threshold (0.05)")
+    package.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     package.set_defaults(run=_package)
@@ -37,13 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     verify.set_defaults(run=_verify)
     return parser
-
-
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 < rate < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return rate
 
 
 def _package(arguments: argparse.Namespace) -> int:

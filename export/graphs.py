@@ -2,7 +2,7 @@
 
 Every weight is one initializer of one graph, scaled as it acts. Nodes that derive another layout of a weight (turned
 kernel, 4x4 stride-2 kernel) stay in the graph: they depend on constants alone, and the runtime folds them once when it
-loads the graph. Measured on 2 cores with AVX-512 (OpenVINO 2026.4.1 and ONNX Runtime): as fast as kernels stored twice.
+loads the graph.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ ConvTranspose.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import cast
 
@@ -22,7 +23,7 @@ from trainer.networks.layers import LEAKY_SLOPE, PIXEL_NORM_EPSILON, EqualizedCo
 SPREAD = ((1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.0, 1.0))
 
 
-class LinearMap(nn.Module):
+class LinearMap(nn.Module, ABC):
     """Frozen weights and bias of a linear map, with the backward pass towards its input."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -30,9 +31,9 @@ class LinearMap(nn.Module):
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
 
+    @abstractmethod
     def backward(self, grad: Tensor) -> Tensor:
         """∂/∂output -> ∂/∂input."""
-        raise NotImplementedError
 
 
 class LinearMaps(nn.ModuleList):

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -126,3 +127,24 @@ def test_a_folder_that_is_no_checkpoint_is_one_sentence(
     """Exit code 2, the folder named."""
     assert export(["package", str(tmp_path / argument), str(tmp_path / "out")]) == 2
     assert "not a checkpoint folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--iterations", "-1"],
+        ["--iterations", "many"],
+        ["--false-alarm-rate", "0"],
+        ["--false-alarm-rate", "1.5"],
+        ["--false-alarm-rate", "few"],
+    ],
+)
+@pytest.mark.parametrize("command", [export, train])
+def test_a_wrong_number_is_one_sentence(
+    command: Callable[[list[str]], int], arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse names the argument and what it must be; exit code 2."""
+    verb = "package" if command is export else "evaluate"
+    with pytest.raises(SystemExit, match="2"):
+        command([verb, "run", "out", *arguments])
+    assert f"argument {arguments[0]}: '{arguments[1]}' is not a" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from latentline.arguments import count, rate
 from latentline.errors import run_command
 from latentline.strict_config import load_yaml
 from trainer.config import TrainConfig
@@ -38,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     evaluate.add_argument("out", type=Path, help="folder for report.json, report.md and pictures")
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
-    evaluate.add_argument("--iterations", type=int, help="search iterations (default: the configuration's)")
-    evaluate.add_argument("--limit", type=int, help="at most so many images of each kind, seeded")
-    evaluate.add_argument("--false-alarm-rate", type=float, default=0.05, help="promised by the threshold")
+    evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
+    evaluate.add_argument("--limit", type=count, help="at most so many images of each kind, seeded")
+    evaluate.add_argument("--false-alarm-rate", type=rate, default=0.05, help="promised by the threshold")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     return parser

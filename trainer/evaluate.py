@@ -124,7 +124,7 @@ def evaluate_checkpoint(
     """Calibrate and evaluate a checkpoint with the reference search."""
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    search = config.search.model_copy(update={"iterations": iterations} if iterations else {})
+    search = config.search.model_copy(update={} if iterations is None else {"iterations": iterations})
     folder = ImageFolder.scan((data or config.data.root).resolve())
     viewer = Viewer(config.preprocessing, config.network.resolution, search.overlap)
     searcher = ReferenceSearcher(checkpoint, search)

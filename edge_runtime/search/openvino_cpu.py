@@ -1,9 +1,7 @@
 """The CPU backend: OpenVINO, float32, Adam in NumPy.
 
 A tile is searched from first to last iteration by one infer request of batch one, and as many tiles at a time as there
-are threads. So tiles cannot influence one another, and none waits for another between iterations. Measured on 2 cores
-with AVX-512, 64 px, one iteration of N tiles, medians under other load: up to 128 feature maps, N = 4: 234 ms, as one
-batch 246 ms, tile after tile on both threads 275 ms; up to 64 feature maps, N = 9: 63 ms, 86 ms, 83 ms.
+are threads. So tiles cannot influence one another, and none waits for another between iterations.
 """
 
 from __future__ import annotations
