@@ -8,6 +8,8 @@ LatentlineError                something the user can put right; the message is 
 ├── CheckpointError            a training checkpoint
 ├── CameraError                a camera
 ├── BrokerError                an MQTT broker
+├── BackendError               a search backend that cannot be used here
+├── EngineError                a TensorRT engine, the compiled kernels, or the cache of both
 └── VerificationError          an exported graph that does not equal its oracle
 """
 
@@ -49,6 +51,14 @@ class CameraError(LatentlineError):
 
 class BrokerError(LatentlineError):
     """An MQTT broker refuses the station."""
+
+
+class BackendError(LatentlineError):
+    """A search backend cannot be used on this machine."""
+
+
+class EngineError(LatentlineError):
+    """An engine or a kernel cannot be built, or its cache is stale, foreign, damaged or not writable."""
 
 
 class VerificationError(LatentlineError):
