@@ -44,7 +44,7 @@ def main() -> None:
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.subplots()
         axes.hist(times, bins=60)
-        axes.set_xlabel("ms per frame in the station (preprocess, search, score)")
+        axes.set_xlabel("ms per frame in the station (preprocess, search, map, score)")
         axes.set_ylabel("frames")
         figure.savefig(options.plot, dpi=100)
 

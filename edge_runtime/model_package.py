@@ -32,6 +32,7 @@ from edge_runtime.package_files import is_plain_name, read_arrays, read_files
 from latentline import atomic
 from latentline.errors import PackageError
 from latentline.evidence import PixelStatistics, Viewer
+from latentline.explainer import HostExplainer
 from latentline.inspector import Inspector
 from latentline.searcher import Searcher
 
@@ -93,8 +94,8 @@ class ModelPackage(SearchModel):
         return Viewer(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
 
     def inspector(self, searcher: Searcher) -> Inspector:
-        """`searcher`, opened from this package, with everything that calibration fixed."""
-        return Inspector(searcher, self.viewer, self.manifest.calibration, self.statistics)
+        """`searcher`, opened from this package, with everything that calibration fixed; the rest on the CPU."""
+        return Inspector(HostExplainer(searcher, self.viewer, self.statistics), self.manifest.calibration)
 
     def identity(self, backend: str) -> ModelIdentity:
         """What the station says about this model on MQTT."""

@@ -17,6 +17,7 @@ from latentline.calibrate import calibrate
 from latentline.errors import DatasetError
 from latentline.evidence import Viewer
 from latentline.inspection import Inspection
+from latentline.explainer import HostExplainer
 from latentline.inspector import Inspector
 from latentline.panels import save_panel
 from trainer.checkpoint import load_checkpoint
@@ -131,7 +132,8 @@ def evaluate_checkpoint(
     parts = limited(checkpoint.split, limit, config.schedule.seed)
     held_out = read_held_out(folder, parts.held_out, config.data.groups, config.schedule.seed)
     calibrated = calibrate(searcher, viewer, tqdm(held_out.standardising), tqdm(held_out.scored), false_alarm_rate)
-    inspector = Inspector(searcher, viewer, calibrated.calibration, calibrated.statistics)
+    explainer = HostExplainer(searcher, viewer, calibrated.statistics)
+    inspector = Inspector(explainer, calibrated.calibration)
     return evaluate(inspector, search.iterations, folder, parts, out)
 
 
@@ -179,7 +181,7 @@ def _report(inspector: Inspector, iterations: int, tally: _Tally) -> Report:
         for name in tally.components["good"][0]
     }
     return Report(
-        backend=inspector.searcher.name,
+        backend=inspector.explainer.name,
         iterations=iterations,
         normal_images=len(normal),
         abnormal_images={kind: len(s) for kind, s in by_defect.items()},

@@ -9,6 +9,7 @@ from latentline.calibrate import calibrate
 from latentline.defects import MOST_DEFECTS, find_defects
 from latentline.errors import DatasetError, ImageError
 from latentline.evidence import Viewer, pool
+from latentline.explainer import HostExplainer
 from latentline.inspector import Inspector
 from latentline.panels import draw_panel
 from latentline.preprocessing import Preprocessing, to_model_range
@@ -42,7 +43,7 @@ def inspector() -> Inspector:
     viewer = Viewer(Preprocessing(), 32, 0.25)
     normals = frames(59)
     found = calibrate(MeanSearcher(), viewer, normals[:20], normals[20:], 0.05)
-    return Inspector(MeanSearcher(), viewer, found.calibration, found.statistics)
+    return Inspector(HostExplainer(MeanSearcher(), viewer, found.statistics), found.calibration)
 
 
 @pytest.mark.parametrize("shape", [(80, 100), (33, 200), (20, 24), (80, 100, 1), (80, 100, 3), (80, 100, 4)])
@@ -73,7 +74,7 @@ def test_scaled_frames_report_boxes_in_their_own_pixels() -> None:
     found = calibrate(MeanSearcher(), viewer, normals[:20], normals[20:], 0.05)
     frame = frames(1, (160, 200))[0]
     frame[100:130, 40:80] = 220
-    seen = Inspector(MeanSearcher(), viewer, found.calibration, found.statistics).inspect(frame)
+    seen = Inspector(HostExplainer(MeanSearcher(), viewer, found.statistics), found.calibration).inspect(frame)
     x, y, w, h = seen.defects[0].bbox
     assert x <= 60 <= x + w and y <= 115 <= y + h and 20 < w < 80 and 15 < h < 70
 

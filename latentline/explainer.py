@@ -1,0 +1,85 @@
+"""The contract of an explainer: a camera's frame in, what the nearest normal image leaves unexplained out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.evidence import PixelStatistics, Viewer, frame_components, tile_components
+from latentline.preprocessing import to_picture
+from latentline.searcher import Searcher
+from latentline.tiles import TilePlan
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One frame, searched and compared, in pixels of the prepared frame (h x w).
+
+    prepared        uint8 [h, w, C]: what the model saw
+    plan            where the N tiles lay
+    anomaly_map     float32 [h, w]: standard deviations of normal frames, the largest over the scales
+    reconstruction  uint8 [h, w, C]: the nearest normal image
+    values          raw score components of the frame (`latentline.evidence.frame_components`)
+    tile_values     raw components of each tile [N] (`latentline.evidence.tile_components`)
+    milliseconds    time of each stage
+    """
+
+    prepared: UInt8
+    plan: TilePlan
+    anomaly_map: Float
+    reconstruction: UInt8
+    values: dict[str, float]
+    tile_values: dict[str, Float]
+    milliseconds: dict[str, float]
+
+
+class Explainer(Protocol):
+    """Explains frames of any size by the nearest normal image, one at a time."""
+
+    name: str
+
+    def explain(self, frame: UInt8) -> Explained:
+        """Explain uint8 [H, W] or [H, W, C]. Raises ImageError when it is no usable picture."""
+        ...
+
+    def close(self) -> None:
+        """Release the backend; afterwards `explain` must not be called."""
+        ...
+
+
+class HostExplainer:
+    """Explains with any `Searcher`; tiles, maps and components are made on the CPU."""
+
+    def __init__(self, searcher: Searcher, viewer: Viewer, statistics: PixelStatistics) -> None:
+        self.name = searcher.name
+        self._searcher = searcher
+        self._viewer = viewer
+        self._statistics = statistics
+
+    def explain(self, frame: UInt8) -> Explained:
+        """As `Explainer.explain`."""
+        evidence = self._viewer.search(self._searcher, frame)
+        start = perf_counter()
+        maps = self._statistics.maps(evidence)
+        height, width = evidence.prepared.shape[:2]
+        blended = evidence.plan.blend(evidence.result.reconstruction.transpose(0, 2, 3, 1))[:height, :width]
+        return Explained(
+            prepared=evidence.prepared,
+            plan=evidence.plan,
+            anomaly_map=maps.max(axis=0),
+            reconstruction=to_picture(blended.transpose(2, 0, 1)),
+            values=frame_components(evidence.result, maps, self._statistics.scales),
+            tile_values=tile_components(evidence.result),
+            milliseconds={**evidence.milliseconds, "map": 1e3 * (perf_counter() - start)},
+        )
+
+    def close(self) -> None:
+        """Release the searcher."""
+        self._searcher.close()
