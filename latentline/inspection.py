@@ -39,7 +39,7 @@ class Inspection:
     reconstruction  uint8 [H, W, C] in frame pixels: the nearest normal image of the normalised frame
     normalised      uint8 [H, W, C] in frame pixels: what the model saw
     tiles           how many tiles were searched
-    milliseconds    time of each stage: preprocess, search, map, score; a backend may do several at once and give their sum
+    milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
     """
 
     score: float

@@ -16,8 +16,8 @@ from latentline.atomic import write_text
 from latentline.calibrate import calibrate
 from latentline.errors import DatasetError
 from latentline.evidence import Viewer
-from latentline.inspection import Inspection
 from latentline.explainer import HostExplainer
+from latentline.inspection import Inspection
 from latentline.inspector import Inspector
 from latentline.panels import save_panel
 from trainer.checkpoint import load_checkpoint
