@@ -19,6 +19,12 @@ from latentline.strict_config import StrictModel
 UInt8 = npt.NDArray[np.uint8]
 LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite and its noise small
 SMALLEST_SIDE = 8  # px
+_CONVERSIONS = {  # channels given, channels of the model
+    (1, 3): cv2.COLOR_GRAY2BGR,
+    (3, 1): cv2.COLOR_BGR2GRAY,
+    (4, 1): cv2.COLOR_BGRA2GRAY,
+    (4, 3): cv2.COLOR_BGRA2BGR,
+}
 
 
 class Preprocessing(StrictModel):
@@ -41,14 +47,12 @@ class Preprocessing(StrictModel):
 
         Raises ImageError when the frame is not such an array or too small.
         """
+        height, width, _ = self.prepared_shape(frame)
         image = self._channels(frame)
-        if self.height is not None and image.shape[0] != self.height:
-            width = max(SMALLEST_SIDE, round(image.shape[1] * self.height / image.shape[0]))
-            shrinks = self.height < image.shape[0]
-            image = cv2.resize(
-                image, (width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            )
-        image = image.reshape(*image.shape[:2], self.channels)
+        if image.shape[:2] != (height, width):
+            shrinks = height < image.shape[0]
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        image = image.reshape(height, width, self.channels)
         if self.normalise == "none":
             return image
         if self.normalise == "per_image":
@@ -57,24 +61,26 @@ class Preprocessing(StrictModel):
             return _to_uint8((values - values.mean(axis=(0, 1))) / (spread * self.contrast))
         return _to_uint8(_destripe(image) / self.contrast)
 
-    def _channels(self, frame: UInt8) -> UInt8:
+    def prepared_shape(self, frame: UInt8) -> tuple[int, int, int]:
+        """Shape (h, w, channels) that `apply` gives for this frame. Raises ImageError as `apply` does."""
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim not in (2, 3):
             kind = f"{getattr(frame, 'dtype', type(frame).__name__)} {getattr(frame, 'shape', '')}".strip()
             raise ImageError(f"a frame must be a uint8 picture [H, W] or [H, W, channels], not {kind}")
-        if min(frame.shape[:2]) < SMALLEST_SIDE:
-            raise ImageError(f"a frame of {frame.shape[1]} x {frame.shape[0]} px is too small to inspect")
+        height, width = frame.shape[:2]
+        if min(height, width) < SMALLEST_SIDE:
+            raise ImageError(f"a frame of {width} x {height} px is too small to inspect")
+        given = 1 if frame.ndim == 2 else frame.shape[2]
+        if given != self.channels and (given, self.channels) not in _CONVERSIONS:
+            raise ImageError(f"a frame has {given} channels; 1, 3 or 4 can be used")
+        if self.height is not None and height != self.height:
+            height, width = self.height, max(SMALLEST_SIDE, round(width * self.height / height))
+        return height, width, self.channels
+
+    def _channels(self, frame: UInt8) -> UInt8:
         given = 1 if frame.ndim == 2 else frame.shape[2]
         if given == self.channels:
             return np.ascontiguousarray(frame)
-        conversions = {
-            (1, 3): cv2.COLOR_GRAY2BGR,
-            (3, 1): cv2.COLOR_BGR2GRAY,
-            (4, 1): cv2.COLOR_BGRA2GRAY,
-            (4, 3): cv2.COLOR_BGRA2BGR,
-        }
-        if (given, self.channels) not in conversions:
-            raise ImageError(f"a frame has {given} channels; 1, 3 or 4 can be used")
-        converted: UInt8 = cv2.cvtColor(frame, conversions[given, self.channels])
+        converted: UInt8 = cv2.cvtColor(frame, _CONVERSIONS[given, self.channels])
         return converted
 
 
