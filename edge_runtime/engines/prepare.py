@@ -1,0 +1,63 @@
+"""From a package's ONNX graph to one that TensorRT builds as it stands.
+
+The package stores every weight once and derives other layouts of it by nodes; here those nodes are evaluated, the batch
+is fixed, and the precision is written into the graph, for TensorRT's strongly typed networks take it from nowhere else.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import onnx
+import onnx_ir as ir
+import onnxscript.optimizer
+
+from edge_runtime.engines.precision import Precision, to_half
+from latentline.errors import EngineError
+
+REVISION = 1  # part of every engine's fingerprint: add one whenever another graph comes out for the same package
+
+
+def prepare_graph(content: bytes, name: str, batch: int, precision: Precision) -> bytes:
+    """The float32 graph `content` (batch dynamic) for `batch` tiles in `precision`, ONNX bytes, every shape known.
+
+    Raises EngineError, naming the graph, when it cannot be read or a shape depends on more than the batch.
+    """
+    try:
+        model = ir.from_proto(onnx.load_from_string(content))
+        for port in model.graph.inputs:
+            assert port.shape is not None
+            port.shape = ir.Shape([batch, *port.shape[1:]])
+        _fold(model)
+        if precision == "fp16":
+            to_half(model, name)
+        prepared = onnx.shape_inference.infer_shapes(ir.to_proto(model), check_type=True, strict_mode=True)
+        onnx.checker.check_model(prepared, full_check=True)
+    except EngineError:
+        raise
+    except Exception as error:  # the libraries raise whatever they meet in a broken file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineError(f"{name}: cannot be prepared for TensorRT ({reason}); export the package again") from None
+    _check_shapes(prepared, name)
+    result: bytes = prepared.SerializeToString(deterministic=True)
+    return result
+
+
+def _fold(model: ir.Model) -> None:
+    """Evaluate every node that depends on constants alone, whatever its size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        everything = 1 << 62  # elements
+        onnxscript.optimizer.optimize_ir(
+            model, should_fold=lambda node: True, input_size_limit=everything, output_size_limit=everything
+        )
+
+
+def _check_shapes(model: onnx.ModelProto, name: str) -> None:
+    """Every value has a static shape, or EngineError says which has not."""
+    graph = model.graph
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        if not all(dimension.dim_value > 0 for dimension in value.type.tensor_type.shape.dim):
+            raise EngineError(
+                f"{name}: the shape of '{value.name}' is not fixed by the batch; export the package again"
+            )
