@@ -1,0 +1,374 @@
+// The kernels around the engines: from a camera's frame to tiles, Adam, and from tiles to scores and the anomaly map.
+//
+// Compiled by NVRTC for the station's GPU, and by g++ for the tests; so there is no #include, and nothing but the
+// language, warp shuffles and barriers. `real` is the type of images and features: float, or with -DREAL_HALF IEEE half
+// precision, which is storage only: all arithmetic is in float. Every sum runs in a fixed order and there are no
+// atomics, so the same input gives the same bits. launches.py knows grid, block, shared memory and arguments.
+//
+// Sizes: a frame h x w px of C channels (1 or 3); tiles of S x S px; a tile's x, G(z), mean and std are [C, S, S].
+
+#ifdef REAL_HALF
+struct real {
+    unsigned short bits;
+};
+typedef ushort4 real4;
+#ifdef __CUDACC__
+__device__ inline float half_to_float(unsigned short bits) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+__device__ inline unsigned short float_to_half(float value) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+#endif
+__device__ inline float load(const real *from) { return half_to_float(from->bits); }
+__device__ inline void store(real *to, float value) { to->bits = float_to_half(value); }
+__device__ inline float4 unpack(real4 v) {
+    return make_float4(half_to_float(v.x), half_to_float(v.y), half_to_float(v.z), half_to_float(v.w));
+}
+__device__ inline real4 pack(float4 v) {
+    return make_ushort4(float_to_half(v.x), float_to_half(v.y), float_to_half(v.z), float_to_half(v.w));
+}
+#else
+typedef float real;
+typedef float4 real4;
+__device__ inline float load(const real *from) { return *from; }
+__device__ inline void store(real *to, float value) { *to = value; }
+__device__ inline float4 unpack(real4 v) { return v; }
+__device__ inline real4 pack(float4 v) { return v; }
+#endif
+
+typedef unsigned char byte;
+
+const int WARP = 32;
+const int OUTPUTS = 4;  // elements one thread of gather_tiles, pool_rows and pool_columns makes
+extern __shared__ float scratch[];
+
+template <typename T> __device__ inline bool aligned(const void *pointer) {
+    return reinterpret_cast<size_t>(pointer) % sizeof(T) == 0;
+}
+
+__device__ inline float4 load4(const real *from) { return unpack(*reinterpret_cast<const real4 *>(from)); }
+__device__ inline void store4(real *to, float4 values) { *reinterpret_cast<real4 *>(to) = pack(values); }
+
+// Index i of a line of n elements, mirrored at both ends with the edge repeated (OpenCV's BORDER_REFLECT).
+__device__ inline int mirrored(int i, int n) {
+    if (i >= 0 && i < n) return i;
+    i %= 2 * n;
+    if (i < 0) i += 2 * n;
+    return i < n ? i : 2 * n - 1 - i;
+}
+
+// Grey level 0..255 -> [-1, 1], bit for bit as to_model_range.
+__device__ inline float model_range(byte level) { return level / 127.5f - 1.0f; }
+
+// ---------------------------------------------------------------------------------------------------- reductions
+
+struct Add {
+    __device__ float operator()(float a, float b) const { return a + b; }
+};
+
+// Unlike fmaxf, NaN wins: a search that broke must not look normal.
+struct Larger {
+    __device__ float operator()(float a, float b) const { return a > b || a != a ? a : b; }
+};
+
+// One value of all threads of the block, in thread 0. `scratch` holds one float a warp; the block is whole warps.
+template <typename Combine> __device__ float block_reduce(float value, Combine combine) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x, warps = blockDim.x * blockDim.y / WARP;
+    for (int offset = WARP / 2; offset > 0; offset /= 2)
+        value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
+    __syncthreads();  // a former reduction may still be reading
+    if (thread % WARP == 0) scratch[thread / WARP] = value;
+    __syncthreads();
+    if (thread == 0)
+        for (int warp = 1; warp < warps; ++warp) value = combine(value, scratch[warp]);
+    return value;
+}
+
+// ------------------------------------------------------------------------------------------------ the frame comes in
+
+// One pixel of the camera in the model's channels, 0..255 each. Grey is OpenCV's fixed-point BGR2GRAY.
+struct Pixel {
+    int level[3];
+};
+
+__device__ inline Pixel camera_pixel(const byte *row, int x, int source_channels, int channels) {
+    const byte *at = row + x * source_channels;
+    if (source_channels == 1) return {{at[0], at[0], at[0]}};
+    int blue, green, red;
+    if (source_channels == 4 && aligned<uchar4>(at)) {
+        const uchar4 bgra = *reinterpret_cast<const uchar4 *>(at);
+        blue = bgra.x, green = bgra.y, red = bgra.z;
+    } else {
+        blue = at[0], green = at[1], red = at[2];
+    }
+    if (channels == 3) return {{blue, green, red}};
+    return {{(3735 * blue + 19235 * green + 9798 * red + (1 << 14)) >> 15, 0, 0}};
+}
+
+__device__ inline byte to_byte(float level) { return static_cast<byte>(fminf(fmaxf(rintf(level), 0.0f), 255.0f)); }
+
+// Which source pixels, and how much of each, one pixel of an area resize covers along one axis: `length` source pixels
+// to `count`. In exact integers: pixel i covers [i * length, (i + 1) * length) in units of 1 / count source pixels.
+// As in OpenCV, a sliver of less than a thousandth of a pixel is dropped.
+struct Cover {
+    int first, last;  // source pixels, both included
+    int whole, tail;  // the first one covered in whole, and the one after the last such
+    float head_weight, weight, tail_weight;
+
+    __device__ Cover(int i, int length, int count) {
+        const int begin = i * length, end = begin + length;
+        whole = (begin + count - 1) / count;
+        tail = min(end / count, length - 1);
+        const int before = whole * count - begin, after = min(end - tail * count, count);
+        first = whole - (1000 * before > count);
+        last = tail - (1000 * after <= count);
+        weight = static_cast<float>(count) / static_cast<float>(length);
+        head_weight = static_cast<float>(before) / static_cast<float>(length);
+        tail_weight = static_cast<float>(after) / static_cast<float>(length);
+    }
+    __device__ float at(int i) const { return i < whole ? head_weight : i < tail ? weight : tail_weight; }
+};
+
+// Camera's frame uint8 [H0, W0, C0] (BGR, BGRA or grey; rows `pitch` bytes apart) -> prepared uint8 [h, w, C]: channels
+// as cv2.cvtColor, then cv2.resize(INTER_AREA), grey levels rounded after each. h <= H0, w <= W0. A thread a pixel.
+extern "C" __global__ void __launch_bounds__(256)
+prepare_frame(const byte *__restrict__ source, int pitch, int source_height, int source_width, int source_channels,
+              byte *__restrict__ prepared, int height, int width, int channels) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    byte *out = prepared + (static_cast<size_t>(y) * width + x) * channels;
+    const int down = source_height / height, across = source_width / width;
+
+    if (down * height == source_height && across * width == source_width) {
+        // Whole source pixels: integer sums. OpenCV rounds halves up for 2 x 2, and to even otherwise.
+        int sum[3] = {0, 0, 0};
+        for (int v = 0; v < down; ++v) {
+            const byte *row = source + (static_cast<size_t>(y) * down + v) * pitch;
+            for (int u = 0; u < across; ++u) {
+                const Pixel pixel = camera_pixel(row, x * across + u, source_channels, channels);
+                for (int c = 0; c < 3; ++c) sum[c] += pixel.level[c];
+            }
+        }
+        const float share = 1.0f / (down * across);
+        for (int c = 0; c < channels; ++c)
+            out[c] = down == 2 && across == 2 ? (sum[c] + 2) / 4 : to_byte(sum[c] * share);
+        return;
+    }
+    const Cover rows(y, source_height, height), columns(x, source_width, width);
+    float sum[3] = {0, 0, 0};
+    for (int v = rows.first; v <= rows.last; ++v) {
+        const byte *row = source + static_cast<size_t>(v) * pitch;
+        float line[3] = {0, 0, 0};
+        for (int u = columns.first; u <= columns.last; ++u) {
+            const Pixel pixel = camera_pixel(row, u, source_channels, channels);
+            for (int c = 0; c < 3; ++c) line[c] += pixel.level[c] * columns.at(u);
+        }
+        for (int c = 0; c < 3; ++c) sum[c] += line[c] * rows.at(v);
+    }
+    for (int c = 0; c < channels; ++c) out[c] = to_byte(sum[c]);
+}
+
+// Prepared uint8 [h, w, C] -> tiles real [count, C, S, S] = level / 127.5 - 1. corners int32 [count, 2]: (y, x).
+// What lies right of or below the frame is mirrored (`pad_to`). blockIdx.y is the tile; OUTPUTS elements a thread.
+extern "C" __global__ void __launch_bounds__(256)
+gather_tiles(const byte *__restrict__ prepared, int height, int width, int channels, const int *__restrict__ corners,
+             real *__restrict__ tiles, int size) {
+    const int elements = channels * size * size;
+    const int begin = (blockIdx.x * blockDim.x + threadIdx.x) * OUTPUTS;
+    if (begin >= elements) return;
+    const int top = corners[2 * blockIdx.y], left = corners[2 * blockIdx.y + 1];
+    real *tile = tiles + static_cast<size_t>(blockIdx.y) * elements;
+    float values[OUTPUTS];
+    for (int i = 0; i < OUTPUTS && begin + i < elements; ++i) {
+        const int channel = (begin + i) / (size * size), within = (begin + i) % (size * size);
+        const int y = mirrored(top + within / size, height), x = mirrored(left + within % size, width);
+        values[i] = model_range(prepared[(static_cast<size_t>(y) * width + x) * channels + channel]);
+    }
+    if (begin + OUTPUTS <= elements && aligned<real4>(tile + begin))
+        store4(tile + begin, make_float4(values[0], values[1], values[2], values[3]));
+    else
+        for (int i = 0; i < OUTPUTS && begin + i < elements; ++i) store(tile + begin + i, values[i]);
+}
+
+// -------------------------------------------------------------------------------------------------------- the search
+
+// One step of Adam on z, m, v [count], bit for bit as adam_search:
+//   m += (1 - b1) (g - m)    v += (1 - b2) (g g - v)    z -= rate m / (sqrt(v / c2) + epsilon)
+// with rate = learning rate / (1 - b1^t) and c2 = 1 - b2^t; and loss [batch] -> trace [batch] of this iteration.
+extern "C" __global__ void __launch_bounds__(256)
+adam(float *__restrict__ z, const float *__restrict__ gradient, float *__restrict__ m, float *__restrict__ v,
+     const float *__restrict__ loss, float *__restrict__ trace, int count, int batch, float one_less_beta1,
+     float one_less_beta2, float c2, float rate, float epsilon) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < batch) trace[i] = loss[i];
+    if (i >= count) return;
+    const float g = gradient[i];
+    const float first = m[i] + one_less_beta1 * (g - m[i]);
+    const float second = v[i] + one_less_beta2 * (g * g - v[i]);
+    m[i] = first;
+    v[i] = second;
+    z[i] = z[i] - rate * first / (sqrtf(second / c2) + epsilon);
+}
+
+// Sum of |a - b| over n elements, this thread's share.
+__device__ float absolute_difference(const real *__restrict__ a, const real *__restrict__ b, int n) {
+    const int vectors = aligned<real4>(a) && aligned<real4>(b) ? n / 4 : 0;
+    float sum = 0;
+    for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
+        const float4 p = load4(a + 4 * i), q = load4(b + 4 * i);
+        sum += (fabsf(p.x - q.x) + fabsf(p.y - q.y)) + (fabsf(p.z - q.z) + fabsf(p.w - q.w));
+    }
+    for (int i = 4 * vectors + threadIdx.x; i < n; i += blockDim.x) sum += fabsf(load(a + i) - load(b + i));
+    return sum;
+}
+
+// What the search left in each tile, one block a tile; all outputs float [tiles]:
+//   feature_residual = sum |f(x) - f(G(z))|                              f: real [tiles, features]
+//   loss = gamma ((1 - lambda) sum |x - G(z)| + lambda feature_residual) + (1 - gamma) sigmoid(-logit)
+// x, G(z) real [tiles, pixels], logit of D(G(z)) float [tiles]. This is the paper's L'; |1 - D| = sigmoid(-logit).
+extern "C" __global__ void __launch_bounds__(512)
+tile_sums(const real *__restrict__ features_frame, const real *__restrict__ features, const real *__restrict__ tiles,
+          const real *__restrict__ reconstruction, const float *__restrict__ logit,
+          float *__restrict__ feature_residual, float *__restrict__ loss, int feature_count, int pixel_count,
+          float gamma, float one_less_gamma, float lambda, float one_less_lambda) {
+    const size_t tile = blockIdx.x, feature = tile * feature_count, pixel = tile * pixel_count;
+    const float of_features = block_reduce(
+        absolute_difference(features_frame + feature, features + feature, feature_count), Add());
+    const float of_pixels = block_reduce(
+        absolute_difference(tiles + pixel, reconstruction + pixel, pixel_count), Add());
+    if (threadIdx.x != 0) return;
+    feature_residual[tile] = of_features;
+    loss[tile] = gamma * (one_less_lambda * of_pixels + lambda * of_features)
+                 + one_less_gamma * (1.0f / (1.0f + expf(logit[tile])));
+}
+
+// ----------------------------------------------------------------------------------------------- back to the frame
+
+// A tile's weight along one axis: it falls towards both edges.
+__device__ inline float ramp(int i, int size) { return static_cast<float>(min(i + 1, size - i)) / (0.5f * size); }
+
+// Weighted means over the tiles that see a pixel, summed in the order of the tiles; weight = ramp(y) ramp(x):
+//   residual float [C, h, w]  of  (x - G(z) - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
+// x is prepared uint8 [h, w, C] in the model's range. Tiles lie on a grid: they start at rows [row_count] and
+// columns [column_count]; reconstruction real [row_count * column_count, C, S, S], row by row. A thread a pixel.
+extern "C" __global__ void __launch_bounds__(256)
+blend(const byte *__restrict__ prepared, int height, int width, int channels, const real *__restrict__ reconstruction,
+      const float *__restrict__ mean, const float *__restrict__ std, const int *__restrict__ rows, int row_count,
+      const int *__restrict__ columns, int column_count, int size, float *__restrict__ residual,
+      byte *__restrict__ picture) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const size_t pixel = static_cast<size_t>(y) * width + x, plane = static_cast<size_t>(size) * size;
+    float weights = 0, differs[3] = {0, 0, 0}, image[3] = {0, 0, 0};
+    for (int row = 0; row < row_count; ++row) {
+        const int v = y - rows[row];
+        if (v < 0 || v >= size) continue;
+        for (int column = 0; column < column_count; ++column) {
+            const int u = x - columns[column];
+            if (u < 0 || u >= size) continue;
+            const float weight = ramp(v, size) * ramp(u, size);
+            const real *tile = reconstruction + (static_cast<size_t>(row) * column_count + column) * channels * plane;
+            weights += weight;
+            for (int c = 0; c < channels; ++c) {
+                const size_t at = c * plane + static_cast<size_t>(v) * size + u;
+                const float normal = load(tile + at);
+                const float difference = model_range(prepared[pixel * channels + c]) - normal;
+                differs[c] += (difference - mean[at]) / std[at] * weight;
+                image[c] += normal * weight;
+            }
+        }
+    }
+    for (int c = 0; c < channels; ++c) {
+        residual[(static_cast<size_t>(c) * height + y) * width + x] = differs[c] / weights;
+        picture[pixel * channels + c] = to_byte((image[c] / weights + 1.0f) * 127.5f);
+    }
+}
+
+// pooled[c][y][x] = sum over k of taps[k] source[c][y][x + k - radius], float [C, h, w]; mirrored at the edges.
+// A block makes OUTPUTS blockDim.x elements of one row (blockIdx.y) of one channel (blockIdx.z).
+extern "C" __global__ void __launch_bounds__(256)
+pool_rows(const float *__restrict__ source, int height, int width, const float *__restrict__ taps, int tap_count,
+          float *__restrict__ pooled) {
+    const size_t row = (static_cast<size_t>(blockIdx.z) * height + blockIdx.y) * width;
+    const int segment = OUTPUTS * blockDim.x, begin = blockIdx.x * segment, count = min(segment, width - begin);
+    for (int i = threadIdx.x; i < count + tap_count - 1; i += blockDim.x)
+        scratch[i] = source[row + mirrored(begin + i - tap_count / 2, width)];
+    __syncthreads();
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        float sum = 0;
+        for (int k = 0; k < tap_count; ++k) sum += taps[k] * scratch[i + k];
+        pooled[row + begin + i] = sum;
+    }
+}
+
+// The other half of the pooling, and the end of one scale:
+//   plane[y][x] = sqrt(mean over c of (sum over k of taps[k] source[c][y + k - radius][x] / pooled_std)^2)
+// source float [C, h, w]; anomaly_map float [h, w] = the plane of the first scale, later the larger of both;
+// maxima float [gridDim.x gridDim.y]: the plane's largest value in each block. A thread makes OUTPUTS rows of a column.
+extern "C" __global__ void __launch_bounds__(256)
+pool_columns(const float *__restrict__ source, int height, int width, int channels, const float *__restrict__ taps,
+             int tap_count, float pooled_std, int first_scale, float *__restrict__ anomaly_map,
+             float *__restrict__ maxima) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    const int top = (blockIdx.y * blockDim.y + threadIdx.y) * OUTPUTS;
+    float squares[OUTPUTS] = {0, 0, 0, 0};
+    float largest = 0;  // the plane has no negative values
+    if (x < width && top < height) {
+        for (int c = 0; c < channels; ++c) {
+            float sum[OUTPUTS] = {0, 0, 0, 0};
+            for (int i = 0; i < tap_count + OUTPUTS - 1; ++i) {
+                const int y = mirrored(top + i - tap_count / 2, height);
+                const float value = source[(static_cast<size_t>(c) * height + y) * width + x];
+                for (int j = 0; j < OUTPUTS; ++j)
+                    if (i >= j && i - j < tap_count) sum[j] += taps[i - j] * value;
+            }
+            for (int j = 0; j < OUTPUTS; ++j) squares[j] += sum[j] / pooled_std * (sum[j] / pooled_std);
+        }
+        for (int j = 0; j < OUTPUTS && top + j < height; ++j) {
+            float *out = anomaly_map + static_cast<size_t>(top + j) * width + x;
+            const float plane = sqrtf(squares[j] / channels);
+            *out = first_scale ? plane : Larger()(plane, *out);
+            largest = Larger()(largest, plane);
+        }
+    }
+    largest = block_reduce(largest, Larger());
+    if (threadIdx.x == 0 && threadIdx.y == 0) maxima[blockIdx.y * gridDim.x + blockIdx.x] = largest;
+}
+
+// ------------------------------------------------------------------------------------------------------- the scores
+
+// The largest of sign * values[count], in thread 0. count > 0.
+__device__ float largest_of(const float *__restrict__ values, int count, float sign) {
+    float largest = sign * values[0];
+    for (int i = threadIdx.x; i < count; i += blockDim.x) largest = Larger()(largest, sign * values[i]);
+    return block_reduce(largest, Larger());
+}
+
+// The frame's components, values float [scale_count + 4], by one block:
+//   log(max of maxima[s] + 1e-6) of each scale s, then the worst tile of
+//   log(feature_residual + 1e-6), -logit of D(G(z)), -logit of D(x), loss
+// maxima float [scale_count, blocks], the others float [tile_count].
+extern "C" __global__ void __launch_bounds__(512)
+frame_values(const float *__restrict__ maxima, int scale_count, int blocks, const float *__restrict__ feature_residual,
+             const float *__restrict__ logit_reconstruction, const float *__restrict__ logit_frame,
+             const float *__restrict__ loss, int tile_count, float *__restrict__ values) {
+    for (int scale = 0; scale < scale_count; ++scale) {
+        const float residual = largest_of(maxima + static_cast<size_t>(scale) * blocks, blocks, 1.0f);
+        if (threadIdx.x == 0) values[scale] = logf(residual + 1e-6f);
+    }
+    const float feature = largest_of(feature_residual, tile_count, 1.0f);
+    const float reconstruction = largest_of(logit_reconstruction, tile_count, -1.0f);
+    const float frame = largest_of(logit_frame, tile_count, -1.0f);
+    const float worst = largest_of(loss, tile_count, 1.0f);
+    if (threadIdx.x != 0) return;
+    values += scale_count;
+    values[0] = logf(feature + 1e-6f);
+    values[1] = reconstruction;
+    values[2] = frame;
+    values[3] = worst;
+}

@@ -1,0 +1,324 @@
+// Tests only: lets g++ compile kernels.cu, and runs its kernels on the host. An emulation, not a GPU.
+//
+// Every CUDA thread is a fiber, so barriers and warp shuffles really wait. A thread that never waits costs a function
+// call. The threads of a block run one at a time and so do the blocks; `HostKernel` is what a test driver launches.
+#pragma once
+
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+struct HostKernel {
+    int parameters;
+    size_t bytes;           // of the packed arguments, laid out as the CUDA driver lays them out
+    const size_t *offsets;  // [parameters]
+    const size_t *sizes;    // [parameters]
+    // 0 done, else a Fault: threads of a block wait at different places, or memory was touched that is not theirs.
+    int (*run)(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments);
+};
+enum Fault { DONE = 0, DIVERGENT = 1, SHARED_MEMORY_OVERRUN = 2, ACCESS_OUTSIDE_BUFFERS = 3 };
+
+// ------------------------------------------------------------------------------------------------- fibers
+namespace host_fiber {
+
+constexpr size_t STACK_BYTES = 64 * 1024;
+
+#if defined(__x86_64__)
+// Saves the callee-saved registers and the stack pointer, and goes on where `load` was saved. swapcontext does the
+// same with two system calls, which is a hundred times slower.
+using Context = void *;
+extern "C" void host_fiber_switch(Context *save, Context load);
+asm(R"(
+    .text
+    .type host_fiber_switch, @function
+host_fiber_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+)");
+inline void change(Context &from, Context &to) { host_fiber_switch(&from, to); }
+inline void prepare(Context &fiber, char *stack, void (*entry)()) {
+    void **top = reinterpret_cast<void **>(stack + STACK_BYTES);
+    *--top = nullptr;  // the entry never returns; this aligns the stack as a call would
+    *--top = reinterpret_cast<void *>(entry);
+    for (int saved = 0; saved < 6; ++saved) *--top = nullptr;
+    fiber = top;
+}
+#else
+#include <ucontext.h>
+using Context = ucontext_t;
+inline void change(Context &from, Context &to) { swapcontext(&from, &to); }
+inline void prepare(Context &fiber, char *stack, void (*entry)()) {
+    getcontext(&fiber);
+    fiber.uc_stack.ss_sp = stack;
+    fiber.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&fiber, entry, 0);
+}
+#endif
+
+}  // namespace host_fiber
+
+// ------------------------------------------------------------------------------------- the language of CUDA
+#define __global__
+#define __device__
+#define __shared__
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+
+struct uint3 {
+    unsigned x, y, z;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(8) ushort4 {
+    unsigned short x, y, z, w;
+};
+struct alignas(4) uchar4 {
+    unsigned char x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline ushort4 make_ushort4(unsigned short x, unsigned short y, unsigned short z, unsigned short w) {
+    return {x, y, z, w};
+}
+using std::min;
+
+inline float half_to_float(unsigned short bits) {
+    _Float16 half;
+    std::memcpy(&half, &bits, sizeof half);
+    return static_cast<float>(half);
+}
+inline unsigned short float_to_half(float value) {
+    const _Float16 half = static_cast<_Float16>(value);
+    unsigned short bits;
+    std::memcpy(&bits, &half, sizeof bits);
+    return bits;
+}
+
+uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+// A block's dynamic shared memory, the only kind kernels.cu uses, with room behind it that nobody may touch.
+constexpr size_t SHARED_LIMIT = 48 * 1024, SHARED_CANARY = 1024;
+alignas(16) float scratch[(SHARED_LIMIT + SHARED_CANARY) / sizeof(float)];
+
+// -------------------------------------------------------------------------------------------- one block
+namespace host_device {
+
+using host_fiber::Context;
+
+constexpr unsigned WARP_SIZE = 32, THREAD_LIMIT = 1024;
+enum class State { runnable, at_barrier, at_shuffle, returned };
+
+struct Thread {
+    Context context;
+    State state;
+    int line;              // of the barrier it waits at
+    unsigned shuffles;     // how many it has taken part in
+    uint32_t exchange[2];  // what it offers to its warp; two, for a lane may be one shuffle ahead of a neighbour
+};
+
+Thread threads[THREAD_LIMIT];
+unsigned count, started, current;
+Context scheduler;
+void (*body)(const char *);
+const char *packed;
+
+inline char *stack_of(unsigned worker) {
+    static std::vector<std::unique_ptr<char[]>> stacks;
+    while (stacks.size() <= worker) stacks.emplace_back(new char[host_fiber::STACK_BYTES + 16]);
+    const auto address = reinterpret_cast<uintptr_t>(stacks[worker].get());
+    return stacks[worker].get() + (16 - address % 16) % 16;
+}
+
+inline void become(unsigned thread) {
+    current = thread;
+    threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
+}
+
+// What every fiber does: take the next thread of the block that nobody has begun. One that waits leaves its fiber to
+// it, and the scheduler begins another fiber for the rest.
+inline void work() {
+    while (started < count) {
+        become(started++);
+        const unsigned self = current;
+        threads[self].state = State::runnable;
+        threads[self].shuffles = 0;
+        body(packed);
+        threads[self].state = State::returned;
+    }
+    host_fiber::change(threads[current].context, scheduler);
+    __builtin_unreachable();
+}
+
+inline void wait(State state) {
+    Thread &self = threads[current];
+    self.state = state;
+    host_fiber::change(self.context, scheduler);
+}
+
+// Lets go the warps whose threads all wait at a shuffle; if there are none, the block, if all wait at one barrier.
+inline bool release() {
+    bool any = false;
+    for (unsigned warp = 0; warp < count; warp += WARP_SIZE) {
+        Thread *begin = threads + warp, *end = threads + std::min(warp + WARP_SIZE, count);
+        if (!std::all_of(begin, end, [](const Thread &t) { return t.state == State::at_shuffle; })) continue;
+        std::for_each(begin, end, [](Thread &t) { t.state = State::runnable; });
+        any = true;
+    }
+    if (any) return true;
+    const int line = threads[0].line;
+    const auto here = [line](const Thread &t) { return t.state == State::at_barrier && t.line == line; };
+    if (!std::all_of(threads, threads + count, here)) return false;
+    std::for_each(threads, threads + count, [](Thread &t) { t.state = State::runnable; });
+    return true;
+}
+
+inline bool run_threads() {
+    started = 0;
+    for (unsigned worker = 0; started < count; ++worker) {
+        Context fresh;
+        host_fiber::prepare(fresh, stack_of(worker), work);
+        host_fiber::change(scheduler, fresh);
+    }
+    const auto returned = [](const Thread &t) { return t.state == State::returned; };
+    while (!std::all_of(threads, threads + count, returned)) {
+        if (!release()) return false;
+        for (unsigned thread = 0; thread < count; ++thread) {
+            if (threads[thread].state != State::runnable) continue;
+            become(thread);
+            host_fiber::change(scheduler, threads[thread].context);
+        }
+    }
+    return true;
+}
+
+// Shared memory starts as NaN, and what lies behind a block's share must stay so.
+inline Fault run_block(size_t shared_bytes) {
+    char *shared = reinterpret_cast<char *>(scratch);
+    std::memset(shared, 0xff, shared_bytes + SHARED_CANARY);
+    if (!run_threads()) return DIVERGENT;
+    const auto untouched = [](char c) { return c == '\xff'; };
+    const bool kept = std::all_of(shared + shared_bytes, shared + shared_bytes + SHARED_CANARY, untouched);
+    return kept ? DONE : SHARED_MEMORY_OVERRUN;
+}
+
+// -------------------------------------------------------------------------------------------- one launch
+
+thread_local bool inside = false;
+sigjmp_buf outside;
+struct sigaction former;
+
+// A kernel ran into the guard page behind a buffer: give up the launch, not the process.
+inline void on_fault(int signal, siginfo_t *, void *) {
+    if (inside) siglongjmp(outside, 1);
+    sigaction(signal, &former, nullptr);  // not ours: it faults again, where it belongs
+}
+
+inline int run_grid(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments,
+                    void (*kernel)(const char *)) {
+    static std::mutex one_launch_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_launch_at_a_time);
+    gridDim = {grid[0], grid[1], grid[2]};
+    blockDim = {block[0], block[1], block[2]};
+    count = block[0] * block[1] * block[2];
+    body = kernel;
+    packed = arguments;
+    if (count == 0 || count > THREAD_LIMIT) return DIVERGENT;
+    if (shared_bytes > SHARED_LIMIT) return SHARED_MEMORY_OVERRUN;
+
+    struct sigaction action = {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, &former);
+    volatile Fault fault = DONE;
+    if (sigsetjmp(outside, 1)) {
+        fault = ACCESS_OUTSIDE_BUFFERS;
+    } else {
+        inside = true;
+        for (unsigned z = 0; z < grid[2] && fault == DONE; ++z)
+            for (unsigned y = 0; y < grid[1] && fault == DONE; ++y)
+                for (unsigned x = 0; x < grid[0] && fault == DONE; ++x) {
+                    blockIdx = {x, y, z};
+                    fault = run_block(shared_bytes);
+                }
+    }
+    inside = false;
+    sigaction(SIGSEGV, &former, nullptr);
+    return fault;
+}
+
+// ------------------------------------------------------------------------------ from packed arguments to a call
+
+template <auto Kernel> struct Entry;
+template <typename... Arguments, void (*Kernel)(Arguments...)> struct Entry<Kernel> {
+    static constexpr size_t N = sizeof...(Arguments);
+    struct Layout {
+        size_t offsets[N], sizes[N], bytes;
+    };
+    static constexpr Layout layout() {
+        Layout made{};
+        size_t i = 0;
+        ((made.offsets[i] = (made.bytes + alignof(Arguments) - 1) / alignof(Arguments) * alignof(Arguments),
+          made.sizes[i] = sizeof(Arguments), made.bytes = made.offsets[i] + sizeof(Arguments), ++i),
+         ...);
+        return made;
+    }
+    static constexpr Layout packing = layout();
+
+    template <size_t... I> static void call(const char *from, std::index_sequence<I...>) {
+        Kernel(*reinterpret_cast<const std::remove_const_t<Arguments> *>(from + packing.offsets[I])...);
+    }
+    static void thread(const char *from) { call(from, std::make_index_sequence<N>{}); }
+    static int run(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments) {
+        return run_grid(grid, block, shared_bytes, arguments, thread);
+    }
+};
+
+}  // namespace host_device
+
+#define HOST_KERNEL(name)                                                                                   \
+    extern "C" __attribute__((visibility("default"))) const HostKernel host_kernel_##name = {              \
+        host_device::Entry<&name>::N, host_device::Entry<&name>::packing.bytes,                            \
+        host_device::Entry<&name>::packing.offsets, host_device::Entry<&name>::packing.sizes,              \
+        host_device::Entry<&name>::run};
+
+// ------------------------------------------------------------------------------------ barriers and shuffles
+
+inline void host_barrier(int line) {
+    host_device::threads[host_device::current].line = line;
+    host_device::wait(host_device::State::at_barrier);
+}
+#define __syncthreads() host_barrier(__LINE__)
+
+inline float __shfl_xor_sync(unsigned mask, float value, int lane_mask) {
+    using namespace host_device;
+    const unsigned self = current, slot = threads[self].shuffles++ % 2, other = self ^ static_cast<unsigned>(lane_mask);
+    std::memcpy(&threads[self].exchange[slot], &value, sizeof value);
+    wait(mask == 0xffffffffu ? State::at_shuffle : State::at_barrier);  // part of a warp: no kernel needs it
+    if (other >= count) return NAN;  // a lane that does not exist
+    float received;
+    std::memcpy(&received, &threads[other].exchange[slot], sizeof received);
+    return received;
+}

@@ -1,0 +1,151 @@
+"""kernels.cu built by g++ and run on the host, thread by thread: a test of the kernels' logic, not of a GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.gpu.launches import Launch
+
+KERNELS = Path(__file__).parents[2] / "edge_runtime" / "gpu" / "kernels.cu"
+SHIM = Path(__file__).with_name("host_device.h")
+# -ffp-contract=off as --fmad=false on the device: a product and a sum round separately, as in NumPy
+FLAGS = ("-std=c++20", "-O2", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden", "-Wall")
+FAULTS = {
+    1: "threads of a block wait at different barriers",
+    2: "a block wrote behind its shared memory",
+    3: "memory outside the buffers was touched",
+}
+CANARY = 0xA5
+ALIGNMENT = 256  # bytes, as cuMemAlloc
+
+
+class KernelFault(Exception):
+    """A kernel did what a GPU would not forgive."""
+
+
+def kernel_names(source: Path = KERNELS) -> list[str]:
+    """Names of the kernels in a .cu file."""
+    declared = r'extern "C" __global__ void\s+(?:__launch_bounds__\(\d+\)\s*)?(\w+)\('
+    return re.findall(declared, source.read_text(encoding="utf-8"))
+
+
+def build_host_kernels(precision: Literal["fp32", "fp16"], folder: Path, source: Path = KERNELS) -> Path:
+    """Shared library of all kernels in `folder`, built by g++ unless one of the same sources is there."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        raise FileNotFoundError("g++ is not installed")
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+    options = [*FLAGS, *(["-DREAL_HALF"] if precision == "fp16" else [])]
+    key = hashlib.sha256(b"\0".join([source.read_bytes(), SHIM.read_bytes(), version, repr(options).encode()]))
+    library = folder / f"kernels-{precision}-{key.hexdigest()[:16]}.so"
+    if library.exists():
+        return library
+    folder.mkdir(parents=True, exist_ok=True)
+    exports = "".join(f"HOST_KERNEL({name})\n" for name in kernel_names(source))
+    unit = f'#include "{SHIM}"\n#include "{source}"\n{exports}'
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        built = Path(scratch) / library.name
+        command = [compiler, *options, "-x", "c++", "-", "-o", str(built)]
+        subprocess.run(command, input=unit, text=True, check=True)
+        os.replace(built, library)  # noqa: PTH105  two test runs may build the same library
+    return library
+
+
+class _HostKernel(ctypes.Structure):
+    _fields_ = (
+        ("parameters", ctypes.c_int),
+        ("bytes", ctypes.c_size_t),
+        ("offsets", ctypes.POINTER(ctypes.c_size_t)),
+        ("sizes", ctypes.POINTER(ctypes.c_size_t)),
+        (
+            "run",
+            ctypes.CFUNCTYPE(
+                ctypes.c_int,
+                ctypes.POINTER(ctypes.c_uint),
+                ctypes.POINTER(ctypes.c_uint),
+                ctypes.c_size_t,
+                ctypes.c_char_p,
+            ),
+        ),
+    )
+
+
+class HostKernels:
+    """Runs launches on host memory, from the library that `build_host_kernels` made."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+
+    def run(self, launch: Launch) -> None:
+        """Run every block. Raises KernelFault, naming the kernel, when it or its arguments are wrong."""
+        kernel = _HostKernel.in_dll(self._library, f"host_kernel_{launch.name}")
+        arguments = self._pack(kernel, launch)
+        fault = kernel.run(
+            (ctypes.c_uint * 3)(*launch.grid), (ctypes.c_uint * 3)(*launch.block), launch.shared, arguments
+        )
+        if fault:
+            raise KernelFault(f"{launch.name}: {FAULTS[fault]}")
+
+    @staticmethod
+    def _pack(kernel: Any, launch: Launch) -> bytes:
+        if kernel.parameters != len(launch.arguments):
+            raise KernelFault(f"{launch.name}: takes {kernel.parameters} arguments, not {len(launch.arguments)}")
+        packed = bytearray(kernel.bytes)
+        for i, argument in enumerate(launch.arguments):
+            offset, size = kernel.offsets[i], kernel.sizes[i]
+            if argument.nbytes != size:
+                raise KernelFault(f"{launch.name}: argument {i} has {size} bytes, not {argument.nbytes}")
+            packed[offset : offset + size] = argument.tobytes()
+        return bytes(packed)
+
+
+class Buffer:
+    """An array in memory that a kernel cannot overrun unnoticed.
+
+    A guard page follows; what lies between, and before, holds a canary. `aligned` as the driver allocates; otherwise
+    the last byte touches the guard page, and the start is only aligned to the element.
+    """
+
+    def __init__(self, contents: npt.NDArray[Any], aligned: bool = True) -> None:
+        step = ALIGNMENT if aligned else contents.itemsize
+        room = -(-contents.nbytes // step) * step
+        pages = (-(-room // mmap.PAGESIZE) + 1) * mmap.PAGESIZE
+        self._memory = mmap.mmap(-1, pages)
+        everything = np.frombuffer(self._memory, np.uint8)
+        start = everything.ctypes.data
+        if ctypes.CDLL(None, use_errno=True).mprotect(
+            ctypes.c_void_p(start + pages - mmap.PAGESIZE), ctypes.c_size_t(mmap.PAGESIZE), 0
+        ):
+            raise OSError(ctypes.get_errno(), "mprotect")
+        begin = pages - mmap.PAGESIZE - room
+        self._slack = everything[:begin], everything[begin + contents.nbytes : pages - mmap.PAGESIZE]
+        for slack in self._slack:
+            slack[:] = CANARY
+        view = everything[begin : begin + contents.nbytes].view(contents.dtype)
+        self.array: npt.NDArray[Any] = view.reshape(contents.shape)
+        self.array[...] = contents
+        self.address = start + begin
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: npt.DTypeLike, aligned: bool = True) -> Buffer:
+        """A buffer nobody has written: all bits set, which is NaN."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return cls(np.full(size, 0xFF, np.uint8).view(dtype).reshape(shape), aligned)
+
+    def read(self) -> npt.NDArray[Any]:
+        """What it holds. Raises KernelFault when something was written beside it."""
+        if any((slack != CANARY).any() for slack in self._slack):
+            raise KernelFault("memory beside a buffer was written")
+        return self.array.copy()
