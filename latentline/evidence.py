@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.preprocessing import Preprocessing, to_model_range
-from latentline.searcher import Searcher, SearchResult
+from latentline.searcher import Searcher, SearchResult, TileScores
 from latentline.tiles import TilePlan
 
 Float = npt.NDArray[np.float32]
@@ -90,7 +90,7 @@ def pool(image: Float, scale: float) -> Float:
     return np.asarray(blurred, dtype=np.float32).reshape(image.shape)
 
 
-def tile_components(result: SearchResult) -> dict[str, Float]:
+def tile_components(result: TileScores) -> dict[str, Float]:
     """Raw components of each tile, [N]; larger is more abnormal.
 
     feature           log Σ|f(x) − f(G(ẑ))|
@@ -105,7 +105,7 @@ def tile_components(result: SearchResult) -> dict[str, Float]:
     }
 
 
-def frame_components(result: SearchResult, maps: Float, scales: Sequence[float]) -> dict[str, float]:
+def frame_components(result: TileScores, maps: Float, scales: Sequence[float]) -> dict[str, float]:
     """Raw components of a frame: the worst tile of each, and per scale the log of the largest value of the map."""
     values = {name: float(tiles.max()) for name, tiles in tile_components(result).items()}
     for scale, plane in zip(scales, maps, strict=True):

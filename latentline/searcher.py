@@ -13,23 +13,31 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """What one search found for N tiles.
+class TileScores:
+    """What one search leaves of N tiles, in numbers.
 
-    z                     [N, L] latent ẑ
-    reconstruction        [N, C, H, W] G(ẑ), about [-1, 1]
     feature_residual      [N] Σ|f(x) − f(G(ẑ))|
     logit_reconstruction  [N] logit of D(G(ẑ))
     logit_frame           [N] logit of D(x)
     loss                  [N] L'(ẑ), the paper's sums
     """
 
-    z: Float
-    reconstruction: Float
     feature_residual: Float
     logit_reconstruction: Float
     logit_frame: Float
     loss: Float
+
+
+@dataclass(frozen=True)
+class SearchResult(TileScores):
+    """What one search found for N tiles.
+
+    z               [N, L] latent ẑ
+    reconstruction  [N, C, H, W] G(ẑ), about [-1, 1]
+    """
+
+    z: Float
+    reconstruction: Float
 
 
 class Searcher(Protocol):

@@ -37,7 +37,7 @@ class ReferenceSearcher:
             logit, features = self._discriminator(reconstruction)
             loss = search_loss(*networks, z, x, fx, s.gamma, s.lam)
         feature_residual = (fx - features).abs().flatten(1).sum(1)
-        return SearchResult(*(t.numpy() for t in (z, reconstruction, feature_residual, logit, logit_frame, loss)))
+        return SearchResult(*(t.numpy() for t in (feature_residual, logit, logit_frame, loss, z, reconstruction)))
 
     def close(self) -> None:
         """Nothing to release."""

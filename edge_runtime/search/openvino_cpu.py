@@ -115,7 +115,7 @@ class CpuSearcher:
         seen = worker.discriminator({"image": reconstruction})
         feature_residual = np.abs(frame["features"] - seen["features"]).sum(axis=(1, 2, 3))
         loss = worker.step({"z": z, **feeds})["loss"]
-        return z, reconstruction, feature_residual, seen["logit"], frame["logit"], loss
+        return feature_residual, seen["logit"], frame["logit"], loss, z, reconstruction
 
     def _rows(self, task: Callable[[_Worker, Any], dict[str, Float]], inputs: Mapping[str, Float]) -> dict[str, Float]:
         """`task` on every row of the inputs, its outputs put together again."""

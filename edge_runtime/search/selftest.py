@@ -37,12 +37,12 @@ def tolerances(test: SelfTest, tolerance: float) -> Float64:
     return np.where(test.margin >= RESOLVED, tolerance, max(tolerance, ON_A_KINK))
 
 
-def check_selftest(step: Step, test: SelfTest) -> float:
+def check_selftest(step: Step, test: SelfTest, tolerance: float = STATION_TOLERANCE) -> float:
     """Largest relative error of a step on the package's self-test. Raises VerificationError when it is too large."""
     errors = relative_errors(step, test)
-    if (errors > tolerances(test, STATION_TOLERANCE)).any():
+    if (errors > tolerances(test, tolerance)).any():
         raise VerificationError(
             f"search_step.onnx computes something else here than its oracle (relative error {errors.max():.1e} on the "
-            f"package's self-test, {STATION_TOLERANCE:g} allowed); update the runtime or export the package again"
+            f"package's self-test, {tolerance:g} allowed); update the runtime or export the package again"
         )
     return float(errors.max())

@@ -1,0 +1,69 @@
+"""The GPU, and the one thread that owns it.
+
+TensorRT calls the CUDA runtime, which works in the device's primary context: so that one is used, not one of our own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pycuda.driver as cuda
+
+from latentline.errors import BackendError
+
+
+class Device:
+    """The primary context of a GPU, current on the thread that opened it. Raises BackendError when there is none.
+
+    integrated  the GPU shares the host's memory (Jetson)
+    """
+
+    def __init__(self, ordinal: int = 0) -> None:
+        with driver_errors("the GPU cannot be opened"):
+            cuda.init()
+            device = cuda.Device(ordinal)
+            self.name: str = device.name()
+            self.compute_capability: tuple[int, int] = device.compute_capability()
+            self.integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
+            self._context = device.retain_primary_context()
+            self._context.push()
+        self._owner = threading.get_ident()
+
+    def require_owner(self) -> None:
+        """Raise BackendError on every thread but the one that opened the device."""
+        if threading.get_ident() != self._owner:
+            raise BackendError(
+                "a GPU searcher belongs to the thread that opened it, and another thread called it; "
+                "open one in the thread that inspects"
+            )
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """The context, current on whatever thread this is: for releasing things after their owner is gone."""
+        if threading.get_ident() == self._owner:
+            yield
+            return
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._context.pop()
+
+    def close(self) -> None:
+        """Give the context back."""
+        if threading.get_ident() == self._owner:
+            self._context.pop()
+        self._context.detach()
+
+
+@contextmanager
+def driver_errors(what: str) -> Iterator[None]:
+    """Turn the driver's errors into a BackendError that begins with `what`."""
+    try:
+        yield
+    except cuda.MemoryError as error:
+        raise BackendError(f"{what}: the GPU is out of memory ({error}); use fewer tiles at a time or fp16") from None
+    except cuda.Error as error:
+        raise BackendError(f"{what}: {error}") from None

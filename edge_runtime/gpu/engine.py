@@ -1,0 +1,74 @@
+"""TensorRT engines, bound to memory and enqueued. The TensorRT module is a parameter: 10.x and 11.x alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pycuda.driver as cuda
+
+from latentline.errors import BackendError, EngineError
+
+
+class Engine:
+    """One graph, deserialised on this device. Raises EngineError when TensorRT will not have it."""
+
+    def __init__(self, trt: Any, runtime: Any, name: str, plan: bytes) -> None:
+        self.name = name
+        self._engine = runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise EngineError(
+                f"TensorRT cannot load the engine of {name} that is in the cache; delete the cache folder, and it is "
+                "built again"
+            )
+        types: dict[Any, np.dtype[Any]] = {
+            trt.DataType.FLOAT: np.dtype(np.float32),
+            trt.DataType.HALF: np.dtype(np.float16),
+        }
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        self.types = {port: types.get(self._engine.get_tensor_dtype(port)) for port in names}
+        self._inputs = [p for p in names if self._engine.get_tensor_mode(p) == trt.TensorIOMode.INPUT]
+
+    def bind(self, addresses: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> Call:
+        """An execution of this engine on that memory, as often as it is enqueued.
+
+        Addresses and shapes by tensor name. Raises EngineError when names do not fit, BackendError when TensorRT
+        refuses an address or a shape.
+        """
+        if set(addresses) != set(self.types):
+            raise EngineError(
+                f"the engine of {self.name} has the tensors {', '.join(sorted(self.types))} and not "
+                f"{', '.join(sorted(addresses))}; delete the cache folder, and it is built again"
+            )
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise BackendError(f"TensorRT cannot run {self.name}: no memory for its activations; use a smaller batch")
+        for port in self._inputs:
+            if not context.set_input_shape(port, shapes[port]):
+                raise BackendError(f"the engine of {self.name} refuses {port} {list(shapes[port])}")
+        for port, address in addresses.items():
+            if not context.set_tensor_address(port, address):
+                raise BackendError(f"the engine of {self.name} refuses the memory of {port}")
+        return Call(self.name, context)
+
+
+class Call:
+    """An engine with its memory: `enqueue` runs it once, in the order of the stream."""
+
+    def __init__(self, name: str, context: Any) -> None:
+        self._name = name
+        self._context = context
+
+    def enqueue(self, stream: cuda.Stream) -> None:
+        """Put one run on `stream`. Raises BackendError when TensorRT refuses."""
+        if not self._context.execute_async_v3(stream.handle):
+            raise BackendError(f"TensorRT failed to run {self._name}; its log says why")
+
+
+def real_type(engines: Mapping[str, Engine]) -> np.dtype[Any]:
+    """The type of images and features, float32 or float16: what the generator's image is."""
+    found = engines["generator.onnx"].types["image"]
+    if found is None:
+        raise EngineError("the engine of generator.onnx gives an image that is neither float32 nor float16")
+    return found

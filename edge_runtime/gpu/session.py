@@ -1,0 +1,128 @@
+"""Everything a searcher holds on a GPU, in one place, so that one call releases it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pycuda.driver as cuda
+
+from edge_runtime.gpu.batch_search import BatchSearch
+from edge_runtime.gpu.capture import GraphDriver
+from edge_runtime.gpu.device import Device, driver_errors
+from edge_runtime.gpu.engine import Engine
+from edge_runtime.gpu.frame_graph import DeviceStatistics, FrameGraph, Slot
+from edge_runtime.gpu.launches import Launch
+from edge_runtime.gpu.memory import Arena
+from edge_runtime.gpu.plan import FramePlan
+from edge_runtime.model_package import ModelPackage
+from latentline.errors import BackendError
+
+_log = logging.getLogger(__name__)
+
+MOST_SHAPES = 4  # of frames, whose graphs are kept
+
+
+class GpuSession:
+    """Device, kernels, engines, and the graph of every frame shape met lately.
+
+    device  open, and closed with the session, also when opening fails
+    trt     the TensorRT module; plans: its engines by graph name; kernels: the compiled kernels.cu
+    Raises BackendError and EngineError.
+    """
+
+    def __init__(
+        self, device: Device, package: ModelPackage, trt: Any, plans: Mapping[str, bytes], kernels: bytes
+    ) -> None:
+        self.device, self._package = device, package
+        self.in_flight: deque[tuple[FrameGraph, Slot]] = deque()
+        self._graphs: dict[FramePlan, tuple[FrameGraph, Arena]] = {}
+        self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
+        self._arena = Arena(device.integrated)
+        self._closed = False
+        try:
+            with driver_errors("the GPU cannot be prepared for the search"):
+                self._driver = GraphDriver()
+                self._module = cuda.module_from_buffer(kernels)
+                self.stream, self._upload_stream = cuda.Stream(), cuda.Stream()
+                self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+                self._engines = {name: Engine(trt, self._runtime, name, plan) for name, plan in plans.items()}
+                self._statistics = DeviceStatistics.on(self._arena, package.statistics)
+        except BaseException:
+            self.close()
+            raise
+
+    def graph(self, plan: FramePlan) -> FrameGraph:
+        """The graph of a plan: captured at its first use, kept while it is among the last few used."""
+        found = self._graphs.pop(plan, None)
+        if found is None:
+            while len(self._graphs) >= MOST_SHAPES:
+                self._forget(next(iter(self._graphs)))
+            found = self._captured(plan)
+        self._graphs[plan] = found
+        return found[0]
+
+    def search(self, batch: int) -> BatchSearch:
+        """The search of `batch` tiles: memory and engine executions, made at first use."""
+        if batch not in self._searches:
+            arena = Arena(self.device.integrated)
+            try:
+                with driver_errors(f"no room for the search of {batch} tiles"):
+                    search = BatchSearch(self._package.spec, self._engines, self._run, batch, arena)
+                    search.warm_up(self.stream)
+            except BaseException:
+                arena.close()
+                raise
+            self._searches[batch] = search, arena
+        return self._searches[batch][0]
+
+    def close(self) -> None:
+        """Release everything, in any state and on any thread; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with ExitStack() as stack:  # runs from last to first, each whatever became of the others
+                stack.callback(self.device.close)
+                stack.enter_context(self.device.current())
+                stack.callback(self._drop)
+                stack.callback(self._arena.close)
+                for _, arena in self._searches.values():
+                    stack.callback(arena.close)
+                for graph, arena in self._graphs.values():
+                    stack.callback(arena.close)
+                    stack.callback(graph.close)
+                stack.callback(cuda.Context.synchronize)
+        except (BackendError, cuda.Error) as error:
+            _log.warning("the GPU did not release everything: %s", error)
+
+    def _drop(self) -> None:
+        """Let go of streams, events, kernels and engines, while the context they belong to is current."""
+        self.in_flight.clear()
+        self._graphs.clear()
+        self._searches.clear()
+        for name in ("_engines", "_runtime", "_module", "stream", "_upload_stream", "_statistics"):
+            self.__dict__.pop(name, None)
+
+    def _captured(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
+        search = self.search(plan.batch)
+        arena = Arena(self.device.integrated)
+        try:
+            with driver_errors(f"the search of {plan.source[1]} x {plan.source[0]} px frames cannot be captured"):
+                streams = self.stream, self._upload_stream
+                return FrameGraph(plan, search, self._statistics, self._run, self._driver, streams, arena), arena
+        except BaseException:
+            arena.close()
+            raise
+
+    def _forget(self, plan: FramePlan) -> None:
+        graph, arena = self._graphs.pop(plan)
+        graph.close()
+        arena.close()
+
+    def _run(self, launch: Launch, stream: cuda.Stream) -> None:
+        function = self._module.get_function(launch.name)
+        function(*launch.arguments, grid=launch.grid, block=launch.block, shared=launch.shared, stream=stream)

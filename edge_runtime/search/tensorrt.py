@@ -1,0 +1,141 @@
+"""The GPU backend: TensorRT engines, and one frame is one launch of a CUDA graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.gpu.device import Device, driver_errors
+from edge_runtime.gpu.frame_graph import FrameGraph, Slot
+from edge_runtime.gpu.plan import FramePlan
+from edge_runtime.gpu.session import GpuSession
+from edge_runtime.model_package import ModelPackage
+from edge_runtime.search.selftest import check_selftest
+from latentline.evidence import residual_name, tile_components
+from latentline.explainer import Explained
+from latentline.searcher import SearchResult, TileScores
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+
+class TensorRtSearcher:
+    """`Explainer` and `Searcher` on an NVIDIA GPU. It belongs to the thread that opens it.
+
+    device   open; closed with the searcher
+    trt      the TensorRT module; plans: its engines for `package` by graph name; kernels: kernels.cu, compiled
+    batch    the most tiles that the engines take at a time
+    Opening runs the package's self-test on the engine. Raises BackendError, EngineError, VerificationError.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        device: Device,
+        package: ModelPackage,
+        trt: Any,
+        plans: Mapping[str, bytes],
+        kernels: bytes,
+        batch: int,
+        tolerance: float,
+    ) -> None:
+        self._package, self._most = package, batch
+        self._session = GpuSession(device, package, trt, plans, kernels)
+        self._release = weakref.finalize(self, self._session.close)
+        try:
+            check_selftest(self.step, package.selftest, tolerance)
+        except BaseException:
+            self.close()
+            raise
+
+    def explain(self, frame: UInt8) -> Explained:
+        """Explain uint8 [H, W] or [H, W, C]. Raises ImageError for no usable picture, BackendError for a GPU's fault."""
+        self.submit(frame)
+        return self.collect()
+
+    def submit(self, frame: UInt8) -> None:
+        """Upload a frame and launch its search; at most two frames are in flight. Raises as `explain`."""
+        self._session.device.require_owner()
+        plan = FramePlan.of(frame, self._package.viewer, self._most)
+        source = frame if plan.source != plan.prepared else self._package.viewer.preprocessing.apply(frame)
+        self._launch(plan, source)
+
+    def collect(self) -> Explained:
+        """Wait for the oldest frame in flight. Raises BackendError when its search failed."""
+        start = perf_counter()
+        graph, slot = self._wait()
+        waited = 1e3 * (perf_counter() - start)
+        plan, statistics = graph.plan, self._package.statistics
+        scores = TileScores(**_tile_values(slot, plan.count))
+        names = [*map(residual_name, statistics.scales), *tile_components(scores)]
+        explained = Explained(
+            prepared=slot.prepared.host.copy(),
+            plan=plan.tiles,
+            anomaly_map=slot.anomaly_map.host.copy(),
+            reconstruction=slot.picture.host.copy(),
+            values=dict(zip(names, slot.values.host.tolist(), strict=True)),
+            tile_values=tile_components(scores),
+            milliseconds={"search": waited},
+        )
+        graph.release(slot)
+        return explained
+
+    def search(self, tiles: UInt8) -> SearchResult:
+        """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames. Raises BackendError."""
+        self._session.device.require_owner()
+        count, size, _, channels = tiles.shape
+        plan = FramePlan.stacked(count, size, channels, self._most)
+        self._launch(plan, tiles)
+        graph, slot = self._wait()
+        with driver_errors("the reconstruction cannot be read"):
+            reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
+        result = SearchResult(z=slot.z.host[:count].copy(), reconstruction=reconstruction, **_tile_values(slot, count))
+        graph.release(slot)
+        return result
+
+    def trace(self, batch: int) -> Float:
+        """L' [iterations, batch] before each step of the last search of `batch` tiles at a time."""
+        with driver_errors("the loss curve cannot be read"):
+            return np.asarray(self._session.search(batch).trace.read(), np.float32)
+
+    def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
+        """One search step of each row, as `CpuSearcher.step`: loss [N] and grad_z [N, L]."""
+        batch = min(len(z), self._most)
+        session = self._session
+        parts = [
+            session.search(batch).step(z[i : i + batch], x[i : i + batch], fx[i : i + batch], session.stream)
+            for i in range(0, len(z), batch)
+        ]
+        loss, gradient = zip(*parts, strict=True)
+        return np.concatenate(loss), np.concatenate(gradient)
+
+    def close(self) -> None:
+        """Release the GPU; may be called again."""
+        self._release()
+
+    def _launch(self, plan: FramePlan, source: UInt8) -> None:
+        graph = self._session.graph(plan)
+        with driver_errors("the frame could not be given to the GPU"):
+            self._session.in_flight.append((graph, graph.submit(source)))
+
+    def _wait(self) -> tuple[FrameGraph, Slot]:
+        self._session.device.require_owner()
+        graph, slot = self._session.in_flight.popleft()
+        try:
+            with driver_errors("the search failed on the GPU"):
+                slot.done.synchronize()
+        except BaseException:
+            graph.release(slot)
+            raise
+        return graph, slot
+
+
+def _tile_values(slot: Slot, count: int) -> dict[str, Float]:
+    """Copies of the fields of `TileScores`, [count]."""
+    return {name: mirror.host[:count].copy() for name, mirror in slot.tile_values.items()}
