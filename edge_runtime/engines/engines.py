@@ -1,0 +1,93 @@
+"""The engines of a model: prepared, checked, built and kept. What the command and the station both call."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from edge_runtime.engines.builder import WORKSPACE, ComputeCapability, Progress, build_engine, version_of
+from edge_runtime.engines.cache import EngineCache
+from edge_runtime.engines.half_check import check_half
+from edge_runtime.engines.precision import Precision
+from edge_runtime.engines.prepare import REVISION, prepare_graph
+from edge_runtime.manifest import Manifest
+from edge_runtime.model_package import ModelPackage, SearchModel
+
+log = logging.getLogger(__name__)
+
+_TIMINGS = "timings"
+
+
+@dataclass(frozen=True)
+class EngineSet:
+    """The engines of all graphs of `model`, for one GPU, TensorRT, batch and precision.
+
+    batch               tiles that one search takes
+    trt                 the module tensorrt or tensorrt_rtx
+    compute_capability  (major, minor) of the GPU that will run them
+    workspace_bytes     TensorRT's limit of scratch memory
+    """
+
+    model: SearchModel
+    batch: int
+    precision: Precision
+    trt: Any
+    cache: EngineCache
+    compute_capability: ComputeCapability
+    workspace_bytes: int = WORKSPACE
+
+    def plans(self, progress: Progress = log.info) -> dict[str, bytes]:
+        """The serialised engine of every graph, by the graph's file name, from the cache or built now.
+
+        In fp16 a calibrated model is checked first, once. Raises VerificationError when fp16 moves its score too far,
+        EngineError when an engine cannot be built or the cache cannot be written.
+        """
+        if self.precision == "fp16" and isinstance(self.model, ModelPackage):
+            check_half(self.model, self.cache, progress)
+        return {
+            graph: self.cache.fetch(self._name(graph), self._fingerprint(graph), partial(self._build, graph, progress))
+            for graph in sorted(self.model.graphs)
+        }
+
+    def states(self) -> dict[str, str]:
+        """What the cache holds for every graph: "ready", "missing" or "stale: " and why."""
+        graphs = sorted(self.model.graphs)
+        return {graph: self.cache.state(self._name(graph), self._fingerprint(graph)) for graph in graphs}
+
+    def _name(self, graph: str) -> str:
+        """Model, graph, precision and batch: such engines stand side by side in the cache."""
+        title = self.model.spec.name if isinstance(self.model.spec, Manifest) else "model"
+        return f"{title}.{graph.removesuffix('.onnx')}.{self.precision}.batch{self.batch}"
+
+    def _fingerprint(self, graph: str) -> dict[str, str]:
+        """Everything an engine depends on."""
+        return {
+            "graph": hashlib.sha256(self.model.graphs[graph]).hexdigest(),
+            "batch": str(self.batch),
+            "precision": self.precision,
+            "preparation": str(REVISION),
+            **self._machine(),
+        }
+
+    def _machine(self) -> dict[str, str]:
+        major, minor = self.compute_capability
+        return {"TensorRT": version_of(self.trt), "compute capability": f"{major}.{minor}"}
+
+    def _build(self, graph: str, progress: Progress) -> bytes:
+        """Build one engine, with the timings of all builds for this GPU."""
+        progress(f"{graph}: building for {self.precision}, {self.batch} tiles at a time; this may take minutes")
+        built = build_engine(
+            self.trt,
+            prepare_graph(self.model.graphs[graph], graph, self.batch, self.precision),
+            graph,
+            self.precision,
+            workspace_bytes=self.workspace_bytes,
+            timing_cache=self.cache.load(_TIMINGS, self._machine()) or b"",
+            compute_capability=self.compute_capability,
+            progress=progress,
+        )
+        self.cache.store(_TIMINGS, self._machine(), built.timing_cache)
+        return built.plan
