@@ -1,0 +1,211 @@
+"""How long must one search take at least? Operations and bytes of a package's graphs over datasheet peaks.
+
+python bench/roofline.py [PACKAGE] [--batch N] [--iterations N] [--precision fp32|fp16] [--measured REPORT.json]
+                         [--cpu] [--repeats R] [--json]
+
+Two floors of the time of one search of a batch of tiles. Both are arithmetic on datasheets; nobody measured them.
+
+    fused     layer by layer: each reads its inputs and weights from memory once and writes its outputs once, with
+              activation, norm and loss computed on the way; a layer takes the longer of its arithmetic and its memory
+    minimum   all multiply-adds of the search at the peak, or every weight, tile and result across memory once,
+              whichever is longer: what remains when caches hold everything else
+
+Left out of both: launching kernels, elementwise arithmetic, Adam, cutting the tiles, scoring the frame. So a measured
+time lies above the minimum, for small networks and batches far above. Operations are nominal: a Winograd convolution in
+float32, or accumulation in half on a GeForce, needs less than the arithmetic counted here.
+
+REPORT.json holds {"device": …, "search_ms": …} and, where they differ from the package's n, one tile and --precision,
+"iterations", "batch" and "precision". --cpu times the station's CPU backend on this machine, in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from roofline_floor import Floor, executions, search_floors
+from roofline_graph import GraphCost, Precision, graph_cost
+from roofline_measured import Measured, measure_cpu, read_report
+from roofline_peaks import DEVICES, find_device
+
+import edge_runtime.demo
+from edge_runtime.model_package import SEARCH_STEP, ModelPackage, load_package
+from latentline.arguments import count
+from latentline.errors import run_command
+
+DEMO = Path(edge_runtime.demo.__file__).parent / "model"
+ITERATIONS, BATCHES = (100, 500), (1, 9)
+
+Case = tuple[int, int]  # iterations, batch
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Everything that is printed. `costs` by batch, then by graph."""
+
+    package: ModelPackage
+    precision: Precision
+    costs: Mapping[int, Mapping[str, GraphCost]]
+    floors: list[Floor]
+    measured: list[Measured]
+
+    def floors_beside(self, measured: Measured) -> list[Floor]:
+        """The floors of what was measured; none where the table has no such device or precision."""
+        device = find_device(measured.device)
+        if device is None or measured.precision != self.precision:
+            return []
+        case = (measured.iterations, measured.batch)
+        return [f for f in self.floors if f.device == device.name and (f.iterations, f.batch) == case]
+
+
+def roofline(package: ModelPackage, cases: list[Case], precision: Precision, measured: list[Measured]) -> Roofline:
+    """Costs and floors of the `cases`, and of those that were measured."""
+    cases = list(dict.fromkeys([*cases, *((m.iterations, m.batch) for m in measured)]))
+    graphs = {name: package.graphs[name] for name in executions(package.spec, 0)}
+    costs = {
+        batch: {name: graph_cost(content, name, batch, precision) for name, content in graphs.items()}
+        for batch in dict.fromkeys(batch for _, batch in cases)
+    }
+    floors = [
+        floor
+        for device in DEVICES
+        for n, batch in cases
+        for floor in search_floors(device, costs[batch], executions(package.spec, n), precision, batch)
+    ]
+    return Roofline(package, precision, costs, floors, measured)
+
+
+def text(result: Roofline) -> str:
+    """The tables."""
+    manifest = result.package.manifest
+    lines = [
+        f"{manifest.name}: tiles of {manifest.tile_size} px x {manifest.channels}, latent {manifest.latent_size}; "
+        f"n = {manifest.search.iterations}, first latent: {manifest.search.init}; graphs in {result.precision}"
+    ]
+    for batch, costs in result.costs.items():
+        lines += ["", *_graph_table(costs, batch)]
+    runs = executions(manifest, manifest.search.iterations)
+    lines += [
+        "",
+        f"One captured graph: {', '.join(f'{times} x {name}' for name, times in runs.items())}, {runs[SEARCH_STEP]} x "
+        "Adam, and the kernels of the frame.",
+        "How many nodes that is shows when the engines are built: one of them may be many kernels or few.",
+    ]
+    for arithmetic in dict.fromkeys(floor.arithmetic for floor in result.floors):
+        lines += ["", *_floor_table(result.floors, arithmetic)]
+    if result.measured:
+        lines += ["", *_measured_table(result)]
+    return "\n".join([*lines, "", *_peaks()])
+
+
+def _graph_table(costs: Mapping[str, GraphCost], batch: int) -> list[str]:
+    columns = ("layers", "GFLOP", "elementwise M", "weights MB", "fused MB", "minimum MB")
+    lines = [f"{f'one execution, batch {batch}':24}" + "".join(f"{column:>15}" for column in columns)]
+    for name, cost in costs.items():
+        millions = (cost.elementwise, cost.weight_bytes, cost.bytes_fused, cost.bytes_minimum)
+        figures = (2e-9 * cost.multiply_adds, *(1e-6 * value for value in millions))
+        lines.append(f"{name:24}{len(cost.layers):15}" + "".join(f"{value:15.3f}" for value in figures))
+    return lines
+
+
+def _floor_table(floors: list[Floor], arithmetic: str) -> list[str]:
+    """Devices down, cases across; each cell: fused and minimum."""
+    floors = [floor for floor in floors if floor.arithmetic == arithmetic]
+    cases = list(dict.fromkeys((floor.iterations, floor.batch) for floor in floors))
+    lines = [
+        f"{f'floor of a search, {arithmetic}':30}" + "".join(f"{f'n {n}, batch {batch}':>22}" for n, batch in cases),
+        f"{'ms (from datasheets)':30}" + f"{'fused    minimum':>22}" * len(cases),
+    ]
+    for device in dict.fromkeys(floor.device for floor in floors):
+        row = [floor for floor in floors if floor.device == device]
+        lines.append(f"{device:30}" + "".join(f"{f.fused_ms:>11.3f}{f.minimum_ms:>11.3f}" for f in row))
+    return lines
+
+
+def _measured_table(result: Roofline) -> list[str]:
+    lines = ["measured, ms per search"]
+    for one in result.measured:
+        spread = "" if one.p10_ms is None else f" (p10 {one.p10_ms:.2f}, p90 {one.p90_ms:.2f})"
+        what = f"{one.device}, {one.precision}, n {one.iterations}, batch {one.batch}: {one.search_ms:.2f}{spread}"
+        beside = [
+            f"{floor.arithmetic} floor fused {floor.fused_ms:.3f}, {one.search_ms / floor.fused_ms:.1f} times that; "
+            f"minimum {floor.minimum_ms:.3f}"
+            for floor in result.floors_beside(one)
+        ]
+        lines.append(f"  {what}; {'; '.join(beside) or 'no floor'}")
+    return lines
+
+
+def _peaks() -> list[str]:
+    lines = [f"{'dense peaks':30}{'fp32 TFLOP/s':>14}{'tf32':>8}{'fp16':>8}{'GB/s':>8}"]
+    for d in DEVICES:
+        tf32 = "-" if d.tf32 is None else f"{d.tf32:.1f}"
+        lines.append(f"{d.name:30}{d.fp32:14.1f}{tf32:>8}{d.fp16:8.1f}{d.bandwidth:8.0f}")
+    return [*lines, *(f"  {d.name}: {d.source}" for d in DEVICES)]
+
+
+def as_json(result: Roofline) -> dict[str, Any]:
+    """The same, to be read by a program."""
+    return {
+        "package": result.package.manifest.name,
+        "precision": result.precision,
+        "graphs": {
+            str(batch): {
+                name: {
+                    **asdict(cost),
+                    "multiply_adds": cost.multiply_adds,
+                    "elementwise": cost.elementwise,
+                    "bytes_fused": cost.bytes_fused,
+                    "bytes_minimum": cost.bytes_minimum,
+                }
+                for name, cost in costs.items()
+            }
+            for batch, costs in result.costs.items()
+        },
+        "devices": [asdict(device) for device in DEVICES],
+        "floors": [asdict(floor) for floor in result.floors],
+        "measured": [
+            {**asdict(one), "floors": [asdict(floor) for floor in result.floors_beside(one)]} for one in result.measured
+        ],
+    }
+
+
+def main() -> int:
+    """Count, perhaps measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=Path, nargs="?", default=DEMO, help="model package (the demo's)")
+    parser.add_argument("--batch", type=positive, help="tiles a search (1 and 9)")
+    parser.add_argument("--iterations", type=count, help="n (the package's, 100 and 500)")
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp16", help="of the graphs (fp16)")
+    parser.add_argument("--measured", type=Path, action="append", default=[], help="a device's report, may be repeated")
+    parser.add_argument("--cpu", action="store_true", help="time the CPU backend on this machine, too")
+    parser.add_argument("--repeats", type=positive, default=9, help="timed searches of --cpu (9)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    package = load_package(options.package)
+    own = package.manifest.search.iterations
+    batches = BATCHES if options.batch is None else (options.batch,)
+    iterations = (own, *ITERATIONS) if options.iterations is None else (options.iterations,)
+    cases = list(dict.fromkeys((n, batch) for n in iterations for batch in batches))
+    measured = [read_report(path, own, options.precision) for path in options.measured]
+    if options.cpu:
+        measured += measure_cpu(package, cases, options.repeats)
+    result = roofline(package, cases, options.precision, measured)
+    print(json.dumps(as_json(result), indent=1) if options.json else text(result))
+    return 0
+
+
+def positive(argument: str) -> int:
+    """A whole number, 1 or more."""
+    if (value := count(argument)) == 0:
+        raise argparse.ArgumentTypeError("0 is not a whole number, 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

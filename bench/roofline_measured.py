@@ -1,0 +1,88 @@
+"""Measured times of a search, to stand beside the floors: a device's report, or the CPU backend on this machine."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.model_package import ModelPackage, SearchModel
+from edge_runtime.search.openvino_cpu import CpuSearcher
+from latentline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Time of one search of `batch` tiles, milliseconds; the percentiles where several were timed."""
+
+    device: str
+    precision: str
+    iterations: int
+    batch: int
+    search_ms: float
+    p10_ms: float | None = None
+    p90_ms: float | None = None
+
+
+def read_report(path: Path, iterations: int, precision: str) -> Measured:
+    """The measured time in a device's report; what it leaves out is `iterations`, one tile and `precision`.
+
+    Raises ConfigError when it is no such report.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        found = Measured(
+            device=str(report["device"]),
+            precision=str(report.get("precision", precision)),
+            iterations=int(report.get("iterations", iterations)),
+            batch=int(report.get("batch", 1)),
+            search_ms=float(report["search_ms"]),
+        )
+        if not (found.search_ms > 0 and found.batch > 0 and found.iterations >= 0):
+            raise ValueError(found)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the JSON report of a device") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ConfigError(f'{path}: is no report of a device, which holds at least "device" and "search_ms"') from None
+    return found
+
+
+def measure_cpu(package: ModelPackage, cases: list[tuple[int, int]], repeats: int) -> list[Measured]:
+    """Median, p10 and p90 of `repeats` searches of tiles of noise for each case (iterations, batch), after one more."""
+    spec = package.spec
+    measured = []
+    for iterations, batch in cases:
+        print(f"timing the CPU: n {iterations}, batch {batch}", file=sys.stderr, flush=True)
+        settings = spec.search.model_copy(update={"iterations": iterations})
+        model = SearchModel(spec.model_copy(update={"search": settings}), package.graphs, package.selftest)
+        shape = (batch, spec.tile_size, spec.tile_size, spec.channels)
+        tiles = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        searcher = CpuSearcher(model)
+        try:
+            searcher.search(tiles)
+            times = [_milliseconds(searcher, tiles) for _ in range(repeats)]
+        finally:
+            searcher.close()
+        p10, median, p90 = (float(value) for value in np.percentile(times, [10, 50, 90]))
+        measured.append(Measured(f"CPU, {_processor()}", "fp32", iterations, batch, median, p10, p90))
+    return measured
+
+
+def _milliseconds(searcher: CpuSearcher, tiles: np.ndarray) -> float:
+    start = time.perf_counter()
+    searcher.search(tiles)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor() or platform.machine()
