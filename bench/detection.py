@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.model_package import load_package
-from edge_runtime.search.select import open_searcher
+from edge_runtime.search.openvino_cpu import CpuSearcher
 from latentline.calibrate import SCALES
 from latentline.errors import run_command
 from latentline.evidence import Viewer, pool
@@ -66,7 +66,7 @@ def main() -> int:
     package = load_package(options.package)
     folder = ImageFolder.scan((options.data or checkpoint.config.data.root).resolve())
     parts = limited(checkpoint.split, options.limit, checkpoint.config.schedule.seed)
-    searcher = open_searcher(package)
+    searcher = CpuSearcher(package)
     try:
         report = evaluate(package.inspector(searcher), package.manifest.search.iterations, folder, parts, options.out)
     finally:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 
@@ -16,12 +16,23 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.factory import make_camera
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
+from edge_runtime.search.settings import Backend, GpuSettings
 from edge_runtime.station import Inspector, broker_of
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
 
-OpenInspector = Callable[[Path, Literal["auto", "cpu"]], Inspector]
+
+class OpenedInspector(Inspector, Protocol):
+    """An inspector that knows why it has its backend."""
+
+    @property
+    def reason(self) -> str:
+        """Why this backend, in a few words."""
+        ...
+
+
+OpenInspector = Callable[[Path, Backend, GpuSettings], OpenedInspector]
 
 
 @dataclass(frozen=True)
@@ -56,12 +67,12 @@ def _tried(part: str, trial: Callable[[], str]) -> Finding:
 
 
 def _model(config: StationConfig, open_inspector: OpenInspector) -> Iterator[Finding]:
-    opened: list[Inspector] = []
+    opened: list[OpenedInspector] = []
 
     def load() -> str:
-        opened.append(open_inspector(config.model, config.backend))
+        opened.append(open_inspector(config.model, config.backend, config.gpu))
         identity = opened[0].identity
-        return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend}"
+        return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
 
     yield _tried("model", load)
     if opened:

@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.inspector import open_inspector
 
     config = load_station(options.config)
-    inspector = open_inspector(config.model, config.backend)
+    inspector = open_inspector(config.model, config.backend, config.gpu)
     try:
         station = Station(config, inspector)
         with stop_on_signals(station.stop):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from edge_runtime.search.settings import Backend, GpuSettings
 from latentline.errors import ConfigError
 from latentline.strict_config import StrictModel, load_yaml
 
@@ -181,14 +182,16 @@ class StationConfig(StrictModel):
     """A whole station.
 
     model      path of the model package, a folder or a .zip
-    backend    auto: the fastest that works here; cpu
+    backend    auto: tensorrt where a GPU, TensorRT and pycuda work, else cpu; or one of these by name
+    gpu        how the tensorrt backend builds and runs
     threshold  unset: the package's; else the anomaly score above which a frame is abnormal
     Relative paths start at the folder of the YAML file.
     """
 
     station: StationSection
     model: Path
-    backend: Literal["auto", "cpu"] = "auto"
+    backend: Backend = "auto"
+    gpu: GpuSettings = GpuSettings()
     threshold: float | None = None
     camera: CameraSection
     mqtt: MqttSection
@@ -215,7 +218,8 @@ def resolve_paths(config: StationConfig, base: Path) -> StationConfig:
         tls = tls.model_copy(update={name: _at(base, file) for name, file in named.items()})
     mqtt = mqtt.model_copy(update={"tls": tls, "password_file": _at(base, mqtt.password_file)})
     spool = config.spool.model_copy(update={"path": _at(base, config.spool.path)})
-    changed = {"camera": camera, "mqtt": mqtt, "spool": spool, "model": _at(base, config.model)}
+    gpu = config.gpu.model_copy(update={"cache": _at(base, config.gpu.cache)})
+    changed = {"camera": camera, "mqtt": mqtt, "spool": spool, "gpu": gpu, "model": _at(base, config.model)}
     return config.model_copy(update=changed)
 
 

@@ -10,25 +10,33 @@ import numpy.typing as npt
 
 from edge_runtime.model_identity import ModelIdentity
 from edge_runtime.model_package import ModelPackage, load_package
-from edge_runtime.search.select import Backend, open_searcher
+from edge_runtime.search.select import open_explainer
+from edge_runtime.search.settings import Backend, GpuSettings
 from latentline.inspection import Inspection
+from latentline.inspector import Inspector
 
 
 class PackageInspector:
-    """A checked package with an opened, self-tested searcher. Close it, or use it as a context manager."""
+    """A checked package with an opened, self-tested backend. Close it, or use it as a context manager.
 
-    def __init__(self, package: ModelPackage, backend: Backend, threads: int | None = None) -> None:
-        searcher = open_searcher(package, backend, threads)
+    reason  why it is this backend
+    """
+
+    def __init__(
+        self, package: ModelPackage, backend: Backend, gpu: GpuSettings | None = None, threads: int | None = None
+    ) -> None:
+        chosen = open_explainer(package, backend, gpu, threads)
         self.package = package
-        self.identity: ModelIdentity = package.identity(searcher.name)
-        self._inspector = package.inspector(searcher)
+        self.reason = chosen.reason
+        self.identity: ModelIdentity = package.identity(chosen.explainer.name)
+        self._inspector = Inspector(chosen.explainer, package.manifest.calibration)
 
     def inspect(self, image: npt.NDArray[np.uint8], /) -> Inspection:
         """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
         return self._inspector.inspect(image)
 
     def close(self) -> None:
-        """Release the searcher."""
+        """Release the backend."""
         self._inspector.close()
 
     def __enter__(self) -> PackageInspector:
@@ -40,6 +48,8 @@ class PackageInspector:
         self.close()
 
 
-def open_inspector(path: Path, backend: Backend = "auto", threads: int | None = None) -> PackageInspector:
-    """Load, check and self-test the package at `path`. Raises PackageError in one sentence."""
-    return PackageInspector(load_package(path), backend, threads)
+def open_inspector(
+    path: Path, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
+) -> PackageInspector:
+    """Load, check and self-test the package at `path`. Raises PackageError, and what `open_explainer` raises."""
+    return PackageInspector(load_package(path), backend, gpu, threads)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from edge_runtime.manifest import SearchSettings
-from edge_runtime.search.select import open_searcher
+from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.package import ModelCard, draft, write_model_package
 from latentline.calibrate import Calibrated, calibrate
 from latentline.errors import CheckpointError
@@ -41,7 +41,7 @@ def package_checkpoint(
     folder = ImageFolder.scan((data or config.data.root).resolve())
     held_out = read_held_out(folder, checkpoint.split.held_out, config.data.groups, config.schedule.seed)
     model = draft(checkpoint.generator, checkpoint.discriminator, checkpoint.encoder, _search(checkpoint, iterations))
-    searcher = open_searcher(model, threads=threads)
+    searcher = CpuSearcher(model, threads)
     try:
         viewer = Viewer(config.preprocessing, config.network.resolution, config.search.overlap)
         calibrated = calibrate(

@@ -1,7 +1,7 @@
 """From a checkpoint to a model package, in the two steps that calibration needs.
 
 model = draft(generator, discriminator, encoder, search)      graphs and self-test, in memory
-searcher = open_searcher(model)                      the station's own backend
+searcher = CpuSearcher(model)                        the station's own backend
 calibrated = latentline.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
 """

@@ -1,19 +1,57 @@
-"""Choose the backend that searches."""
+"""Choose the backend that searches, and say why."""
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+from dataclasses import dataclass
 
-from edge_runtime.model_package import SearchModel
+from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.openvino_cpu import CpuSearcher
-from latentline.searcher import Searcher
+from edge_runtime.search.settings import Backend, GpuSettings
+from latentline.errors import BackendError, EngineError, VerificationError
+from latentline.explainer import Explainer, HostExplainer
 
-Backend = Literal["auto", "cpu"]
+_log = logging.getLogger(__name__)
 
 
-def open_searcher(model: SearchModel, backend: Backend = "auto", threads: int | None = None) -> Searcher:
-    """A searcher for a package (or a model not yet calibrated), self-tested. "auto" is the fastest that works here.
+@dataclass(frozen=True)
+class Choice:
+    """An opened, self-tested explainer, and why it is this one."""
 
-    Raises PackageError when the model cannot be run.
+    explainer: Explainer
+    reason: str
+
+
+def open_explainer(
+    package: ModelPackage, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
+) -> Choice:
+    """The backend asked for; "auto": TensorRT where it works on this machine, else the CPU.
+
+    Raises PackageError and VerificationError when the model cannot be run; BackendError or EngineError when
+    "tensorrt" was asked for and cannot be had. Engines that are not in the cache are built first: minutes.
     """
-    return CpuSearcher(model, threads)
+    if backend == "cpu":
+        return Choice(_on_cpu(package, threads), "asked for")
+    try:
+        explainer = _on_gpu(package, gpu or GpuSettings())
+    except (BackendError, EngineError, VerificationError) as error:
+        if backend == "tensorrt":
+            raise
+        _log.info("backend cpu, because TensorRT cannot be used: %s", error)
+        return Choice(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
+    why = "asked for" if backend == "tensorrt" else "TensorRT works here"
+    _log.info("backend tensorrt, %s", why)
+    return Choice(explainer, why)
+
+
+def _on_cpu(package: ModelPackage, threads: int | None) -> Explainer:
+    return HostExplainer(CpuSearcher(package, threads), package.viewer, package.statistics)
+
+
+def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Explainer:
+    import_pycuda()
+    trt = import_tensorrt()
+    from edge_runtime.search.tensorrt import open_tensorrt  # imports pycuda, which not every machine has
+
+    return open_tensorrt(package, trt, settings)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.engines.cache import EngineCache
+from edge_runtime.engines.engines import EngineSet
+from edge_runtime.engines.precision import Precision
 from edge_runtime.gpu.device import Device, driver_errors
 from edge_runtime.gpu.frame_graph import FrameGraph, Slot
+from edge_runtime.gpu.nvrtc import compile_kernels, source_hash
 from edge_runtime.gpu.plan import FramePlan
 from edge_runtime.gpu.session import GpuSession
 from edge_runtime.model_package import ModelPackage
-from edge_runtime.search.selftest import check_selftest
+from edge_runtime.search.selftest import STATION_TOLERANCE, check_selftest
+from edge_runtime.search.settings import GpuSettings
 from latentline.evidence import residual_name, tile_components
 from latentline.explainer import Explained
 from latentline.searcher import SearchResult, TileScores
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
+
+TOLERANCES: dict[Precision, float] = {"fp32": STATION_TOLERANCE, "fp16": 0.1}  # of the self-test
 
 
 class TensorRtSearcher:
@@ -55,7 +63,7 @@ class TensorRtSearcher:
             raise
 
     def explain(self, frame: UInt8) -> Explained:
-        """Explain uint8 [H, W] or [H, W, C]. Raises ImageError for no usable picture, BackendError for a GPU's fault."""
+        """Explain uint8 [H, W] or [H, W, C]. Raises ImageError: no usable picture; BackendError: the GPU fails."""
         self.submit(frame)
         return self.collect()
 
@@ -134,6 +142,35 @@ class TensorRtSearcher:
             graph.release(slot)
             raise
         return graph, slot
+
+
+def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> TensorRtSearcher:
+    """A searcher on the first GPU, with engines and kernels from the cache or built now.
+
+    Raises BackendError, EngineError, VerificationError.
+    """
+    device = Device()
+    try:
+        cache = EngineCache(settings.cache)
+        batch = settings.batch_for(package.spec.tile_size)
+        workspace = settings.workspace_mib << 20
+        engines = EngineSet(package, batch, settings.precision, trt, cache, device.compute_capability, workspace)
+        plans = engines.plans()
+        kernels = cached_kernels(cache, device.compute_capability, settings.precision)
+    except BaseException:
+        device.close()
+        raise
+    return TensorRtSearcher(device, package, trt, plans, kernels, batch, TOLERANCES[settings.precision])
+
+
+def cached_kernels(cache: EngineCache, compute_capability: tuple[int, int], precision: Precision) -> bytes:
+    """kernels.cu for this device, from the cache or compiled now. Raises EngineError."""
+    fingerprint = {
+        "source": source_hash(),
+        "compute capability": ".".join(map(str, compute_capability)),
+        "precision": precision,
+    }
+    return cache.fetch(f"kernels.{precision}", fingerprint, partial(compile_kernels, compute_capability, precision))
 
 
 def _tile_values(slot: Slot, count: int) -> dict[str, Float]:

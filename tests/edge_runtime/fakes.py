@@ -23,6 +23,7 @@ class FakeInspector:
     """Bright frames are abnormal, and some grey levels make it fail: see the constants above."""
 
     identity = ModelIdentity("fake", "ab" * 32, "none", 100.0, 3.0, 1, 8)
+    reason = "it is a fake"
 
     def inspect(self, image: npt.NDArray[np.uint8]) -> Inspection:
         """Score is the mean grey level; one defect, the whole frame."""

@@ -13,7 +13,6 @@ import torch
 
 from edge_runtime.model_package import SEARCH_STEP
 from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.select import open_searcher
 from latentline.errors import PackageError, VerificationError
 from latentline.preprocessing import to_model_range
 from latentline.searcher import SearchResult
@@ -69,7 +68,7 @@ def test_tiles_do_not_influence_one_another(searcher: CpuSearcher) -> None:
 def test_search_is_deterministic(searcher: CpuSearcher) -> None:
     """The same tiles give the same bits, also from a searcher that was opened anew."""
     first = searcher.search(tiles(3))
-    again = open_searcher(tiny_model(), "cpu", threads=2)
+    again = CpuSearcher(tiny_model(), threads=2)
     for other in (searcher.search(tiles(3)), again.search(tiles(3))):
         assert all(np.array_equal(getattr(first, f.name), getattr(other, f.name)) for f in fields(SearchResult))
     again.close()
