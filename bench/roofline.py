@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from roofline_floor import Floor, executions, search_floors
+from roofline_floor import Floor, executions, search_floor
 from roofline_graph import GraphCost, Precision, graph_cost
 from roofline_measured import Measured, measure_cpu, read_report
 from roofline_peaks import DEVICES, find_device
@@ -54,13 +54,13 @@ class Roofline:
     floors: list[Floor]
     measured: list[Measured]
 
-    def floors_beside(self, measured: Measured) -> list[Floor]:
-        """The floors of what was measured; none where the table has no such device or precision."""
+    def floor_beside(self, measured: Measured) -> Floor | None:
+        """The floor of what was measured; None where the table has no such device or precision."""
         device = find_device(measured.device)
         if device is None or measured.precision != self.precision:
-            return []
-        case = (measured.iterations, measured.batch)
-        return [f for f in self.floors if f.device == device.name and (f.iterations, f.batch) == case]
+            return None
+        case = (device.name, measured.iterations, measured.batch)
+        return next(f for f in self.floors if (f.device, f.iterations, f.batch) == case)
 
 
 def roofline(package: ModelPackage, cases: list[Case], precision: Precision, measured: list[Measured]) -> Roofline:
@@ -72,10 +72,9 @@ def roofline(package: ModelPackage, cases: list[Case], precision: Precision, mea
         for batch in dict.fromkeys(batch for _, batch in cases)
     }
     floors = [
-        floor
+        search_floor(device, costs[batch], executions(package.spec, n), precision, batch)
         for device in DEVICES
         for n, batch in cases
-        for floor in search_floors(device, costs[batch], executions(package.spec, n), precision, batch)
     ]
     return Roofline(package, precision, costs, floors, measured)
 
@@ -92,12 +91,11 @@ def text(result: Roofline) -> str:
     runs = executions(manifest, manifest.search.iterations)
     lines += [
         "",
-        f"One captured graph: {', '.join(f'{times} x {name}' for name, times in runs.items())}, {runs[SEARCH_STEP]} x "
-        "Adam, and the kernels of the frame.",
-        "How many nodes that is shows when the engines are built: one of them may be many kernels or few.",
+        f"The captured graph runs, for each batch of tiles: {', '.join(f'{n} x {name}' for name, n in runs.items())}, "
+        f"{runs[SEARCH_STEP]} x Adam;",
+        "how many kernels that is shows when the engines are built, not before.",
     ]
-    for arithmetic in dict.fromkeys(floor.arithmetic for floor in result.floors):
-        lines += ["", *_floor_table(result.floors, arithmetic)]
+    lines += ["", *_floor_table(result.floors)]
     if result.measured:
         lines += ["", *_measured_table(result)]
     return "\n".join([*lines, "", *_peaks()])
@@ -113,13 +111,12 @@ def _graph_table(costs: Mapping[str, GraphCost], batch: int) -> list[str]:
     return lines
 
 
-def _floor_table(floors: list[Floor], arithmetic: str) -> list[str]:
+def _floor_table(floors: list[Floor]) -> list[str]:
     """Devices down, cases across; each cell: fused and minimum."""
-    floors = [floor for floor in floors if floor.arithmetic == arithmetic]
     cases = list(dict.fromkeys((floor.iterations, floor.batch) for floor in floors))
     lines = [
-        f"{f'floor of a search, {arithmetic}':30}" + "".join(f"{f'n {n}, batch {batch}':>22}" for n, batch in cases),
-        f"{'ms (from datasheets)':30}" + f"{'fused    minimum':>22}" * len(cases),
+        f"{'floor of a search, ms':30}" + "".join(f"{f'n {n}, batch {batch}':>22}" for n, batch in cases),
+        f"{'(datasheets, not measured)':30}" + f"{'fused    minimum':>22}" * len(cases),
     ]
     for device in dict.fromkeys(floor.device for floor in floors):
         row = [floor for floor in floors if floor.device == device]
@@ -132,20 +129,15 @@ def _measured_table(result: Roofline) -> list[str]:
     for one in result.measured:
         spread = "" if one.p10_ms is None else f" (p10 {one.p10_ms:.2f}, p90 {one.p90_ms:.2f})"
         what = f"{one.device}, {one.precision}, n {one.iterations}, batch {one.batch}: {one.search_ms:.2f}{spread}"
-        beside = [
-            f"{floor.arithmetic} floor fused {floor.fused_ms:.3f}, {one.search_ms / floor.fused_ms:.1f} times that; "
-            f"minimum {floor.minimum_ms:.3f}"
-            for floor in result.floors_beside(one)
-        ]
-        lines.append(f"  {what}; {'; '.join(beside) or 'no floor'}")
+        floor = result.floor_beside(one)
+        beside = "no floor" if floor is None else f"floor {floor.fused_ms:.3f} fused, {floor.minimum_ms:.3f} minimum"
+        lines.append(f"  {what}; {beside}")
     return lines
 
 
 def _peaks() -> list[str]:
-    lines = [f"{'dense peaks':30}{'fp32 TFLOP/s':>14}{'tf32':>8}{'fp16':>8}{'GB/s':>8}"]
-    for d in DEVICES:
-        tf32 = "-" if d.tf32 is None else f"{d.tf32:.1f}"
-        lines.append(f"{d.name:30}{d.fp32:14.1f}{tf32:>8}{d.fp16:8.1f}{d.bandwidth:8.0f}")
+    lines = [f"{'dense peaks':30}{'fp32 TFLOP/s':>14}{'fp16 TFLOP/s':>14}{'GB/s':>10}"]
+    lines += [f"{d.name:30}{d.fp32:14.2f}{d.fp16:14.2f}{d.bandwidth:10.1f}" for d in DEVICES]
     return [*lines, *(f"  {d.name}: {d.source}" for d in DEVICES)]
 
 
@@ -170,7 +162,8 @@ def as_json(result: Roofline) -> dict[str, Any]:
         "devices": [asdict(device) for device in DEVICES],
         "floors": [asdict(floor) for floor in result.floors],
         "measured": [
-            {**asdict(one), "floors": [asdict(floor) for floor in result.floors_beside(one)]} for one in result.measured
+            {**asdict(one), "floor": asdict(floor) if (floor := result.floor_beside(one)) else None}
+            for one in result.measured
         ],
     }
 
@@ -181,7 +174,7 @@ def main() -> int:
     parser.add_argument("package", type=Path, nargs="?", default=DEMO, help="model package (the demo's)")
     parser.add_argument("--batch", type=positive, help="tiles a search (1 and 9)")
     parser.add_argument("--iterations", type=count, help="n (the package's, 100 and 500)")
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp16", help="of the graphs (fp16)")
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the graphs (fp32)")
     parser.add_argument("--measured", type=Path, action="append", default=[], help="a device's report, may be repeated")
     parser.add_argument("--cpu", action="store_true", help="time the CPU backend on this machine, too")
     parser.add_argument("--repeats", type=positive, default=9, help="timed searches of --cpu (9)")

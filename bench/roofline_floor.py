@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from roofline_graph import GraphCost
+from roofline_graph import GraphCost, Precision
 from roofline_peaks import Device
 
 from edge_runtime.manifest import ModelSpec
@@ -16,14 +16,12 @@ from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH
 class Floor:
     """Least time of one search of `batch` tiles on a device, milliseconds.
 
-    arithmetic    FP32 (CUDA cores), TF32 or FP16 (tensor cores)
     fused_ms      layer by layer, each the longer of its multiply-adds and the memory it must touch
     minimum_ms    all multiply-adds, or weights, tiles and results across memory once, whichever is longer
     memory_share  of `fused_ms`, in layers that wait for memory rather than for arithmetic
     """
 
     device: str
-    arithmetic: str
     iterations: int
     batch: int
     fused_ms: float
@@ -37,29 +35,24 @@ def executions(spec: ModelSpec, iterations: int) -> dict[str, int]:
     return {DISCRIMINATOR: 2, **start, SEARCH_STEP: iterations, GENERATOR: 1}
 
 
-def search_floors(
-    device: Device, costs: Mapping[str, GraphCost], runs: Mapping[str, int], precision: str, batch: int
-) -> list[Floor]:
-    """One floor for each arithmetic that the device offers to graphs of `precision`.
+def search_floor(
+    device: Device, costs: Mapping[str, GraphCost], runs: Mapping[str, int], precision: Precision, batch: int
+) -> Floor:
+    """The floor of one search.
 
     costs  of each graph, counted for `batch` and `precision`
     runs   how often one search runs each graph
     """
-    bandwidth = 1e9 * device.bandwidth
+    peak, bandwidth = device.peak(precision), 1e9 * device.bandwidth
     used = {name: times for name, times in runs.items() if times}
+    computing = fused = waiting = 0.0
+    for name, times in used.items():
+        for layer in costs[name].layers:
+            products, memory = 2 * layer.multiply_adds / peak, layer.bytes / bandwidth
+            computing += times * products
+            fused += times * max(products, memory)
+            waiting += times * memory if memory > products else 0.0
     once = sum(costs[name].weight_bytes for name in used)
     once += costs[GENERATOR].port_bytes + costs[DISCRIMINATOR].port_bytes  # ẑ and reconstruction; tiles and verdict
-    floors = []
-    for arithmetic, peak in device.rates(precision).items():
-        computing = fused = waiting = 0.0
-        for name, times in used.items():
-            for layer in costs[name].layers:
-                products, memory = 2 * layer.multiply_adds / peak, layer.bytes / bandwidth
-                computing += times * products
-                fused += times * max(products, memory)
-                waiting += times * memory if memory > products else 0.0
-        minimum = max(computing, once / bandwidth)
-        floors.append(
-            Floor(device.name, arithmetic, runs[SEARCH_STEP], batch, 1e3 * fused, 1e3 * minimum, waiting / fused)
-        )
-    return floors
+    minimum = max(computing, once / bandwidth)
+    return Floor(device.name, runs[SEARCH_STEP], batch, 1e3 * fused, 1e3 * minimum, waiting / fused)

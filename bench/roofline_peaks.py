@@ -1,8 +1,8 @@
 """Datasheet peaks of the devices that a search may run on, each with where it comes from.
 
-Dense peaks, without structured sparsity, at the highest clock that the datasheet names. Tensor cores for fp16 with
-float32 accumulation; CUDA cores for float32, and tensor cores in TF32, which TensorRT uses for float32 convolutions
-unless it is told not to. What no source gives is None. Peaks are read or derived, never measured here.
+Dense peaks, without structured sparsity, at the highest clock that the datasheet names: CUDA cores for float32, tensor
+cores for fp16 with float32 accumulation. Not TF32: TensorRT rounds float32 convolutions to it by default, and the
+engine builder here forbids that. Peaks are read or derived, never measured.
 
 Jetson modules are advertised in sparse INT8 operations of GPU and DLA together. Of these the GPU's part counts, and
 dense fp16 is a quarter of it: dense is half of sparse, fp16 half of INT8. NVIDIA's own figures for the Orin Nano Super
@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from roofline_graph import Precision
+
 
 @dataclass(frozen=True)
 class Device:
@@ -21,7 +23,6 @@ class Device:
 
     pattern    tells it by the name that its driver gives, on a Jetson by the board's (/proc/device-tree/model)
     fp32       TFLOP/s of the CUDA cores
-    tf32       TFLOP/s of the tensor cores on float32 rounded to TF32, dense
     fp16       TFLOP/s of the tensor cores, half times half accumulated in float32, dense
     bandwidth  GB/s of the device's memory
     source     where the numbers come from
@@ -30,80 +31,71 @@ class Device:
     name: str
     pattern: str
     fp32: float
-    tf32: float | None
     fp16: float
     bandwidth: float
     source: str
 
-    def rates(self, precision: str) -> dict[str, float]:
-        """Arithmetic that a graph of `precision` may run in -> its peak, operations/s, where it is known."""
-        known = {"FP32": self.fp32, "TF32": self.tf32} if precision == "fp32" else {"FP16": self.fp16}
-        return {name: 1e12 * peak for name, peak in known.items() if peak is not None}
+    def peak(self, precision: Precision) -> float:
+        """Operations/s that graphs of `precision` run at, at most."""
+        return 1e12 * (self.fp32 if precision == "fp32" else self.fp16)
 
 
 _CORES = "fp32 = CUDA cores x 2 x clock"
-_ORIN_TF32 = "tf32 = fp16 / 2, as of the Ampere tensor core (A100 whitepaper: 156 and 312 TFLOP/s)"
 
 DEVICES = (
     Device(
         name="Jetson Orin Nano Super 8GB",
         pattern="orin nano",
         fp32=2.09,
-        tf32=67 / 8,
         fp16=67 / 4,
         bandwidth=102.0,
         source="Jetson Orin Nano Super Developer Kit datasheet: 1024 CUDA cores, 1.02 GHz (MAXN_SUPER), 67 sparse INT8 "
-        f"TOPS, all of the GPU, 102 GB/s; fp16 = 67 / 4; {_CORES}; {_ORIN_TF32}",
+        f"TOPS, all of the GPU, 102 GB/s; fp16 = 67 / 4; {_CORES}",
     ),
     Device(
         name="Jetson Orin NX 16GB",
         pattern="orin nx",
         fp32=2.40,
-        tf32=77 / 8,
         fp16=77 / 4,
         bandwidth=102.4,
         source="Jetson Orin NX Series datasheet and NVIDIA's JetPack 6.2 announcement: 1024 CUDA cores, 1.173 GHz in "
         "MAXN_SUPER (0.918 GHz without), 157 sparse INT8 TOPS, 80 of them DLA, so 77 of the GPU, 102.4 GB/s; "
-        f"fp16 = 77 / 4; {_CORES}; {_ORIN_TF32}",
+        f"fp16 = 77 / 4; {_CORES}",
     ),
     Device(
         name="Jetson AGX Orin 64GB",
         pattern="agx orin",
         fp32=5.3,
-        tf32=170 / 8,
         fp16=170 / 4,
         bandwidth=204.8,
         source="Jetson AGX Orin Series technical brief: 2048 CUDA cores, 1.3 GHz, 5.3 TFLOP/s fp32, 275 sparse INT8 "
-        f"TOPS, 170 of them the GPU's, 204.8 GB/s; fp16 = 170 / 4; {_ORIN_TF32}",
+        "TOPS, 170 of them the GPU's, 204.8 GB/s; fp16 = 170 / 4",
     ),
     Device(
         name="Jetson Thor T5000",
         pattern="thor",
         fp32=8.04,
-        tf32=None,
         fp16=2070 / 8,
         bandwidth=273.0,
         source="Jetson Thor datasheet: T5000, 2560 CUDA cores, 1.57 GHz, 2070 sparse FP4 TFLOP/s, 273 GB/s; "
-        f"fp16 = 2070 / 8 (sparse to dense, FP4 to FP8, FP8 to fp16: a half each); {_CORES}; no source for tf32",
+        f"fp16 = 2070 / 8 (sparse to dense, FP4 to FP8, FP8 to fp16: a half each); {_CORES}",
     ),
     Device(
         name="GeForce RTX 4090",
         pattern="rtx 4090$",
         fp32=82.6,
-        tf32=82.6,
         fp16=165.2,
         bandwidth=1008.0,
-        source="NVIDIA Ada GPU architecture whitepaper, table of the RTX 4090 at 2.52 GHz boost: fp32 82.6, tf32 82.6, "
+        source="NVIDIA Ada GPU architecture whitepaper, table of the RTX 4090 at 2.52 GHz boost: fp32 82.6, "
         "fp16 with float32 accumulation 165.2 (330.3 with half), 1008 GB/s",
     ),
     Device(
         name="H100 SXM5 80GB",
         pattern="h100.*(hbm3|sxm)",
         fp32=66.9,
-        tf32=494.7,
         fp16=989.4,
         bandwidth=3350.0,
-        source="NVIDIA H100 Tensor Core GPU architecture whitepaper, table of the H100 SXM5: fp32 66.9, tf32 494.7, "
+        source="NVIDIA H100 Tensor Core GPU architecture whitepaper, table of the H100 SXM5: fp32 66.9, "
         "fp16 989.4, all dense; H100 datasheet: 3.35 TB/s",
     ),
 )
