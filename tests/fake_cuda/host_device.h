@@ -6,12 +6,13 @@
 
 #include <setjmp.h>
 #include <signal.h>
-#include <sys/mman.h>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -23,10 +24,16 @@ struct HostKernel {
     size_t bytes;           // of the packed arguments, laid out as the CUDA driver lays them out
     const size_t *offsets;  // [parameters]
     const size_t *sizes;    // [parameters]
-    // 0 done, else a Fault: threads of a block wait at different places, or memory was touched that is not theirs.
+    // 0, or a Fault
     int (*run)(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments);
 };
-enum Fault { DONE = 0, DIVERGENT = 1, SHARED_MEMORY_OVERRUN = 2, ACCESS_OUTSIDE_BUFFERS = 3 };
+enum Fault {
+    DONE = 0,
+    DIVERGENT = 1,               // threads of a block wait at different places
+    SHARED_MEMORY_OVERRUN = 2,   // a block wrote behind its share, or asked for too much
+    ACCESS_OUTSIDE_BUFFERS = 3,  // a guard page was touched
+    UNDEFINED = 4,               // a misaligned vector, an overflow: what the undefined-behaviour sanitiser traps
+};
 
 // ------------------------------------------------------------------------------------------------- fibers
 namespace host_fiber {
@@ -67,7 +74,6 @@ inline void prepare(Context &fiber, char *stack, void (*entry)()) {
     fiber = top;
 }
 #else
-#include <ucontext.h>
 using Context = ucontext_t;
 inline void change(Context &from, Context &to) { swapcontext(&from, &to); }
 inline void prepare(Context &fiber, char *stack, void (*entry)()) {
@@ -178,23 +184,26 @@ inline void wait(State state) {
     host_fiber::change(self.context, scheduler);
 }
 
-// Lets go the warps whose threads all wait at a shuffle; if there are none, the block, if all wait at one barrier.
-inline bool release() {
-    bool any = false;
-    for (unsigned warp = 0; warp < count; warp += WARP_SIZE) {
-        Thread *begin = threads + warp, *end = threads + std::min(warp + WARP_SIZE, count);
-        if (!std::all_of(begin, end, [](const Thread &t) { return t.state == State::at_shuffle; })) continue;
-        std::for_each(begin, end, [](Thread &t) { t.state = State::runnable; });
-        any = true;
-    }
-    if (any) return true;
-    const int line = threads[0].line;
-    const auto here = [line](const Thread &t) { return t.state == State::at_barrier && t.line == line; };
-    if (!std::all_of(threads, threads + count, here)) return false;
-    std::for_each(threads, threads + count, [](Thread &t) { t.state = State::runnable; });
-    return true;
+inline void go_on(unsigned thread) {
+    become(thread);
+    host_fiber::change(scheduler, threads[thread].context);
 }
 
+inline bool all(unsigned begin, unsigned end, State state) {
+    return std::all_of(threads + begin, threads + end, [state](const Thread &t) { return t.state == state; });
+}
+
+// A warp runs until its threads wait at a barrier or have returned.
+inline void run_warp(unsigned begin, unsigned end) {
+    for (;;) {
+        for (unsigned thread = end; thread-- > begin;)
+            if (threads[thread].state == State::runnable) go_on(thread);
+        if (!all(begin, end, State::at_shuffle)) return;
+        for (unsigned thread = begin; thread < end; ++thread) threads[thread].state = State::runnable;
+    }
+}
+
+// The last warp goes first, as far as it can, and the first last: what a kernel hopes for without a barrier goes wrong.
 inline bool run_threads() {
     started = 0;
     for (unsigned worker = 0; started < count; ++worker) {
@@ -202,16 +211,14 @@ inline bool run_threads() {
         host_fiber::prepare(fresh, stack_of(worker), work);
         host_fiber::change(scheduler, fresh);
     }
-    const auto returned = [](const Thread &t) { return t.state == State::returned; };
-    while (!std::all_of(threads, threads + count, returned)) {
-        if (!release()) return false;
-        for (unsigned thread = 0; thread < count; ++thread) {
-            if (threads[thread].state != State::runnable) continue;
-            become(thread);
-            host_fiber::change(scheduler, threads[thread].context);
-        }
+    for (;;) {
+        for (unsigned warp = (count + WARP_SIZE - 1) / WARP_SIZE; warp-- > 0;)
+            run_warp(warp * WARP_SIZE, std::min((warp + 1) * WARP_SIZE, count));
+        if (all(0, count, State::returned)) return true;
+        const auto same_line = [](const Thread &t) { return t.line == threads[0].line; };
+        if (!all(0, count, State::at_barrier) || !std::all_of(threads, threads + count, same_line)) return false;
+        for (unsigned thread = 0; thread < count; ++thread) threads[thread].state = State::runnable;
     }
-    return true;
 }
 
 // Shared memory starts as NaN, and what lies behind a block's share must stay so.
@@ -228,12 +235,12 @@ inline Fault run_block(size_t shared_bytes) {
 
 thread_local bool inside = false;
 sigjmp_buf outside;
-struct sigaction former;
+struct sigaction former_segv, former_ill;
 
-// A kernel ran into the guard page behind a buffer: give up the launch, not the process.
-inline void on_fault(int signal, siginfo_t *, void *) {
-    if (inside) siglongjmp(outside, 1);
-    sigaction(signal, &former, nullptr);  // not ours: it faults again, where it belongs
+// A kernel ran into the guard page behind a buffer, or into a trap: give up the launch, not the process.
+inline void on_fault(int signal) {
+    if (inside) siglongjmp(outside, signal);
+    sigaction(signal, signal == SIGSEGV ? &former_segv : &former_ill, nullptr);  // not ours: it faults again
 }
 
 inline int run_grid(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments,
@@ -249,12 +256,12 @@ inline int run_grid(const unsigned grid[3], const unsigned block[3], size_t shar
     if (shared_bytes > SHARED_LIMIT) return SHARED_MEMORY_OVERRUN;
 
     struct sigaction action = {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, &former);
+    action.sa_handler = on_fault;
+    sigaction(SIGSEGV, &action, &former_segv);
+    sigaction(SIGILL, &action, &former_ill);
     volatile Fault fault = DONE;
-    if (sigsetjmp(outside, 1)) {
-        fault = ACCESS_OUTSIDE_BUFFERS;
+    if (const int signal = sigsetjmp(outside, 1)) {
+        fault = signal == SIGSEGV ? ACCESS_OUTSIDE_BUFFERS : UNDEFINED;
     } else {
         inside = true;
         for (unsigned z = 0; z < grid[2] && fault == DONE; ++z)
@@ -265,7 +272,8 @@ inline int run_grid(const unsigned grid[3], const unsigned block[3], size_t shar
                 }
     }
     inside = false;
-    sigaction(SIGSEGV, &former, nullptr);
+    sigaction(SIGSEGV, &former_segv, nullptr);
+    sigaction(SIGILL, &former_ill, nullptr);
     return fault;
 }
 
@@ -292,7 +300,9 @@ template <typename... Arguments, void (*Kernel)(Arguments...)> struct Entry<Kern
     }
     static void thread(const char *from) { call(from, std::make_index_sequence<N>{}); }
     static int run(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments) {
-        return run_grid(grid, block, shared_bytes, arguments, thread);
+        alignas(16) char aligned[packing.bytes];
+        std::memcpy(aligned, arguments, sizeof aligned);
+        return run_grid(grid, block, shared_bytes, aligned, thread);
     }
 };
 

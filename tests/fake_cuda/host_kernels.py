@@ -22,10 +22,16 @@ KERNELS = Path(__file__).parents[2] / "edge_runtime" / "gpu" / "kernels.cu"
 SHIM = Path(__file__).with_name("host_device.h")
 # -ffp-contract=off as --fmad=false on the device: a product and a sum round separately, as in NumPy
 FLAGS = ("-std=c++20", "-O2", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden", "-Wall")
+SANITISE = (
+    "-fsanitize=alignment,bounds,shift,signed-integer-overflow,integer-divide-by-zero,float-cast-overflow",
+    "-fsanitize-undefined-trap-on-error",
+    "-U_FORTIFY_SOURCE",  # it forbids longjmp from a fiber's stack
+)
 FAULTS = {
     1: "threads of a block wait at different barriers",
-    2: "a block wrote behind its shared memory",
+    2: "a block wrote behind its shared memory, or asks for more than there is",
     3: "memory outside the buffers was touched",
+    4: "a vector is misaligned, or a number overflows",
 }
 CANARY = 0xA5
 ALIGNMENT = 256  # bytes, as cuMemAlloc
@@ -47,7 +53,7 @@ def build_host_kernels(precision: Literal["fp32", "fp16"], folder: Path, source:
     if compiler is None:
         raise FileNotFoundError("g++ is not installed")
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    options = [*FLAGS, *(["-DREAL_HALF"] if precision == "fp16" else [])]
+    options = [*FLAGS, *SANITISE, *(["-DREAL_HALF"] if precision == "fp16" else [])]
     key = hashlib.sha256(b"\0".join([source.read_bytes(), SHIM.read_bytes(), version, repr(options).encode()]))
     library = folder / f"kernels-{precision}-{key.hexdigest()[:16]}.so"
     if library.exists():
