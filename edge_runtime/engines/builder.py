@@ -44,6 +44,7 @@ def build_engine(
     graph: bytes,
     name: str,
     precision: Precision,
+    batch: int,
     *,
     workspace_bytes: int = WORKSPACE,
     timing_cache: bytes = b"",
@@ -53,6 +54,7 @@ def build_engine(
     """The engine of a graph from `prepare_graph`.
 
     name                messages begin with it
+    batch               the engine takes 1 to `batch` rows and is tuned for `batch`
     timing_cache        of an earlier build; one of another GPU or version is left aside
     compute_capability  of the GPU to build for, where TensorRT-RTX has none at hand; TensorRT builds for the one here
     progress            gets a line now and then; a build takes seconds to many minutes
@@ -81,6 +83,7 @@ def build_engine(
     config.max_aux_streams = 0  # the search is one stream from end to end
     config.clear_flag(trt.BuilderFlag.TF32)
     _aim_at(trt, config, compute_capability)
+    config.add_optimization_profile(_rows(builder, network, batch))
     config.progress_monitor = _monitor(trt, name, progress)
     timings = _attach_timings(config, timing_cache, name)
     start = monotonic()
@@ -124,6 +127,15 @@ def check_precision(trt: Any, network: Any, name: str, precision: Precision) -> 
             )
     if real not in found:
         raise EngineError(f"{name}: no layer computes in {precision}, which was asked for; prepare the graph for it")
+
+
+def _rows(builder: Any, network: Any, batch: int) -> Any:
+    """A profile that lets the first dimension of every input be 1 to `batch`."""
+    profile = builder.create_optimization_profile()
+    for port in (network.get_input(i) for i in range(network.num_inputs)):
+        row = tuple(port.shape)[1:]
+        profile.set_shape(port.name, (1, *row), (batch, *row), (batch, *row))
+    return profile
 
 
 def _aim_at(trt: Any, config: Any, compute_capability: ComputeCapability | None) -> None:

@@ -23,9 +23,9 @@ _TIMINGS = "timings"
 
 @dataclass(frozen=True)
 class EngineSet:
-    """The engines of all graphs of `model`, for one GPU, TensorRT, batch and precision.
+    """The engines of all graphs of `model`, for one GPU, TensorRT, precision and batch.
 
-    batch               tiles that one search takes
+    batch               the most tiles that an engine takes at a time
     trt                 the module tensorrt or tensorrt_rtx
     compute_capability  (major, minor) of the GPU that will run them
     workspace_bytes     TensorRT's limit of scratch memory
@@ -78,12 +78,13 @@ class EngineSet:
 
     def _build(self, graph: str, progress: Progress) -> bytes:
         """Build one engine, with the timings of all builds for this GPU."""
-        progress(f"{graph}: building for {self.precision}, {self.batch} tiles at a time; this may take minutes")
+        progress(f"{graph}: building for {self.precision}, up to {self.batch} tiles at a time; this may take minutes")
         built = build_engine(
             self.trt,
-            prepare_graph(self.model.graphs[graph], graph, self.batch, self.precision),
+            prepare_graph(self.model.graphs[graph], graph, self.precision),
             graph,
             self.precision,
+            self.batch,
             workspace_bytes=self.workspace_bytes,
             timing_cache=self.cache.load(_TIMINGS, self._machine()) or b"",
             compute_capability=self.compute_capability,

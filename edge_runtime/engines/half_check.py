@@ -1,7 +1,8 @@
 """Whether a model may run in fp16: its search with fp16's rounding, on the CPU, against the same search in float32.
 
-Gradients cannot be judged one by one. The loss has kinks, rounding takes some activations to the other side of theirs,
-and each takes its share of the gradient along; the search averages over that. What counts is the score a frame gets.
+Neither gradients nor single scores can be judged. The loss has kinks: rounding takes some activations to the other side
+of theirs, and each takes its share of the gradient along. So a search now and then ends in another minimum; float32 does
+that, too, from one runtime to the next. What counts is what fp16 does to the score of a typical tile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from time import monotonic
 from typing import Any
 
@@ -36,25 +37,28 @@ Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 Progress = Callable[[str], None]
 
-BOUND = 0.25  # how far fp16 may move the score of a tile, in standard deviations of the model's normal scores
+# How far fp16 may move the score of the median tile, in standard deviations of the model's normal scores. Independent
+# shifts of that size make the normal scores spread wider by a quarter.
+BOUND = 0.5
 REVISION_OF_CHECK = 1  # add one whenever the check measures something else
 PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class HalfReport:
-    """What fp16 does to a model, worst over `tiles` tiles.
+    """What fp16 does to a model, over `tiles` tiles: the worst, and of the score the median, too.
 
     loss, gradient  relative error at the first z of each tile; the gradient's is large where activations cross a kink
     latent          ‖ẑ − ẑ of float32‖ / ‖ẑ of float32‖ after the whole search
-    score           difference of the score, in standard deviations of the model's normal scores
+    score           how far the score moves, in standard deviations of the model's normal scores
     """
 
     tiles: int
     loss: float
     gradient: float
     latent: float
-    score: float
+    worst_score: float
+    median_score: float
 
 
 class RoundedSearcher:
@@ -65,7 +69,7 @@ class RoundedSearcher:
     def __init__(self, model: SearchModel, precision: Precision) -> None:
         self._spec: ModelSpec = model.spec
         self._graphs = {
-            name: _session(rounding_twin(prepare_graph(content, name, 1, precision)))
+            name: _session(rounding_twin(prepare_graph(content, name, precision)))
             for name, content in model.graphs.items()
         }
 
@@ -73,7 +77,8 @@ class RoundedSearcher:
         """Search all tiles, uint8 [N, H, W, C], one after the other."""
         x = to_model_range(tiles)
         results = [self._search_one(x[i : i + 1]) for i in range(len(x))]
-        return SearchResult(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
+        names = [field.name for field in fields(SearchResult)]
+        return SearchResult(**{name: np.concatenate([getattr(r, name) for r in results]) for name in names})
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
         """Loss [1] and grad_z [1, L] of one tile."""
@@ -101,14 +106,20 @@ class RoundedSearcher:
         """Release the graphs."""
         self._graphs.clear()
 
-    def _search_one(self, x: Float) -> tuple[Float, ...]:
+    def _search_one(self, x: Float) -> SearchResult:
         search = self._spec.search
         logit_frame, features = self.discriminate(x)
         z = adam_search(lambda z: self.step(z, x, features)[1], self.start(x), search.iterations, search.learning_rate)
         reconstruction = self.generate(z)
         logit, seen = self.discriminate(reconstruction)
-        feature_residual = np.abs(features - seen).sum(axis=(1, 2, 3))
-        return z, reconstruction, feature_residual, logit, logit_frame, self.step(z, x, features)[0]
+        return SearchResult(
+            z=z,
+            reconstruction=reconstruction,
+            feature_residual=np.abs(features - seen).sum(axis=(1, 2, 3)),
+            logit_reconstruction=logit,
+            logit_frame=logit_frame,
+            loss=self.step(z, x, features)[0],
+        )
 
 
 def check_half(package: ModelPackage, cache: EngineCache, progress: Progress = log.info) -> HalfReport:
@@ -119,10 +130,11 @@ def check_half(package: ModelPackage, cache: EngineCache, progress: Progress = l
         return json.dumps(asdict(measure_half(package, progress))).encode()
 
     report = HalfReport(**json.loads(cache.fetch(f"{package.manifest.name}.half_check", fingerprint, measure)))
-    if not report.score <= BOUND:
+    if not (report.median_score <= BOUND and math.isfinite(report.worst_score)):
         raise VerificationError(
-            f"{package.manifest.name}: in fp16 the score of a tile moves by {report.score:.2g} standard deviations of "
-            f"the normal scores, and {BOUND:g} is allowed; use --precision fp32"
+            f"{package.manifest.name}: fp16 moves the score of a tile by {report.median_score:.2g} (median; at worst "
+            f"{report.worst_score:.2g}) standard deviations of the normal scores, and {BOUND:g} is allowed; "
+            "use --precision fp32"
         )
     return report
 
@@ -143,8 +155,8 @@ def measure_half(package: ModelPackage, progress: Progress = log.info) -> HalfRe
             if monotonic() - said >= PROGRESS_SECONDS:
                 said = monotonic()
                 progress(f"fp16 check: {done} of {len(tiles)} tiles searched, {said - start:.0f} s")
-    loss, gradient, latent, score = (float(worst) for worst in np.max(differences, axis=0))
-    return HalfReport(len(tiles), loss, gradient, latent, score)
+    worst = [float(value) for value in np.max(differences, axis=0)]
+    return HalfReport(len(tiles), *worst, median_score=float(np.median([score for *_, score in differences])))
 
 
 def _check_tiles(package: ModelPackage, searcher: RoundedSearcher) -> UInt8:
@@ -157,7 +169,7 @@ def _check_tiles(package: ModelPackage, searcher: RoundedSearcher) -> UInt8:
 def _compare(
     package: ModelPackage, single: RoundedSearcher, half: RoundedSearcher, tile: UInt8
 ) -> tuple[float, float, float, float]:
-    """The numbers of a `HalfReport` for one tile [S, S, C]; what is not finite counts as infinite."""
+    """Errors of loss, gradient, ẑ and score for one tile [S, S, C]; what is not finite counts as infinite."""
     x = to_model_range(tile[None])
     z = single.start(x)
     (true_loss, true_gradient), (loss, gradient) = (s.step(z, x, s.discriminate(x)[1]) for s in (single, half))

@@ -1,7 +1,7 @@
 """From a package's ONNX graph to one that TensorRT builds as it stands.
 
-The package stores every weight once and derives other layouts of it by nodes; here those nodes are evaluated, the batch
-is fixed, and the precision is written into the graph, for TensorRT's strongly typed networks take it from nowhere else.
+The package stores every weight once and derives other layouts of it by nodes; here those nodes are evaluated, and the
+precision is written into the graph, for TensorRT's strongly typed networks take it from nowhere else.
 """
 
 from __future__ import annotations
@@ -18,16 +18,13 @@ from latentline.errors import EngineError
 REVISION = 1  # part of every engine's fingerprint: add one whenever another graph comes out for the same package
 
 
-def prepare_graph(content: bytes, name: str, batch: int, precision: Precision) -> bytes:
-    """The float32 graph `content` (batch dynamic) for `batch` tiles in `precision`, ONNX bytes, every shape known.
+def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
+    """The float32 graph `content` in `precision`, ONNX bytes: no constant nodes, every shape known but for the batch.
 
     Raises EngineError, naming the graph, when it cannot be read or a shape depends on more than the batch.
     """
     try:
         model = ir.from_proto(onnx.load_from_string(content))
-        for port in model.graph.inputs:
-            assert port.shape is not None
-            port.shape = ir.Shape([batch, *port.shape[1:]])
         _fold(model)
         if precision == "fp16":
             to_half(model, name)
@@ -54,10 +51,10 @@ def _fold(model: ir.Model) -> None:
 
 
 def _check_shapes(model: onnx.ModelProto, name: str) -> None:
-    """Every value has a static shape, or EngineError says which has not."""
+    """Every value has a shape, fixed after the first dimension, or EngineError says which has not."""
     graph = model.graph
-    for value in [*graph.input, *graph.value_info, *graph.output]:
-        if not all(dimension.dim_value > 0 for dimension in value.type.tensor_type.shape.dim):
-            raise EngineError(
-                f"{name}: the shape of '{value.name}' is not fixed by the batch; export the package again"
-            )
+    known = {value.name: value.type.tensor_type.shape for value in [*graph.input, *graph.value_info, *graph.output]}
+    names = [*(port.name for port in graph.input), *(output for node in graph.node for output in node.output)]
+    for value in names:
+        if value not in known or not all(dimension.dim_value > 0 for dimension in known[value].dim[1:]):
+            raise EngineError(f"{name}: the shape of '{value}' is not fixed by the batch; export the package again")
