@@ -1,8 +1,8 @@
 """Whether a model may run in fp16: its search with fp16's rounding, on the CPU, against the same search in float32.
 
 Neither gradients nor single scores can be judged. The loss has kinks: rounding takes some activations to the other side
-of theirs, and each takes its share of the gradient along. So a search now and then ends in another minimum; float32 does
-that, too, from one runtime to the next. What counts is what fp16 does to the score of a typical tile.
+of theirs, and each takes its share of the gradient along. So a search now and then ends in another minimum; float32
+does that, too, from one runtime to the next. What counts is what fp16 does to the score of a typical tile.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def measure_half(package: ModelPackage, progress: Progress = log.info) -> HalfRe
             if monotonic() - said >= PROGRESS_SECONDS:
                 said = monotonic()
                 progress(f"fp16 check: {done} of {len(tiles)} tiles searched, {said - start:.0f} s")
-    worst = [float(value) for value in np.max(differences, axis=0)]
-    return HalfReport(len(tiles), *worst, median_score=float(np.median([score for *_, score in differences])))
+    loss, gradient, latent, score = (float(worst) for worst in np.max(differences, axis=0))
+    return HalfReport(len(tiles), loss, gradient, latent, score, float(np.median([score for *_, score in differences])))
 
 
 def _check_tiles(package: ModelPackage, searcher: RoundedSearcher) -> UInt8:

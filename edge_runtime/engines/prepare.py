@@ -6,7 +6,10 @@ precision is written into the graph, for TensorRT's strongly typed networks take
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import onnx_ir as ir
@@ -42,12 +45,27 @@ def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
 
 def _fold(model: ir.Model) -> None:
     """Evaluate every node that depends on constants alone, whatever its size."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        everything = 1 << 62  # elements
+    everything = 1 << 62  # elements
+    with _quiet():
         onnxscript.optimizer.optimize_ir(
             model, should_fold=lambda node: True, input_size_limit=everything, output_size_limit=everything
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the optimiser's hundreds of lines about single nodes out of a station's log."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _check_shapes(model: onnx.ModelProto, name: str) -> None:
