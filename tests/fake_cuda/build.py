@@ -1,0 +1,152 @@
+"""Build the emulated libcuda.so.1, and pycuda against it, on a machine without a driver or a GPU.
+
+python tests/fake_cuda/build.py            builds the emulation and prints its path
+python tests/fake_cuda/build.py --pycuda   builds pycuda (about a minute) and installs it into this Python
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+if __package__:
+    from tests.fake_cuda.cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
+else:  # run as a script
+    from cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "emulation"
+CACHE = HERE.parents[1] / ".fake_cuda"
+PYCUDA = "pycuda==2026.1"
+LIBRARY = "libcuda.so.1"
+FLAGS = ["-std=c++20", "-O1", "-g", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-deprecated-declarations"]
+
+
+def build_driver(cache: Path = CACHE) -> Path:
+    """Give the path of the emulated libcuda.so.1, compiled if its sources changed. ToolchainMissing without a g++."""
+    _need_compiler()
+    include = find_cuda_include()
+    sources = sorted(SOURCES.glob("*.[ch]*"))
+    folder = cache / f"driver-{_digest([*sources, include / 'cuda.h', HERE / 'build.py'])}"
+    if not (folder / LIBRARY).exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            _compile_driver(include, Path(scratch))
+            folder.mkdir(exist_ok=True)
+            (Path(scratch) / LIBRARY).replace(folder / LIBRARY)
+    return folder / LIBRARY
+
+
+def _need_compiler() -> None:
+    if shutil.which("g++") is None:
+        raise ToolchainMissing("no g++: install the package `g++`")
+
+
+def _digest(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _compile_driver(include: Path, folder: Path) -> None:
+    """Compile all sources as one unit, after stand-ins for the functions that they leave out."""
+    unit = "".join(f'#include "{path}"\n' for path in sorted(SOURCES.glob("*.cpp")))
+    (folder / "driver.cpp").write_text(unit)
+    # Weak: where the emulation has the function, the linker takes that one.
+    stand_ins = "".join(
+        f'__attribute__((weak)) int {name}(void) {{ return fake_cuda_unsupported("{name}"); }}\n'
+        for name in driver_functions(include)
+    )
+    (folder / "unsupported.c").write_text(f"int fake_cuda_unsupported(const char *api);\n{stand_ins}")
+    (folder / "error_names.inc").write_text(
+        "".join(f'{{{name}, "{name}", "{_words(name)}"}},\n' for name in error_names(include))
+    )
+    _run(["gcc", "-O1", "-fPIC", "-c", str(folder / "unsupported.c"), "-o", str(folder / "unsupported.o")])
+    _run(
+        ["g++", *FLAGS, "-fvisibility=hidden", f"-I{SOURCES}", f"-I{folder}", f"-I{include}"]
+        + [str(folder / "driver.cpp"), str(folder / "unsupported.o"), f"-Wl,-soname,{LIBRARY}", "-ldl"]
+        + ["-o", str(folder / LIBRARY)]
+    )
+
+
+def _words(name: str) -> str:
+    return name.removeprefix("CUDA_").removeprefix("ERROR_").lower().replace("_", " ")
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
+
+
+def install_pycuda() -> None:
+    """Build pycuda without optimisation and without curand, and install it into the running Python."""
+    _need_compiler()
+    include = find_cuda_include()
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        _link_stub(include, home)
+        (home / "include").mkdir()
+        if not (include / "cudaProfiler.h").is_file():  # it comes in a package of its own
+            (home / "include" / "cudaProfiler.h").write_text(_PROFILER_HEADER)
+        # pycuda's build reads its settings from this file in the home folder.
+        settings = (
+            f"CUDA_ENABLE_CURAND = False\nCUDA_INC_DIR = [{str(include)!r}, {str(home / 'include')!r}]\n"
+            f"CUDADRV_LIB_DIR = [{str(home)!r}]\nCUDART_LIB_DIR = []\nCXXFLAGS = ['-O0', '-w', '-g0']\n"
+        )
+        (home / ".aksetup-defaults.py").write_text(settings)
+        command = [sys.executable, "-m", "pip", "install", "--no-binary", "pycuda", "--no-cache-dir", PYCUDA]
+        subprocess.run(command, check=True, env={**os.environ, "HOME": str(home), "CFLAGS": "-O0 -w -g0"})
+
+
+def _link_stub(include: Path, folder: Path) -> None:
+    """Make a libcuda.so that is good for linking only."""
+    names = driver_functions(include)
+    (folder / "stub.c").write_text("".join(f"int {name}(void) {{ return 34; }}\n" for name in names))
+    stub = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        str(folder / "stub.c"),
+        f"-Wl,-soname,{LIBRARY}",
+        "-o",
+        str(folder / "libcuda.so"),
+    ]
+    _run(stub)
+
+
+_PROFILER_HEADER = """\
+#pragma once
+#include <cuda.h>
+typedef enum { CU_OUT_KEY_VALUE_PAIR = 0, CU_OUT_CSV = 1 } CUoutput_mode;
+extern "C" CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
+extern "C" CUresult cuProfilerStart(void);
+extern "C" CUresult cuProfilerStop(void);
+"""
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Build the tests-only emulation of CUDA, or pycuda without a driver.")
+    parser.add_argument("--pycuda", action="store_true", help="build pycuda and install it into this Python")
+    arguments = parser.parse_args()
+    try:
+        if arguments.pycuda:
+            install_pycuda()
+        else:
+            print(build_driver())
+    except ToolchainMissing as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+// What a shared library of host-built kernels exports for every kernel, as `host_kernel_NAME`.
+#pragma once
+#include <cstddef>
+
+struct HostKernel {
+    int parameters;                // how many
+    std::size_t bytes;             // of the packed parameter buffer, laid out as the CUDA driver does
+    const std::size_t *offsets;    // of each parameter in that buffer
+    const std::size_t *sizes;      // of each parameter
+    // Runs the whole grid. 0: done; 1: the threads of a block wait at different barriers.
+    int (*run)(const unsigned grid[3], const unsigned block[3], std::size_t shared_bytes, const char *arguments);
+};
