@@ -203,7 +203,8 @@ inline void run_warp(unsigned begin, unsigned end) {
     }
 }
 
-// The last warp goes first, as far as it can, and the first last: what a kernel hopes for without a barrier goes wrong.
+// One warp after the other goes as far as it can, in every other block the last warp first: what a kernel hopes for
+// without a barrier goes wrong in one order or the other.
 inline bool run_threads() {
     started = 0;
     for (unsigned worker = 0; started < count; ++worker) {
@@ -211,9 +212,13 @@ inline bool run_threads() {
         host_fiber::prepare(fresh, stack_of(worker), work);
         host_fiber::change(scheduler, fresh);
     }
+    const unsigned warps = (count + WARP_SIZE - 1) / WARP_SIZE;
+    const bool last_first = (blockIdx.x + blockIdx.y + blockIdx.z) % 2 == 0;
     for (;;) {
-        for (unsigned warp = (count + WARP_SIZE - 1) / WARP_SIZE; warp-- > 0;)
+        for (unsigned i = 0; i < warps; ++i) {
+            const unsigned warp = last_first ? warps - 1 - i : i;
             run_warp(warp * WARP_SIZE, std::min((warp + 1) * WARP_SIZE, count));
+        }
         if (all(0, count, State::returned)) return true;
         const auto same_line = [](const Thread &t) { return t.line == threads[0].line; };
         if (!all(0, count, State::at_barrier) || !std::all_of(threads, threads + count, same_line)) return false;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from edge_runtime.search.adam import adam_search
 from latentline.evidence import pool
 from latentline.preprocessing import Preprocessing, to_model_range, to_picture
 from latentline.tiles import TilePlan
-from tests.fake_cuda.host_kernels import Buffer
+from tests.fake_cuda.host_kernels import KERNELS, Buffer, kernel_names
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=60, deadline=None)
@@ -59,6 +62,15 @@ def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32, 
     host_fp32.run(
         launches.prepare_frame(source.address, 3 * 17 * divisor, frame.shape, prepared.address, expected.shape)
     )
+    np.testing.assert_array_equal(prepared.read(), expected)
+
+
+def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32):
+    """Less than a thousandth of a source pixel does not count, more does, up to a grey level's rounding."""
+    frame = np.random.default_rng(0).integers(0, 2, (1203, 1403, 1), np.uint8) * np.uint8(255)
+    expected = cv2.resize(frame, (1402, 1201), interpolation=cv2.INTER_AREA)[..., None]
+    prepared, source = Buffer.empty(expected.shape, np.uint8), Buffer(frame)
+    host_fp32.run(launches.prepare_frame(source.address, 1403, frame.shape, prepared.address, expected.shape))
     np.testing.assert_array_equal(prepared.read(), expected)
 
 
@@ -387,3 +399,24 @@ def test_host_build_gives_the_same_bits_every_time(host):
     logit = rng.standard_normal(2).astype(np.float32)
     first, second = (_tile_sums(host("fp16"), f, x, logit, 0.1, 0.1, True) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_launches_keep_the_bounds_the_kernels_declare():
+    """No block has more threads than its kernel's __launch_bounds__, nor more shared memory than every GPU has."""
+    shape = (1000, 3000, 3)
+    made = [
+        launches.prepare_frame(0, 9000, shape, 0, shape),
+        launches.gather_tiles(0, shape, 0, 9, 0, 64),
+        launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
+        launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
+        launches.blend(0, shape, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0),
+        launches.pool_rows(0, shape, 0, 801, 0),
+        launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, scale_index=0),
+        launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0),
+    ]
+    declared = re.findall(r"__launch_bounds__\((\d+)\)\s+(\w+)\(", KERNELS.read_text(encoding="utf-8"))
+    bounds = {name: int(threads) for threads, name in declared}
+    assert [launch.name for launch in made] == list(bounds) == kernel_names()
+    for launch in made:
+        assert math.prod(launch.block) == bounds[launch.name]
+        assert launch.shared <= 48 * 1024
