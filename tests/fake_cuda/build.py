@@ -69,11 +69,10 @@ def _compile_driver(include: Path, folder: Path) -> None:
         "".join(f'{{{name}, "{name}", "{_words(name)}"}},\n' for name in error_names(include))
     )
     _run(["gcc", "-O1", "-fPIC", "-c", str(folder / "unsupported.c"), "-o", str(folder / "unsupported.o")])
-    _run(
-        ["g++", *FLAGS, "-fvisibility=hidden", f"-I{SOURCES}", f"-I{folder}", f"-I{include}"]
-        + [str(folder / "driver.cpp"), str(folder / "unsupported.o"), f"-Wl,-soname,{LIBRARY}", "-ldl"]
-        + ["-o", str(folder / LIBRARY)]
-    )
+    includes = [f"-I{SOURCES}", f"-I{folder}", f"-I{include}"]
+    objects = [str(folder / "driver.cpp"), str(folder / "unsupported.o")]
+    target = [f"-Wl,-soname,{LIBRARY}", "-o", str(folder / LIBRARY)]
+    _run(["g++", *FLAGS, "-fvisibility=hidden", *includes, *objects, *target, "-ldl"])
 
 
 def _words(name: str) -> str:
@@ -110,16 +109,8 @@ def _link_stub(include: Path, folder: Path) -> None:
     """Make a libcuda.so that is good for linking only."""
     names = driver_functions(include)
     (folder / "stub.c").write_text("".join(f"int {name}(void) {{ return 34; }}\n" for name in names))
-    stub = [
-        "gcc",
-        "-shared",
-        "-fPIC",
-        str(folder / "stub.c"),
-        f"-Wl,-soname,{LIBRARY}",
-        "-o",
-        str(folder / "libcuda.so"),
-    ]
-    _run(stub)
+    source, target = str(folder / "stub.c"), str(folder / "libcuda.so")
+    _run(["gcc", "-shared", "-fPIC", source, f"-Wl,-soname,{LIBRARY}", "-o", target])
 
 
 _PROFILER_HEADER = """\

@@ -15,9 +15,8 @@ from typing import Any
 
 from tests.fake_cuda.build import CACHE, build_driver
 
-INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED = 1, 2, 3
-INVALID_CONTEXT, INVALID_HANDLE, ILLEGAL_ADDRESS = 201, 400, 700
-CONTEXT_IS_DESTROYED, LAUNCH_FAILED, NOT_PERMITTED, NOT_SUPPORTED = 709, 719, 800, 801
+# Values of CUresult that tests plant or meet.
+INVALID_VALUE, OUT_OF_MEMORY, ILLEGAL_ADDRESS, LAUNCH_FAILED = 1, 2, 700, 719
 
 _CALL_FAILS, _CONTEXT_IS_LOST, _CAPTURES_ARE_INVALIDATED = range(3)
 
@@ -34,13 +33,11 @@ class FakeDriver:
 
     @classmethod
     def load(cls, cache: Path = CACHE) -> FakeDriver:
-        """Build the emulation where needed and load it under the name libcuda.so.1. ToolchainMissing, RealDriverLoaded."""
+        """Build the emulation where needed and load it as libcuda.so.1. ToolchainMissing, RealDriverLoaded."""
         path = build_driver(cache)
         loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line}
         if real := sorted(name for name in loaded if Path(name).name.startswith("libcuda.so") and name != str(path)):
-            raise RealDriverLoaded(
-                f"{real[0]} is loaded: the emulated CUDA driver must come first, in a process of its own"
-            )
+            raise RealDriverLoaded(f"{real[0]} is loaded: the emulated driver needs a process of its own")
         library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
         for name in ("calls", "timeline", "reports", "dropped", "leaks"):
             getattr(library, f"fake_cuda_{name}").restype = ctypes.c_char_p
@@ -104,7 +101,7 @@ class FakeDriver:
         return self._read("calls")
 
     def timeline(self) -> list[str]:
-        """List the work in the order in which it ran, as "stream 1: kernel adam" or "stream 1, graph: fill, 4 bytes"."""
+        """List the work in the order in which it ran: "stream 1: kernel adam", "stream 1, graph: fill, 4 bytes"."""
         return self._read("timeline")
 
     def reports(self) -> list[str]:

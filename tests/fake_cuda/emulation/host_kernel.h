@@ -7,6 +7,8 @@ struct HostKernel {
     std::size_t bytes;             // of the packed parameter buffer, laid out as the CUDA driver does
     const std::size_t *offsets;    // of each parameter in that buffer
     const std::size_t *sizes;      // of each parameter
-    // Runs the whole grid. 0: done; 1: the threads of a block wait at different barriers.
+    // Runs the whole grid; a KernelFault.
     int (*run)(const unsigned grid[3], const unsigned block[3], std::size_t shared_bytes, const char *arguments);
 };
+
+enum KernelFault { none, divergent_barriers, shared_memory_overrun, access_outside_memory, undefined_behaviour };

@@ -79,12 +79,27 @@ CUresult check_pointers(const Function &function, const std::vector<char> &argum
     return CUDA_SUCCESS;
 }
 
+CUresult report_fault(const Function &function, int fault) {
+    switch (fault) {
+        case KernelFault::divergent_barriers:
+            journal().report(function.describe() + ": the threads of a block wait at different barriers");
+            return CUDA_ERROR_LAUNCH_FAILED;
+        case KernelFault::shared_memory_overrun:
+            journal().report(function.describe() + " wrote behind the shared memory of a block");
+            return CUDA_ERROR_ILLEGAL_ADDRESS;
+        case KernelFault::access_outside_memory:
+            journal().report(function.describe() + " touched memory out of bounds");
+            return CUDA_ERROR_ILLEGAL_ADDRESS;
+        default:
+            journal().report(function.describe() + ": a misaligned vector or an overflowing number");
+            return CUDA_ERROR_MISALIGNED_ADDRESS;
+    }
+}
+
 CUresult run(const Function &function, const Shape &shape, const std::vector<char> &arguments,
              const std::vector<std::shared_ptr<Object>> &uses) {
-    if (function.kernel->run(shape.grid, shape.block, shape.shared_bytes, arguments.data()) != 0) {
-        journal().report(function.describe() + ": the threads of a block wait at different barriers");
-        return CUDA_ERROR_LAUNCH_FAILED;
-    }
+    const int fault = function.kernel->run(shape.grid, shape.block, shape.shared_bytes, arguments.data());
+    if (fault != KernelFault::none) return report_fault(function, fault);
     for (const auto &used : uses) {
         auto allocation = std::dynamic_pointer_cast<Allocation>(used);
         if (!allocation || allocation->padding_is_intact()) continue;
