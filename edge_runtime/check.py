@@ -53,6 +53,11 @@ def check_station(path: Path, open_inspector: OpenInspector) -> Iterator[Finding
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
     yield from _model(config, open_inspector)
+    yield from check_parts(config)
+
+
+def check_parts(config: StationConfig) -> Iterator[Finding]:
+    """Findings about what is around the model: camera and broker."""
     yield _tried("camera", lambda: _camera(config))
     yield _tried("broker", lambda: _broker(config))
 

@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | demo`."""
+"""`latentline-edge run | check | doctor | demo`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet = logging.WARNING if options.command == "demo" else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
-    commands = {"run": _run, "check": _check, "demo": _demo}
+    commands = {"run": _run, "check": _check, "doctor": _doctor, "demo": _demo}
     return run_command(lambda: commands[options.command](options))
 
 
@@ -53,6 +53,12 @@ def _check(options: argparse.Namespace) -> int:
     return 0 if all(finding.ok for finding in findings) else 2
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from edge_runtime.doctor.command import run_doctor
+
+    return int(run_doctor(options.target, options.precision, options.output, options.seconds, options.json))
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.demo.run import run_demo
 
@@ -68,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="try config, model, camera and broker once")
     check.add_argument("config", type=Path, metavar="STATION.yaml")
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor = commands.add_parser("doctor", help="examine this machine: what is there, is the search right, how fast")
+    doctor.add_argument(
+        "target", type=Path, nargs="?", metavar="STATION.yaml|PACKAGE", help="default: the demo's model"
+    )
+    doctor.add_argument(
+        "--precision", choices=["fp32", "fp16"], help="of the engines (default: the station's, or fp32)"
+    )
+    doctor.add_argument("--seconds", type=float, default=5.0, help="to time each backend (default: %(default)s)")
+    doctor.add_argument("--output", type=Path, default=Path("doctor-report"), metavar="DIR", help="for the report")
+    doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     demo = commands.add_parser("demo", help="a whole station without hardware, for a look")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the painted defects (default: %(default)s)")

@@ -115,6 +115,11 @@ class FrameGraph:
         return 0 if graph is None else graph.nodes
 
     @property
+    def host_calls(self) -> int:
+        """Driver calls of a frame: upload, two to join it, two marks around one launch, one wait; mapped: no upload."""
+        return 4 if self._slots[0].frame.mapped else 7
+
+    @property
     def has_room(self) -> bool:
         """Whether another frame may be submitted before one is collected."""
         return bool(self._free)
@@ -124,9 +129,10 @@ class FrameGraph:
         slot = self._free.pop()
         try:
             np.copyto(slot.frame.host, frame.reshape(self.plan.source))
-            slot.frame.upload(self._upload_stream)
-            slot.uploaded.record(self._upload_stream)
-            self._stream.wait_for_event(slot.uploaded)
+            if not slot.frame.mapped:
+                slot.frame.upload(self._upload_stream)
+                slot.uploaded.record(self._upload_stream)
+                self._stream.wait_for_event(slot.uploaded)
             slot.begun.record(self._stream)
             assert slot.graph is not None
             slot.graph.launch(self._stream)

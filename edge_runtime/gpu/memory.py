@@ -43,9 +43,11 @@ class Mirror:
 
     host     array that the CPU reads and writes
     address  where kernels find it
+    mapped   both sides are the same memory: `upload` and `download` have nothing to do
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, integrated: bool) -> None:
+        self.mapped = integrated
         flags = cuda.host_alloc_flags.DEVICEMAP if integrated else 0
         self.host: npt.NDArray[Any] = cuda.pagelocked_empty(shape, dtype, mem_flags=flags)
         self._device = None if integrated else DeviceArray(shape, dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -32,12 +33,28 @@ UInt8 = npt.NDArray[np.uint8]
 TOLERANCES: dict[Precision, float] = {"fp32": STATION_TOLERANCE, "fp16": 0.1}  # of the self-test
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One frame on the GPU.
+
+    device_ms   from before the launch to the last download, by CUDA events
+    nodes       operations in the frame's CUDA graph
+    host_calls  calls into the driver for the frame
+    tiles       searched
+    """
+
+    device_ms: float
+    nodes: int
+    host_calls: int
+    tiles: int
+
+
 class TensorRtSearcher:
     """`Explainer` and `Searcher` on an NVIDIA GPU. It belongs to the thread that opens it.
 
     device   open; closed with the searcher
     trt      the TensorRT module; plans: its engines for `package` by graph name; kernels: kernels.cu, compiled
-    batch    the most tiles that the engines take at a time
+    batch    the most tiles that the engines take at a time; precision: of the engines
     Opening runs the package's self-test on the engine. Raises BackendError, EngineError, VerificationError.
     """
 
@@ -51,13 +68,13 @@ class TensorRtSearcher:
         plans: Mapping[str, bytes],
         kernels: bytes,
         batch: int,
-        tolerance: float,
+        precision: Precision,
     ) -> None:
-        self._package, self._most = package, batch
+        self._package, self._most, self.precision = package, batch, precision
         self._session = GpuSession(device, package, trt, plans, kernels)
         self._release = weakref.finalize(self, self._session.close)
         try:
-            check_selftest(self.step, package.selftest, tolerance)
+            check_selftest(self.step, package.selftest, TOLERANCES[precision])
         except BaseException:
             self.close()
             raise
@@ -107,10 +124,15 @@ class TensorRtSearcher:
         graph.release(slot)
         return result
 
-    def trace(self, batch: int) -> Float:
-        """L' [iterations, batch] before each step of the last search of `batch` tiles at a time."""
-        with driver_errors("the loss curve cannot be read"):
-            return np.asarray(self._session.search(batch).trace.read(), np.float32)
+    def trace(self, tiles: UInt8) -> Float:
+        """L' [iterations, N] before each iteration's step, of tiles uint8 [N, S, S, C]. Raises BackendError."""
+        parts = []
+        for first in range(0, len(tiles), self._most):
+            some = tiles[first : first + self._most]
+            self.search(some)
+            with driver_errors("the loss curve cannot be read"):
+                parts.append(self._session.search(len(some)).trace.read())
+        return np.concatenate(parts, axis=1)[: self._package.spec.search.iterations]
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
         """One search step of each row, as `CpuSearcher.step`: loss [N] and grad_z [N, L]."""
@@ -122,6 +144,14 @@ class TensorRtSearcher:
         ]
         loss, gradient = zip(*parts, strict=True)
         return np.concatenate(loss), np.concatenate(gradient)
+
+    def measure(self, frame: UInt8) -> Measured:
+        """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
+        self.submit(frame)
+        graph, slot = self._wait()
+        device_ms = float(slot.begun.time_till(slot.done))
+        graph.release(slot)
+        return Measured(device_ms, graph.nodes, graph.host_calls, graph.plan.count)
 
     def close(self) -> None:
         """Release the GPU; may be called again."""
@@ -160,7 +190,7 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
     except BaseException:
         device.close()
         raise
-    return TensorRtSearcher(device, package, trt, plans, kernels, batch, TOLERANCES[settings.precision])
+    return TensorRtSearcher(device, package, trt, plans, kernels, batch, settings.precision)
 
 
 def cached_kernels(cache: EngineCache, compute_capability: tuple[int, int], precision: Precision) -> bytes:

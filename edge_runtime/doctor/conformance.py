@@ -1,0 +1,164 @@
+"""Whether a backend finds what the CPU finds: the acceptance test of a device.
+
+Two searches need not end at the same ẑ: the loss has kinks, Adam's early steps are nearly signs, and the last bit of a
+sum sends them apart, while their losses stay together. So ẑ is reported and not judged; the loss curve and the score
+are. What follows the search (map, components) is judged against NumPy on the backend's *own* reconstruction, tightly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.engines.half_check import BOUND as SCORE_BOUND
+from edge_runtime.engines.precision import Precision
+from edge_runtime.model_package import ModelPackage
+from edge_runtime.search.adam import adam_search
+from edge_runtime.search.openvino_cpu import CpuSearcher
+from latentline.evidence import Evidence, frame_components
+from latentline.explainer import Explained, HostExplainer
+from latentline.preprocessing import to_model_range, to_picture
+from latentline.searcher import SearchResult
+from latentline.tiles import TilePlan
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+LOSS_BOUND: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.1}  # relative; on any iteration's curve, mean over tiles
+MAP_BOUND = 5e-3  # of the map's largest value
+VALUE_BOUND = 5e-3  # of a raw component, which is a logarithm or a sum
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One property: what was measured, and the most that is allowed; None where it is only reported."""
+
+    what: str
+    measured: float
+    bound: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Within its bound; what is not finite never is."""
+        return self.bound is None or bool(np.isfinite(self.measured) and self.measured <= self.bound)
+
+
+class Backend(Protocol):
+    """What a backend offers to be compared: see `edge_runtime.search.tensorrt.TensorRtSearcher`."""
+
+    def explain(self, frame: UInt8) -> Explained:
+        """As `Explainer`."""
+        ...
+
+    def search(self, tiles: UInt8) -> SearchResult:
+        """As `Searcher`, with the same tiles at a time as `explain`."""
+        ...
+
+    def trace(self, tiles: UInt8) -> Float:
+        """L' [iterations, N] before each iteration's step."""
+        ...
+
+
+def conformance(
+    package: ModelPackage, cpu: CpuSearcher, backend: Backend, precision: Precision
+) -> Iterator[Comparison]:
+    """Compare `backend` with the CPU on `example_frames`, one comparison after the other."""
+    host = HostExplainer(cpu, package.viewer, package.statistics)
+    calibration = package.manifest.calibration
+    spread = float(package.normal_scores.std()) or 1.0
+    for name, frame in example_frames(package, cpu).items():
+        prepared = package.viewer.preprocessing.apply(frame)
+        plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], package.spec.tile_size, package.viewer.overlap)
+        tiles = plan.cut(prepared)
+        expected, found = host.explain(frame), backend.explain(frame)
+        curve, reference = backend.trace(tiles), loss_curve(package, cpu, tiles)
+        own = backend.search(tiles)
+        yield Comparison(f"{name}: loss curve", _curve_error(curve, reference), LOSS_BOUND[precision])
+        latent = cpu.search(tiles).z
+        yield Comparison(f"{name}: final z", float(np.linalg.norm(own.z - latent) / np.linalg.norm(latent)), None)
+        score = abs(calibration.score(found.values)[0] - calibration.score(expected.values)[0])
+        yield Comparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
+        yield from _after_the_search(name, package, plan, prepared, tiles, own, found)
+        again = backend.explain(frame)
+        yield Comparison(f"{name}: searched again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
+
+
+def _after_the_search(
+    name: str,
+    package: ModelPackage,
+    plan: TilePlan,
+    prepared: UInt8,
+    tiles: UInt8,
+    own: SearchResult,
+    found: Explained,
+) -> Iterator[Comparison]:
+    """What the backend made of its own reconstruction, against NumPy."""
+    maps = package.statistics.maps(Evidence(prepared, plan, tiles, own, {}))
+    expected = maps.max(axis=0)
+    yield Comparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
+    error = _difference(found.anomaly_map, expected) / float(expected.max())
+    yield Comparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
+    values = frame_components(own, maps, package.statistics.scales)
+    errors = [abs(found.values[key] - value) / max(1.0, abs(value)) for key, value in values.items()]
+    yield Comparison(f"{name}: score components of its own reconstruction", max(errors), VALUE_BOUND)
+    blended = plan.blend(own.reconstruction.transpose(0, 2, 3, 1))[: prepared.shape[0], : prepared.shape[1]]
+    picture = to_picture(blended.transpose(2, 0, 1))
+    yield Comparison(
+        f"{name}: picture of its own reconstruction, grey levels", _difference(found.reconstruction, picture), 1.0
+    )
+
+
+def example_frames(package: ModelPackage, cpu: CpuSearcher) -> dict[str, UInt8]:
+    """Frames as a camera could give them: made of the model's own normal images, one with a planted defect.
+
+    One tile; several tiles at odd sizes; and one for the preprocessing to work on: larger and with three channels.
+    """
+    spec, preprocessing = package.spec, package.manifest.preprocessing
+    rng = np.random.default_rng(0)
+    images = to_picture(cpu.generate(rng.standard_normal((6, spec.latent_size)).astype(np.float32)))
+    wall = np.concatenate([np.concatenate(images[:3], axis=1), np.concatenate(images[3:], axis=1)], axis=0)
+    size = spec.tile_size
+    odd = np.ascontiguousarray(wall[: size + size // 3 + 1, : 2 * size + size // 5 + 1])
+    frames = {"one tile": images[0], "several tiles": odd, "a planted defect": odd.copy()}
+    side = max(2, size // 8)
+    frames["a planted defect"][size // 2 : size // 2 + side, size // 2 : size // 2 + side] //= 3
+    if preprocessing.height is None:
+        large = odd
+    else:
+        height = preprocessing.height + preprocessing.height // 2
+        large = cv2.resize(odd, (round(height * odd.shape[1] / odd.shape[0]), height)).reshape(height, -1, odd.shape[2])
+    frames["a camera's frame"] = large if large.shape[2] == 3 else np.repeat(large, 3, axis=2)
+    return frames
+
+
+def loss_curve(package: ModelPackage, cpu: CpuSearcher, tiles: UInt8) -> Float:
+    """L' [iterations, N] before each iteration's step, on the CPU."""
+    search = package.spec.search
+    x = to_model_range(tiles)
+    _, fx = cpu.discriminate(x)
+    losses: list[Float] = []
+
+    def gradient(z: Float) -> Float:
+        loss, grad_z = cpu.step(z, x, fx)
+        losses.append(loss)
+        return grad_z
+
+    adam_search(gradient, cpu.encode(x), search.iterations, search.learning_rate)
+    return np.stack(losses) if losses else np.zeros((0, len(tiles)), np.float32)
+
+
+def _curve_error(curve: Float, reference: Float) -> float:
+    """Largest relative difference over the iterations, of the mean over the tiles."""
+    if not reference.size:
+        return 0.0
+    means, expected = curve.mean(axis=1, dtype=np.float64), reference.mean(axis=1, dtype=np.float64)
+    return float(np.max(np.abs(means - expected) / expected))
+
+
+def _difference(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> float:
+    return float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)))) if a.shape == b.shape else float("inf")

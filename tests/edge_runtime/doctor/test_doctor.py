@@ -1,0 +1,111 @@
+"""The doctor's report on a machine without a GPU is useful, and no fault escapes its comparisons."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge_runtime.cli import main
+from edge_runtime.doctor.conformance import Comparison, conformance, loss_curve
+from edge_runtime.doctor.timing import timed
+from edge_runtime.model_package import ModelPackage, load_package
+from edge_runtime.search.openvino_cpu import CpuSearcher
+from latentline.explainer import Explained, HostExplainer
+from latentline.searcher import SearchResult
+from tests.packages import write_tiny_package
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return load_package(write_tiny_package(tmp_path_factory.mktemp("doctor") / "package"))
+
+
+class Twin:
+    """A backend that is the CPU itself, with faults planted on request."""
+
+    def __init__(self, package: ModelPackage, cpu: CpuSearcher, **faults: float) -> None:
+        self._package, self._cpu = package, cpu
+        self._host = HostExplainer(cpu, package.viewer, package.statistics)
+        self.faults = SimpleNamespace(**{"loss": 0.0, "map": 0.0, "value": 0.0, "repeat": 0.0} | faults)
+        self._calls = 0
+
+    def explain(self, frame: np.ndarray) -> Explained:
+        seen = self._host.explain(frame)
+        self._calls += 1
+        seen.anomaly_map[0, 0] += self.faults.map + self._calls * self.faults.repeat
+        seen.values["feature"] += self.faults.value
+        return seen
+
+    def search(self, tiles: np.ndarray) -> SearchResult:
+        return self._cpu.search(tiles)
+
+    def trace(self, tiles: np.ndarray) -> np.ndarray:
+        return loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
+
+
+def _failures(package: ModelPackage, **faults: float) -> list[Comparison]:
+    cpu = CpuSearcher(package, threads=1)
+    try:
+        compared = list(conformance(package, cpu, Twin(package, cpu, **faults), "fp32"))
+    finally:
+        cpu.close()
+    assert len(compared) >= 4 * 7
+    return [comparison for comparison in compared if not comparison.passed]
+
+
+def test_the_cpu_conforms_to_itself(package: ModelPackage) -> None:
+    """A backend that computes the same passes every comparison."""
+    assert _failures(package) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "size", "caught_by"),
+    [
+        ("loss", 0.1, "loss curve"),
+        ("loss", float("nan"), "loss curve"),
+        ("map", 1.0, "anomaly map"),
+        ("map", float("nan"), "anomaly map"),
+        ("value", 0.1, "components"),
+        ("value", float("nan"), "score"),
+        ("repeat", 1e-3, "searched again"),
+    ],
+)
+def test_a_planted_fault_is_caught(package: ModelPackage, fault: str, size: float, caught_by: str) -> None:
+    """Each kind of wrong answer, NaN too, fails the comparison that is there for it."""
+    assert any(caught_by in comparison.what for comparison in _failures(package, **{fault: size}))
+
+
+def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
+    """The command says what is missing, examines the CPU, writes both files and ends with 0."""
+    package = write_tiny_package(tmp_path / "package")
+    command = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0", "--output", "report"]
+    environment = {**os.environ, "LATENTLINE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": "-1"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[3])
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    text = (tmp_path / "report" / "doctor.txt").read_text()
+    assert text in ran.stdout and "backend cpu: passed" in text and "backend tensorrt cannot run here" in text
+    report = json.loads((tmp_path / "report" / "doctor.json").read_text())
+    topics = {fact["topic"] for fact in report["facts"]}
+    assert {"Python", "OpenCV", "GPU", "TensorRT", "NVRTC", "pycuda", "model", "engine cache"} <= topics
+    assert report["backends"][0]["passed"] and report["backends"][0]["frame_ms"]["median"] > 0
+    assert "search_ms" not in report, "no GPU was timed"
+
+
+def test_a_target_that_is_no_package_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong path ends with 2 and a sentence, and writes no report."""
+    assert main(["doctor", str(tmp_path / "nothing"), "--output", str(tmp_path / "report")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "nothing" in error and not (tmp_path / "report").exists()
+
+
+def test_timing_repeats_as_told() -> None:
+    """At least `least` runs are counted, and the first one is not."""
+    runs: list[None] = []
+    spread = timed(lambda: runs.append(None), seconds=0, least=7)
+    assert spread.repeats == 7 and len(runs) == 8 and spread.p10 <= spread.median <= spread.p90
