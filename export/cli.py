@@ -1,17 +1,23 @@
-"""`latentline-export`: from checkpoints to model packages, and the proof that a package computes what was trained."""
+"""`latentline-export`: from checkpoints to packages and engines, and the proof that they compute what was trained.
+
+Commands that work on a checkpoint need PyTorch and import it themselves; `engines` runs where there is none.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from export.from_checkpoint import package_checkpoint
-from export.verify import TOLERANCE, Check, verify_package
 from latentline.arguments import count, rate
 from latentline.errors import run_command
+
+if TYPE_CHECKING:
+    from export.verify import Check
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,10 +43,34 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--checkpoint", type=Path, help="compare with the networks of this checkpoint, too")
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     verify.set_defaults(run=_verify)
+    engines = commands.add_parser("engines", help="build a package's TensorRT engines into the station's cache")
+    engines.add_argument("package", type=Path, help="folder or .zip of the model package")
+    engines.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the layers (fp32)")
+    engines.add_argument("--cache", type=Path, metavar="DIR", help="default: $LATENTLINE_CACHE, or the user's cache")
+    engines.add_argument(
+        "--tensorrt", choices=("tensorrt", "tensorrt_rtx"), default="tensorrt", help="which (tensorrt)"
+    )
+    engines.add_argument("--batch", type=count, help="most tiles at a time (default: as suits the tile size)")
+    engines.add_argument("--workspace", type=count, metavar="MIB", help="limit of scratch memory (1024)")
+    engines.add_argument(
+        "--compute-capability", type=_capability, metavar="X.Y", help="of a GPU that is elsewhere; tensorrt_rtx only"
+    )
+    engines.add_argument("--json", action="store_true", help="print the report as JSON")
+    engines.set_defaults(run=_engines)
     return parser
 
 
+def _capability(text: str) -> tuple[int, int]:
+    """A compute capability such as 8.9."""
+    major, dot, minor = text.partition(".")
+    if not (dot and major.isdecimal() and minor.isdecimal()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a compute capability such as 8.9")
+    return int(major), int(minor)
+
+
 def _package(arguments: argparse.Namespace) -> int:
+    from export.from_checkpoint import package_checkpoint
+
     calibrated = package_checkpoint(
         arguments.checkpoint,
         arguments.out,
@@ -59,6 +89,8 @@ def _package(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from export.verify import TOLERANCE, verify_package
+
     checks = verify_package(arguments.package, arguments.checkpoint)
     if arguments.json:
         print(json.dumps({"package": str(arguments.package), "checks": [asdict(check) for check in checks]}, indent=2))
@@ -72,3 +104,37 @@ def _line(check: Check) -> str:
     kinks = check.points - check.resolved
     note = f", {kinks} of them on a kink that float32 does not resolve" if kinks else ""
     return f"{check.error:9.1e}  {check.what} ({check.points} points{note})"
+
+
+def _engines(arguments: argparse.Namespace) -> int:
+    from edge_runtime.search.settings import GpuSettings
+    from export.engines import build_engines
+    from latentline.strict_config import parse
+
+    given = {"precision": arguments.precision, "batch": arguments.batch, "cache": arguments.cache}
+    if arguments.workspace is not None:
+        given["workspace_mib"] = arguments.workspace
+    settings = parse(given, GpuSettings, "the command line")
+    report = build_engines(
+        arguments.package,
+        arguments.tensorrt,
+        settings,
+        arguments.compute_capability,
+        lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    if arguments.json:
+        print(json.dumps({"package": str(arguments.package), **asdict(report)}, indent=2))
+        return 0
+    for graph, size in report.plan_bytes.items():
+        print(f"{graph:20} {size / 2**20:7.1f} MiB  {'was ready' if report.found[graph] == 'ready' else 'built'}")
+    if report.half_check is not None:
+        half = report.half_check
+        print(
+            f"fp16 moves the score of a tile by {half.median_score:.2g} (median; at worst {half.worst_score:.2g}) "
+            f"standard deviations of the normal scores, over {half.tiles} tiles searched on the CPU"
+        )
+    print(
+        f"{report.cache}: engines for {report.tensorrt}, compute capability {report.compute_capability}, "
+        f"{report.precision}, up to {report.batch} tiles at a time"
+    )
+    return 0

@@ -1,0 +1,104 @@
+"""`latentline-export engines`: fill the engine cache ahead of a station's first start. Runs without PyTorch.
+
+TensorRT builds on the machine that has the GPU. TensorRT-RTX can build for a GPU that is elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edge_runtime.engines.builder import ComputeCapability, Progress, version_of
+from edge_runtime.engines.cache import EngineCache
+from edge_runtime.engines.engines import EngineSet
+from edge_runtime.engines.half_check import HalfReport, check_half
+from edge_runtime.engines.precision import Precision
+from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from edge_runtime.model_package import load_package
+from edge_runtime.search.settings import GpuSettings
+from latentline.errors import BackendError, EngineError
+
+Flavour = Literal["tensorrt", "tensorrt_rtx"]
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """What was built or found.
+
+    found       what the cache said of each graph before: "ready", "missing" or "stale: " and why
+    plan_bytes  size of each graph's engine
+    half_check  what fp16 does to the model, None for fp32
+    """
+
+    tensorrt: str
+    compute_capability: str
+    precision: Precision
+    batch: int
+    cache: str
+    found: dict[str, str]
+    plan_bytes: dict[str, int]
+    half_check: HalfReport | None
+
+
+def build_engines(
+    path: Path,
+    flavour: Flavour,
+    settings: GpuSettings,
+    compute_capability: ComputeCapability | None,
+    progress: Progress,
+) -> EngineReport:
+    """Build the engines of the package at `path` that are not in the cache.
+
+    compute_capability  None: of the GPU that is here
+    Raises PackageError, BackendError, EngineError, VerificationError.
+    """
+    package = load_package(path)
+    trt = _import(flavour)
+    capability = _target(flavour, compute_capability)
+    cache = EngineCache(settings.cache)
+    batch, workspace = settings.batch_for(package.spec.tile_size), settings.workspace_mib << 20
+    engines = EngineSet(package, batch, settings.precision, trt, cache, capability, workspace)
+    found = engines.states()
+    plans = engines.plans(progress)
+    return EngineReport(
+        tensorrt=version_of(trt),
+        compute_capability="{}.{}".format(*capability),
+        precision=settings.precision,
+        batch=batch,
+        cache=str(cache.folder),
+        found=found,
+        plan_bytes={graph: len(plan) for graph, plan in plans.items()},
+        half_check=check_half(package, cache, progress) if settings.precision == "fp16" else None,
+    )
+
+
+def _import(flavour: Flavour) -> Any:
+    if flavour == "tensorrt":
+        return import_tensorrt()
+    try:
+        return importlib.import_module("tensorrt_rtx")
+    except Exception as error:  # not there, or its loader met something
+        raise BackendError(f"tensorrt_rtx cannot be loaded ({error}); `pip install tensorrt-rtx`") from None
+
+
+def _target(flavour: Flavour, asked: ComputeCapability | None) -> ComputeCapability:
+    """The compute capability to build for. Raises EngineError when it can only be guessed or not be had."""
+    if asked is not None:
+        if flavour == "tensorrt":
+            raise EngineError(
+                "TensorRT builds for the GPU of this machine only; leave out --compute-capability, or build with "
+                "--tensorrt tensorrt_rtx"
+            )
+        return asked
+    try:
+        major, minor = import_pycuda().Device(0).compute_capability()
+    except BackendError as error:
+        way_out = (
+            "give the station's with --compute-capability, for example 8.9"
+            if flavour == "tensorrt_rtx"
+            else "run this command on the station, or see --tensorrt tensorrt_rtx"
+        )
+        raise EngineError(f"there is no GPU here to build for ({error}); {way_out}") from None
+    return major, minor
