@@ -21,7 +21,7 @@ Size3 = tuple[int, int, int]
 WARP = 32
 THREADS = 256  # of a block that walks a line of elements
 REDUCERS = 512  # of a block that reduces to one number
-OUTPUTS = 4  # elements one thread produces in `adam`, `gather_tiles` and both pooling passes
+OUTPUTS = 4  # elements one thread makes in `gather_tiles` and both pooling passes
 POOL_BLOCK = (32, 8)  # threads across and down in `pool_columns`; each makes OUTPUTS rows
 FLOAT_BYTES = 4
 
