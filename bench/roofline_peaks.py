@@ -5,7 +5,7 @@ cores for fp16 with float32 accumulation. Not TF32: TensorRT rounds float32 conv
 engine builder here forbids that. Peaks are read or derived, never measured.
 
 Jetson modules are advertised in sparse INT8 operations of GPU and DLA together. Of these the GPU's part counts, and
-dense fp16 is a quarter of it: dense is half of sparse, fp16 half of INT8. NVIDIA's own figures for the Orin Nano Super
+dense fp16 is a quarter of it: dense is half of sparse, fp16 half of INT8. The figures quoted for the Orin Nano Super
 follow this rule (67 sparse, 33 dense, 17 fp16).
 """
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))  # where the scripts of the bench find one another
 
 from roofline_floor import Floor, executions, search_floor  # noqa: E402
-from roofline_graph import GraphCost, graph_cost  # noqa: E402
+from roofline_graph import GraphCost, Precision, graph_cost  # noqa: E402
 from roofline_peaks import DEVICES, Device, find_device  # noqa: E402
 
 from edge_runtime.model_package import ModelPackage, load_package  # noqa: E402
@@ -115,8 +115,8 @@ def demo() -> ModelPackage:
 
 
 @lru_cache
-def demo_costs(batch: int) -> dict[str, GraphCost]:
-    return {name: graph_cost(content, name, batch, "fp16") for name, content in demo().graphs.items()}
+def demo_costs(batch: int, precision: Precision = "fp16") -> dict[str, GraphCost]:
+    return {name: graph_cost(content, name, batch, precision) for name, content in demo().graphs.items()}
 
 
 def floor_of(one: Device, iterations: int, batch: int) -> Floor:
@@ -182,7 +182,7 @@ def test_a_device_is_told_by_its_name_or_not_at_all(name: str, expected: str | N
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_command_prints_every_device_with_its_source(precision: str) -> None:
-    """Text: floors of n = the package's, 100 and 500 for one and nine tiles, and nothing that was measured."""
+    """Floors of n = the package's, 100 and 500 for one and nine tiles, as docs/results says; nothing measured."""
     done = run("--precision", precision)
     assert done.returncode == 0, done.stderr
     for one in DEVICES:
@@ -190,6 +190,9 @@ def test_the_command_prints_every_device_with_its_source(precision: str) -> None
     for n in (30, 100, 500):
         assert f"n {n}, batch 1" in done.stdout and f"n {n}, batch 9" in done.stdout
     assert "ms per search" not in done.stdout
+    written = (ROOT / "docs" / "results" / "roofline.md").read_text(encoding="utf-8")
+    tables = done.stdout[: done.stdout.index("dense peaks")]
+    assert "\n".join(f"    {line}".rstrip() for line in tables.splitlines()) in written
 
 
 def test_json_holds_floors_and_what_was_measured_beside_them(tmp_path: Path) -> None:
@@ -206,6 +209,19 @@ def test_json_holds_floors_and_what_was_measured_beside_them(tmp_path: Path) -> 
     assert (known["floor"]["device"], known["floor"]["iterations"]) == ("GeForce RTX 4090", 2)
     assert unknown["floor"] is None and cpu["floor"] is None
     assert cpu["search_ms"] > 0 and cpu["p10_ms"] <= cpu["search_ms"] <= cpu["p90_ms"]
+
+
+def test_the_table_of_the_gpu_page_is_what_the_bench_counts() -> None:
+    """docs/gpu.md: fused and minimum for one and nine tiles, both precisions, n of the demo's package."""
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    runs = executions(demo().manifest, demo().manifest.search.iterations)
+    for one in DEVICES:
+        floors = [
+            search_floor(one, demo_costs(batch, precision), runs, precision, batch)
+            for precision in ("fp32", "fp16")
+            for batch in (1, 9)
+        ]
+        assert f"| {one.name} | " + " | ".join(f"{f.fused_ms:.2f} / {f.minimum_ms:.2f}" for f in floors) + " |" in page
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"device": "x"}', '{"device": "x", "search_ms": 0}'])
