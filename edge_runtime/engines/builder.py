@@ -7,10 +7,8 @@ products of a float32 network to eleven bits, is switched off.
 from __future__ import annotations
 
 import logging
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -28,7 +26,7 @@ ComputeCapability = tuple[int, int]
 
 @dataclass(frozen=True)
 class Built:
-    """A serialised engine, and the timings that make the next build on this GPU quicker."""
+    """A serialised engine, and the timings that make the next build on this GPU quicker (empty: there are none)."""
 
     plan: bytes
     timing_cache: bytes
@@ -94,8 +92,7 @@ def build_engine(
             "try a larger --workspace or a smaller --batch"
         )
     progress(f"{name}: built for {precision} in {monotonic() - start:.1f} s")
-    with _deprecations_ignored():
-        return Built(bytes(plan), bytes(timings.serialize()))
+    return Built(bytes(plan), b"" if timings is None else bytes(timings.serialize()))
 
 
 def check_precision(trt: Any, network: Any, name: str, precision: Precision) -> None:
@@ -140,7 +137,7 @@ def _rows(builder: Any, network: Any, batch: int) -> Any:
 
 def _aim_at(trt: Any, config: Any, compute_capability: ComputeCapability | None) -> None:
     """Build for a GPU that is not here: TensorRT-RTX can. TensorRT builds for the GPU that is here."""
-    if compute_capability is None or not hasattr(config, "num_compute_capabilities"):
+    if compute_capability is None or not _is_rtx(config):
         return
     major, minor = compute_capability
     targets = trt.ComputeCapability.__members__
@@ -155,22 +152,20 @@ def _aim_at(trt: Any, config: Any, compute_capability: ComputeCapability | None)
 
 
 def _attach_timings(config: Any, content: bytes, name: str) -> Any:
-    """A timing cache in use by `config`; from `content` where that fits, else empty."""
-    with _deprecations_ignored():
-        for candidate in (content, b""):
-            cache = config.create_timing_cache(candidate)
-            if cache is not None and config.set_timing_cache(cache, False):
-                return cache
-            log.info("%s: the timings kept are of another GPU or TensorRT; measuring anew", name)
-    raise EngineError(f"{name}: TensorRT gives no timing cache; report this")
+    """A timing cache in use by `config`; from `content` where that fits, else empty. None for TensorRT-RTX."""
+    if _is_rtx(config):
+        return None
+    for candidate in (content, b""):
+        cache = config.create_timing_cache(candidate)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return cache
+        log.info("%s: the timings kept are of another GPU or TensorRT; measuring anew", name)
+    return None
 
 
-@contextmanager
-def _deprecations_ignored() -> Iterator[None]:
-    """TensorRT-RTX keeps the timing cache as a call that does nothing and warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
+def _is_rtx(config: Any) -> bool:
+    """Whether this is TensorRT-RTX, which times nothing and can build for a GPU that is elsewhere."""
+    return hasattr(config, "num_compute_capabilities")
 
 
 def _logger(trt: Any, messages: deque[str]) -> Any:

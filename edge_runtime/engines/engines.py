@@ -90,5 +90,6 @@ class EngineSet:
             compute_capability=self.compute_capability,
             progress=progress,
         )
-        self.cache.store(_TIMINGS, self._machine(), built.timing_cache)
+        if built.timing_cache:
+            self.cache.store(_TIMINGS, self._machine(), built.timing_cache)
         return built.plan
