@@ -48,7 +48,9 @@ def read_report(path: Path, iterations: int, precision: str) -> Measured:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the JSON report of a device") from None
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ConfigError(f'{path}: is no report of a device, which holds at least "device" and "search_ms"') from None
+        raise ConfigError(
+            f'{path}: holds no measured search, at least "device" and "search_ms"; give a report made with a GPU'
+        ) from None
     return found
 
 
