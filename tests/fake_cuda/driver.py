@@ -70,9 +70,16 @@ class FakeDriver:
         """Name the shared library of host-built kernels that modules loaded from now on take theirs from."""
         self.library.fake_cuda_use_kernels(str(path).encode())
 
-    def fail(self, api: str, result: int, nth: int | None = None) -> None:
-        """Let the `nth` call of `api` from now on (1 is the next), or every call, fail with this CUresult."""
-        self._plant(api, _CALL_FAILS, result, nth)
+    def fail(self, api: str, result: int, nth: int | None = None, times: int = 1) -> None:
+        """Let `times` calls of `api` from the `nth` on (1 is the next), or every call, fail with this CUresult.
+
+        pycuda answers OUT_OF_MEMORY with a garbage collection and a second try, so one failure alone goes unnoticed.
+        """
+        if nth is None:
+            self._plant(api, _CALL_FAILS, result, None)
+        else:
+            for call in range(nth, nth + times):
+                self._plant(api, _CALL_FAILS, result, call)
 
     def lose_context(self, result: int = ILLEGAL_ADDRESS, at: str | None = None, nth: int = 1) -> None:
         """Let every later call fail with this CUresult: from now on, or from the `nth` call of `at`."""

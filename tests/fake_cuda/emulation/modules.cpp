@@ -160,3 +160,10 @@ API cuFuncSetCacheConfig(CUfunction handle, CUfunc_cache) {
     std::shared_ptr<Function> function;
     return state().objects.find(handle, function);
 }
+
+// pycuda still says the block's shape before each launch, which then says it again.
+API cuFuncSetBlockShape(CUfunction handle, int, int, int) {
+    ENTER(needs_context);
+    std::shared_ptr<Function> function;
+    return state().objects.find(handle, function);
+}

@@ -1,0 +1,26 @@
+"""Scripts for scenarios that end their process: each runs in one of its own, with pycuda on the emulated driver."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_START = """
+import ctypes
+from tests.fake_cuda.driver import FakeDriver
+driver = FakeDriver.load()
+import numpy as np
+import pycuda.driver as cuda
+cuda.init()
+context = cuda.Device(0).retain_primary_context()
+context.push()
+"""
+
+
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that finds `driver`, `cuda`, `np`, `ctypes` and a current `context`."""
+    text = _START + textwrap.dedent(script)
+    return subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
