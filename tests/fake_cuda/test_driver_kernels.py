@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.gpu.nvrtc import compile_kernels
+from latentline.errors import EngineError
 from tests.fake_cuda import faulty
+from tests.fake_cuda.build import CACHE
 from tests.fake_cuda.driver import FakeDriver
+from tests.fake_cuda.host_kernels import build_host_kernels, kernel_names
 from tests.fake_cuda.raw_calls import RawCalls
 from tests.fake_cuda.scripts import run_script
 
@@ -167,3 +171,20 @@ def test_kernels_of_an_unloaded_module_are_gone(module: Any, fake_driver: FakeDr
     assert raw("cuGraphLaunch", graph, stream.handle) == "ILLEGAL_ADDRESS"
     assert "node 0 (kernel add) uses a module" in fake_driver.reports()[-1]
     raw("cuGraphExecDestroy", graph)
+
+
+def test_compiled_cubins_load_on_their_compute_capability_only(fake_driver: FakeDriver, cuda: Any) -> None:
+    """NVRTC's cubins hold every kernel, and are refused by a device of another major or an older minor version."""
+    try:
+        cubin = compile_kernels((8, 6), "fp32")
+    except EngineError as error:
+        pytest.skip(f"NVRTC IS MISSING: loading compiled kernels was not tested; {error}")
+    fake_driver.use_kernels(build_host_kernels("fp32", CACHE))
+    for capability, loads in (((8, 6), True), ((8, 7), True), ((8, 0), False), ((9, 0), False)):
+        fake_driver.configure(compute_capability=capability)
+        if loads:
+            module = cuda.module_from_buffer(cubin)
+            assert all(module.get_function(name) for name in kernel_names())
+        else:
+            with pytest.raises(cuda.Error, match="no binary for gpu"):
+                cuda.module_from_buffer(cubin)

@@ -121,3 +121,9 @@ API cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice devi
     }
     return CUDA_SUCCESS;
 }
+
+// NVRTC asks a driver it finds for private tables and does without.
+API cuGetExportTable(const void **table, const CUuuid *) {
+    *table = nullptr;
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
