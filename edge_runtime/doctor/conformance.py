@@ -1,8 +1,10 @@
 """Whether a backend finds what the CPU finds: the acceptance test of a device.
 
 Two searches need not end at the same ẑ: the loss has kinks, Adam's early steps are nearly signs, and the last bit of a
-sum sends them apart, while their losses stay together. So ẑ is reported and not judged; the loss curve and the score
-are. What follows the search (map, components) is judged against NumPy on the backend's *own* reconstruction, tightly.
+sum may send a tile another way (between two CPU runtimes, one tile of six ended at 74 instead of 52, the other five
+within 0.1 %). So ẑ is reported and not judged; the loss is, at every tile's start, along the way and at the median
+tile's end, and the score, with room for one tile gone astray. What follows the search (map, components) is judged
+tightly, against NumPy on the backend's *own* reconstruction.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.engines.half_check import BOUND as SCORE_BOUND
 from edge_runtime.engines.precision import Precision
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.adam import adam_search
@@ -29,7 +30,9 @@ from latentline.tiles import TilePlan
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
-LOSS_BOUND: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.1}  # relative; on any iteration's curve, mean over tiles
+START_BOUND: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.05}  # relative, of the loss before the first step
+CURVE_BOUND: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.1}  # relative, of the loss on the way and at the end
+SCORE_BOUND = 1.0  # standard deviations of the package's normal scores
 MAP_BOUND = 5e-3  # of the map's largest value
 VALUE_BOUND = 5e-3  # of a raw component, which is a logarithm or a sum
 
@@ -76,11 +79,17 @@ def conformance(
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], package.spec.tile_size, package.viewer.overlap)
         tiles = plan.cut(prepared)
         expected, found = host.explain(frame), backend.explain(frame)
-        curve, reference = backend.trace(tiles), loss_curve(package, cpu, tiles)
-        own = backend.search(tiles)
-        yield Comparison(f"{name}: loss curve", _curve_error(curve, reference), LOSS_BOUND[precision])
-        latent = cpu.search(tiles).z
-        yield Comparison(f"{name}: final z", float(np.linalg.norm(own.z - latent) / np.linalg.norm(latent)), None)
+        own, curve = backend.search(tiles), backend.trace(tiles)
+        reference = loss_curve(package, cpu, tiles)
+        errors = np.abs(curve.astype(np.float64) - reference) / reference
+        if len(errors):
+            yield Comparison(f"{name}: first loss of any tile", float(errors[0].max()), START_BOUND[precision])
+            yield Comparison(f"{name}: loss curve, median", float(np.median(errors)), CURVE_BOUND[precision])
+        reference_end = cpu.search(tiles)
+        end = float(np.median(np.abs(own.loss - reference_end.loss) / reference_end.loss))
+        yield Comparison(f"{name}: final loss of the median tile", end, CURVE_BOUND[precision])
+        away = float(np.linalg.norm(own.z - reference_end.z) / np.linalg.norm(reference_end.z))
+        yield Comparison(f"{name}: final z", away, None)
         score = abs(calibration.score(found.values)[0] - calibration.score(expected.values)[0])
         yield Comparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
         yield from _after_the_search(name, package, plan, prepared, tiles, own, found)
@@ -150,14 +159,6 @@ def loss_curve(package: ModelPackage, cpu: CpuSearcher, tiles: UInt8) -> Float:
 
     adam_search(gradient, cpu.encode(x), search.iterations, search.learning_rate)
     return np.stack(losses) if losses else np.zeros((0, len(tiles)), np.float32)
-
-
-def _curve_error(curve: Float, reference: Float) -> float:
-    """Largest relative difference over the iterations, of the mean over the tiles."""
-    if not reference.size:
-        return 0.0
-    means, expected = curve.mean(axis=1, dtype=np.float64), reference.mean(axis=1, dtype=np.float64)
-    return float(np.max(np.abs(means - expected) / expected))
 
 
 def _difference(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> float:

@@ -31,9 +31,9 @@ def machine_facts() -> Iterator[Fact]:
     """System, Python and the libraries of every station."""
     yield Fact("latentline", software_version())
     yield Fact("system", f"{platform.platform()}, {os.cpu_count()} cores")
-    release = Path("/etc/nv_tegra_release")
-    if release.exists():
-        yield Fact("Jetson", release.read_text(errors="replace").splitlines()[0].lstrip("# "))
+    for topic, name in (("board", "/proc/device-tree/model"), ("Jetson release", "/etc/nv_tegra_release")):
+        if (file := Path(name)).exists():
+            yield Fact(topic, file.read_text(errors="replace").splitlines()[0].strip("# \0"))
     yield Fact("Python", f"{platform.python_version()} ({sys.executable})", sys.version_info >= (3, 10))
     for package in ("numpy", "openvino", "paho-mqtt", "pydantic"):
         yield _installed(package)

@@ -30,7 +30,9 @@ from latentline.searcher import SearchResult, TileScores
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
-TOLERANCES: dict[Precision, float] = {"fp32": STATION_TOLERANCE, "fp16": 0.1}  # of the self-test
+# Of the self-test. Rounding to half takes some activations across their kinks, and each moves the gradient: by 0.16 in
+# all with the demo's model, emulated on a CPU. Gradients that have nothing in common are 1.4 apart.
+TOLERANCES: dict[Precision, float] = {"fp32": STATION_TOLERANCE, "fp16": 0.5}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _failures(package: ModelPackage, **faults: float) -> list[Comparison]:
         compared = list(conformance(package, cpu, Twin(package, cpu, **faults), "fp32"))
     finally:
         cpu.close()
-    assert len(compared) >= 4 * 7
+    assert len(compared) >= 4 * 8
     return [comparison for comparison in compared if not comparison.passed]
 
 
@@ -67,6 +67,7 @@ def test_the_cpu_conforms_to_itself(package: ModelPackage) -> None:
     ("fault", "size", "caught_by"),
     [
         ("loss", 0.1, "loss curve"),
+        ("loss", 0.01, "first loss"),
         ("loss", float("nan"), "loss curve"),
         ("map", 1.0, "anomaly map"),
         ("map", float("nan"), "anomaly map"),
