@@ -30,8 +30,10 @@ class StandIn:
     fails_to_execute   execute_async_v3 gives False
     fails_to_load      deserialisation gives None
     fails_to_build     building gives None
+    fails_to_build_after  how many engines can be built until then; None: any number
+    refused_timings    a timing cache of that content does not fit
     no_gpu             a builder cannot be made
-    `builds` counts the engines built.
+    `builds` counts the builds, `offered_timings` are the timing caches that were offered.
     """
 
     __name__ = "tensorrt"
@@ -40,7 +42,10 @@ class StandIn:
     def __init__(self) -> None:
         self.refused_address: str | None = None
         self.fails_to_execute = self.fails_to_load = self.fails_to_build = self.no_gpu = False
+        self.fails_to_build_after: int | None = None
+        self.refused_timings: bytes | None = None
         self.builds = 0
+        self.offered_timings: list[bytes] = []
         self.DataType, self.LayerType, self.TensorIOMode = DataType, LayerType, TensorIOMode
         self.NetworkDefinitionCreationFlag, self.MemoryPoolType = NetworkDefinitionCreationFlag, MemoryPoolType
         self.BuilderFlag = BuilderFlag
@@ -62,7 +67,6 @@ class DataType(Enum):
     HALF = onnx.TensorProto.FLOAT16
     BOOL = onnx.TensorProto.BOOL
     INT64 = onnx.TensorProto.INT64
-    DOUBLE = onnx.TensorProto.DOUBLE  # not in TensorRT: the parser refuses it
 
 
 class LayerType(Enum):
@@ -182,9 +186,7 @@ class OnnxParser:
         network._graph = content
         network._inputs, network._outputs = [_tensor(v) for v in graph.input], [_tensor(v) for v in graph.output]
         network._layers = [Layer(node, Tensor(node.output[0], types[node.output[0]])) for node in graph.node]
-        if DataType.DOUBLE in types.values():
-            self._errors.append(ParserError("Found unsupported datatype DOUBLE"))
-        return not self._errors
+        return True
 
 
 class TimingCache:
@@ -193,7 +195,8 @@ class TimingCache:
 
 
 class BuilderConfig:
-    def __init__(self) -> None:
+    def __init__(self, module: StandIn) -> None:
+        self._module = module
         self.max_aux_streams = -1
         self.progress_monitor: Any = None
         self._profiles: list[Profile] = []
@@ -205,8 +208,9 @@ class BuilderConfig:
     def clear_flag(self, flag: BuilderFlag) -> None:
         pass
 
-    def create_timing_cache(self, content: bytes) -> TimingCache:
-        return TimingCache()
+    def create_timing_cache(self, content: bytes) -> TimingCache | None:
+        self._module.offered_timings.append(content)
+        return None if content == self._module.refused_timings else TimingCache()
 
     def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
         self._timings = cache
@@ -242,7 +246,7 @@ class Builder:
         return Network(flags)
 
     def create_builder_config(self) -> BuilderConfig:
-        return BuilderConfig()
+        return BuilderConfig(self._module)
 
     def create_optimization_profile(self) -> Profile:
         return Profile()
@@ -251,9 +255,11 @@ class Builder:
         config.progress_monitor.phase_start("Building", None, 1)
         config.progress_monitor.step_complete("Building", 0)
         config.progress_monitor.phase_finish("Building")
-        self._module.builds += 1
+        module = self._module
+        module.builds += 1
+        failed = module.fails_to_build or module.builds > (module.fails_to_build_after or module.builds)
         most = b"%d\n" % config._profiles[0]._most
-        return None if self._module.fails_to_build else HostMemory(_PLAN + most + network._graph)
+        return None if failed else HostMemory(_PLAN + most + network._graph)
 
 
 class Runtime:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from latentline import atomic
 from latentline.errors import EngineError
@@ -104,7 +104,8 @@ class EngineCache:
         """Why the newest entry of this name is not the one asked for."""
         for path in self._entries(name):
             try:
-                made = _header(path)["fingerprint"]
+                with path.open("rb") as file:
+                    made = _header(file, path)["fingerprint"]
             except (_UnusableError, OSError):
                 continue
             keys = [key for key in {**fingerprint, **made} if made.get(key) != fingerprint.get(key)]
@@ -158,10 +159,10 @@ class EngineCache:
 
 def _read(path: Path, fingerprint: Fingerprint) -> bytes:
     """The content of an entry. Raises FileNotFoundError, OSError, _UnusableError."""
-    header = _header(path)
+    with path.open("rb") as file:
+        header, content = _header(file, path), file.read()
     if header["fingerprint"] != dict(fingerprint):
         raise _UnusableError(f"{path.name} was made from something else")
-    content = path.read_bytes().split(b"\n", 2)[2]
     if len(content) != header["bytes"]:
         raise _UnusableError(f"{path.name} is truncated: {len(content)} of {header['bytes']} bytes")
     if hashlib.sha256(content).hexdigest() != header["sha256"]:
@@ -169,12 +170,11 @@ def _read(path: Path, fingerprint: Fingerprint) -> bytes:
     return content
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """What an entry says of itself. Raises _UnusableError when it is no entry of ours."""
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise _UnusableError(f"{path.name} is not an entry of this cache")
-        line = file.readline()
+def _header(file: BinaryIO, path: Path) -> dict[str, Any]:
+    """What an entry says of itself; the content is next in `file`. Raises _UnusableError when it is no entry."""
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise _UnusableError(f"{path.name} is not an entry of this cache")
+    line = file.readline()
     try:
         header = json.loads(line)
         if set(header) == {"fingerprint", "bytes", "sha256"} and isinstance(header["fingerprint"], dict):

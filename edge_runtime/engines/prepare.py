@@ -28,6 +28,7 @@ def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
     """
     try:
         model = ir.from_proto(onnx.load_from_string(content))
+        _check_float32(model.graph, name)
         _fold(model)
         if precision == "fp16":
             to_half(model, name)
@@ -41,6 +42,16 @@ def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
     _check_shapes(prepared, name)
     result: bytes = prepared.SerializeToString(deterministic=True)
     return result
+
+
+def _check_float32(graph: ir.Graph, name: str) -> None:
+    """TensorRT's parser would convert float64 without a word."""
+    for port in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
+        if port.dtype not in (ir.DataType.FLOAT, ir.DataType.INT64):
+            raise EngineError(
+                f"{name}: '{port.name}' is {port.dtype and port.dtype.name}, and a package's graphs are FLOAT; "
+                "export the package again"
+            )
 
 
 def _fold(model: ir.Model) -> None:
