@@ -12,24 +12,20 @@ import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from threading import Lock
 from time import monotonic
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.engines.cache import EngineCache
-from edge_runtime.engines.precision import Precision
-from edge_runtime.engines.prepare import REVISION, prepare_graph
-from edge_runtime.engines.rounding import rounding_twin
-from edge_runtime.manifest import ModelSpec
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, ModelPackage, SearchModel
-from edge_runtime.search.adam import adam_search, initial_latent
-from latentline.errors import BackendError, VerificationError
+from edge_runtime.engines.prepare import REVISION
+from edge_runtime.engines.rounded_searcher import RoundedSearcher
+from edge_runtime.model_package import ModelPackage
+from latentline.errors import VerificationError
 from latentline.evidence import Viewer, frame_components
 from latentline.preprocessing import Preprocessing, to_model_range, to_picture
-from latentline.searcher import SearchResult
 
 log = logging.getLogger(__name__)
 
@@ -61,67 +57,6 @@ class HalfReport:
     median_score: float
 
 
-class RoundedSearcher:
-    """`Searcher` that computes on the CPU, in ONNX Runtime, what the graphs of `precision` compute on a GPU."""
-
-    name = "rounded"
-
-    def __init__(self, model: SearchModel, precision: Precision) -> None:
-        self._spec: ModelSpec = model.spec
-        self._graphs = {
-            name: _session(rounding_twin(prepare_graph(content, name, precision)))
-            for name, content in model.graphs.items()
-        }
-
-    def search(self, tiles: UInt8) -> SearchResult:
-        """Search all tiles, uint8 [N, H, W, C], one after the other."""
-        x = to_model_range(tiles)
-        results = [self._search_one(x[i : i + 1]) for i in range(len(x))]
-        names = [field.name for field in fields(SearchResult)]
-        return SearchResult(**{name: np.concatenate([getattr(r, name) for r in results]) for name in names})
-
-    def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
-        """Loss [1] and grad_z [1, L] of one tile."""
-        loss, grad_z = self._graphs[SEARCH_STEP].run(["loss", "grad_z"], {"z": z, "x": x, "fx": fx})
-        return loss, grad_z
-
-    def discriminate(self, x: Float) -> tuple[Float, Float]:
-        """Logit [1] and features [1, maps, 4, 4] of one image."""
-        logit, features = self._graphs[DISCRIMINATOR].run(["logit", "features"], {"image": x})
-        return logit, features
-
-    def generate(self, z: Float) -> Float:
-        """G(z) of one latent: [1, L] -> [1, C, H, W]."""
-        image: Float = self._graphs[GENERATOR].run(["image"], {"z": z})[0]
-        return image
-
-    def start(self, x: Float) -> Float:
-        """The first z [1, L] of a tile."""
-        if ENCODER in self._graphs:
-            z: Float = self._graphs[ENCODER].run(["z"], {"image": x})[0]
-            return z
-        return initial_latent(self._spec.search.seed, 1, self._spec.latent_size)
-
-    def close(self) -> None:
-        """Release the graphs."""
-        self._graphs.clear()
-
-    def _search_one(self, x: Float) -> SearchResult:
-        search = self._spec.search
-        logit_frame, features = self.discriminate(x)
-        z = adam_search(lambda z: self.step(z, x, features)[1], self.start(x), search.iterations, search.learning_rate)
-        reconstruction = self.generate(z)
-        logit, seen = self.discriminate(reconstruction)
-        return SearchResult(
-            z=z,
-            reconstruction=reconstruction,
-            feature_residual=np.abs(features - seen).sum(axis=(1, 2, 3)),
-            logit_reconstruction=logit,
-            logit_frame=logit_frame,
-            loss=self.step(z, x, features)[0],
-        )
-
-
 def check_half(package: ModelPackage, cache: EngineCache, progress: Progress = log.info) -> HalfReport:
     """What fp16 does to `package`, measured once and kept. Raises VerificationError when its score moves too far."""
     fingerprint = {"model": package.model_hash, "preparation": str(REVISION), "check": str(REVISION_OF_CHECK)}
@@ -145,18 +80,36 @@ def measure_half(package: ModelPackage, progress: Progress = log.info) -> HalfRe
     The tiles are the self-test's images and those that G makes of its latents, which are normal by construction. Two
     searches a tile on the CPU: seconds for a small model, and long for a large one.
     """
-    single, half = (RoundedSearcher(package, precision) for precision in ("fp32", "fp16"))
+    count = 2 * len(package.selftest.loss)
+    # each tile, in each precision: the first z, all iterations, the loss of ẑ
+    steps = _Steps(2 * count * (package.manifest.search.iterations + 2), progress)
+    single, half = (RoundedSearcher(package, precision, steps.done) for precision in ("fp32", "fp16"))
     tiles = _check_tiles(package, single)
-    start = said = monotonic()
-    differences = []
     with ThreadPoolExecutor() as pool:
-        for done, difference in enumerate(pool.map(lambda tile: _compare(package, single, half, tile), tiles), start=1):
-            differences.append(difference)
-            if monotonic() - said >= PROGRESS_SECONDS:
-                said = monotonic()
-                progress(f"fp16 check: {done} of {len(tiles)} tiles searched, {said - start:.0f} s")
+        differences = list(pool.map(lambda tile: _compare(package, single, half, tile), tiles))
     loss, gradient, latent, score = (float(worst) for worst in np.max(differences, axis=0))
     return HalfReport(len(tiles), loss, gradient, latent, score, float(np.median([score for *_, score in differences])))
+
+
+class _Steps:
+    """Counts search steps, from any thread, and says now and then how many of `total` are done."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._total, self._progress = total, progress
+        self._lock = Lock()
+        self._count = 0
+        self._start = self._said = monotonic()
+
+    def done(self) -> None:
+        """One more step."""
+        with self._lock:
+            self._count += 1
+            now = monotonic()
+            if now - self._said < PROGRESS_SECONDS:
+                return
+            self._said = now
+            line = f"fp16 check: {100 * self._count / self._total:.0f} % searched, {now - self._start:.0f} s"
+        self._progress(line)
 
 
 def _check_tiles(package: ModelPackage, searcher: RoundedSearcher) -> UInt8:
@@ -202,15 +155,3 @@ def _judge(package: ModelPackage, searcher: RoundedSearcher, tile: UInt8) -> tup
 
 def _relative(found: Float, true: Float) -> float:
     return float(np.linalg.norm(found - true) / np.linalg.norm(true))
-
-
-def _session(graph: bytes) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise BackendError(
-            "onnxruntime is not installed; fp16 is checked with it: pip install 'latentline[gpu]'"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

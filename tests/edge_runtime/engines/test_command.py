@@ -4,11 +4,14 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_runtime.engines import half_check
+from edge_runtime.engines.half_check import BOUND, HalfReport
 from export.cli import main
 from tests.edge_runtime.engines.conftest import DEMO
 
@@ -46,14 +49,27 @@ def test_builds_once_and_reports(rtx: Any, tmp_path: Path, capsys: pytest.Captur
     assert sum("was ready" in line for line in lines) == 4 and str(tmp_path) in lines[-1]
 
 
-def test_fp16_reports_what_it_changes(rtx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fp16_reports_what_it_changes(
+    rtx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The fp16 report carries the check: tiles, errors, and the move of the score."""
+    measured = HalfReport(8, 1e-4, 0.1, 0.2, worst_score=1.5, median_score=0.25)
+    monkeypatch.setattr(half_check, "measure_half", lambda *given: measured)
     command = ["engines", str(DEMO), *ELSEWHERE, "--cache", str(tmp_path), "--precision", "fp16"]
     assert main([*command, "--json"]) == 0
-    check = json.loads(capsys.readouterr().out)["half_check"]
-    assert set(check) == {"tiles", "loss", "gradient", "latent", "worst_score", "median_score"}
+    assert json.loads(capsys.readouterr().out)["half_check"] == asdict(measured)
     assert main(command) == 0
-    assert "fp16 moves the score of a tile by" in capsys.readouterr().out
+    assert "fp16 moves the score of a tile by 0.25 (median; at worst 1.5)" in capsys.readouterr().out
+
+
+def test_fp16_that_changes_the_verdicts_is_exit_1(
+    rtx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound nothing is built, and the sentence gives the number and the way out."""
+    monkeypatch.setattr(half_check, "measure_half", lambda *given: HalfReport(8, 1e-4, 0.1, 0.2, 3.0, BOUND + 0.1))
+    assert main(["engines", str(DEMO), *ELSEWHERE, "--cache", str(tmp_path), "--precision", "fp16"]) == 1
+    assert "0.6 (median; at worst 3)" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.generator.*"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 
 from edge_runtime.engines import half_check
 from edge_runtime.engines.cache import EngineCache
-from edge_runtime.engines.half_check import BOUND, RoundedSearcher, check_half, measure_half
+from edge_runtime.engines.half_check import BOUND, check_half, measure_half
+from edge_runtime.engines.rounded_searcher import RoundedSearcher
 from edge_runtime.model_package import DISCRIMINATOR, ModelPackage
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from latentline.errors import VerificationError
@@ -90,4 +91,5 @@ def test_progress_is_told(brief: ModelPackage, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(half_check, "PROGRESS_SECONDS", 0.0)
     lines: list[str] = []
     measure_half(brief, lines.append)
-    assert len(lines) == 2 and lines[0].startswith("fp16 check: 1 of 2 tiles searched")
+    assert len(lines) == 24 and all(line.startswith("fp16 check: ") for line in lines)
+    assert any("100 % searched" in line for line in lines)
