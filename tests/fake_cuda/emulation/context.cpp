@@ -108,8 +108,10 @@ API cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
 API cuDevicePrimaryCtxRelease(CUdevice device) {
     ENTER(anywhere);
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
-    auto primary = state().primary;
-    if (!primary) return CUDA_ERROR_INVALID_CONTEXT;
+    auto primary = state().primary, current = current_context();
+    // pycuda makes a context current before it gives it back: a late finaliser must not give back another one.
+    const bool stale = current && current->primary && !current->alive;
+    if (!primary || stale) return CUDA_ERROR_INVALID_CONTEXT;
     if (--primary->retained == 0) {
         run_everything(entry.lock(), *primary);
         destroy_context(*primary);

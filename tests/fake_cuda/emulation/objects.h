@@ -30,9 +30,11 @@ class Objects {
     template <class T>
     std::shared_ptr<T> add(std::shared_ptr<T> object) {
         object->handle = next_handle();
-        table_[object->handle] = object;
+        keep(object);
         return object;
     }
+
+    void keep(const std::shared_ptr<Object> &object) { table_[object->handle] = object; }
 
     template <class T>
     CUresult find(const void *handle, std::shared_ptr<T> &found) const {

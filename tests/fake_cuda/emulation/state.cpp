@@ -33,9 +33,16 @@ std::uintptr_t Objects::next_handle() {
 
 void reset() {
     for (const auto &[base, allocation] : std::map(state().memory.all())) state().memory.release(*allocation);
-    const bool initialized = state().initialized;
-    state() = State{};
-    state().initialized = initialized;
+    State fresh;
+    fresh.initialized = state().initialized;
+    // Contexts stay known, as destroyed ones: pycuda ends the process when a late finaliser cannot make one current.
+    for (const auto &[handle, object] : state().objects.all())
+        if (auto context = std::dynamic_pointer_cast<Context>(object)) {
+            context->alive = false;
+            context->null_stream = nullptr;
+            fresh.objects.keep(context);
+        }
+    state() = std::move(fresh);
     ++resets;
     journal().clear();
 }
