@@ -73,7 +73,9 @@ class FakeDriver:
     def fail(self, api: str, result: int, nth: int | None = None, times: int = 1) -> None:
         """Let `times` calls of `api` from the `nth` on (1 is the next), or every call, fail with this CUresult.
 
-        pycuda answers OUT_OF_MEMORY with a garbage collection and a second try, so one failure alone goes unnoticed.
+        A call that fails so does nothing: a failed cuStreamEndCapture leaves the capture open (`invalidate_captures`
+        ends it as the driver does). pycuda answers OUT_OF_MEMORY with a garbage collection and a second try, so one
+        failure alone goes unnoticed there.
         """
         if nth is None:
             self._plant(api, _CALL_FAILS, result, None)
