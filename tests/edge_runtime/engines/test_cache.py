@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,31 +138,20 @@ def test_folder_that_cannot_be_written_is_told_before_making(tmp_path: Path) -> 
         cache.fetch("engine", KEY, never)
 
 
-def test_a_read_only_folder_that_has_everything_is_enough(cache: EngineCache) -> None:
-    """Entries are read without a lock and without writing, by a user who may not write; what is missing is told."""
+def test_a_read_only_folder_that_has_everything_is_enough(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries are read without a lock and without writing; what is missing is told before it is made."""
     cache.store("engine", KEY, CONTENT)
-    for path in [cache.folder, *cache.folder.parents][:3]:
-        path.chmod(0o755)
-    script = (
-        "import os, sys; sys.path.insert(0, os.getcwd())\n"
-        "from pathlib import Path; from edge_runtime.engines.cache import EngineCache\n"
-        "from latentline.errors import EngineError\n"
-        "if os.getuid() == 0: os.setuid(65534)\n"
-        f"cache, key = EngineCache(Path({str(cache.folder)!r})), {KEY!r}\n"
-        "print(len(cache.fetch('engine', key, None)))\n"
-        "try: cache.fetch('other', key, None)\n"
-        "except EngineError as error: print(error)\n"
-    )
-    for path in cache.folder.iterdir():
-        path.chmod(0o444)
-    cache.folder.chmod(0o555)
-    for path in cache.folder.parents:  # let the other user come this far
-        if path.owner() and os.access(path, os.W_OK) and str(path).startswith("/tmp"):
-            path.chmod(path.stat().st_mode | 0o055)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    cache.folder.chmod(0o755)
-    size, sentence = done.stdout.splitlines()
-    assert size == str(len(CONTENT)) and "cannot be written (Permission denied)" in sentence, done.stderr
+    real = Path.open
+
+    def read_only(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if mode != "rb":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert cache.fetch("engine", KEY, never) == CONTENT and cache.state("engine", KEY) == "ready"
+    with pytest.raises(EngineError, match=r"cannot be written \(Permission denied\)"):
+        cache.fetch("other", KEY, never)
 
 
 def test_full_disk_leaves_nothing_behind(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
