@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_START = """
+WITH_PYCUDA = """
 import ctypes
 from tests.fake_cuda.driver import FakeDriver
 driver = FakeDriver.load()
@@ -20,7 +20,7 @@ context.push()
 """
 
 
-def run_script(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script that finds `driver`, `cuda`, `np`, `ctypes` and a current `context`."""
-    text = _START + textwrap.dedent(script)
+def run_script(script: str, start: str = WITH_PYCUDA) -> subprocess.CompletedProcess[str]:
+    """Run a script that finds `driver`, `cuda`, `np`, `ctypes` and a current `context`, unless `start` is another."""
+    text = start + textwrap.dedent(script)
     return subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from tests.fake_cuda.driver import LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.raw_calls import RawCalls
+from tests.fake_cuda.scripts import run_script
 
 
 def test_the_nth_call_fails(fake_driver: FakeDriver, cuda: Any) -> None:
@@ -116,3 +118,19 @@ def test_a_reset_forgets_everything(fake_driver: FakeDriver, cuda: Any) -> None:
     other = cuda.Device(0).retain_primary_context()
     assert other != context
     other.detach()
+
+
+@pytest.mark.usefixtures("loaded_fake_driver")
+def test_a_process_with_another_driver_is_refused(tmp_path: Path) -> None:
+    """Where a libcuda is loaded already, the emulation says so and stays away."""
+    script = f"""
+        import subprocess
+        real = {str(tmp_path / "libcuda.so.1")!r}
+        subprocess.run(["gcc", "-shared", "-x", "c", "/dev/null", "-o", real], check=True)
+        import ctypes
+        ctypes.CDLL(real)
+        from tests.fake_cuda.driver import FakeDriver
+        FakeDriver.load()
+    """
+    done = run_script(script, start="")
+    assert f"RealDriverLoaded: {tmp_path}/libcuda.so.1 is loaded" in done.stderr
