@@ -5,6 +5,7 @@ TensorRT calls the CUDA runtime, which works in the device's primary context: so
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from latentline.errors import BackendError
 
 
 class Device:
-    """The primary context of a GPU, current on the thread that opened it. Raises BackendError when there is none.
+    """The primary context of a GPU, for the thread that opened it. Raises BackendError when there is none.
 
+    It is current within `current` only, so that several may be open on one thread.
     integrated  the GPU shares the host's memory (Jetson)
     """
 
@@ -28,23 +30,19 @@ class Device:
             self.compute_capability: tuple[int, int] = device.compute_capability()
             self.integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
             self._context = device.retain_primary_context()
-            self._context.push()
         self._owner = threading.get_ident()
 
-    def require_owner(self) -> None:
-        """Raise BackendError on every thread but the one that opened the device."""
-        if threading.get_ident() != self._owner:
+    @contextmanager
+    def current(self, *, anywhere: bool = False) -> Iterator[None]:
+        """Make the context current. Raises BackendError on a thread other than the owner, unless `anywhere`.
+
+        Anywhere is for releasing things after their owner is gone.
+        """
+        if threading.get_ident() != self._owner and not anywhere:
             raise BackendError(
                 "a GPU searcher belongs to the thread that opened it, and another thread called it; "
                 "open one in the thread that inspects"
             )
-
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """The context, current on whatever thread this is: for releasing things after their owner is gone."""
-        if threading.get_ident() == self._owner:
-            yield
-            return
         self._context.push()
         try:
             yield
@@ -52,10 +50,11 @@ class Device:
             self._context.pop()
 
     def close(self) -> None:
-        """Give the context back."""
-        if threading.get_ident() == self._owner:
-            self._context.pop()
+        """Give the context back, from any thread."""
+        self._context.push()  # pycuda gives back a context only where it is current, and then leaves it so
         self._context.detach()
+        if cuda.Context.get_current() is None:
+            ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pycuda.driver as cuda
@@ -43,8 +43,9 @@ class GpuSession:
         self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
         self._arena = Arena(device.integrated)
         self._closed = False
+        self._lost: str | None = None
         try:
-            with driver_errors("the GPU cannot be prepared for the search"):
+            with self.working("the GPU cannot be prepared for the search"):
                 self._driver = GraphDriver()
                 self._module = cuda.module_from_buffer(kernels)
                 self.stream, self._upload_stream = cuda.Stream(), cuda.Stream()
@@ -54,6 +55,25 @@ class GpuSession:
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """The context made current, for work in the owner's thread; the driver's errors become BackendError.
+
+        `what` begins the sentence. When the context is lost, this and every later work says so.
+        """
+        if self._lost is not None:
+            raise BackendError(self._lost)
+        with driver_errors(what), self.device.current():
+            try:
+                yield
+            except (BackendError, cuda.Error) as error:
+                try:
+                    cuda.Context.synchronize()
+                except cuda.Error:
+                    self._lost = f"{what}: {error}; the GPU's context is lost with it: restart this process"
+                    raise BackendError(self._lost) from None
+                raise
 
     def graph(self, plan: FramePlan) -> FrameGraph:
         """The graph of a plan: captured at its first use, kept while it is among the last few used."""
@@ -87,7 +107,7 @@ class GpuSession:
         try:
             with ExitStack() as stack:  # runs from last to first, each whatever became of the others
                 stack.callback(self.device.close)
-                stack.enter_context(self.device.current())
+                stack.enter_context(self.device.current(anywhere=True))
                 stack.callback(self._drop)
                 stack.callback(self._arena.close)
                 for _, arena in self._searches.values():

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.engines import EngineSet
 from edge_runtime.engines.precision import Precision
-from edge_runtime.gpu.device import Device, driver_errors
+from edge_runtime.gpu.device import Device
 from edge_runtime.gpu.frame_graph import FrameGraph, Slot
 from edge_runtime.gpu.nvrtc import compile_kernels, source_hash
 from edge_runtime.gpu.plan import FramePlan
@@ -88,7 +88,6 @@ class TensorRtSearcher:
 
     def submit(self, frame: UInt8) -> None:
         """Upload a frame and launch its search; at most two frames are in flight. Raises as `explain`."""
-        self._session.device.require_owner()
         plan = FramePlan.of(frame, self._package.viewer, self._most)
         source = frame if plan.source != plan.prepared else self._package.viewer.preprocessing.apply(frame)
         self._launch(plan, source)
@@ -115,12 +114,11 @@ class TensorRtSearcher:
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames. Raises BackendError."""
-        self._session.device.require_owner()
         count, size, _, channels = tiles.shape
         plan = FramePlan.stacked(count, size, channels, self._most)
         self._launch(plan, tiles)
         graph, slot = self._wait()
-        with driver_errors("the reconstruction cannot be read"):
+        with self._session.working("the reconstruction cannot be read"):
             reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
         result = SearchResult(z=slot.z.host[:count].copy(), reconstruction=reconstruction, **_tile_values(slot, count))
         graph.release(slot)
@@ -132,7 +130,7 @@ class TensorRtSearcher:
         for first in range(0, len(tiles), self._most):
             some = tiles[first : first + self._most]
             self.search(some)
-            with driver_errors("the loss curve cannot be read"):
+            with self._session.working("the loss curve cannot be read"):
                 parts.append(self._session.search(len(some)).trace.read())
         return np.concatenate(parts, axis=1)[: self._package.spec.search.iterations]
 
@@ -140,10 +138,11 @@ class TensorRtSearcher:
         """One search step of each row, as `CpuSearcher.step`: loss [N] and grad_z [N, L]."""
         batch = min(len(z), self._most)
         session = self._session
-        parts = [
-            session.search(batch).step(z[i : i + batch], x[i : i + batch], fx[i : i + batch], session.stream)
-            for i in range(0, len(z), batch)
-        ]
+        with session.working("the search step failed on the GPU"):
+            parts = [
+                session.search(batch).step(z[i : i + batch], x[i : i + batch], fx[i : i + batch], session.stream)
+                for i in range(0, len(z), batch)
+            ]
         loss, gradient = zip(*parts, strict=True)
         return np.concatenate(loss), np.concatenate(gradient)
 
@@ -151,7 +150,8 @@ class TensorRtSearcher:
         """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
         self.submit(frame)
         graph, slot = self._wait()
-        device_ms = float(slot.begun.time_till(slot.done))
+        with self._session.working("the GPU's clock cannot be read"):
+            device_ms = float(slot.begun.time_till(slot.done))
         graph.release(slot)
         return Measured(device_ms, graph.nodes, graph.host_calls, graph.plan.count)
 
@@ -160,15 +160,15 @@ class TensorRtSearcher:
         self._release()
 
     def _launch(self, plan: FramePlan, source: UInt8) -> None:
-        graph = self._session.graph(plan)
-        with driver_errors("the frame could not be given to the GPU"):
-            self._session.in_flight.append((graph, graph.submit(source)))
+        session = self._session
+        with session.working("the frame could not be given to the GPU"):
+            graph = session.graph(plan)
+            session.in_flight.append((graph, graph.submit(source)))
 
     def _wait(self) -> tuple[FrameGraph, Slot]:
-        self._session.device.require_owner()
         graph, slot = self._session.in_flight.popleft()
         try:
-            with driver_errors("the search failed on the GPU"):
+            with self._session.working("the search failed on the GPU"):
                 slot.done.synchronize()
         except BaseException:
             graph.release(slot)

@@ -1,0 +1,368 @@
+"""The GPU search on the tests-only driver: real pycuda, real capture, host-built kernels, ONNX graphs for engines.
+
+An emulation of CUDA, not a GPU: it shows order, legality, memory and logic, never speed or a GPU's numerics.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.doctor.conformance import conformance, example_frames
+from edge_runtime.model_package import ModelPackage, load_package
+from edge_runtime.search.openvino_cpu import CpuSearcher
+from edge_runtime.search.settings import GpuSettings
+from latentline.errors import BackendError, EngineError
+from latentline.evidence import frame_components
+from latentline.explainer import HostExplainer
+from latentline.preprocessing import Preprocessing
+from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
+from tests.fake_cuda.host_kernels import build_host_kernels
+from tests.packages import SIZE, write_tiny_package
+from tests.tensorrt_standin import StandIn
+
+DEMO = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
+ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
+SYNCHRONISATIONS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "implicit synchronisation"}
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return load_package(write_tiny_package(tmp_path_factory.mktemp("package") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def cpu(package: ModelPackage) -> Iterator[CpuSearcher]:
+    searcher = CpuSearcher(package, threads=1)
+    yield searcher
+    searcher.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Host-built kernels, compiled kernels and engines, made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> Iterator[Open]:
+    """Opens searchers on the emulation, and closes them."""
+    opened = []
+
+    def open_searcher(
+        model: ModelPackage = package, precision: str = "fp32", batch: int | None = None, trt: StandIn | None = None
+    ) -> Any:
+        from edge_runtime.search.tensorrt import open_tensorrt
+
+        fake_driver.use_kernels(build_host_kernels(precision, folder))
+        settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
+        opened.append(open_tensorrt(model, trt or StandIn(), settings))
+        return opened[-1]
+
+    yield open_searcher
+    for searcher in opened:
+        searcher.close()
+
+
+def frames(count: int, shape: tuple[int, ...] = (2 * SIZE, 3 * SIZE)) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, shape, np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("batch", [None, 5, 1])
+def test_a_search_finds_what_the_cpu_finds(
+    emulated: Open, package: ModelPackage, cpu: CpuSearcher, batch: int | None
+) -> None:
+    """ẑ, loss, reconstruction, map, components and picture equal the CPU backend's, in one batch or several."""
+    searcher, host = emulated(batch=batch), HostExplainer(cpu, package.viewer, package.statistics)
+    frame = frames(1)[0]
+    found, expected = searcher.explain(frame), host.explain(frame)
+    assert found.plan == expected.plan and len(found.plan.corners) == 12
+    np.testing.assert_array_equal(found.prepared, expected.prepared)
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
+    assert np.abs(found.reconstruction.astype(int) - expected.reconstruction).max() <= 1
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+    for name, values in expected.tile_values.items():
+        np.testing.assert_allclose(found.tile_values[name], values, rtol=1e-3, atol=1e-3)
+    tiles = found.plan.cut(found.prepared)
+    own, reference = searcher.search(tiles), cpu.search(tiles)
+    np.testing.assert_allclose(own.z, reference.z, atol=2e-3)
+    np.testing.assert_allclose(own.reconstruction, reference.reconstruction, atol=2e-3)
+    np.testing.assert_allclose(own.loss, reference.loss, rtol=1e-3)
+    assert own.loss == pytest.approx(found.tile_values["loss"], abs=0), "the same graph for tiles and for frames"
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(channels=1, height=21),
+        Preprocessing(channels=1, height=50),
+        Preprocessing(channels=1, normalise="per_image"),
+        Preprocessing(channels=1, height=30, normalise="destripe"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(37, 50), (37, 50, 3), (40, 23, 4), (12, 90, 1)])
+def test_any_frame_is_prepared_as_on_the_cpu(
+    emulated: Open, package: ModelPackage, cpu: CpuSearcher, preprocessing: Preprocessing, shape: tuple[int, ...]
+) -> None:
+    """Colour, scale and normalisation give the same prepared frame and map, whether kernels or the CPU make them."""
+    changed = replace(package, manifest=package.manifest.model_copy(update={"preprocessing": preprocessing}))
+    searcher, host = emulated(changed), HostExplainer(cpu, changed.viewer, changed.statistics)
+    frame = frames(1, shape)[0]
+    found, expected = searcher.explain(frame), host.explain(frame)
+    assert np.abs(found.prepared.astype(int) - expected.prepared).max() <= 1
+    if (found.prepared == expected.prepared).all():
+        np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_demo_model_conforms(emulated: Open, precision: str) -> None:
+    """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
+    demo = load_package(DEMO)
+    cpu = CpuSearcher(demo)
+    try:
+        compared = list(conformance(demo, cpu, emulated(demo, precision), precision))
+    finally:
+        cpu.close()
+    assert [comparison for comparison in compared if not comparison.passed] == []
+
+
+def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:
+    """The captured graph gives each of several frames what a fresh searcher gives it, in any order."""
+    searcher, pictures = emulated(), frames(4)
+    fresh = [emulated().explain(frame).anomaly_map for frame in pictures]
+    for index in (0, 1, 2, 3, 1, 0):
+        np.testing.assert_array_equal(searcher.explain(pictures[index]).anomaly_map, fresh[index])
+
+
+def test_a_frame_is_one_launch(emulated: Open, fake_driver: FakeDriver) -> None:
+    """After the first frame: no capture, no allocation, one graph launch, no wait before the result is asked for."""
+    searcher, pictures = emulated(), frames(3)
+    searcher.explain(pictures[0])
+    before = fake_driver.calls()
+    searcher.submit(pictures[1])
+    launched = _new_calls(fake_driver, before)
+    assert launched["cuGraphLaunch"] == 1
+    assert not set(launched) & (ALLOCATIONS | SYNCHRONISATIONS | {"cuStreamBeginCapture", "cuLaunchKernel"})
+    searcher.collect()
+    assert not set(_new_calls(fake_driver, before)) & ALLOCATIONS
+    assert before["cuStreamBeginCapture"] == 2, "one for each slot"
+
+
+def test_the_driver_calls_of_a_frame_are_as_reported(emulated: Open, fake_driver: FakeDriver) -> None:
+    """What `measure` says about calls a frame is what the driver counts, with and without memory of its own."""
+    for integrated in (False, True):
+        fake_driver.reset()
+        fake_driver.configure(integrated=integrated)
+        searcher = emulated()
+        searcher.explain(frames(1)[0])
+        before = fake_driver.calls()
+        searcher.explain(frames(1)[0])
+        counted = sum(n for name, n in _new_calls(fake_driver, before).items() if name.startswith("cu"))
+        assert searcher.measure(frames(1)[0]).host_calls == counted
+        searcher.close()
+
+
+def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_driver: FakeDriver) -> None:
+    """The upload of a second frame runs before the first one's search has, and both get their own result."""
+    searcher, (first, second) = emulated(), frames(2)
+    alone = [searcher.explain(frame).anomaly_map for frame in (first, second)]
+    ran = len(fake_driver.timeline())
+    searcher.submit(first)
+    searcher.submit(second)
+    session = searcher._session
+    with session.working("waiting"):
+        session.in_flight[1][1].uploaded.synchronize()
+    between = fake_driver.timeline()[ran:]
+    assert sum("copy host to device" in line for line in between) == 2, between
+    assert not any("kernel" in line for line in between)
+    for expected in alone:
+        np.testing.assert_array_equal(searcher.collect().anomaly_map, expected)
+
+
+def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
+    """With host memory mapped, a frame needs no copy over a bus, and finds the same."""
+    searcher, frame = emulated(), frames(1)[0]
+    discrete = searcher.explain(frame)
+    searcher.close()
+    fake_driver.reset()
+    fake_driver.configure(integrated=True)
+    searcher = emulated()
+    searcher.explain(frame)
+    ran = len(fake_driver.timeline())
+    np.testing.assert_array_equal(searcher.explain(frame).anomaly_map, discrete.anomaly_map)
+    assert not [line for line in fake_driver.timeline()[ran:] if "copy host" in line or "to host" in line]
+
+
+def test_frames_of_many_shapes_do_not_pile_up(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Graphs of the last few shapes are kept, the others released."""
+    searcher = emulated()
+    shapes = [(2 * SIZE, 2 * SIZE + step) for step in range(9)]
+    held = []
+    for shape in shapes:
+        searcher.explain(frames(1, shape)[0])
+        held.append(len(fake_driver.leaks()))
+    assert max(held[4:]) <= held[3] + 2 * (held[3] - held[2])
+    searcher.close()
+    assert fake_driver.leaks() == []
+
+
+@pytest.mark.parametrize("how", ["close", "twice", "finaliser", "other thread", "frame in flight"])
+def test_everything_is_released(
+    emulated: Open, fake_driver: FakeDriver, package: ModelPackage, folder: Path, how: str
+) -> None:
+    """However a searcher ends, the driver holds nothing of it."""
+    from edge_runtime.search.tensorrt import open_tensorrt
+
+    emulated().close()  # engines and kernels are in the cache now
+    searcher = open_tensorrt(package, StandIn(), GpuSettings(cache=folder))
+    searcher.explain(frames(1)[0])
+    if how == "finaliser":
+        del searcher
+    elif how == "other thread":
+        thread = threading.Thread(target=searcher.close)
+        thread.start()
+        thread.join()
+    else:
+        if how == "frame in flight":
+            searcher.submit(frames(1)[0])
+        searcher.close()
+        if how == "twice":
+            searcher.close()
+    gc.collect()
+    assert fake_driver.leaks() == [] and fake_driver.reports() == []
+
+
+def test_another_thread_is_refused(emulated: Open) -> None:
+    """A searcher says in one sentence that it belongs to the thread that opened it, and goes on working there."""
+    searcher, said = emulated(), []
+
+    def use() -> None:
+        try:
+            searcher.explain(frames(1)[0])
+        except BackendError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(said) == 1 and "belongs to the thread that opened it" in said[0]
+    assert np.isfinite(searcher.explain(frames(1)[0]).anomaly_map).all()
+
+
+def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Whichever allocation fails, opening and the first frame end in one sentence and hold nothing."""
+    searcher = emulated()
+    searcher.explain(frames(1)[0])
+    searcher.close()
+    for api in ("cuMemAlloc", "cuMemHostAlloc"):
+        needed = fake_driver.calls()[api]
+        for nth in sorted({1, 2, needed // 2, needed}):
+            fake_driver.reset()
+            for again in (nth, nth + 1):  # pycuda collects garbage and tries once more
+                fake_driver.fail(api, OUT_OF_MEMORY, again)
+            with pytest.raises(BackendError, match="out of memory"):
+                searcher = emulated()
+                try:
+                    searcher.explain(frames(1)[0])
+                finally:
+                    searcher.close()
+            gc.collect()
+            assert fake_driver.leaks() == []
+        fake_driver.reset()
+        searcher = emulated()
+        searcher.explain(frames(1)[0])
+        searcher.close()
+
+
+@pytest.mark.parametrize("api", ["cuGraphLaunch", "cuMemcpyHtoDAsync", "cuEventRecord"])
+def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver, api: str) -> None:
+    """The frame whose launch fails is said to have failed, and the next one is searched."""
+    searcher, frame = emulated(), frames(1)[0]
+    expected = searcher.explain(frame).anomaly_map
+    for _ in range(3):  # more often than there are slots
+        fake_driver.fail(api, LAUNCH_FAILED if api == "cuGraphLaunch" else INVALID_VALUE, 1)
+        with pytest.raises(BackendError):
+            searcher.explain(frame)
+    np.testing.assert_array_equal(searcher.explain(frame).anomaly_map, expected)
+
+
+def test_a_capture_that_another_thread_breaks_is_tried_again(emulated: Open, fake_driver: FakeDriver) -> None:
+    """One invalidated capture changes nothing; captures that always fail end in a sentence, and nothing is held."""
+    searcher, frame = emulated(), frames(1)[0]
+    fake_driver.invalidate_captures(at="cuStreamEndCapture")
+    found = searcher.explain(frame).anomaly_map
+    assert fake_driver.calls()["cuStreamBeginCapture"] == 3
+    np.testing.assert_array_equal(found, emulated().explain(frame).anomaly_map)
+    other = emulated()
+    for nth in (1, 2, 3):
+        fake_driver.invalidate_captures(at="cuStreamEndCapture", nth=nth)
+    with pytest.raises(BackendError, match="CAPTURE_INVALIDATED"):
+        other.explain(frame)
+
+
+def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: FakeDriver) -> None:
+    """After the context is lost every frame fails with a sentence, and closing neither raises nor hangs."""
+    searcher, frame = emulated(), frames(1)[0]
+    searcher.explain(frame)
+    fake_driver.lose_context()
+    for _ in range(3):
+        with pytest.raises(BackendError, match="restart"):
+            searcher.explain(frame)
+    searcher.close()
+
+
+@pytest.mark.parametrize("tensor", ["z", "image", "grad_z", "fx"])
+def test_an_address_that_an_engine_refuses_is_named(emulated: Open, fake_driver: FakeDriver, tensor: str) -> None:
+    """The sentence names graph and tensor, and nothing is held."""
+    trt = StandIn()
+    trt.refused_address = tensor
+    with pytest.raises(BackendError, match=rf"\.onnx refuses the memory of {tensor}"):
+        emulated(trt=trt)
+    gc.collect()
+    assert fake_driver.leaks() == []
+
+
+def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Execution that TensorRT refuses, and plans that it does not load, are sentences at the start."""
+    for fault, error, words in (
+        ("fails_to_execute", BackendError, "TensorRT failed to run"),
+        ("fails_to_load", EngineError, "cannot load the engine"),
+    ):
+        trt = StandIn()
+        emulated().close()
+        setattr(trt, fault, True)
+        with pytest.raises(error, match=words):
+            emulated(trt=trt)
+        gc.collect()
+        assert fake_driver.leaks() == []
+
+
+def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPackage) -> None:
+    """Per-frame components equal NumPy's from the per-tile numbers that came back with them."""
+    searcher = emulated(batch=4)
+    found = searcher.explain(frames(1)[0])
+    own = searcher.search(found.plan.cut(found.prepared))
+    expected = frame_components(own, np.zeros((2, 1, 1), np.float32), package.statistics.scales)
+    for name in ("feature", "d_reconstruction", "d_frame", "loss"):
+        assert found.values[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+def test_example_frames_reach_every_path(package: ModelPackage, cpu: CpuSearcher) -> None:
+    """The conformance frames hold a single tile, several, and one whose colour the GPU has to turn grey."""
+    shapes = [frame.shape for frame in example_frames(package, cpu).values()]
+    assert (SIZE, SIZE, 1) in shapes and any(shape[2] == 3 for shape in shapes) and max(s[0] for s in shapes) > SIZE
+
+
+def _new_calls(driver: FakeDriver, before: dict[str, int]) -> dict[str, int]:
+    now = driver.calls()
+    return {name: count - before.get(name, 0) for name, count in now.items() if count > before.get(name, 0)}
