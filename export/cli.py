@@ -107,17 +107,19 @@ def _line(check: Check) -> str:
 
 
 def _engines(arguments: argparse.Namespace) -> int:
+    from edge_runtime.gpu.presence import import_tensorrt
     from edge_runtime.search.settings import GpuSettings
-    from export.engines import build_engines
     from latentline.strict_config import parse
 
-    given = {"precision": arguments.precision, "batch": arguments.batch, "cache": arguments.cache}
+    given = {key: getattr(arguments, key) for key in ("tensorrt", "precision", "batch", "cache")}
     if arguments.workspace is not None:
         given["workspace_mib"] = arguments.workspace
     settings = parse(given, GpuSettings, "the command line")
+    import_tensorrt(settings.tensorrt)  # says what is missing, before the next import needs it
+    from export.engines import build_engines
+
     report = build_engines(
         arguments.package,
-        arguments.tensorrt,
         settings,
         arguments.compute_capability,
         lambda line: print(line, file=sys.stderr, flush=True),

@@ -5,22 +5,18 @@ TensorRT builds on the machine that has the GPU. TensorRT-RTX can build for a GP
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from edge_runtime.engines.builder import ComputeCapability, Progress, version_of
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.engines import EngineSet
 from edge_runtime.engines.half_check import HalfReport, check_half
-from edge_runtime.engines.precision import Precision
+from edge_runtime.gpu.kernel_cache import cached_kernels
 from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
 from edge_runtime.model_package import load_package
-from edge_runtime.search.settings import GpuSettings
+from edge_runtime.search.settings import Flavour, GpuSettings, Precision
 from latentline.errors import BackendError, EngineError
-
-Flavour = Literal["tensorrt", "tensorrt_rtx"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,6 @@ class EngineReport:
 
 def build_engines(
     path: Path,
-    flavour: Flavour,
     settings: GpuSettings,
     compute_capability: ComputeCapability | None,
     progress: Progress,
@@ -55,13 +50,14 @@ def build_engines(
     Raises PackageError, BackendError, EngineError, VerificationError.
     """
     package = load_package(path)
-    trt = _import(flavour)
-    capability = _target(flavour, compute_capability)
+    trt = import_tensorrt(settings.tensorrt)
+    capability = _target(settings.tensorrt, compute_capability)
     cache = EngineCache(settings.cache)
     batch, workspace = settings.batch_for(package.spec.tile_size), settings.workspace_mib << 20
     engines = EngineSet(package, batch, settings.precision, trt, cache, capability, workspace)
     found = engines.states()
     plans = engines.plans(progress)
+    cached_kernels(cache, capability, settings.precision)
     return EngineReport(
         tensorrt=version_of(trt),
         compute_capability="{}.{}".format(*capability),
@@ -72,15 +68,6 @@ def build_engines(
         plan_bytes={graph: len(plan) for graph, plan in plans.items()},
         half_check=check_half(package, cache, progress) if settings.precision == "fp16" else None,
     )
-
-
-def _import(flavour: Flavour) -> Any:
-    if flavour == "tensorrt":
-        return import_tensorrt()
-    try:
-        return importlib.import_module("tensorrt_rtx")
-    except Exception as error:  # not there, or its loader met something
-        raise BackendError(f"tensorrt_rtx cannot be loaded ({error}); `pip install tensorrt-rtx`") from None
 
 
 def _target(flavour: Flavour, asked: ComputeCapability | None) -> ComputeCapability:

@@ -335,7 +335,11 @@ class Context:
             return False
         callback = _HostFunction(self._frozen())
         self._callbacks.append(callback)
-        launch = ctypes.CDLL("libcuda.so.1").cuLaunchHostFunc
+        driver = ctypes.CDLL("libcuda.so.1")
+        if hasattr(driver, "fake_cuda_annotate"):  # the emulation checks that this memory is alive whenever it runs
+            memory = (ctypes.c_size_t * len(self._addresses))(*self._addresses.values())
+            driver.fake_cuda_annotate(b"engine", memory, ctypes.c_size_t(len(memory)))
+        launch = driver.cuLaunchHostFunc
         launch.argtypes = [ctypes.c_void_p, _HostFunction, ctypes.c_void_p]
         return bool(launch(stream_handle, callback, None) == 0)
 

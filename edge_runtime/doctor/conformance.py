@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.engines.precision import Precision
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.adam import adam_search
 from edge_runtime.search.openvino_cpu import CpuSearcher
+from edge_runtime.search.settings import Precision
 from latentline.evidence import Evidence, frame_components
 from latentline.explainer import Explained, HostExplainer
 from latentline.preprocessing import to_model_range, to_picture

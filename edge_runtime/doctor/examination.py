@@ -124,7 +124,7 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
         yield Fact("engine cache", f"{cache.folder} cannot be written ({error.strerror}); set gpu.cache", False)
     try:
         device = import_pycuda().Device(0)
-        trt = import_tensorrt()
+        trt = import_tensorrt(settings.tensorrt)
     except LatentlineError:
         return
     from edge_runtime.engines.engines import EngineSet
@@ -153,7 +153,7 @@ def _tensorrt_report(
 ) -> BackendReport:
     try:
         import_pycuda()
-        trt = import_tensorrt()
+        trt = import_tensorrt(settings.tensorrt)
         from edge_runtime.search.tensorrt import open_tensorrt
 
         searcher = open_tensorrt(package, trt, settings)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from edge_runtime.engines.precision import HALF_PORTS, Precision
+from edge_runtime.engines.precision import HALF_PORTS
+from edge_runtime.search.settings import Precision
 from latentline.errors import EngineError
 
 log = logging.getLogger(__name__)

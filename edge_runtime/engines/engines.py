@@ -11,10 +11,10 @@ from typing import Any
 from edge_runtime.engines.builder import WORKSPACE, ComputeCapability, Progress, build_engine, version_of
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.half_check import check_half
-from edge_runtime.engines.precision import Precision
 from edge_runtime.engines.prepare import REVISION, prepare_graph
 from edge_runtime.manifest import Manifest
 from edge_runtime.model_package import ModelPackage, SearchModel
+from edge_runtime.search.settings import Precision
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,10 @@ the backward pass, and forward and backward pass see the same numbers.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import onnx_ir as ir
 
 from latentline.errors import EngineError
-
-Precision = Literal["fp32", "fp16"]
 
 # Inputs and outputs in the graph's precision; all others (z, logit, loss, grad_z) are float32 in every variant.
 HALF_PORTS = frozenset({"image", "features", "x", "fx"})

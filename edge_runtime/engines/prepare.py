@@ -15,7 +15,8 @@ import onnx
 import onnx_ir as ir
 import onnxscript.optimizer
 
-from edge_runtime.engines.precision import Precision, to_half
+from edge_runtime.engines.precision import to_half
+from edge_runtime.search.settings import Precision
 from latentline.errors import EngineError
 
 REVISION = 1  # part of every engine's fingerprint: add one whenever another graph comes out for the same package

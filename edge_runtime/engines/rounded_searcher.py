@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.engines.precision import Precision
 from edge_runtime.engines.prepare import prepare_graph
 from edge_runtime.engines.rounding import rounding_twin
 from edge_runtime.manifest import ModelSpec
 from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from edge_runtime.search.adam import adam_search, initial_latent
+from edge_runtime.search.settings import Precision
 from latentline.errors import BackendError
 from latentline.preprocessing import to_model_range
 from latentline.searcher import SearchResult

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from edge_runtime.search.settings import Flavour
 from latentline.errors import BackendError
 
 
@@ -27,14 +28,22 @@ def import_pycuda() -> ModuleType:
     return driver
 
 
-def import_tensorrt() -> ModuleType:
-    """The TensorRT module. Raises BackendError when it is not installed or cannot be loaded."""
+def import_tensorrt(flavour: Flavour = "tensorrt") -> ModuleType:
+    """The TensorRT module, with what prepares graphs for it. Raises BackendError: not installed, cannot be loaded."""
     try:
-        return importlib.import_module("tensorrt")
+        importlib.import_module("edge_runtime.engines.engines")
+    except ModuleNotFoundError as error:
+        raise BackendError(f"{error.name} is not installed; docs/gpu.md tells what the extra `gpu` brings") from None
+    try:
+        return importlib.import_module(flavour)
     except ModuleNotFoundError:
+        source = (
+            "on a Jetson it comes with JetPack (a virtual environment needs --system-site-packages), elsewhere "
+            if flavour == "tensorrt"
+            else ""
+        )
         raise BackendError(
-            "TensorRT's Python module is not installed; on a Jetson it comes with JetPack (a virtual environment needs "
-            "--system-site-packages), elsewhere `pip install tensorrt`"
+            f"TensorRT's Python module {flavour} is not installed; {source}`pip install {flavour.replace('_', '-')}`"
         ) from None
     except Exception as error:  # a broken installation raises whatever its loader met
-        raise BackendError(f"TensorRT cannot be loaded ({error}); install it again") from None
+        raise BackendError(f"{flavour} cannot be loaded ({error}); install it again") from None

@@ -51,7 +51,7 @@ def _on_cpu(package: ModelPackage, threads: int | None) -> Explainer:
 
 def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Explainer:
     import_pycuda()
-    trt = import_tensorrt()
+    trt = import_tensorrt(settings.tensorrt)
     from edge_runtime.search.tensorrt import open_tensorrt  # imports pycuda, which not every machine has
 
     return open_tensorrt(package, trt, settings)

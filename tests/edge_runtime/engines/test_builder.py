@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.engines import builder
 from edge_runtime.engines.builder import build_engine
-from edge_runtime.engines.precision import Precision
 from edge_runtime.engines.prepare import prepare_graph
 from edge_runtime.model_package import GENERATOR, SEARCH_STEP, ModelPackage
+from edge_runtime.search.settings import Precision
 from latentline.errors import EngineError
 from tests.tensorrt_standin import StandIn
 

@@ -75,8 +75,8 @@ def test_fp16_that_changes_the_verdicts_is_exit_1(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "TensorRT's Python module is not installed"),
-        (["--compute-capability", "8.9"], "TensorRT's Python module is not installed"),
+        ([], "TensorRT's Python module tensorrt is not installed"),
+        (["--compute-capability", "8.9"], "TensorRT's Python module tensorrt is not installed"),
         (["--batch", "0"], "'batch'"),
         (["--workspace", "1"], "'workspace_mib'"),
     ],

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from edge_runtime.engines.builder import build_engine
-from edge_runtime.engines.precision import Precision
 from edge_runtime.engines.prepare import prepare_graph
 from edge_runtime.engines.rounded_searcher import RoundedSearcher
 from edge_runtime.model_package import GENERATOR, ModelPackage
+from edge_runtime.search.settings import Precision
 from tests.tensorrt_standin import Context, StandIn
 
 

@@ -45,5 +45,5 @@ def test_a_missing_tensorrt_module_is_named(package: ModelPackage, monkeypatch: 
     """With a GPU but without TensorRT's module, the sentence names TensorRT and what to do."""
     monkeypatch.setattr(select, "import_pycuda", lambda: None)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(BackendError, match=r"TensorRT's Python module is not installed.*JetPack"):
+    with pytest.raises(BackendError, match=r"TensorRT's Python module tensorrt is not installed.*JetPack"):
         open_explainer(package, "tensorrt")
