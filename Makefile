@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check setup emulation clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -18,6 +18,10 @@ check: $(VENV)/.dev
 
 setup: $(VENV)/.dev
 
+# What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.
+emulation: $(VENV)/.dev
+	$(BIN)/python tests/fake_cuda/build.py --pycuda
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -30,4 +34,4 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .fake_cuda build *.egg-info

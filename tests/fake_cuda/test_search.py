@@ -124,10 +124,13 @@ def test_any_frame_is_prepared_as_on_the_cpu(
         np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_demo_model_conforms(emulated: Open, precision: str) -> None:
+@pytest.mark.parametrize(("precision", "iterations"), [("fp32", 30), ("fp16", 8)])
+def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int) -> None:
     """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
     demo = load_package(DEMO)
+    search = demo.manifest.search.model_copy(update={"iterations": iterations})
+    manifest = demo.manifest.model_copy(update={"search": search})
+    demo = replace(demo, spec=manifest, manifest=manifest)
     cpu = CpuSearcher(demo)
     try:
         compared = list(conformance(demo, cpu, emulated(demo, precision), precision))
