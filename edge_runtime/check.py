@@ -15,9 +15,10 @@ import numpy as np
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.factory import make_camera
 from edge_runtime.config import StationConfig, load_station
+from edge_runtime.judging import Inspector
 from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
 from edge_runtime.search.settings import Backend, GpuSettings
-from edge_runtime.station import Inspector, broker_of
+from edge_runtime.station import broker_of
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
@@ -89,9 +90,9 @@ def _self_test(inspector: Inspector) -> str:
     """The same picture twice must give the same finite score."""
     size, channels = inspector.identity.tile_size, inspector.identity.channels
     picture = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
-    first = inspector.inspect(picture)
+    first = inspector.begin(picture)()
     begun = time.perf_counter()
-    again = inspector.inspect(picture)
+    again = inspector.begin(picture)()
     took = 1e3 * (time.perf_counter() - begun)
     if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
         raise PackageError(f"one picture got the scores {first.score} and {again.score}")

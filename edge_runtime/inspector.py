@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +31,15 @@ class PackageInspector:
         self.reason = chosen.reason
         self.identity: ModelIdentity = package.identity(chosen.explainer.name)
         self._inspector = Inspector(chosen.explainer, package.manifest.calibration)
+
+    @property
+    def ahead(self) -> int:
+        """How many frames may be begun before the first of them is finished."""
+        return self._inspector.explainer.ahead
+
+    def begin(self, image: npt.NDArray[np.uint8], /) -> Callable[[], Inspection]:
+        """Begin a frame; what is returned finishes it, in the order of beginning. Raises ImageError."""
+        return self._inspector.begin(image)
 
     def inspect(self, image: npt.NDArray[np.uint8], /) -> Inspection:
         """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""

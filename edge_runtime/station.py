@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import datetime, timezone
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from edge_runtime.backoff import Backoff
 from edge_runtime.cameras.base import Camera, Frame
@@ -21,15 +14,13 @@ from edge_runtime.cameras.factory import make_camera
 from edge_runtime.cameras.feed import CameraFeed
 from edge_runtime.config import MqttSection, StationConfig, read_password
 from edge_runtime.health import Health
-from edge_runtime.model_identity import ModelIdentity
+from edge_runtime.judging import Inspector, Judged, Judging
 from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.events import Messages, encode
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool import Spool
 from edge_runtime.mqtt.topics import Topics
-from edge_runtime.rate_limit import RateLimitedLog
 from edge_runtime.summary import Summary
-from latentline.errors import ImageError
 from latentline.inspection import Inspection
 from latentline.strict_config import mask_credentials
 from latentline.version import software_version
@@ -39,23 +30,6 @@ _TICK_SECONDS = 0.2  # how soon `stop` and a stalled camera are noticed
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: socket and greeting, with their own limits, and a little
 
 Observer = Callable[[Frame, Inspection], None]
-
-
-class Inspector(Protocol):
-    """Judges frames of any size and channel count, one at a time."""
-
-    @property
-    def identity(self) -> ModelIdentity:
-        """Which model judges."""
-        ...
-
-    def inspect(self, image: npt.NDArray[np.uint8], /) -> Inspection:
-        """Judge uint8 [H, W, C]. Raises ImageError when this picture cannot be used."""
-        ...
-
-    def close(self) -> None:
-        """Release the backend."""
-        ...
 
 
 class Station:
@@ -88,7 +62,6 @@ class Station:
             on_fault=lambda sentence: self._health.fault("camera", sentence),
         )
         self._broker = broker_of(config)
-        self._complaints = RateLimitedLog(_log)
         self._stopping = False
         self._camera_said: tuple[str, str | None] | None = None
         self._spool_dropped = 0
@@ -125,33 +98,23 @@ class Station:
         return self.summary
 
     def _inspect_all(self) -> None:
-        while not self._stopping:
-            frame = self._feed.get(_TICK_SECONDS)
+        # A live camera's frame is begun when no other is: beside one in work it would only grow old.
+        ahead = self._inspector.ahead if self._config.camera.lossless else 1
+        judging = Judging(self._inspector, self._config.threshold, self.summary, self._health.fault)
+        while True:
+            frame = None if self._stopping else self._feed.get(0.0 if len(judging) else _TICK_SECONDS)
             if frame is not None:
-                self._inspect(frame)
-            elif self._feed.ended:
+                judging.begin(frame)
+            if len(judging) and (frame is None or len(judging) >= ahead):
+                self._report(judging.finish())
+            elif frame is None and (self._stopping or self._feed.ended):
                 return
             self._watch()
 
-    def _inspect(self, frame: Frame) -> None:
-        wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
-        begun = time.perf_counter()
-        try:
-            inspection = self._judged(frame)
-        except ImageError as error:
-            self.summary.bad_frames += 1
-            self._complaints.warning(f"skipped: {frame.source}: {error}")
+    def _report(self, judged: Judged | None) -> None:
+        if judged is None:
             return
-        except Exception as error:
-            # A broken model must not end the station: it says so, and the next frame may be another matter.
-            self.summary.failed += 1
-            sentence = f"the inspector failed ({type(error).__name__}: {error})"
-            self._health.fault("inspector", sentence)
-            self._complaints.warning(f"{frame.source}: {sentence}")
-            return
-        self.summary.inspect_ms.append(1e3 * (time.perf_counter() - begun))
-        self.summary.inspected += 1
-        self._health.fault("inspector", None)
+        frame, inspection, wait_ms = judged.frame, judged.inspection, judged.wait_ms
         if inspection.abnormal:
             self.summary.abnormal += 1
             self._spool_event(frame, inspection, wait_ms)
@@ -159,21 +122,6 @@ class Station:
             result = self._messages.result(frame, inspection, wait_ms)
             self._publisher.result(self._topics.result(frame.camera), result)
         self._observe(frame, inspection)
-
-    def _judged(self, frame: Frame) -> Inspection:
-        inspection = self._inspector.inspect(frame.image)
-        if not math.isfinite(inspection.score):
-            raise ArithmeticError(f"the score is {inspection.score}")
-        if self._config.threshold is None:
-            return inspection
-        inspection = replace(inspection, threshold=self._config.threshold)
-        if inspection.abnormal and not inspection.defects:
-            # The package's own threshold called the frame normal, so nobody looked for its defects.
-            from latentline.defects import find_defects
-
-            found = find_defects(inspection.anomaly_map, self._inspector.identity.map_threshold)
-            inspection = replace(inspection, defects=found)
-        return inspection
 
     def _spool_event(self, frame: Frame, inspection: Inspection, wait_ms: float) -> None:
         event = self._messages.defect(frame, inspection, self._inspector.identity, wait_ms)

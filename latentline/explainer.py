@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -41,21 +43,27 @@ class Explained:
 
 
 class Explainer(Protocol):
-    """Explains frames of any size by the nearest normal image, one at a time."""
+    """Explains frames of any size by the nearest normal image, in the order in which they were begun.
+
+    ahead  how many frames may be begun before the first of them is finished
+    """
 
     name: str
+    ahead: int
 
-    def explain(self, frame: UInt8) -> Explained:
-        """Explain uint8 [H, W] or [H, W, C]. Raises ImageError when it is no usable picture."""
+    def begin(self, frame: UInt8) -> Callable[[], Explained]:
+        """Begin uint8 [H, W] or [H, W, C]; what is returned finishes it. Raises ImageError: no usable picture."""
         ...
 
     def close(self) -> None:
-        """Release the backend; afterwards `explain` must not be called."""
+        """Release the backend; afterwards nothing else may be called."""
         ...
 
 
 class HostExplainer:
-    """Explains with any `Searcher`; tiles, maps and components are made on the CPU."""
+    """Explains with any `Searcher`; tiles, maps and components are made on the CPU, when the frame is finished."""
+
+    ahead = 1
 
     def __init__(self, searcher: Searcher, viewer: Viewer, statistics: PixelStatistics) -> None:
         self.name = searcher.name
@@ -63,8 +71,12 @@ class HostExplainer:
         self._viewer = viewer
         self._statistics = statistics
 
+    def begin(self, frame: UInt8) -> Callable[[], Explained]:
+        """As `Explainer.begin`."""
+        return partial(self.explain, frame)
+
     def explain(self, frame: UInt8) -> Explained:
-        """As `Explainer.explain`."""
+        """Begin and finish at once."""
         evidence = self._viewer.search(self._searcher, frame)
         start = perf_counter()
         maps = self._statistics.maps(evidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
@@ -28,9 +29,15 @@ class Inspector:
 
     def inspect(self, frame: UInt8) -> Inspection:
         """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
-        seen = self.explainer.explain(frame)
+        return self.begin(frame)()
+
+    def begin(self, frame: UInt8) -> Callable[[], Inspection]:
+        """Begin a frame; what is returned finishes it, in the order of beginning. Raises ImageError."""
+        finish = self.explainer.begin(frame)
+        return lambda: self._judged(finish(), (frame.shape[1], frame.shape[0]))
+
+    def _judged(self, seen: Explained, size: tuple[int, int]) -> Inspection:
         start = perf_counter()
-        size = frame.shape[1], frame.shape[0]
         anomaly_map = _resized(seen.anomaly_map, size)
         score, parts = self.calibration.score(seen.values)
         abnormal = score > self.calibration.threshold

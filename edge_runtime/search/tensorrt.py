@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.engines import EngineSet
 from edge_runtime.gpu.device import Device
-from edge_runtime.gpu.frame_graph import FrameGraph, Slot
+from edge_runtime.gpu.frame_graph import SLOTS, FrameGraph, Slot
 from edge_runtime.gpu.kernel_cache import cached_kernels
 from edge_runtime.gpu.plan import FramePlan
 from edge_runtime.gpu.session import GpuSession
@@ -62,6 +62,7 @@ class TensorRtSearcher:
     """
 
     name = "tensorrt"
+    ahead = SLOTS
 
     def __init__(
         self,
@@ -83,18 +84,20 @@ class TensorRtSearcher:
             raise
 
     def explain(self, frame: UInt8) -> Explained:
-        """Explain uint8 [H, W] or [H, W, C]. Raises ImageError: no usable picture; BackendError: the GPU fails."""
-        self.submit(frame)
-        return self.collect()
+        """Begin and finish at once."""
+        return self.begin(frame)()
 
-    def submit(self, frame: UInt8) -> None:
-        """Upload a frame and launch its search; at most two frames are in flight. Raises as `explain`."""
+    def begin(self, frame: UInt8) -> Callable[[], Explained]:
+        """Upload uint8 [H, W] or [H, W, C] and launch its search; what is returned waits for the oldest in flight.
+
+        Raises ImageError for no usable picture, BackendError, also from what is returned, when the GPU fails.
+        """
         plan = FramePlan.of(frame, self._package.viewer, self._most)
         source = frame if plan.source != plan.prepared else self._package.viewer.preprocessing.apply(frame)
         self._launch(plan, source)
+        return self._finish
 
-    def collect(self) -> Explained:
-        """Wait for the oldest frame in flight. Raises BackendError when its search failed."""
+    def _finish(self) -> Explained:
         start = perf_counter()
         graph, slot = self._wait()
         waited = 1e3 * (perf_counter() - start)
@@ -149,7 +152,7 @@ class TensorRtSearcher:
 
     def measure(self, frame: UInt8) -> Measured:
         """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
-        self.submit(frame)
+        self.begin(frame)
         graph, slot = self._wait()
         with self._session.working("the GPU's clock cannot be read"):
             device_ms = float(slot.begun.time_till(slot.done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ class FakeInspector:
 
     identity = ModelIdentity("fake", "ab" * 32, "none", 100.0, 3.0, 1, 8)
     reason = "it is a fake"
+    ahead = 2
+
+    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], Inspection]:
+        """What is returned inspects."""
+        return lambda: self.inspect(image)
 
     def inspect(self, image: npt.NDArray[np.uint8]) -> Inspection:
         """Score is the mean grey level; one defect, the whole frame."""

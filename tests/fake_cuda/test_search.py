@@ -152,11 +152,11 @@ def test_a_frame_is_one_launch(emulated: Open, fake_driver: FakeDriver) -> None:
     searcher, pictures = emulated(), frames(3)
     searcher.explain(pictures[0])
     before = fake_driver.calls()
-    searcher.submit(pictures[1])
+    finish = searcher.begin(pictures[1])
     launched = _new_calls(fake_driver, before)
     assert launched["cuGraphLaunch"] == 1
     assert not set(launched) & (ALLOCATIONS | SYNCHRONISATIONS | {"cuStreamBeginCapture", "cuLaunchKernel"})
-    searcher.collect()
+    finish()
     assert not set(_new_calls(fake_driver, before)) & ALLOCATIONS
     assert before["cuStreamBeginCapture"] == 2, "one for each slot"
 
@@ -180,16 +180,15 @@ def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_drive
     searcher, (first, second) = emulated(), frames(2)
     alone = [searcher.explain(frame).anomaly_map for frame in (first, second)]
     ran = len(fake_driver.timeline())
-    searcher.submit(first)
-    searcher.submit(second)
+    finish = [searcher.begin(frame) for frame in (first, second)]
     session = searcher._session
     with session.working("waiting"):
         session.in_flight[1][1].uploaded.synchronize()
     between = fake_driver.timeline()[ran:]
     assert sum("copy host to device" in line for line in between) == 2, between
     assert not any("kernel" in line for line in between)
-    for expected in alone:
-        np.testing.assert_array_equal(searcher.collect().anomaly_map, expected)
+    for finished, expected in zip(finish, alone, strict=True):
+        np.testing.assert_array_equal(finished().anomaly_map, expected)
 
 
 def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
@@ -237,7 +236,7 @@ def test_everything_is_released(
         thread.join()
     else:
         if how == "frame in flight":
-            searcher.submit(frames(1)[0])
+            searcher.begin(frames(1)[0])
         searcher.close()
         if how == "twice":
             searcher.close()
