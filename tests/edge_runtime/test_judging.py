@@ -34,7 +34,7 @@ class Diary(FakeInspector):
         self.notes.append(f"begin {level}")
         feed = self.feed
         assert feed is not None
-        wait_until(lambda: bool(feed._frames) or feed._ended)
+        wait_until(lambda: bool(feed._frames) or feed._ended, "the next frame")
 
         def finish() -> Inspection:
             self.notes.append(f"finish {level}")
