@@ -139,9 +139,12 @@ class GpuSession:
             raise
 
     def _forget(self, plan: FramePlan) -> None:
+        """Release a graph, and every search that no other graph uses. Never one in flight: those were used last."""
         graph, arena = self._graphs.pop(plan)
         graph.close()
         arena.close()
+        for batch in set(self._searches) - {kept.batch for kept in self._graphs}:
+            self._searches.pop(batch)[1].close()
 
     def _run(self, launch: Launch, stream: cuda.Stream) -> None:
         function = self._module.get_function(launch.name)
