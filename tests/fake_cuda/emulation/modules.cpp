@@ -98,8 +98,12 @@ API cuModuleLoadData(CUmodule *handle, const void *image) {
     return image ? load(read_image(image), handle) : CUDA_ERROR_INVALID_VALUE;
 }
 
-API cuModuleLoadDataEx(CUmodule *handle, const void *image, unsigned, CUjit_option *, void **) {
+// The logs stay empty, and their sizes come back as what was filled; pycuda reads that much of an uninitialised buffer.
+API cuModuleLoadDataEx(CUmodule *handle, const void *image, unsigned count, CUjit_option *options, void **values) {
     ENTER(needs_context | unsafe);
+    for (unsigned i = 0; i < count; ++i)
+        if (options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES || options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
+            values[i] = nullptr;
     return image ? load(read_image(image), handle) : CUDA_ERROR_INVALID_VALUE;
 }
 
