@@ -100,7 +100,7 @@ def _self_test(inspector: Inspector) -> str:
 
 
 def _camera(config: StationConfig) -> str:
-    camera = make_camera(config.camera)
+    camera = make_camera(config.cameras[0])
     camera.open()
     answer: queue.SimpleQueue[Frame | Exception | None] = queue.SimpleQueue()
 
@@ -113,20 +113,20 @@ def _camera(config: StationConfig) -> str:
     reader = threading.Thread(target=read, name="camera check", daemon=True)
     reader.start()
     try:
-        frame = answer.get(timeout=config.camera.stall_seconds)
+        frame = answer.get(timeout=config.cameras[0].stall_seconds)
     except queue.Empty:
-        if config.camera.watch:
-            return f"{config.camera.id} watches its folder; no picture is there yet"
-        raise CameraError(f"camera {config.camera.id}: no frame in {config.camera.stall_seconds:g} s") from None
+        if config.cameras[0].watch:
+            return f"{config.cameras[0].id} watches its folder; no picture is there yet"
+        raise CameraError(f"camera {config.cameras[0].id}: no frame in {config.cameras[0].stall_seconds:g} s") from None
     finally:
         camera.close()
         reader.join(1.0)
     if isinstance(frame, Exception):
         raise frame
     if frame is None:
-        raise CameraError(f"camera {config.camera.id} ended before its first frame")
+        raise CameraError(f"camera {config.cameras[0].id} ended before its first frame")
     height, width, channels = frame.image.shape
-    return f"{config.camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+    return f"{config.cameras[0].id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _broker(config: StationConfig) -> str:

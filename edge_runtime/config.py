@@ -184,6 +184,7 @@ class StationConfig(StrictModel):
     model      path of the model package, a folder or a .zip
     backend    auto: tensorrt where a GPU, TensorRT and pycuda work, else cpu; or one of these by name
     gpu        how the tensorrt backend builds and runs
+    cameras    one or more; each has its own id
     threshold  unset: the package's; else the anomaly score above which a frame is abnormal
     Relative paths start at the folder of the YAML file.
     """
@@ -193,9 +194,17 @@ class StationConfig(StrictModel):
     backend: Backend = "auto"
     gpu: GpuSettings = GpuSettings()
     threshold: float | None = None
-    camera: CameraSection
+    cameras: tuple[CameraSection, ...] = Field(min_length=1)
     mqtt: MqttSection
     spool: SpoolSection = SpoolSection()
+
+    @field_validator("cameras")
+    @classmethod
+    def _different_ids(cls, cameras: tuple[CameraSection, ...]) -> tuple[CameraSection, ...]:
+        ids = [camera.id for camera in cameras]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two cameras have one id; give each its own")
+        return cameras
 
     @property
     def client_id(self) -> str:
@@ -210,17 +219,22 @@ def load_station(path: Path) -> StationConfig:
 
 def resolve_paths(config: StationConfig, base: Path) -> StationConfig:
     """`config` with every relative path taken from `base`."""
-    camera, mqtt, tls = config.camera, config.mqtt, config.mqtt.tls
-    if isinstance(camera.source, str) and not camera.network:
-        camera = camera.model_copy(update={"source": str(base / Path(camera.source).expanduser())})
+    mqtt, tls = config.mqtt, config.mqtt.tls
+    cameras = tuple(_camera_at(base, camera) for camera in config.cameras)
     if tls is not None:
         named = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
         tls = tls.model_copy(update={name: _at(base, file) for name, file in named.items()})
     mqtt = mqtt.model_copy(update={"tls": tls, "password_file": _at(base, mqtt.password_file)})
     spool = config.spool.model_copy(update={"path": _at(base, config.spool.path)})
     gpu = config.gpu.model_copy(update={"cache": _at(base, config.gpu.cache)})
-    changed = {"camera": camera, "mqtt": mqtt, "spool": spool, "gpu": gpu, "model": _at(base, config.model)}
+    changed = {"cameras": cameras, "mqtt": mqtt, "spool": spool, "gpu": gpu, "model": _at(base, config.model)}
     return config.model_copy(update=changed)
+
+
+def _camera_at(base: Path, camera: CameraSection) -> CameraSection:
+    if isinstance(camera.source, str) and not camera.network:
+        return camera.model_copy(update={"source": str(base / Path(camera.source).expanduser())})
+    return camera
 
 
 def read_password(mqtt: MqttSection) -> str | None:

@@ -55,10 +55,10 @@ class Station:
         self._topics = Topics(config.mqtt.root, config.station.id)
         self._health = Health(self._publish_health)
         self._feed = CameraFeed(
-            camera or make_camera(config.camera),
-            lossless=config.camera.lossless,
-            live=config.camera.live,
-            backoff=Backoff(config.camera.reopen_seconds, config.camera.reopen_max_seconds),
+            camera or make_camera(config.cameras[0]),
+            lossless=config.cameras[0].lossless,
+            live=config.cameras[0].live,
+            backoff=Backoff(config.cameras[0].reopen_seconds, config.cameras[0].reopen_max_seconds),
             on_fault=lambda sentence: self._health.fault("camera", sentence),
         )
         self._broker = broker_of(config)
@@ -99,7 +99,7 @@ class Station:
 
     def _inspect_all(self) -> None:
         # A live camera's frame is begun when no other is: beside one in work it would only grow old.
-        ahead = self._inspector.ahead if self._config.camera.lossless else 1
+        ahead = self._inspector.ahead if self._config.cameras[0].lossless else 1
         judging = Judging(self._inspector, self._config.threshold, self.summary, self._health.fault)
         while True:
             frame = None if self._stopping else self._feed.get(0.0 if len(judging) else _TICK_SECONDS)
@@ -149,7 +149,7 @@ class Station:
 
     def _watch(self) -> None:
         """Notice what no call reports: a camera that hangs, a spool that has room again."""
-        camera = self._config.camera
+        camera = self._config.cameras[0]
         faults = self._health.faults
         may_stall = camera.live and not camera.watch and "camera" not in faults
         if may_stall and self._feed.silent_seconds > camera.stall_seconds:
@@ -160,7 +160,7 @@ class Station:
 
     def _announce(self) -> None:
         identity = self._inspector.identity
-        camera = self._config.camera
+        camera = self._config.cameras[0]
         threshold = self._config.threshold if self._config.threshold is not None else identity.threshold
         about = {"kind": camera.kind, "source": mask_credentials(str(camera.source)), "every_frame": camera.lossless}
         birth = self._messages.birth(software_version(), identity, threshold, {camera.id: about})
@@ -178,7 +178,7 @@ class Station:
         if self._camera_said == (state, reason):
             return
         self._camera_said = (state, reason)
-        camera = self._config.camera.id
+        camera = self._config.cameras[0].id
         counts = {"frames": self._feed.frames, "bad": self._feed.bad_frames, "dropped": self._feed.dropped.total()}
         message = self._messages.camera_status(camera, state, reason, counts)
         self._publisher.retain(self._topics.camera_status(camera), message)

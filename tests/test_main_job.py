@@ -39,7 +39,7 @@ def _station(work: Path, port: int, folder: Path) -> Path:
     station = {
         "station": {"id": "line-1"},
         "model": str(work / "model.zip"),
-        "camera": {"kind": "folder", "source": str(work / "data" / "test" / "square")},
+        "cameras": [{"kind": "folder", "source": str(work / "data" / "test" / "square")}],
         "mqtt": {"host": "127.0.0.1", "port": port},
         "spool": {"path": str(folder / "spool.sqlite")},
     }

@@ -90,7 +90,7 @@ def _config(host: str, port: int, folder: Path) -> StationConfig:
         {
             "station": {"id": f"demo-{folder.name[-8:]}"},
             "model": str(MODEL),
-            "camera": {"id": "simulated", "kind": "folder", "source": "simulated pan"},
+            "cameras": [{"id": "simulated", "kind": "folder", "source": "simulated pan"}],
             "mqtt": {"host": host, "port": port},
             "spool": {"path": str(folder / "spool.sqlite")},
         },

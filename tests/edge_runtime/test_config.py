@@ -15,6 +15,7 @@ from tests.edge_runtime.fakes import ROOT, station_data
 
 def _changed(tmp_path: Path, **sections: dict[str, Any]) -> dict[str, Any]:
     data = station_data(tmp_path, 1883)
+    data["cameras"][0].update(sections.pop("camera", {}))
     for name, values in sections.items():
         data[name] = {**data.get(name, {}), **values}
     return data
@@ -40,12 +41,12 @@ def test_typo_names_the_nearest_key(tmp_path: Path) -> None:
     [
         ("station", {"id": "line/1"}, "station.id"),
         ("station", {"id": "+"}, "station.id"),
-        ("camera", {"kind": "device"}, "camera.source"),
-        ("camera", {"kind": "stream", "source": 3}, "camera.source"),
-        ("camera", {"source": "http://host/pictures"}, "camera.source"),
-        ("camera", {"kind": "stream", "source": "a.mp4", "watch": True}, "camera.watch"),
-        ("camera", {"width": 640}, "camera.width"),
-        ("camera", {"reopen_seconds": 5.0, "reopen_max_seconds": 1.0}, "camera.reopen_max_seconds"),
+        ("camera", {"kind": "device"}, "cameras.0.source"),
+        ("camera", {"kind": "stream", "source": 3}, "cameras.0.source"),
+        ("camera", {"source": "http://host/pictures"}, "cameras.0.source"),
+        ("camera", {"kind": "stream", "source": "a.mp4", "watch": True}, "cameras.0.watch"),
+        ("camera", {"width": 640}, "cameras.0.width"),
+        ("camera", {"reopen_seconds": 5.0, "reopen_max_seconds": 1.0}, "cameras.0.reopen_max_seconds"),
         ("mqtt", {"root": "$SYS"}, "mqtt.root"),
         ("mqtt", {"root": "a/#"}, "mqtt.root"),
         ("mqtt", {"password_file": "p"}, "mqtt.password_file"),
@@ -65,11 +66,11 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     """Paths mean the same wherever the command is started."""
     data = _changed(tmp_path, mqtt={"username": "u", "password_file": "secret", "tls": {"ca": "ca.pem"}})
     data.update(model="model.zip", spool={"path": "s.sqlite"})
-    data["camera"]["source"] = "pictures"
+    data["cameras"][0]["source"] = "pictures"
     file = tmp_path / "station.yaml"
     file.write_text(yaml.safe_dump(data))
     config = load_station(file)
-    assert config.camera.source == str(tmp_path / "pictures")
+    assert config.cameras[0].source == str(tmp_path / "pictures")
     assert config.mqtt.tls is not None
     paths = (config.model, config.spool.path, config.mqtt.password_file, config.mqtt.tls.ca)
     assert paths == tuple(tmp_path / name for name in ("model.zip", "s.sqlite", "secret", "ca.pem"))
@@ -118,5 +119,5 @@ def test_missing_password_is_a_config_error(tmp_path: Path, values: dict[str, st
 )
 def test_default_of_every_frame(tmp_path: Path, camera: dict[str, Any], lossless: bool, live: bool) -> None:
     """Files keep every frame, live sources give their newest, unless the file says otherwise."""
-    section = parse({**_changed(tmp_path), "camera": camera}, StationConfig, "-").camera
+    section = parse({**_changed(tmp_path), "cameras": [camera]}, StationConfig, "-").cameras[0]
     assert (section.lossless, section.live) == (lossless, live)

@@ -71,7 +71,7 @@ def test_only_frames_that_wait_are_begun_ahead(
     for number, level in enumerate(levels):
         write_picture(tmp_path / "pictures" / f"{number}.png", level)
     data = station_data(tmp_path, mosquitto.port)
-    data["camera"]["every_frame"] = lossless
+    data["cameras"][0]["every_frame"] = lossless
     inspector = Diary()
     station = Station(parse(data, StationConfig, "-"), inspector)
     inspector.feed = station._feed

@@ -126,7 +126,7 @@ def test_failing_inspector_degrades_until_it_works(tmp_path: Path, mosquitto: Mo
     """An inspector that fails is a reason on `status`; the next frame that works takes it away."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
-    data["camera"]["watch"] = True
+    data["cameras"][0]["watch"] = True
     with Subscriber(mosquitto.port) as subscriber:
         start(data)
         subscriber.wait_state("online")
@@ -164,7 +164,7 @@ def test_stalled_camera_degrades(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A live camera that hangs is called stalled on the station's and on its own status, and the station stays up."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
-    data["camera"] = {"id": "top", "kind": "device", "source": 0, "stall_seconds": 0.2}
+    data["cameras"] = [{"id": "top", "kind": "device", "source": 0, "stall_seconds": 0.2}]
     station = Station(_config(data), FakeInspector(), camera=HangingCamera())
     with Subscriber(mosquitto.port) as subscriber:
         runner = threading.Thread(target=station.run)
@@ -187,7 +187,7 @@ def test_video_file_is_inspected_to_its_end(tmp_path: Path, mosquitto: Mosquitto
     for level in (BRIGHT, DARK) * 10:
         writer.write(np.full((48, 64, 3), level, np.uint8))
     writer.release()
-    data["camera"] = {"id": "film", "kind": "stream", "source": str(tmp_path / "film.avi")}
+    data["cameras"] = [{"id": "film", "kind": "stream", "source": str(tmp_path / "film.avi")}]
     with Subscriber(mosquitto.port) as subscriber:
         summary = Station(_config(data), FakeInspector()).run()
         events = subscriber.wait("cam/film/defect", lambda all_: len(all_) == 10)
@@ -263,7 +263,7 @@ def test_disk_that_takes_no_event_degrades(
 def test_camera_that_does_not_open(tmp_path: Path, mosquitto: Mosquitto, camera: dict[str, Any]) -> None:
     """A camera that does not open at the start is an error, and nothing was published."""
     mosquitto.start()
-    data = {**station_data(tmp_path, mosquitto.port), "camera": {"id": "top", **camera}}
+    data = {**station_data(tmp_path, mosquitto.port), "cameras": [{"id": "top", **camera}]}
     with Subscriber(mosquitto.port) as subscriber:
         with pytest.raises(CameraError, match="camera top"):
             Station(_config(data), FakeInspector()).run()
@@ -287,7 +287,7 @@ def test_wrong_password_ends_the_command(tmp_path: Path, mosquitto: Mosquitto, s
     mosquitto.start()
     (tmp_path / "secret").write_text("wrong-password")
     data = station_data(tmp_path, mosquitto.port, username="line", password_file=str(tmp_path / "secret"))
-    data["camera"]["watch"] = True
+    data["cameras"][0]["watch"] = True
     process = start(data)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 2
@@ -303,7 +303,7 @@ def test_signal_ends_the_station_well(
     """On SIGTERM or Ctrl-C events are out, status says stopped, not offline, and the exit code is 0."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=0)
-    data["camera"]["watch"] = True
+    data["cameras"][0]["watch"] = True
     with Subscriber(mosquitto.port) as subscriber:
         process = start(data)
         subscriber.wait_state("online")
@@ -322,7 +322,7 @@ def test_killed_station_leaves_its_will(tmp_path: Path, mosquitto: Mosquitto, st
     """After kill -9 the broker says offline in the station's place, and a new start says online again."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=1)
-    data["camera"]["watch"] = True
+    data["cameras"][0]["watch"] = True
     with Subscriber(mosquitto.port) as subscriber:
         process = start(data)
         subscriber.wait_state("online")
@@ -336,7 +336,7 @@ def test_short_drop_shows_no_offline(tmp_path: Path, mosquitto: Mosquitto, start
     """A station that comes back within the will delay was never offline to a subscriber."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=60)
-    data["camera"]["watch"] = True
+    data["cameras"][0]["watch"] = True
     with Subscriber(mosquitto.port) as subscriber:
         start(data)
         subscriber.wait_state("online")
@@ -349,7 +349,7 @@ def test_short_drop_shows_no_offline(tmp_path: Path, mosquitto: Mosquitto, start
 def test_events_survive_a_kill_without_broker(tmp_path: Path, mosquitto: Mosquitto, start: Start) -> None:
     """Events of a station that never had a broker and was killed arrive from the next one, replayed, without a gap."""
     data = station_data(tmp_path, mosquitto.port)
-    data["camera"]["watch"] = True
+    data["cameras"][0]["watch"] = True
     _pictures(tmp_path, *[BRIGHT] * 4)
     process = start(data)
     spool_path = tmp_path / "spool.sqlite"
