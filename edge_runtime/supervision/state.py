@@ -1,0 +1,77 @@
+"""The one state machine of a station: starting -> online <-> degraded -> stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+State = Literal["starting", "online", "degraded", "stopped"]
+
+_log = logging.getLogger(__name__)
+
+
+class Health:
+    """Faults by code, e.g. {"camera.top": "camera top: device 0 gives no frame"}, and the state that follows from them.
+
+    `starting` until `ready`; then `online` without a fault and `degraded` with one; `stopped` for good after
+    `stopping`. Any thread may call.
+
+    on_change  called with the state and all faults whenever either changes, one call at a time and in order; never
+               once it is `stopped`, whose status is the last word of the station. It must not call back.
+    """
+
+    def __init__(self, on_change: Callable[[State, Mapping[str, str]], None]) -> None:
+        self._on_change = on_change
+        self._faults: dict[str, str] = {}
+        self._phase: Literal["starting", "running", "stopped"] = "starting"
+        self._lock = threading.Lock()
+
+    def fault(self, code: str, sentence: str | None) -> None:
+        """Say that `code` is wrong, or with None that it is right again."""
+        with self._lock:
+            known = self._faults.get(code)
+            if known == sentence:
+                return
+            if sentence is None:
+                del self._faults[code]
+                _log.info("%s: right again", code, extra={"code": code})
+            else:
+                self._faults[code] = sentence
+                if known is None:
+                    _log.warning("%s", sentence, extra={"code": code})
+            self._changed()
+
+    def ready(self) -> None:
+        """Every part has begun. Without effect unless `starting`."""
+        with self._lock:
+            if self._phase == "starting":
+                self._phase = "running"
+                self._changed()
+
+    def stopping(self) -> None:
+        """The end has begun; there is no way back."""
+        with self._lock:
+            self._phase = "stopped"
+
+    @property
+    def state(self) -> State:
+        """The present state."""
+        with self._lock:
+            return self._state()
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """A copy of the present faults."""
+        with self._lock:
+            return dict(self._faults)
+
+    def _state(self) -> State:
+        if self._phase == "running":
+            return "degraded" if self._faults else "online"
+        return self._phase
+
+    def _changed(self) -> None:
+        if self._phase != "stopped":
+            self._on_change(self._state(), dict(self._faults))
