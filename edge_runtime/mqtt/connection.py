@@ -8,6 +8,7 @@ always reports its end, and callbacks do nothing but `post` an item.
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
 import threading
@@ -19,15 +20,17 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.config import TlsSection
+from edge_runtime.mqtt.packets import Extras, Received, new_properties, received
 from latentline.errors import BrokerError
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
 _SESSION_SECONDS = 3600  # must exceed the will delay: the end of the session sends the will at once
 WINDOW = 20  # QoS 1 messages without PUBACK at a time
+_LARGEST_PACKET = 256 * 1024  # bytes: the broker keeps larger packets from us
 
 NOT_AUTHORISED = 0x87
 QUOTA_EXCEEDED = 0x97
@@ -68,10 +71,27 @@ class Will:
 
 
 @dataclass(frozen=True)
+class Subscription:
+    """What to hear. `receive` is called in the network thread: it must not block, its exceptions are logged."""
+
+    topic_filter: str
+    receive: Callable[[Received], None]
+
+
+@dataclass(frozen=True)
 class Connected:
-    """The broker accepted."""
+    """The broker accepted. maximum_packet_size: bytes of the largest packet that it takes, None for any."""
 
     connection: Connection
+    maximum_packet_size: int | None
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """The broker's answer to the subscription; `reason` below 0x80 is success."""
+
+    connection: Connection
+    reason: int
 
 
 @dataclass(frozen=True)
@@ -97,15 +117,22 @@ class Disconnected:
     reason: int
 
 
-Item = Connected | Acked | Disconnected
+Item = Connected | Subscribed | Acked | Disconnected
 
 
 class Connection:
     """`start`, then `publish` from one other thread, then `disconnect`; what happens comes through `post`."""
 
-    def __init__(self, broker: Broker, will: Will | None, post: Callable[[Item], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        will: Will | None,
+        post: Callable[[Item], None],
+        subscription: Subscription | None = None,
+    ) -> None:
         self._broker = broker
         self._post = post
+        self._subscription = subscription
         self._said = ""
         self._refused = False
         self._reason = 0
@@ -123,12 +150,17 @@ class Connection:
         """Begin to connect, without waiting."""
         self._thread.start()
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> int | None:
-        """Hand a message to paho; its id, or None when it was not taken. Only `Acked` says that it arrived."""
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool = False, extras: Extras | None = None
+    ) -> int | None:
+        """Hand a message to paho; its id, or None when it was not taken.
+
+        `Acked` says that it arrived (QoS 1) or was written to the socket (QoS 0).
+        """
         client = self._client
         if client is None:
             return None
-        info = client.publish(topic, payload, qos, retain)
+        info = client.publish(topic, payload, qos, retain, extras.properties() if extras else None)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def disconnect(self) -> None:
@@ -149,7 +181,7 @@ class Connection:
 
     def _make_client(self, will: Will | None) -> paho.Client:
         broker = self._broker
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -162,12 +194,14 @@ class Connection:
         if broker.tls is not None:
             _use_tls(client, broker.tls)
         if will is not None:
-            properties = _properties(PacketTypes.WILLMESSAGE)
+            properties = new_properties(PacketTypes.WILLMESSAGE)
             properties.WillDelayInterval = will.delay
             client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
-        client.on_connect = self._on_connect
-        client.on_publish = self._on_publish
-        client.on_disconnect = self._on_disconnect
+        client.on_connect = _guarded(self._on_connect)
+        client.on_publish = _guarded(self._on_publish)
+        client.on_disconnect = _guarded(self._on_disconnect)
+        client.on_subscribe = _guarded(self._on_subscribe)
+        client.on_message = _guarded(self._on_message)
         # With this callback set, publish() leaves the socket to the thread that runs the loop. Without it paho writes
         # from both threads when loop_start() is not used, and packets can be torn.
         client.on_socket_register_write = lambda *_: None
@@ -199,7 +233,8 @@ class Connection:
             self._post(Disconnected(self, sentence, self._refused, self._reason))
 
     def _loop(self, client: paho.Client) -> None:
-        session = _properties(PacketTypes.CONNECT)
+        session = new_properties(PacketTypes.CONNECT)
+        session.MaximumPacketSize = _LARGEST_PACKET
         session.SessionExpiryInterval = 0 if self._broker.clean_start else _SESSION_SECONDS
         client.connect(
             self._broker.host,
@@ -220,17 +255,35 @@ class Connection:
                 if moment > goodbye:
                     return
 
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         code = int(reason.value)
         if code < 0x80:
             self._accepted = True
-            self._post(Connected(self))
+            self._post(Connected(self, getattr(properties, "MaximumPacketSize", None)))
+            self._subscribe(client)
             return
         self._reason = code
         self._refused = code in _REFUSALS
         what = _REFUSALS.get(code, f"refuses the connection ({reason})")
         user = f" '{self._broker.username}'" if self._broker.username and code in (0x86, 0x87) else ""
         self._said = f"broker {self.address} {what}{user}"
+
+    def _subscribe(self, client: paho.Client) -> None:
+        if self._subscription is None:
+            return
+        # QoS 0: a broker keeps nothing for us while we are away, so nobody's wish of an hour ago comes true. Nothing
+        # retained, nothing of our own, and the retain flag as its sender set it.
+        options = SubscribeOptions(
+            qos=0, noLocal=True, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+        )
+        client.subscribe(self._subscription.topic_filter, options=options)
+
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        self._post(Subscribed(self, max(int(reason.value) for reason in reasons)))
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        if self._subscription is not None:
+            self._subscription.receive(received(message))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self._post(Acked(self, mid, int(reason.value)))
@@ -241,8 +294,32 @@ class Connection:
             self._said = f"broker {self.address} ended the connection ({reason})"
 
 
-def _properties(packet: int) -> Properties:
-    return Properties(packet)  # type: ignore[no-untyped-call]  # paho annotates nothing there
+class _Client(paho.Client):
+    """paho, but a message that it cannot read is dropped, not the connection.
+
+    It raises for text that MQTT allows (U+FEFF in a user property); one such message a minute would keep the station
+    off the air.
+    """
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except Exception as error:
+            _log.warning("a message from the broker cannot be read (%s); it is ignored", type(error).__name__)
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    """`callback`, whose exceptions are logged: one that escapes would end paho's loop."""
+
+    @functools.wraps(callback)
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception:
+            _log.exception("a callback of the MQTT connection failed")
+
+    return call
 
 
 def _use_tls(client: paho.Client, tls: TlsSection) -> None:

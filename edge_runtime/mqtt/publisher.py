@@ -10,8 +10,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import (
@@ -21,16 +21,20 @@ from edge_runtime.mqtt.connection import (
     Connected,
     Connection,
     Disconnected,
+    Subscribed,
+    Subscription,
     Will,
 )
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.events import Message, encode
+from edge_runtime.mqtt.packets import Extras, Received, packet_size
 from edge_runtime.mqtt.retained import Retained
+from edge_runtime.mqtt.rival import Rival
 from edge_runtime.mqtt.spool import Spool
 from latentline.errors import BrokerError
 
 _log = logging.getLogger(__name__)
-_WAITING_RESULTS = 64  # QoS 0 messages that wait for the sender at most
+_PASSING = {0: 64, 1: 32}  # QoS -> messages beside the spool on their way at most: pictures and the like, replies
 _GOODBYE_SECONDS = 2.0  # for the last status, and again for the DISCONNECT
 _ACK_SECONDS = 60.0  # a PUBACK that takes longer means that the connection is not what it seems
 
@@ -41,9 +45,13 @@ class _Wake:
 
 
 @dataclass(frozen=True)
-class _Result:
+class _Passing:
+    """A message that nobody keeps: it goes out on the present connection or not at all."""
+
     topic: str
     payload: bytes
+    qos: int
+    extras: Extras = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,14 +59,15 @@ class _Stop:
     deadline: float
 
 
-_Item = Connected | Acked | Disconnected | _Wake | _Result | _Stop
+_Item = Connected | Subscribed | Acked | Disconnected | _Wake | _Passing | _Stop
 
 
 class Publisher:
     """Sends what the spool holds, and retained messages, for as long as it is open. Any thread may call.
 
     make_will  builds the will of a connection that is about to begin
-    on_fault   (code, sentence or None): codes `broker` (no connection), `broker_events` (it refuses them) and
+    on_fault   (code, sentence or None): codes `broker` (no connection), `broker_events` (it refuses them),
+               `client_id` (another client has ours), `commands` (the broker does not let us hear them) and
                `publisher` (a fault of ours or of the disk); called from the sender thread, must not block
     """
 
@@ -72,15 +81,16 @@ class Publisher:
     ) -> None:
         self._broker, self._make_will, self._backoff, self._on_fault = broker, make_will, backoff, on_fault
         # Unbounded, because a callback that waits for room while paho holds its locks would be a deadlock. Short all
-        # the same: one _Wake, the acks of one window and _WAITING_RESULTS results at most.
+        # the same: one _Wake, and the acks of one window and of what _PASSING allows.
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._woken = threading.Event()
-        self._result_room = threading.BoundedSemaphore(_WAITING_RESULTS)
+        self._rooms = {qos: threading.BoundedSemaphore(count) for qos, count in _PASSING.items()}
         self._first_try = threading.Event()
         self._first_refusal: BrokerError | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt sender", daemon=True)
         self._retained = Retained()
-        # From here on the sender thread's own; `connections` and `results_dropped` are read by anyone.
+        self._subscription: Subscription | None = None
+        # From here on the sender thread's own; the public ones are read by anyone.
         self._delivery = Delivery(spool, on_fault)
         self._connection: Connection | None = None
         self._accepted = False
@@ -88,8 +98,11 @@ class Publisher:
         self._stop: _Stop | None = None
         self._last_status: tuple[str, Message] | None = None  # set before _Stop is put
         self._done = False
+        self._passing: dict[int, int] = {}  # message id -> QoS
+        self._rival = Rival(backoff)
         self.connections = 0
-        self.results_dropped = 0
+        self.dropped = 0  # messages of `send_once` and `reply` that did not go out
+        self.maximum_packet_size: int | None = None  # bytes that the broker takes; None: any, or not known yet
 
     @property
     def published(self) -> int:
@@ -101,9 +114,22 @@ class Publisher:
         """Confirmed events of which the broker said that nobody was subscribed."""
         return self._delivery.unheard
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection stands that the broker has accepted."""
+        return self._accepted
+
+    def subscribe(self, topic_filter: str, receive: Callable[[Received], None]) -> None:
+        """Before `start`: hear what comes on `topic_filter`, on every connection.
+
+        `receive` is called in the network thread and must not block; its exceptions are logged. What was said while
+        there was no connection is not heard later.
+        """
+        self._subscription = Subscription(topic_filter, receive)
+
     def start(self) -> None:
         """Begin to connect. Raises BrokerError when the TLS files cannot be used."""
-        self._connection = Connection(self._broker, self._make_will(), self._queue.put)
+        self._connection = Connection(self._broker, self._make_will(), self._queue.put, self._subscription)
         self._connection.start()
         self._thread.start()
 
@@ -127,12 +153,29 @@ class Publisher:
         self._retained.put(topic, message)
         self.appended()
 
+    def send_once(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        content_type: str | None = None,
+        expiry: int | None = None,
+        user_properties: Sequence[tuple[str, str]] = (),
+    ) -> bool:
+        """Publish at most once, QoS 0; False, and counted as dropped, when it cannot go out.
+
+        That is while there is no connection, while too many are on their way, and when it is larger than the broker
+        takes. expiry: seconds after which the broker shall forget it.
+        """
+        return self._pass(_Passing(topic, payload, 0, Extras(content_type, expiry, None, tuple(user_properties))))
+
+    def reply(self, topic: str, payload: bytes, correlation: bytes) -> bool:
+        """Answer a `Received` on its response topic, QoS 1, on this connection or not at all, as `send_once` does."""
+        return self._pass(_Passing(topic, payload, 1, Extras("application/json", None, correlation)))
+
     def result(self, topic: str, message: Message) -> None:
-        """Publish at most once; dropped and counted while there is no connection or too many wait."""
-        if self._accepted and self._result_room.acquire(blocking=False):
-            self._queue.put(_Result(topic, encode(message)))
-        else:
-            self.results_dropped += 1
+        """`send_once` of a JSON message."""
+        self.send_once(topic, encode(message))
 
     def close(self, status_topic: str, stopped: Message, timeout: float) -> None:
         """If connected: wait up to `timeout` seconds for the spool to drain, publish `stopped` retained, disconnect."""
@@ -140,6 +183,15 @@ class Publisher:
         self._queue.put(_Stop(time.monotonic() + timeout))
         if self._thread.is_alive():
             self._thread.join(timeout + 3 * _GOODBYE_SECONDS)
+
+    def _pass(self, item: _Passing) -> bool:
+        limit = self.maximum_packet_size
+        fits = limit is None or packet_size(item.topic, item.payload, item.extras) <= limit
+        if fits and self._accepted and self._rooms[item.qos].acquire(blocking=False):
+            self._queue.put(item)
+            return True
+        self.dropped += 1
+        return False
 
     # ---- the sender thread
 
@@ -164,6 +216,8 @@ class Publisher:
             self._finish(self._stop)
         elif self._connection is None and not self._done and time.monotonic() >= self._connect_at:
             self._connect()
+        if self._accepted and self._rival.gone():
+            self._on_fault("client_id", None)
         if self._connection is not None and self._accepted and not self._done:
             self._retained.send(self._connection)
             self._delivery.hand_over(self._connection)
@@ -190,17 +244,18 @@ class Publisher:
     def _handle(self, item: _Item) -> None:
         if isinstance(item, _Wake):
             self._woken.clear()
-        elif isinstance(item, _Result):
-            self._result_room.release()
-            if self._connection is not None and self._accepted:
-                self._connection.publish(item.topic, item.payload, qos=0)
+        elif isinstance(item, _Passing):
+            self._send_passing(item)
         elif isinstance(item, _Stop):
             self._stop = item
         elif item.connection is not self._connection:
             return  # the last words of a connection that was given up
         elif isinstance(item, Connected):
-            self._connected(item.connection)
+            self._connected(item)
+        elif isinstance(item, Subscribed):
+            self._subscribed(item.reason)
         elif isinstance(item, Acked):
+            self._end_passing(item.mid)
             self._delivery.acked(item.mid, item.reason)
             self._retained.acked(item.mid, item.reason)
         else:
@@ -208,7 +263,7 @@ class Publisher:
 
     def _connect(self) -> None:
         try:
-            connection = Connection(self._broker, self._make_will(), self._queue.put)
+            connection = Connection(self._broker, self._make_will(), self._queue.put, self._subscription)
         except BrokerError as error:  # the TLS files were there at the start
             self._on_fault("broker", str(error))
             self._connect_at = time.monotonic() + self._backoff.pause()
@@ -216,9 +271,42 @@ class Publisher:
         self._connection = connection
         connection.start()
 
-    def _connected(self, connection: Connection) -> None:
-        _log.info("connected to broker %s", connection.address)
+    def _send_passing(self, item: _Passing) -> None:
+        mid = None
+        if self._connection is not None and self._accepted:
+            try:
+                mid = self._connection.publish(item.topic, item.payload, qos=item.qos, extras=item.extras)
+            except ValueError as error:  # paho's word on a topic or a property
+                _log.warning("a message for %r cannot be sent (%s)", item.topic, error)
+        if mid is None:
+            self.dropped += 1
+            self._rooms[item.qos].release()
+        else:
+            self._passing[mid] = item.qos
+
+    def _end_passing(self, mid: int) -> None:
+        """Message `mid` is written or confirmed: there is room for another. Ids of other messages are ignored."""
+        qos = self._passing.pop(mid, None)
+        if qos is not None:
+            self._rooms[qos].release()
+
+    def _subscribed(self, reason: int) -> None:
+        assert self._subscription is not None
+        if reason < 0x80:
+            self._on_fault("commands", None)
+            return
+        filter_ = self._subscription.topic_filter
+        self._on_fault(
+            "commands",
+            f"the broker does not let this station subscribe to {filter_} (MQTT reason 0x{reason:02X}), so no command "
+            "arrives; give its user the right to read there",
+        )
+
+    def _connected(self, item: Connected) -> None:
+        _log.info("connected to broker %s", item.connection.address)
         self._accepted = True
+        self.maximum_packet_size = item.maximum_packet_size
+        self._rival.connected()
         self.connections += 1
         self._backoff.reset()
         self._delivery.begin()
@@ -232,10 +320,13 @@ class Publisher:
         if item.refused and not self._first_try.is_set():
             self._first_refusal = BrokerError(item.sentence)
             self._done = True
-        taken_over = item.reason == SESSION_TAKEN_OVER  # two stations of one client id would throw each other out
-        self._lose_connection(self._backoff.longest() if taken_over else self._backoff.pause())
+        taken_over = item.reason == SESSION_TAKEN_OVER
+        pause = self._rival.appeared() if taken_over else self._backoff.pause()
+        self._lose_connection(pause)
         if self._stop is None:
             self._on_fault("broker", item.sentence)
+            if taken_over:
+                self._on_fault("client_id", self._rival.sentence(self._broker.client_id, item.connection.address))
         self._first_try.set()
 
     def _lose_connection(self, pause: float) -> None:
@@ -244,6 +335,8 @@ class Publisher:
         self._connection = None
         self._accepted = False
         self._connect_at = time.monotonic() + pause
+        for mid in list(self._passing):
+            self._end_passing(mid)
         self._delivery.end()
 
     def _finish(self, stop: _Stop) -> None:

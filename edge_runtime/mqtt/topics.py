@@ -36,5 +36,14 @@ class Topics:
         """Retained: is the camera well."""
         return self._at(f"cam/{camera}/status")
 
+    def command(self, verb: str) -> str:
+        """Requests to the station; verb `+` is the filter of all."""
+        return self._at(f"cmd/{verb}")
+
+    @property
+    def responses(self) -> str:
+        """Where clients may ask for their answers, each on a level of its own below this."""
+        return self._at("response")
+
     def _at(self, rest: str) -> str:
         return f"{self.root}/{self.station}/{VERSION}/{rest}"

@@ -201,8 +201,8 @@ def test_results_are_bounded(mosquitto: Mosquitto, spool: Spool) -> None:
     sender.publisher.start()
     sender.publisher.wait_first_try(10)
     for _ in range(1000):
-        sender.publisher.result("l/s/v1/cam/top/result", {})
-    assert sender.publisher.results_dropped == 1000
+        sender.publisher.send_once("l/s/v1/cam/top/result", b"{}")
+    assert sender.publisher.dropped == 1000
     sender.close()
 
 
