@@ -34,7 +34,7 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 
 class CaptureInvalidatedError(BackendError):
-    """Somebody else's CUDA call broke the capture; it may be tried again."""
+    """A CUDA call broke the capture; where it was somebody else's, another try may do."""
 
 
 class GraphDriver:
@@ -59,8 +59,8 @@ class GraphDriver:
     def capture(self, stream: cuda.Stream, enqueue: Callable[[], None]) -> Graph:
         """The work that `enqueue` puts on `stream`, as a graph that runs it again and again.
 
-        Nothing runs now. Addresses and scalars are frozen. Raises BackendError; CaptureInvalidatedError when another
-        call broke it.
+        Nothing runs now. Addresses and scalars are frozen. Raises what `enqueue` does, and BackendError;
+        CaptureInvalidatedError when a call, of this thread or another, broke the capture.
         """
         handle, graph = _Handle(stream.handle), _Handle()
         collecting = gc.isenabled()
@@ -69,6 +69,10 @@ class GraphDriver:
             self.call("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
             try:
                 enqueue()
+            except (BackendError, cuda.Error) as error:
+                if self._abandon(handle) == _INVALIDATED:  # whoever broke it, the calls after that one fail as well
+                    raise CaptureInvalidatedError(f"a capture was invalidated: {error}") from None
+                raise
             except BaseException:
                 self._abandon(handle)
                 raise
@@ -81,12 +85,13 @@ class GraphDriver:
         finally:
             self.call("cuGraphDestroy", graph)
 
-    def _abandon(self, handle: _Handle) -> None:
-        """End a capture that came to nothing."""
+    def _abandon(self, handle: _Handle) -> int:
+        """End a capture that came to nothing; what the driver says to that."""
         graph = _Handle()
-        self._library.cuStreamEndCapture(handle, ctypes.byref(graph))
+        code = int(self._library.cuStreamEndCapture(handle, ctypes.byref(graph)))
         if graph:
             self._library.cuGraphDestroy(graph)
+        return code
 
     def _text(self, function: str, code: int) -> str:
         text = ctypes.c_char_p()
