@@ -290,12 +290,13 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
 }
 
 // pooled[c][y][x] = sum over k of taps[k] source[c][y][x + k - radius], float [C, h, w]; mirrored at the edges.
-// A block makes OUTPUTS blockDim.x elements of one row (blockIdx.y) of one channel (blockIdx.z).
+// A block makes OUTPUTS blockDim.x elements of one row (blockIdx.x: a grid has 65535 in y and z) of one channel
+// (blockIdx.z).
 extern "C" __global__ void __launch_bounds__(256)
 pool_rows(const float *__restrict__ source, int height, int width, const float *__restrict__ taps, int tap_count,
           float *__restrict__ pooled) {
-    const size_t row = (static_cast<size_t>(blockIdx.z) * height + blockIdx.y) * width;
-    const int segment = OUTPUTS * blockDim.x, begin = blockIdx.x * segment, count = min(segment, width - begin);
+    const size_t row = (static_cast<size_t>(blockIdx.z) * height + blockIdx.x) * width;
+    const int segment = OUTPUTS * blockDim.x, begin = blockIdx.y * segment, count = min(segment, width - begin);
     for (int i = threadIdx.x; i < count + tap_count - 1; i += blockDim.x)
         scratch[i] = source[row + mirrored(begin + i - tap_count / 2, width)];
     __syncthreads();
