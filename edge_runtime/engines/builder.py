@@ -81,6 +81,8 @@ def build_engine(
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     config.max_aux_streams = 0  # the search is one stream from end to end
     config.clear_flag(trt.BuilderFlag.TF32)
+    if _is_rtx(config):
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # an engine that allocates cannot be captured
     _aim_at(trt, config, compute_capability)
     config.add_optimization_profile(_rows(builder, network, batch))
     config.progress_monitor = _monitor(trt, name, progress)

@@ -11,11 +11,23 @@ import pycuda.driver as cuda
 from latentline.errors import BackendError, EngineError
 
 
+def start_runtime(trt: Any) -> Any:
+    """What loads engines. Raises BackendError when TensorRT does not work with this driver."""
+    try:
+        return trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    except (TypeError, RuntimeError) as error:  # pybind11's words for "the factory gave nothing"
+        raise BackendError(
+            f"{trt.__name__} {trt.__version__} does not start here ({error}); its log says why, often a driver that is "
+            "too old for it"
+        ) from None
+
+
 class Engine:
     """One graph, deserialised on this device. Raises EngineError when TensorRT will not have it."""
 
     def __init__(self, trt: Any, runtime: Any, name: str, plan: bytes) -> None:
         self.name = name
+        self._trt = trt
         self._engine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(
@@ -41,7 +53,7 @@ class Engine:
                 f"the engine of {self.name} has the tensors {', '.join(sorted(self.types))} and not "
                 f"{', '.join(sorted(addresses))}; delete the cache folder, and it is built again"
             )
-        context = self._engine.create_execution_context()
+        context = self._context()
         if context is None:
             raise BackendError(f"TensorRT cannot run {self.name}: no memory for its activations; use a smaller batch")
         for port in self._inputs:
@@ -51,6 +63,18 @@ class Engine:
             if not context.set_tensor_address(port, address):
                 raise BackendError(f"the engine of {self.name} refuses the memory of {port}")
         return Call(self.name, context)
+
+    def _context(self) -> Any:
+        """An execution, or None. TensorRT-RTX is to finish its kernels for a shape at the first run.
+
+        By itself it would finish them in the background, and the graph captured meanwhile keep the slower ones.
+        """
+        specialisation = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if specialisation is None:
+            return self._engine.create_execution_context()
+        config = self._engine.create_runtime_config()
+        config.dynamic_shapes_kernel_specialization_strategy = specialisation.EAGER
+        return self._engine.create_execution_context(config)
 
 
 class Call:
