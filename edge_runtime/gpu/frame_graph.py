@@ -65,7 +65,8 @@ class Slot:
         self.z = arena.mirror((tiles, latent_size), np.float32)
         self.anomaly_map = arena.mirror(plan.prepared[:2], np.float32)
         self.picture = arena.mirror(plan.prepared, np.uint8)
-        self.uploaded, self.begun, self.done = cuda.Event(), cuda.Event(), cuda.Event()
+        self.uploaded, self.begun = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
+        self.done = cuda.Event(cuda.event_flags.BLOCKING_SYNC)  # whoever waits for it sleeps, and leaves cameras a core
         self.graph: Graph | None = None
 
     def outputs(self, plan: FramePlan) -> list[Mirror]:

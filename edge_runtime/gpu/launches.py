@@ -18,6 +18,17 @@ from edge_runtime.search.adam import BETAS, EPSILON
 Float = npt.NDArray[np.float32]
 Size3 = tuple[int, int, int]
 
+KERNELS = (
+    "prepare_frame",
+    "gather_tiles",
+    "adam",
+    "tile_sums",
+    "blend",
+    "pool_rows",
+    "pool_columns",
+    "frame_values",
+)
+
 WARP = 32
 THREADS = 256  # of a block that walks a line of elements
 REDUCERS = 512  # of a block that reduces to one number
@@ -202,7 +213,7 @@ def pool_rows(source: int, shape: Size3, taps: int, tap_count: int, pooled: int)
     segment = THREADS * OUTPUTS
     return Launch(
         "pool_rows",
-        (_blocks(width, segment), height, planes),
+        (height, _blocks(width, segment), planes),
         (THREADS, 1, 1),
         (segment + tap_count - 1) * FLOAT_BYTES,
         (_address(source), _int(height), _int(width), _address(taps), _int(tap_count), _address(pooled)),

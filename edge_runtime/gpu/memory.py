@@ -27,11 +27,12 @@ class DeviceArray:
         return host
 
     def write(self, values: npt.ArrayLike) -> None:
-        """Fill with `values`, at once. Not for use within a search."""
+        """Fill with `values`; done when it returns. Not for use within a search."""
         array = np.ascontiguousarray(values, self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"values of shape {array.shape} for memory of shape {self.shape}")
         cuda.memcpy_htod(self.address, array)
+        cuda.Context.synchronize()  # the last part may still be on its way, and no stream of ours waits for it
 
     def free(self) -> None:
         """Release the memory."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,17 +12,20 @@ import pycuda.driver as cuda
 from edge_runtime.gpu.batch_search import BatchSearch
 from edge_runtime.gpu.capture import GraphDriver
 from edge_runtime.gpu.device import Device, driver_errors
-from edge_runtime.gpu.engine import Engine
+from edge_runtime.gpu.engine import Engine, start_runtime
 from edge_runtime.gpu.frame_graph import DeviceStatistics, FrameGraph, Slot
-from edge_runtime.gpu.launches import Launch
+from edge_runtime.gpu.launches import KERNELS, Launch
 from edge_runtime.gpu.memory import Arena
 from edge_runtime.gpu.plan import FramePlan
 from edge_runtime.model_package import ModelPackage
-from latentline.errors import BackendError
+from latentline.errors import BackendError, EngineError
 
 _log = logging.getLogger(__name__)
 
 MOST_SHAPES = 4  # of frames, whose graphs are kept
+# Streams that owe nothing to CUDA's default stream: another thread's use of that one, a plain cudaMemcpy say, would
+# break a capture, whatever its mode.
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda does not name
 
 
 class GpuSession:
@@ -31,6 +33,7 @@ class GpuSession:
 
     device  open, and closed with the session, also when opening fails
     trt     the TensorRT module; plans: its engines by graph name; kernels: the compiled kernels.cu
+    `in_flight` holds what was launched and not yet fetched, by a ticket, so that closing takes it along.
     Raises BackendError and EngineError.
     """
 
@@ -38,18 +41,20 @@ class GpuSession:
         self, device: Device, package: ModelPackage, trt: Any, plans: Mapping[str, bytes], kernels: bytes
     ) -> None:
         self.device, self._package = device, package
-        self.in_flight: deque[tuple[FrameGraph, Slot]] = deque()
+        self.in_flight: dict[object, tuple[FrameGraph, Slot]] = {}
         self._graphs: dict[FramePlan, tuple[FrameGraph, Arena]] = {}
         self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
         self._arena = Arena(device.integrated)
         self._closed = False
-        self._lost: str | None = None
+        self._ended: str | None = None  # why nothing can be done any more
         try:
             with self.working("the GPU cannot be prepared for the search"):
                 self._driver = GraphDriver()
-                self._module = cuda.module_from_buffer(kernels)
-                self.stream, self._upload_stream = cuda.Stream(), cuda.Stream()
-                self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+                self._module = _loaded(kernels)
+                # now, for the driver loads a kernel when it is first asked for, and within a capture it must not
+                self._functions = {name: self._module.get_function(name) for name in KERNELS}
+                self.stream, self._upload_stream = (cuda.Stream(_NON_BLOCKING) for _ in range(2))
+                self._runtime = start_runtime(trt)
                 self._engines = {name: Engine(trt, self._runtime, name, plan) for name, plan in plans.items()}
                 self._statistics = DeviceStatistics.on(self._arena, package.statistics)
         except BaseException:
@@ -62,8 +67,8 @@ class GpuSession:
 
         `what` begins the sentence. When the context is lost, this and every later work says so.
         """
-        if self._lost is not None:
-            raise BackendError(self._lost)
+        if self._ended is not None:
+            raise BackendError(self._ended)
         with driver_errors(what), self.device.current():
             try:
                 yield
@@ -71,8 +76,8 @@ class GpuSession:
                 try:
                     cuda.Context.synchronize()
                 except cuda.Error:
-                    self._lost = f"{what}: {error}; the GPU's context is lost with it: restart this process"
-                    raise BackendError(self._lost) from None
+                    self._ended = f"{what}: {error}; the GPU's context is lost with it: restart this process"
+                    raise BackendError(self._ended) from None
                 raise
 
     def graph(self, plan: FramePlan) -> FrameGraph:
@@ -103,7 +108,7 @@ class GpuSession:
         """Release everything, in any state and on any thread; may be called again."""
         if self._closed:
             return
-        self._closed = True
+        self._closed, self._ended = True, self._ended or "this GPU searcher is closed; open another one"
         try:
             with ExitStack() as stack:  # runs from last to first, each whatever became of the others
                 stack.callback(self.device.close)
@@ -124,7 +129,7 @@ class GpuSession:
         self.in_flight.clear()
         self._graphs.clear()
         self._searches.clear()
-        for name in ("_engines", "_runtime", "_module", "stream", "_upload_stream", "_statistics"):
+        for name in ("_engines", "_runtime", "_functions", "_module", "stream", "_upload_stream", "_statistics"):
             self.__dict__.pop(name, None)
 
     def _captured(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
@@ -147,5 +152,17 @@ class GpuSession:
             self._searches.pop(batch)[1].close()
 
     def _run(self, launch: Launch, stream: cuda.Stream) -> None:
-        function = self._module.get_function(launch.name)
+        function = self._functions[launch.name]
         function(*launch.arguments, grid=launch.grid, block=launch.block, shared=launch.shared, stream=stream)
+
+
+def _loaded(kernels: bytes) -> cuda.Module:
+    try:
+        return cuda.module_from_buffer(kernels)
+    except cuda.MemoryError:
+        raise
+    except cuda.Error as error:
+        raise EngineError(
+            f"the driver cannot load the kernels ({error}); they must be compiled by an NVRTC that is not newer than "
+            "it: see `doctor` for both versions, put that right, and delete the cache folder"
+        ) from None

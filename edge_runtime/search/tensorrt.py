@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +23,7 @@ from edge_runtime.gpu.session import GpuSession
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.selftest import STATION_TOLERANCE, Tolerance, check_selftest
 from edge_runtime.search.settings import GpuSettings, Precision
+from latentline.errors import BackendError
 from latentline.evidence import residual_name, tile_components
 from latentline.explainer import Explained
 from latentline.searcher import SearchResult, TileScores
@@ -88,45 +91,44 @@ class TensorRtSearcher:
         return self.begin(frame)()
 
     def begin(self, frame: UInt8) -> Callable[[], Explained]:
-        """Upload uint8 [H, W] or [H, W, C] and launch its search; what is returned waits for the oldest in flight.
+        """Upload uint8 [H, W] or [H, W, C] and launch its search; what is returned waits for it, once.
 
-        Raises ImageError for no usable picture, BackendError, also from what is returned, when the GPU fails.
+        Raises ImageError for no usable picture, BackendError when `ahead` frames are in flight, and, also from what is
+        returned, when the GPU fails.
         """
-        plan = FramePlan.of(frame, self._package.viewer, self._most)
-        source = frame if plan.source != plan.prepared else self._package.viewer.preprocessing.apply(frame)
-        self._launch(plan, source)
-        return self._finish
+        return partial(self._finish, self._begun(frame))
 
-    def _finish(self) -> Explained:
+    def _finish(self, ticket: object) -> Explained:
         start = perf_counter()
-        graph, slot = self._wait()
-        waited = 1e3 * (perf_counter() - start)
-        plan, statistics = graph.plan, self._package.statistics
-        scores = TileScores(**_tile_values(slot, plan.count))
-        names = [*map(residual_name, statistics.scales), *tile_components(scores)]
-        explained = Explained(
-            prepared=slot.prepared.host.copy(),
-            plan=plan.tiles,
-            anomaly_map=slot.anomaly_map.host.copy(),
-            reconstruction=slot.picture.host.copy(),
-            values=dict(zip(names, slot.values.host.tolist(), strict=True)),
-            tile_values=tile_components(scores),
-            milliseconds={"search": waited},
-        )
-        graph.release(slot)
-        return explained
+        with self._result(ticket) as (graph, slot):
+            waited = 1e3 * (perf_counter() - start)
+            components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
+            names = [*map(residual_name, self._package.statistics.scales), *components]
+            return Explained(
+                prepared=slot.prepared.host.copy(),
+                plan=graph.plan.tiles,
+                anomaly_map=slot.anomaly_map.host.copy(),
+                reconstruction=slot.picture.host.copy(),
+                values=dict(zip(names, slot.values.host.tolist(), strict=True)),
+                tile_values=components,
+                milliseconds={"search": waited},
+            )
 
     def search(self, tiles: UInt8) -> SearchResult:
-        """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames. Raises BackendError."""
-        count, size, _, channels = tiles.shape
-        plan = FramePlan.stacked(count, size, channels, self._most)
-        self._launch(plan, tiles)
-        graph, slot = self._wait()
-        with self._session.working("the reconstruction cannot be read"):
-            reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
-        result = SearchResult(z=slot.z.host[:count].copy(), reconstruction=reconstruction, **_tile_values(slot, count))
-        graph.release(slot)
-        return result
+        """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames.
+
+        Raises BackendError, ValueError for another shape.
+        """
+        spec, count = self._package.spec, len(tiles)
+        if not count or tiles.shape[1:] != (spec.tile_size, spec.tile_size, spec.channels):
+            wanted = f"[N, {spec.tile_size}, {spec.tile_size}, {spec.channels}]"
+            raise ValueError(f"tiles must be uint8 {wanted}, not {tiles.shape}")
+        plan = FramePlan.stacked(count, spec.tile_size, spec.channels, self._most)
+        with self._result(self._launch(plan, tiles)) as (graph, slot):
+            with self._session.working("the reconstruction cannot be read"):
+                reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
+            z = slot.z.host[:count].copy()
+            return SearchResult(z=z, reconstruction=reconstruction, **_tile_values(slot, count))
 
     def trace(self, tiles: UInt8) -> Float:
         """L' [iterations, N] before each iteration's step, of tiles uint8 [N, S, S, C]. Raises BackendError."""
@@ -152,32 +154,37 @@ class TensorRtSearcher:
 
     def measure(self, frame: UInt8) -> Measured:
         """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
-        self.begin(frame)
-        graph, slot = self._wait()
-        with self._session.working("the GPU's clock cannot be read"):
-            device_ms = float(slot.begun.time_till(slot.done))
-        graph.release(slot)
-        return Measured(device_ms, graph.nodes, graph.host_calls, graph.plan.count)
+        with self._result(self._begun(frame)) as (graph, slot), self._session.working("the GPU's clock cannot be read"):
+            return Measured(slot.begun.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
 
     def close(self) -> None:
         """Release the GPU; may be called again."""
         self._release()
 
-    def _launch(self, plan: FramePlan, source: UInt8) -> None:
-        session = self._session
-        with session.working("the frame could not be given to the GPU"):
-            graph = session.graph(plan)
-            session.in_flight.append((graph, graph.submit(source)))
+    def _begun(self, frame: UInt8) -> object:
+        """The ticket of a camera's frame whose search has been launched."""
+        plan = FramePlan.of(frame, self._package.viewer, self._most)
+        source = frame if plan.source != plan.prepared else self._package.viewer.preprocessing.apply(frame)
+        return self._launch(plan, source)
 
-    def _wait(self) -> tuple[FrameGraph, Slot]:
-        graph, slot = self._session.in_flight.popleft()
-        try:
+    def _launch(self, plan: FramePlan, source: UInt8) -> object:
+        session, ticket = self._session, object()
+        with session.working("the frame could not be given to the GPU"):
+            if len(session.in_flight) >= self.ahead:
+                raise BackendError(f"{self.ahead} frames are in flight already; finish one of them first")
+            graph = session.graph(plan)
+            session.in_flight[ticket] = graph, graph.submit(source)
+        return ticket
+
+    @contextmanager
+    def _result(self, ticket: object) -> Iterator[tuple[FrameGraph, Slot]]:
+        """Wait for a launch, and hold its slot while the results are read."""
+        with ExitStack() as stack:
             with self._session.working("the search failed on the GPU"):
+                graph, slot = self._session.in_flight.pop(ticket)
+                stack.callback(graph.release, slot)
                 slot.done.synchronize()
-        except BaseException:
-            graph.release(slot)
-            raise
-        return graph, slot
+            yield graph, slot
 
 
 def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> TensorRtSearcher:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,8 @@ def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_drive
     finish = [searcher.begin(frame) for frame in (first, second)]
     session = searcher._session
     with session.working("waiting"):
-        session.in_flight[1][1].uploaded.synchronize()
+        (_, slot) = list(session.in_flight.values())[1]
+        slot.uploaded.synchronize()
     between = fake_driver.timeline()[ran:]
     assert sum("copy host to device" in line for line in between) == 2, between
     assert not any("kernel" in line for line in between)
@@ -298,10 +300,15 @@ def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver
     np.testing.assert_array_equal(searcher.explain(frame).anomaly_map, expected)
 
 
-def test_a_capture_that_another_thread_breaks_is_tried_again(emulated: Open, fake_driver: FakeDriver) -> None:
+@pytest.mark.parametrize(
+    ("at", "nth"), [("cuStreamEndCapture", 1), ("cuLaunchKernel", 1), ("cuMemsetD8Async", 1), ("cuLaunchHostFunc", 6)]
+)
+def test_a_capture_that_another_thread_breaks_is_tried_again(
+    emulated: Open, fake_driver: FakeDriver, at: str, nth: int
+) -> None:
     """One invalidated capture changes nothing; captures that always fail end in a sentence, and nothing is held."""
     searcher, frame = emulated(), frames(1)[0]
-    fake_driver.invalidate_captures(at="cuStreamEndCapture")
+    fake_driver.invalidate_captures(at=at, nth=nth)
     found = searcher.explain(frame).anomaly_map
     assert fake_driver.calls()["cuStreamBeginCapture"] == 3
     np.testing.assert_array_equal(found, emulated().explain(frame).anomaly_map)
@@ -310,6 +317,132 @@ def test_a_capture_that_another_thread_breaks_is_tried_again(emulated: Open, fak
         fake_driver.invalidate_captures(at="cuStreamEndCapture", nth=nth)
     with pytest.raises(BackendError, match="CAPTURE_INVALIDATED"):
         other.explain(frame)
+
+
+def test_another_thread_may_use_the_default_stream_during_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
+    """What a camera's library does on CUDA's default stream neither fails nor breaks the capture."""
+    import pycuda.driver as cuda
+
+    searcher, frame = emulated(), frames(1)[0]
+    session, answers = searcher._session, []
+    run = session._run
+
+    def beside() -> None:
+        context = cuda.Device(0).retain_primary_context()
+        context.push()
+        memory = cuda.mem_alloc(64)
+        try:
+            cuda.memcpy_htod(memory, bytes(64))
+            answers.append("copied")
+        finally:
+            memory.free()
+            context.detach()
+
+    def run_beside(launch: Any, stream: Any) -> None:
+        run(launch, stream)
+        if launch.name == "gather_tiles":
+            thread = threading.Thread(target=beside)
+            thread.start()
+            thread.join()
+
+    session._run = run_beside
+    searcher.explain(frame)
+    assert answers == ["copied", "copied"] and fake_driver.calls()["cuStreamBeginCapture"] == 2
+
+
+def test_a_result_belongs_to_its_frame(emulated: Open) -> None:
+    """Frames in flight may be finished in any order; a third is refused; tiles are searched beside one in flight."""
+    searcher, (first, second) = emulated(), frames(2)
+    expected = [searcher.explain(frame).anomaly_map for frame in (first, second)]
+    finish = [searcher.begin(frame) for frame in (first, second)]
+    with pytest.raises(BackendError, match="2 frames are in flight"):
+        searcher.begin(first)
+    for index in (1, 0):
+        np.testing.assert_array_equal(finish[index]().anomaly_map, expected[index])
+    pending = searcher.begin(first)
+    tiles = frames(1, (2, SIZE, SIZE, 1))[0]
+    assert len(searcher.search(tiles).z) == 2
+    np.testing.assert_array_equal(pending().anomaly_map, expected[0])
+
+
+def test_a_closed_searcher_says_so(emulated: Open) -> None:
+    """Whatever is asked of it afterwards, and of a frame still in flight, ends in one sentence."""
+    searcher, frame = emulated(), frames(1)[0]
+    pending = searcher.begin(frame)
+    searcher.close()
+    for use in (pending, lambda: searcher.explain(frame), lambda: searcher.search(frame[None, :SIZE, :SIZE, None])):
+        with pytest.raises(BackendError, match="closed; open another"):
+            use()
+
+
+@pytest.mark.parametrize("shape", [(0, SIZE, SIZE, 1), (2, SIZE, SIZE + 1, 1), (2, SIZE, SIZE, 3), (SIZE, SIZE, 1)])
+def test_tiles_of_another_shape_are_refused(emulated: Open, shape: tuple[int, ...]) -> None:
+    """As the CPU backend does, before memory of another size is touched."""
+    with pytest.raises(ValueError, match="tiles must be uint8"):
+        emulated().search(np.zeros(shape, np.uint8))
+
+
+def test_kernels_are_loaded_before_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
+    """The driver loads a kernel when it is asked for, which may break a capture: so all are asked for at the start."""
+    searcher = emulated()
+    before = fake_driver.calls()
+    searcher.explain(frames(1)[0])
+    assert "cuModuleGetFunction" not in _new_calls(fake_driver, before)
+
+
+def test_a_tensorrt_that_does_not_start_is_said(emulated: Open, fake_driver: FakeDriver) -> None:
+    """pybind11's "factory function returned nullptr" becomes a sentence, so that `auto` goes on with the CPU."""
+
+    class Unwilling(StandIn):
+        def Runtime(self, logger: Any) -> Any:
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    emulated().close()  # engines are in the cache now
+    with pytest.raises(BackendError, match=r"tensorrt 10\.3\.0 does not start here"):
+        emulated(trt=Unwilling())
+    gc.collect()
+    assert fake_driver.leaks() == []
+
+
+def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDriver) -> None:
+    """Executions are made with eager specialisation, by names that the real module has; else with no configuration."""
+    rtx = pytest.importorskip("tensorrt_rtx", reason="TENSORRT-RTX IS NOT INSTALLED: its names were not compared")
+    from edge_runtime.gpu.engine import Engine
+
+    assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
+    assert hasattr(rtx.ICudaEngine, "create_runtime_config")
+    for specialisation, expected in (
+        (rtx.DynamicShapesKernelSpecializationStrategy, [rtx.DynamicShapesKernelSpecializationStrategy.EAGER]),
+        (None, []),
+    ):
+        given: list[Any] = []
+
+        def execution(*configs: Any, given: list[Any] = given) -> None:
+            given.extend(config.dynamic_shapes_kernel_specialization_strategy for config in configs)
+
+        loaded = SimpleNamespace(
+            num_io_tensors=0, create_runtime_config=SimpleNamespace, create_execution_context=execution
+        )
+        module = SimpleNamespace(
+            DataType=rtx.DataType,
+            TensorIOMode=rtx.TensorIOMode,
+            DynamicShapesKernelSpecializationStrategy=specialisation,
+        )
+        engine = Engine(
+            module, SimpleNamespace(deserialize_cuda_engine=lambda plan, loaded=loaded: loaded), "any.onnx", b""
+        )
+        with pytest.raises(BackendError, match="no memory for its activations"):
+            engine.bind({}, {})
+        assert given == expected
+
+
+def test_a_module_that_the_driver_refuses_is_said(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Kernels of a newer compiler: the sentence tells what to compare and to delete, and nothing is held."""
+    fake_driver.fail("cuModuleLoadDataEx", INVALID_VALUE, 1)
+    with pytest.raises(EngineError, match=r"cannot load the kernels .* delete the cache folder"):
+        emulated()
+    gc.collect()
+    assert fake_driver.leaks() == []
 
 
 def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: FakeDriver) -> None:
