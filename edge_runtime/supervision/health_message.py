@@ -1,0 +1,57 @@
+"""The `health` message: a snapshot in numbers, for consumers that have MQTT and no Prometheus."""
+
+from __future__ import annotations
+
+from edge_runtime.mqtt.events import SCHEMA_VERSION, Message, Messages, now
+from edge_runtime.supervision.snapshot import CameraCounts, Snapshot
+
+
+def health_message(messages: Messages, snapshot: Snapshot) -> Message:
+    """For topic `health`: QoS 0, to expire after about three of its periods."""
+    process = snapshot.process
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "station": messages.station,
+        "boot_id": messages.boot_id,
+        "at": now(),
+        "state": snapshot.state,
+        "faults": sorted(snapshot.faults),
+        "uptime_seconds": round(snapshot.uptime_seconds, 1),
+        "paused": snapshot.paused,
+        "frames": {
+            "inspected": snapshot.inspected,
+            "abnormal": snapshot.abnormal,
+            "unusable": snapshot.unusable,
+            "failed": snapshot.failed,
+        },
+        "inspection_ms": {"p50": round(snapshot.inspect_ms_p50, 3), "p99": round(snapshot.inspect_ms_p99, 3)},
+        "cameras": [_camera(name, counts) for name, counts in sorted(snapshot.cameras.items())],
+        "events": {
+            "written": snapshot.events,
+            "lost": snapshot.lost,
+            "waiting": snapshot.spool_waiting,
+            "published": snapshot.published,
+            "unheard": snapshot.unheard,
+        },
+        "spool": {"bytes": snapshot.spool_bytes, "dropped": dict(snapshot.spool_dropped)},
+        "threshold": float(snapshot.threshold),
+        "drift": dict(snapshot.drift),
+        "process": {
+            "rss_bytes": process.rss_bytes,
+            "descriptors": process.descriptors,
+            "threads": process.threads,
+        },
+    }
+
+
+def _camera(name: str, counts: CameraCounts) -> Message:
+    return {
+        "id": name,
+        "state": counts.state,
+        "frames": counts.frames,
+        "bad": counts.bad,
+        "reopened": counts.reopened,
+        "stalls": counts.stalls,
+        "dropped": dict(counts.dropped),
+        "age_seconds": None if counts.age_seconds is None else round(counts.age_seconds, 3),
+    }

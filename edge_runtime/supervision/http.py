@@ -1,0 +1,155 @@
+"""A few read-only pages over HTTP/1.1, from one thread that no client can hold.
+
+Each connection gets one answer and _CLIENT_SECONDS in all, however slowly it speaks or listens; _CLIENTS at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+_log = logging.getLogger(__name__)
+_CLIENTS = 16
+_CLIENT_SECONDS = 5.0
+_PAGE_SECONDS = 2.0  # for a page to be made; it may wait for a station that hangs
+_HEAD_BYTES = 8192
+_RETRY_SECONDS = 10.0
+_TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class HttpEndpoint:
+    """Serves `pages` (by path, each made when it is asked for) to GET, and nothing else.
+
+    port      0: any free one, see `address`
+    on_fault  called with the code `http` and a sentence when the address cannot be used, which is tried again
+              every 10 s, and with None when it can
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        pages: Mapping[str, Callable[[], Page]],
+        on_fault: Callable[[str, str | None], None],
+    ) -> None:
+        self._host, self._port, self._pages, self._on_fault = host, port, pages, on_fault
+        self._making: dict[str, asyncio.Future[Page]] = {}
+        self._clients = 0
+        self._begun = threading.Event()
+        self._end = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="http", daemon=True)
+        self.address: tuple[str, int] | None = None  # while it listens
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+        self._begun.wait()
+
+    def close(self) -> None:
+        """Cut every connection and end."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._end.set)
+            self._thread.join(1.0)
+
+    # ---- the thread "http"
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._begun.set()
+        while not self._end.is_set():
+            try:
+                server = await asyncio.start_server(self._client, self._host, self._port, limit=_HEAD_BYTES)
+            except OSError as error:
+                # asyncio's own sentence repeats the address; a name that is not known has no errno of the system.
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+                where = f"supervision.http_port: {self._host}:{self._port} cannot be used"
+                self._on_fault("http", f"{where} ({reason}); metrics and health pages are off until it can")
+                await _wait(self._end, _RETRY_SECONDS)
+                continue
+            self.address = server.sockets[0].getsockname()[:2]
+            self._on_fault("http", None)
+            await self._end.wait()
+            server.close()  # asyncio.run cancels what is still being served
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
+        try:
+            if self._clients <= _CLIENTS:
+                await asyncio.wait_for(self._exchange(reader, writer), _CLIENT_SECONDS)
+        except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError):
+            pass  # it was slow, or went away: its own affair
+        finally:
+            self._clients -= 1
+            writer.transport.abort()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            page = _plain(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        else:
+            page = await self._answer(request.split(b"\r\n", 1)[0])
+        status = HTTPStatus(page.status)
+        head = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Type: {page.content_type}"]
+        head += [f"Content-Length: {len(page.body)}", "Connection: close", "Cache-Control: no-store"]
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            head.append("Allow: GET")
+        writer.write("\r\n".join([*head, "", ""]).encode() + page.body)
+        writer.close()
+        await writer.wait_closed()
+
+    async def _answer(self, request_line: bytes) -> Page:
+        parts = request_line.decode("latin-1").split(" ")
+        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+            return _plain(HTTPStatus.BAD_REQUEST)
+        method, target, _ = parts
+        path = target.partition("?")[0]
+        if path not in self._pages:
+            return _plain(HTTPStatus.NOT_FOUND)
+        if method != "GET":
+            return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._made(path)), _PAGE_SECONDS)
+        except asyncio.TimeoutError:
+            return Page(503, _TEXT, b"the station does not answer\n")
+
+    def _made(self, path: str) -> asyncio.Future[Page]:
+        """The page, made in a thread of its own; who asks meanwhile gets the same, so a hang costs one thread."""
+        if path not in self._making:
+            self._making[path] = self._loop.create_future()
+            threading.Thread(target=self._make, args=(path,), name=f"http {path}", daemon=True).start()
+        return self._making[path]
+
+    def _make(self, path: str) -> None:
+        try:
+            page = self._pages[path]()
+        except Exception:
+            _log.exception("page %s failed", path)
+            page = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self._making.pop(path).set_result(page))
+
+
+def _plain(status: HTTPStatus) -> Page:
+    return Page(status.value, _TEXT, f"{status.phrase}\n".encode())
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        return

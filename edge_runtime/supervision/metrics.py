@@ -1,0 +1,119 @@
+"""A snapshot as Prometheus metrics. Nothing is counted here: the station counts, a scrape reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import get_args
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+
+from edge_runtime.supervision.snapshot import CameraCounts, Snapshot
+from edge_runtime.supervision.state import State
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_CAMERA_STATES = ("ok", "stalled", "failing", "ended")
+
+
+def metrics_text(snapshot: Snapshot, software: str) -> bytes:
+    """The text that Prometheus reads; docs/operations.md lists the names. software: the version of this station."""
+    return generate_latest(_Collected(snapshot, software))  # type: ignore[no-untyped-call,unused-ignore]
+
+
+class _Collected:
+    """What `generate_latest` calls a registry."""
+
+    def __init__(self, snapshot: Snapshot, software: str) -> None:
+        self._snapshot, self._software = snapshot, software
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._snapshot
+        yield from _about(snapshot, self._software)
+        yield from _frames(snapshot)
+        yield from _cameras(snapshot.cameras)
+        yield from _events(snapshot)
+        yield _labelled(_gauge("drift", "Numbers of the drift report", "name"), snapshot.drift)
+        yield from _process(snapshot)
+
+
+def _about(snapshot: Snapshot, software: str) -> Iterator[Metric]:
+    info = _gauge("info", "What runs here; always 1", "version", "model", "model_sha256", "backend")
+    info.add_metric([software, snapshot.model_name, snapshot.model_sha256, snapshot.backend], 1)
+    yield info
+    states = {state: float(state == snapshot.state) for state in get_args(State)}
+    yield _labelled(_gauge("state", "1 for the state the station is in", "state"), states)
+    yield _labelled(_gauge("fault", "1 for each present fault", "code"), dict.fromkeys(snapshot.faults, 1.0))
+    yield _gauge("uptime_seconds", "Seconds since the station began", value=snapshot.uptime_seconds)
+    yield _gauge("paused", "Whether a command has paused the station", value=snapshot.paused)
+
+
+def _frames(snapshot: Snapshot) -> Iterator[Metric]:
+    verdicts = {
+        "normal": snapshot.inspected - snapshot.abnormal,
+        "abnormal": snapshot.abnormal,
+        "unusable": snapshot.unusable,
+        "failed": snapshot.failed,
+    }
+    yield _labelled(_counter("frames", "Frames given to the inspector, by what came of them", "verdict"), verdicts)
+    latency = _gauge("inspection_seconds", "Time of the newest inspections", "quantile")
+    seconds = {"0.5": snapshot.inspect_ms_p50 / 1e3, "0.99": snapshot.inspect_ms_p99 / 1e3}
+    yield _labelled(latency, seconds)
+    yield _gauge("threshold", "Anomaly score above which a frame is abnormal", value=snapshot.threshold)
+
+
+def _cameras(cameras: Mapping[str, CameraCounts]) -> Iterator[Metric]:
+    state = _gauge("camera_state", "1 for the state the camera is in", "camera", "state")
+    age = _gauge("camera_frame_age_seconds", "Age of the newest frame", "camera")
+    frames = _counter("camera_frames", "Frames read", "camera")
+    bad = _counter("camera_bad_frames", "Pictures that could not be read", "camera")
+    reopened = _counter("camera_reopened", "How often it was opened again", "camera")
+    stalls = _counter("camera_stalls", "How often it fell silent", "camera")
+    dropped = _counter("camera_dropped_frames", "Frames that nobody looked at", "camera", "cause")
+    for name, counts in cameras.items():
+        for known in _CAMERA_STATES:
+            state.add_metric([name, known], float(counts.state == known))
+        if counts.age_seconds is not None:
+            age.add_metric([name], counts.age_seconds)
+        frames.add_metric([name], counts.frames)
+        bad.add_metric([name], counts.bad)
+        reopened.add_metric([name], counts.reopened)
+        stalls.add_metric([name], counts.stalls)
+        for cause, count in counts.dropped.items():
+            dropped.add_metric([name, cause], count)
+    yield from (state, age, frames, bad, reopened, stalls, dropped)
+
+
+def _events(snapshot: Snapshot) -> Iterator[Metric]:
+    yield _counter("events", "Defect events written to the spool", value=snapshot.events)
+    yield _counter("events_lost", "Defect events that could not be written", value=snapshot.lost)
+    yield _counter("events_published", "Events the broker confirmed", value=snapshot.published)
+    yield _counter("events_unheard", "Confirmed events that had no subscriber", value=snapshot.unheard)
+    dropped = _counter("spool_dropped", "Events the spool ever gave up, over restarts", "cause")
+    yield _labelled(dropped, snapshot.spool_dropped)
+    yield _gauge("spool_waiting", "Events that wait for the broker", value=snapshot.spool_waiting)
+    yield _gauge("spool_bytes", "Size of the spool's file", value=snapshot.spool_bytes)
+    yield _gauge("connected", "Whether a broker has accepted the station", value=snapshot.connected)
+    yield _counter("connections", "How often a broker accepted the station", value=snapshot.connections)
+
+
+def _process(snapshot: Snapshot) -> Iterator[Metric]:
+    """Under the names that every Prometheus client uses."""
+    process = snapshot.process
+    yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory", value=process.rss_bytes)
+    yield GaugeMetricFamily("process_open_fds", "Open file descriptors", value=process.descriptors)
+    yield GaugeMetricFamily("process_threads", "Threads", value=process.threads)
+
+
+def _gauge(name: str, text: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"latentline_{name}", text, value, None if value is not None else labels)
+
+
+def _counter(name: str, text: str, *labels: str, value: float | None = None) -> CounterMetricFamily:
+    return CounterMetricFamily(f"latentline_{name}", text, value, None if value is not None else labels)
+
+
+def _labelled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]) -> Metric:
+    for label, value in values.items():
+        family.add_metric([label], value)
+    return family

@@ -1,0 +1,39 @@
+"""What the health endpoint answers: /metrics for Prometheus, /healthz and /readyz for probes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from edge_runtime.supervision.http import Page
+from edge_runtime.supervision.metrics import CONTENT_TYPE, metrics_text
+from edge_runtime.supervision.snapshot import Snapshot
+from edge_runtime.supervision.state import Health
+from latentline.version import software_version
+
+
+def health_pages(
+    station: str, health: Health, late: Callable[[], frozenset[str]], snapshot: Callable[[], Snapshot]
+) -> Mapping[str, Callable[[], Page]]:
+    """Pages by path.
+
+    /healthz  200 as long as a restart would not help: starting, online, degraded; 503: stopped, or a stage is late
+    /readyz   200 when frames are inspected: online, degraded; else 503
+    /metrics  Prometheus text
+    late      codes of the stages that are late
+    """
+
+    def page(well: bool) -> Page:
+        body = {"station": station, "state": health.state, "faults": health.faults}
+        return Page(200 if well else 503, "application/json", json.dumps(body).encode() + b"\n")
+
+    software = software_version()
+
+    def metrics() -> Page:
+        return Page(200, CONTENT_TYPE, metrics_text(snapshot(), software))
+
+    return {
+        "/healthz": lambda: page(health.state != "stopped" and not late()),
+        "/readyz": lambda: page(health.state in ("online", "degraded") and not late()),
+        "/metrics": metrics,
+    }

@@ -1,0 +1,116 @@
+"""SIGHUP: the YAML is read and checked as a whole again; what may change under a running station does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.config import StationConfig, load_station
+from edge_runtime.supervision.systemd import Systemd
+from latentline.errors import LatentlineError
+
+_log = logging.getLogger(__name__)
+_LIVE = ("threshold", "drift", "log")  # sections and keys at the top that a running station takes over
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Dotted names of settings that differ, e.g. `mqtt.host`; a camera's by its id, e.g. `cameras.top.source`.
+
+    applied       can change while the station runs
+    need_restart  cannot
+    """
+
+    applied: tuple[str, ...] = ()
+    need_restart: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        said = []
+        if self.applied:
+            said.append(f"{_and(self.applied)} changed")
+        if self.need_restart:
+            said.append(f"{_and(self.need_restart)} {'needs' if len(self.need_restart) == 1 else 'need'} a restart")
+        return "; ".join(said) or "nothing changed"
+
+
+def difference(old: StationConfig, new: StationConfig) -> Changes:
+    """What differs between two configurations, in alphabetical order."""
+    names = sorted(_differing(old.model_dump(), new.model_dump()))
+    live = tuple(name for name in names if name.split(".")[0] in _LIVE)
+    return Changes(live, tuple(name for name in names if name not in live))
+
+
+class Reload:
+    """Reads `path` again when asked.
+
+    running  the configuration the station runs with
+    fault    gets the code `config` and a sentence while the file is not right, None when it is
+    """
+
+    def __init__(
+        self, path: Path, running: StationConfig, fault: Callable[[str, str | None], None], systemd: Systemd
+    ) -> None:
+        self._path, self._fault, self._systemd = path, fault, systemd
+        self._asked = False
+        self.running = running
+
+    def ask(self) -> None:
+        """Reload at the next `run_pending`. Only sets a flag, so a signal handler may call it."""
+        self._asked = True
+
+    def run_pending(self) -> Changes | None:
+        """If asked: check the file, and take its live settings over into `running`, for the caller to apply.
+
+        None when nobody asked, or when the file is not right: then nothing changes. `running` keeps the old values of
+        what needs a restart, so each reload says it again.
+        """
+        if not self._asked:
+            return None
+        self._asked = False
+        self._systemd.reloading()
+        try:
+            return self._reload()
+        finally:
+            self._systemd.send("READY=1")
+
+    def _reload(self) -> Changes | None:
+        try:
+            new = load_station(self._path)
+        except LatentlineError as error:
+            self._fault("config", f"the configuration was not taken over: {error}")
+            return None
+        self._fault("config", None)
+        changes = difference(self.running, new)
+        live = {name: getattr(new, name) for name in _LIVE if hasattr(new, name)}
+        self.running = self.running.model_copy(update=live)
+        log = _log.warning if changes.need_restart else _log.info
+        log("%s: %s", self._path, changes)
+        return changes
+
+
+def _differing(old: Any, new: Any, name: str = "") -> list[str]:
+    if old == new:
+        return []
+    old, new = _by_id(old), _by_id(new)
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        absent = object()
+        dot = f"{name}." if name else ""
+        keys = {**old, **new}
+        return [
+            found for key in keys for found in _differing(old.get(key, absent), new.get(key, absent), f"{dot}{key}")
+        ]
+    return [name]
+
+
+def _by_id(value: Any) -> Any:
+    """A list of sections with ids as a mapping; anything else as it is."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) and "id" in item for item in value):
+        return {item["id"]: item for item in value}
+    return value
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
