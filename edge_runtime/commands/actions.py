@@ -24,7 +24,7 @@ class Actions(Protocol):
         ...
 
     def capture(self, camera: str | None) -> list[str]:
-        """Take a frame now with `camera`, None for all that can; the ids of the cameras that will. Raises CameraError."""
+        """Take a frame now with `camera`, None for all; the ids of the cameras that will. Raises LatentlineError."""
         ...
 
     def pause(self) -> None:

@@ -169,7 +169,7 @@ class Publisher:
         """
         return self._pass(_Passing(topic, payload, 0, Extras(content_type, expiry, None, tuple(user_properties))))
 
-    def reply(self, topic: str, payload: bytes, correlation: bytes) -> bool:
+    def reply(self, topic: str, payload: bytes, correlation: bytes | None) -> bool:
         """Answer a `Received` on its response topic, QoS 1, on this connection or not at all, as `send_once` does."""
         return self._pass(_Passing(topic, payload, 1, Extras("application/json", None, correlation)))
 
