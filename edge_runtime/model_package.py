@@ -80,12 +80,14 @@ class ModelPackage(SearchModel):
 
     model_hash     sha256 of manifest.json, which holds the hashes of all else: the same model, the same hash
     normal_scores  [n] scores of the frames that the threshold was taken from
+    normal_brightness  [n] their mean grey levels; None in packages that were written before these were kept
     """
 
     manifest: Manifest
     model_hash: str
     statistics: PixelStatistics
     normal_scores: Float64
+    normal_brightness: Float64 | None
 
     @property
     def viewer(self) -> Viewer:
@@ -123,7 +125,7 @@ def load_package(path: Path) -> ModelPackage:
     manifest_bytes = files.pop(MANIFEST)
     manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
     _check_files(files, manifest, path)
-    statistics, normal_scores = _calibration(files[CALIBRATION], manifest, f"{path}: {CALIBRATION}")
+    statistics, normal_scores, normal_brightness = _calibration(files[CALIBRATION], manifest, f"{path}: {CALIBRATION}")
     return ModelPackage(
         spec=manifest,
         graphs={name: content for name, content in files.items() if name.endswith(".onnx")},
@@ -132,6 +134,7 @@ def load_package(path: Path) -> ModelPackage:
         model_hash=hashlib.sha256(manifest_bytes).hexdigest(),
         statistics=statistics,
         normal_scores=normal_scores,
+        normal_brightness=normal_brightness,
     )
 
 
@@ -155,8 +158,11 @@ def write_package(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
             (folder / name).write_bytes(content)
 
 
-def calibration_to_bytes(statistics: PixelStatistics, normal_scores: Float64) -> bytes:
+def calibration_to_bytes(
+    statistics: PixelStatistics, normal_scores: Float64, normal_brightness: Float64 | None
+) -> bytes:
     """calibration.npz."""
+    optional = {} if normal_brightness is None else {"normal_brightness": normal_brightness}
     return _npz(
         {
             "residual_mean": statistics.mean,
@@ -164,6 +170,7 @@ def calibration_to_bytes(statistics: PixelStatistics, normal_scores: Float64) ->
             "scales": np.array(statistics.scales),
             "pooled_std": statistics.pooled_std,
             "normal_scores": normal_scores,
+            **optional,
         }
     )
 
@@ -207,7 +214,7 @@ def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> 
             raise PackageError(f"{path}: {name} is damaged (its sha256 is not the manifest's); copy the package again")
 
 
-def _calibration(content: bytes, spec: ModelSpec, source: str) -> tuple[PixelStatistics, Float64]:
+def _calibration(content: bytes, spec: ModelSpec, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
     arrays = read_arrays(content, source)
     tile = (spec.channels, spec.tile_size, spec.tile_size)
     scales = arrays["scales"].size if "scales" in arrays else 0
@@ -218,6 +225,8 @@ def _calibration(content: bytes, spec: ModelSpec, source: str) -> tuple[PixelSta
         "pooled_std": (scales,),
         "normal_scores": (None,),
     }
+    if "normal_brightness" in arrays:
+        shapes["normal_brightness"] = arrays["normal_scores"].shape if "normal_scores" in arrays else ()
     _check_arrays(arrays, shapes, source)
     for name in ("residual_std", "scales", "pooled_std"):
         if (arrays[name] <= 0).any():
@@ -228,7 +237,7 @@ def _calibration(content: bytes, spec: ModelSpec, source: str) -> tuple[PixelSta
         scales=tuple(arrays["scales"].tolist()),
         pooled_std=arrays["pooled_std"].astype(np.float32),
     )
-    return statistics, arrays["normal_scores"]
+    return statistics, arrays["normal_scores"], arrays.get("normal_brightness")
 
 
 def _selftest(content: bytes, spec: ModelSpec, source: str) -> SelfTest:

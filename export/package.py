@@ -87,7 +87,9 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
     )
     files = {
         **model.graphs,
-        CALIBRATION: calibration_to_bytes(calibrated.statistics, calibrated.normal_scores),
+        CALIBRATION: calibration_to_bytes(
+            calibrated.statistics, calibrated.normal_scores, calibrated.normal_brightness
+        ),
         SELFTEST: model.selftest.to_bytes(),
     }
     write_package(out, manifest, files)

@@ -23,6 +23,7 @@ from latentline.evidence import (
     pool,
     residual_name,
 )
+from latentline.images import mean_grey
 from latentline.searcher import Searcher
 
 SCALES = (1.0, 2.0, 4.0)  # px
@@ -38,11 +39,12 @@ DEFAULT_WEIGHTS: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Calibration, pixel statistics and the scores of the frames behind the threshold (in order)."""
+    """Calibration, pixel statistics, and scores and mean grey levels of the frames behind the threshold (in order)."""
 
     calibration: Calibration
     statistics: PixelStatistics
     normal_scores: npt.NDArray[np.float64]
+    normal_brightness: npt.NDArray[np.float64]
 
 
 def share_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
@@ -89,19 +91,20 @@ def calibrate(
         scored_normals=1,
         standardised_normals=len(evidence),
     )
-    scores, peaks = [], []
+    scores, peaks, brightness = [], [], []
     for frame in scored:
         seen = viewer.search(searcher, frame)
         maps = statistics.maps(seen)
         scores.append(draft.score(frame_components(seen.result, maps, SCALES))[0])
         peaks.append(float(maps.max()))
+        brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
     update = {
         "threshold": conformal_threshold(normal_scores, false_alarm_rate),
         "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
         "scored_normals": len(scores),
     }
-    return Calibrated(draft.model_copy(update=update), statistics, normal_scores)
+    return Calibrated(draft.model_copy(update=update), statistics, normal_scores, np.array(brightness))
 
 
 def pixel_statistics(evidence: Sequence[Evidence], scales: tuple[float, ...]) -> PixelStatistics:

@@ -36,6 +36,12 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
+def mean_grey(image: npt.NDArray[np.uint8]) -> float:
+    """Mean grey level 0 … 255 of a frame [H, W] or [H, W, C], all channels alike."""
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return float(sum(cv2.mean(image)[:channels]) / channels)
+
+
 def list_images(folder: Path) -> list[Path]:
     """Pictures directly in `folder` by their suffix, sorted by name; hidden files are left out."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))

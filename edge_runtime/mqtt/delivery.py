@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import NO_SUBSCRIBER, NOT_AUTHORISED, QUOTA_EXCEEDED, WINDOW, Connection
-from edge_runtime.mqtt.events import encode, stamp
+from edge_runtime.mqtt.events import stamp
 from edge_runtime.mqtt.spool import Spool
 
 _SUCCESS_BELOW = 0x80  # MQTT 5 reason codes
@@ -65,8 +65,8 @@ class Delivery:
             if not waiting:
                 return
             for spooled in waiting:
-                event = stamp(spooled.event, spooled.seq, replayed=spooled.seq < self._live_from)
-                mid = connection.publish(spooled.topic, encode(event), qos=1)
+                event = stamp(spooled.body, spooled.seq, replayed=spooled.seq < self._live_from)
+                mid = connection.publish(spooled.topic, event, qos=1)
                 if mid is None:
                     return  # the connection is ending, and its Disconnected is on the way
                 self._in_flight[mid] = (spooled.seq, time.monotonic())

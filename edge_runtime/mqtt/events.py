@@ -15,8 +15,8 @@ from latentline.inspection import Defect, Inspection
 SCHEMA_VERSION = 1
 
 Message = dict[str, Any]
-State = Literal["online", "degraded", "stopped", "offline"]
-CameraState = Literal["ok", "failing", "ended"]
+State = Literal["starting", "online", "degraded", "stopped", "offline"]
+CameraState = Literal["ok", "stalled", "failing", "ended"]
 
 
 def utc(moment: datetime) -> str:
@@ -42,10 +42,13 @@ class Messages:
         self.station = station
         self.boot_id = str(uuid.uuid4())
 
-    def status(self, state: State, faults: Mapping[str, str], spool_dropped: int = 0) -> Message:
-        """State of the station. The broker itself sends the will, `offline`, so its `at` is the time of connecting."""
+    def status(self, state: State, faults: Mapping[str, str], spool_dropped: Mapping[str, int]) -> Message:
+        """State of the station. The broker itself sends the will, `offline`, so its `at` is the time of connecting.
+
+        spool_dropped  `Spool.dropped`: events given up, by cause
+        """
         reasons = [{"code": code, "message": text} for code, text in sorted(faults.items())]
-        return self._head(state=state, reasons=reasons, spool_dropped=spool_dropped)
+        return self._head(state=state, reasons=reasons, spool_dropped=dict(spool_dropped))
 
     def birth(
         self, software: str, model: ModelIdentity, threshold: float, cameras: Mapping[str, Mapping[str, Any]]
@@ -66,9 +69,21 @@ class Messages:
             cameras=[{"id": name, **about} for name, about in cameras.items()],
         )
 
-    def camera_status(self, camera: str, state: CameraState, reason: str | None, counts: Mapping[str, int]) -> Message:
-        """State of one camera and how many frames it gave so far."""
-        return self._head(camera=camera, state=state, reason=reason, counts=dict(counts))
+    def camera_status(
+        self,
+        camera: str,
+        state: CameraState,
+        reason: str | None,
+        *,
+        frames: int,
+        bad: int,
+        reopened: int,
+        stalls: int,
+        dropped: Mapping[str, int],
+    ) -> Message:
+        """State of one camera and what it gave in this run. dropped: frames that nobody inspected, by cause."""
+        counts = {"frames": frames, "bad": bad, "reopened": reopened, "stalls": stalls, "dropped": dict(dropped)}
+        return self._head(camera=camera, state=state, reason=reason, counts=counts)
 
     def defect(self, frame: Frame, inspection: Inspection, model: ModelIdentity, wait_ms: float) -> Message:
         """An abnormal frame. `seq`, `published_at` and `replayed` are added by `stamp` at hand-over."""
@@ -99,9 +114,11 @@ class Messages:
         }
 
 
-def stamp(event: Message, seq: int, *, replayed: bool) -> Message:
-    """The event as it goes out: with its number in the spool, the time of hand-over, and whether it had to wait."""
-    return {**event, "seq": seq, "published_at": now(), "replayed": replayed}
+def stamp(body: bytes, seq: int, *, replayed: bool) -> bytes:
+    """The event `body` (as `encode` gave it) as it goes out: with its number in the spool, the time of hand-over, and
+    whether it had to wait."""
+    more = encode({"seq": seq, "published_at": now(), "replayed": replayed})
+    return more if body == b"{}" else body[:-1] + b"," + more[1:]
 
 
 def _verdict(frame: Frame, inspection: Inspection, wait_ms: float) -> Message:

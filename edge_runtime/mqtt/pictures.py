@@ -1,0 +1,113 @@
+"""A small JPEG of each defect, for a person who looks at the event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from edge_runtime.cameras.base import Frame
+from edge_runtime.mqtt.events import Message
+from latentline.inspection import Defect, Inspection
+from latentline.strict_config import StrictModel
+
+CONTENT_TYPE = "image/jpeg"
+_PACKET_HEAD = 1024  # bytes left free in a packet for topic and properties
+_SMALLEST_SIDE = 16  # px; scaled down further, a picture shows nothing
+UInt8 = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+
+class PictureSection(StrictModel):
+    """Pictures of defects on cam/{id}/picture; at most once, never kept while there is no connection.
+
+    margin        pixels of the frame around the defect's box, as a share of the box's longer side
+    longest_side  pixels; a larger crop is scaled down
+    quality       of the JPEG, 1 … 100; lowered as far as `max_bytes` needs
+    max_bytes     of one picture; the broker's own limit counts too
+    per_frame     how many defects of one frame get a picture, the strongest first
+    qos           0, or 1: asked to be confirmed, but not sent again
+    """
+
+    margin: float = Field(default=0.5, ge=0, le=10)
+    longest_side: int = Field(default=480, ge=_SMALLEST_SIDE, le=8192)
+    quality: int = Field(default=85, ge=1, le=100)
+    max_bytes: int = Field(default=100_000, ge=1_000)
+    per_frame: int = Field(default=4, ge=1, le=100)
+    qos: int = Field(default=0, ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One JPEG, and what goes beside it as MQTT 5 user properties (content type: image/jpeg).
+
+    topic       below the station's: cam/{id}/picture
+    properties  event_id, index (of the defect in the event), captured_at, bbox (x,y,width,height of the defect) and
+                crop (of what the picture shows), both in pixels of the frame
+    """
+
+    topic: str
+    payload: bytes
+    properties: tuple[tuple[str, str], ...]
+
+
+def defect_pictures(
+    frame: Frame, inspection: Inspection, event: Message, settings: PictureSection, packet_bytes: int | None = None
+) -> list[Picture]:
+    """Pictures of the defects in `event`, which was made of `frame` and `inspection`.
+
+    packet_bytes  the largest packet the broker takes, None: any
+    A defect whose picture cannot be made to fit has none.
+    """
+    limit = settings.max_bytes if packet_bytes is None else min(settings.max_bytes, packet_bytes - _PACKET_HEAD)
+    order = sorted(range(len(inspection.defects)), key=lambda index: -inspection.defects[index].peak)
+    pictures = []
+    for index in sorted(order[: settings.per_frame]):
+        defect = inspection.defects[index]
+        box = _crop_box(defect, frame.image.shape, settings.margin)
+        payload = _jpeg(_cut(frame.image, box, settings.longest_side), settings.quality, limit)
+        if payload is not None:
+            properties = {
+                "event_id": str(event["event_id"]),
+                "index": str(index),
+                "captured_at": str(event["captured_at"]),
+                "bbox": ",".join(map(str, defect.bbox)),
+                "crop": ",".join(map(str, box)),
+            }
+            pictures.append(Picture(f"cam/{frame.camera}/picture", payload, tuple(properties.items())))
+    return pictures
+
+
+def _crop_box(defect: Defect, shape: tuple[int, ...], margin: float) -> Box:
+    x, y, width, height = defect.bbox
+    around = round(margin * max(width, height))
+    left, top = max(0, x - around), max(0, y - around)
+    right, bottom = min(shape[1], x + width + around), min(shape[0], y + height + around)
+    return left, top, right - left, bottom - top
+
+
+def _cut(image: UInt8, box: Box, longest_side: int) -> UInt8:
+    x, y, width, height = box
+    return _scaled(image[y : y + height, x : x + width], min(1.0, longest_side / max(width, height)))
+
+
+def _scaled(image: UInt8, factor: float) -> UInt8:
+    if factor == 1.0:
+        return image
+    size = tuple(max(1, round(side * factor)) for side in (image.shape[1], image.shape[0]))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _jpeg(image: UInt8, quality: int, limit: int) -> bytes | None:
+    """`image` as JPEG of at most `limit` bytes: first at lower quality, then smaller; None when neither is enough."""
+    while True:
+        for lowered in range(quality, max(quality - 61, 0), -15):
+            payload = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, lowered])[1].tobytes()
+            if len(payload) <= limit:
+                return payload
+        if max(image.shape[:2]) < 2 * _SMALLEST_SIDE:
+            return None
+        image = _scaled(image, 0.5)
