@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from latentline.errors import ImageError
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Frame:
     camera       id of the camera
     source       file name, or the device, address or file it came from, credentials masked
     number       0, 1, … since the camera was first opened; frames that could not be read count
+    ticket       by which the camera knows the frame again in `done`; nobody else's business
     """
 
     image: npt.NDArray[np.uint8]
@@ -26,10 +29,26 @@ class Frame:
     camera: str
     source: str
     number: int
+    ticket: object = field(default=None, repr=False, compare=False)
+
+
+class Idle:
+    """Instead of a frame: the source is well and has none at the moment."""
+
+
+IDLE = Idle()
+
+
+class BadFrame(ImageError):
+    """One frame is unusable; `cause` is counted, e.g. "lost packets"."""
+
+    def __init__(self, sentence: str, cause: str) -> None:
+        super().__init__(sentence)
+        self.cause = cause
 
 
 class Camera(Protocol):
-    """Gives frames one by one. `read` is called from one thread; `close` may come from another and ends a wait."""
+    """Gives frames one by one. `open` and `read` are called from one thread, `close` from any."""
 
     name: str
 
@@ -37,15 +56,34 @@ class Camera(Protocol):
         """Open, or open again after `close`. Raises CameraError."""
         ...
 
-    def read(self) -> Frame | None:
+    def read(self) -> Frame | Idle | None:
         """Wait for the next frame; None at the end of the input or after `close`.
 
-        Raises ImageError when this one frame is unusable, CameraError when the camera itself failed.
+        A source that may rightly be silent answers IDLE a few times a second, so that it can be told from one that
+        hangs. Raises ImageError when this one frame is unusable, CameraError when the camera itself failed.
         """
         ...
 
     def close(self) -> None:
-        """Release the camera."""
+        """End a wait in `read` and release the camera; returns at once, even when `read` hangs in a driver."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A camera that wants to know which frames are dealt with, e.g. to move their files."""
+
+    def done(self, frame: Frame) -> None:
+        """Nobody needs `frame` again. Called from the thread that reads. Raises CameraError."""
+        ...
+
+
+@runtime_checkable
+class Triggerable(Protocol):
+    """A camera that takes a frame when told to; until then `read` answers IDLE."""
+
+    def trigger(self) -> None:
+        """Take one frame. Called from the thread that reads. Raises CameraError."""
         ...
 
 

@@ -1,21 +1,51 @@
-"""From the camera section of the YAML to a camera."""
+"""From the settings of a camera to cameras."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 from edge_runtime.cameras.base import Camera
+from edge_runtime.cameras.device import DeviceCamera
 from edge_runtime.cameras.folder import FolderCamera
-from edge_runtime.cameras.opencv import OpenCVCamera, load_cv2
-from edge_runtime.config import CameraSection
+from edge_runtime.cameras.folder_memory import FolderMemory
+from edge_runtime.cameras.opencv import load_cv2
+from edge_runtime.cameras.pipeline import PipelineCamera
+from edge_runtime.cameras.settings import (
+    AravisSettings,
+    CommonSettings,
+    DeviceSettings,
+    FolderSettings,
+    PipelineSettings,
+    SimulatorSettings,
+    StreamSettings,
+)
+from edge_runtime.cameras.simulator import SimulatorCamera
+from edge_runtime.cameras.stream import StreamCamera
 
 
-def make_camera(section: CameraSection) -> Camera:
-    """The camera that `section` describes, not yet open. Raises CameraError when OpenCV is missing."""
-    load_cv2()
-    if section.kind == "folder":
-        return FolderCamera(
-            section.id, Path(str(section.source)), watch=section.watch, settle_seconds=section.settle_seconds
-        )
-    size = (section.width, section.height)
-    return OpenCVCamera(section.id, section.source, size=size, timeout_seconds=section.stall_seconds)
+def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
+    """What makes a camera as `settings` say, a new one with each call; none is open yet.
+
+    Each call raises CameraError where a library is missing that this kind needs.
+    """
+    match settings:
+        case DeviceSettings():
+            return lambda: DeviceCamera(settings)
+        case StreamSettings():
+            return lambda: StreamCamera(settings)
+        case PipelineSettings():
+            return lambda: PipelineCamera(settings)
+        case FolderSettings():
+            load_cv2()  # which decodes the pictures
+            memory = FolderMemory(settings)  # one for all attempts: what was given is not given again
+            return lambda: FolderCamera(settings, memory)
+        case SimulatorSettings():
+            return lambda: SimulatorCamera(settings)
+        case AravisSettings():
+            raise NotImplementedError
+    raise TypeError(f"no camera for {type(settings).__name__}")
+
+
+def make_camera(settings: CommonSettings) -> Camera:
+    """One camera as `settings` say, not yet open."""
+    return camera_maker(settings)()

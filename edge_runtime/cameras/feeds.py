@@ -1,0 +1,106 @@
+"""All cameras of a station as one source of frames."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from edge_runtime.cameras.base import Camera, Frame
+from edge_runtime.cameras.factory import camera_maker
+from edge_runtime.cameras.feed import CameraReport, Feed
+from edge_runtime.cameras.settings import CommonSettings
+from latentline.errors import CameraError
+
+
+class Feeds:
+    """Every camera with its own threads; frames are taken in turn, so none starves beside a faster one.
+
+    on_fault  called with ("camera.{id}", sentence) when a camera fails or stalls, with None when it gives frames
+              again; "camera.{id}.done" where an inspected file cannot be marked or moved. From the cameras' threads.
+    cameras   what makes a camera, by its id, instead of what the settings say
+    Raises CameraError for what can never work here, e.g. a library that is missing. A live camera that is not there is
+    a fault, not an error: it is waited for.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[CommonSettings],
+        on_fault: Callable[[str, str | None], None],
+        *,
+        cameras: Mapping[str, Callable[[], Camera]] | None = None,
+    ) -> None:
+        self._changed = threading.Condition()
+        makers = cameras or {}
+        feeds = [Feed(one, makers.get(one.id) or camera_maker(one), self._changed, on_fault) for one in settings]
+        self._feeds = {feed.settings.id: feed for feed in feeds}
+        self._turns = deque(feeds)
+
+    def start(self) -> None:
+        """Begin to open and read every camera, in the background."""
+        for feed in self._feeds.values():
+            feed.start()
+
+    def get(self, timeout: float) -> Frame | None:
+        """The next frame, or None after `timeout` seconds without one or at the end (see `ended`)."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (frame := self._take()) is None:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._ended():
+                    return None
+                self._changed.wait(left)
+            return frame
+
+    @property
+    def ended(self) -> bool:
+        """Whether every input is over and every frame was taken."""
+        with self._changed:
+            return self._ended()
+
+    @property
+    def error(self) -> CameraError | None:
+        """Why a camera that has an end, a file or a folder, ended before it."""
+        return next((feed.error for feed in self._feeds.values() if feed.error is not None), None)
+
+    def pause(self) -> None:
+        """Give no frames until `resume`. Files wait; what a live camera gives meanwhile is dropped and counted."""
+        for feed in self._feeds.values():
+            feed.pause(True)
+
+    def resume(self) -> None:
+        """Give frames again."""
+        for feed in self._feeds.values():
+            feed.pause(False)
+
+    def trigger(self, camera: str | None = None) -> list[str]:
+        """Ask the triggered cameras, or one of them, for a frame; the ids of those that will take one."""
+        asked = [feed for name, feed in self._feeds.items() if camera in (None, name)]
+        return [feed.settings.id for feed in asked if feed.trigger()]
+
+    def done(self, frame: Frame) -> None:
+        """Say that `frame` is dealt with for good: inspected and its verdict on disk, or given up."""
+        self._feeds[frame.camera].done(frame)
+
+    def states(self) -> dict[str, CameraReport]:
+        """How each camera does, by its id."""
+        return {name: feed.report() for name, feed in self._feeds.items()}
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop reading and release the cameras; after `timeout` seconds, one that hangs is left behind."""
+        deadline = time.monotonic() + timeout
+        for feed in self._feeds.values():
+            feed.end()
+        for feed in self._feeds.values():
+            feed.join(deadline)
+
+    def _take(self) -> Frame | None:
+        for _ in range(len(self._turns)):
+            self._turns.rotate(-1)
+            if (frame := self._turns[-1].take()) is not None:
+                return frame
+        return None
+
+    def _ended(self) -> bool:
+        return all(feed.ended for feed in self._feeds.values())
