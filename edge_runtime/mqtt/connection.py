@@ -8,7 +8,6 @@ always reports its end, and callbacks do nothing but `post` an item.
 
 from __future__ import annotations
 
-import functools
 import logging
 import ssl
 import threading
@@ -23,8 +22,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.config import TlsSection
+from edge_runtime.mqtt.guarded import GuardedClient, guarded, use_tls
 from edge_runtime.mqtt.packets import Extras, Received, new_properties, received
-from latentline.errors import BrokerError
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
@@ -181,7 +180,7 @@ class Connection:
 
     def _make_client(self, will: Will | None) -> paho.Client:
         broker = self._broker
-        client = _Client(
+        client = GuardedClient(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -192,16 +191,16 @@ class Connection:
         client.max_queued_messages_set(4 * WINDOW)  # unbounded by default
         client.username_pw_set(broker.username, broker.password)
         if broker.tls is not None:
-            _use_tls(client, broker.tls)
+            use_tls(client, broker.tls)
         if will is not None:
             properties = new_properties(PacketTypes.WILLMESSAGE)
             properties.WillDelayInterval = will.delay
             client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
-        client.on_connect = _guarded(self._on_connect)
-        client.on_publish = _guarded(self._on_publish)
-        client.on_disconnect = _guarded(self._on_disconnect)
-        client.on_subscribe = _guarded(self._on_subscribe)
-        client.on_message = _guarded(self._on_message)
+        client.on_connect = guarded(self._on_connect)
+        client.on_publish = guarded(self._on_publish)
+        client.on_disconnect = guarded(self._on_disconnect)
+        client.on_subscribe = guarded(self._on_subscribe)
+        client.on_message = guarded(self._on_message)
         # With this callback set, publish() leaves the socket to the thread that runs the loop. Without it paho writes
         # from both threads when loop_start() is not used, and packets can be torn.
         client.on_socket_register_write = lambda *_: None
@@ -292,43 +291,3 @@ class Connection:
         if flags.is_disconnect_packet_from_server:
             self._reason = int(reason.value)
             self._said = f"broker {self.address} ended the connection ({reason})"
-
-
-class _Client(paho.Client):
-    """paho, but a message that it cannot read is dropped, not the connection.
-
-    It raises for text that MQTT allows (U+FEFF in a user property); one such message a minute would keep the station
-    off the air.
-    """
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        try:
-            return super()._handle_publish()
-        except Exception as error:
-            _log.warning("a message from the broker cannot be read (%s); it is ignored", type(error).__name__)
-            return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-
-def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
-    """`callback`, whose exceptions are logged: one that escapes would end paho's loop."""
-
-    @functools.wraps(callback)
-    def call(*arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except Exception:
-            _log.exception("a callback of the MQTT connection failed")
-
-    return call
-
-
-def _use_tls(client: paho.Client, tls: TlsSection) -> None:
-    try:
-        client.tls_set(
-            ca_certs=str(tls.ca) if tls.ca else None,
-            certfile=str(tls.certificate) if tls.certificate else None,
-            keyfile=str(tls.key) if tls.key else None,
-        )
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-        raise BrokerError(f"mqtt.tls: {files} cannot be used ({error.strerror or error})") from None

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import (
@@ -27,14 +27,14 @@ from edge_runtime.mqtt.connection import (
 )
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.events import Message, encode
-from edge_runtime.mqtt.packets import Extras, Received, packet_size
+from edge_runtime.mqtt.packets import Extras, Received
+from edge_runtime.mqtt.passing import Passing, PassingMessage
 from edge_runtime.mqtt.retained import Retained
 from edge_runtime.mqtt.rival import Rival
 from edge_runtime.mqtt.spool import Spool
 from latentline.errors import BrokerError
 
 _log = logging.getLogger(__name__)
-_PASSING = {0: 64, 1: 32}  # QoS -> messages beside the spool on their way at most: pictures and the like, replies
 _GOODBYE_SECONDS = 2.0  # for the last status, and again for the DISCONNECT
 _ACK_SECONDS = 60.0  # a PUBACK that takes longer means that the connection is not what it seems
 
@@ -45,21 +45,11 @@ class _Wake:
 
 
 @dataclass(frozen=True)
-class _Passing:
-    """A message that nobody keeps: it goes out on the present connection or not at all."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    extras: Extras = field(repr=False)
-
-
-@dataclass(frozen=True)
 class _Stop:
     deadline: float
 
 
-_Item = Connected | Subscribed | Acked | Disconnected | _Wake | _Passing | _Stop
+_Item = Connected | Subscribed | Acked | Disconnected | _Wake | PassingMessage | _Stop
 
 
 class Publisher:
@@ -81,10 +71,10 @@ class Publisher:
     ) -> None:
         self._broker, self._make_will, self._backoff, self._on_fault = broker, make_will, backoff, on_fault
         # Unbounded, because a callback that waits for room while paho holds its locks would be a deadlock. Short all
-        # the same: one _Wake, and the acks of one window and of what _PASSING allows.
+        # the same: one _Wake, and the acks of one window and of what Passing admits.
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._woken = threading.Event()
-        self._rooms = {qos: threading.BoundedSemaphore(count) for qos, count in _PASSING.items()}
+        self._passing = Passing()
         self._first_try = threading.Event()
         self._first_refusal: BrokerError | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt sender", daemon=True)
@@ -98,7 +88,6 @@ class Publisher:
         self._stop: _Stop | None = None
         self._last_status: tuple[str, Message] | None = None  # set before _Stop is put
         self._done = False
-        self._passing: dict[int, int] = {}  # message id -> QoS
         self._rival = Rival(backoff)
         self.connections = 0
         self.dropped = 0  # messages of `send_once` and `reply` that did not go out
@@ -167,11 +156,11 @@ class Publisher:
         That is while there is no connection, while too many are on their way, and when it is larger than the broker
         takes. expiry: seconds after which the broker shall forget it.
         """
-        return self._pass(_Passing(topic, payload, 0, Extras(content_type, expiry, None, tuple(user_properties))))
+        return self._pass(PassingMessage(topic, payload, 0, Extras(content_type, expiry, None, tuple(user_properties))))
 
     def reply(self, topic: str, payload: bytes, correlation: bytes | None) -> bool:
         """Answer a `Received` on its response topic, QoS 1, on this connection or not at all, as `send_once` does."""
-        return self._pass(_Passing(topic, payload, 1, Extras("application/json", None, correlation)))
+        return self._pass(PassingMessage(topic, payload, 1, Extras("application/json", None, correlation)))
 
     def result(self, topic: str, message: Message) -> None:
         """`send_once` of a JSON message."""
@@ -184,11 +173,9 @@ class Publisher:
         if self._thread.is_alive():
             self._thread.join(timeout + 3 * _GOODBYE_SECONDS)
 
-    def _pass(self, item: _Passing) -> bool:
-        limit = self.maximum_packet_size
-        fits = limit is None or packet_size(item.topic, item.payload, item.extras) <= limit
-        if fits and self._accepted and self._rooms[item.qos].acquire(blocking=False):
-            self._queue.put(item)
+    def _pass(self, message: PassingMessage) -> bool:
+        if self._accepted and self._passing.admit(message, self.maximum_packet_size):
+            self._queue.put(message)
             return True
         self.dropped += 1
         return False
@@ -244,8 +231,9 @@ class Publisher:
     def _handle(self, item: _Item) -> None:
         if isinstance(item, _Wake):
             self._woken.clear()
-        elif isinstance(item, _Passing):
-            self._send_passing(item)
+        elif isinstance(item, PassingMessage):
+            connection = self._connection if self._accepted else None
+            self.dropped += not self._passing.send(connection, item)
         elif isinstance(item, _Stop):
             self._stop = item
         elif item.connection is not self._connection:
@@ -255,7 +243,7 @@ class Publisher:
         elif isinstance(item, Subscribed):
             self._subscribed(item.reason)
         elif isinstance(item, Acked):
-            self._end_passing(item.mid)
+            self._passing.acked(item.mid)
             self._delivery.acked(item.mid, item.reason)
             self._retained.acked(item.mid, item.reason)
         else:
@@ -270,25 +258,6 @@ class Publisher:
             return
         self._connection = connection
         connection.start()
-
-    def _send_passing(self, item: _Passing) -> None:
-        mid = None
-        if self._connection is not None and self._accepted:
-            try:
-                mid = self._connection.publish(item.topic, item.payload, qos=item.qos, extras=item.extras)
-            except ValueError as error:  # paho's word on a topic or a property
-                _log.warning("a message for %r cannot be sent (%s)", item.topic, error)
-        if mid is None:
-            self.dropped += 1
-            self._rooms[item.qos].release()
-        else:
-            self._passing[mid] = item.qos
-
-    def _end_passing(self, mid: int) -> None:
-        """Message `mid` is written or confirmed: there is room for another. Ids of other messages are ignored."""
-        qos = self._passing.pop(mid, None)
-        if qos is not None:
-            self._rooms[qos].release()
 
     def _subscribed(self, reason: int) -> None:
         assert self._subscription is not None
@@ -335,8 +304,7 @@ class Publisher:
         self._connection = None
         self._accepted = False
         self._connect_at = time.monotonic() + pause
-        for mid in list(self._passing):
-            self._end_passing(mid)
+        self._passing.end()
         self._delivery.end()
 
     def _finish(self, stop: _Stop) -> None:
