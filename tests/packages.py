@@ -68,6 +68,7 @@ def write_tiny_package(out: Path) -> Path:
         ),
         PixelStatistics(0 * plane, plane, (1.0, 2.0), np.ones(2, np.float32)),
         np.arange(9.0),
+        np.linspace(120.0, 136.0, 9),
     )
     card = ModelCard("tiny", "noisy_anogan", "0", Preprocessing(channels=1), overlap=0.25)
     write_model_package(out, tiny_model(), card, calibrated)

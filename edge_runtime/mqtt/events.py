@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 from edge_runtime.cameras.base import Frame
+from edge_runtime.cameras.feed import CameraReport
 from edge_runtime.model_identity import ModelIdentity
 from latentline.inspection import Defect, Inspection
 
@@ -16,7 +17,6 @@ SCHEMA_VERSION = 1
 
 Message = dict[str, Any]
 State = Literal["starting", "online", "degraded", "stopped", "offline"]
-CameraState = Literal["ok", "stalled", "failing", "ended"]
 
 
 def utc(moment: datetime) -> str:
@@ -69,21 +69,16 @@ class Messages:
             cameras=[{"id": name, **about} for name, about in cameras.items()],
         )
 
-    def camera_status(
-        self,
-        camera: str,
-        state: CameraState,
-        reason: str | None,
-        *,
-        frames: int,
-        bad: int,
-        reopened: int,
-        stalls: int,
-        dropped: Mapping[str, int],
-    ) -> Message:
-        """State of one camera and what it gave in this run. dropped: frames that nobody inspected, by cause."""
-        counts = {"frames": frames, "bad": bad, "reopened": reopened, "stalls": stalls, "dropped": dict(dropped)}
-        return self._head(camera=camera, state=state, reason=reason, counts=counts)
+    def camera_status(self, camera: str, report: CameraReport) -> Message:
+        """State of one camera and what it gave in this run."""
+        counts = {
+            "frames": report.frames,
+            "bad": report.bad,
+            "reopened": report.reopened,
+            "stalls": report.stalls,
+            "dropped": dict(report.dropped),
+        }
+        return self._head(camera=camera, state=report.state, reason=report.reason, counts=counts)
 
     def defect(self, frame: Frame, inspection: Inspection, model: ModelIdentity, wait_ms: float) -> Message:
         """An abnormal frame. `seq`, `published_at` and `replayed` are added by `stamp` at hand-over."""

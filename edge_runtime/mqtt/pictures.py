@@ -22,14 +22,13 @@ Box = tuple[int, int, int, int]
 
 
 class PictureSection(StrictModel):
-    """Pictures of defects on cam/{id}/picture; at most once, never kept while there is no connection.
+    """Pictures of defects on cam/{id}/picture; QoS 0, not kept while there is no connection.
 
     margin        pixels of the frame around the defect's box, as a share of the box's longer side
     longest_side  pixels; a larger crop is scaled down
     quality       of the JPEG, 1 … 100; lowered as far as `max_bytes` needs
     max_bytes     of one picture; the broker's own limit counts too
     per_frame     how many defects of one frame get a picture, the strongest first
-    qos           0, or 1: asked to be confirmed, but not sent again
     """
 
     margin: float = Field(default=0.5, ge=0, le=10)
@@ -37,7 +36,6 @@ class PictureSection(StrictModel):
     quality: int = Field(default=85, ge=1, le=100)
     max_bytes: int = Field(default=100_000, ge=1_000)
     per_frame: int = Field(default=4, ge=1, le=100)
-    qos: int = Field(default=0, ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.mqtt.events import Messages, encode, stamp, utc
+from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.mqtt.events import Messages, State, encode, stamp, utc
 from edge_runtime.mqtt.topics import Topics
 from tests.edge_runtime.fakes import FakeInspector, validate
 
@@ -21,14 +25,16 @@ def _messages() -> dict[str, dict[str, Any]]:
     messages, inspector = Messages("line-1"), FakeInspector()
     frame = Frame(np.full((4, 6, 3), 200, np.uint8), datetime.now(timezone.utc), "top", "a.png", 0)
     inspection = inspector.inspect(frame.image)
+    report = CameraReport("stalled", "no frame for 5 s", 9, {"cut short": 1}, 2, 1, {"newer frame": 4}, 5.5)
     cameras = {"top": {"kind": "device", "source": "0", "every_frame": False}}
+    dropped = {"count": 3, "bytes": 0, "age": 0}
     event = messages.defect(frame, inspection, inspector.identity, 1.5)
     return {
-        TOPICS.status: messages.status("degraded", {"camera": "camera top is stalled"}, 3),
+        TOPICS.status: messages.status("degraded", {"camera.top": "camera top is stalled"}, dropped),
         TOPICS.birth: messages.birth("0.1.0", inspector.identity, 100.0, cameras),
-        TOPICS.camera_status("top"): messages.camera_status("top", "ok", None, {"frames": 1, "bad": 0, "dropped": 0}),
+        TOPICS.camera_status("top"): messages.camera_status("top", report),
         TOPICS.result("top"): messages.result(frame, inspection, 1.5),
-        TOPICS.defect("top"): stamp(event, 7, replayed=False),
+        TOPICS.defect("top"): json.loads(stamp(encode(event), 7, replayed=False)),
     }
 
 
@@ -47,6 +53,25 @@ def test_schemas_are_strict() -> None:
                 validate(topic, less)
         with pytest.raises(jsonschema.ValidationError):
             validate(topic, {**copy.deepcopy(body), "more": 1})
+
+
+@pytest.mark.parametrize("state", ["starting", "online", "degraded", "stopped", "offline"])
+def test_every_state_fits_the_schema(state: State) -> None:
+    """Each state of the station is one the schema knows."""
+    dropped = {"count": 0, "bytes": 0, "age": 0}
+    validate(TOPICS.status, Messages("line-1").status(state, {}, dropped))
+
+
+@given(
+    event=st.dictionaries(
+        st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False)), max_size=4
+    )
+)
+def test_stamp_equals_a_new_encoding(event: dict[str, Any]) -> None:
+    """Stamping the bytes of any event gives the event with three more keys."""
+    found = json.loads(stamp(encode(event), 7, replayed=True))
+    assert found.pop("published_at").endswith("Z")
+    assert found == {**event, "seq": 7, "replayed": True}
 
 
 def test_times_are_utc_with_z() -> None:
