@@ -1,6 +1,6 @@
 """A few read-only pages over HTTP/1.1, from one thread that no client can hold.
 
-Each connection gets one answer and _CLIENT_SECONDS in all, however slowly it speaks or listens; _CLIENTS at a time.
+Each connection gets one answer and a few seconds in all, however slowly it speaks or listens; _CLIENTS at a time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from http import HTTPStatus
 
 _log = logging.getLogger(__name__)
 _CLIENTS = 16
-_CLIENT_SECONDS = 5.0
-_PAGE_SECONDS = 2.0  # for a page to be made; it may wait for a station that hangs
 _HEAD_BYTES = 8192
-_RETRY_SECONDS = 10.0
 _TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: for a connection; for a page to be made, by a station that may hang; until a port is tried again."""
+
+    client: float = 5.0
+    page: float = 2.0
+    retry: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class HttpEndpoint:
 
     port      0: any free one, see `address`
     on_fault  called with the code `http` and a sentence when the address cannot be used, which is tried again
-              every 10 s, and with None when it can
+              and again, and with None when it can
     """
 
     def __init__(
@@ -45,8 +51,10 @@ class HttpEndpoint:
         port: int,
         pages: Mapping[str, Callable[[], Page]],
         on_fault: Callable[[str, str | None], None],
+        limits: Limits | None = None,
     ) -> None:
         self._host, self._port, self._pages, self._on_fault = host, port, pages, on_fault
+        self._limits = limits or Limits()
         self._making: dict[str, asyncio.Future[Page]] = {}
         self._clients = 0
         self._begun = threading.Event()
@@ -78,7 +86,7 @@ class HttpEndpoint:
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
                 where = f"supervision.http_port: {self._host}:{self._port} cannot be used"
                 self._on_fault("http", f"{where} ({reason}); metrics and health pages are off until it can")
-                await _wait(self._end, _RETRY_SECONDS)
+                await _wait(self._end, self._limits.retry)
                 continue
             self.address = server.sockets[0].getsockname()[:2]
             self._on_fault("http", None)
@@ -89,7 +97,7 @@ class HttpEndpoint:
         self._clients += 1
         try:
             if self._clients <= _CLIENTS:
-                await asyncio.wait_for(self._exchange(reader, writer), _CLIENT_SECONDS)
+                await asyncio.wait_for(self._exchange(reader, writer), self._limits.client)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError):
             pass  # it was slow, or went away: its own affair
         finally:
@@ -123,7 +131,7 @@ class HttpEndpoint:
         if method != "GET":
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._made(path)), _PAGE_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(self._made(path)), self._limits.page)
         except asyncio.TimeoutError:
             return Page(503, _TEXT, b"the station does not answer\n")
 

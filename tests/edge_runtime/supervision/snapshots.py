@@ -1,0 +1,57 @@
+"""A snapshot for the tests, with a different number in every place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edge_runtime.supervision.process import Process
+from edge_runtime.supervision.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the camera feeds report of one camera."""
+
+    state: str = "ok"
+    reason: str | None = None
+    frames: int = 31
+    bad: int = 3
+    reopened: int = 2
+    stalls: int = 1
+    dropped: Mapping[str, int] = field(default_factory=lambda: {"newer frame": 5, "station stopped": 4})
+    age_seconds: float | None = 0.25
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    """A degraded station with two cameras."""
+    whole = Snapshot(
+        state="degraded",
+        faults={"broker": "broker localhost:1883 does not answer"},
+        uptime_seconds=61.5,
+        paused=False,
+        cameras={"top": Counts(), "side": Counts(state="stalled", frames=7, age_seconds=None, dropped={})},
+        inspected=38,
+        abnormal=6,
+        unusable=8,
+        failed=9,
+        inspect_ms_p50=12.5,
+        inspect_ms_p99=30.0,
+        events=10,
+        lost=11,
+        spool_waiting=12,
+        spool_bytes=13_000,
+        spool_dropped={"count": 14, "age": 15},
+        published=16,
+        unheard=17,
+        connected=True,
+        connections=18,
+        model_name="demo",
+        model_sha256="ab" * 32,
+        backend="cpu",
+        threshold=2.5,
+        drift={"alarm_rate_seen": 0.05},
+        process=Process(19_000, 20, 21),
+    )
+    return replace(whole, **changes)

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from edge_runtime.supervision.http import HttpEndpoint, Limits, Page
+from edge_runtime.supervision.pages import health_pages
+from edge_runtime.supervision.state import Health
+from tests.edge_runtime.supervision.snapshots import snapshot
+from tests.waiting import wait_until
+
+_HELLO = {"/hello": lambda: Page(200, "text/plain", b"hello")}
+
+
+@contextmanager
+def _serving(
+    pages: Mapping[str, Callable[[], Page]], limits: Limits | None = None
+) -> Iterator[tuple[HttpEndpoint, tuple[str, int]]]:
+    endpoint = HttpEndpoint("127.0.0.1", 0, pages, lambda code, sentence: None, limits)
+    endpoint.start()
+    try:
+        wait_until(lambda: endpoint.address, "the endpoint to listen")
+        assert endpoint.address is not None
+        yield endpoint, endpoint.address
+    finally:
+        endpoint.close()
+
+
+def _ask(address: tuple[str, int], path: str, method: str = "GET") -> tuple[int, bytes, Mapping[str, str]]:
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+    finally:
+        connection.close()
+
+
+def _raw(address: tuple[str, int], sent: bytes) -> bytes:
+    """All that comes back for `sent`; empty when the connection is cut."""
+    received = b""
+    with socket.create_connection(address, timeout=10) as client:
+        try:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            while part := client.recv(65536):
+                received += part
+        except ConnectionError:
+            pass
+    return received
+
+
+def test_probes_follow_the_station() -> None:
+    """Ready from online to degraded, healthy until stopped or a stage is late, with state and reasons as JSON."""
+    health, late = Health(lambda state, faults: None), set[str]()
+    with _serving(health_pages("line-1", health, lambda: frozenset(late), snapshot)) as (_, address):
+
+        def codes() -> tuple[int, int]:
+            return _ask(address, "/healthz")[0], _ask(address, "/readyz")[0]
+
+        assert codes() == (200, 503)
+        health.ready()
+        assert codes() == (200, 200)
+        health.fault("broker", "no answer")
+        assert codes() == (200, 200)
+        assert json.loads(_ask(address, "/healthz")[1]) == {
+            "station": "line-1",
+            "state": "degraded",
+            "faults": {"broker": "no answer"},
+        }
+        late.add("watchdog.inspector")
+        assert codes() == (503, 503)
+        late.clear()
+        health.stopping()
+        assert codes() == (503, 503)
+
+
+def test_prometheus_can_scrape() -> None:
+    """/metrics is text that Prometheus's own parser reads, of this moment, with the type it wants."""
+    counts = iter([38, 39])
+    pages = health_pages(
+        "line-1", Health(lambda *_: None), frozenset, lambda: snapshot(inspected=next(counts), abnormal=0)
+    )
+    with _serving(pages) as (_, address):
+        for expected in (38, 39):
+            status, body, headers = _ask(address, "/metrics")
+            families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+            assert status == 200
+            assert headers["Content-Type"].startswith("text/plain; version=")
+            assert families["latentline_frames"].samples[0].value == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/hello/..", 404),
+        ("GET", "/hello?x=1", 200),
+        ("POST", "/hello", 405),
+        ("HEAD", "/hello", 405),
+        ("DELETE", "/", 404),
+    ],
+)
+def test_only_get_of_known_paths(method: str, path: str, status: int) -> None:
+    """No other method and no other path."""
+    with _serving(_HELLO) as (_, address):
+        assert _ask(address, path, method)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /hello\r\n\r\n", b"400"),
+        (b"GET /hello HTTP/2.0\r\n\r\n", b"400"),
+        (b"\r\n\r\n", b"400"),
+        (b"GET /hello HTTP/1.1\r\nX: " + b"a" * 40_000 + b"\r\n\r\n", b"431"),
+    ],
+)
+def test_malformed_requests_are_refused(sent: bytes, status: bytes) -> None:
+    """What is not a short HTTP/1 request is told so, or cut when it does not stop talking."""
+    with _serving(_HELLO) as (_, address):
+        answer = _raw(address, sent)
+        assert not answer or answer.startswith(b"HTTP/1.1 " + status)
+        assert _ask(address, "/hello")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[tuple[str, int]]:
+    with _serving(_HELLO) as (_, address):
+        yield address
+
+
+_LINE = st.binary(max_size=200)
+_REQUESTS = st.one_of(
+    st.binary(max_size=3000),
+    st.tuples(st.sampled_from([b"GET", b"get", b"PUT", b""]), _LINE, st.sampled_from([b"HTTP/1.1", b"HTTP/0.9"])).map(
+        lambda parts: b" ".join(parts) + b"\r\n\r\n"
+    ),
+    st.lists(_LINE, max_size=20).map(lambda lines: b"GET /hello HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_REQUESTS)
+def test_fuzzed_requests_get_an_answer_or_none(standing: tuple[str, int], sent: bytes) -> None:
+    """Any bytes get one whole answer or a cut connection, never a 500, and the next client is served."""
+    answer = _raw(standing, sent)
+    if answer:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.split(b" ")[1] in (b"200", b"400", b"404", b"405", b"431")
+        assert f"Content-Length: {len(body)}".encode() in head
+    assert _ask(standing, "/hello")[:2] == (200, b"hello")
+
+
+def test_silent_clients_are_cut() -> None:
+    """Clients that say nothing, or too little, lose their connection; they cost no thread and block nobody for long."""
+    with _serving(_HELLO, Limits(client=0.3)) as (_, address), ExitStack() as stack:
+        threads = threading.active_count()
+        silent = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(40)]
+        for number, client in enumerate(silent):
+            if number % 2:
+                with suppress(ConnectionError):  # one above the number of clients is cut at once
+                    client.sendall(b"GET /hello HT")
+        for client in silent:
+            with suppress(ConnectionError):
+                assert client.recv(1) == b""
+        assert threading.active_count() == threads
+        assert _ask(address, "/hello")[0] == 200
+
+
+def test_client_that_does_not_listen_is_cut() -> None:
+    """A client that never reads its answer is cut, too."""
+    big = b"x" * (32 << 20)  # more than the socket buffers of both ends
+    pages = {"/big": lambda: Page(200, "text/plain", big)}
+    with _serving(pages, Limits(client=0.3)) as (endpoint, address):
+        with socket.create_connection(address, timeout=10) as client:
+            client.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+            wait_until(lambda: endpoint._clients == 1, "the client to be served")
+            wait_until(lambda: endpoint._clients == 0, "the client to be cut")
+            received = 0
+            with suppress(ConnectionError):
+                while part := client.recv(1 << 16):
+                    received += len(part)
+        assert received < len(big)
+
+
+def test_page_that_hangs_is_503_and_costs_one_thread() -> None:
+    """A station that hangs in a page answers 503 to everyone who asks, and is right again when it is."""
+    going = threading.Event()
+
+    def hangs() -> Page:
+        going.wait()
+        return Page(200, "text/plain", b"at last")
+
+    with _serving({"/metrics": hangs, **_HELLO}, Limits(page=0.1)) as (_, address):
+        threads = threading.active_count()
+        for _ in range(5):
+            assert _ask(address, "/metrics")[0] == 503
+        assert threading.active_count() == threads + 1
+        assert _ask(address, "/hello")[0] == 200
+        going.set()
+        wait_until(lambda: _ask(address, "/metrics")[0] == 200, "the page to be made")
+
+
+def test_page_that_fails_is_500() -> None:
+    """A fault of ours in a page is said and ends nothing."""
+
+    def fails() -> Page:
+        raise ZeroDivisionError
+
+    with _serving({"/fails": fails}) as (_, address):
+        assert [_ask(address, "/fails")[0] for _ in range(2)] == [500, 500]
+
+
+def test_port_in_use_is_a_fault_until_it_is_free() -> None:
+    """A port that another program has is a sentence with its setting, and is taken when it is free."""
+    faults: dict[str, str | None] = {}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        endpoint = HttpEndpoint("127.0.0.1", port, _HELLO, faults.__setitem__, Limits(retry=0.02))
+        endpoint.start()
+        wait_until(lambda: faults.get("http"), "the fault")
+        assert str(faults["http"]).startswith(
+            f"supervision.http_port: 127.0.0.1:{port} cannot be used (Address already"
+        )
+    try:
+        wait_until(lambda: endpoint.address, "the endpoint to listen")
+        assert faults["http"] is None
+        assert _ask(("127.0.0.1", port), "/hello")[0] == 200
+    finally:
+        endpoint.close()
+
+
+def test_unknown_host_is_a_fault() -> None:
+    """An address that is not this machine's is a sentence, too, and close does not wait for the next try."""
+    faults: dict[str, str | None] = {}
+    endpoint = HttpEndpoint("192.0.2.1", 0, _HELLO, faults.__setitem__)
+    endpoint.start()
+    wait_until(lambda: faults.get("http"), "the fault")
+    endpoint.close()
+    assert not endpoint._thread.is_alive()

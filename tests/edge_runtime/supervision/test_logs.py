@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.supervision.logs import JsonLines, Repeats, TextLines, configure_log
+from edge_runtime.supervision.settings import LogSection
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, put back as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def _record(message: str, *args: object, line: int = 1) -> logging.LogRecord:
+    return logging.LogRecord("a.b", logging.WARNING, "file.py", line, message, args, None)
+
+
+def test_json_lines(root: logging.Logger) -> None:
+    """Each record is one JSON object with time, level, logger, message, station and its extras."""
+    stream = io.StringIO()
+    configure_log(LogSection(format="json"), "line-1", stream=stream)
+    log = logging.getLogger("edge_runtime.test")
+    log.warning("camera %s\nhangs", "top", extra={"code": "camera.top", "seconds": float("nan")})
+    log.debug("not written")
+    try:
+        raise OSError("broken")
+    except OSError:
+        log.exception("it failed")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first.pop("time").endswith("Z")
+    assert first == {
+        "level": "warning",
+        "logger": "edge_runtime.test",
+        "message": "camera top\nhangs",
+        "station": "line-1",
+        "code": "camera.top",
+        "seconds": "nan",
+    }
+    assert second["level"] == "error"
+    assert "OSError: broken" in second["traceback"]
+
+
+@pytest.mark.parametrize("section", [LogSection(), LogSection(format="json")])
+def test_no_secret_in_the_log(root: logging.Logger, section: LogSection) -> None:
+    """The broker's password and the credentials of a camera are masked in messages, extras and tracebacks."""
+    stream = io.StringIO()
+    configure_log(section, "line-1", secrets=["hush-hush", ""], stream=stream)
+    try:
+        raise OSError("rtsp://me:pass-word@host/1 with hush-hush")
+    except OSError:
+        logging.getLogger("x").exception(
+            "rtsp://me:pass-word@host/1 hush-hush", extra={"source": "http://u:pass-word@h"}
+        )
+    text = stream.getvalue()
+    assert "pass-word" not in text
+    assert "hush" not in text
+    assert "rtsp://***@host/1" in text
+
+
+def test_configured_again_replaces_the_first(root: logging.Logger) -> None:
+    """After a reload each record is written once, in the new format, at the new level."""
+    first, second = io.StringIO(), io.StringIO()
+    configure_log(LogSection(), "a", stream=first)
+    configure_log(LogSection(level="error"), "a", stream=second)
+    logging.getLogger("x").warning("no")
+    logging.getLogger("x").error("yes")
+    assert first.getvalue() == ""
+    assert second.getvalue().count("\n") == 1
+
+
+def test_repeats_are_left_out_and_counted() -> None:
+    """A line of code may say 20 things at once, then one in so many seconds, with the number of those between."""
+    now = [0.0]
+    repeats = Repeats(10.0, lambda: now[0])
+    assert [repeats.filter(_record("a %s", number)) for number in range(25)] == [True] * 20 + [False] * 5
+    assert repeats.filter(_record("other", line=2))
+    now[0] = 9.0
+    assert not repeats.filter(_record("a"))
+    now[0] = 10.0
+    record = _record("a 26")
+    assert repeats.filter(record)
+    assert "a 26 (and 6 more like it)" in TextLines("s", ()).format(record)
+
+
+@given(st.text(), st.dictionaries(st.from_regex(r"[a-z]{3,8}x", fullmatch=True), st.text() | st.floats() | st.none()))
+def test_one_record_is_one_line(message: str, extras: dict[str, object]) -> None:
+    """Whatever a message quotes, text and JSON stay one line, and the JSON is JSON."""
+    record = _record("%s", message)
+    vars(record).update(extras)
+    line = JsonLines("s", ()).format(record)
+    assert "\n" not in line
+    assert json.loads(line, parse_constant=pytest.fail)["level"] == "warning"
+    text = TextLines("s", ()).format(record)
+    assert "\n" not in text
+    assert "\r" not in text
