@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.engines.builder import ComputeCapability, Progress, version_of
-from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.engines import EngineSet
 from edge_runtime.engines.half_check import HalfReport, check_half
 from edge_runtime.gpu.kernel_cache import cached_kernels
@@ -51,36 +50,37 @@ def build_engines(
     """
     package = load_package(path)
     trt = import_tensorrt(settings.tensorrt)
-    capability = _target(settings.tensorrt, compute_capability)
-    cache = EngineCache(settings.cache)
-    batch, workspace = settings.batch_for(package.spec.tile_size), settings.workspace_mib << 20
-    engines = EngineSet(package, batch, settings.precision, trt, cache, capability, workspace)
+    capability, gpu = _target(settings.tensorrt, compute_capability)
+    engines = EngineSet.of(package, settings, trt, capability, gpu)
     found = engines.states()
     plans = engines.plans(progress)
-    cached_kernels(cache, capability, settings.precision)
+    cached_kernels(engines.cache, capability, settings.precision)
     return EngineReport(
         tensorrt=version_of(trt),
         compute_capability="{}.{}".format(*capability),
         precision=settings.precision,
-        batch=batch,
-        cache=str(cache.folder),
+        batch=engines.batch,
+        cache=str(engines.cache.folder),
         found=found,
         plan_bytes={graph: len(plan) for graph, plan in plans.items()},
-        half_check=check_half(package, cache, progress) if settings.precision == "fp16" else None,
+        half_check=check_half(package, engines.cache, progress) if settings.precision == "fp16" else None,
     )
 
 
-def _target(flavour: Flavour, asked: ComputeCapability | None) -> ComputeCapability:
-    """The compute capability to build for. Raises EngineError when it can only be guessed or not be had."""
+def _target(flavour: Flavour, asked: ComputeCapability | None) -> tuple[ComputeCapability, str]:
+    """The compute capability to build for, and the GPU's name where it is here.
+
+    Raises EngineError when they can only be guessed or not be had.
+    """
     if asked is not None:
         if flavour == "tensorrt":
             raise EngineError(
                 "TensorRT builds for the GPU of this machine only; leave out --compute-capability, or build with "
                 "--tensorrt tensorrt_rtx"
             )
-        return asked
+        return asked, ""
     try:
-        major, minor = import_pycuda().Device(0).compute_capability()
+        device = import_pycuda().Device(0)
     except BackendError as error:
         way_out = (
             "give the station's with --compute-capability, for example 8.9"
@@ -88,4 +88,4 @@ def _target(flavour: Flavour, asked: ComputeCapability | None) -> ComputeCapabil
             else "run this command on the station, or see --tensorrt tensorrt_rtx"
         )
         raise EngineError(f"there is no GPU here to build for ({error}); {way_out}") from None
-    return major, minor
+    return device.compute_capability(), device.name()

@@ -14,7 +14,7 @@ from edge_runtime.engines.half_check import check_half
 from edge_runtime.engines.prepare import REVISION, prepare_graph
 from edge_runtime.manifest import Manifest
 from edge_runtime.model_package import ModelPackage, SearchModel
-from edge_runtime.search.settings import Precision
+from edge_runtime.search.settings import GpuSettings, Precision
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class EngineSet:
     batch               the most tiles that an engine takes at a time
     trt                 the module tensorrt or tensorrt_rtx
     compute_capability  (major, minor) of the GPU that will run them
+    gpu                 its name: TensorRT chooses kernels for that model of GPU. Empty for TensorRT-RTX, whose engines
+                        are for every GPU of the compute capability
     workspace_bytes     TensorRT's limit of scratch memory
     """
 
@@ -37,7 +39,24 @@ class EngineSet:
     trt: Any
     cache: EngineCache
     compute_capability: ComputeCapability
+    gpu: str = ""
     workspace_bytes: int = WORKSPACE
+
+    @classmethod
+    def of(
+        cls, package: ModelPackage, settings: GpuSettings, trt: Any, compute_capability: ComputeCapability, gpu: str
+    ) -> EngineSet:
+        """What a station with the section `settings` needs on this GPU."""
+        return cls(
+            model=package,
+            batch=settings.batch_for(package.spec.tile_size),
+            precision=settings.precision,
+            trt=trt,
+            cache=EngineCache(settings.cache),
+            compute_capability=compute_capability,
+            gpu=gpu if settings.tensorrt == "tensorrt" else "",
+            workspace_bytes=settings.workspace_mib << 20,
+        )
 
     def plans(self, progress: Progress = log.info) -> dict[str, bytes]:
         """The serialised engine of every graph, by the graph's file name, from the cache or built now.
@@ -74,7 +93,7 @@ class EngineSet:
 
     def _machine(self) -> dict[str, str]:
         major, minor = self.compute_capability
-        return {"TensorRT": version_of(self.trt), "compute capability": f"{major}.{minor}"}
+        return {"TensorRT": version_of(self.trt), "compute capability": f"{major}.{minor}", "GPU": self.gpu}
 
     def _build(self, graph: str, progress: Progress) -> bytes:
         """Build one engine, with the timings of all builds for this GPU."""

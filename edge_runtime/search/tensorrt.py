@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.engines import EngineSet
 from edge_runtime.gpu.device import Device
 from edge_runtime.gpu.frame_graph import SLOTS, FrameGraph, Slot
@@ -194,16 +193,13 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
     """
     device = Device()
     try:
-        cache = EngineCache(settings.cache)
-        batch = settings.batch_for(package.spec.tile_size)
-        workspace = settings.workspace_mib << 20
-        engines = EngineSet(package, batch, settings.precision, trt, cache, device.compute_capability, workspace)
+        engines = EngineSet.of(package, settings, trt, device.compute_capability, device.name)
         plans = engines.plans()
-        kernels = cached_kernels(cache, device.compute_capability, settings.precision)
+        kernels = cached_kernels(engines.cache, device.compute_capability, settings.precision)
     except BaseException:
         device.close()
         raise
-    return TensorRtSearcher(device, package, trt, plans, kernels, batch, settings.precision)
+    return TensorRtSearcher(device, package, trt, plans, kernels, engines.batch, settings.precision)
 
 
 def _tile_values(slot: Slot, count: int) -> dict[str, Float]:

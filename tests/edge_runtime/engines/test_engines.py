@@ -17,7 +17,7 @@ from tests.tensorrt_standin import StandIn
 def wanted(demo: ModelPackage, tmp_path: Path) -> EngineSet:
     """Engines of three of the demo's graphs for an Orin, on the stand-in for TensorRT."""
     model = replace(demo, graphs={name: demo.graphs[name] for name in (DISCRIMINATOR, ENCODER, GENERATOR)})
-    return EngineSet(model, 4, "fp32", StandIn(), EngineCache(tmp_path), (8, 7))
+    return EngineSet(model, 4, "fp32", StandIn(), EngineCache(tmp_path), (8, 7), "AGX Orin")
 
 
 def test_second_start_builds_nothing(wanted: EngineSet) -> None:
@@ -33,12 +33,13 @@ def test_second_start_builds_nothing(wanted: EngineSet) -> None:
     ("change", "reason"),
     [
         ({"compute_capability": (8, 9)}, "compute capability was 8.7, is 8.9"),
+        ({"gpu": "Orin NX"}, "GPU was AGX Orin, is Orin NX"),
         ({"version": "10.13.3"}, "TensorRT was tensorrt 10.3.0, is tensorrt 10.13.3"),
         ({"graph": True}, "graph was "),
         ({"batch": 8}, "missing"),
         ({"precision": "fp16"}, "missing"),
     ],
-    ids=["GPU", "TensorRT", "model", "batch", "precision"],
+    ids=["compute capability", "GPU", "TensorRT", "model", "batch", "precision"],
 )
 def test_whatever_an_engine_depends_on_makes_it_anew(
     wanted: EngineSet, change: dict[str, object], reason: str, monkeypatch: pytest.MonkeyPatch
