@@ -14,7 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,9 +31,18 @@ _KEPT = 4  # entries of one name: today's and a few of other GPUs or versions th
 
 
 def default_folder() -> Path:
-    """$LATENTLINE_CACHE, else `latentline` in the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
-    chosen = os.environ.get("LATENTLINE_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentline"
+    """$LATENTLINE_CACHE, else `latentline` in the user's cache folder ($XDG_CACHE_HOME or ~/.cache).
+
+    Raises EngineError for a user without a home, as in many containers.
+    """
+    if chosen := os.environ.get("LATENTLINE_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentline"
+    except RuntimeError:
+        raise EngineError(
+            "this user has no home for a cache folder; give one in the environment variable LATENTLINE_CACHE"
+        ) from None
 
 
 class _UnusableError(Exception):
@@ -129,8 +138,9 @@ class EngineCache:
         with self._folder_errors():
             atomic.write_bytes(path, _MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + content)
         others = (entry for entry in self._entries(name) if entry != path)
-        for old in list(others)[_KEPT - 1 :]:
-            old.unlink(missing_ok=True)
+        with suppress(OSError):  # another user's entries in a shared folder
+            for old in list(others)[_KEPT - 1 :]:
+                old.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -139,11 +149,12 @@ class EngineCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / f".{_plain(name)}.lock").open("ab")
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("another process is making %s; waiting for it", name)
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with self._folder_errors():  # not every network file system has locks
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    log.info("another process is making %s; waiting for it", name)
+                    fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     @contextmanager

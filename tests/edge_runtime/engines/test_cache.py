@@ -1,5 +1,7 @@
 """The cache gives what was put in, or makes it again and says why; it never gives anything else."""
 
+import errno
+import fcntl
 import logging
 import os
 import subprocess
@@ -247,6 +249,26 @@ def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch,
     assert default_folder() == tmp_path / "xdg" / "latentline"
     monkeypatch.setenv("LATENTLINE_CACHE", str(tmp_path / "mine"))
     assert EngineCache().folder == tmp_path / "mine"
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container whose user is unknown there is no default folder: a sentence, with the way out."""
+    for name in ("HOME", "XDG_CACHE_HOME", "LATENTLINE_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 1 << 29)
+    with pytest.raises(EngineError, match=r"no home .*LATENTLINE_CACHE"):
+        EngineCache()
+
+
+def test_a_folder_without_locks_is_said(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot lock ends in the cache's sentence, before anything is made."""
+
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(EngineError, match=r"No locks available.*--cache"):
+        cache.fetch("engine", KEY, never)
 
 
 def test_nothing_is_said_when_nothing_is_wrong(cache: EngineCache, caplog: pytest.LogCaptureFixture) -> None:
