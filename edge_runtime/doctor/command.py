@@ -13,7 +13,7 @@ from edge_runtime.doctor.examination import examine
 from edge_runtime.doctor.facts import Fact
 from edge_runtime.doctor.report import to_text, write_report
 from edge_runtime.model_package import load_package
-from edge_runtime.search.settings import GpuSettings
+from edge_runtime.search.settings import Backend, GpuSettings
 
 DEMO_MODEL = Path(__file__).parents[1] / "demo" / "model"
 
@@ -23,14 +23,16 @@ def run_doctor(target: Path | None, precision: Any, output: Path, seconds: float
 
     Raises ConfigError and PackageError for a target that cannot be read.
     """
+    backend: Backend = "auto"
     settings, facts, path = GpuSettings(), [], target or DEMO_MODEL
     if target is not None and target.suffix in (".yaml", ".yml"):
         config = load_station(target)
-        settings, path = config.gpu, config.model
+        backend, settings, path = config.backend, config.gpu, config.model
         facts = [Fact(finding.part, finding.message, finding.ok) for finding in check_parts(config)]
     if precision is not None:
         settings = settings.model_copy(update={"precision": precision})
-    report = examine(load_package(path), settings, seconds, lambda line: print(f"... {line}", file=sys.stderr))
+    package = load_package(path)
+    report = examine(package, backend, settings, seconds, lambda line: print(f"... {line}", file=sys.stderr))
     report.facts += facts
     files = write_report(report, output)
     print(json.dumps(report.to_json(), indent=2) if as_json else to_text(report))

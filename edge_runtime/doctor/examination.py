@@ -19,8 +19,8 @@ from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.selftest import STATION_TOLERANCE
-from edge_runtime.search.settings import GpuSettings
-from latentline.errors import LatentlineError
+from edge_runtime.search.settings import Backend, GpuSettings
+from latentline.errors import EngineError, LatentlineError
 from latentline.explainer import HostExplainer
 
 _log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class BackendReport:
     """What was seen of one backend.
 
     problem      why it could not run; then the rest is empty
+    needed       a station would have used it: it was opened and then failed, or the configuration asks for it alone
     comparisons  with the float64 oracle (cpu), with the CPU (tensorrt)
     frame_ms     one example frame, from camera's picture to components
     search_ms, graph_nodes, host_calls  of the CUDA graph; None on the CPU
@@ -40,6 +41,7 @@ class BackendReport:
 
     name: str
     problem: str | None = None
+    needed: bool = False
     comparisons: tuple[Comparison, ...] = ()
     tiles: int = 0
     frame_ms: Spread | None = None
@@ -85,13 +87,18 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Every backend that could run agrees with its reference, and one could."""
-        ran = [backend for backend in self.backends if backend.problem is None]
-        return bool(ran) and all(backend.passed for backend in ran)
+        """Every backend that could run, or had to, agrees with its reference, and one could."""
+        judged = [backend for backend in self.backends if backend.problem is None or backend.needed]
+        return bool(judged) and all(backend.passed for backend in judged)
 
 
-def examine(package: ModelPackage, settings: GpuSettings, seconds: float, progress: Progress) -> Report:
-    """Examine this machine with `package`; each backend is timed for about `seconds`."""
+def examine(
+    package: ModelPackage, backend: Backend, settings: GpuSettings, seconds: float, progress: Progress
+) -> Report:
+    """Examine this machine with `package`; each backend is timed for about `seconds`.
+
+    backend  what the station is configured for: with "tensorrt" the CPU alone is not enough
+    """
     facts = [*machine_facts(), *gpu_facts(), *package_facts(package), *cache_facts(package, settings)]
     report = Report(package.spec.search.iterations, settings.precision, facts)
     progress("searching on the CPU")
@@ -99,7 +106,7 @@ def examine(package: ModelPackage, settings: GpuSettings, seconds: float, progre
     try:
         report.backends.append(_cpu_report(package, cpu, seconds))
         progress("searching with TensorRT (engines that are not in the cache are built first: minutes)")
-        report.backends.append(_tensorrt_report(package, cpu, settings, seconds, progress))
+        report.backends.append(_tensorrt_report(package, cpu, backend, settings, seconds, progress))
     finally:
         cpu.close()
     return report
@@ -115,7 +122,11 @@ def package_facts(package: ModelPackage) -> Iterator[Fact]:
 
 def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
     """Where engines are kept, whether that can be written, and which of this model's are there."""
-    cache = EngineCache(settings.cache)
+    try:
+        cache = EngineCache(settings.cache)
+    except EngineError as error:
+        yield Fact("engine cache", str(error), False)
+        return
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=cache.folder):
@@ -129,10 +140,9 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
         return
     from edge_runtime.engines.engines import EngineSet
 
-    batch = settings.batch_for(package.spec.tile_size)
-    engines = EngineSet(package, batch, settings.precision, trt, cache, device.compute_capability())
+    engines = EngineSet.of(package, settings, trt, device.compute_capability(), device.name())
     for graph, state in engines.states().items():
-        yield Fact(f"engine of {graph}", f"{state} ({settings.precision}, at most {batch} tiles at a time)")
+        yield Fact(f"engine of {graph}", f"{state} ({engines.precision}, at most {engines.batch} tiles at a time)")
 
 
 def _cpu_report(package: ModelPackage, cpu: CpuSearcher, seconds: float) -> BackendReport:
@@ -149,7 +159,12 @@ def _cpu_report(package: ModelPackage, cpu: CpuSearcher, seconds: float) -> Back
 
 
 def _tensorrt_report(
-    package: ModelPackage, cpu: CpuSearcher, settings: GpuSettings, seconds: float, progress: Progress
+    package: ModelPackage,
+    cpu: CpuSearcher,
+    backend: Backend,
+    settings: GpuSettings,
+    seconds: float,
+    progress: Progress,
 ) -> BackendReport:
     try:
         import_pycuda()
@@ -158,7 +173,7 @@ def _tensorrt_report(
 
         searcher = open_tensorrt(package, trt, settings)
     except LatentlineError as error:
-        return BackendReport("tensorrt", problem=str(error))
+        return BackendReport("tensorrt", problem=str(error), needed=backend == "tensorrt")
     try:
         comparisons = []
         for comparison in conformance(package, cpu, searcher, settings.precision):
@@ -168,7 +183,7 @@ def _tensorrt_report(
         frame_ms = timed(lambda: searcher.explain(frame), seconds)
         measured = [searcher.measure(frame) for _ in range(max(5, frame_ms.repeats))]
     except LatentlineError as error:
-        return BackendReport("tensorrt", problem=str(error))
+        return BackendReport("tensorrt", problem=str(error), needed=True)
     finally:
         searcher.close()
     return BackendReport(

@@ -19,7 +19,9 @@ def to_text(report: Report) -> str:
     lines = [f"latentline doctor, {report.created}", "", *map(_fact, report.facts)]
     for backend in report.backends:
         lines += ["", *_backend(backend)]
-    verdict = "every backend that runs here agrees with its reference" if report.passed else "NOT to be used: see above"
+    verdict = (
+        "every backend that runs here agrees with its reference" if report.passed else "NOT as it should be: see above"
+    )
     return "\n".join([*lines, "", verdict, ""])
 
 
@@ -38,7 +40,8 @@ def _fact(fact: Fact) -> str:
 
 def _backend(backend: BackendReport) -> Iterator[str]:
     if backend.problem is not None:
-        yield f"backend {backend.name} cannot run here: {backend.problem}"
+        verdict = ": FAILED:" if backend.needed else " cannot run here:"
+        yield f"backend {backend.name}{verdict} {backend.problem}"
         return
     yield f"backend {backend.name}: {'passed' if backend.passed else 'FAILED'}"
     for comparison in backend.comparisons:

@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 
 from edge_runtime.cli import main
+from edge_runtime.doctor import examination
 from edge_runtime.doctor.conformance import Comparison, conformance, loss_curve
+from edge_runtime.doctor.report import to_text
 from edge_runtime.doctor.timing import timed
 from edge_runtime.model_package import ModelPackage, load_package
 from edge_runtime.search.openvino_cpu import CpuSearcher
+from edge_runtime.search.settings import GpuSettings
+from latentline.errors import BackendError
 from latentline.explainer import Explained, HostExplainer
 from latentline.searcher import SearchResult
 from tests.packages import write_tiny_package
@@ -96,6 +100,34 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
     assert {"Python", "OpenCV", "GPU", "TensorRT", "NVRTC", "pycuda", "model", "engine cache"} <= topics
     assert report["backends"][0]["passed"] and report["backends"][0]["frame_ms"]["median"] > 0
     assert "search_ms" not in report, "no GPU was timed"
+
+
+@pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("cpu", True), ("tensorrt", False)])
+def test_a_gpu_that_is_configured_must_be_there(
+    package: ModelPackage, backend: str, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where a station insists on TensorRT, a machine without it does not pass; elsewhere the CPU is enough."""
+
+    def missing() -> None:
+        raise BackendError("there is no GPU")
+
+    monkeypatch.setattr(examination, "import_pycuda", missing)
+    report = examination.examine(package, backend, GpuSettings(cache=tmp_path), 0, lambda line: None)
+    assert report.passed is passed
+    assert ("backend tensorrt: FAILED: there is no GPU" in to_text(report)) is not passed
+
+
+def test_a_user_without_a_home_gets_a_report(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No default cache folder is a fact of the report and not its end."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("LATENTLINE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (fact,) = examination.cache_facts(package, GpuSettings())
+    assert fact.ok is False and "LATENTLINE_CACHE" in fact.value
 
 
 def test_a_target_that_is_no_package_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
