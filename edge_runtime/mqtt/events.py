@@ -31,8 +31,11 @@ def now() -> str:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Compact UTF-8 JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
-    return json.dumps(message, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    """Compact UTF-8 JSON. Raises ValueError for NaN and infinity, which JSON does not have.
+
+    What is no Unicode (a file name may hold any bytes) becomes a question mark.
+    """
+    return json.dumps(message, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 class Messages:

@@ -84,3 +84,9 @@ def test_json_has_no_nan() -> None:
     """NaN is refused instead of becoming something that is not JSON."""
     with pytest.raises(ValueError):
         encode({"score": float("nan")})
+
+
+def test_no_name_of_a_file_loses_an_event() -> None:
+    """A file name that is no Unicode (Linux allows any bytes) still gives a message in UTF-8."""
+    source = b"caf\xe9.png".decode(errors="surrogateescape")
+    assert json.loads(encode({"source": source})) == {"source": "caf?.png"}
