@@ -28,12 +28,15 @@ class Journal:
     """The numbers of the frames whose verdict is on disk, one a line. It outlives a process that is killed."""
 
     def __init__(self, path: Path) -> None:
+        if path.exists():
+            content = path.read_bytes()
+            os.truncate(path, content.rfind(b"\n") + 1)  # a kill may have cut the last line short
         self._file = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
         self._path = path
 
     @staticmethod
     def read(path: Path) -> list[int]:
-        """The numbers written so far; a last line that is not whole does not count."""
+        """The numbers written so far."""
         return [int(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
 
     @property

@@ -1,0 +1,123 @@
+"""A station in a thread of the test, with a camera that does what the test says."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.cameras.base import Camera, Frame
+from edge_runtime.config import StationConfig
+from edge_runtime.judging import Inspector
+from edge_runtime.station import Station
+from latentline.strict_config import parse
+from tests.edge_runtime.fakes import FakeInspector
+
+Step = npt.NDArray[Any] | Exception | Callable[[], Any]
+
+
+class ScriptedCamera:
+    """Gives what `put` hands to it: an array as a frame's image, an exception to raise, or a function to call."""
+
+    name = "top"
+
+    def __init__(self, *steps: Step | None) -> None:
+        self._steps = deque(steps)
+        self._changed = threading.Condition()
+        self._closed = False
+        self._number = 0
+        self.opened = 0
+
+    def put(self, *steps: Step | None) -> None:
+        """What comes next; None is the end of the input."""
+        with self._changed:
+            self._steps.extend(steps)
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        """Count it."""
+        self._closed = False
+        self.opened += 1
+
+    def read(self) -> Frame | None:
+        """The next step."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._steps or self._closed)
+            step = self._steps.popleft() if self._steps and not self._closed else None
+        if step is None:
+            return None
+        if isinstance(step, Exception):
+            raise step
+        image = step() if callable(step) else step
+        number, self._number = self._number, self._number + 1
+        return Frame(image, datetime.now(timezone.utc), self.name, f"frame {number}", number)
+
+    def close(self) -> None:
+        """End a wait in `read`."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def grey(level: int, height: int = 6, width: int = 8, channels: int = 1) -> npt.NDArray[np.uint8]:
+    """A flat picture."""
+    return np.full((height, width, channels), level, np.uint8)
+
+
+def make_station(config: StationConfig, camera: Camera | None = None, inspector: Inspector | None = None) -> Station:
+    """A station over the cameras of `config`, or with `camera` for the first of them."""
+    return Station(config, inspector or FakeInspector(), camera=camera)
+
+
+@contextmanager
+def running(
+    data: dict[str, Any], camera: Camera | None = None, inspector: Inspector | None = None, **mqtt: Any
+) -> Iterator[Station]:
+    """The station that `data` describes, at work within the block; told to stop and waited for at its end.
+
+    mqtt  settings that a YAML could not give, such as a keep-alive of a second, so that a test need not wait
+    """
+    config = parse(data, StationConfig, "-")
+    config = config.model_copy(update={"mqtt": config.mqtt.model_copy(update=mqtt)})
+    station = make_station(config, camera, inspector)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            station.run()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="station")
+    thread.start()
+    try:
+        yield station
+    finally:
+        station.stop()
+        thread.join(30)
+    assert not thread.is_alive(), "the station did not stop"
+    if failures:
+        raise failures[0]
+
+
+def descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def threads() -> list[str]:
+    """Names of the threads that live, sorted."""
+    return sorted(thread.name for thread in threading.enumerate())
+
+
+def is_root() -> bool:
+    """Whether the test may do what only root may."""
+    return os.geteuid() == 0
