@@ -125,10 +125,8 @@ class Commander:
         if item.retained:
             raise CommandError("it is retained; a command is sent without the retain flag")
         if verb not in settings.verbs:
-            enabled = ", ".join(settings.verbs)
-            raise CommandError(
-                f"this station does not know or allow the command {verb[:_LONGEST_VERB]!r}; it allows {enabled}"
-            )
+            allowed = ", ".join(settings.verbs)
+            raise CommandError(f"the command {verb[:_LONGEST_VERB]!r} is not one that this station allows ({allowed})")
         if len(item.payload) > settings.max_payload_bytes:
             raise CommandError(f"its payload is larger than {settings.max_payload_bytes} bytes")
         if item.expiry is not None and moment - taken_at >= item.expiry:
@@ -175,7 +173,7 @@ class Commander:
         assert bounds is not None  # the settings see to it
         if not bounds.minimum <= value <= bounds.maximum:
             raise CommandError(
-                f"{value:g} is not between {bounds.minimum:g} and {bounds.maximum:g}, this station's bounds"
+                f"{value:g} is not within this station's bounds, {bounds.minimum:g} to {bounds.maximum:g}"
             )
         # First the disk: a threshold that a restart would take back must not come into force.
         self._persisted.set_threshold(value, self._actions.identity.sha256, who)

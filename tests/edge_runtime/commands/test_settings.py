@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_runtime.commands.settings import CommandsSection
+from latentline.errors import ConfigError
+from latentline.strict_config import parse
+
+
+def test_nothing_is_enabled_unless_named() -> None:
+    """An empty section allows no verb."""
+    assert CommandsSection().verbs == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"verbs": ["reboot"]}, "verbs"),
+        ({"verbs": ["pause", "pause"]}, "named once"),
+        ({"verbs": ["threshold"]}, "needs commands.threshold"),
+        ({"verbs": ["model"]}, "needs commands.models"),
+        ({"verbs": ["threshold"], "threshold": {"minimum": 3, "maximum": 2}}, "below commands.threshold.minimum"),
+        ({"verbs": ["threshold"], "threshold": {"minimum": float("nan"), "maximum": 2}}, "minimum"),
+        ({"max_payload_bytes": 10**9}, "max_payload_bytes"),
+        ({"verb": ["pause"]}, "did you mean 'verbs'"),
+    ],
+)
+def test_wrong_sections_are_said(data: dict[str, Any], sentence: str) -> None:
+    """What does not fit together is named with its place."""
+    with pytest.raises(ConfigError, match=sentence):
+        parse(data, CommandsSection, "station.yaml")
+
+
+def test_folder_of_models_starts_at_the_base(tmp_path: Path) -> None:
+    """A relative folder is taken from the base, an absolute one stays."""
+    section = parse({"models": "models", "verbs": ["model"]}, CommandsSection, "station.yaml")
+    assert section.at(tmp_path).models == tmp_path / "models"
+    assert CommandsSection(models=Path("/m")).at(tmp_path).models == Path("/m")
+    assert CommandsSection().at(tmp_path).models is None
