@@ -61,12 +61,9 @@ def _run(options: argparse.Namespace) -> int:
         journal.done(int(frame.source))
 
     inspector = open_inspector(options.model, config.backend) if options.model else BrightSpotInspector()
-    try:
-        station = Station(config, inspector, camera=camera, observer=observe)
-        with stop_on_signals(station.stop):
-            station.run()
-    finally:
-        inspector.close()
+    station = Station(config, inspector, cameras={camera.name: lambda: camera}, observer=observe)
+    with stop_on_signals(station.stop):
+        station.run()
     return 0
 
 
@@ -85,6 +82,7 @@ def _config(folder: Path, port: int, model: Path | None) -> StationConfig:
             "reconnect_max_seconds": 0.5,
         },
         "spool": {"path": str(folder / "spool.sqlite")},
+        "supervision": {"http_port": None},
     }
     return parse(data, StationConfig, "-")
 

@@ -96,6 +96,7 @@ class BrightSpotInspector:
 
     identity = ModelIdentity("bright spots", "00" * 32, "none", 100.0, 3.0, 1, 8)
     ahead = 2
+    baseline = None
 
     def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], Inspection]:
         """What is returned inspects."""

@@ -74,7 +74,8 @@ def grey(level: int, height: int = 6, width: int = 8, channels: int = 1) -> npt.
 
 def make_station(config: StationConfig, camera: Camera | None = None, inspector: Inspector | None = None) -> Station:
     """A station over the cameras of `config`, or with `camera` for the first of them."""
-    return Station(config, inspector or FakeInspector(), camera=camera)
+    makers = {config.cameras[0].id: lambda: camera} if camera is not None else None
+    return Station(config, inspector or FakeInspector(), cameras=makers)
 
 
 @contextmanager
