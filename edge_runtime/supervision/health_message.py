@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edge_runtime.cameras.feed import CameraReport
 from edge_runtime.mqtt.events import SCHEMA_VERSION, Message, Messages, now
-from edge_runtime.supervision.snapshot import CameraCounts, Snapshot
+from edge_runtime.supervision.snapshot import Snapshot
 
 
 def health_message(messages: Messages, snapshot: Snapshot) -> Message:
@@ -25,7 +26,7 @@ def health_message(messages: Messages, snapshot: Snapshot) -> Message:
             "failed": snapshot.failed,
         },
         "inspection_ms": {"p50": round(snapshot.inspect_ms_p50, 3), "p99": round(snapshot.inspect_ms_p99, 3)},
-        "cameras": [_camera(name, counts) for name, counts in sorted(snapshot.cameras.items())],
+        "cameras": [_camera(name, report) for name, report in sorted(snapshot.cameras.items())],
         "events": {
             "written": snapshot.events,
             "lost": snapshot.lost,
@@ -44,14 +45,14 @@ def health_message(messages: Messages, snapshot: Snapshot) -> Message:
     }
 
 
-def _camera(name: str, counts: CameraCounts) -> Message:
+def _camera(name: str, report: CameraReport) -> Message:
     return {
         "id": name,
-        "state": counts.state,
-        "frames": counts.frames,
-        "bad": counts.bad,
-        "reopened": counts.reopened,
-        "stalls": counts.stalls,
-        "dropped": dict(counts.dropped),
-        "age_seconds": None if counts.age_seconds is None else round(counts.age_seconds, 3),
+        "state": report.state,
+        "frames": report.frames,
+        "bad": report.bad,
+        "reopened": report.reopened,
+        "stalls": report.stalls,
+        "dropped": dict(report.dropped),
+        "age_seconds": None if report.age_seconds is None else round(report.age_seconds, 3),
     }

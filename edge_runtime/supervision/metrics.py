@@ -9,11 +9,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 
-from edge_runtime.supervision.snapshot import CameraCounts, Snapshot
+from edge_runtime.cameras.feed import CameraReport, CameraState
+from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_CAMERA_STATES = ("ok", "stalled", "failing", "ended")
 
 
 def metrics_text(snapshot: Snapshot, software: str) -> bytes:
@@ -62,24 +62,25 @@ def _frames(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("threshold", "Anomaly score above which a frame is abnormal", value=snapshot.threshold)
 
 
-def _cameras(cameras: Mapping[str, CameraCounts]) -> Iterator[Metric]:
+def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
     state = _gauge("camera_state", "1 for the state the camera is in", "camera", "state")
     age = _gauge("camera_frame_age_seconds", "Age of the newest frame", "camera")
     frames = _counter("camera_frames", "Frames read", "camera")
-    bad = _counter("camera_bad_frames", "Pictures that could not be read", "camera")
+    bad = _counter("camera_bad_frames", "Frames that could not be used", "camera", "cause")
     reopened = _counter("camera_reopened", "How often it was opened again", "camera")
     stalls = _counter("camera_stalls", "How often it fell silent", "camera")
     dropped = _counter("camera_dropped_frames", "Frames that nobody looked at", "camera", "cause")
-    for name, counts in cameras.items():
-        for known in _CAMERA_STATES:
-            state.add_metric([name, known], float(counts.state == known))
-        if counts.age_seconds is not None:
-            age.add_metric([name], counts.age_seconds)
-        frames.add_metric([name], counts.frames)
-        bad.add_metric([name], counts.bad)
-        reopened.add_metric([name], counts.reopened)
-        stalls.add_metric([name], counts.stalls)
-        for cause, count in counts.dropped.items():
+    for name, report in cameras.items():
+        for known in get_args(CameraState):
+            state.add_metric([name, known], float(report.state == known))
+        if report.age_seconds is not None:
+            age.add_metric([name], report.age_seconds)
+        frames.add_metric([name], report.frames)
+        reopened.add_metric([name], report.reopened)
+        stalls.add_metric([name], report.stalls)
+        for cause, count in report.bad_causes.items():
+            bad.add_metric([name, cause], count)
+        for cause, count in report.dropped.items():
             dropped.add_metric([name, cause], count)
     yield from (state, age, frames, bad, reopened, stalls, dropped)
 

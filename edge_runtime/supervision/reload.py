@@ -84,7 +84,7 @@ class Reload:
             return None
         self._fault("config", None)
         changes = difference(self.running, new)
-        live = {name: getattr(new, name) for name in _LIVE if hasattr(new, name)}
+        live = {name: getattr(new, name) for name in _LIVE}
         self.running = self.running.model_copy(update=live)
         log = _log.warning if changes.need_restart else _log.info
         log("%s: %s", self._path, changes)

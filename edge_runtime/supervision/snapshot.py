@@ -4,36 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from edge_runtime.cameras.feed import CameraReport
 from edge_runtime.supervision.process import Process
 from edge_runtime.supervision.state import State
-
-
-class CameraCounts(Protocol):
-    """One camera: what `edge_runtime.cameras.feeds.CameraReport` has.
-
-    state        ok | stalled | failing | ended
-    frames       read so far; bad: pictures among the input that could not be read
-    reopened     how often it was opened again; stalls: how often it fell silent
-    dropped      frames that nobody looked at, by cause
-    age_seconds  of the newest frame; None before the first
-    """
-
-    @property
-    def state(self) -> str: ...  # noqa: D102 -- see the class
-    @property
-    def frames(self) -> int: ...  # noqa: D102
-    @property
-    def bad(self) -> int: ...  # noqa: D102
-    @property
-    def reopened(self) -> int: ...  # noqa: D102
-    @property
-    def stalls(self) -> int: ...  # noqa: D102
-    @property
-    def dropped(self) -> Mapping[str, int]: ...  # noqa: D102
-    @property
-    def age_seconds(self) -> float | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -59,7 +33,7 @@ class Snapshot:
     faults: Mapping[str, str]
     uptime_seconds: float
     paused: bool
-    cameras: Mapping[str, CameraCounts]
+    cameras: Mapping[str, CameraReport]
     inspected: int
     abnormal: int
     unusable: int

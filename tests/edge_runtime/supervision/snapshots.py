@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from edge_runtime.cameras.feed import CameraReport
 from edge_runtime.supervision.process import Process
 from edge_runtime.supervision.snapshot import Snapshot
 
-
-@dataclass(frozen=True)
-class Counts:
-    """What the camera feeds report of one camera."""
-
-    state: str = "ok"
-    reason: str | None = None
-    frames: int = 31
-    bad: int = 3
-    reopened: int = 2
-    stalls: int = 1
-    dropped: Mapping[str, int] = field(default_factory=lambda: {"newer frame": 5, "station stopped": 4})
-    age_seconds: float | None = 0.25
+TOP = CameraReport("ok", None, 31, {"broken file": 3}, 2, 1, {"newer frame": 5, "station stopped": 4}, 0.25)
+SIDE = CameraReport("stalled", "camera side is stalled", 7, {}, 0, 1, {}, None)
 
 
 def snapshot(**changes: Any) -> Snapshot:
@@ -31,7 +20,7 @@ def snapshot(**changes: Any) -> Snapshot:
         faults={"broker": "broker localhost:1883 does not answer"},
         uptime_seconds=61.5,
         paused=False,
-        cameras={"top": Counts(), "side": Counts(state="stalled", frames=7, age_seconds=None, dropped={})},
+        cameras={"top": TOP, "side": SIDE},
         inspected=38,
         abnormal=6,
         unusable=8,

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.edge_runtime.fakes import ROOT
+
+_UNIT = ROOT / "configs" / "systemd" / "latentline.service"
+
+
+@pytest.fixture(autouse=True)
+def _systemd_analyze() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("SYSTEMD-ANALYZE IS MISSING: the unit was not checked; install the package `systemd`")
+
+
+def _analyze(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _copy(folder: Path, more: str = "") -> str:
+    """The unit with a program that exists, as systemd-analyze insists."""
+    copy = folder / _UNIT.name
+    copy.write_text(_UNIT.read_text().replace("/opt/latentline/bin/latentline-edge", "/bin/true") + more)
+    return str(copy)
+
+
+def test_every_key_is_known(tmp_path: Path) -> None:
+    """systemd finds nothing to say about the unit: every section, key and value is one it knows."""
+    assert _analyze("verify", "--man=no", _copy(tmp_path)) == (0, "")
+
+
+def test_a_wrong_key_would_be_found(tmp_path: Path) -> None:
+    """The check above notices a misspelt key."""
+    _, said = _analyze("verify", "--man=no", _copy(tmp_path, "[Service]\nRestrat=always\n"))
+    assert "Restrat" in said
+
+
+def test_unit_is_hardened(tmp_path: Path) -> None:
+    """systemd's own rating of what the service could do to the machine stays at 2.0 of 10 or below."""
+    code, said = _analyze("security", "--no-pager", "--offline=true", "--threshold=20", _copy(tmp_path))
+    if "--offline" in said:
+        pytest.skip("SYSTEMD-ANALYZE IS TOO OLD: the unit's hardening was not rated; systemd 250 or newer does")
+    assert code == 0, said
