@@ -93,8 +93,11 @@ class Commander:
                 self.counts["failed"] += 1
 
     def _handle(self, item: Received, taken_at: float) -> None:
-        verb = item.topic.removeprefix(self._topics.command(""))
+        commands = self._topics.command("")
+        verb = item.topic.removeprefix(commands)
         try:
+            if not item.topic.startswith(commands):
+                raise CommandError("it came on a topic that is not for commands")
             where = return_of(item, self._topics)
         except CommandError as error:
             self._complain("unanswerable", verb, error)

@@ -1,0 +1,54 @@
+"""A real package, switched to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.commands.actions import Result
+from edge_runtime.commands.model_switch import ModelSwitch
+from edge_runtime.commands.models import prepare_package
+from edge_runtime.inspector import open_inspector
+from edge_runtime.search.settings import GpuSettings
+from latentline.errors import LatentlineError
+from tests.packages import rewrite, write_tiny_package
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_package(tmp_path_factory.mktemp("tiny") / "tiny")
+
+
+def _switched(switch: ModelSwitch, name: str) -> Result | LatentlineError:
+    answers: list[Result | LatentlineError] = []
+    switch.request(name, None, answers.append)
+    wait_until(lambda: switch.run_pending() or answers, "the switch")
+    return answers[0]
+
+
+def test_real_packages_are_switched_and_bad_ones_are_not(tmp_path: Path, package: Path) -> None:
+    """A whole package takes over; one that is damaged, or computes something else than its oracle, does not."""
+    for name in ("good", "damaged", "wrong"):
+        shutil.copytree(package, tmp_path / name)
+    with (tmp_path / "damaged" / "generator.onnx").open("ab") as file:
+        file.write(b"x")
+    rewrite(tmp_path / "wrong", "search_step.onnx", (package / "generator.onnx").read_bytes())
+    old = open_inspector(package, "cpu")
+    remembered: list[tuple[str, str]] = []
+    switch = ModelSwitch(
+        tmp_path,
+        old,
+        lambda path: prepare_package(path, "cpu", GpuSettings()),
+        lambda name, sha256: remembered.append((name, sha256)),
+    )
+    for name in ("damaged", "wrong"):
+        assert "stays" in str(_switched(switch, name)) and switch.inspector is old
+    answer = _switched(switch, "good")
+    assert isinstance(answer, dict) and answer["new"]["sha256"] == old.identity.sha256
+    assert switch.inspector is not old and remembered == [("good", old.identity.sha256)]
+    shutil.rmtree(tmp_path / "good")  # under the running station: it has all of it in memory
+    assert _switched(switch, "damaged")
+    switch.close()
