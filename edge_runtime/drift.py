@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, median, pstdev, variance
+from statistics import NormalDist, fmean, median, pstdev
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from latentline.binomial import beta_binomial, binomial, clopper_pearson
 from latentline.strict_config import StrictModel
 
 _BLOCKS = 20  # of a window
-_FIRST_LOOK = 4  # blocks; before that nothing is said
+_FIRST_LOOK = 6  # blocks; before that nothing is said
 _QUESTIONS = 5  # scores higher, lower; brighter, darker; alarms
 
 
@@ -163,10 +163,10 @@ class DriftMonitor:
         causes = set()
         if side := self._scores.side():
             causes.add(f"scores {side}")
-        _, shift = self._brightness_now()
-        side = self._brightness.side() if self._brightness is not None else ""
-        if side and shift is not None and abs(shift) > self._settings.brightness_tolerance:
-            causes.add(f"brightness {side}")
+        if self._brightness is not None and (side := self._brightness.side()):
+            _, shift = self._brightness_now()
+            if abs(shift or 0.0) > self._settings.brightness_tolerance:
+                causes.add(f"brightness {side}")
         if self._too_many_alarms("alarms" in self._causes):
             causes.add("alarms")
         if causes != self._causes:
@@ -179,7 +179,9 @@ class DriftMonitor:
             return False
         if count not in self._limits:
             self._limits[count] = self._alarm_limit(count)
-        limit, expected = self._limits[count], count * min(1.0, self._promised + self._settings.defect_rate)
+        expected = count * min(1.0, self._promised + self._settings.defect_rate)
+        blocks = np.array(self._alarms, dtype=np.float64).reshape(-1, self._block).sum(axis=1).tolist()
+        limit = max(self._limits[count], expected + len(blocks) * _block_spread(blocks, self._scores.z))
         return alarms > ((limit + expected) / 2 if already else limit)
 
     def _alarm_limit(self, count: int) -> int:
@@ -219,7 +221,7 @@ class _Ranks:
 
     def __init__(self, baseline: list[float], block: int, level: float, up: float, down: float) -> None:
         self._baseline, self._block, self._up, self._down = baseline, block, up, down
-        self._z = -NormalDist().inv_cdf(level)
+        self.z = -NormalDist().inv_cdf(level)
         self._ranks: list[float] = []  # of the block that fills
         self._means: deque[float] = deque(maxlen=_BLOCKS)
         self._side = ""
@@ -237,7 +239,7 @@ class _Ranks:
         """`higher`, `lower`, or "" within chance. Once said, it holds until the mean has come half the way back."""
         if len(self._means) < _FIRST_LOOK:
             return ""
-        shift, chance = fmean(self._means) - 0.5, self._z * self._spread()
+        shift, chance = fmean(self._means) - 0.5, self._chance()
         above, below = (self._up + chance), (self._down + chance)
         if shift > above * (0.5 if self._side == "higher" else 1.0):
             self._side = "higher"
@@ -247,16 +249,22 @@ class _Ranks:
             self._side = ""
         return self._side
 
-    def _spread(self) -> float:
-        """Standard deviation of the mean rank of unchanged values.
-
-        That of the rank-sum test when values are exchangeable. Neighbouring frames often resemble each other; then the
-        blocks differ more than that, and their own spread counts.
-        """
+    def _chance(self) -> float:
+        """How far the mean rank of unchanged values strays from 1/2, each side."""
         n, m = len(self._baseline), len(self._means) * self._block
-        exchangeable = (m + n + 1) / (12 * m * n)
-        resembling = variance(self._means) / len(self._means) + 1 / (12 * n)
-        return math.sqrt(max(exchangeable, resembling))
+        exchangeable = self.z * math.sqrt((m + n + 1) / (12 * m * n))  # of the rank-sum test
+        return max(exchangeable, math.hypot(_block_spread(self._means, self.z), self.z / math.sqrt(12 * n)))
+
+
+def _block_spread(means: Sequence[float], z: float) -> float:
+    """How far the mean of the blocks strays by their own differences, where a known spread would let it stray z of it.
+
+    Neighbouring frames often resemble each other (one part, one roll); then blocks differ more than their frames do.
+    """
+    free = len(means) - 1
+    # Student's t by Cornish and Fisher: that the spread is only estimated, from a few blocks, costs something.
+    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return t * float(np.std(means, ddof=1)) / math.sqrt(len(means))
 
 
 def _rank(baseline: list[float], value: float) -> float:
