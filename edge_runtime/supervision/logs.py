@@ -19,10 +19,6 @@ _BURST = 20  # what one line of code may say at once before its repeats are left
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "left_out", "taskName"}
 
 
-class _StationHandler(logging.StreamHandler[TextIO]):
-    """Ours, to be found again."""
-
-
 def configure_log(
     settings: LogSection, station: str, *, secrets: Sequence[str] = (), stream: TextIO | None = None
 ) -> None:
@@ -32,9 +28,9 @@ def configure_log(
     """
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if type(handler) in (logging.StreamHandler, _StationHandler):
+        if type(handler) is logging.StreamHandler:  # a subclass is somebody else's
             root.removeHandler(handler)
-    ours = _StationHandler(stream or sys.stderr)
+    ours = logging.StreamHandler(stream or sys.stderr)
     ours.setFormatter((JsonLines if settings.format == "json" else TextLines)(station, secrets))
     if settings.repeat_seconds:
         ours.addFilter(Repeats(settings.repeat_seconds))

@@ -93,7 +93,7 @@ def _events(snapshot: Snapshot) -> Iterator[Metric]:
     dropped = _counter("spool_dropped", "Events the spool ever gave up, over restarts", "cause")
     yield _labelled(dropped, snapshot.spool_dropped)
     yield _gauge("spool_waiting", "Events that wait for the broker", value=snapshot.spool_waiting)
-    yield _gauge("spool_bytes", "Size of the spool's file", value=snapshot.spool_bytes)
+    yield _gauge("spool_bytes", "Size of the events that wait", value=snapshot.spool_bytes)
     yield _gauge("connected", "Whether a broker has accepted the station", value=snapshot.connected)
     yield _counter("connections", "How often a broker accepted the station", value=snapshot.connections)
 

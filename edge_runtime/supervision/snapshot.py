@@ -21,7 +21,7 @@ class Snapshot:
     unusable          frames the inspector could not use; failed: frames at which the inspector itself failed
     inspect_ms_p50    median of the newest inspections, milliseconds, 0 before the first; p99 likewise
     events            written to the spool; lost: could not be written
-    spool_waiting     events not confirmed yet; spool_bytes: size of the file
+    spool_waiting     events not confirmed yet; spool_bytes: their size
     spool_dropped     events this spool ever gave up, by cause
     published         events the broker confirmed; unheard: of them without a subscriber
     connected         whether a broker has accepted us; connections: how often one did
