@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import Broker, Will
@@ -12,6 +21,7 @@ from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool import Spool
 from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
+from tests.waiting import wait_until
 
 
 def test_consumer_of_the_page_prints_an_event_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -58,3 +68,82 @@ def test_page_links_every_schema() -> None:
     assert linked == files
     for name in files:
         assert json.loads((ROOT / "docs" / name).read_text())["$schema"].endswith("2020-12/schema")
+
+
+def test_rights_of_the_page_suffice_and_hold(mosquitto: Mosquitto) -> None:
+    """With the page's rules a station publishes its events and hears commands, a consumer reads and publishes
+    nothing, and only who may gives commands."""
+    (rules,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs" / "mqtt.md").read_text(), re.DOTALL)
+    mosquitto.allow(rules)
+    for user in ("line-1", "mes", "foreman"):
+        mosquitto.add_user(user, "secret")
+    mosquitto.start()
+    own = "latentline/line-1/v1"
+    with (
+        _heard(mosquitto.port, "line-1", f"{own}/cmd/+") as by_station,
+        _heard(mosquitto.port, "mes", "latentline/#") as by_consumer,
+        _heard(mosquitto.port, "foreman", "latentline/#") as by_foreman,
+    ):
+        assert _published(mosquitto.port, "line-1", f"{own}/cam/top/defect")
+        assert not _published(mosquitto.port, "line-1", "latentline/line-2/v1/cam/top/defect")
+        assert not _published(mosquitto.port, "mes", f"{own}/cam/top/defect")
+        assert not _published(mosquitto.port, "mes", f"{own}/cmd/pause")
+        assert _published(mosquitto.port, "foreman", f"{own}/cmd/pause")
+        assert _published(mosquitto.port, "line-1", f"{own}/response/foreman")
+        wait_until(lambda: len(by_consumer) == 3, "the consumer to hear everything")
+        wait_until(lambda: by_station == [f"{own}/cmd/pause"], "the station to hear its command")
+        wait_until(lambda: by_foreman == [f"{own}/response/foreman"], "the foreman to hear the answer, and no more")
+
+
+@contextmanager
+def _heard(port: int, user: str, topic: str) -> Iterator[list[str]]:
+    """Topics of what `user` gets while subscribed to `topic`."""
+    topics: list[str] = []
+    subscribed = threading.Event()
+    client = _client(user)
+    client.on_connect = lambda *_: client.subscribe(topic, 1)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.on_message = lambda _client, _data, message: topics.append(message.topic)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    assert subscribed.wait(20)
+    yield topics
+    client.disconnect()
+    client.loop_stop()
+
+
+def _client(user: str) -> paho.Client:
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.username_pw_set(user, "secret")
+    return client
+
+
+def _published(port: int, user: str, topic: str) -> bool:
+    """Whether the broker takes a QoS 1 message of `user` on `topic`."""
+    reasons: queue.SimpleQueue[int] = queue.SimpleQueue()
+    client = _client(user)
+    client.on_connect = lambda *_: client.publish(topic, b"{}", 1)
+    client.on_publish = lambda _client, _data, _mid, reason, _properties: reasons.put(int(reason.value))
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    reason = reasons.get(timeout=20)
+    client.disconnect()
+    client.loop_stop()
+    return reason < 0x80
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="NODE IS MISSING: the Node-RED function was not run")
+def test_function_node_of_the_page_drops_duplicates() -> None:
+    """The Node-RED function lets each event_id through once, and keeps 5000 of them."""
+    (code,) = re.findall(r"```javascript\n(.*?)```", (ROOT / "docs" / "mqtt.md").read_text(), re.DOTALL)
+    driver = """
+        const kept = {};
+        const context = {get: name => kept[name], set: (name, value) => { kept[name] = value; }};
+        const node = new Function("msg", "context", process.argv[1]);
+        const through = id => node({payload: {event_id: id}}, context) !== null;
+        const first = ["a", "a", "b", "a"].map(through);
+        for (let i = 0; i < 6000; i++) through("x" + i);
+        console.log(JSON.stringify([first, kept.seen.length, through("x5999")]));
+    """
+    done = subprocess.run(["node", "-e", driver, code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[True, False, True, False], 5000, False]
