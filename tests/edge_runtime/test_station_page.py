@@ -27,12 +27,11 @@ def _rendered(node: ast.expr, names: dict[str, str]) -> str | None:
 
 
 def _codes_in(tree: ast.AST) -> Iterator[str]:
-    """What is passed as code to functions called …fault; `pass` also: what is assigned to a name that is."""
-    assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    """The codes that go to functions called …fault, as arguments or by way of an attribute `code` or a dictionary."""
     names: dict[str, str] = {}
-    for node in assigned:
-        text = _rendered(node.value, names)
-        for target in node.targets:
+    for assigned in (node for node in ast.walk(tree) if isinstance(node, ast.Assign)):
+        text = _rendered(assigned.value, names)
+        for target in assigned.targets:
             if isinstance(target, ast.Name) and text is not None:
                 names[target.id] = text
             elif isinstance(target, ast.Attribute) and target.attr == "code" and text is not None:
