@@ -46,7 +46,11 @@ class _Options(StrictModel):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "config", type=Path, nargs="?", metavar="STATION.yaml", help="the station to listen to; options go before it"
+        "config",
+        type=Path,
+        nargs="?",
+        metavar="STATION.yaml",
+        help="the station to listen to; options override what it says",
     )
     parser.add_argument("--host", help="of the broker (default: localhost)")
     parser.add_argument("--port", type=int, help="of the broker (default: 1883, with TLS 8883)")
@@ -76,7 +80,7 @@ def order_of(options: argparse.Namespace) -> Order:
             known = {name: value for name, value in known.items() if not name.startswith("password_")}
     tls = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
     if tls or options.tls:
-        known["tls"] = tls
+        known["tls"] = {**(known.get("tls") or {}), **tls}
     mqtt = parse({**known, **given}, MqttSection, "listen")
     asked = {"station": station or "+", "session": options.session, "seconds": options.seconds}
     checked = parse(asked, _Options, "listen")

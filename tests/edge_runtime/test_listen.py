@@ -303,13 +303,16 @@ def _order(*arguments: str) -> Order:
 def test_options_and_the_yaml_agree(tmp_path: Path) -> None:
     """A station's YAML says whom to ask; options win; another user does not get the station's password."""
     (tmp_path / "password").write_text("secret\n")
-    data = station_data(tmp_path, 1234, username="line-1", password_file="password", root="plant/a")
+    data = station_data(
+        tmp_path, 1234, username="line-1", password_file="password", root="plant/a", tls={"ca": "ca.pem"}
+    )
     (tmp_path / "station.yaml").write_text(yaml.safe_dump(data))
     order = _order(str(tmp_path / "station.yaml"))
     assert (order.broker.port, order.broker.username, order.broker.password) == (1234, "line-1", "secret")
     assert order.broker.client_id != "latentline-line-1" and order.broker.clean_start
     assert order.filters["plant/a/line-1/v1/cam/+/defect"] == 1 and "secret" not in repr(order)
-    order = _order("--username", "viewer", "--port", "99", "--station", "+", str(tmp_path / "station.yaml"))
+    order = _order("--tls", "--username", "viewer", "--port", "99", "--station", "+", str(tmp_path / "station.yaml"))
+    assert order.broker.tls is not None and order.broker.tls.ca == tmp_path / "ca.pem"
     assert (order.broker.port, order.broker.username, order.broker.password) == (99, "viewer", None)
     assert "plant/a/+/v1/status" in order.filters
     order = _order("--ca", "ca.pem", "--session", "office")
