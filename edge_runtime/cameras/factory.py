@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_runtime.cameras.aravis import AravisCamera
 from edge_runtime.cameras.base import Camera
 from edge_runtime.cameras.device import DeviceCamera
 from edge_runtime.cameras.folder import FolderCamera
@@ -42,7 +43,7 @@ def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
         case SimulatorSettings():
             return lambda: SimulatorCamera(settings)
         case AravisSettings():
-            raise NotImplementedError
+            return lambda: AravisCamera(settings)
     raise TypeError(f"no camera for {type(settings).__name__}")
 
 

@@ -315,14 +315,15 @@ class Feed:
 
     def _look_for_a_stall(self) -> None:
         """Name a reader from which nothing comes; one of a live camera is left behind."""
-        limit = self.settings.stall_seconds
         with self._changed:
             reader = self._reader
+            is_open = reader is not None and reader.is_open
+            limit = self.settings.stall_seconds if is_open else self.settings.open_seconds
             silent = reader is not None and reader.alive and reader.busy and time.monotonic() - reader.sign > limit
             if reader is None or not silent or self._over or (self._problem and not self.settings.live):
                 return
             self._stalls += 1
-            what = "no usable frame" if reader.is_open else f"{self.settings.shown} did not open"
+            what = "no usable frame" if is_open else f"{self.settings.shown} did not open"
             problem: tuple[CameraState, str]
             problem = ("stalled", f"camera {self.settings.id} is stalled: {what} for more than {limit:g} s")
             if not self.settings.live:

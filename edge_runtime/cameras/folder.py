@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -42,25 +43,35 @@ class FolderCamera:
             raise CameraError(f"camera {self.name}: {self._folder} is not a folder")
         self._memory.open()
         found = self._look()
-        if not self._watch and not found:
+        if not (found or self._watch or self._memory.keeps_account):
             raise CameraError(f"camera {self.name}: {self._folder} holds no picture")
 
     def read(self) -> Frame | Idle | None:
         """The next picture. A broken one raises ImageError that names it; a folder that vanished, CameraError."""
-        # The decoder needs OpenCV; a station whose package imports without it can still say so in a sentence.
-        from latentline.images import read_image
-
         if not self._ready and self._watch and not self._closed.wait(self._next_look - time.monotonic()):
             self._look()
         if self._closed.is_set() or not (self._ready or self._watch):
             return None
-        if not self._ready:
-            return IDLE
-        picture = self._ready.popleft()
+        return self._frame(self._ready.popleft()) if self._ready else IDLE
+
+    def _frame(self, picture: Picture) -> Frame | Idle:
+        # The decoder needs OpenCV; a station whose package imports without it can still say so in a sentence.
+        from latentline.images import read_image
+
+        path = self._folder / picture.name
         captured_at = datetime.now(timezone.utc)
+        try:
+            image = as_hwc(read_image(path))
+        finally:
+            now = Picture.of(path)
+            if now != picture:  # it grew or was taken away meanwhile
+                self._memory.not_given(picture)
+        if now != picture and self._watch:
+            return IDLE
         number, self._number = self._number, self._number + 1
-        image = as_hwc(read_image(self._folder / picture.name))
-        return Frame(image, captured_at, self.name, picture.name, number, picture)
+        # A name of any bytes, so that it can stand in an event.
+        shown = os.fsencode(picture.name).decode("utf-8", "replace")
+        return Frame(image, captured_at, self.name, shown, number, picture)
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""

@@ -47,14 +47,14 @@ class FolderMemory:
         self._after = settings.memory
         self._journal = settings.journal or self._folder / f".latentline-{settings.id}.journal"
         self._given: dict[str, Picture] = {}
-        self._lines: int | None = None  # None: the journal was not yet read
+        self._marked: dict[str, Picture] = {}
+        self._lines: int | None = None  # of the journal; None: it was not yet read
 
     def open(self) -> None:
         """Read the journal, and see that what is to become of pictures is possible. Raises CameraError."""
         try:
             if self._after == "mark" and self._lines is None:
                 self._read_journal()
-                self._write_journal()
             elif self._after == "move":
                 (self._folder / _PROCESSED).mkdir(exist_ok=True)
         except OSError as error:
@@ -64,16 +64,25 @@ class FolderMemory:
                 "pictures; make it writable, or set `journal` to a file that is, or `after: keep`"
             ) from None
 
+    @property
+    def keeps_account(self) -> bool:
+        """Whether a restart goes on where this run stopped."""
+        return self._after != "keep"
+
     def fresh(self, found: Sequence[Picture]) -> list[Picture]:
         """Those of all pictures `found` that were not given; one that is gone is forgotten, and new when it returns."""
         here = {picture.name for picture in found}
-        for name in [name for name in self._given if name not in here]:
+        for name in self._given.keys() - here:
             del self._given[name]
         return [picture for picture in found if self._given.get(picture.name) != picture]
 
     def given(self, picture: Picture) -> None:
         """`picture` is being read."""
         self._given[picture.name] = picture
+
+    def not_given(self, picture: Picture) -> None:
+        """`picture` was not whole after all: it is fresh again."""
+        self._given.pop(picture.name, None)
 
     def done(self, picture: Picture) -> None:
         """`picture` was inspected: mark, move or delete it, unless another took its name. Raises CameraError."""
@@ -105,26 +114,34 @@ class FolderMemory:
         return free
 
     def _mark(self, picture: Picture) -> None:
+        self._marked[picture.name] = picture
         self._lines = (self._lines or 0) + 1
         if self._lines > len(self._given) + _ROOM:
             self._write_journal()
+            return
         with self._journal.open("a", encoding="ascii") as file:
             file.write(_line(picture))
 
     def _read_journal(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            for line in self._journal.read_text(encoding="ascii", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, TypeError):
-                    name, size, mtime_ns = json.loads(line)
-                    self._given[str(name)] = Picture(str(name), int(size), int(mtime_ns))
+        with self._journal.open("a+", encoding="ascii", errors="replace") as file:
+            file.seek(0)
+            text = file.read()
+        for line in text.splitlines():
+            with contextlib.suppress(ValueError, TypeError):
+                name, size, mtime_ns = json.loads(line)
+                self._marked[str(name)] = Picture(str(name), int(size), int(mtime_ns))
+        self._given.update(self._marked)
+        self._lines = text.count("\n")
+        if not text.endswith("\n") and text:
+            self._write_journal()  # a next line would continue the one that was cut
 
     def _write_journal(self) -> None:
         """Write the journal anew, without pictures that are gone."""
-        pictures = [picture for picture in self._given.values() if Picture.of(self._folder / picture.name) == picture]
+        here = {name: one for name, one in self._marked.items() if Picture.of(self._folder / name) == one}
         draft = self._journal.with_name(self._journal.name + ".new")
-        draft.write_text("".join(map(_line, pictures)), encoding="ascii")
+        draft.write_text("".join(map(_line, here.values())), encoding="ascii")
         draft.replace(self._journal)
-        self._lines = len(pictures)
+        self._marked, self._lines = here, len(here)
 
 
 def _line(picture: Picture) -> str:

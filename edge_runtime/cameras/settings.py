@@ -25,6 +25,7 @@ class CommonSettings(StrictModel):
                         only; unset: true for folders, video files and triggered cameras, else false
     trigger             continuous: every frame counts; command: only those that a `capture` command asked for
     stall_seconds       a camera from which nothing comes for so long is stalled, left behind and opened anew
+    open_seconds        the same for opening it; a network stream may take seconds to understand
     reopen_seconds      first pause before a camera that failed or stalled is opened again; doubles up to
                         reopen_max_seconds
     """
@@ -33,6 +34,7 @@ class CommonSettings(StrictModel):
     every_frame: bool | None = None
     trigger: Literal["continuous", "command"] = "continuous"
     stall_seconds: float = Field(default=5.0, gt=0, le=3600)
+    open_seconds: float = Field(default=15.0, gt=0, le=3600)
     reopen_seconds: float = Field(default=1.0, gt=0, le=3600)
     reopen_max_seconds: float = Field(default=30.0, gt=0, le=3600)
 

@@ -28,6 +28,9 @@ class StreamCamera(OpenCVCamera):
                 raise CameraError(f"camera {self.name}: there is no video file {self._shown}")
             return cv2.VideoCapture(source)
         # A little later than the stall is noticed: then the stall has its name, and the thread left behind ends, too.
-        limit = int(1000 * self._settings.stall_seconds) + 1000
-        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        limits = {
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: self._settings.open_seconds + 1,
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC: self._settings.stall_seconds + 1,
+        }
+        options = [number for limit, seconds in limits.items() for number in (limit, int(1000 * seconds))]
         return cv2.VideoCapture(source, cv2.CAP_ANY, options)

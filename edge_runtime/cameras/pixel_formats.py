@@ -1,0 +1,57 @@
+"""From the bytes of a GenICam pixel format to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.cameras.opencv import load_cv2
+
+UInt8 = npt.NDArray[np.uint8]
+# Codes of the GenICam Pixel Format Naming Convention (PFNC). Mono10 and Mono12 keep the low bits of two bytes.
+_SHIFTS = {0x01100003: 2, 0x01100005: 4, 0x01100007: 8}  # Mono10, Mono12, Mono16: bits to leave out
+_COLOURS = {
+    0x01080008: (1, "COLOR_BayerGRBG2BGR"),
+    0x01080009: (1, "COLOR_BayerRGGB2BGR"),
+    0x0108000A: (1, "COLOR_BayerGBRG2BGR"),
+    0x0108000B: (1, "COLOR_BayerBGGR2BGR"),
+    0x0210001F: (2, "COLOR_YUV2BGR_UYVY"),
+    0x02100032: (2, "COLOR_YUV2BGR_YUYV"),
+    0x02180014: (3, "COLOR_RGB2BGR"),
+}
+_MONO8, _BGR8 = 0x01080001, 0x02180015
+KNOWN = "Mono8, Mono10, Mono12, Mono16, BayerRG8 and its kind, RGB8, BGR8, YUV422_8, YUV422_8_UYVY"
+
+
+def decoder(code: int) -> Callable[[bytes, int, int], UInt8] | None:
+    """What turns (bytes, width, height) into a picture uint8 [H, W, C], grey or BGR; None for an unknown format.
+
+    The decoder raises ValueError where there are too few bytes.
+    """
+    if code == _MONO8:
+        return lambda data, width, height: _pixels(data, width, height, 1)
+    if code == _BGR8:
+        return lambda data, width, height: _pixels(data, width, height, 3)
+    if code in _SHIFTS:
+        return lambda data, width, height: _high_bits(data, width, height, _SHIFTS[code])
+    if code in _COLOURS:
+        channels, name = _COLOURS[code]
+        return partial(_to_bgr, load_cv2(), name, channels)
+    return None
+
+
+def _pixels(data: bytes, width: int, height: int, channels: int) -> UInt8:
+    return np.frombuffer(data, np.uint8, width * height * channels).reshape(height, width, channels)
+
+
+def _to_bgr(cv2: Any, name: str, channels: int, data: bytes, width: int, height: int) -> UInt8:
+    return np.asarray(cv2.cvtColor(_pixels(data, width, height, channels), getattr(cv2, name)), np.uint8)
+
+
+def _high_bits(data: bytes, width: int, height: int, shift: int) -> UInt8:
+    values = np.frombuffer(data, "<u2", width * height).reshape(height, width, 1)
+    return np.minimum(values >> shift, 255).astype(np.uint8)
