@@ -124,6 +124,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "array missing": (with_arrays(scales=None), "array 'scales' is missing"),
     "array unknown": (with_arrays(more=np.ones(1)), "array 'more' is unknown"),
     "array of another shape": (with_arrays(residual_mean=np.ones((3, 16, 16))), r"'residual_mean' \[3, 16, 16\]"),
+    "brightness of other frames": (with_arrays(normal_brightness=np.ones(3)), r"'normal_brightness' \[3\]"),
     "array not finite": (with_arrays(normal_scores=np.array([np.nan])), "not finite"),
     "standard deviation of zero": (with_arrays(pooled_std=np.zeros(2)), "'pooled_std' is not positive"),
 }
@@ -214,3 +215,11 @@ def test_only_whole_packages_are_written(package: Path) -> None:
     with pytest.raises(PackageError, match="a package holds"):
         write_package(package, load_package(package).manifest, files)
     assert sorted(package.iterdir()) == before
+
+
+def test_brightness_of_the_calibration_is_kept(package: Path) -> None:
+    """The mean grey levels come back as written; a package from before they were kept loads without them."""
+    found = load_package(package).normal_brightness
+    assert found is not None and found.shape == (9,) and found[0] == 120.0
+    with_arrays(normal_brightness=None)(package)
+    assert load_package(package).normal_brightness is None
