@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="STATION.yaml",
-        help="the station to listen to; options override what it says",
+        help="the station to listen to; options override it",
     )
     parser.add_argument("--host", help="of the broker (default: localhost)")
     parser.add_argument("--port", type=int, help="of the broker (default: 1883, with TLS 8883)")

@@ -19,6 +19,7 @@ from edge_runtime.mqtt.events import now
 from edge_runtime.mqtt.packets import Received
 
 _HEALTH_SECONDS = 60.0  # one health message of a station in so long is said
+_NOTHING_SECONDS = 5.0  # a station's retained messages come at once
 _KNOWN_EVENTS = 100_000  # ids that are remembered; an event that comes again later than that is said again
 _LEVELS = 32  # of nesting in a message
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -40,6 +41,7 @@ class Journal:
         self._unsaid: Counter[str] = Counter()  # station -> duplicates since its last new event
         self._health_due: dict[str, float] = {}
         self._silence = Silence(clock)
+        self._nothing_until: float | None = None  # when to say that nothing comes; never: infinity
         self.events = 0
         self.duplicates = 0
 
@@ -49,6 +51,7 @@ class Journal:
         part, _, tail = rest.partition("/")
         camera, _, about = tail.partition("/")
         topic = heard.topic
+        self._nothing_until = math.inf
         if part == "cam" and about == "picture":
             yield self._picture(station, camera, heard)
             return
@@ -75,9 +78,14 @@ class Journal:
     def begin(self) -> None:
         """A new connection to the broker."""
         self._silence.begin()
+        if self._nothing_until is None:
+            self._nothing_until = self._clock() + _NOTHING_SECONDS
 
     def silent(self) -> Iterator[Entry]:
-        """Stations that have become silent without a word of anybody."""
+        """Stations that have become silent without a word of anybody; once, that nothing at all comes."""
+        if self._nothing_until is not None and self._clock() > self._nothing_until:
+            self._nothing_until = math.inf
+            yield Entry("silent", "nothing has come yet: no station is there, or this user may not read its topics")
         for station, seconds in self._silence.overdue():
             yield Entry("silent", f"no sign of life for {seconds:g} s, and no status says why", station)
 
