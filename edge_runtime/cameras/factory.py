@@ -45,8 +45,3 @@ def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
         case AravisSettings():
             return lambda: AravisCamera(settings)
     raise TypeError(f"no camera for {type(settings).__name__}")
-
-
-def make_camera(settings: CommonSettings) -> Camera:
-    """One camera as `settings` say, not yet open."""
-    return camera_maker(settings)()

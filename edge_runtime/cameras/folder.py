@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
 from edge_runtime.cameras.folder_memory import FolderMemory, Picture
 from edge_runtime.cameras.settings import FolderSettings
-from latentline.errors import CameraError
+from latentline.errors import CameraError, ImageError
 
 _POLL_SECONDS = 0.1
 _REST = 10  # a look that took long is followed by a pause so many times as long: a big folder costs a tenth of a core
@@ -59,16 +59,17 @@ class FolderCamera:
         from latentline.images import read_image
 
         path = self._folder / picture.name
-        captured_at = datetime.now(timezone.utc)
+        captured_at, fault = datetime.now(timezone.utc), None
         try:
             image = as_hwc(read_image(path))
-        finally:
-            now = Picture.of(path)
-            if now != picture:  # it grew or was taken away meanwhile
-                self._memory.not_given(picture)
-        if now != picture and self._watch:
+        except ImageError as error:
+            fault = error
+        if self._watch and Picture.of(path) != picture:
+            self._memory.not_given(picture)  # it grew or was taken away meanwhile
             return IDLE
         number, self._number = self._number, self._number + 1
+        if fault is not None:
+            raise fault
         # A name of any bytes, so that it can stand in an event.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
         return Frame(image, captured_at, self.name, shown, number, picture)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +39,8 @@ def decoder(code: int) -> Callable[[bytes, int, int], UInt8] | None:
         return lambda data, width, height: _high_bits(data, width, height, _SHIFTS[code])
     if code in _COLOURS:
         channels, name = _COLOURS[code]
-        return partial(_to_bgr, load_cv2(), name, channels)
+        cv2 = load_cv2()
+        return partial(_to_bgr, cv2.cvtColor, getattr(cv2, name), channels)
     return None
 
 
@@ -48,10 +48,12 @@ def _pixels(data: bytes, width: int, height: int, channels: int) -> UInt8:
     return np.frombuffer(data, np.uint8, width * height * channels).reshape(height, width, channels)
 
 
-def _to_bgr(cv2: Any, name: str, channels: int, data: bytes, width: int, height: int) -> UInt8:
-    return np.asarray(cv2.cvtColor(_pixels(data, width, height, channels), getattr(cv2, name)), np.uint8)
+def _to_bgr(
+    convert: Callable[[UInt8, int], UInt8], code: int, channels: int, data: bytes, width: int, height: int
+) -> UInt8:
+    return convert(_pixels(data, width, height, channels), code)
 
 
 def _high_bits(data: bytes, width: int, height: int, shift: int) -> UInt8:
     values = np.frombuffer(data, "<u2", width * height).reshape(height, width, 1)
-    return np.minimum(values >> shift, 255).astype(np.uint8)
+    return np.asarray(np.minimum(values >> shift, 255), dtype=np.uint8)

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Taker(Protocol):
-    """Who the reader works for. Every call may come late, from a reader that was given up: then it has no effect."""
+    """Who the reader works for, see `feed.Feed`. Every call may come late, from a reader that was given up."""
 
     def turn(self, reader: Reader) -> list[Frame] | None:
         """Wait until there is something to do: frames to be finished, or none (then read one); None: end."""

@@ -1,111 +1,343 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 
-from edge_runtime.backoff import Backoff
-from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.feed import CameraFeed
+from edge_runtime.cameras.base import IDLE, BadFrame
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.settings import SimulatorSettings
 from latentline.errors import CameraError, ImageError
+from tests.edge_runtime.cameras.scripted import (
+    FILE,
+    FOLDER,
+    Accounting,
+    Endless,
+    ScriptedCamera,
+    drain,
+    feeds_of,
+    picture,
+    take,
+)
 from tests.waiting import wait_until
 
-
-class ScriptedCamera:
-    """Does what the list says: a number is a frame, an exception is raised, a callable is called and skipped."""
-
-    name = "top"
-
-    def __init__(self, script: list[int | Exception | Callable[[], object]]) -> None:
-        self._script = script
-        self.opened = 0
-
-    def open(self) -> None:
-        self.opened += 1
-
-    def read(self) -> Frame | None:
-        while self._script:
-            step = self._script.pop(0)
-            if isinstance(step, Exception):
-                raise step
-            if isinstance(step, int):
-                return Frame(np.zeros((2, 2, 1), np.uint8), datetime.now(timezone.utc), "top", str(step), step)
-            step()
-        return None
-
-    def close(self) -> None:
-        pass
-
-
-def _feed(camera: ScriptedCamera, *, lossless: bool, live: bool, faults: list[str | None] | None = None) -> CameraFeed:
-    said = faults if faults is not None else []
-    return CameraFeed(camera, lossless=lossless, live=live, backoff=Backoff(0.01, 0.02), on_fault=said.append)
-
-
-def _drain(feed: CameraFeed) -> list[int]:
-    numbers = []
-    while not feed.ended:
-        if (frame := feed.get(0.05)) is not None:
-            numbers.append(frame.number)
-    feed.close()
-    return numbers
+Faults = list[tuple[str, str | None]]
 
 
 def test_lossless_hand_over_keeps_every_frame() -> None:
-    """However slow the taker, every frame arrives in order."""
-    feed = _feed(ScriptedCamera(list(range(50))), lossless=True, live=False)
-    feed.start()
-    wait_until(lambda: feed.frames >= 5, "the camera to fill the queue")
-    assert feed.frames == 5  # four wait, and the camera with the fifth
-    assert _drain(feed) == list(range(50))
-    assert feed.dropped.total() == 0
+    """However slow the taker, every frame arrives in order, and the camera is not read further than four ahead."""
+    with feeds_of(ScriptedCamera(list(range(50))), kind=FILE) as feeds:
+        wait_until(lambda: feeds.states()["top"].frames >= 4, "the camera to fill the queue")
+        assert feeds.states()["top"].frames == 4
+        assert drain(feeds) == list(range(50))
+        assert feeds.states()["top"].dropped == {}
 
 
 def test_newest_frame_replaces_an_older_one() -> None:
     """Without a taker only the newest frame is left, and the others are counted as dropped."""
-    feed = _feed(ScriptedCamera(list(range(50))), lossless=False, live=False)
-    feed.start()
-    wait_until(lambda: feed.frames == 50, "the camera to end")
-    assert _drain(feed) == [49]
-    assert feed.dropped == {"newer frame": 49, "station stopped": 0}
+    with feeds_of(ScriptedCamera(list(range(50)))) as feeds:
+        wait_until(lambda: feeds.states()["top"].frames == 50, "the camera to end")
+        assert drain(feeds) == [49]
+        assert feeds.states()["top"].dropped == {"newer frame": 49}
 
 
-@pytest.mark.parametrize("fault", [CameraError("top: unplugged"), RuntimeError("driver")])
-def test_live_camera_is_opened_again(fault: Exception) -> None:
-    """A live camera that fails is named, opened again, and right again with its next frame."""
-    faults: list[str | None] = []
-    camera = ScriptedCamera([0, fault, 1])
-    feed = _feed(camera, lossless=True, live=True, faults=faults)
-    feed.start()
-    assert _drain(feed) == [0, 1]
-    assert camera.opened == 2 and feed.reopened == 1
-    assert [str(f) for f in faults if f] and faults[-1] is None
+@pytest.mark.parametrize("fault", [CameraError("top: unplugged"), RuntimeError("driver at rtsp://me:secret@host")])
+def test_live_camera_is_opened_again(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A live camera that fails is named, made anew, right again with its next frame, and its numbers go on."""
+    faults: Faults = []
+    with feeds_of(ScriptedCamera([0, 1, fault]), ScriptedCamera([0, 1]), every_frame=True, faults=faults) as feeds:
+        assert drain(feeds) == [0, 1, 2, 3]
+        assert feeds.states()["top"].reopened == 1
+        wait_until(lambda: len(faults) == 2, "both reports")
+    assert faults[0][0] == "camera.top" and faults[0][1] and faults[1] == ("camera.top", None)
+    assert "secret" not in str(faults) + caplog.text
+
+
+def test_camera_that_is_absent_at_start_is_waited_for() -> None:
+    """A live camera that does not open is a fault, not the end, and its frames come once it does."""
+    absent = ScriptedCamera(at_open=CameraError("top: is it plugged in?"))
+    faults: Faults = []
+    with feeds_of(absent, absent, ScriptedCamera([0]), faults=faults) as feeds:
+        assert drain(feeds) == [0]
+        wait_until(lambda: faults[-1:] == [("camera.top", None)], "the fault to go")
+        assert faults[0] == ("camera.top", "top: is it plugged in?")
+        assert feeds.states()["top"].reopened == 0
 
 
 def test_failure_of_an_input_with_an_end_stays_in_error() -> None:
     """A source that is not live ends at its failure, and the failure is kept for whoever asks."""
-    feed = _feed(ScriptedCamera([0, CameraError("top: gone"), 1]), lossless=True, live=False)
-    feed.start()
-    assert _drain(feed) == [0]
-    assert str(feed.error) == "top: gone"
+    with feeds_of(ScriptedCamera([0, CameraError("top: gone"), 1]), kind=FILE) as feeds:
+        assert drain(feeds) == [0]
+        assert str(feeds.error) == "top: gone"
+        report = feeds.states()["top"]
+        assert (report.state, report.reason) == ("ended", "top: gone")
 
 
-def test_bad_image_is_counted_and_skipped() -> None:
-    """A picture that cannot be read costs nothing but itself."""
-    feed = _feed(ScriptedCamera([0, ImageError("a.png: cut"), 1]), lossless=True, live=False)
-    feed.start()
-    assert _drain(feed) == [0, 1]
-    assert feed.bad_frames == 1
+def test_unusable_frames_are_counted_by_cause_and_passed() -> None:
+    """A frame that cannot be read, or is no picture, costs nothing but itself; sizes may change between frames."""
+    steps = [
+        picture(0, shape=(4, 6, 3)),
+        ImageError("a.png: cut"),
+        BadFrame("top: frame 1 is not whole", "lost packets"),
+        picture(1, shape=(2, 2)),
+        picture(2, shape=(2, 2, 4)),
+        picture(3, shape=(0, 2, 1)),
+        picture(4, dtype=np.float32),
+        picture(5, shape=(9, 2, 1)),
+    ]
+    with feeds_of(ScriptedCamera(steps), every_frame=True) as feeds:
+        assert [take(feeds).image.shape for _ in range(2)] == [(4, 6, 3), (9, 2, 1)]
+        report = feeds.states()["top"]
+        assert report.bad_causes == {"unreadable": 1, "lost packets": 1, "garbage": 4}
+        assert report.bad == 6
 
 
-def test_silence_is_measured_and_close_does_not_hang() -> None:
-    """A camera that hangs in a read shows as silent, and closing the feed still returns."""
+@pytest.mark.parametrize("where", ["open", "read"])
+def test_camera_that_hangs_is_left_behind(where: str) -> None:
+    """A call that does not return is named a stall, a new camera takes over, and what the old one says is ignored."""
     hang = threading.Event()
-    feed = _feed(ScriptedCamera([hang.wait]), lossless=False, live=True)
-    feed.start()
-    wait_until(lambda: feed.silent_seconds > 0.05, "silence")
-    feed.close(timeout=0.05)
-    hang.set()
+    stuck = ScriptedCamera([hang.wait, 7], at_open=hang.wait if where == "open" else None)
+    faults: Faults = []
+    options = {"stall_seconds": 0.05, "open_seconds": 0.05}
+    with feeds_of(stuck, Endless(), faults=faults, **options) as feeds:
+        fresh = feeds._feeds["top"]
+        wait_until(lambda: faults, "the stall to be named")
+        assert "is stalled: " + ("device 0 did not open" if where == "open" else "no usable frame") in str(faults[0][1])
+        assert stuck.closed.is_set()
+        hang.set()
+        wait_until(lambda: not any(reader.alive for reader in fresh._hung), "the thread that hung to end")
+        assert feeds.states()["top"].frames == 0
+        assert feeds.states()["top"].stalls >= 1
+
+
+def test_camera_that_only_gives_garbage_is_stalled() -> None:
+    """Frames that cannot be used are no sign that a live camera works."""
+
+    class Broken(ScriptedCamera):
+        def read(self) -> None:
+            raise BadFrame("top: not whole", "lost packets")
+
+    faults: Faults = []
+    with feeds_of(Broken(), faults=faults, stall_seconds=0.05) as feeds:
+        wait_until(lambda: feeds.states()["top"].stalls, "a stall")
+        wait_until(lambda: faults, "its report")
+        assert "no usable frame" in str(faults[0][1])
+
+
+def test_threads_that_hang_are_bounded() -> None:
+    """A driver in which every read hangs costs a few threads, not one with each try."""
+    hang = threading.Event()
+    made: list[ScriptedCamera] = []
+
+    class Hanging(ScriptedCamera):
+        def read(self) -> None:
+            made.append(self)
+            hang.wait()
+
+    faults: Faults = []
+    with feeds_of(Hanging(), faults=faults, stall_seconds=0.02) as feeds:
+        wait_until(lambda: "restart the station" in str(faults), "the limit")
+        assert len(made) == 4
+        hang.set()
+        wait_until(lambda: len(made) > 4, "another try once they came back")
+
+
+def test_silent_folder_is_well() -> None:
+    """A source that says it has nothing at the moment is not stalled; one that says nothing is."""
+    hang = threading.Event()
+    idle = ScriptedCamera([IDLE] * 5 + [lambda: threading.Event().wait(0.03)] * 5 + [IDLE, hang.wait, IDLE])
+    with feeds_of(idle, Endless(), kind=FOLDER, stall_seconds=0.2) as feeds:
+        wait_until(lambda: feeds.states()["top"].stalls == 1, "the stall")
+        hang.set()
+
+
+def test_file_that_hangs_is_named_but_not_begun_anew() -> None:
+    """A video file on a share that is gone is a stall; its frames go on where they were, none twice."""
+    hang = threading.Event()
+    faults: Faults = []
+    with feeds_of(ScriptedCamera([0, hang.wait, 1]), kind=FILE, faults=faults, stall_seconds=0.05) as feeds:
+        assert take(feeds).number == 0
+        wait_until(lambda: feeds.states()["top"].state == "stalled", "the stall")
+        hang.set()
+        assert drain(feeds) == [1]
+        wait_until(lambda: faults[-1:] == [("camera.top", None)], "the fault to go")
+        assert feeds.states()["top"].stalls == 1
+
+
+def test_a_slow_inspector_is_no_stall() -> None:
+    """A camera that waits because its queue is full is well."""
+    with feeds_of(ScriptedCamera(list(range(9))), every_frame=True, stall_seconds=0.02) as feeds:
+        wait_until(lambda: feeds.states()["top"].frames == 4, "a full queue")
+        waited = threading.Event().wait(0.2)  # the slow inspector itself
+        assert not waited and feeds.states()["top"].stalls == 0
+        assert drain(feeds) == list(range(9))
+
+
+def test_pause_drops_what_cannot_wait() -> None:
+    """While paused a live camera is still watched, its frames are dropped and counted; then new ones come."""
+    camera = Endless()
+    with feeds_of(camera) as feeds:
+        feeds.pause()
+        for _ in range(3):
+            camera.step.release()
+        wait_until(lambda: feeds.states()["top"].dropped.get("paused") == 3, "the frames to be dropped")
+        assert feeds.get(0.0) is None
+        feeds.resume()
+        camera.step.release()
+        assert take(feeds).number == 3
+
+
+def test_pause_loses_nothing_of_a_file() -> None:
+    """A source that keeps its frames gives them all after the pause."""
+    with feeds_of(ScriptedCamera(list(range(20))), kind=FILE) as feeds:
+        assert take(feeds).number == 0
+        feeds.pause()
+        assert feeds.get(0.0) is None and not feeds.ended
+        feeds.resume()
+        assert drain(feeds) == list(range(1, 20))
+
+
+def test_trigger_takes_a_frame_that_was_exposed_after_it() -> None:
+    """With `trigger: command` other frames are dropped; the one that was being read already does not count."""
+    camera = Endless()
+    with feeds_of(camera, trigger="command") as feeds:
+        camera.step.release()
+        wait_until(lambda: feeds.states()["top"].dropped.get("no trigger") == 1, "the first frame")
+        reader = feeds._feeds["top"]._reader
+        assert reader is not None
+        wait_until(lambda: reader.busy, "the next read")
+        assert feeds.trigger() == ["top"]
+        camera.step.release(2)
+        assert take(feeds).number == 2
+        assert feeds.states()["top"].dropped["no trigger"] == 2
+        assert feeds.trigger("side") == []
+
+
+def test_triggered_folder_waits_for_the_command() -> None:
+    """Pictures stay where they are until each is asked for."""
+    with feeds_of(ScriptedCamera([0, 1, 2]), kind=FOLDER, trigger="command") as feeds:
+        wait_until(lambda: feeds.trigger("top"), "the folder to open")
+        assert take(feeds).number == 0
+        assert feeds.states()["top"].frames == 1
+        assert feeds.trigger() == ["top"]
+        assert take(feeds).number == 1
+
+
+def test_camera_with_its_own_trigger_is_told() -> None:
+    """One that takes frames on command is triggered once for each, and its silence in between is no stall."""
+
+    class Triggered(ScriptedCamera):
+        exposures = 0
+        given = 0
+
+        def trigger(self) -> None:
+            self.exposures += 1
+
+        def read(self):  # type: ignore[no-untyped-def]
+            if self.closed.wait(0.01):
+                return None
+            if self.given == self.exposures:
+                return IDLE
+            self.given += 1
+            return picture(self.given - 1)
+
+    camera = Triggered()
+    with feeds_of(camera, trigger="command", stall_seconds=0.05) as feeds:
+        wait_until(feeds.trigger, "the camera to open")
+        assert take(feeds).number == 0
+        assert not threading.Event().wait(0.2)  # longer than a stall
+        assert feeds.states()["top"].state == "ok"
+        assert feeds.trigger() == ["top"]
+        assert take(feeds).number == 1
+        assert camera.exposures == 2
+
+
+def test_trigger_that_is_not_answered_is_forgotten() -> None:
+    """After a stall the frame of a camera that is back is not taken for the one that was asked for long ago."""
+    hang, camera = threading.Event(), Endless()
+    with feeds_of(ScriptedCamera([0, hang.wait]), camera, trigger="command", stall_seconds=0.2) as feeds:
+        wait_until(lambda: feeds.states()["top"].frames == 1, "the first frame")
+        assert feeds.trigger() == ["top"]
+        wait_until(lambda: feeds.states()["top"].dropped.get("trigger not answered") == 1, "the stall")
+        assert feeds.trigger() == []  # while it is stalled none will come
+        camera.step.release()
+        wait_until(lambda: feeds.states()["top"].dropped.get("no trigger") == 2, "the new camera's frame")
+        hang.set()
+
+
+def test_finished_frames_reach_the_camera() -> None:
+    """A camera that keeps account hears of every frame that is done, also after the end of its input."""
+    camera = Accounting(list(range(10)))
+    with feeds_of(camera, kind=FOLDER) as feeds:
+        assert drain(feeds) == list(range(10))
+        wait_until(lambda: camera.finished == list(range(10)), "all to be finished")
+
+
+def test_frames_that_a_restart_finds_again_are_not_dropped() -> None:
+    """At the end the waiting pictures of a folder are left alone, those of another camera count as dropped."""
+    with feeds_of(Accounting(list(range(10))), kind=FOLDER) as feeds:
+        wait_until(lambda: feeds.states()["top"].frames == 4, "a full queue")
+    assert feeds.states()["top"].dropped == {}
+    with feeds_of(ScriptedCamera(list(range(10))), every_frame=True) as feeds:
+        wait_until(lambda: feeds.states()["top"].frames == 4, "a full queue")
+    assert feeds.states()["top"].dropped == {"station stopped": 4}
+    assert feeds.ended and feeds.states()["top"].state == "ended"
+
+
+def test_file_that_cannot_be_moved_is_a_fault_of_its_own() -> None:
+    """What fails after the inspection is said, and taken back when it works again."""
+
+    class Stubborn(ScriptedCamera):
+        def done(self, frame: object) -> None:
+            if not self.finished:
+                self.finished.append(0)
+                raise CameraError("top: a.png was inspected but cannot be moved")
+
+    faults: Faults = []
+    camera = Stubborn([0, 1])
+    with feeds_of(camera, kind=FOLDER, faults=faults) as feeds:
+        first = take(feeds)
+        feeds.done(first)
+        wait_until(lambda: faults, "the fault")
+        feeds.done(take(feeds))
+        wait_until(lambda: len(faults) == 2, "the fault to go")
+    assert faults == [
+        ("camera.top.done", "top: a.png was inspected but cannot be moved"),
+        ("camera.top.done", None),
+    ]
+
+
+def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
+    """Frames are taken in turn: of two cameras that have frames, each gives every second one."""
+    settings = [SimulatorSettings(kind="simulator", id=name, every_frame=True) for name in ("fast", "slow")]
+    cameras = {name: ScriptedCamera(list(range(30)), name=name) for name in ("fast", "slow")}
+    feeds = Feeds(
+        settings,
+        lambda _code, _sentence: None,
+        cameras={name: lambda camera=camera: camera for name, camera in cameras.items()},  # type: ignore[misc]
+    )
+    feeds.start()
+    seen = []
+    for _ in range(20):
+        wait_until(lambda: all(len(feed._waiting) for feed in feeds._feeds.values()), "frames of both")
+        frame = feeds.get(0.0)
+        assert frame is not None
+        seen.append(frame.camera)
+    feeds.close()
+    assert seen == ["fast", "slow"] * 10
+
+
+def test_report_has_the_age_of_the_newest_frame() -> None:
+    """Whoever asks learns how old the newest frame is."""
+    with feeds_of(ScriptedCamera([0])) as feeds:
+        before = datetime.now(timezone.utc)
+        assert take(feeds).captured_at >= before.replace(microsecond=0)
+        age = feeds.states()["top"].age_seconds
+        assert age is not None and age >= 0
+
+
+def test_close_before_start_returns() -> None:
+    """Feeds that were never started can be closed."""
+    Feeds([SimulatorSettings(kind="simulator")], lambda _code, _sentence: None).close()
