@@ -20,9 +20,8 @@ class DeviceArray:
         self.address = int(self._allocation)
 
     def read(self) -> npt.NDArray[Any]:
-        """A copy on the host, after everything enqueued has run. Not for use within a search."""
+        """A copy on the host. The caller has waited for the stream that writes it."""
         host = np.empty(self.shape, self.dtype)
-        cuda.Context.synchronize()
         cuda.memcpy_dtoh(host, self.address)
         return host
 
@@ -32,7 +31,9 @@ class DeviceArray:
         if array.shape != self.shape:
             raise ValueError(f"values of shape {array.shape} for memory of shape {self.shape}")
         cuda.memcpy_htod(self.address, array)
-        cuda.Context.synchronize()  # the last part may still be on its way, and no stream of ours waits for it
+        # The last part may still be on its way, and no stream of ours waits for it. Nor may we wait for the whole
+        # context: that would break a capture of another searcher.
+        cuda.Event().record().synchronize()
 
     def free(self) -> None:
         """Release the memory."""

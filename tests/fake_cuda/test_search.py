@@ -26,6 +26,7 @@ from latentline.explainer import HostExplainer
 from latentline.preprocessing import Preprocessing
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
+from tests.fake_cuda.scripts import run_script
 from tests.packages import SIZE, write_tiny_package
 from tests.tensorrt_standin import StandIn
 
@@ -37,8 +38,13 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    return load_package(write_tiny_package(tmp_path_factory.mktemp("package") / "tiny"))
+def package_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_package(tmp_path_factory.mktemp("package") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def package(package_path: Path) -> ModelPackage:
+    return load_package(package_path)
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +250,37 @@ def test_everything_is_released(
             searcher.close()
     gc.collect()
     assert fake_driver.leaks() == [] and fake_driver.reports() == []
+
+
+@pytest.mark.parametrize("where", ["work()", "thread = Thread(target=work); thread.start(); thread.join()"])
+def test_a_program_that_ends_without_closing_releases_everything(
+    emulated: Open, folder: Path, package_path: Path, where: str
+) -> None:
+    """At the interpreter's end, too, whichever thread opened it; the driver's report of leaks at exit stays empty."""
+    emulated().close()  # engines and kernels are in the cache now
+    script = f"""
+        from pathlib import Path
+        from threading import Thread
+        from tests.fake_cuda.driver import FakeDriver
+        driver = FakeDriver.load()
+        import numpy as np
+        from edge_runtime.model_package import load_package
+        from edge_runtime.search.settings import GpuSettings
+        from edge_runtime.search.tensorrt import open_tensorrt
+        from tests.fake_cuda.host_kernels import build_host_kernels
+        from tests.tensorrt_standin import StandIn
+        folder, opened = Path({str(folder)!r}), []
+        driver.use_kernels(build_host_kernels("fp32", folder))
+        package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)
+        def work():
+            opened.append(open_tensorrt(package, StandIn(), GpuSettings(cache=folder)))
+            opened[0].explain(frame)
+            opened[0].begin(frame)
+        {where}
+        print(len(driver.leaks()) > 0)
+        """
+    ran = run_script(script, start="")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "True\n", "")
 
 
 def test_another_thread_is_refused(emulated: Open) -> None:
