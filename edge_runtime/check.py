@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.factory import make_camera
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.settings import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.judging import Inspector
 from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
@@ -59,7 +59,8 @@ def check_station(path: Path, open_inspector: OpenInspector) -> Iterator[Finding
 
 def check_parts(config: StationConfig) -> Iterator[Finding]:
     """Findings about what is around the model: camera and broker."""
-    yield _tried("camera", lambda: _camera(config))
+    for camera in config.cameras:
+        yield _tried("camera", partial(_camera, camera))
     yield _tried("broker", lambda: _broker(config))
 
 
@@ -99,34 +100,27 @@ def _self_test(inspector: Inspector) -> str:
     return f"one {size} px tile in {took:.0f} ms, twice the same score"
 
 
-def _camera(config: StationConfig) -> str:
-    camera = make_camera(config.cameras[0])
-    camera.open()
-    answer: queue.SimpleQueue[Frame | Exception | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            answer.put(camera.read())
-        except Exception as error:
-            answer.put(error)
-
-    reader = threading.Thread(target=read, name="camera check", daemon=True)
-    reader.start()
+def _camera(camera: CameraSettings) -> str:
+    """One frame of a camera, as the station would get it."""
+    said: list[str] = []
+    feeds = Feeds([camera], lambda _code, sentence: said.append(sentence or ""))
+    feeds.start()
     try:
-        frame = answer.get(timeout=config.cameras[0].stall_seconds)
-    except queue.Empty:
-        if config.cameras[0].watch:
-            return f"{config.cameras[0].id} watches its folder; no picture is there yet"
-        raise CameraError(f"camera {config.cameras[0].id}: no frame in {config.cameras[0].stall_seconds:g} s") from None
+        if camera.trigger == "command":
+            feeds.trigger(camera.id)
+        frame = feeds.get(camera.stall_seconds)
     finally:
-        camera.close()
-        reader.join(1.0)
-    if isinstance(frame, Exception):
-        raise frame
-    if frame is None:
-        raise CameraError(f"camera {config.cameras[0].id} ended before its first frame")
-    height, width, channels = frame.image.shape
-    return f"{config.cameras[0].id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+        feeds.close(1.0)
+    if frame is not None:
+        height, width, channels = frame.image.shape
+        return f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+    if feeds.error is not None:
+        raise feeds.error
+    if sentences := [sentence for sentence in said if sentence]:
+        raise CameraError(sentences[-1])
+    if camera.silent:
+        return f"{camera.id} is ready and waits; nothing is there yet"
+    raise CameraError(f"camera {camera.id}: no frame in {camera.stall_seconds:g} s")
 
 
 def _broker(config: StationConfig) -> str:

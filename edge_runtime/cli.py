@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | demo`."""
+"""`latentline-edge run | check | doctor | listen | demo`."""
 
 from __future__ import annotations
 
@@ -11,32 +11,40 @@ from pathlib import Path
 
 from edge_runtime.check import check_station
 from edge_runtime.config import load_station
+from edge_runtime.listen.arguments import add_arguments
 from edge_runtime.signals import stop_on_signals
-from edge_runtime.station import Station
+from edge_runtime.supervision.logs import configure_log
 from latentline.errors import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 the user can put it right."""
     options = _parser().parse_args(arguments)
-    quiet = logging.WARNING if options.command == "demo" else logging.INFO
+    quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
-    commands = {"run": _run, "check": _check, "doctor": _doctor, "demo": _demo}
+    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo}
     return run_command(lambda: commands[options.command](options))
 
 
 def _run(options: argparse.Namespace) -> int:
+    from edge_runtime.commands.models import open_at_start
     from edge_runtime.inspector import open_inspector
+    from edge_runtime.station import Station, broker_of, persisted_of, secrets_of
 
     config = load_station(options.config)
-    inspector = open_inspector(config.model, config.backend, config.gpu)
+    configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
+    persisted = persisted_of(config)
+    start = open_at_start(
+        lambda path: open_inspector(path, config.backend, config.gpu), config.model, config.commands.models, persisted
+    )
     try:
-        station = Station(config, inspector)
-        with stop_on_signals(station.stop):
+        station = Station(config, start.inspector, persisted=persisted, path=options.config)
+        station.health.fault("model", start.fault)
+        with stop_on_signals(station.stop, station.reload):
             station.run()
     finally:
-        inspector.close()
+        start.inspector.close()
     return 0
 
 
@@ -57,6 +65,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from edge_runtime.doctor.command import run_doctor
 
     return int(run_doctor(options.target, options.precision, options.output, options.seconds, options.json))
+
+
+def _listen(options: argparse.Namespace) -> int:
+    from edge_runtime.listen.command import run_listen
+
+    return int(run_listen(options))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -84,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--seconds", type=float, default=5.0, help="to time each backend (default: %(default)s)")
     doctor.add_argument("--output", type=Path, default=Path("doctor-report"), metavar="DIR", help="for the report")
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
+    listen = commands.add_parser("listen", help="print what stations say, as a subscriber hears it")
+    add_arguments(listen)
     demo = commands.add_parser("demo", help="a whole station without hardware, for a look")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the painted defects (default: %(default)s)")

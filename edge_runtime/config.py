@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from edge_runtime.cameras.settings import CameraSettings
+from edge_runtime.commands.settings import CommandsSection
+from edge_runtime.drift import DriftSection
+from edge_runtime.mqtt.pictures import PictureSection
 from edge_runtime.search.settings import Backend, GpuSettings
+from edge_runtime.supervision.settings import LogSection, SupervisionSection
 from latentline.errors import ConfigError
 from latentline.strict_config import StrictModel, load_yaml
 
@@ -20,82 +24,6 @@ class StationSection(StrictModel):
     """Who this station is. `id` is a level of every topic: letters, digits and `_ . -`."""
 
     id: str = Field(pattern=_NAME)
-
-
-class CameraSection(StrictModel):
-    """Where frames come from.
-
-    source              device: its number; stream: a video file or URL; folder: a path
-    watch               folder only: keep waiting for new pictures after the last one
-    every_frame         true: no frame is left out and the camera waits for the inspector; false: the newest frame
-                        only; unset: true for folders and video files, false for devices and network streams
-    stall_seconds       without a frame for so long, a live camera is called stalled
-    settle_seconds      watched folder: a file is read when its size and time stood still for so long
-    reopen_seconds      first pause before a failed live camera is opened again; doubles up to reopen_max_seconds
-    width, height       device only: the frame size to ask for, pixels
-    """
-
-    id: str = Field(default="main", pattern=_NAME)
-    kind: Literal["device", "stream", "folder"]
-    source: int | str
-    watch: bool = False
-    every_frame: bool | None = None
-    stall_seconds: float = Field(default=5.0, gt=0)
-    settle_seconds: float = Field(default=0.5, ge=0)
-    reopen_seconds: float = Field(default=1.0, gt=0)
-    reopen_max_seconds: float = Field(default=30.0, gt=0)
-    width: int | None = Field(default=None, ge=16)
-    height: int | None = Field(default=None, ge=16)
-
-    @field_validator("source")
-    @classmethod
-    def _source_fits_kind(cls, source: int | str, info: ValidationInfo) -> int | str:
-        kind = info.data.get("kind")
-        if kind == "device" and not (isinstance(source, int) and source >= 0):
-            raise ValueError("kind 'device' takes the device number, e.g. 0")
-        if kind in ("stream", "folder") and not (isinstance(source, str) and source):
-            raise ValueError(f"kind '{kind}' takes a path" + (" or URL" if kind == "stream" else ""))
-        if kind == "folder" and "://" in str(source):
-            raise ValueError("kind 'folder' takes a path; use kind 'stream' for a URL")
-        return source
-
-    @field_validator("watch")
-    @classmethod
-    def _only_folders_are_watched(cls, watch: bool, info: ValidationInfo) -> bool:
-        if watch and info.data.get("kind", "folder") != "folder":
-            raise ValueError("only a camera of kind 'folder' can be watched")
-        return watch
-
-    @field_validator("width", "height")
-    @classmethod
-    def _only_devices_have_a_size(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and info.data.get("kind", "device") != "device":
-            raise ValueError("only a camera of kind 'device' can be asked for a frame size")
-        return value
-
-    @field_validator("reopen_max_seconds")
-    @classmethod
-    def _pauses_grow(cls, value: float, info: ValidationInfo) -> float:
-        if value < info.data.get("reopen_seconds", value):
-            raise ValueError("must not be below camera.reopen_seconds")
-        return value
-
-    @property
-    def network(self) -> bool:
-        """Whether frames come over the network."""
-        return self.kind == "stream" and "://" in str(self.source)
-
-    @property
-    def live(self) -> bool:
-        """Whether the source has no end of its own and is opened again after a fault."""
-        return self.kind == "device" or self.network or self.watch
-
-    @property
-    def lossless(self) -> bool:
-        """`every_frame`, or its default for this kind."""
-        if self.every_frame is not None:
-            return self.every_frame
-        return self.kind == "folder" or (self.kind == "stream" and not self.network)
 
 
 class TlsSection(StrictModel):
@@ -172,10 +100,15 @@ class MqttSection(StrictModel):
 
 
 class SpoolSection(StrictModel):
-    """Events on disk until the broker has them. Above `max_events` the oldest is dropped, counted and said."""
+    """Events on disk until the broker has them. Above a limit the oldest are dropped, counted and said.
+
+    max_events, max_mib, max_days  how many may wait, how much they may weigh, how old they may be; null: no limit
+    """
 
     path: Path = Path("spool.sqlite")
     max_events: int = Field(default=100_000, ge=1)
+    max_mib: int | None = Field(default=512, ge=1)
+    max_days: float | None = Field(default=None, gt=0)
 
 
 class StationConfig(StrictModel):
@@ -185,6 +118,9 @@ class StationConfig(StrictModel):
     backend    auto: tensorrt where a GPU, TensorRT and pycuda work, else cpu; or one of these by name
     gpu        how the tensorrt backend builds and runs
     cameras    one or more; each has its own id
+    pictures   a JPEG of each defect on a topic of its own; unset: none
+    commands   what may be asked of the station over MQTT; nothing unless it is named
+    drift      when to say that the line has changed; null: never
     threshold  unset: the package's; else the anomaly score above which a frame is abnormal
     Relative paths start at the folder of the YAML file.
     """
@@ -194,13 +130,18 @@ class StationConfig(StrictModel):
     backend: Backend = "auto"
     gpu: GpuSettings = GpuSettings()
     threshold: float | None = None
-    cameras: tuple[CameraSection, ...] = Field(min_length=1)
+    cameras: tuple[CameraSettings, ...] = Field(min_length=1)
     mqtt: MqttSection
     spool: SpoolSection = SpoolSection()
+    pictures: PictureSection | None = None
+    commands: CommandsSection = CommandsSection()
+    supervision: SupervisionSection = SupervisionSection()
+    log: LogSection = LogSection()
+    drift: DriftSection | None = DriftSection()
 
     @field_validator("cameras")
     @classmethod
-    def _different_ids(cls, cameras: tuple[CameraSection, ...]) -> tuple[CameraSection, ...]:
+    def _different_ids(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
         ids = [camera.id for camera in cameras]
         if len(set(ids)) < len(ids):
             raise ValueError("two cameras have one id; give each its own")
@@ -220,21 +161,22 @@ def load_station(path: Path) -> StationConfig:
 def resolve_paths(config: StationConfig, base: Path) -> StationConfig:
     """`config` with every relative path taken from `base`."""
     mqtt, tls = config.mqtt, config.mqtt.tls
-    cameras = tuple(_camera_at(base, camera) for camera in config.cameras)
+    cameras = tuple(camera.at(base) for camera in config.cameras)
     if tls is not None:
         named = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
         tls = tls.model_copy(update={name: _at(base, file) for name, file in named.items()})
     mqtt = mqtt.model_copy(update={"tls": tls, "password_file": _at(base, mqtt.password_file)})
     spool = config.spool.model_copy(update={"path": _at(base, config.spool.path)})
     gpu = config.gpu.model_copy(update={"cache": _at(base, config.gpu.cache)})
-    changed = {"cameras": cameras, "mqtt": mqtt, "spool": spool, "gpu": gpu, "model": _at(base, config.model)}
+    changed = {
+        "cameras": cameras,
+        "mqtt": mqtt,
+        "spool": spool,
+        "gpu": gpu,
+        "commands": config.commands.at(base),
+        "model": _at(base, config.model),
+    }
     return config.model_copy(update=changed)
-
-
-def _camera_at(base: Path, camera: CameraSection) -> CameraSection:
-    if isinstance(camera.source, str) and not camera.network:
-        return camera.model_copy(update={"source": str(base / Path(camera.source).expanduser())})
-    return camera
 
 
 def read_password(mqtt: MqttSection) -> str | None:

@@ -9,6 +9,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.judging import Baseline
 from edge_runtime.model_identity import ModelIdentity
 from edge_runtime.model_package import ModelPackage, load_package
 from edge_runtime.search.select import open_explainer
@@ -31,6 +32,12 @@ class PackageInspector:
         self.reason = chosen.reason
         self.identity: ModelIdentity = package.identity(chosen.explainer.name)
         self._inspector = Inspector(chosen.explainer, package.manifest.calibration)
+
+    @property
+    def baseline(self) -> Baseline:
+        """What the line looked like at the calibration."""
+        package = self.package
+        return Baseline(package.normal_scores, package.normal_brightness, package.manifest.calibration.false_alarm_rate)
 
     @property
     def ahead(self) -> int:

@@ -19,9 +19,19 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.model_identity import ModelIdentity
 from edge_runtime.rate_limit import RateLimitedLog
 from edge_runtime.summary import Summary
+from edge_runtime.supervision.watchdog import Stage
 from latentline.defects import find_defects
 from latentline.errors import ImageError
 from latentline.inspection import Inspection
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The normal frames of the calibration: scores [n], mean grey levels [n] where known, false alarms promised."""
+
+    scores: npt.NDArray[np.float64]
+    brightness: npt.NDArray[np.float64] | None
+    false_alarm_rate: float
 
 
 class Inspector(Protocol):
@@ -30,6 +40,11 @@ class Inspector(Protocol):
     @property
     def identity(self) -> ModelIdentity:
         """Which model judges."""
+        ...
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What the line looked like at the calibration; None where nobody knows."""
         ...
 
     @property
@@ -64,11 +79,13 @@ class _Begun:
 
 
 class Judging:
-    """Frames begun and finished in order.
+    """Frames begun and finished in order, in the station's thread.
 
-    threshold  None: the package's
+    threshold  None: the package's; may be changed between frames, as may the inspector when no frame is begun
     summary    counts what comes of them
+    stage      of the supervisor: working on one frame
     fault      called with ("inspector", sentence), and None when it works again
+    unusable   called with a frame that no inspector can use
     """
 
     def __init__(
@@ -76,9 +93,12 @@ class Judging:
         inspector: Inspector,
         threshold: float | None,
         summary: Summary,
+        stage: Stage,
         fault: Callable[[str, str | None], None],
+        unusable: Callable[[Frame], None],
     ) -> None:
-        self._inspector, self._threshold, self._summary, self._fault = inspector, threshold, summary, fault
+        self.inspector, self.own_threshold = inspector, threshold
+        self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
         self._complaints = RateLimitedLog(logging.getLogger(__name__))
         self._begun: deque[_Begun] = deque()
 
@@ -86,17 +106,22 @@ class Judging:
         """How many frames are begun and not finished."""
         return len(self._begun)
 
+    @property
+    def threshold(self) -> float:
+        """The score above which a frame is abnormal."""
+        return self.inspector.identity.threshold if self.own_threshold is None else self.own_threshold
+
     def begin(self, frame: Frame) -> None:
         """Begin a frame; one that cannot be is counted and said."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
-        with self._faults(frame):
-            self._begun.append(_Begun(frame, self._inspector.begin(frame.image), wait_ms, start))
+        with self._faults(frame), self._stage.working():
+            self._begun.append(_Begun(frame, self.inspector.begin(frame.image), wait_ms, start))
 
     def finish(self) -> Judged | None:
         """Finish the oldest frame begun; None when it came to nothing, which is counted and said."""
         begun = self._begun.popleft()
-        with self._faults(begun.frame):
+        with self._faults(begun.frame), self._stage.working():
             inspection = self._checked(begun.finish())
             self._summary.inspect_ms.append(1e3 * (time.perf_counter() - begun.start))
             self._summary.inspected += 1
@@ -108,12 +133,12 @@ class Judging:
         """The inspection, by this station's threshold."""
         if not math.isfinite(inspection.score):
             raise ArithmeticError(f"the score is {inspection.score}")
-        if self._threshold is None:
+        if self.own_threshold is None:
             return inspection
-        inspection = replace(inspection, threshold=self._threshold)
+        inspection = replace(inspection, threshold=self.own_threshold)
         if inspection.abnormal and not inspection.defects:
             # The package's own threshold called the frame normal, so nobody looked for its defects.
-            found = find_defects(inspection.anomaly_map, self._inspector.identity.map_threshold)
+            found = find_defects(inspection.anomaly_map, self.inspector.identity.map_threshold)
             inspection = replace(inspection, defects=found)
         return inspection
 
@@ -124,6 +149,7 @@ class Judging:
             yield
         except ImageError as error:
             self._summary.bad_frames += 1
+            self._unusable(frame)
             self._complaints.warning(f"skipped: {frame.source}: {error}")
         except Exception as error:
             self._summary.failed += 1

@@ -1,43 +1,73 @@
-"""The station: camera thread -> inspector (this thread) -> spool -> publisher."""
+"""The station: cameras -> inspector (this thread) -> spool -> publisher, watched by the supervisor."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
 
+from edge_runtime.announcer import Announcer
 from edge_runtime.backoff import Backoff
-from edge_runtime.cameras.base import Camera, Frame
-from edge_runtime.cameras.factory import make_camera
-from edge_runtime.cameras.feed import CameraFeed
+from edge_runtime.cameras.base import Camera
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.model_switch import ModelSwitch
+from edge_runtime.commands.models import prepare_package
+from edge_runtime.commands.persisted import Persisted
 from edge_runtime.config import MqttSection, StationConfig, read_password
-from edge_runtime.health import Health
-from edge_runtime.judging import Inspector, Judged, Judging
-from edge_runtime.mqtt.connection import Broker, Will
-from edge_runtime.mqtt.events import Messages, encode
+from edge_runtime.drift_watch import DriftWatch
+from edge_runtime.judging import Inspector, Judging
+from edge_runtime.mqtt.connection import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool import Spool
-from edge_runtime.mqtt.topics import Topics
+from edge_runtime.reporting import Observer, Reporting
+from edge_runtime.search.settings import Backend
+from edge_runtime.station_actions import StationActions
 from edge_runtime.summary import Summary
-from latentline.inspection import Inspection
-from latentline.strict_config import mask_credentials
-from latentline.version import software_version
+from edge_runtime.supervision.guards import MemoryExhaustedError
+from edge_runtime.supervision.logs import configure_log
+from edge_runtime.supervision.process import read_process
+from edge_runtime.supervision.reload import Reload
+from edge_runtime.supervision.snapshot import Snapshot
+from edge_runtime.supervision.state import Health, State
+from edge_runtime.supervision.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
-_TICK_SECONDS = 0.2  # how soon `stop` and a stalled camera are noticed
+_TICK_SECONDS = 0.2  # how soon `stop` is noticed
+_WATCH_SECONDS = 1.0  # between two looks at what no call reports
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: socket and greeting, with their own limits, and a little
+_STOP_SECONDS = 1.0  # for the cameras to end, and for the spool to drain, when the station was told to stop
 
-Observer = Callable[[Frame, Inspection], None]
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a running station is made of."""
+
+    spool: Spool
+    publisher: Publisher
+    supervisor: Supervisor
+    judging: Judging
+    reporting: Reporting
+    drift: DriftWatch
+    switch: ModelSwitch
+    actions: StationActions
+    commander: Commander
+    reload: Reload
 
 
 class Station:
-    """One camera, one inspector, one broker.
+    """Cameras, one inspector, one broker.
 
-    camera    unset: the one the configuration describes
-    observer  called after each inspected frame, in the inspector's thread; its faults are logged and change nothing
-    The inspector stays the caller's to close.
+    inspector  the station's from now on: `run` closes it, or what a command put in its place
+    cameras    what makes a camera, by its id, instead of the configuration
+    observer   called after each inspected frame, in the inspector's thread; its faults are logged and change nothing
+    persisted  what commands have set; unset: read from beside the spool
+    path       of the configuration, for `reload`
     """
 
     def __init__(
@@ -45,159 +75,219 @@ class Station:
         config: StationConfig,
         inspector: Inspector,
         *,
-        camera: Camera | None = None,
+        cameras: Mapping[str, Callable[[], Camera]] | None = None,
         observer: Observer | None = None,
+        persisted: Persisted | None = None,
+        path: Path | None = None,
     ) -> None:
-        self._config = config
-        self._inspector = inspector
-        self._observer = observer
-        self._messages = Messages(config.station.id)
-        self._topics = Topics(config.mqtt.root, config.station.id)
-        self._health = Health(self._publish_health)
-        self._feed = CameraFeed(
-            camera or make_camera(config.cameras[0]),
-            lossless=config.cameras[0].lossless,
-            live=config.cameras[0].live,
-            backoff=Backoff(config.cameras[0].reopen_seconds, config.cameras[0].reopen_max_seconds),
-            on_fault=lambda sentence: self._health.fault("camera", sentence),
-        )
+        self._config, self._inspector, self._observer, self._path = config, inspector, observer, path
+        self.health = Health(self._say_status)
+        self._announcer = Announcer(config)
+        self._feeds = Feeds(config.cameras, self.health.fault, cameras=cameras)
         self._broker = broker_of(config)
+        self._persisted = persisted or persisted_of(config)
+        self._begun = time.monotonic()
         self._stopping = False
-        self._camera_said: tuple[str, str | None] | None = None
-        self._spool_dropped = 0
+        self._exhausted: str | None = None
+        self._parts: _Parts | None = None
         self.summary = Summary()
 
     def stop(self) -> None:
         """End after the frame in work. Only sets a flag, so a signal handler may call it."""
         self._stopping = True
 
-    def run(self) -> Summary:
-        """Inspect until the camera ends or `stop`; then send what is spooled and say `stopped`.
+    def reload(self) -> None:
+        """Read the configuration again between two frames. Only sets a flag, so a signal handler may call it."""
+        if self._parts is not None:
+            self._parts.reload.ask()
 
-        Raises ConfigError (spool), CameraError (does not open; or a camera that is not live failed, after a clean end)
-        and BrokerError (refuses us at the first connection). A broker that is absent is waited for while frames are
-        inspected.
+    def run(self) -> Summary:
+        """Inspect until the cameras end or `stop`; then send what is spooled and say `stopped`.
+
+        Raises ConfigError (spool), CameraError (a camera that has an end failed; after a clean end), BrokerError
+        (refuses us at the first connection) and MemoryExhaustedError. A live camera and a broker that are absent are
+        waited for.
         """
         with ExitStack() as stack:
-            self._spool = Spool(self._config.spool.path, self._config.spool.max_events)
-            stack.callback(self._spool.close)
-            self._spool_dropped = self._spool.dropped
-            mqtt = self._config.mqtt
-            pauses = Backoff(mqtt.reconnect_seconds, mqtt.reconnect_max_seconds)
-            self._publisher = Publisher(self._broker, self._spool, self._will, pauses, self._health.fault)
-            self._feed.start()
-            stack.callback(self._feed.close)
-            self._announce()
-            self._publisher.start()
-            stack.callback(self._say_stopped)
-            self._publisher.wait_first_try(_FIRST_TRY_SECONDS)
-            self._inspect_all()
+            parts = self._parts = self._assemble(stack)
+            parts.supervisor.start()
+            stack.callback(parts.supervisor.close)
+            parts.publisher.start()
+            stack.callback(self._end, parts)
+            self._feeds.start()
+            self._wait_for_broker(parts.publisher)
+            parts.supervisor.ready()
+            self._inspect_all(parts)
         _log.info("%s", self.summary)
-        if self._feed.error is not None:
-            raise self._feed.error
+        if self._exhausted is not None:
+            raise MemoryExhaustedError(self._exhausted)
+        if self._feeds.error is not None:
+            raise self._feeds.error
         return self.summary
 
-    def _inspect_all(self) -> None:
-        # A live camera's frame is begun when no other is: beside one in work it would only grow old.
-        ahead = self._inspector.ahead if self._config.cameras[0].lossless else 1
-        judging = Judging(self._inspector, self._config.threshold, self.summary, self._health.fault)
+    def _wait_for_broker(self, publisher: Publisher) -> None:
+        """Until the first connection stands or failed. Raises BrokerError when the broker refuses this client."""
+        deadline = time.monotonic() + _FIRST_TRY_SECONDS
+        while not publisher.wait_first_try(_TICK_SECONDS) and not self._stopping and time.monotonic() < deadline:
+            pass
+
+    def snapshot(self) -> Snapshot:
+        """The station at this moment; any thread may ask while it runs."""
+        parts, summary = self._parts, self.summary
+        assert parts is not None
+        identity = parts.judging.inspector.identity
+        return Snapshot(
+            state=self.health.state,
+            faults=self.health.faults,
+            uptime_seconds=time.monotonic() - self._begun,
+            paused=parts.actions.paused,
+            cameras=self._feeds.states(),
+            inspected=summary.inspected,
+            abnormal=summary.abnormal,
+            unusable=summary.bad_frames,
+            failed=summary.failed,
+            inspect_ms_p50=summary.latency(50),
+            inspect_ms_p99=summary.latency(99),
+            events=summary.events,
+            lost=summary.lost,
+            spool_waiting=len(parts.spool),
+            spool_bytes=parts.spool.size_bytes,
+            spool_dropped=parts.spool.dropped,
+            published=parts.publisher.published,
+            unheard=parts.publisher.unheard,
+            connected=parts.publisher.connected,
+            connections=parts.publisher.connections,
+            model_name=identity.name,
+            model_sha256=identity.sha256,
+            backend=identity.backend,
+            threshold=parts.judging.threshold,
+            drift=parts.drift.numbers,
+            process=read_process(),
+        )
+
+    def _assemble(self, stack: ExitStack) -> _Parts:
+        config, fault, inspector = self._config, self.health.fault, self._inspector
+        mqtt, limits = config.mqtt, config.spool
+        folder = config.commands.models or config.model.parent
+        prepare = partial(prepare_package, backend=cast("Backend", inspector.identity.backend), gpu=config.gpu)
+        switch = ModelSwitch(folder, inspector, prepare, self._persisted.set_model)
+        stack.callback(switch.close)
+        age = None if limits.max_days is None else limits.max_days * 86400
+        size = None if limits.max_mib is None else limits.max_mib << 20
+        spool = Spool(limits.path, limits.max_events, size, age)
+        stack.callback(spool.close)
+        supervisor = Supervisor(
+            config.station.id, config.supervision, self.health, self.snapshot, limits.path, self._end_for_memory
+        )
+        pauses = Backoff(mqtt.reconnect_seconds, mqtt.reconnect_max_seconds)
+        publisher = Publisher(self._broker, spool, self._announcer.will, pauses, fault, supervisor.sender)
+        self._announcer.begin(publisher, spool)
+        kept = self._persisted.threshold(inspector.identity.sha256)
+        threshold = config.threshold if kept is None else kept
+        judging = Judging(inspector, threshold, self.summary, supervisor.inspector, fault, self._feeds.done)
+        drift = DriftWatch(config.drift, fault)
+        actions = StationActions(self._feeds, judging, drift, self._announcer, switch, self.snapshot, fault)
+        commander = Commander(config.commands, self._announcer.topics, actions, publisher.reply, self._persisted)
+        if commander.topic_filter is not None:
+            publisher.subscribe(commander.topic_filter, commander.received)
+        reporting = Reporting(
+            config,
+            self._announcer,
+            spool,
+            publisher,
+            drift,
+            self.summary,
+            supervisor.spool,
+            fault,
+            self._feeds.done,
+            self._observer,
+        )
+        reload = Reload(self._path or Path(), config, fault, supervisor.systemd)
+        drift.begin(inspector, judging.threshold)
+        self._announcer.birth(inspector.identity, judging.threshold)
+        self._announcer.status(self.health.state, self.health.faults)
+        for code, sentence in (("spool_file", spool.set_aside), ("commands_file", self._persisted.set_aside)):
+            fault(code, sentence)
+        return _Parts(spool, publisher, supervisor, judging, reporting, drift, switch, actions, commander, reload)
+
+    def _inspect_all(self, parts: _Parts) -> None:
+        judging = parts.judging
+        lossless = {camera.id: camera.lossless for camera in self._config.cameras}
+        watch_at = 0.0
         while True:
-            frame = None if self._stopping else self._feed.get(0.0 if len(judging) else _TICK_SECONDS)
+            frame = None if self._stopping else self._feeds.get(0.0 if len(judging) else _TICK_SECONDS)
             if frame is not None:
                 judging.begin(frame)
+            # A live camera's frame is finished before the next is begun: that one would only grow old beside it.
+            ahead = judging.inspector.ahead if frame is not None and lossless[frame.camera] else 1
             if len(judging) and (frame is None or len(judging) >= ahead):
-                self._report(judging.finish())
-            elif frame is None and (self._stopping or self._feed.ended):
+                judged = judging.finish()
+                if judged is not None:
+                    parts.reporting.report(judged, judging.inspector.identity)
+            elif frame is None and (self._stopping or self._feeds.ended):
                 return
-            self._watch()
+            if not len(judging):
+                self._obey(parts)
+            if (now := time.monotonic()) >= watch_at:
+                watch_at = now + _WATCH_SECONDS
+                self._watch(parts, now)
 
-    def _report(self, judged: Judged | None) -> None:
-        if judged is None:
-            return
-        frame, inspection, wait_ms = judged.frame, judged.inspection, judged.wait_ms
-        if inspection.abnormal:
-            self.summary.abnormal += 1
-            self._spool_event(frame, inspection, wait_ms)
-        if self._config.mqtt.results:
-            result = self._messages.result(frame, inspection, wait_ms)
-            self._publisher.result(self._topics.result(frame.camera), result)
-        self._observe(frame, inspection)
+    def _obey(self, parts: _Parts) -> None:
+        """Between two frames: commands, another model, another configuration."""
+        parts.commander.run_pending()
+        with parts.supervisor.inspector.working():
+            inspector = parts.switch.run_pending()
+        if inspector is not None:
+            parts.actions.use(inspector)
+        changes = parts.reload.run_pending()
+        if changes is not None:
+            running = parts.reload.running
+            if "threshold" in changes.applied:
+                parts.actions.set_threshold(running.threshold, "the configuration")
+            if any(name.split(".")[0] == "drift" for name in changes.applied):
+                parts.drift.change(running.drift, parts.judging.inspector, parts.judging.threshold)
+            if any(name.split(".")[0] == "log" for name in changes.applied):
+                configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
 
-    def _spool_event(self, frame: Frame, inspection: Inspection, wait_ms: float) -> None:
-        event = self._messages.defect(frame, inspection, self._inspector.identity, wait_ms)
-        try:
-            self._spool.append(self._topics.defect(frame.camera), event)
-        except (sqlite3.Error, ValueError) as error:
-            self.summary.lost += 1
-            self._health.fault("disk", f"an event could not be written to {self._config.spool.path} ({error})")
-            return
-        self.summary.events += 1
-        self._health.fault("disk", None)
-        if (dropped := self._spool.dropped) > self._spool_dropped:
-            self._spool_dropped = dropped
-            limit = self._config.spool.max_events
-            self._health.fault("spool", f"the spool is full ({limit} events): the oldest are dropped")
-        self._publisher.appended()
+    def _watch(self, parts: _Parts, now: float) -> None:
+        """What no call reports: cameras, a spool that has room again, the `health` message that is due."""
+        self._announcer.cameras(self._feeds.states())
+        with parts.supervisor.spool.working():
+            parts.reporting.watch()
+        self._announcer.health(self.snapshot, self._config.supervision.health_seconds, now)
 
-    def _observe(self, frame: Frame, inspection: Inspection) -> None:
-        if self._observer is None:
-            return
-        try:
-            self._observer(frame, inspection)
-        except Exception:
-            _log.exception("the observer failed on %s", frame.source)
+    def _say_status(self, state: State, faults: Mapping[str, str]) -> None:
+        self._announcer.status(state, faults)
 
-    def _watch(self) -> None:
-        """Notice what no call reports: a camera that hangs, a spool that has room again."""
-        camera = self._config.cameras[0]
-        faults = self._health.faults
-        may_stall = camera.live and not camera.watch and "camera" not in faults
-        if may_stall and self._feed.silent_seconds > camera.stall_seconds:
-            sentence = f"camera {camera.id} is stalled: no frame for more than {camera.stall_seconds:g} s"
-            self._health.fault("camera", sentence)
-        if "spool" in faults and len(self._spool) < 0.9 * self._config.spool.max_events:
-            self._health.fault("spool", None)
+    def _end_for_memory(self, sentence: str) -> None:
+        self._exhausted = sentence
+        self._stopping = True
 
-    def _announce(self) -> None:
-        identity = self._inspector.identity
-        camera = self._config.cameras[0]
-        threshold = self._config.threshold if self._config.threshold is not None else identity.threshold
-        about = {"kind": camera.kind, "source": mask_credentials(str(camera.source)), "every_frame": camera.lossless}
-        birth = self._messages.birth(software_version(), identity, threshold, {camera.id: about})
-        self._publisher.retain(self._topics.birth, birth)
-        self._publish_health(self._health.faults)
-        if self._spool.set_aside:
-            self._health.fault("spool_file", self._spool.set_aside)
-
-    def _publish_health(self, faults: Mapping[str, str]) -> None:
-        state = self._messages.status("degraded" if faults else "online", faults, self._spool_dropped)
-        self._publisher.retain(self._topics.status, state)
-        self._publish_camera("failing" if "camera" in faults else "ok", faults.get("camera"))
-
-    def _publish_camera(self, state: Any, reason: str | None) -> None:
-        if self._camera_said == (state, reason):
-            return
-        self._camera_said = (state, reason)
-        camera = self._config.cameras[0].id
-        counts = {"frames": self._feed.frames, "bad": self._feed.bad_frames, "dropped": self._feed.dropped.total()}
-        message = self._messages.camera_status(camera, state, reason, counts)
-        self._publisher.retain(self._topics.camera_status(camera), message)
-
-    def _will(self) -> Will:
-        offline = encode(self._messages.status("offline", {}, self._spool_dropped))
-        return Will(self._topics.status, offline, self._config.mqtt.will_delay_seconds)
-
-    def _say_stopped(self) -> None:
-        self._feed.close()
-        self._publish_camera("ended", str(self._feed.error) if self._feed.error else None)
-        stopped = self._messages.status("stopped", {}, self._spool_dropped)
-        self._publisher.close(self._topics.status, stopped, self._config.mqtt.drain_seconds)
+    def _end(self, parts: _Parts) -> None:
+        """Cameras, spool, last words: within three seconds when the station was told to stop."""
+        parts.supervisor.stopping()
+        self._feeds.close(_STOP_SECONDS)
+        reports = self._feeds.states()
+        self._announcer.cameras(reports)
+        drain = self._config.mqtt.drain_seconds
+        self._announcer.stopped(min(drain, _STOP_SECONDS) if self._stopping else drain)
         summary = self.summary
-        summary.bad_images = self._feed.bad_frames
-        summary.dropped = self._feed.dropped
-        summary.published = self._publisher.published
-        summary.waiting = len(self._spool)
-        summary.spool_dropped = self._spool.dropped
+        summary.bad_images = sum(report.bad for report in reports.values())
+        for report in reports.values():
+            summary.dropped.update(report.dropped)
+        summary.published = parts.publisher.published
+        summary.waiting = len(parts.spool)
+        summary.spool_dropped = sum(parts.spool.dropped.values())
+
+
+def persisted_of(config: StationConfig) -> Persisted:
+    """What commands have set, from the file beside the spool. Raises ConfigError when it cannot be read."""
+    return Persisted(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
+
+
+def secrets_of(broker: Broker) -> list[str]:
+    """What must never be in a log."""
+    return [broker.password] if broker.password else []
 
 
 def broker_of(config: StationConfig) -> Broker:

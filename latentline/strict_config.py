@@ -45,8 +45,14 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        faults = [_sentence(fault, model) for fault in error.errors(include_url=False)]
-        raise ConfigError(f"{source}: " + "; ".join(faults)) from None
+        faults = error.errors(include_url=False)
+        # A list that is too short only because its items are wrong is not a fault of its own.
+        within = {fault["loc"][:-1] for fault in faults}
+        own = [
+            f for f in faults if f["type"] != "too_short" or not any(loc[: len(f["loc"])] == f["loc"] for loc in within)
+        ]
+        sentences = dict.fromkeys(_sentence(fault, model, data) for fault in own)
+        raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
 
 
 def mask_credentials(text: str) -> str:
@@ -58,8 +64,8 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _sentence(fault: Any, model: type[BaseModel]) -> str:
-    path = ".".join(str(part) for part in fault["loc"]) or "the file"
+def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
+    path = ".".join(_place(fault["loc"], data)) or "the file"
     if fault["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, fault["loc"][:-1]))
         near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
@@ -69,6 +75,21 @@ def _sentence(fault: Any, model: type[BaseModel]) -> str:
         return f"'{path}' is missing; it has no default"
     message = str(fault["msg"]).removeprefix("Value error, ")
     return f"'{path}': {message[:1].lower()}{message[1:]} (got {_shown(path, fault['input'])})"
+
+
+def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
+    """`loc` as a user wrote it: without the tags and branches of unions, which pydantic puts in between."""
+    place: list[str] = []
+    for part in loc:
+        within = (
+            part in data if isinstance(data, Mapping) else isinstance(part, int) and isinstance(data, (list, tuple))
+        )
+        if within and (isinstance(data, Mapping) or part < len(data)):
+            data = data[part]
+        elif not isinstance(data, Mapping) or part in data.values():
+            continue  # a branch of a union; a tag, which stands as a value beside the other keys
+        place.append(str(part))
+    return place
 
 
 def _shown(path: str, value: Any) -> str:
@@ -84,8 +105,15 @@ def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:
         for candidate in models:
             if part in candidate.model_fields:
                 inner += _models_in(candidate.model_fields[part].annotation)
-        models = inner or models  # an index, a dict key or a union tag stays where it is
+        tagged = [candidate for candidate in models if part in _tags(candidate)]
+        models = inner or tagged or models  # an index or a dict key stays where it is
     return {name for candidate in models for name in candidate.model_fields}
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """Values of `kind` that choose this model among others."""
+    field = model.model_fields.get("kind")
+    return () if field is None else get_args(field.annotation)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -45,7 +45,7 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
         subscriber = Subscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _say)
         subscriber.start()
         stack.callback(subscriber.stop)
-        summary = _inspect(config, inspector, subscriber, PanningCamera("demo", seconds, seed), output)
+        summary = _inspect(config, inspector, subscriber, PanningCamera("simulated", seconds, seed), output)
     print("\n" + "\n".join(summary.lines()))
     write_text(output / "summary.json", summary.to_json())
     print(f"pictures              {output.resolve()}")
@@ -66,7 +66,7 @@ def _inspect(
             name = output / f"{verdict}-{saved[inspection.abnormal]}.png"
             save_panel(name, frame.image, inspection, camera.truths[frame.number].mask)
 
-    station = Station(config, inspector, camera=camera, observer=observe)
+    station = Station(config, inspector, cameras={"simulated": lambda: camera}, observer=observe)
     start = perf_counter()
     with stop_on_signals(station.stop):
         published = station.run().events
@@ -90,9 +90,10 @@ def _config(host: str, port: int, folder: Path) -> StationConfig:
         {
             "station": {"id": f"demo-{folder.name[-8:]}"},
             "model": str(MODEL),
-            "cameras": [{"id": "simulated", "kind": "folder", "source": "simulated pan"}],
+            "cameras": [{"id": "simulated", "kind": "simulator", "frames": 1, "every_frame": True}],
             "mqtt": {"host": host, "port": port},
             "spool": {"path": str(folder / "spool.sqlite")},
+            "supervision": {"http_port": None},
         },
         StationConfig,
         "the demo's station",

@@ -32,10 +32,11 @@ from edge_runtime.mqtt.passing import Passing, PassingMessage
 from edge_runtime.mqtt.retained import Retained
 from edge_runtime.mqtt.rival import Rival
 from edge_runtime.mqtt.spool import Spool
+from edge_runtime.supervision.watchdog import Stage
 from latentline.errors import BrokerError
 
 _log = logging.getLogger(__name__)
-_GOODBYE_SECONDS = 2.0  # for the last status, and again for the DISCONNECT
+_GOODBYE_SECONDS = 0.5  # for the last status, and again for the DISCONNECT
 _ACK_SECONDS = 60.0  # a PUBACK that takes longer means that the connection is not what it seems
 
 
@@ -59,6 +60,7 @@ class Publisher:
     on_fault   (code, sentence or None): codes `broker` (no connection), `broker_events` (it refuses them),
                `client_id` (another client has ours), `commands` (the broker does not let us hear them) and
                `publisher` (a fault of ours or of the disk); called from the sender thread, must not block
+    stage      of the supervisor: one step of the sender
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Publisher:
         make_will: Callable[[], Will],
         backoff: Backoff,
         on_fault: Callable[[str, str | None], None],
+        stage: Stage | None = None,
     ) -> None:
+        self._stage = stage
         self._broker, self._make_will, self._backoff, self._on_fault = broker, make_will, backoff, on_fault
         # Unbounded, because a callback that waits for room while paho holds its locks would be a deadlock. Short all
         # the same: one _Wake, and the acks of one window and of what Passing admits.
@@ -122,14 +126,15 @@ class Publisher:
         self._connection.start()
         self._thread.start()
 
-    def wait_first_try(self, timeout: float) -> None:
-        """Wait until the first connection stands or failed. Raises BrokerError when the broker refuses this client.
+    def wait_first_try(self, timeout: float) -> bool:
+        """Wait until the first connection stands or failed, and say so. Raises BrokerError when the broker refuses us.
 
         An absent or busy broker is no error: the publisher keeps trying.
         """
-        self._first_try.wait(timeout)
+        tried = self._first_try.wait(timeout)
         if self._first_refusal is not None:
             raise self._first_refusal
+        return tried
 
     def appended(self) -> None:
         """Say that the spool has a new event."""
@@ -196,7 +201,12 @@ class Publisher:
             self._connection.join(_GOODBYE_SECONDS)
 
     def _step(self) -> None:
-        for item in self._next_items():
+        if self._stage is not None:
+            self._stage.idle()
+        items = self._next_items()
+        if self._stage is not None:
+            self._stage.busy()
+        for item in items:
             self._handle(item)
         self._delivery.remove_confirmed()
         if self._stop is not None:
@@ -278,7 +288,7 @@ class Publisher:
         self._rival.connected()
         self.connections += 1
         self._backoff.reset()
-        self._delivery.begin()
+        self._delivery.begin(item.maximum_packet_size)
         self._retained.begin()
         self._first_try.set()
         # Before the retained status goes out, so that it does not say `degraded` for a fault that is over.

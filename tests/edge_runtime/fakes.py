@@ -26,6 +26,7 @@ class FakeInspector:
     identity = ModelIdentity("fake", "ab" * 32, "none", 100.0, 3.0, 1, 8)
     reason = "it is a fake"
     ahead = 2
+    baseline = None
 
     def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], Inspection]:
         """What is returned inspects."""
@@ -67,6 +68,7 @@ def station_data(folder: Path, port: int, **mqtt: Any) -> dict[str, Any]:
         "cameras": [{"id": "top", "kind": "folder", "source": str(folder / "pictures"), "settle_seconds": 0.0}],
         "mqtt": {"host": "127.0.0.1", "port": port, "reconnect_seconds": 0.05, "reconnect_max_seconds": 0.2, **mqtt},
         "spool": {"path": str(folder / "spool.sqlite")},
+        "supervision": {"http_port": None},
     }
 
 

@@ -15,7 +15,8 @@ from tests.edge_runtime.fakes import ROOT, station_data
 
 def _changed(tmp_path: Path, **sections: dict[str, Any]) -> dict[str, Any]:
     data = station_data(tmp_path, 1883)
-    data["cameras"][0].update(sections.pop("camera", {}))
+    if camera := sections.pop("camera", None):
+        data["cameras"] = [{"id": "top", "kind": "folder", "source": "pictures", **camera}]
     for name, values in sections.items():
         data[name] = {**data.get(name, {}), **values}
     return data
@@ -70,7 +71,7 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     file = tmp_path / "station.yaml"
     file.write_text(yaml.safe_dump(data))
     config = load_station(file)
-    assert config.cameras[0].source == str(tmp_path / "pictures")
+    assert getattr(config.cameras[0], "source", None) == tmp_path / "pictures"
     assert config.mqtt.tls is not None
     paths = (config.model, config.spool.path, config.mqtt.password_file, config.mqtt.tls.ca)
     assert paths == tuple(tmp_path / name for name in ("model.zip", "s.sqlite", "secret", "ca.pem"))

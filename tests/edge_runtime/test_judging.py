@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.feed import CameraFeed
+from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.config import StationConfig
 from edge_runtime.judging import Judging
 from edge_runtime.station import Station
 from edge_runtime.summary import Summary
+from edge_runtime.supervision.watchdog import Watchdog
 from latentline.inspection import Inspection
 from latentline.strict_config import parse
 from tests.edge_runtime.fakes import BRIGHT, DARK, FATAL, UNUSABLE, FakeInspector, station_data, write_picture
@@ -27,14 +28,14 @@ class Diary(FakeInspector):
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.feed: CameraFeed | None = None
+        self.feeds: Feeds | None = None
 
     def begin(self, image: np.ndarray) -> Callable[[], Inspection]:
         level = int(image.mean())
         self.notes.append(f"begin {level}")
-        feed = self.feed
-        assert feed is not None
-        wait_until(lambda: bool(feed._frames) or feed._ended, "the next frame")
+        assert self.feeds is not None
+        feeds, begun = self.feeds, sum(note.startswith("begin") for note in self.notes)
+        wait_until(lambda: feeds.states()["top"].frames > begun or feeds.states()["top"].state == "ended", "the next")
 
         def finish() -> Inspection:
             self.notes.append(f"finish {level}")
@@ -50,13 +51,18 @@ def _frame(level: int) -> Frame:
 def test_a_bad_frame_in_between_costs_only_itself() -> None:
     """Of frames begun together each comes out in its turn; the bad ones are counted by their kind."""
     summary, faults = Summary(), []
-    judging = Judging(FakeInspector(), None, summary, lambda _, sentence: faults.append(sentence))
+    given_up: list[Frame] = []
+    stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
+    judging = Judging(
+        FakeInspector(), None, summary, stage, lambda _, sentence: faults.append(sentence), given_up.append
+    )
     levels = [DARK, UNUSABLE, BRIGHT, FATAL, DARK]
     for level in levels:
         judging.begin(_frame(level))
     outcomes = [judging.finish() for _ in levels]
     assert [o and o.frame.number for o in outcomes] == [DARK, None, BRIGHT, None, DARK] and len(judging) == 0
     assert (summary.inspected, summary.bad_frames, summary.failed) == (3, 1, 1)
+    assert [frame.number for frame in given_up] == [UNUSABLE], "a frame at which the inspector failed is not done with"
     assert any("backend lost" in (sentence or "") for sentence in faults) and faults[-1] is None
 
 
@@ -74,7 +80,7 @@ def test_only_frames_that_wait_are_begun_ahead(
     data["cameras"][0]["every_frame"] = lossless
     inspector = Diary()
     station = Station(parse(data, StationConfig, "-"), inspector)
-    inspector.feed = station._feed
+    inspector.feeds = station._feeds
     summary = station.run()
     finished = [note for note in inspector.notes if note.startswith("finish")]
     assert summary.inspected == len(finished) and finished == sorted(finished)
