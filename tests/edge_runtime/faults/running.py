@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.config import StationConfig
 from edge_runtime.judging import Inspector
 from edge_runtime.station import Station
 from latentline.strict_config import parse
-from tests.edge_runtime.fakes import FakeInspector
+from tests.edge_runtime.fakes import ROOT, FakeInspector
 
 Step = npt.NDArray[Any] | Exception | Callable[[], Any]
 
@@ -109,6 +112,25 @@ def running(
         raise failures[0]
 
 
+@contextmanager
+def station_process(data: dict[str, Any], **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A station process with the fake inspector; killed at the end of the block if it still runs."""
+    path = Path(data["spool"]["path"]).with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(data))
+    command = [sys.executable, "-m", "tests.edge_runtime.fake_station", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def watched(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` with a folder that is waited on."""
+    return {**data, "cameras": [{**data["cameras"][0], "watch": True}]}
+
+
 def descriptors() -> int:
     """How many files and sockets this process has open."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
@@ -117,8 +139,3 @@ def descriptors() -> int:
 def threads() -> list[str]:
     """Names of the threads that live, sorted."""
     return sorted(thread.name for thread in threading.enumerate())
-
-
-def is_root() -> bool:
-    """Whether the test may do what only root may."""
-    return os.geteuid() == 0

@@ -1,0 +1,111 @@
+"""A camera that stalls, fails, or gives what is no picture is named, and the station goes on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.inspector import open_inspector
+from latentline.errors import CameraError, ImageError
+from tests.edge_runtime.fakes import BRIGHT, DARK, station_data, validate
+from tests.edge_runtime.faults.running import ScriptedCamera, grey, running
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.packages import write_tiny_package
+from tests.waiting import wait_until
+
+
+def _live(data: dict[str, Any]) -> dict[str, Any]:
+    """A camera that is opened again, of which every frame counts."""
+    pauses = {"stall_seconds": 0.3, "reopen_seconds": 0.02, "reopen_max_seconds": 0.05}
+    return {**data, "cameras": [{"id": "top", "kind": "device", "source": 0, "every_frame": True, **pauses}]}
+
+
+def test_camera_that_stalls_and_fails_is_named_until_it_is_well(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A read that hangs, errors of the camera and of its driver: each time `degraded` with the camera's name, then
+    `online`, and the events go on."""
+    mosquitto.start()
+    camera, released = ScriptedCamera(grey(BRIGHT)), threading.Event()
+
+    def hang() -> None:
+        released.wait(30)
+
+    troubles = [hang, CameraError("camera top: the cable is out"), RuntimeError("driver"), MemoryError()]
+    try:
+        with Subscriber(mosquitto.port) as subscriber, running(_live(station_data(tmp_path, mosquitto.port)), camera):
+            subscriber.wait_state("online")
+            for count, trouble in enumerate(troubles, start=1):
+                subscriber.wait("defect", lambda all_: len(all_) == count)  # noqa: B023
+                before = len(subscriber.messages("v1/status"))
+                camera.put(trouble)
+                found = subscriber.wait("v1/status", lambda all_: len(all_) > before)  # noqa: B023
+                assert found[before].body["state"] == "degraded"
+                assert "top" in found[before].body["reasons"][0]["message"]
+                camera.put(grey(BRIGHT))
+                subscriber.wait_state("online")
+            released.set()
+            subscriber.wait("defect", lambda all_: len(all_) == 5)
+        for message in subscriber.messages():
+            validate(message.topic, message.body)
+    finally:
+        released.set()
+
+
+GARBAGE = [
+    np.zeros((0, 0, 1), np.uint8),
+    np.zeros((0, 640, 3), np.uint8),
+    np.zeros((1, 1, 1), np.uint8),
+    np.zeros((1, 300, 1), np.uint8),
+    np.zeros((40, 40, 4), np.uint8),
+    np.zeros((40, 40, 2), np.uint8),
+    np.zeros((40, 40), np.uint8),
+    np.full((40, 40, 1), np.nan, np.float32),
+    np.zeros((40, 40, 1), np.int16),
+    np.array("garbage"),
+    np.array([{}], dtype=object),
+]
+
+
+SIZES = [(40, 40, 1), (17, 60, 3), (60, 16, 1), (40, 40, 3)]
+
+
+def test_garbage_and_sizes_that_change_reach_the_real_inspector(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Between pictures of ever other sizes come arrays that are none: the pictures are inspected, no error is final."""
+    mosquitto.start()
+    package = write_tiny_package(tmp_path / "package")
+    noise = np.random.default_rng(0)
+    steps: list[Any] = []
+    for number in range(len(GARBAGE)):
+        steps += [GARBAGE[number], noise.integers(0, 256, SIZES[number % len(SIZES)], np.uint8)]
+    camera = ScriptedCamera(*steps, ImageError("frame 7: cut short"))
+    data = _live(station_data(tmp_path, mosquitto.port))
+    data["cameras"][0]["stall_seconds"] = 60.0
+    with Subscriber(mosquitto.port) as subscriber:
+        with running(data, camera, open_inspector(package, "cpu")) as station:
+            wait_until(lambda: station.summary.inspected >= len(GARBAGE), "every picture to be inspected")
+            camera.put(grey(DARK, 40, 40))
+            subscriber.wait_state("online")
+        state = subscriber.wait_state("stopped")
+    assert state["reasons"] == []
+
+
+def test_package_that_is_removed_changes_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A model package is needed at the start only: its files may go while the station runs."""
+    mosquitto.start()
+    package = write_tiny_package(tmp_path / "package")
+    camera = ScriptedCamera(grey(DARK, 40, 40))
+    data = _live(station_data(tmp_path, mosquitto.port))
+    data["cameras"][0]["stall_seconds"] = 60.0
+    with (
+        Subscriber(mosquitto.port) as subscriber,
+        running(data, camera, open_inspector(package, "cpu")) as station,
+    ):
+        wait_until(lambda: station.summary.inspected == 1, "a frame before")
+        for file in package.iterdir():
+            file.unlink()
+        package.rmdir()
+        camera.put(*[grey(DARK, 40, 40)] * 5)
+        wait_until(lambda: station.summary.inspected == 6, "the frames after")
+        assert subscriber.wait_state("online")["reasons"] == []

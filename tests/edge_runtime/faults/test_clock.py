@@ -1,0 +1,68 @@
+"""A wall clock that jumps changes the times in the messages and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.edge_runtime.fakes import BRIGHT, station_data, validate, write_picture
+from tests.edge_runtime.faults.running import station_process, watched
+from tests.mosquitto import Mosquitto, Subscriber
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Path:
+    """The library that turns the clock of a process."""
+    compiler = shutil.which("gcc") or shutil.which("g++")
+    if compiler is None:
+        pytest.skip("A C COMPILER IS MISSING: the clock tests did not run; install the package `g++`")
+    if sys.version_info < (3, 11):
+        pytest.skip("PYTHON < 3.11 waits by the wall clock (bpo-41710): the clock tests did not run")
+    library = tmp_path / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run([compiler, "-x", "c", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    return library
+
+
+def test_jumps_of_the_clock_hold_up_nothing(tmp_path: Path, mosquitto: Mosquitto, shim: Path) -> None:
+    """400 days ahead, then 800 back with a broker that restarts: pictures are found, retries are made, and events
+    arrive with the new time and an age that is not that of the jump."""
+    mosquitto.start()
+    data = watched(station_data(tmp_path, mosquitto.port))
+    offset, pictures = tmp_path / "offset", tmp_path / "pictures"
+    offset.write_bytes(struct.pack("=q", 0))
+
+    def jump(days: int) -> None:
+        with offset.open("r+b") as file:
+            file.write(struct.pack("=q", days * DAY))
+
+    with (
+        Subscriber(mosquitto.port) as subscriber,
+        station_process(data, LD_PRELOAD=str(shim), WALL_CLOCK_OFFSET=str(offset)),
+    ):
+        write_picture(pictures / "a.png", BRIGHT)
+        subscriber.wait("defect", lambda all_: len(all_) == 1)
+        jump(400)
+        write_picture(pictures / "b.png", BRIGHT)
+        subscriber.wait("defect", lambda all_: len(all_) == 2)
+        jump(-400)
+        mosquitto.stop()
+        write_picture(pictures / "c.png", BRIGHT)
+        mosquitto.start()
+        events = subscriber.wait("defect", lambda all_: len(all_) == 3)
+        subscriber.wait_state("online")
+    for message in subscriber.messages():
+        validate(message.topic, message.body)
+    assert [event.body["seq"] for event in events] == [1, 2, 3]
+    times = [datetime.fromisoformat(event.body["captured_at"].replace("Z", "+00:00")) for event in events]
+    assert timedelta(days=399) < times[1] - times[0] < timedelta(days=401)
+    assert timedelta(days=799) < times[1] - times[2] < timedelta(days=801)
+    assert all(0 <= event.body["timings_ms"]["wait"] < 60_000 for event in events)

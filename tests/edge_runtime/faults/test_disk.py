@@ -1,0 +1,145 @@
+"""A disk that is full, and a spool that somebody has damaged: said on `status`, survived, and over when it is over."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.edge_runtime.fakes import BRIGHT, station_data, validate, write_picture
+from tests.edge_runtime.faults.running import ScriptedCamera, grey, running, station_process, watched
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_until
+
+
+def _limit_files(pid: int, size: int) -> None:
+    """No file of the process may be written at or beyond `size` bytes."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+def test_station_outlives_a_full_disk(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """While nothing can be written, the status says `disk` and the station inspects on; then events flow again, and the
+    numbers of those that arrive show no gap."""
+    mosquitto.start()
+    pictures = tmp_path / "pictures"
+    data = watched(station_data(tmp_path, mosquitto.port))
+    with Subscriber(mosquitto.port) as subscriber, station_process(data) as process:
+        write_picture(pictures / "1.png", BRIGHT)
+        subscriber.wait("defect", lambda all_: len(all_) == 1)
+        _limit_files(process.pid, 0)
+        write_picture(pictures / "2.png", BRIGHT)
+        subscriber.wait("v1/status", lambda all_: "disk" in [reason["code"] for reason in all_[-1].body["reasons"]])
+        _limit_files(process.pid, resource.RLIM_INFINITY)
+        write_picture(pictures / "3.png", BRIGHT)
+        events = subscriber.wait("defect", lambda all_: len({m.body["event_id"] for m in all_}) == 2)
+        subscriber.wait_state("online")
+        process.terminate()
+        assert process.wait(20) == 0
+        subscriber.wait_state("stopped")
+    seqs = list(dict.fromkeys(event.body["seq"] for event in events))
+    assert seqs == [1, 2]
+    for message in subscriber.messages():
+        validate(message.topic, message.body)
+
+
+def _garbage(spool: Path) -> None:
+    spool.write_bytes(b"this is not a database" * 1000)
+
+
+def _no_header(spool: Path) -> None:
+    _with_events(spool)
+    with spool.open("r+b") as file:
+        file.write(b"\0" * 100)
+
+
+def _torn_pages(spool: Path) -> None:
+    _with_events(spool)
+    content = bytearray(spool.read_bytes())
+    content[4096:] = b"\x5a" * (len(content) - 4096)
+    spool.write_bytes(content)
+
+
+def _cut(spool: Path) -> None:
+    _with_events(spool)
+    spool.write_bytes(spool.read_bytes()[:5000])
+
+
+def _with_events(spool: Path) -> None:
+    database = sqlite3.connect(spool)
+    database.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, body BLOB)")
+    database.executemany("INSERT INTO event (topic, body) VALUES (?, ?)", [("topic", b"x" * 500)] * 100)
+    database.commit()
+    database.close()
+
+
+DAMAGES = {"garbage": _garbage, "no header": _no_header, "torn pages": _torn_pages, "cut": _cut}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_broken_spool_is_set_aside_and_said(tmp_path: Path, mosquitto: Mosquitto, name: str) -> None:
+    """A station with a spool that cannot be read starts, keeps the file, names it in the reasons, and sends events."""
+    mosquitto.start()
+    data = station_data(tmp_path, mosquitto.port)
+    spool = Path(data["spool"]["path"])
+    DAMAGES[name](spool)
+    with Subscriber(mosquitto.port) as subscriber:
+        with running(data, ScriptedCamera(grey(BRIGHT))):
+            subscriber.wait("defect", bool)
+            (reason,) = subscriber.wait_state("degraded")["reasons"]
+        (aside,) = [path for path in tmp_path.glob("spool.sqlite.broken-*") if path.suffix != ".sqlite"][:1]
+        assert reason["code"] == "spool_file" and aside.name in reason["message"]
+        assert aside.stat().st_size > 0
+
+
+Damage = Callable[[Path], object]
+
+
+def _overwrite(spool: Path) -> None:
+    for path in (spool, spool.with_name(spool.name + "-wal")):
+        if path.exists():
+            size = path.stat().st_size
+            with path.open("r+b") as file:
+                file.write(b"\x5a" * size)
+
+
+def _truncate(spool: Path) -> None:
+    for path in (spool, spool.with_name(spool.name + "-wal")):
+        if path.exists():
+            with path.open("r+b") as file:
+                file.truncate(0)
+
+
+def _delete(spool: Path) -> None:
+    for path in (spool, spool.with_name(spool.name + "-wal"), spool.with_name(spool.name + "-shm")):
+        path.unlink(missing_ok=True)
+
+
+WHILE_RUNNING = {"overwritten": _overwrite, "truncated": _truncate, "deleted": _delete}
+
+
+@pytest.mark.parametrize("name", WHILE_RUNNING)
+def test_station_outlives_damage_to_its_spool(tmp_path: Path, mosquitto: Mosquitto, name: str) -> None:
+    """A spool that is damaged under a running station: it says so, or nothing is wrong; it never ends by itself, and
+    later events arrive."""
+    mosquitto.start()
+    pictures = tmp_path / "pictures"
+    data = watched(station_data(tmp_path, mosquitto.port))
+    with Subscriber(mosquitto.port) as subscriber, station_process(data) as process:
+        write_picture(pictures / "0.png", BRIGHT)
+        subscriber.wait("defect", lambda all_: len(all_) == 1)
+        WHILE_RUNNING[name](Path(data["spool"]["path"]))
+        number = 0
+
+        def later_event_arrives() -> bool:
+            nonlocal number
+            number += 1
+            write_picture(pictures / f"{number}.png", BRIGHT)
+            return len({message.body["event_id"] for message in subscriber.messages("defect")}) >= 4
+
+        wait_until(later_event_arrives, "events after the damage")
+        process.terminate()
+        assert process.wait(20) == 0
