@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from edge_runtime.cameras.settings import CameraSettings
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.drift import DriftSection
-from edge_runtime.mqtt.pictures import PictureSection
+from edge_runtime.mqtt.settings import PictureSection
 from edge_runtime.search.settings import Backend, GpuSettings
 from edge_runtime.supervision.settings import LogSection, SupervisionSection
 from latentline.errors import ConfigError

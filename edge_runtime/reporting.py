@@ -71,9 +71,12 @@ class Reporting:
             self._done(frame)
 
     def watch(self) -> None:
-        """Notice that the spool has room again. Now and then."""
-        if len(self._spool) < 0.9 * self._config.spool.max_events:
+        """Notice what the spool does not say by itself: that it has room again, that a broken file was set aside."""
+        limits = self._config.spool
+        light = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
+        if light and len(self._spool) < 0.9 * limits.max_events:
             self._fault("spool", None)
+        self._fault("spool_file", self._spool.set_aside)
 
     def _keep(self, camera: str, event: Message) -> bool:
         """Write an event to the disk; whether it is there."""

@@ -206,8 +206,8 @@ class Station:
         drift.begin(inspector, judging.threshold)
         self._announcer.birth(inspector.identity, judging.threshold)
         self._announcer.status(self.health.state, self.health.faults)
-        for code, sentence in (("spool_file", spool.set_aside), ("commands_file", self._persisted.set_aside)):
-            fault(code, sentence)
+        fault("spool_file", spool.set_aside)
+        fault("commands_file", self._persisted.set_aside)
         return _Parts(spool, publisher, supervisor, judging, reporting, drift, switch, actions, commander, reload)
 
     def _inspect_all(self, parts: _Parts) -> None:

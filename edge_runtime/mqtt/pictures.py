@@ -7,35 +7,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.mqtt.events import Message
+from edge_runtime.mqtt.settings import SMALLEST_SIDE, PictureSection
 from latentline.inspection import Defect, Inspection
-from latentline.strict_config import StrictModel
 
 CONTENT_TYPE = "image/jpeg"
 _PACKET_HEAD = 1024  # bytes left free in a packet for topic and properties
-_SMALLEST_SIDE = 16  # px; scaled down further, a picture shows nothing
 UInt8 = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
-
-
-class PictureSection(StrictModel):
-    """Pictures of defects on cam/{id}/picture; QoS 0, not kept while there is no connection.
-
-    margin        pixels of the frame around the defect's box, as a share of the box's longer side
-    longest_side  pixels; a larger crop is scaled down
-    quality       of the JPEG, 1 … 100; lowered as far as `max_bytes` needs
-    max_bytes     of one picture; the broker's own limit counts too
-    per_frame     how many defects of one frame get a picture, the strongest first
-    """
-
-    margin: float = Field(default=0.5, ge=0, le=10)
-    longest_side: int = Field(default=480, ge=_SMALLEST_SIDE, le=8192)
-    quality: int = Field(default=85, ge=1, le=100)
-    max_bytes: int = Field(default=100_000, ge=1_000)
-    per_frame: int = Field(default=4, ge=1, le=100)
 
 
 @dataclass(frozen=True)
@@ -106,6 +87,6 @@ def _jpeg(image: UInt8, quality: int, limit: int) -> bytes | None:
             payload = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, lowered])[1].tobytes()
             if len(payload) <= limit:
                 return payload
-        if max(image.shape[:2]) < 2 * _SMALLEST_SIDE:
+        if max(image.shape[:2]) < 2 * SMALLEST_SIDE:
             return None
         image = _scaled(image, 0.5)

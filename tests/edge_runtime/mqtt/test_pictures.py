@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.mqtt.events import Message, Messages
-from edge_runtime.mqtt.pictures import Picture, PictureSection, defect_pictures
+from edge_runtime.mqtt.pictures import Picture, defect_pictures
+from edge_runtime.mqtt.settings import PictureSection
 from latentline.inspection import Defect, Inspection
 from tests.edge_runtime.fakes import FakeInspector
 
