@@ -31,6 +31,7 @@ class Mosquitto:
         self._password_file: Path | None = None
         self._rules: Path | None = None
         self._tls: list[str] = []
+        self._more: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -52,6 +53,10 @@ class Mosquitto:
         """The port speaks TLS only, from `start` on."""
         self._tls = [f"certfile {certificate}", f"keyfile {key}"]
 
+    def configure(self, line: str) -> None:
+        """One more line of mosquitto.conf, before `start`."""
+        self._more.append(line)
+
     def wait_for_log(self, pattern: str) -> None:
         """Wait until a line of the broker's log matches."""
         log = self._folder / "log"
@@ -64,7 +69,7 @@ class Mosquitto:
         lines += ["allow_anonymous " + ("false" if self._password_file else "true")]
         lines += [f"password_file {self._password_file}"] if self._password_file else []
         lines += [f"acl_file {self._rules}"] if self._rules else []
-        lines += ["max_queued_messages 100000", "user root", "log_type all"]
+        lines += ["max_queued_messages 100000", "user root", "log_type all", *self._more]
         config = self._folder / "mosquitto.conf"
         config.write_text("\n".join(lines) + "\n")
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"

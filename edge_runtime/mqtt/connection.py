@@ -9,6 +9,7 @@ always reports its end, and callbacks do nothing but `post` an item.
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -106,14 +107,16 @@ class Acked:
 class Disconnected:
     """The connection is over, or never came to be. Posted exactly once.
 
-    refused   the broker or its certificate said no, and trying again will not help
-    reason    MQTT 5 reason code of the broker's last word, 0 when it had none
+    refused     the broker or its certificate said no, and trying again will not help
+    reason      MQTT 5 reason code of the broker's last word, 0 when it had none
+    thrown_out  a connection that stood was ended without a word, by a broker that still answers at its port
     """
 
     connection: Connection
     sentence: str
     refused: bool
     reason: int
+    thrown_out: bool = False
 
 
 Item = Connected | Subscribed | Acked | Disconnected
@@ -225,11 +228,12 @@ class Connection:
             sock = client.socket()
             if sock is not None:
                 sock.close()
+            thrown_out = self._accepted and not (self._said or self._leaving) and self._answers()
             # Nobody else holds the client: with the last reference paho closes its own pair of sockets, now and not
             # when a garbage collection comes by.
             self._client = None
             sentence = self._said or f"connection to broker {self.address} was lost"
-            self._post(Disconnected(self, sentence, self._refused, self._reason))
+            self._post(Disconnected(self, sentence, self._refused, self._reason, thrown_out))
 
     def _loop(self, client: paho.Client) -> None:
         session = new_properties(PacketTypes.CONNECT)
@@ -253,6 +257,14 @@ class Connection:
                 goodbye = goodbye or moment + 1.0
                 if moment > goodbye:
                     return
+
+    def _answers(self) -> bool:
+        """Whether somebody listens at the broker's port."""
+        try:
+            with socket.create_connection((self._broker.host, self._broker.port), timeout=1.0):
+                return True
+        except OSError:
+            return False
 
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         code = int(reason.value)

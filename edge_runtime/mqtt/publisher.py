@@ -300,11 +300,11 @@ class Publisher:
             self._first_refusal = BrokerError(item.sentence)
             self._done = True
         taken_over = item.reason == SESSION_TAKEN_OVER
-        pause = self._rival.appeared() if taken_over else self._backoff.pause()
-        self._lose_connection(pause)
+        rival = self._rival.ended(item.thrown_out or taken_over, said=taken_over)
+        self._lose_connection(self._backoff.longest() if rival else self._backoff.pause())
         if self._stop is None:
             self._on_fault("broker", item.sentence)
-            if taken_over:
+            if rival:
                 self._on_fault("client_id", self._rival.sentence(self._broker.client_id, item.connection.address))
         self._first_try.set()
 

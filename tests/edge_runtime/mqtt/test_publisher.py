@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import queue
+import shutil
+import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_runtime.backoff import Backoff
+from edge_runtime.mqtt import packets
 from edge_runtime.mqtt.connection import WINDOW, Broker, Will
 from edge_runtime.mqtt.events import encode
 from edge_runtime.mqtt.publisher import Publisher
@@ -193,6 +200,181 @@ def test_event_that_the_broker_refuses_is_kept(mosquitto: Mosquitto, spool: Spoo
     assert "may not publish" in str(sender.faults["broker_events"])
     sender.close(timeout=0.0)
     assert len(spool) == 1 and sender.publisher.published == 0
+
+
+def test_what_is_sent_once_carries_its_properties(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A passing message arrives with content type, expiry and user properties; an answer with its correlation data."""
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port)
+    arrived: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
+    reader = _reader(mosquitto.port, arrived)
+    sender.publisher.start()
+    wait_until(lambda: sender.publisher.connected, "the connection")
+    pairs = (("event_id", "a"), ("index", "0"))
+    payload = bytes(range(256))
+    assert sender.publisher.send_once("t/1", payload, content_type="image/jpeg", expiry=60, user_properties=pairs)
+    assert sender.publisher.reply("t/2", b"{}", b"\x00\xff")
+    picture, answer = arrived.get(timeout=10), arrived.get(timeout=10)
+    assert (picture.topic, picture.payload, picture.qos) == ("t/1", payload, 0)
+    assert picture.properties is not None and answer.properties is not None
+    assert picture.properties.ContentType == "image/jpeg" and 0 < picture.properties.MessageExpiryInterval <= 60
+    assert picture.properties.UserProperty == list(pairs)
+    assert (answer.topic, answer.qos, answer.properties.CorrelationData) == ("t/2", 1, b"\x00\xff")
+    sender.close()
+    reader.disconnect()
+    reader.loop_stop()
+
+
+def test_passing_messages_go_on_after_many(mosquitto: Mosquitto, spool: Spool) -> None:
+    """Room is given back when a message is written or confirmed, and when the connection is lost with it."""
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port)
+    sender.publisher.start()
+    for restart in range(2):
+        wait_until(lambda: sender.publisher.connected, "the connection")
+        for _ in range(300):
+            wait_until(lambda: sender.publisher.send_once("t", b"x"), "room for a picture")
+            wait_until(lambda: sender.publisher.reply("t", b"x", b"1"), "room for an answer")
+        if not restart:
+            mosquitto.stop()
+            wait_until(lambda: not sender.publisher.connected, "the loss")
+            mosquitto.start()
+    sender.close()
+
+
+def test_largest_packet_of_the_broker_is_respected(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A message that the broker would end the connection for is dropped, one that just fits arrives."""
+    mosquitto.configure("max_packet_size 2000")
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port)
+    sender.publisher.start()
+    wait_until(lambda: sender.publisher.connected, "the connection")
+    assert sender.publisher.maximum_packet_size == 2000
+    arrived: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
+    reader = _reader(mosquitto.port, arrived)
+    pairs = (("bbox", "1 2 3 4"),)
+    sent = [
+        size
+        for size in range(1700, 2100)
+        if sender.publisher.send_once("t/1", bytes(size), content_type="image/jpeg", user_properties=pairs)
+        and len(arrived.get(timeout=10).payload) == size
+    ]
+    assert 1850 < max(sent) < 2000 and sender.publisher.dropped == 400 - len(sent)
+    assert sender.publisher.connections == 1
+    sender.close()
+    reader.disconnect()
+    reader.loop_stop()
+
+
+def test_topic_that_mqtt_does_not_have_costs_one_message(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A message for an impossible topic is dropped and counted; the connection stands."""
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port)
+    sender.publisher.start()
+    wait_until(lambda: sender.publisher.connected, "the connection")
+    sender.publisher.send_once("t/#", b"")
+    wait_until(lambda: sender.publisher.dropped == 1, "the count")
+    assert sender.publisher.connections == 1 and "publisher" not in {k for k, v in sender.faults.items() if v}
+    sender.close()
+
+
+def test_two_clients_with_one_id_say_so_and_do_not_fight(mosquitto: Mosquitto, tmp_path: Path, spool: Spool) -> None:
+    """Both stations name the client id, every event of both arrives, and when one ends the other is well again."""
+    mosquitto.start()
+    other_spool = Spool(tmp_path / "other.sqlite", 100)
+    with Subscriber(mosquitto.port) as subscriber:
+        first, second = Sender(spool, mosquitto.port), Sender(other_spool, mosquitto.port)
+        first.publisher.start()
+        first.publisher.wait_first_try(10)
+        second.publisher.start()
+        wait_until(lambda: first.faults.get("client_id") and second.faults.get("client_id"), "both to say it")
+        assert "another client seems to use the client id 'sender'" in str(first.faults["client_id"])
+        first.append(1)
+        second.append(2)
+        found = subscriber.wait("defect", lambda all_: len({message.body["number"] for message in all_}) == 2)
+        assert {message.body["number"] for message in found} == {1, 2}
+        second.close()
+        wait_until(lambda: not first.faults["client_id"] and not first.faults["broker"], "the first to be well")
+        first.close()
+    other_spool.close()
+
+
+def test_a_second_process_with_our_client_id_is_named(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A foreign program that takes the id is named in the fault, also while the station is connected again."""
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port)
+    sender.publisher.start()
+    sender.publisher.wait_first_try(10)
+    rival = ["mosquitto_sub", "-V", "5", "-i", "sender", "-p", str(mosquitto.port), "-t", "x"]
+    if shutil.which(rival[0]) is None:
+        sender.close()
+        pytest.skip("MOSQUITTO_SUB IS MISSING: install mosquitto-clients")
+    process = subprocess.Popen(rival, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: sender.faults.get("client_id"), "the fault")
+        wait_until(lambda: sender.publisher.connected and sender.publisher.connections > 1, "our place")
+        assert sender.faults["client_id"]
+    finally:
+        process.kill()
+        process.wait(10)
+    wait_until(lambda: sender.faults["client_id"] is None, "the fault to be over")
+    sender.close()
+
+
+def test_refused_subscription_is_a_fault(spool: Spool) -> None:
+    """A broker that lets nobody subscribe is said under `commands`; events go out all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = Sender(spool, server.getsockname()[1])
+        sender.publisher.subscribe("l/s/v1/cmd/+", lambda item: None)
+        sender.publisher.start()
+        line, _ = server.accept()
+        with line:
+            line.settimeout(10)
+            line.recv(65536)
+            line.sendall(bytes([0x20, 3, 0, 0, 0]))  # CONNACK
+            request = line.recv(65536)
+            assert request[0] == 0x82, "not a SUBSCRIBE"
+            line.sendall(bytes([0x90, 4, *request[2:4], 0, 0x87]))  # SUBACK: not authorised
+            wait_until(lambda: sender.faults.get("commands"), "the fault")
+            assert "0x87" in str(sender.faults["commands"]) and sender.publisher.connected
+            sender.close(0.0)
+
+
+def test_receiver_that_fails_ends_nothing(mosquitto: Mosquitto, spool: Spool) -> None:
+    """An exception in the receiver of messages is logged, and the next message is received."""
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port)
+    got: list[bytes] = []
+
+    def receive(item: packets.Received) -> None:
+        got.append(item.payload)
+        raise RuntimeError("receiver")
+
+    sender.publisher.subscribe("in/+", receive)
+    sender.publisher.start()
+    wait_until(lambda: "commands" in sender.faults, "the subscription")
+    other: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
+    writer = _reader(mosquitto.port, other)
+    writer.publish("in/1", b"1", qos=1)
+    writer.publish("in/2", b"2", qos=1)
+    wait_until(lambda: got == [b"1", b"2"], "both messages")
+    assert sender.publisher.connections == 1
+    sender.close()
+    writer.disconnect()
+    writer.loop_stop()
+
+
+def _reader(port: int, arrived: queue.SimpleQueue[paho.MQTTMessage]) -> paho.Client:
+    """A client that hears t/#."""
+    subscribed = threading.Event()
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTProtocolVersion.MQTTv5)
+    client.on_connect = lambda *_: client.subscribe("t/#", qos=1)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.on_message = lambda _client, _data, message: arrived.put(message)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    assert subscribed.wait(10)
+    return client
 
 
 def test_results_are_bounded(mosquitto: Mosquitto, spool: Spool) -> None:
