@@ -171,14 +171,14 @@ class Feed:
         """Wait until there is something to do: frames to be finished, or none (then read one); None: end."""
         waiting = self._waiting
         with self._changed:
-            reader.busy = False
+            reader.busy, began = False, time.monotonic()
             self._changed.wait_for(lambda: reader is not self._reader or self._closing or self._something_to_do())
             if reader is not self._reader or (self._closing and not waiting.finished):
                 return None
             finished, waiting.finished = waiting.finished, []
-            if not finished:
-                reader.asked = waiting.wanted > 0
-                reader.busy, reader.sign = True, time.monotonic()
+            reader.asked = waiting.wanted > 0
+            reader.sign += time.monotonic() - began  # it waited for us
+            reader.busy = True
             return finished
 
     def opened(self, reader: Reader) -> None:

@@ -49,7 +49,8 @@ class Taker(Protocol):
 class Reader:
     """Makes, opens and reads one camera until its taker says stop.
 
-    sign   monotonic time of the last proof that the camera works; the taker keeps it
+    sign   monotonic time of the last proof that the camera works, without the time it waited for its taker, who
+           keeps it
     asked  whether the frame that is being read was asked for by a trigger; the taker keeps it
     busy   whether it is in a call to the camera; a reader that waits for its taker is not
     """

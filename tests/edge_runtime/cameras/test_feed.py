@@ -117,6 +117,7 @@ def test_camera_that_only_gives_garbage_is_stalled() -> None:
 
     class Broken(ScriptedCamera):
         def read(self) -> None:
+            self.closed.wait(0.005)  # the camera's own pace
             raise BadFrame("top: not whole", "lost packets")
 
     faults: Faults = []
@@ -137,7 +138,7 @@ def test_threads_that_hang_are_bounded() -> None:
             hang.wait()
 
     faults: Faults = []
-    with feeds_of(Hanging(), faults=faults, stall_seconds=0.02) as feeds:
+    with feeds_of(Hanging(), faults=faults, stall_seconds=0.02):
         wait_until(lambda: "restart the station" in str(faults), "the limit")
         assert len(made) == 4
         hang.set()

@@ -1,14 +1,53 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from edge_runtime.cameras.base import Frame
+from edge_runtime.cameras.base import IDLE, Frame
+from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.folder import FolderCamera
+from edge_runtime.cameras.folder_memory import FolderMemory
+from edge_runtime.cameras.settings import FolderSettings
 from latentline.errors import CameraError, ImageError
-from tests.edge_runtime.fakes import write_picture
+from tests.edge_runtime.cameras.scripted import drain
+from tests.edge_runtime.fakes import ROOT, write_picture
+from tests.waiting import wait_until
+
+
+def _settings(folder: Path, **options: Any) -> FolderSettings:
+    return FolderSettings(kind="folder", id="top", source=folder, **{"settle_seconds": 0.0, **options})
+
+
+def _camera(folder: Path, **options: Any) -> FolderCamera:
+    """A camera as after a start of the station: with a memory of its own."""
+    one = _settings(folder, **options)
+    camera = FolderCamera(one, FolderMemory(one))
+    camera.open()
+    return camera
+
+
+def _next(camera: FolderCamera) -> Frame:
+    got: list[Frame] = []
+    wait_until(lambda: got.append(f) or True if isinstance(f := camera.read(), Frame) else False, "a picture")
+    return got[0]
+
+
+def _all(camera: FolderCamera, finish: bool = False) -> list[str]:
+    """The names of what the folder holds now; `finish`: and say that they were inspected."""
+    names = []
+    while isinstance(frame := camera.read(), Frame):
+        names.append(frame.source)
+        if finish:
+            camera.done(frame)
+    return names
 
 
 def test_pictures_come_by_name_in_any_size(tmp_path: Path) -> None:
@@ -16,74 +55,240 @@ def test_pictures_come_by_name_in_any_size(tmp_path: Path) -> None:
     write_picture(tmp_path / "b.png", 50, (10, 4), channels=3)
     write_picture(tmp_path / "a.png", 60, (5, 7))
     (tmp_path / "notes.txt").write_text("not a picture")
-    camera = FolderCamera("top", tmp_path)
-    camera.open()
+    (tmp_path / "c.png").mkdir()
+    camera = _camera(tmp_path)
     frames = [camera.read(), camera.read()]
-    assert [(f.source, f.image.shape, f.number) for f in frames if f] == [
+    assert [(f.source, f.image.shape, f.number) for f in frames if isinstance(f, Frame)] == [
         ("a.png", (7, 5, 1), 0),
         ("b.png", (4, 10, 3), 1),
     ]
     assert camera.read() is None
+    assert not list(tmp_path.glob(".latentline*"))  # a folder that is not watched keeps nothing by default
 
 
 def test_corrupt_picture_is_named_and_passed(tmp_path: Path) -> None:
-    """A broken picture raises an error with its name, and the next read gives the next picture."""
+    """A broken picture raises an error with its name, the next read gives the next one, and its number is left out."""
     (tmp_path / "a.png").write_bytes(b"\x89PNG and then nothing")
     write_picture(tmp_path / "b.png", 60)
-    camera = FolderCamera("top", tmp_path)
-    camera.open()
+    camera = _camera(tmp_path)
     with pytest.raises(ImageError, match=r"a\.png"):
         camera.read()
     frame = camera.read()
-    assert frame is not None and frame.source == "b.png"
+    assert isinstance(frame, Frame) and (frame.source, frame.number) == ("b.png", 1)
 
 
 def test_folder_that_is_not_there_or_empty(tmp_path: Path) -> None:
     """A missing folder, and an empty one that nobody will fill, do not open."""
     with pytest.raises(CameraError, match="not a folder"):
-        FolderCamera("top", tmp_path / "nowhere").open()
+        _camera(tmp_path / "nowhere")
     with pytest.raises(CameraError, match="holds no picture"):
-        FolderCamera("top", tmp_path).open()
+        _camera(tmp_path)
 
 
-def test_watched_folder_waits_for_a_slow_writer(tmp_path: Path) -> None:
-    """A picture that is written bit by bit is read once it is whole, never as a broken one."""
-    write_picture(tmp_path / "whole.png", 60, (64, 64))
-    content = (tmp_path / "whole.png").read_bytes()
-    (tmp_path / "whole.png").unlink()
-    camera = FolderCamera("top", tmp_path, watch=True, settle_seconds=0.3)
-    camera.open()
-    got: list[Frame | None] = []
-    reader = threading.Thread(target=lambda: got.append(camera.read()))
-    reader.start()
-    pause = threading.Event()
-    with (tmp_path / "slow.png").open("wb") as file:
-        for start in range(0, len(content), 1 + len(content) // 8):
-            file.write(content[start : start + 1 + len(content) // 8])
-            file.flush()
-            pause.wait(0.05)  # this is the slow writer itself
-    reader.join(20)
-    assert got and got[0] is not None and got[0].source == "slow.png"
-
-
-def test_close_ends_a_wait(tmp_path: Path) -> None:
-    """A reader that waits for a new picture comes back with None when the camera is closed."""
-    camera = FolderCamera("top", tmp_path, watch=True)
-    camera.open()
-    got: list[Frame | None] = []
-    reader = threading.Thread(target=lambda: got.append(camera.read()))
-    reader.start()
+def test_close_ends_a_wait_and_silence_is_idle(tmp_path: Path) -> None:
+    """An empty watched folder says that it is well; when it is closed, the input ends."""
+    camera = _camera(tmp_path, watch=True)
+    assert camera.read() is IDLE
     camera.close()
-    reader.join(20)
-    assert got == [None]
+    assert camera.read() is None
 
 
 def test_watched_folder_that_vanishes(tmp_path: Path) -> None:
     """A watched folder that is taken away is a camera fault, not an empty folder."""
     folder = tmp_path / "in"
     folder.mkdir()
-    camera = FolderCamera("top", folder, watch=True)
-    camera.open()
+    camera = _camera(folder, watch=True, after="keep")
     folder.rmdir()
     with pytest.raises(CameraError, match="is gone"):
         camera.read()
+
+
+def test_concurrent_writers(tmp_path: Path) -> None:
+    """Of pictures that several programs write at once, by rename or bit by bit, each comes once, and whole."""
+    program = [sys.executable, str(Path(__file__).with_name("picture_writer.py")), str(tmp_path)]
+    ways = {"a": "rename", "b": "copy", "c": "copy"}
+    one = _settings(tmp_path, watch=True, settle_seconds=0.3)
+    feeds = Feeds([one], lambda _code, _sentence: None)
+    feeds.start()
+    writers = [
+        subprocess.Popen([*program, prefix, "12", way], env={**os.environ, "PYTHONPATH": str(ROOT)})
+        for prefix, way in ways.items()
+    ]
+    seen: dict[str, int] = {}
+
+    def step() -> bool:
+        frame = feeds.get(0.05)
+        if frame is not None:
+            assert frame.source not in seen
+            seen[frame.source] = int(frame.image.min())
+            assert frame.image.min() == frame.image.max()
+            feeds.done(frame)
+        return len(seen) == 36
+
+    wait_until(step, "all pictures", 60)
+    assert [writer.wait(20) for writer in writers] == [0, 0, 0]
+    feeds.close()
+    report = feeds.states()["top"]
+    assert (report.frames, report.bad, report.dropped) == (36, 0, {})
+    assert all(level == 10 + int(name[2:5]) for name, level in seen.items())
+
+
+def test_picture_that_was_broken_comes_again_when_it_is_whole(tmp_path: Path) -> None:
+    """A writer that pauses for long costs a warning, not the picture."""
+    write_picture(tmp_path / "whole.png", 60, (64, 64))
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "whole.png").unlink()
+    camera = _camera(tmp_path, watch=True)
+    (tmp_path / "slow.png").write_bytes(content[:50])
+    with pytest.raises(ImageError, match="cut short"):
+        _next(camera)
+    assert camera.read() is IDLE  # and it is not read again as long as it is the same
+    (tmp_path / "slow.png").write_bytes(content)
+    assert _next(camera).source == "slow.png"
+
+
+@pytest.mark.parametrize("after", ["mark", "move", "delete"])
+def test_restart_does_not_repeat(tmp_path: Path, after: str) -> None:
+    """What was inspected before a restart does not come again; what was only given does, and so does a new picture."""
+    for name in ("a", "b", "c", "d"):
+        write_picture(tmp_path / f"{name}.png", 60)
+    camera = _camera(tmp_path, watch=True, after=after)
+    frames = [_next(camera) for _ in range(3)]
+    for frame in frames[:2]:
+        camera.done(frame)
+    again = _camera(tmp_path, watch=True, after=after)
+    write_picture(tmp_path / "e.png", 70)
+    assert [_next(again).source for _ in range(3)] == ["c.png", "d.png", "e.png"]
+    left = {"mark": ["a.png", "b.png"], "move": ["processed/a.png", "processed/b.png"], "delete": []}[after]
+    here = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
+    assert here == {*left, "c.png", "d.png", "e.png"}
+
+
+def test_restart_of_a_folder_with_an_end_goes_on(tmp_path: Path) -> None:
+    """Also a folder that is not watched goes on where it stopped, if it is told to; at its end it just ends."""
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"{name}.png", 60)
+    camera = _camera(tmp_path, after="move")
+    camera.done(_next(camera))
+    assert _all(_camera(tmp_path, after="move"), finish=True) == ["b.png"]
+    assert _all(_camera(tmp_path, after="move")) == []
+
+
+def test_journal_elsewhere(tmp_path: Path) -> None:
+    """For a folder that cannot be written, the journal may be in another place."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_picture(folder / "a.png", 60)
+    options = {"watch": True, "journal": tmp_path / "journal"}
+    assert _all(_camera(folder, **options), finish=True) == ["a.png"]
+    assert _all(_camera(folder, **options)) == []
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+    with pytest.raises(CameraError, match=r"cannot be written .*; make it writable, or set `journal`"):
+        _camera(folder, watch=True, journal=tmp_path / "nowhere" / "journal")
+
+
+@pytest.mark.parametrize("after", ["mark", "move", "delete", "keep"])
+def test_name_that_comes_again_is_a_new_picture(tmp_path: Path, after: str) -> None:
+    """A file that is replaced, or taken away and put back, is inspected again; none that is waiting is lost for it."""
+    write_picture(tmp_path / "a.png", 60)
+    camera = _camera(tmp_path, watch=True, after=after)
+    first = _next(camera)
+    write_picture(tmp_path / "a.png", 90, (9, 9))  # before the first was done
+    camera.done(first)
+    second = _next(camera)
+    assert int(second.image[0, 0, 0]) == 90
+    camera.done(second)
+    assert camera.read() is IDLE
+    (tmp_path / "a.png").unlink(missing_ok=True)
+    assert camera.read() is IDLE
+    write_picture(tmp_path / "a.png", 120)
+    third = _next(camera)
+    assert int(third.image[0, 0, 0]) == 120
+    camera.done(third)
+    if after == "move":
+        names = sorted(path.name for path in (tmp_path / "processed").iterdir())
+        assert names == ["a.png", "a~1.png"]
+
+
+def test_journal_stays_small(tmp_path: Path) -> None:
+    """Lines of pictures that were taken away leave the journal."""
+    one = _settings(tmp_path, watch=True)
+    memory = FolderMemory(one)
+    camera = FolderCamera(one, memory)
+    camera.open()
+    journal = tmp_path / ".latentline-top.journal"
+    write_picture(tmp_path / "stays.png", 60)
+    camera.done(_next(camera))
+    write_picture(tmp_path / "goes.png", 60)
+    gone = _next(camera)
+    (tmp_path / "goes.png").unlink()
+    for _ in range(1100):
+        camera.done(gone)
+    assert len(journal.read_text().splitlines()) < 200
+    assert _all(_camera(tmp_path, watch=True)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """Whatever the journal holds, the folder opens, and what is marked from now on stays marked."""
+    folder = tmp_path_factory.mktemp("in")
+    write_picture(folder / "a.png", 60)
+    (folder / ".latentline-top.journal").write_bytes(content)
+    assert _all(_camera(folder, after="mark"), finish=True) == ["a.png"]
+    assert _all(_camera(folder, after="mark")) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_picture_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """A file of any bytes is a frame or an ImageError, and the picture after it comes."""
+    folder = tmp_path_factory.mktemp("in")
+    (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    (folder / "b.bmp").write_bytes(b"BM" + content)
+    write_picture(folder / "c.png", 60)
+    feeds = Feeds([_settings(folder)], lambda _code, sentence: pytest.fail(str(sentence)))
+    feeds.start()
+    assert drain(feeds)[-1] == 2
+    feeds.close()
+
+
+def test_name_of_any_bytes(tmp_path: Path) -> None:
+    """A name that is no UTF-8 can stand in an event, and a restart knows it again."""
+    write_picture(tmp_path / "a.png", 60)
+    (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"\xff.png"))
+    names = _all(_camera(tmp_path, watch=True), finish=True)
+    assert names == ["\ufffd.png"] and names[0].encode()
+    assert _all(_camera(tmp_path, watch=True)) == []
+
+
+def test_done_that_fails_is_one_sentence(tmp_path: Path) -> None:
+    """A picture that cannot be moved after its inspection is said; one that somebody took away is nobody's fault."""
+    write_picture(tmp_path / "a.png", 60)
+    camera = _camera(tmp_path, watch=True, after="move")
+    frame = _next(camera)
+    (tmp_path / "processed").rmdir()
+    (tmp_path / "processed").write_text("in the way")
+    with pytest.raises(CameraError, match=r"a\.png was inspected but cannot be moved"):
+        camera.done(frame)
+    (tmp_path / "a.png").unlink()
+    camera.done(frame)
+
+
+def test_station_killed_at_any_moment_repeats_little_and_loses_nothing(tmp_path: Path) -> None:
+    """Feeds that end between a frame and its `done` give that frame again, and every picture at least once."""
+    for number in range(30):
+        write_picture(tmp_path / f"{number:02d}.png", 60)
+    seen: list[str] = []
+    while len(set(seen)) < 30:
+        feeds = Feeds([_settings(tmp_path, watch=True, after="move")], lambda _code, _sentence: None)
+        feeds.start()
+        for _ in range(7):
+            if (frame := feeds.get(1.0)) is not None:
+                seen.append(frame.source)
+                if len(seen) % 7:
+                    feeds.done(frame)
+        feeds.close()
+    assert sorted(set(seen)) == [f"{number:02d}.png" for number in range(30)]
+    assert len(seen) - 30 <= len(seen) // 7 + 1
+    assert threading.active_count() < 20

@@ -1,0 +1,35 @@
+"""Takes frames from a GenICam camera in a process of its own, which has PyGObject on its path.
+
+Argument: the settings as JSON. Prints one line of JSON for each frame (its shape) and each fault (its sentence), and
+at the end of its standard input the camera's report.
+"""
+
+import json
+import sys
+import threading
+from dataclasses import asdict
+
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.settings import AravisSettings
+
+
+def main() -> None:
+    settings = AravisSettings.model_validate_json(sys.argv[1])
+    feeds = Feeds([settings], lambda _code, sentence: _say({"fault": sentence}))
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    feeds.start()
+    while not ended.is_set():
+        if settings.trigger == "command":
+            feeds.trigger()
+        if (frame := feeds.get(0.05)) is not None:
+            _say({"frame": frame.image.shape, "at": frame.captured_at.timestamp()})
+    feeds.close()
+    _say({"report": asdict(feeds.states()[settings.id])})
+
+
+def _say(what: dict[str, object]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+main()
