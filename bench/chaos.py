@@ -1,6 +1,6 @@
 """Is an event ever lost? A station and its broker are killed at random moments and started again.
 
-python bench/chaos.py [--kills N] [--frames N] [--rate FRAMES_PER_SECOND] [--seed N] [--json]
+python bench/chaos.py [--kills N] [--frames N] [--seed N] [--json]
 
 A real station over a lossless source (two of three frames show a defect), a real mosquitto that keeps everything on
 disk, a subscriber with a session. N times the station is killed with SIGKILL, N times the broker; every fifth of these
@@ -12,11 +12,14 @@ kills takes both at once. Then the source runs to its end, and the books are clo
     seq_gaps           numbers missing between the first and the last, or given twice
     status_violations  times that the retained status was wrong (alive while the process was dead, or the other way
                        round) for longer than will delay + 1.5 keep-alive, as a second, independent subscriber saw it
-                       while the broker answered it. After every fifth death of the station it stays away until
+                       while the broker answered it. After every fifth death of the station alone it stays away until
                        `offline` is heard or that time is over.
 
-The broker is killed only while the subscriber has its session: what a broker has confirmed and holds in memory for a
-subscriber that is away dies with the broker, and no station can know. Exit code 1 when something was lost, is missing
+Two things no station can do, so they are not asked of it. What a broker has confirmed and holds in memory for a
+subscriber that is away dies with the broker: it is killed only while the subscriber has its session. And a broker that
+comes back knows no will: a station that dies before it is connected again leaves its last status there until it
+returns, so a death that waits for `offline` comes after the station's first word to the present broker.
+Exit code 1 when something was lost, is missing
 in the sequence, or the status was wrong.
 """
 
@@ -28,6 +31,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -46,41 +50,45 @@ from latentline.errors import LatentlineError, run_command
 _LIMIT = WILL_DELAY + 1.5 * KEEP_ALIVE  # seconds that a status may be wrong
 _PATIENCE = 60.0  # seconds without any progress
 _SIZE = (48, 64)  # pixels
-_EVERY = 5  # of the kills takes both; of the deaths of the station lasts until `offline`
+_EVERY = 5  # of the kills takes both; of the deaths of the station alone lasts until `offline`
 
 
 class Chaos:
     """One run in `folder`."""
 
-    def __init__(self, folder: Path, frames: int, rate: float, seed: int) -> None:
-        self._folder, self._frames, self._rate = folder, frames, rate
+    def __init__(self, folder: Path, kills: int, frames: int, seed: int) -> None:
+        self._folder, self._frames = folder, frames
         self._random = random.Random(seed)
+        both = max(1, kills // _EVERY) if kills else 0
+        self._victims = ["both"] * both + ["station", "broker"] * (kills - both)
+        self._random.shuffle(self._victims)
+        # A life lasts a second at most behind the frame that it waits for: so the source outlasts the kills.
+        self._rate = 0.8 * frames / max(1, len(self._victims))
         self._broker = Mosquitto(folder / "broker")
         self._broker.start()
         self.deliveries: list[dict[str, Any]] = []
         self.judge = StatusJudge(_LIMIT)
         topic, port = f"latentline/{STATION}/v1/", self._broker.port
         self._subscriber = Listener(
-            port, "consumer", f"{topic}cam/+/defect", lambda _topic, event: self.deliveries.append(event)
+            port, "consumer", f"{topic}cam/+/defect", lambda event, _retained: self.deliveries.append(event)
         )
         self._watcher = Listener(
             port,
             "watcher",
             f"{topic}status",
-            lambda _topic, status: self.judge.heard(status["state"], time.monotonic()),
+            self._heard,
             lambda: self.judge.heard(None, time.monotonic()),
         )
+        self._connected = threading.Event()  # this life of the station has spoken to this life of the broker
         self._station: subprocess.Popen[bytes] | None = None
         self.kills = {"station": 0, "broker": 0, "both": 0}
+        self._deaths_alone = 0
 
-    def run(self, kills: int) -> None:
+    def run(self) -> None:
         """Kill, start again, and at last let the source run to its end and the spool run empty."""
-        both = max(1, kills // _EVERY) if kills else 0
-        what = ["both"] * both + ["station", "broker"] * (kills - both)
-        self._random.shuffle(what)
         self._begin_station()
-        for number, victim in enumerate(what):
-            self._wait_for_moment(self._frames * (number + 1) / (len(what) + 1))
+        for number, victim in enumerate(self._victims):
+            self._wait_for_moment(self._frames * (number + 1) / (len(self._victims) + 1))
             self._kill(victim)
         self._run_out()
         self.judge.finish(time.monotonic())
@@ -111,11 +119,15 @@ class Chaos:
 
     def _kill(self, victim: str) -> None:
         self.kills["both"] += victim == "both"
+        self._deaths_alone += victim == "station"
+        stays_away = victim == "station" and self._deaths_alone % _EVERY == 1
+        if stays_away:
+            self._wait(self._connected.is_set, "the station's first word")
         if victim != "broker":
             self._kill_station()
         if victim != "station":
             self._kill_broker()
-        if victim == "station" and self.kills["station"] % _EVERY == 1:
+        if stays_away:
             self._wait_for_offline()
         if victim != "broker":
             self._begin_station()
@@ -123,21 +135,27 @@ class Chaos:
     def _kill_station(self) -> None:
         assert self._station is not None
         self._check_station()
+        self.kills["station"] += self._station.poll() is None
         self._station.kill()
         self._station.wait()
         self.judge.process(alive=False, at=time.monotonic())
-        self.kills["station"] += 1
 
     def _kill_broker(self) -> None:
         clients = (self._subscriber, self._watcher)
         ended = [client.ended for client in clients]
         self._broker.kill()
+        self._connected.clear()
         for client, before in zip(clients, ended, strict=True):
             client.wait_lost(before + 1)
         self._broker.start()
         for client, before in zip(clients, ended, strict=True):
             client.wait_connected(before + 2)
         self.kills["broker"] += 1
+
+    def _heard(self, status: dict[str, Any], retained: bool) -> None:
+        self.judge.heard(status["state"], time.monotonic())
+        if not retained and status["state"] != "offline":
+            self._connected.set()
 
     def _wait_for_offline(self) -> None:
         """Give the broker the time to say so; the judge counts when it does not."""
@@ -163,6 +181,7 @@ class Chaos:
             time.sleep(0.05)
 
     def _begin_station(self) -> None:
+        self._connected.clear()
         self._station = start_station(self._folder, self._broker.port, self._frames, self._rate, _SIZE)
         self.judge.process(alive=True, at=time.monotonic())
 
@@ -197,7 +216,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="of the station, and of the broker (default: 50)")
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
-    parser.add_argument("--rate", type=float, default=150.0, help="frames a second at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
@@ -207,9 +225,9 @@ def main() -> int:
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
     begin = time.monotonic()
-    chaos = Chaos(folder, options.frames, options.rate, options.seed)
+    chaos = Chaos(folder, options.kills, options.frames, options.seed)
     try:
-        chaos.run(options.kills)
+        chaos.run()
     finally:
         chaos.close()
     figures = {**chaos.books(), "seconds": round(time.monotonic() - begin, 1)}

@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     broker.start()
     seen: set[int] = set()
     listener = Listener(
-        broker.port, "soak", f"latentline/{STATION}/v1/cam/+/defect", lambda _topic, event: seen.add(event["seq"])
+        broker.port, "soak", f"latentline/{STATION}/v1/cam/+/defect", lambda event, _retained: seen.add(event["seq"])
     )
     station = start_station(folder, broker.port, None, options.rate, tuple(options.size), options.model)
     try:

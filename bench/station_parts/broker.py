@@ -71,7 +71,8 @@ class Mosquitto:
 class Listener:
     """A client with a session of its own, which subscribes on every connection.
 
-    on_message  (topic, body), and on_lost at each end of a connection; both from the client's thread
+    on_message  (body, whether it was kept by the broker from before); on_lost at each end of a connection; both from
+                the client's thread
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Listener:
         port: int,
         name: str,
         topic: str,
-        on_message: Callable[[str, dict[str, Any]], None],
+        on_message: Callable[[dict[str, Any], bool], None],
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._changed = threading.Condition()
@@ -89,7 +90,7 @@ class Listener:
         client.max_inflight_messages_set(65535)
         client.on_connect = lambda *_: client.subscribe(topic, qos=1)
         client.on_subscribe = lambda *_: self._count(begun=1)
-        client.on_message = lambda _client, _data, message: on_message(message.topic, json.loads(message.payload))
+        client.on_message = lambda _client, _data, message: on_message(json.loads(message.payload), message.retain)
 
         def lost(*_: object) -> None:
             on_lost()

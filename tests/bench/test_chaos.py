@@ -28,13 +28,13 @@ def _bench(script: str, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_killed_stations_and_brokers_lose_nothing(mosquitto: Mosquitto) -> None:
-    """Four kills of each, one of both at once: each event arrives, `seq` has no gap, the status is never wrong long."""
-    code, figures = _bench("chaos.py", "--kills", "4", "--frames", "400")
+    """Three kills of each, one of both at once: each event arrives, `seq` has no gap, no status lies for long."""
+    code, figures = _bench("chaos.py", "--kills", "3", "--frames", "300")
     assert code == 0
     assert figures.pop("seconds") > 0
     assert figures.pop("duplicates") >= 0
-    assert figures.pop("written") == figures.pop("arrived") >= 266  # two of three frames show a defect
-    kills = {"station": 4, "broker": 4, "both": 1}
+    assert figures.pop("written") == figures.pop("arrived") >= 200  # two of three frames show a defect
+    kills = {"station": 3, "broker": 3, "both": 1}
     assert figures == {"lost": 0, "seq_gaps": 0, "status_violations": 0, "kills": kills}
 
 
