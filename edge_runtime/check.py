@@ -15,10 +15,10 @@ import numpy as np
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import CameraSettings
 from edge_runtime.config import StationConfig, load_station
+from edge_runtime.from_config import broker_of
 from edge_runtime.judging import Inspector
 from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
 from edge_runtime.search.settings import Backend, GpuSettings
-from edge_runtime.station import broker_of
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0

@@ -29,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_at_start
+    from edge_runtime.from_config import broker_of, persisted_of, secrets_of
     from edge_runtime.inspector import open_inspector
-    from edge_runtime.station import Station, broker_of, persisted_of, secrets_of
+    from edge_runtime.station import Station
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -19,19 +18,20 @@ from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.commands.models import prepare_package
 from edge_runtime.commands.persisted import Persisted
-from edge_runtime.config import MqttSection, StationConfig, read_password
+from edge_runtime.config import StationConfig
 from edge_runtime.drift_watch import DriftWatch
+from edge_runtime.from_config import broker_of, persisted_of, secrets_of
 from edge_runtime.judging import Inspector, Judging
-from edge_runtime.mqtt.connection import Broker
+from edge_runtime.model_identity import ModelIdentity
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool import Spool
+from edge_runtime.parts import Parts
 from edge_runtime.reporting import Observer, Reporting
 from edge_runtime.search.settings import Backend
 from edge_runtime.station_actions import StationActions
 from edge_runtime.summary import Summary
 from edge_runtime.supervision.guards import MemoryExhaustedError
 from edge_runtime.supervision.logs import configure_log
-from edge_runtime.supervision.process import read_process
 from edge_runtime.supervision.reload import Reload
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health, State
@@ -42,22 +42,6 @@ _TICK_SECONDS = 0.2  # how soon `stop` is noticed
 _WATCH_SECONDS = 1.0  # between two looks at what no call reports
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: socket and greeting, with their own limits, and a little
 _STOP_SECONDS = 1.0  # for the cameras to end, and for the spool to drain, when the station was told to stop
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What a running station is made of."""
-
-    spool: Spool
-    publisher: Publisher
-    supervisor: Supervisor
-    judging: Judging
-    reporting: Reporting
-    drift: DriftWatch
-    switch: ModelSwitch
-    actions: StationActions
-    commander: Commander
-    reload: Reload
 
 
 class Station:
@@ -89,7 +73,7 @@ class Station:
         self._begun = time.monotonic()
         self._stopping = False
         self._exhausted: str | None = None
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
         self.summary = Summary()
 
     def stop(self) -> None:
@@ -133,39 +117,11 @@ class Station:
 
     def snapshot(self) -> Snapshot:
         """The station at this moment; any thread may ask while it runs."""
-        parts, summary = self._parts, self.summary
-        assert parts is not None
-        identity = parts.judging.inspector.identity
-        return Snapshot(
-            state=self.health.state,
-            faults=self.health.faults,
-            uptime_seconds=time.monotonic() - self._begun,
-            paused=parts.actions.paused,
-            cameras=self._feeds.states(),
-            inspected=summary.inspected,
-            abnormal=summary.abnormal,
-            unusable=summary.bad_frames,
-            failed=summary.failed,
-            inspect_ms_p50=summary.latency(50),
-            inspect_ms_p99=summary.latency(99),
-            events=summary.events,
-            lost=summary.lost,
-            spool_waiting=len(parts.spool),
-            spool_bytes=parts.spool.size_bytes,
-            spool_dropped=parts.spool.dropped,
-            published=parts.publisher.published,
-            unheard=parts.publisher.unheard,
-            connected=parts.publisher.connected,
-            connections=parts.publisher.connections,
-            model_name=identity.name,
-            model_sha256=identity.sha256,
-            backend=identity.backend,
-            threshold=parts.judging.threshold,
-            drift=parts.drift.numbers,
-            process=read_process(),
-        )
+        assert self._parts is not None
+        uptime = time.monotonic() - self._begun
+        return self._parts.snapshot(self.health, self._feeds, self.summary, uptime)
 
-    def _assemble(self, stack: ExitStack) -> _Parts:
+    def _assemble(self, stack: ExitStack) -> Parts:
         config, fault, inspector = self._config, self.health.fault, self._inspector
         mqtt, limits = config.mqtt, config.spool
         folder = config.commands.models or config.model.parent
@@ -182,11 +138,12 @@ class Station:
         pauses = Backoff(mqtt.reconnect_seconds, mqtt.reconnect_max_seconds)
         publisher = Publisher(self._broker, spool, self._announcer.will, pauses, fault, supervisor.sender)
         self._announcer.begin(publisher, spool)
-        kept = self._persisted.threshold(inspector.identity.sha256)
-        threshold = config.threshold if kept is None else kept
+        threshold = self._threshold_of(inspector.identity)
         judging = Judging(inspector, threshold, self.summary, supervisor.inspector, fault, self._feeds.done)
         drift = DriftWatch(config.drift, fault)
-        actions = StationActions(self._feeds, judging, drift, self._announcer, switch, self.snapshot, fault)
+        actions = StationActions(
+            self._feeds, judging, drift, self._announcer, switch, self.snapshot, self._threshold_of, fault
+        )
         commander = Commander(config.commands, self._announcer.topics, actions, publisher.reply, self._persisted)
         if commander.topic_filter is not None:
             publisher.subscribe(commander.topic_filter, commander.received)
@@ -208,14 +165,15 @@ class Station:
         self._announcer.status(self.health.state, self.health.faults)
         fault("spool_file", spool.set_aside)
         fault("commands_file", self._persisted.set_aside)
-        return _Parts(spool, publisher, supervisor, judging, reporting, drift, switch, actions, commander, reload)
+        return Parts(spool, publisher, supervisor, judging, reporting, drift, switch, actions, commander, reload)
 
-    def _inspect_all(self, parts: _Parts) -> None:
+    def _inspect_all(self, parts: Parts) -> None:
         judging = parts.judging
         lossless = {camera.id: camera.lossless for camera in self._config.cameras}
         watch_at = 0.0
         while True:
-            frame = None if self._stopping else self._feeds.get(0.0 if len(judging) else _TICK_SECONDS)
+            full_stop = self._stopping or parts.switch.ready  # a model is switched when no frame is in work
+            frame = None if full_stop else self._feeds.get(0.0 if len(judging) else _TICK_SECONDS)
             if frame is not None:
                 judging.begin(frame)
             # A live camera's frame is finished before the next is begun: that one would only grow old beside it.
@@ -226,22 +184,22 @@ class Station:
                     parts.reporting.report(judged, judging.inspector.identity)
             elif frame is None and (self._stopping or self._feeds.ended):
                 return
-            if not len(judging):
-                self._obey(parts)
+            self._obey(parts)
             if (now := time.monotonic()) >= watch_at:
                 watch_at = now + _WATCH_SECONDS
                 self._watch(parts, now)
 
-    def _obey(self, parts: _Parts) -> None:
-        """Between two frames: commands, another model, another configuration."""
+    def _obey(self, parts: Parts) -> None:
+        """Between two frames: commands, another configuration, another model."""
         parts.commander.run_pending()
-        with parts.supervisor.inspector.working():
-            inspector = parts.switch.run_pending()
-        if inspector is not None:
-            parts.actions.use(inspector)
+        if parts.switch.ready and not len(parts.judging):
+            with parts.supervisor.inspector.working():
+                inspector = parts.switch.run_pending()
+            if inspector is not None:
+                parts.actions.use(inspector)
         changes = parts.reload.run_pending()
         if changes is not None:
-            running = parts.reload.running
+            running = self._config = parts.reload.running
             if "threshold" in changes.applied:
                 parts.actions.set_threshold(running.threshold, "the configuration")
             if any(name.split(".")[0] == "drift" for name in changes.applied):
@@ -249,7 +207,12 @@ class Station:
             if any(name.split(".")[0] == "log" for name in changes.applied):
                 configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
 
-    def _watch(self, parts: _Parts, now: float) -> None:
+    def _threshold_of(self, model: ModelIdentity) -> float | None:
+        """What a command set for this model, else what the configuration says; None: the package's own."""
+        kept = self._persisted.threshold(model.sha256)
+        return self._config.threshold if kept is None else kept
+
+    def _watch(self, parts: Parts, now: float) -> None:
         """What no call reports: cameras, a spool that has room again, the `health` message that is due."""
         self._announcer.cameras(self._feeds.states())
         with parts.supervisor.spool.working():
@@ -263,7 +226,7 @@ class Station:
         self._exhausted = sentence
         self._stopping = True
 
-    def _end(self, parts: _Parts) -> None:
+    def _end(self, parts: Parts) -> None:
         """Cameras, spool, last words: within three seconds when the station was told to stop."""
         parts.supervisor.stopping()
         self._feeds.close(_STOP_SECONDS)
@@ -278,27 +241,3 @@ class Station:
         summary.published = parts.publisher.published
         summary.waiting = len(parts.spool)
         summary.spool_dropped = sum(parts.spool.dropped.values())
-
-
-def persisted_of(config: StationConfig) -> Persisted:
-    """What commands have set, from the file beside the spool. Raises ConfigError when it cannot be read."""
-    return Persisted(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
-
-
-def secrets_of(broker: Broker) -> list[str]:
-    """What must never be in a log."""
-    return [broker.password] if broker.password else []
-
-
-def broker_of(config: StationConfig) -> Broker:
-    """How to reach the broker of `config`. Raises ConfigError when the password cannot be read."""
-    mqtt: MqttSection = config.mqtt
-    return Broker(
-        mqtt.host,
-        mqtt.broker_port,
-        config.client_id,
-        mqtt.username,
-        read_password(mqtt),
-        mqtt.tls,
-        mqtt.keep_alive,
-    )

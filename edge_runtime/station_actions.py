@@ -23,6 +23,7 @@ class StationActions:
 
     switch    where the station can open other models
     snapshot  of the station
+    threshold_of  what holds for a model instead of its package's threshold, None: nothing
     fault     gets the code `paused` while the station is told to inspect nothing
     """
 
@@ -34,10 +35,11 @@ class StationActions:
         announcer: Announcer,
         switch: ModelSwitch,
         snapshot: Callable[[], Snapshot],
+        threshold_of: Callable[[ModelIdentity], float | None],
         fault: Callable[[str, str | None], None],
     ) -> None:
         self._feeds, self._judging, self._drift, self._announcer = feeds, judging, drift, announcer
-        self._switch, self._snapshot, self._fault = switch, snapshot, fault
+        self._switch, self._snapshot, self._threshold_of, self._fault = switch, snapshot, threshold_of, fault
         self.paused = False
 
     @property
@@ -77,8 +79,9 @@ class StationActions:
         self._switch.request(name, sha256, finish)
 
     def use(self, inspector: Inspector) -> None:
-        """Judge with another inspector from now on; its own threshold holds again."""
-        self._judging.inspector, self._judging.own_threshold = inspector, None
+        """Judge with another inspector from now on."""
+        self._judging.inspector = inspector
+        self._judging.own_threshold = self._threshold_of(inspector.identity)
         self._begin_anew()
 
     def diagnostics(self) -> Result:

@@ -75,6 +75,11 @@ class ModelSwitch:
         self._wish = _Wish(name, sha256, finish)
         threading.Thread(target=self._load, args=(path,), name="model loader", daemon=True).start()
 
+    @property
+    def ready(self) -> bool:
+        """Whether a package waits to be switched to, or its fault to be said."""
+        return self._wish is not None and not self._ready.empty()
+
     def run_pending(self, check_frame: UInt8 | None = None) -> Inspector | None:
         """Switch, if a package is ready; the new inspector when it took the place of the old, which is closed then.
 

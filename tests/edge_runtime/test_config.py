@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from edge_runtime.config import StationConfig, load_station, read_password
-from edge_runtime.station import broker_of
+from edge_runtime.from_config import broker_of
 from latentline.errors import ConfigError
 from latentline.strict_config import parse
 from tests.edge_runtime.fakes import ROOT, station_data
