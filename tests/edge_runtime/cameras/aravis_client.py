@@ -1,7 +1,7 @@
 """Takes frames from a GenICam camera in a process of its own, which has PyGObject on its path.
 
-Argument: the settings as JSON. Prints one line of JSON for each frame (its shape) and each fault (its sentence), and
-at the end of its standard input the camera's report.
+Argument: the settings as JSON. Prints one line of JSON for each frame (its shape), each fault (its sentence) and
+with bad frames their number, and at the end of its standard input the camera's report.
 """
 
 import json
@@ -19,17 +19,22 @@ def main() -> None:
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     feeds.start()
+    bad = 0
     while not ended.is_set():
         if settings.trigger == "command":
             feeds.trigger()
         if (frame := feeds.get(0.05)) is not None:
             _say({"frame": frame.image.shape, "at": frame.captured_at.timestamp()})
+        if feeds.states()[settings.id].bad > bad:
+            bad = feeds.states()[settings.id].bad
+            _say({"bad": bad})
     feeds.close()
     _say({"report": asdict(feeds.states()[settings.id])})
 
 
 def _say(what: dict[str, object]) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")  # in one piece: faults come from another thread
+    sys.stdout.flush()
 
 
 main()

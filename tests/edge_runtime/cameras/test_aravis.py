@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,21 @@ class Client:
         wait_until(lambda: len(self.all("frame")) >= enough, f"{count} frames; {self.all('fault')}")
 
     def end(self) -> dict[str, Any]:
+        """Close its input, on which it ends, and get the last report."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._thread.join(20)
         self._process.wait(20)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._thread.join(20)
         report: dict[str, Any] = self.all("report")[-1]
         return report
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -85,8 +92,8 @@ class Client:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> str:
-    """PYTHONPATH with PyGObject."""
+def start_client(tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """Starts clients with these settings, and leaves none behind."""
     if importlib.util.find_spec("gi") is None:
         (tmp_path / "gi").symlink_to(_SYSTEM)
     found = os.pathsep.join([str(ROOT), str(tmp_path)])
@@ -94,7 +101,15 @@ def path(tmp_path: Path) -> str:
     tried = subprocess.run([sys.executable, "-c", _NEEDED], env=environment, capture_output=True, check=False)
     if tried.returncode or _FAKE is None:
         pytest.skip("no Aravis for this Python: apt install aravis-tools gir1.2-aravis-0.8 python3-gi")
-    return found
+    clients: list[Client] = []
+
+    def start(**settings: Any) -> Client:
+        clients.append(Client(found, **settings))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.kill()
 
 
 @pytest.fixture
@@ -104,11 +119,11 @@ def camera() -> Iterator[FakeCamera]:
     one.kill()
 
 
-def test_camera_is_set_up_unplugged_and_comes_back(path: str, camera: FakeCamera) -> None:
+def test_camera_is_set_up_unplugged_and_comes_back(start_client: Callable[..., Client], camera: FakeCamera) -> None:
     """Settings reach the camera and frames carry the time of the grab; one that goes is named, and opened once back."""
     camera.start()
     began = time.time()
-    client = Client(path, pixel_format="BayerRG8", width=256, exposure_us=5000, gain=1, frame_rate=50, buffers=16)
+    client = start_client(pixel_format="BayerRG8", width=256, exposure_us=5000, gain=1, frame_rate=50, buffers=16)
     client.wait_frames(3)
     assert client.all("frame")[0] == [512, 256, 3]
     assert all(began <= at <= time.time() for at in client.all("at"))
@@ -121,20 +136,21 @@ def test_camera_is_set_up_unplugged_and_comes_back(path: str, camera: FakeCamera
     assert report["reopened"] == 1 and report["state"] == "ended"
 
 
-def test_lost_packets_are_counted(path: str, camera: FakeCamera) -> None:
+def test_lost_packets_are_counted(start_client: Callable[..., Client], camera: FakeCamera) -> None:
     """A frame of which packets did not arrive is not inspected, but counted under its cause; the others come."""
     camera.start(lost_per_thousand=2)
-    client = Client(path, packet_resend=False, every_frame=True)
+    client = start_client(packet_resend=False, every_frame=True)
     client.wait_frames(10)
+    wait_until(lambda: client.all("bad"), "a frame that lost packets")
     report = client.end()
     assert report["bad_causes"]["lost packets"] > 0
     assert report["frames"] >= 10
 
 
-def test_software_trigger_takes_frames(path: str, camera: FakeCamera) -> None:
+def test_software_trigger_takes_frames(start_client: Callable[..., Client], camera: FakeCamera) -> None:
     """With `trigger: command` the camera itself takes each frame when told to."""
     camera.start()
-    client = Client(path, trigger="command")
+    client = start_client(trigger="command")
     client.wait_frames(3)
     report = client.end()
     assert report["dropped"].get("no trigger") is None
@@ -148,10 +164,12 @@ def test_software_trigger_takes_frames(path: str, camera: FakeCamera) -> None:
         ({"source": "Nobody-1"}, "Nobody-1 does not open .*; is it in this network"),
     ],
 )
-def test_what_a_camera_refuses_is_named(path: str, camera: FakeCamera, settings: dict[str, Any], said: str) -> None:
+def test_what_a_camera_refuses_is_named(
+    start_client: Callable[..., Client], camera: FakeCamera, settings: dict[str, Any], said: str
+) -> None:
     """A value that the camera does not take, or a camera that is not there, is one sentence with its name."""
     camera.start()
-    client = Client(path, **settings)
+    client = start_client(**settings)
     wait_until(lambda: client.all("fault"), "the fault")
     client.end()
     with pytest.raises(CameraError, match=said):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -69,8 +69,8 @@ def test_wrong_value_blames_its_option(values: dict[str, Any], blamed: str) -> N
 )
 def test_what_follows_from_the_kind(values: dict[str, Any], lossless: bool, live: bool, keeps: bool) -> None:
     """Files keep every frame, live sources give their newest, triggers lose nothing, unless the file says otherwise."""
-    settings = _one(**values)
-    assert (settings.lossless, settings.live, settings.keeps) == (lossless, live, keeps)
+    one = _one(**values)
+    assert (one.lossless, one.live, one.keeps) == (lossless, live, keeps)
 
 
 def test_relative_paths_start_at_the_base(tmp_path: Path) -> None:
@@ -97,11 +97,12 @@ def test_relative_paths_start_at_the_base(tmp_path: Path) -> None:
 )
 def test_credentials_are_masked(values: dict[str, Any], shown: str) -> None:
     """Neither what is shown of a source nor the repr of its settings holds a password."""
-    settings = _one(**values)
-    assert settings.shown == shown
-    assert "secret" not in repr(settings) and "cret@" not in repr(settings)
+    one = _one(**values)
+    assert one.shown == shown
+    assert "secret" not in repr(one) and "cret@" not in repr(one)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.text(st.characters(exclude_characters="@/'\"", exclude_categories=["C", "Z"], codec="utf-8"), min_size=1))
 def test_no_password_survives_masking(password: str) -> None:
     """Whatever the password is, it is not in what is shown."""
@@ -113,6 +114,7 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 _KINDS = st.sampled_from(["device", "stream", "pipeline", "aravis", "folder", "simulator"])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_KEYS, _VALUES), _KINDS)
 def test_any_section_is_settings_or_one_sentence(section: dict[str, Any], kind: str) -> None:
     """Whatever stands in a camera's section, the answer is settings or a ConfigError."""
