@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import CameraSettings
 from edge_runtime.config import StationConfig, load_station
@@ -22,6 +23,7 @@ from edge_runtime.search.settings import Backend, GpuSettings
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
+_POLL_SECONDS = 0.1  # between two looks at whether a camera has said something
 
 
 class OpenedInspector(Inspector, Protocol):
@@ -106,9 +108,7 @@ def _camera(camera: CameraSettings) -> str:
     feeds = Feeds([camera], lambda _code, sentence: said.append(sentence or ""))
     feeds.start()
     try:
-        if camera.trigger == "command":
-            feeds.trigger(camera.id)
-        frame = feeds.get(camera.stall_seconds)
+        frame = _first_frame(feeds, camera, said)
     finally:
         feeds.close(1.0)
     if frame is not None:
@@ -121,6 +121,18 @@ def _camera(camera: CameraSettings) -> str:
     if camera.silent:
         return f"{camera.id} is ready and waits; nothing is there yet"
     raise CameraError(f"camera {camera.id}: no frame in {camera.stall_seconds:g} s")
+
+
+def _first_frame(feeds: Feeds, camera: CameraSettings, said: list[str]) -> Frame | None:
+    """The first frame, or None: the camera has said why not, has ended, or takes longer than it may."""
+    seconds = camera.stall_seconds if camera.silent else camera.open_seconds + camera.stall_seconds
+    deadline = time.monotonic() + seconds
+    asked = camera.trigger != "command"
+    while time.monotonic() < deadline and not feeds.ended and not any(said):
+        asked = asked or bool(feeds.trigger(camera.id))  # none before the camera is open
+        if (frame := feeds.get(_POLL_SECONDS)) is not None:
+            return frame
+    return None
 
 
 def _broker(config: StationConfig) -> str:
