@@ -40,7 +40,7 @@ def test_killed_stations_and_brokers_lose_nothing(mosquitto: Mosquitto) -> None:
 
 def test_soak_counts_a_station(mosquitto: Mosquitto) -> None:
     """A short soak finds no missing event, and samples of memory, threads and descriptors."""
-    code, figures = _bench("soak.py", "--minutes", "0.05", "--rate", "50", "--restarts", "1")
+    code, figures = _bench("soak.py", "--minutes", "0.04", "--rate", "50", "--restarts", "1")
     assert code == 0 and figures["missing"] == 0 and figures["events"] > 0
     assert len(figures["samples"]) > 20
     assert figures["rss_last"] > 10 and figures["threads"][1] >= 3 and figures["descriptors"][1] >= 5

@@ -23,7 +23,7 @@ from latentline.images import read_image
 from tests.packages import write_tiny_package
 
 EXAMPLES = settings(
-    max_examples=150, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 _SECRET = "-".join(["never", "shown"])  # put together here, so that hypothesis does not find it in this file

@@ -12,7 +12,7 @@ from tests.edge_runtime.fakes import BRIGHT, station_data, write_picture
 from tests.edge_runtime.faults.running import station_process, watched
 from tests.mosquitto import Mosquitto, Subscriber
 
-MOMENTS = 8
+MOMENTS = 5
 
 
 def test_sigterm_at_any_moment_is_a_clean_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -20,7 +20,7 @@ def test_sigterm_at_any_moment_is_a_clean_end(tmp_path: Path, mosquitto: Mosquit
     who ends before there is a handler has not touched the spool."""
     mosquitto.start()
     random_ = random.Random(4)
-    moments = sorted(random_.uniform(0.0, 3.0) for _ in range(MOMENTS))
+    moments = sorted(random_.uniform(0.0, 2.0) for _ in range(MOMENTS))
     with Subscriber(mosquitto.port) as subscriber, ExitStack() as stack:
         stations = []
         for number in range(MOMENTS):
