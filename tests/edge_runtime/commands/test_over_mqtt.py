@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import re
 import shutil
 import subprocess
@@ -191,6 +192,17 @@ def test_text_that_paho_cannot_read_costs_one_message(tmp_path: Path, mosquitto:
 _TEXT = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cn", "Co", "Cc"]), max_size=20)
 
 
+def _answered_in_the_end(asker: Asker) -> bool:
+    """Ask again where the flood before it was too much: what finds no room is dropped, as it should be."""
+    for attempt in range(20):
+        asker.send(f"{COMMANDS}/diagnostics", b"", correlation=b"end %d" % attempt)
+        try:
+            return bool(asker.answer(2.0)[1]["ok"])
+        except queue.Empty:
+            continue
+    return False
+
+
 def test_fuzzed_messages_change_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """Whatever payloads and properties come over the broker, nothing is changed and the connection stands."""
     mosquitto.start()
@@ -220,8 +232,8 @@ def test_fuzzed_messages_change_nothing(tmp_path: Path, mosquitto: Mosquitto) ->
             )
 
         send()
-        assert asker.ask("diagnostics", b"the end")["ok"]
-        assert listening.station.done == [("diagnostics",)]
+        assert _answered_in_the_end(asker)
+        assert set(listening.station.done) == {("diagnostics",)}
         assert listening.publisher.connections == 1
 
 
