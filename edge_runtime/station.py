@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.2  # how soon `stop` is noticed
 _WATCH_SECONDS = 1.0  # between two looks at what no call reports
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: socket and greeting, with their own limits, and a little
-_STOP_SECONDS = 1.0  # for the cameras to end, and for the spool to drain, when the station was told to stop
+_STOP_SECONDS = 0.7  # for the cameras to end, and for the spool to drain, when the station was told to stop
 
 
 class Station:
