@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from edge_runtime.cameras.feed import CameraReport
@@ -42,8 +43,10 @@ class Announcer:
         return Will(self.topics.status, offline, self._config.mqtt.will_delay_seconds)
 
     def status(self, state: State, faults: Mapping[str, str]) -> None:
-        """The state of the station, retained."""
-        self._retain(self.topics.status, self.messages.status(state, faults, self._dropped()))
+        """The state of the station, retained; the broker forgets it when nobody repeats it or sends the will."""
+        mqtt = self._config.mqtt
+        lifetime = math.ceil(mqtt.will_delay_seconds + 1.5 * mqtt.keep_alive)
+        self._retain(self.topics.status, self.messages.status(state, faults, self._dropped()), lifetime)
 
     def birth(self, model: ModelIdentity, threshold: float) -> None:
         """What runs here, retained; again when model or threshold change."""
@@ -80,6 +83,6 @@ class Announcer:
     def _dropped(self) -> Mapping[str, int]:
         return {} if self._spool is None else self._spool.dropped
 
-    def _retain(self, topic: str, message: Message) -> None:
+    def _retain(self, topic: str, message: Message, lifetime: int | None = None) -> None:
         if self._publisher is not None:
-            self._publisher.retain(topic, message)
+            self._publisher.retain(topic, message, lifetime)

@@ -56,8 +56,8 @@ def read_zip(content: bytes, source: str, limit: int = SIZE_LIMIT) -> dict[str, 
                     files[info.filename] = file.read(info.file_size + 1)
                 if len(files[info.filename]) > info.file_size:
                     raise PackageError(f"{source}: {info.filename!r} is larger than it says; do not use this file")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise PackageError(f"{source}: damaged zip ({error}); copy or export it again") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise PackageError(f"{source}: damaged zip ({error!s:.100}); copy or export it again") from None
     return files
 
 
@@ -82,6 +82,8 @@ def _check_entry(info: zipfile.ZipInfo, files: dict[str, bytes], source: str) ->
             f"{source}: entry {name!r} is a folder, a link or leads out of the package; "
             "a package holds plain files at its top, export it again"
         )
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise PackageError(f"{source}: {name!r} is packed in a way that no export uses; export the package again")
     if name in files:
         raise PackageError(f"{source}: {name!r} is in it twice; export the package again")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -35,6 +36,10 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
         raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML (nested too deeply)") from None
+    except (ValueError, AttributeError) as error:  # a date that does not exist, a tag on what it does not fit
+        raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
     return parse(data, model, str(path))
@@ -51,7 +56,7 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         own = [
             f for f in faults if f["type"] != "too_short" or not any(loc[: len(f["loc"])] == f["loc"] for loc in within)
         ]
-        sentences = dict.fromkeys(_sentence(fault, model, data) for fault in own)
+        sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data)) for fault in own)
         raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
 
 
@@ -93,7 +98,9 @@ def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
 
 
 def _shown(path: str, value: Any) -> str:
-    shown = "a hidden value" if "password" in path else repr(value)
+    short = reprlib.Repr()  # a few aliases make a huge value of a short file
+    short.maxstring = short.maxother = 1000  # and credentials are masked before anything is cut off
+    shown = "a hidden value" if "password" in path else short.repr(value)
     return f"{mask_credentials(shown):.80}"
 
 

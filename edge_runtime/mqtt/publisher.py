@@ -142,9 +142,12 @@ class Publisher:
             self._woken.set()
             self._queue.put(_Wake())
 
-    def retain(self, topic: str, message: Message) -> None:
-        """Publish `message` retained, now and after every reconnect, until another takes its place."""
-        self._retained.put(topic, message)
+    def retain(self, topic: str, message: Message, lifetime: int | None = None) -> None:
+        """Publish `message` retained, now and after every reconnect, until another takes its place.
+
+        lifetime  seconds after which the broker forgets it, unless we are there to repeat it; None: never
+        """
+        self._retained.put(topic, message, lifetime)
         self.appended()
 
     def send_once(

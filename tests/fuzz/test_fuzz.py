@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.config import StationConfig, load_station
-from edge_runtime.model_package import MANIFEST, ModelPackage, load_package
+from edge_runtime.model_package import CALIBRATION, MANIFEST, SELFTEST, ModelPackage, load_package
 from latentline.errors import ConfigError, ImageError, PackageError
 from latentline.images import read_image
-from tests.packages import write_tiny_package
+from tests.packages import rewrite, write_tiny_package
 
 EXAMPLES = settings(
     max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -48,7 +48,9 @@ _SCALARS = (
     | st.text(max_size=20)
     | st.dates()
     | st.binary(max_size=8)
-    | st.sampled_from(["", "~", "/", "..", "\0", "NaN", "1e999", "device", "folder", -1, 10**400])
+    | st.sampled_from(
+        ["", "~", "/", "..", "\0", f"rtsp://a:{_SECRET}@b", "NaN", "1e999", "device", "folder", -1, 10**400]
+    )
 )
 _VALUES = st.recursive(
     _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_SCALARS, inner, max_size=3), max_leaves=8
@@ -131,14 +133,20 @@ def test_station_yaml_of_any_bytes(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [
+        b"a: 2001-99-99",
         b"a: 1:99:99e3",
+        b"[" * 5000,
         b"a: &a [*a, *a]",
         b"a: &a {b: *a}\nstation: *a",
         b"<<: [1]",
         b"? {a: b}\n: c",
         b"? [a]\n: c",
         b"a: !!python/object/apply:os.system [id]",
+        b"a: !!int x",
+        b"a: !!float 1.2.3",
+        b"a: !!timestamp x",
         b"a: !!binary \xc3\xa9",
+        b"a: " + b"9" * 5000,
         b"\xff\xfe\x00\xd8",
         b"---\na: 1\n---\nb: 2",
         b"\0",
@@ -146,6 +154,9 @@ def test_station_yaml_of_any_bytes(tmp_path: Path, content: bytes) -> None:
         b"a: 0x",
         b"a: 0b",
         b"a: =",
+        b"a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + b"".join(b"%c: &%c [%b]\n" % (x, x, b", ".join([b"*%c" % (x - 1)] * 9)) for x in range(98, 110))
+        + b"station: *m",
     ],
 )
 def test_yaml_that_parsers_trip_over(tmp_path: Path, content: bytes) -> None:
@@ -199,6 +210,32 @@ def test_damaged_file_of_a_package(package: Path, tiny: Path, data: st.DataObjec
     opened = _open(package)
     (package / name).write_bytes(original)
     assert isinstance(opened, str) or content == original or name == MANIFEST
+
+
+@EXAMPLES
+@given(st.data())
+def test_damaged_arrays_under_a_right_hash(package: Path, tiny: Path, data: st.DataObject) -> None:
+    """Arrays that are not what a package holds, but have the manifest's hash: a package, or one sentence."""
+    name = data.draw(st.sampled_from([CALIBRATION, SELFTEST]))
+    rewrite(package, name, data.draw(_damaged([(tiny / name).read_bytes()])))
+    _open(package)
+    rewrite(package, name, (tiny / name).read_bytes())
+
+
+@EXAMPLES
+@given(st.data())
+def test_damaged_zip(tiny: Path, tmp_path: Path, data: st.DataObject) -> None:
+    """An archive with other bytes is a package that is whole, or one sentence."""
+    archive = tmp_path / "package.zip"
+    if not (tmp_path / "whole.zip").exists():
+        shutil.make_archive(str(tmp_path / "whole"), "zip", tiny)
+    whole = (tmp_path / "whole.zip").read_bytes()
+    # The directory of a zip is at its end.
+    content = bytearray(data.draw(_damaged([whole[:-2000] + whole[-2000:]])))
+    place = len(content) - 1 - data.draw(st.integers(0, min(1000, len(content) - 1)))
+    content[place] = data.draw(st.integers(0, 255))
+    archive.write_bytes(content)
+    _open(archive)
 
 
 def _pictures() -> list[bytes]:

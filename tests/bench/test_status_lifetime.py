@@ -1,0 +1,47 @@
+"""A status that nobody stands behind any more is forgotten."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.edge_runtime.fakes import station_data
+from tests.edge_runtime.faults.running import ScriptedCamera, running
+from tests.proxy import Proxy
+from tests.waiting import wait_until
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
+
+from station_parts.broker import Mosquitto
+
+
+def test_status_of_a_station_that_died_beside_its_broker_is_forgotten(tmp_path: Path) -> None:
+    """A killed broker comes back with the status and without the will: if the station stays away, `online` does not
+    stand for long; with the station it is there again."""
+    if shutil.which("mosquitto_sub") is None:
+        pytest.skip("MOSQUITTO_SUB IS MISSING: the status test did not run; install the package `mosquitto-clients`")
+    broker = Mosquitto(tmp_path / "broker")
+
+    def online() -> bool:
+        question = ["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-t", "latentline/+/v1/status"]
+        answer = subprocess.run([*question, "--retained-only", "-C", "1", "-W", "1"], capture_output=True, text=True)
+        return '"online"' in answer.stdout
+
+    broker.start()
+    try:
+        with Proxy(broker.port) as proxy:
+            data = station_data(tmp_path, proxy.port, will_delay_seconds=1)
+            with running(data, ScriptedCamera(), keep_alive=1):
+                wait_until(online, "a status")
+                proxy.black_hole()
+                broker.kill()
+                broker.start()
+                assert online()
+                wait_until(lambda: not online(), "the status to be forgotten")
+                proxy.heal()
+                proxy.cut()
+                wait_until(online, "a status again")
+    finally:
+        broker.stop()
