@@ -17,10 +17,9 @@ kills takes both at once. Then the source runs to its end, and the books are clo
 
 Two things no station can do, so they are not asked of it. What a broker has confirmed and holds in memory for a
 subscriber that is away dies with the broker: it is killed only while the subscriber has its session. And a broker that
-comes back knows no will: a station that dies before it is connected again leaves its last status there until it
-returns, so a death that waits for `offline` comes after the station's first word to the present broker.
-Exit code 1 when something was lost, is missing
-in the sequence, or the status was wrong.
+comes back knows no will: a station that dies before it is connected again has no `offline`, its status only expires, so
+a death that waits for `offline` comes after the station's first word to the present broker.
+Exit code 1 when something was lost, is missing in the sequence, or the status was wrong.
 """
 
 from __future__ import annotations
