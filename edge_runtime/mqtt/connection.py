@@ -1,7 +1,7 @@
 """One connection to the broker, from CONNECT to its end. A new connection is a new object with a new paho client,
 so nothing of an old one (message ids, its queue) can be mistaken for this one's.
 
-paho is kept on a short lead (measured, see FACTS.md): its session is never trusted, an exception in a callback
+paho is kept on a short lead (each of these was measured): its session is never trusted, an exception in a callback
 would kill its loop, and it holds its own locks while it calls on_publish. So the loop runs in a thread of ours that
 always reports its end, and callbacks do nothing but `post` an item.
 """
