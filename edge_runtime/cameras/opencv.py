@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge_runtime.cameras.base import Frame, as_hwc
 from latentline.errors import CameraError
 
 
-class OpenCVCamera:
+class OpenCVCamera(ABC):
     """One `cv2.VideoCapture`; a kind of camera says in `_open` how it is opened.
 
     shown  where the frames come from, credentials masked
@@ -30,8 +31,9 @@ class OpenCVCamera:
         self._closed = False
         self._in_use = threading.Lock()  # releasing a capture while another thread grabs from it would crash
 
+    @abstractmethod
     def _open(self, cv2: Any) -> Any:
-        raise NotImplementedError
+        """A `cv2.VideoCapture` of the source, open or not."""
 
     def open(self) -> None:
         """Open the source. Raises CameraError, with credentials masked."""
