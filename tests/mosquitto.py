@@ -125,9 +125,16 @@ class Subscriber:
     def __enter__(self) -> Subscriber:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Whatever a station said meanwhile must fit its schema."""
         self._client.disconnect()
         self._client.loop_stop()
+        if kind is None:
+            from tests.edge_runtime.fakes import validate  # imported here: it brings OpenCV
+
+            for message in self.messages():
+                if "schema_version" in message.body and "/response/" not in message.topic:
+                    validate(message.topic, message.body)
 
     def messages(self, ending: str = "") -> list[Received]:
         """What came so far on topics that end so."""
