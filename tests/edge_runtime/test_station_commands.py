@@ -125,7 +125,7 @@ def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: 
 
 
 def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A reload takes over a changed threshold; a file that is wrong changes nothing and is a fault until it is right."""
+    """A reload takes over a changed threshold; a file that is wrong changes nothing and is a fault till it is right."""
     mosquitto.start()
     data, path = _data(tmp_path, mosquitto.port), tmp_path / "station.yaml"
     path.write_text(yaml.safe_dump(data))
