@@ -6,6 +6,7 @@ LatentlineError                something the user can put right; the message is 
 ├── ImageError                 one image or frame
 ├── PackageError               a model package
 ├── CheckpointError            a training checkpoint
+├── TrainingError              a training that cannot go on: a loss that is not finite, a full disk
 ├── CameraError                a camera
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
@@ -43,6 +44,12 @@ class PackageError(LatentlineError):
 
 class CheckpointError(LatentlineError):
     """A training checkpoint is missing or broken."""
+
+
+class TrainingError(LatentlineError):
+    """A training cannot go on: a loss is not finite, a checkpoint cannot be written."""
+
+    exit_code = 1
 
 
 class CameraError(LatentlineError):

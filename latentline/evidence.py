@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from latentline.preprocessing import Preprocessing, to_model_range
 from latentline.searcher import Searcher, SearchResult, TileScores
 from latentline.tiles import TilePlan
 
+MapKind = Literal["residual", "l2", "ssim", "probability"]
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 

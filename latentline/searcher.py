@@ -14,30 +14,36 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class TileScores:
-    """What one search leaves of N tiles, in numbers.
+    """What one search leaves of N tiles, in numbers; None where the method has no such part.
 
     feature_residual      [N] Σ|f(x) − f(G(ẑ))|
     logit_reconstruction  [N] logit of D(G(ẑ))
     logit_frame           [N] logit of D(x)
     loss                  [N] L'(ẑ), the paper's sums
+    divergence            [N] KL(q(z|x) ‖ N(0, 1)), nats (VAE)
     """
 
-    feature_residual: Float
-    logit_reconstruction: Float
-    logit_frame: Float
-    loss: Float
+    feature_residual: Float | None = None
+    logit_reconstruction: Float | None = None
+    logit_frame: Float | None = None
+    loss: Float | None = None
+    divergence: Float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchResult(TileScores):
     """What one search found for N tiles.
 
     z               [N, L] latent ẑ
     reconstruction  [N, C, H, W] G(ẑ), about [-1, 1]
+    local           [N, h, w] logits of the discriminator's patch head on x, larger is more normal; None without one
+    surprise        [N, C, H, W] −log p(x | z) of each pixel, averaged over the samples of z (VAE); else None
     """
 
     z: Float
     reconstruction: Float
+    local: Float | None = None
+    surprise: Float | None = None
 
 
 class Searcher(Protocol):

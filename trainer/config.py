@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
 from latentline.strict_config import StrictModel
-
-
-class DataConfig(StrictModel):
-    """Folder data: train/good, test/good, test/<defect>, ground_truth/<defect>/<image>_mask.png under root.
-
-    root             the folder; a relative path counts from the configuration file
-    holdout          fraction of train/good kept from training, to calibrate score and threshold; without effect where
-                     the folder brings its own validation/good
-    groups           CSV with the columns `file` and `tile_group`, relative to root: images of one part, which never lie
-                     on both sides of a split
-    known_abnormal   text file, one image a line relative to root, of known-abnormal images; or
-    known_abnormal_fraction   this fraction of each defect folder. Both leave the test set
-    flip             mirrorings that make another normal image of this product
-    """
-
-    root: Path
-    holdout: float = Field(default=0.25, gt=0, lt=1)
-    groups: str | None = None
-    known_abnormal: Path | None = None
-    known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
-    flip: tuple[Literal["horizontal", "vertical"], ...] = ()
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> DataConfig:
-        if self.known_abnormal is not None and self.known_abnormal_fraction > 0:
-            raise ValueError("give known_abnormal or known_abnormal_fraction, not both")
-        return self
+from trainer.data.settings import AugmentConfig, DataConfig, FolderData
+from trainer.methods import Method, NoisyAnoGan
 
 
 class NetworkConfig(StrictModel):
-    """Size of generator and discriminator.
+    """Size of the networks.
 
     resolution   px of an image or tile: 32 … 1024, a power of two
     latent_size  numbers in z
-    fmap_base    feature maps at r px are 2·fmap_base / r …
+    fmap_base    GANs: feature maps at r px are 2·fmap_base / r …
     fmap_max     … but never more than this
+    width        autoencoders: feature maps of the outermost layers, up to four times as many inside (Bergmann: 32)
     """
 
     resolution: int = Field(default=64, ge=32, le=1024)
     latent_size: int = Field(default=128, ge=2, le=1024)
     fmap_base: int = Field(default=1024, ge=16)
     fmap_max: int = Field(default=64, ge=4, le=1024)
+    width: int = Field(default=32, ge=4, le=256)
 
     @field_validator("resolution")
     @classmethod
@@ -67,32 +44,22 @@ class NetworkConfig(StrictModel):
         return self
 
 
-class ObjectiveConfig(StrictModel):
-    """Noisy-AnoGAN objective.
-
-    gamma       weight of the adversarial term in (0, 1]; 1 is AnoGAN, without known-abnormal images
-    r1          weight of the R1 gradient penalty on real images (Mescheder et al. 2018)
-    r1_every    the penalty is taken every so many steps, and weighted by that number (lazy regularisation)
-    """
-
-    gamma: float = Field(default=0.1, gt=0, le=1)
-    r1: float = Field(default=1.0, ge=0)
-    r1_every: int = Field(default=8, ge=1)
-
-
 class ScheduleConfig(StrictModel):
-    """How long, in images shown to the discriminator.
+    """How long, in images shown.
 
-    fade_images     a new stage is faded in over so many real images
-    stable_images   and then trained alone for so many
-    final_images    the last stage goes on for so many
+    fade_images     GANs: a new stage is faded in over so many real images
+    stable_images   GANs: and then trained alone for so many
+    final_images    the last stage goes on for so many; of an autoencoder, the whole training
     batch           images a step; `batches` overrides it per resolution in px
-    learning_rate   of Adam for both networks; falls to a twentieth over the last quarter
+    learning_rate   of Adam for all networks but the encoder below; falls to a twentieth over the last quarter
+    weight_decay    autoencoders: of Adam
     ema_images      half-life of the averaged generator
     encoder_images  afterwards, tiles shown to the encoder that gives the search its first z; 0: no encoder, the search
                     starts from a random latent
     encoder_learning_rate   of Adam for it; falls over the second half
     checkpoint_images   a checkpoint, and pictures, every so many
+    precision       of layers: float32, or mixed with bfloat16 or float16 (float16 needs a GPU); losses, penalty and
+                    optimiser stay float32
     seed            of weights, latents and crops
     """
 
@@ -102,21 +69,26 @@ class ScheduleConfig(StrictModel):
     batch: int = Field(default=24, ge=2)
     batches: dict[int, int] = Field(default_factory=dict)
     learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     ema_images: float = Field(default=2000, gt=0)
     encoder_images: int = Field(default=0, ge=0)
     encoder_learning_rate: float = Field(default=1e-3, gt=0)
     checkpoint_images: int = Field(default=10000, ge=1)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: int = Field(default=0, ge=0)
 
 
 class SearchConfig(StrictModel):
-    """The search at inspection time (Algorithm 1).
+    """What happens at inspection time.
 
-    iterations      Adam steps over z; 0 takes the encoder's z as it is
+    iterations      Adam steps over z (Algorithm 1); 0 takes the encoder's z as it is
     learning_rate   of Adam
     gamma, lam      γ and λ of L', eq. as in the paper
     seed            of the first z, the same for every tile, where there is no encoder
     overlap         of neighbouring tiles, as a fraction of the tile
+    map             how frame and reconstruction are compared: residual (signed), l2, ssim, or probability (VAE)
+    samples         VAE: of z for the reconstruction probability; 0 takes the mean
+    score           calibrated: standardised components, weighted on validation images; paper: L'(ẑ) alone
     """
 
     iterations: int = Field(default=100, ge=0, le=10000)
@@ -125,28 +97,39 @@ class SearchConfig(StrictModel):
     lam: float = Field(default=0.1, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
     overlap: float = Field(default=0.25, ge=0, lt=0.9)
+    map: MapKind = "residual"
+    samples: int = Field(default=0, ge=0, le=64)
+    score: Literal["calibrated", "paper"] = "calibrated"
 
 
 class TrainConfig(StrictModel):
     """Everything a training depends on."""
 
     name: str = "model"
-    method: Literal["noisy_anogan", "anogan"] = "noisy_anogan"
+    method: Method = NoisyAnoGan()
     data: DataConfig
+    augment: AugmentConfig = AugmentConfig()
     preprocessing: Preprocessing = Preprocessing()
     network: NetworkConfig = NetworkConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     search: SearchConfig = SearchConfig()
 
     @model_validator(mode="after")
-    def _method_and_gamma(self) -> TrainConfig:
-        known = self.data.known_abnormal is not None or self.data.known_abnormal_fraction > 0
-        if self.method == "anogan" and (self.objective.gamma != 1 or known):
-            raise ValueError("method anogan means objective.gamma 1 and no known-abnormal images")
-        if self.method == "noisy_anogan" and self.objective.gamma < 1 and not known:
+    def _method_fits(self) -> TrainConfig:
+        method, search = self.method, self.search
+        if method.kind == "noisy_anogan" and not (self.data.has_known_abnormal or method.synthetic):
             raise ValueError(
-                "objective.gamma below 1 needs known-abnormal images: set data.known_abnormal or "
-                "data.known_abnormal_fraction, or method anogan with gamma 1"
+                "method noisy_anogan needs known-abnormal images (data.known_abnormal or "
+                "data.known_abnormal_fraction) or method.synthetic; without any use method anogan"
             )
+        if method.kind == "f_anogan" and not self.schedule.encoder_images:
+            raise ValueError("method f_anogan is an encoder on a GAN: set schedule.encoder_images")
+        if not method.is_gan and search.iterations:
+            raise ValueError(f"method {method.kind} takes its encoder's z as it is: set search.iterations to 0")
+        if not self.schedule.encoder_images and method.is_gan and not search.iterations:
+            raise ValueError("search.iterations 0 needs an encoder: set schedule.encoder_images")
+        if method.kind != "vae" and (search.map == "probability" or search.samples):
+            raise ValueError("search.map probability and search.samples are for method vae")
+        if search.score == "paper" and not method.is_gan:
+            raise ValueError("search.score paper is L' of a GAN's search; an autoencoder has none")
         return self
