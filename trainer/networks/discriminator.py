@@ -1,4 +1,4 @@
-"""Discriminator: image -> logit of D(x) and the features f(x)."""
+"""Discriminator: image -> logit of D(x) and the features f(x); with a patch head, also where D sees what it knows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from trainer.networks.layers import (
 )
 
 STDDEV_GROUP = 4
+LOCAL_SHRINK = 4  # the patch head looks at features of a quarter of the image's resolution
 STDDEV_MOMENTUM = 0.01
 
 
@@ -37,16 +38,32 @@ class DiscriminatorBlock(nn.Module):
         return leaky_relu(downsample(self.down_conv.linear_part(h)) + self.down_conv.bias.view(1, -1, 1, 1))
 
 
+class PatchHead(nn.Module):
+    """Trunk features [N, maps, h, w] -> a logit for each patch [N, h, w], larger is more normal."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.conv = EqualizedConv2d(maps, maps, 3)
+        self.out = EqualizedConv2d(maps, 1, 1, gain=1.0)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, h, w]."""
+        logits: Tensor = self.out(leaky_relu(self.conv(h)))
+        return logits.squeeze(1)
+
+
 class Discriminator(nn.Module):
     """Progressive discriminator; mirrors the generator stage by stage.
 
     Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in
     training its value on real images is recorded (`record_stddev`), and in eval mode that mean is a constant channel.
+
+    local  with a patch head at a quarter of the full resolution
     """
 
     stddev_mean: Tensor
 
-    def __init__(self, resolution: int, channels: int, fmap_base: int, fmap_max: int) -> None:
+    def __init__(self, resolution: int, channels: int, fmap_base: int, fmap_max: int, local: bool = False) -> None:
         super().__init__()
         stages = resolution.bit_length() - 2
         maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages)]
@@ -56,6 +73,7 @@ class Discriminator(nn.Module):
         self.conv = EqualizedConv2d(maps[0] + 1, maps[0], 3)
         self.dense = EqualizedLinear(maps[0] * 16, maps[0])
         self.out = EqualizedLinear(maps[0], 1, gain=1.0)
+        self.local = PatchHead(feature_maps(resolution // LOCAL_SHRINK, fmap_base, fmap_max)) if local else None
         self.register_buffer("stddev_mean", torch.tensor(0.5))
 
     @property
@@ -76,6 +94,15 @@ class Discriminator(nn.Module):
         features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
         return logit, features
+
+    def local_logits(self, x: Tensor) -> Tensor:
+        """Image [N, C, R, R] of full resolution -> logits [N, R/4, R/4] of the patch head, which must be there."""
+        assert self.local is not None
+        h = leaky_relu(self.from_image[self.last_stage](x))
+        for block in reversed(self.blocks[-(LOCAL_SHRINK.bit_length() - 1) :]):
+            h = block(h)
+        logits: Tensor = self.local(h)
+        return logits
 
     def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:
         n, _, height, width = h.shape
