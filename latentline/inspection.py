@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ class Inspection:
     normalised      uint8 [H, W, C] in frame pixels: what the model saw
     tiles           how many tiles were searched
     milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
+    values          raw components of the frame, also those that have no weight in the score
     """
 
     score: float
@@ -51,6 +52,7 @@ class Inspection:
     normalised: npt.NDArray[np.uint8]
     tiles: int
     milliseconds: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
 
     @property
     def abnormal(self) -> bool:

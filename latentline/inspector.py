@@ -53,6 +53,7 @@ class Inspector:
             _resized(seen.prepared, size),
             len(seen.plan.corners),
             times,
+            seen.values,
         )
 
     def close(self) -> None:
