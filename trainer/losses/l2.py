@@ -1,0 +1,18 @@
+"""The ℓ2 loss of an autoencoder (Bergmann et al. 2018, eq. 1)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainer.losses.reconstruction import Reconstruction
+from trainer.methods import Autoencoder
+
+
+def l2_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """Mean of (x − x̂)² over all values; x, reconstruction of one shape. The paper's sum, divided by its size."""
+    return (x - reconstruction).square().mean()
+
+
+def l2_terms(x: Tensor, seen: Reconstruction, method: Autoencoder) -> dict[str, Tensor]:
+    """The loss as the training adds it up."""
+    return {"reconstruction": l2_loss(x, seen.image)}
