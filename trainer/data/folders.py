@@ -1,4 +1,4 @@
-"""A folder of images in the layout of MVTec: train/good, test/good, test/<defect>, ground_truth/<defect>.
+"""Images in folders in the layout of MVTec: train/good, test/good, test/<defect>, ground_truth/<defect>.
 
 As in MVTec LOCO, validation/good may hold the normal images for calibration.
 """
@@ -6,17 +6,22 @@ As in MVTec LOCO, validation/good may hold the normal images for calibration.
 from __future__ import annotations
 
 import csv
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from latentline.errors import DatasetError, ImageError
+from latentline.errors import DatasetError
 from latentline.images import list_images, read_image
+from trainer.data.settings import FolderData
+from trainer.data.split import Split, at_most, share_known, shuffled, take
 
 UInt8 = npt.NDArray[np.uint8]
-BAD_FILES_ALLOWED = 0.1
+MASK_END = "_mask.png"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,10 @@ class ImageFolder:
 
     @classmethod
     def scan(cls, root: Path) -> ImageFolder:
-        """List the images. Raises DatasetError when the folder or its normal images are missing."""
+        """List the images; masks without an image are named in a warning.
+
+        Raises DatasetError when the folder or its normal images are missing.
+        """
         if not root.is_dir():
             raise DatasetError(f"{root}: there is no such folder; give the root of train/good and test/…")
         train = _names(root, root / "train" / "good")
@@ -40,6 +48,7 @@ class ImageFolder:
         test = root / "test"
         defects = sorted(p.name for p in test.iterdir() if p.is_dir()) if test.is_dir() else []
         abnormal = {d: _names(root, test / d) for d in defects if d != "good"}
+        _warn_of_stray_masks(root, abnormal)
         return cls(
             root,
             train,
@@ -48,16 +57,9 @@ class ImageFolder:
             {d: n for d, n in abnormal.items() if n},
         )
 
-    def groups(self, table: str | None) -> dict[str, str]:
-        """Image name -> group, from the CSV `table`; an image without a row is a group of its own."""
-        if table is None:
-            return {}
-        path = self.root / table
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                return {row["file"]: row["tile_group"] for row in csv.DictReader(file)}
-        except (OSError, KeyError, UnicodeDecodeError):
-            raise DatasetError(f"{path}: expected a CSV with the columns file and tile_group") from None
+    def read(self, name: str) -> UInt8:
+        """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
+        return read_image(self.root / name)
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Ground truth of an image of `shape` (height, width): True where abnormal; None when there is no mask file.
@@ -65,7 +67,7 @@ class ImageFolder:
         Raises DatasetError when the mask has another size.
         """
         _, defect, file = name.split("/", 2)
-        path = self.root / "ground_truth" / defect / f"{Path(file).stem}_mask.png"
+        path = self.root / "ground_truth" / defect / f"{Path(file).stem}{MASK_END}"
         if not path.is_file():
             return None
         mask = read_image(path)
@@ -78,29 +80,116 @@ class ImageFolder:
         return np.asarray(mask > 127)
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """Images that could be read, and one sentence for each that could not."""
+class FolderSource:
+    """A folder of images, shared out as a `FolderData` says."""
 
-    images: dict[str, UInt8]
-    bad: tuple[str, ...]
+    def __init__(self, config: FolderData) -> None:
+        self.place = str(config.root)
+        self._config, self._folder = config, ImageFolder.scan(config.root)
+        self.read, self.mask = self._folder.read, self._folder.mask
 
-
-def load(root: Path, names: tuple[str, ...]) -> Loaded:
-    """Read `names`. A broken file is skipped and named; more than a tenth broken raises DatasetError."""
-    images: dict[str, UInt8] = {}
-    bad: list[str] = []
-    for name in names:
+    def groups(self) -> Mapping[str, str]:
+        """Image name -> group, from the table; an image without a row is a group of its own."""
+        if self._config.groups is None:
+            return {}
+        path = self._config.root / self._config.groups
         try:
-            images[name] = read_image(root / name)
-        except ImageError as error:
-            bad.append(str(error))
-    if len(bad) > BAD_FILES_ALLOWED * len(names):
-        raise DatasetError(
-            f"{root}: {len(bad)} of {len(names)} images cannot be used, the first: {bad[0]}; mend or remove them"
+            with path.open(newline="", encoding="utf-8") as file:
+                return {row["file"]: row["tile_group"] for row in csv.DictReader(file)}
+        except (OSError, KeyError, UnicodeDecodeError):
+            raise DatasetError(f"{path}: expected a CSV with the columns file and tile_group") from None
+
+    def split(self, seed: int) -> Split:
+        """Choose held-out normals and known-abnormal images, by whole groups.
+
+        The test set depends on seed and choice alone: contaminated or not, it is the same. Raises DatasetError when a
+        side stays empty, a listed image is absent, or there are too few images to contaminate with.
+        """
+        rng = np.random.default_rng(seed)
+        groups = self.groups()
+        train, held_out = self._normals(groups, rng)
+        known = self._known(groups, rng)
+        trained, validation = share_known(known, groups, rng)
+        if self._config.contamination:
+            # first those that would train as known abnormal, so that two such runs differ in the label alone
+            order = shuffled(trained, rng) + shuffled(validation, rng)
+            train = tuple(sorted(train + self._contaminants(order, len(train), groups)))
+            trained = validation = ()
+        gone = {groups.get(name, name) for name in known}
+
+        def rest(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in names if groups.get(name, name) not in gone)
+
+        abnormal = {defect: rest(names) for defect, names in self._folder.test_abnormal.items()}
+        return Split(
+            train,
+            held_out,
+            trained,
+            validation,
+            rest(self._folder.test_good),
+            {defect: names for defect, names in abnormal.items() if names},
         )
-    return Loaded(images, tuple(bad))
+
+    def _normals(self, groups: Mapping[str, str], rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Normal images as (trained on, held out)."""
+        good = self._folder.train_good
+        if self._folder.validation_good:
+            return good, self._folder.validation_good
+        held_out, train = take(good, self._config.holdout, groups, rng)
+        if not held_out:
+            raise DatasetError(f"{self.place}: {len(good)} normal images of a single part are too few to hold any out")
+        return train, held_out
+
+    def _known(self, groups: Mapping[str, str], rng: np.random.Generator) -> tuple[str, ...]:
+        """The known-abnormal choice; of a defect folder it does not depend on which other folders are asked for."""
+        config, abnormal = self._config, self._folder.test_abnormal
+        types = config.known_abnormal_types or tuple(abnormal)
+        for name in types:
+            if name not in abnormal:
+                raise DatasetError(f"{self.place}: known_abnormal_types names '{name}', and test/{name} has no images")
+        if config.known_abnormal is not None:
+            return self._listed(config.known_abnormal, types)
+        if not config.known_abnormal_fraction:
+            return ()
+        chosen = {d: take(names, config.known_abnormal_fraction, groups, rng)[0] for d, names in abnormal.items()}
+        return tuple(name for defect in abnormal if defect in types for name in chosen[defect])
+
+    def _listed(self, path: Path, types: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        wanted = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
+        there = {name: defect for defect, names in self._folder.test_abnormal.items() for name in names}
+        absent = [name for name in wanted if name not in there]
+        if absent:
+            more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
+            raise DatasetError(f"{path}: '{absent[0]}' is not an image of test/<defect> under {self.place}{more}")
+        chosen = tuple(sorted(name for name in wanted if there[name] in types))
+        if not chosen:
+            raise DatasetError(f"{path}: no image of test/<defect> under {self.place} is listed")
+        return chosen
+
+    def _contaminants(self, names: list[str], train: int, groups: Mapping[str, str]) -> tuple[str, ...]:
+        wanted = round(self._config.contamination * train)
+        if len(names) < wanted:
+            raise DatasetError(
+                f"{self.place}: {self._config.contamination:.1%} of {train} training images are {wanted} contaminating "
+                f"ones, and the known-abnormal choice holds {len(names)}; choose more, or contaminate less"
+            )
+        return at_most(names, wanted, groups)
 
 
 def _names(root: Path, folder: Path) -> tuple[str, ...]:
     return tuple(p.relative_to(root).as_posix() for p in list_images(folder)) if folder.is_dir() else ()
+
+
+def _warn_of_stray_masks(root: Path, abnormal: Mapping[str, tuple[str, ...]]) -> None:
+    images = {f"{defect}/{Path(name).stem}" for defect, names in abnormal.items() for name in names}
+    stray = [
+        path
+        for path in sorted((root / "ground_truth").glob(f"*/*{MASK_END}"))
+        if f"{path.parent.name}/{path.name[: -len(MASK_END)]}" not in images
+    ]
+    if stray:
+        log.warning("%d masks have no image in test/, the first: %s; they are not used", len(stray), stray[0])

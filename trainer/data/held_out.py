@@ -1,16 +1,17 @@
-"""The held-out normal frames of a split, read for calibration."""
+"""What calibration is given of a split: held-out normal frames, and known-abnormal ones kept from training."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.calibrate import share_out
-from trainer.data.folders import ImageFolder, load
+from trainer.data.loading import load
+from trainer.data.source import ImageSource
+from trainer.data.split import Split
 
 UInt8 = npt.NDArray[np.uint8]
 log = logging.getLogger(__name__)
@@ -18,22 +19,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Frames to standardise the score with, and other frames to set the thresholds with."""
+    """Frames to standardise the score with, other frames to set the thresholds with, and abnormal ones to weight it."""
 
     standardising: list[UInt8]
     scored: list[UInt8]
+    abnormal: list[UInt8]
 
 
-def read_held_out(folder: ImageFolder, names: Sequence[str], groups: str | None, seed: int) -> HeldOut:
-    """Read held-out images, shared out by whole groups; names what it skips.
+def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
+    """Read held-out images, the normal ones shared out by whole groups; names what it skips.
 
     Raises DatasetError when too many are broken.
     """
-    standardising, scored = share_out(names, folder.groups(groups), seed)
-    loaded = load(folder.root, (*standardising, *scored))
-    for sentence in loaded.bad:
+    standardising, scored = share_out(split.held_out, source.groups(), seed)
+    normal, abnormal = load(source, (*standardising, *scored)), load(source, split.validation_abnormal)
+    for sentence in normal.bad + abnormal.bad:
         log.warning("skipped: %s", sentence)
-    images = loaded.images
+    images = normal.images
     return HeldOut(
-        [images[name] for name in standardising if name in images], [images[name] for name in scored if name in images]
+        [images[name] for name in standardising if name in images],
+        [images[name] for name in scored if name in images],
+        list(abnormal.images.values()),
     )

@@ -56,7 +56,7 @@ class FolderData(StrictModel):
     @property
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
-        return self.known_abnormal is not None or self.known_abnormal_fraction > 0
+        return (self.known_abnormal is not None or self.known_abnormal_fraction > 0) and not self.contamination
 
 
 class MnistData(StrictModel):
@@ -145,7 +145,7 @@ class NanoTwiceData(StrictModel):
 
     kind: Literal["nanotwice"]
     root: Path
-    holdout: float = Field(default=0.2, gt=0, lt=1)
+    holdout: float = Field(default=0.25, gt=0, lt=1)
     known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
 
     @property

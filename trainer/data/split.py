@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from latentline.errors import DatasetError
-from trainer.config import DataConfig
-from trainer.data.folders import ImageFolder
+VALIDATION_SHARE = 1 / 3
+FEWEST_TO_SHARE = 6  # with fewer known-abnormal images all of them train
+MOST_VALIDATION = 200  # plenty for the weights of a few components, and each one is searched
 
 
 @dataclass(frozen=True)
 class Split:
-    """Image names relative to the data root."""
+    """Image names of one source; no name stands on two sides.
+
+    train                shown as normal (under contamination not all of them are)
+    held_out             normal, to calibrate score and threshold
+    known_abnormal       shown as abnormal
+    validation_abnormal  known abnormal and kept from training, to weight the score
+    test_good            normal; empty where a source has no normal test images: then only pixels can be judged
+    test_abnormal        by kind of defect; no kind is empty
+    """
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
     known_abnormal: tuple[str, ...]
+    validation_abnormal: tuple[str, ...]
     test_good: tuple[str, ...]
     test_abnormal: dict[str, tuple[str, ...]]
 
@@ -34,64 +43,54 @@ class Split:
             train=tuple(data["train"]),
             held_out=tuple(data["held_out"]),
             known_abnormal=tuple(data["known_abnormal"]),
+            validation_abnormal=tuple(data["validation_abnormal"]),
             test_good=tuple(data["test_good"]),
-            test_abnormal={k: tuple(v) for k, v in data["test_abnormal"].items()},
+            test_abnormal={kind: tuple(names) for kind, names in data["test_abnormal"].items()},
         )
 
 
-def split(folder: ImageFolder, config: DataConfig, seed: int) -> Split:
-    """Choose held-out normals and known-abnormal images, by whole groups.
+def take(
+    names: Sequence[str], fraction: float, groups: Mapping[str, str], rng: np.random.Generator
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names shared out by whole groups, in random order, into at least `fraction` of them (and one) and the rest.
 
-    Raises DatasetError when a side stays empty.
+    One group always stays with the rest, so that nothing comes of a single group. Both sides are sorted.
     """
-    rng = np.random.default_rng(seed)
-    groups = folder.groups(config.groups)
-    held_out = set(folder.validation_good) or _take(folder.train_good, config.holdout, groups, rng)
-    train = tuple(n for n in folder.train_good if n not in held_out)
-    if not train or not held_out:
-        raise DatasetError(
-            f"{folder.root}: {len(folder.train_good)} normal images are too few to hold out {config.holdout:.0%}"
-        )
-    known = _known_abnormal(folder, config, groups, rng)
-    gone = {groups.get(n, n) for n in known}
-    rest = {d: tuple(n for n in ns if groups.get(n, n) not in gone) for d, ns in folder.test_abnormal.items()}
-    return Split(train, tuple(sorted(held_out)), known, folder.test_good, rest)
+    members = _members(names, groups)
+    taken: list[str] = []
+    for group in shuffled(sorted(members), rng)[:-1]:
+        if len(taken) >= max(1, round(fraction * len(names))):
+            break
+        taken += members[group]
+    return tuple(sorted(taken)), tuple(sorted(set(names) - set(taken)))
 
 
-def _known_abnormal(
-    folder: ImageFolder, config: DataConfig, groups: dict[str, str], rng: np.random.Generator
-) -> tuple[str, ...]:
-    if config.known_abnormal is None:
-        chosen: set[str] = set()
-        for names in folder.test_abnormal.values() if config.known_abnormal_fraction else ():
-            chosen |= _take(names, config.known_abnormal_fraction, groups, rng)
-        return tuple(sorted(chosen))
-    try:
-        listed = [line.strip() for line in config.known_abnormal.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise DatasetError(f"{config.known_abnormal}: cannot be read ({error.strerror})") from None
-    wanted = [line for line in listed if line and not line.startswith("#")]
-    known = {name for defect in folder.test_abnormal.values() for name in defect}
-    missing = [name for name in wanted if name not in known]
-    if missing or not wanted:
-        what = f"'{missing[0]}' is not an image of test/<defect>" if missing else "no image is listed"
-        raise DatasetError(f"{config.known_abnormal}: {what} under {folder.root}")
-    return tuple(sorted(wanted))
+def share_known(
+    names: Sequence[str], groups: Mapping[str, str], rng: np.random.Generator
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Known-abnormal images as (trained on, kept to weight the score)."""
+    if len(names) < FEWEST_TO_SHARE:
+        return tuple(sorted(names)), ()
+    validation, trained = take(names, min(VALIDATION_SHARE, MOST_VALIDATION / len(names)), groups, rng)
+    return trained, validation
 
 
-def _take(names: Sequence[str], fraction: float, groups: dict[str, str], rng: np.random.Generator) -> set[str]:
-    """Whole groups, in random order, until at least `fraction` of `names` (and one) is taken."""
+def at_most(names: Sequence[str], count: int, groups: Mapping[str, str]) -> tuple[str, ...]:
+    """As many whole groups, in the order given, as make up at most `count` names."""
+    chosen: list[str] = []
+    for group in _members(names, groups).values():
+        if len(chosen) + len(group) <= count:
+            chosen += group
+    return tuple(chosen)
+
+
+def shuffled(names: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """The names in random order."""
+    return [names[i] for i in rng.permutation(len(names))]
+
+
+def _members(names: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[str]]:
     members: dict[str, list[str]] = {}
     for name in names:
         members.setdefault(groups.get(name, name), []).append(name)
-    taken: set[str] = set()
-    for group in _shuffled(members, rng):
-        if len(taken) >= max(1, round(fraction * len(names))):
-            break
-        taken.update(members[group])
-    return taken
-
-
-def _shuffled(keys: Iterable[str], rng: np.random.Generator) -> list[str]:
-    ordered = sorted(keys)
-    return [ordered[i] for i in rng.permutation(len(ordered))]
+    return members

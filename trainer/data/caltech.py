@@ -1,0 +1,76 @@
+"""A user's own copy of Caltech-256: images of some categories are normal, the clutter is not. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.errors import DatasetError
+from latentline.images import list_images, read_image
+from trainer.data.settings import CaltechData
+from trainer.data.split import Split, share_known, shuffled, take
+
+UInt8 = npt.NDArray[np.uint8]
+CATEGORY = re.compile(r"\d{3}\.(?P<name>.+)")
+CLUTTER = "clutter"
+
+
+class CaltechSource:
+    """Names such as "001.ak47/001_0001.jpg"."""
+
+    def __init__(self, config: CaltechData) -> None:
+        self.place = str(config.root)
+        self._config = config
+        if not config.root.is_dir():
+            raise DatasetError(f"{config.root}: there is no such folder; give the folder of 001.ak47 … 257.clutter")
+        matches = [CATEGORY.fullmatch(path.name) for path in sorted(config.root.iterdir()) if path.is_dir()]
+        categories = [match for match in matches if match]
+        clutter = [match.string for match in categories if match["name"] == CLUTTER]
+        ordinary = [match.string for match in categories if match["name"] != CLUTTER]
+        if not clutter or len(ordinary) < config.normal_categories:
+            raise DatasetError(
+                f"{config.root}: holds {len(ordinary)} categories beside {len(clutter)} of clutter, and "
+                f"{config.normal_categories} beside one are needed; give the folder of 001.ak47 … 257.clutter"
+            )
+        chosen = shuffled(ordinary, np.random.default_rng(config.seed))[: config.normal_categories]
+        self.normal = {category: self._names(category) for category in sorted(chosen)}
+        self._clutter = self._names(clutter[0])
+
+    def read(self, name: str) -> UInt8:
+        """One image, uint8 [H, W] or [H, W, 3]: some are grey. Raises ImageError."""
+        return read_image(self._config.root / name)
+
+    def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        """None: an image is abnormal as a whole."""
+        return None
+
+    def groups(self) -> Mapping[str, str]:
+        """Every image is a group of its own."""
+        return {}
+
+    def split(self, seed: int) -> Split:
+        """Share the images out, of every normal category alike. Raises DatasetError when there are too few."""
+        config, rng = self._config, np.random.default_rng(seed)
+        train: list[str] = []
+        held_out: list[str] = []
+        test: list[str] = []
+        for names in self.normal.values():
+            tested, others = take(names, 1 - config.normal_fraction, {}, rng)
+            kept, shown = take(others, config.holdout, {}, rng)
+            train, held_out, test = [*train, *shown], [*held_out, *kept], [*test, *tested]
+        known, abnormal = take(self._clutter, config.known_fraction, {}, rng) if config.known_fraction else ((), ())
+        abnormal = abnormal or self._clutter
+        if not train or not held_out or not test or not abnormal:
+            raise DatasetError(
+                f"{self.place}: {', '.join(self.normal)} or the clutter have too few images to share out"
+            )
+        trained, validation = share_known(known, {}, rng)
+        return Split(
+            tuple(sorted(train)), tuple(sorted(held_out)), trained, validation, tuple(sorted(test)), {CLUTTER: abnormal}
+        )
+
+    def _names(self, category: str) -> tuple[str, ...]:
+        return tuple(f"{category}/{path.name}" for path in list_images(self._config.root / category))

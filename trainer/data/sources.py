@@ -1,0 +1,24 @@
+"""The one place that knows which source belongs to which `data.kind`."""
+
+from __future__ import annotations
+
+from trainer.data.caltech import CaltechSource
+from trainer.data.folders import FolderSource
+from trainer.data.mnist import MnistSource
+from trainer.data.mosaics import MosaicSource
+from trainer.data.nanotwice import NanoTwiceSource
+from trainer.data.settings import CaltechData, DataConfig, FolderData, IrMnistData, MnistData
+from trainer.data.source import ImageSource
+
+
+def open_source(config: DataConfig) -> ImageSource:
+    """Open the source that `config` describes. Raises DatasetError when it is not there or broken."""
+    if isinstance(config, FolderData):
+        return FolderSource(config)
+    if isinstance(config, MnistData):
+        return MnistSource(config)
+    if isinstance(config, IrMnistData):
+        return MosaicSource(config)
+    if isinstance(config, CaltechData):
+        return CaltechSource(config)
+    return NanoTwiceSource(config)
