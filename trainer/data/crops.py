@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,23 +18,33 @@ from trainer.data.settings import AugmentConfig
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Item = TypeVar("Item", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a tile lies in which image, and what is done to it."""
+class _Places:
+    """Where N tiles lie, and what is done to them.
 
-    image: int
-    y: int
-    x: int
-    horizontal: bool
-    vertical: bool
-    factor: float
+    images   [N], which image
+    corners  [N, 2], (y, x) of the upper left corner
+    steps    [N, 2], -1 where the tile is mirrored along (y, x), else 1
+    factors  [N], of grey levels
+    """
 
-    def cut(self, plane: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
-        """The tile of an image [H, W, C], or of its mask [H, W]."""
-        tile = plane[self.y : self.y + size, self.x : self.x + size]
-        return tile[:: -1 if self.vertical else 1, :: -1 if self.horizontal else 1]
+    images: Ints
+    corners: Ints
+    steps: Ints
+    factors: npt.NDArray[np.float64]
+
+    def cut(self, planes: Sequence[npt.NDArray[Item]], size: int) -> list[npt.NDArray[Item]]:
+        """The tiles of images [H, W, C], or of their masks [H, W]."""
+        return [
+            planes[i][y : y + size, x : x + size][::down, ::right]
+            for i, (y, x), (down, right) in zip(
+                self.images.tolist(), self.corners.tolist(), self.steps.tolist(), strict=True
+            )
+        ]
 
 
 class CropSampler:
@@ -53,8 +64,14 @@ class CropSampler:
         self.size = size
         self._augment = augment or AugmentConfig()
         self._images = [_widen(pad_to(image, size), self._augment.shift) for image in images]
-        self._masks = [None if m is None or not m.any() else self._fitted(m) for m in masks or [None] * len(images)]
-        self._targets = [None if mask is None else np.argwhere(mask).astype(np.int32) for mask in self._masks]
+        self._masks = [
+            np.zeros(held.shape[:2], np.bool_) if mask is None else self._fitted(mask)
+            for held, mask in zip(self._images, masks or [None] * len(images), strict=True)
+        ]
+        self._last = np.array([(i.shape[0] - size, i.shape[1] - size) for i in self._images])
+        targets = [np.argwhere(mask).astype(np.int32) for mask in self._masks]
+        self._targets, self._counts = np.concatenate(targets), np.array([len(t) for t in targets])
+        self._first = np.cumsum(self._counts) - self._counts
         # an image is drawn as often as its area says, so that every place of the product is seen alike
         areas = np.array([i.shape[0] * i.shape[1] for i in self._images], dtype=np.float64)
         self._chances = areas / areas.sum()
@@ -70,41 +87,38 @@ class CropSampler:
         not known what of the tile is abnormal; its mask is then empty.
         """
         places = self._places(count, rng)
-        masks = np.zeros((count, 1, self.size, self.size), np.bool_)
-        known = np.zeros(count, np.bool_)
-        for index, place in enumerate(places):
-            mask = self._masks[place.image]
-            if mask is not None:
-                masks[index, 0], known[index] = place.cut(mask, self.size), True
+        masks = np.stack(places.cut(self._masks, self.size))[:, None]
+        known = self._counts[places.images] > 0
         return to_tensor(self._cut(places)), torch.from_numpy(masks), torch.from_numpy(known)
 
     def tiles(self, count: int, rng: np.random.Generator) -> UInt8:
         """The tiles that `draw` gives as grey levels, uint8 [count, size, size, C]."""
         return self._cut(self._places(count, rng))
 
-    def _cut(self, places: list[_Place]) -> UInt8:
-        tiles: UInt8 = np.stack([p.cut(self._images[p.image], self.size) for p in places])
+    def _cut(self, places: _Places) -> UInt8:
+        tiles = np.stack(places.cut(self._images, self.size))
         if self._augment.brightness:
-            factors = np.array([p.factor for p in places])[:, None]
-            levels = np.clip(np.rint(np.arange(256) * factors), 0, 255).astype(np.uint8)
-            tiles = np.stack([table[tile] for table, tile in zip(levels, tiles, strict=True)])
+            levels = np.clip(np.rint(np.arange(256) * places.factors[:, None]), 0, 255).astype(np.uint8)
+            for tile, table in zip(tiles, levels, strict=True):
+                cv2.LUT(tile, table, dst=tile)
         return tiles
 
-    def _places(self, count: int, rng: np.random.Generator) -> list[_Place]:
+    def _places(self, count: int, rng: np.random.Generator) -> _Places:
+        size, augment = self.size, self._augment
         picks = rng.choice(len(self._images), size=count, p=self._chances)
-        return [self._place(int(pick), rng) for pick in picks]
-
-    def _place(self, index: int, rng: np.random.Generator) -> _Place:
-        image, target, size, augment = self._images[index], self._targets[index], self.size, self._augment
-        last_y, last_x = image.shape[0] - size, image.shape[1] - size
-        if target is None:
-            y, x = int(rng.integers(0, last_y + 1)), int(rng.integers(0, last_x + 1))
-        else:
-            centre = target[rng.integers(len(target))] + rng.integers(-size // 3, size // 3 + 1, size=2)
-            y, x = (int(np.clip(c - size // 2, 0, last)) for c, last in zip(centre, (last_y, last_x), strict=True))
-        horizontal, vertical = (axis in augment.flip and rng.random() < 0.5 for axis in ("horizontal", "vertical"))
-        factor = rng.uniform(1 - augment.brightness, 1 + augment.brightness) if augment.brightness else 1.0
-        return _Place(index, y, x, horizontal, vertical, factor)
+        last = self._last[picks]
+        corners = rng.integers(0, last + 1)
+        if len(self._targets):  # tiles about a pixel of the mask, where there is a mask
+            counts = self._counts[picks]
+            chosen = np.minimum(self._first[picks] + rng.integers(0, np.maximum(counts, 1)), len(self._targets) - 1)
+            centres = self._targets[chosen] + rng.integers(-size // 3, size // 3 + 1, size=(count, 2))
+            corners = np.where(counts[:, None] > 0, np.clip(centres - size // 2, 0, last), corners)
+        steps = np.ones((count, 2), np.int64)
+        if augment.flip:
+            mirrored = rng.random((count, 2)) < 0.5
+            steps[mirrored & [axis in augment.flip for axis in ("vertical", "horizontal")]] = -1
+        factors = 1 + augment.brightness * rng.uniform(-1, 1, count) if augment.brightness else np.ones(count)
+        return _Places(picks, corners, steps, factors)
 
     def _fitted(self, mask: Mask) -> Mask:
         """The mask as its image is held; what is mirrored in was not drawn by anybody, but shows the same."""
