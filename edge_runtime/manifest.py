@@ -6,10 +6,11 @@ import json
 from datetime import datetime, timezone
 from typing import Final, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
 from latentline.calibration import Calibration
 from latentline.errors import PackageError
+from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
 from latentline.strict_config import StrictModel
 
@@ -19,7 +20,9 @@ SCHEMA_VERSION: Final = 1
 class SearchSettings(StrictModel):
     """How ẑ is found: `iterations` Adam steps on L', 0 for none.
 
-    init  random: from one standard-normal latent, drawn with `seed`, for all tiles; encoder: from encoder.onnx's
+    init     random: from one standard-normal latent, drawn with `seed`, for all tiles; encoder: from encoder.onnx's
+    samples  VAE: of z, drawn with `seed`, over which the surprise of each pixel is averaged; 0 takes the mean z alone
+    gamma, lam  γ and λ of L'; without meaning for a model that has no search step
     """
 
     init: Literal["random", "encoder"] = "random"
@@ -28,24 +31,57 @@ class SearchSettings(StrictModel):
     learning_rate: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
+    samples: int = Field(default=0, ge=0, le=64)
 
 
 class ModelSpec(StrictModel):
-    """What a searcher needs to know of a model: sizes and search.
+    """What a searcher needs to know of a model: sizes, outputs and search.
 
     tile_size      height and width of the square tiles, pixels
-    feature_shape  of f(x): maps, 4, 4
+    feature_shape  of f(x): maps, 4, 4; None: the model has no discriminator
+    local_shape    [h, w] of the logits of the discriminator's patch head; None: it has none
+    divergence     encoder.onnx also gives the log variance of z (VAE)
+    variance       generator.onnx also gives the log variance of every pixel (VAE)
     """
 
     tile_size: int = Field(ge=8, le=1024)
     channels: Literal[1, 3]
     latent_size: int = Field(ge=1)
-    feature_shape: tuple[int, int, int]
+    feature_shape: tuple[int, int, int] | None
+    local_shape: tuple[int, int] | None = None
+    divergence: bool = False
+    variance: bool = False
     search: SearchSettings
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the package brings D."""
+        return self.feature_shape is not None
+
+    @property
+    def has_search_step(self) -> bool:
+        """Whether the package brings L' and its gradient: GANs do; the adversary of an autoencoder only judges."""
+        return self.has_discriminator and not self.divergence
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> ModelSpec:
+        search = self.search
+        if not self.has_search_step and (search.iterations or search.init != "encoder"):
+            raise ValueError("a model without a search step needs search.iterations 0 and search.init encoder")
+        if self.local_shape is not None and not self.has_discriminator:
+            raise ValueError("local_shape is of a discriminator, and feature_shape says that there is none")
+        if search.samples and not (self.divergence and self.variance):
+            raise ValueError("search.samples needs divergence and variance")
+        return self
 
 
 class Manifest(ModelSpec):
-    """manifest.json. `overlap` is the fraction of a tile that its neighbour sees too; `files` maps name to sha256."""
+    """manifest.json.
+
+    overlap  the fraction of a tile that its neighbour sees too
+    map      how frame and reconstruction are compared
+    files    sha256 by name
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(min_length=1, max_length=100)
@@ -54,6 +90,7 @@ class Manifest(ModelSpec):
     code_version: str
     preprocessing: Preprocessing
     overlap: float = Field(ge=0, lt=0.9)
+    map: MapKind = "residual"
     calibration: Calibration
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)
@@ -62,6 +99,12 @@ class Manifest(ModelSpec):
     @classmethod
     def _in_utc(cls, value: datetime) -> datetime:
         return value.astimezone(timezone.utc)
+
+    @model_validator(mode="after")
+    def _map_fits(self) -> Manifest:
+        if self.map == "probability" and not self.variance:
+            raise ValueError("map probability needs variance")
+        return self
 
 
 def parse_manifest(content: bytes, source: str) -> Manifest:
@@ -80,5 +123,5 @@ def parse_manifest(content: bytes, source: str) -> Manifest:
         return Manifest.model_validate(data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        place = ".".join(str(part) for part in fault["loc"]) or "manifest"
         raise PackageError(f"{source}: '{place}': {fault['msg']}; export the package again") from None

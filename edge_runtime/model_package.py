@@ -1,13 +1,12 @@
 """The model package, what the export room writes and a station runs: a folder, or the same files in one .zip.
 
     manifest.json        `Manifest`: what the model is, how to search, thresholds, sha256 of every other file
-    generator.onnx       z -> image
-    discriminator.onnx   image -> logit, features
-    encoder.onnx         image -> z, only where the search starts from it
-    search_step.onnx     z, x, fx -> loss, grad_z
+    generator.onnx       z -> image                 of a VAE: and log_variance of every pixel
+    encoder.onnx         image -> z                 of a VAE: and log_variance of z. Only where z comes from it
+    discriminator.onnx   image -> logit, features   with a patch head: and local. Only where the model has one
+    search_step.onnx     z, x, fx -> loss, grad_z   only of a GAN
     calibration.npz      how the residual of normal frames behaves, and the scores behind the threshold
-    selftest.npz         inputs of the search step with the float64 oracle's loss and gradient: a station checks its own
-                         arithmetic with them
+    selftest.npz         inputs with the float64 oracle's answers (`edge_runtime.selftest`)
 
 Nothing is handed to an inference runtime before its hash is verified. The hashes guard against damage and mix-ups, not
 against an attacker who rewrites the manifest too.
@@ -16,19 +15,18 @@ against an attacker who rewrites the manifest too.
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.manifest import Manifest, ModelSpec, parse_manifest
 from edge_runtime.model_identity import ModelIdentity
-from edge_runtime.package_files import is_plain_name, read_arrays, read_files
+from edge_runtime.package_arrays import check_arrays, read_arrays, write_arrays
+from edge_runtime.package_files import is_plain_name, read_files, zipped
+from edge_runtime.selftest import ForwardTest, SelfTest, read_selftest
 from latentline import atomic
 from latentline.errors import PackageError
 from latentline.evidence import PixelStatistics, Viewer
@@ -40,29 +38,8 @@ MANIFEST = "manifest.json"
 GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
 ENCODER = "encoder.onnx"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
-_ALWAYS = frozenset({GENERATOR, DISCRIMINATOR, SEARCH_STEP, CALIBRATION, SELFTEST})
 
 Float64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """Points where the search step is known: z [K, L], x [K, C, H, W], fx [K, maps, 4, 4] -> loss [K], grad_z [K, L].
-
-    `margin` [K]: distance of the nearest activation to a kink of leaky ReLU or |a|, relative to its layer's root mean
-    square. Where it is below float32 resolution, a float32 gradient may legitimately take the other slope.
-    """
-
-    z: Float64
-    x: Float64
-    fx: Float64
-    loss: Float64
-    grad_z: Float64
-    margin: Float64
-
-    def to_bytes(self) -> bytes:
-        """selftest.npz."""
-        return _npz(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -71,7 +48,7 @@ class SearchModel:
 
     spec: ModelSpec
     graphs: Mapping[str, bytes]
-    selftest: SelfTest
+    selftest: SelfTest | ForwardTest
 
 
 @dataclass(frozen=True)
@@ -114,7 +91,13 @@ class ModelPackage(SearchModel):
 
 def files_of(spec: ModelSpec) -> frozenset[str]:
     """Names of the files beside the manifest."""
-    return _ALWAYS | {ENCODER} if spec.search.init == "encoder" else _ALWAYS
+    graphs = {
+        GENERATOR: True,
+        DISCRIMINATOR: spec.has_discriminator,
+        SEARCH_STEP: spec.has_search_step,
+        ENCODER: spec.search.init == "encoder",
+    }
+    return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})
 
 
 def load_package(path: Path) -> ModelPackage:
@@ -129,7 +112,7 @@ def load_package(path: Path) -> ModelPackage:
     return ModelPackage(
         spec=manifest,
         graphs={name: content for name, content in files.items() if name.endswith(".onnx")},
-        selftest=_selftest(files[SELFTEST], manifest, f"{path}: {SELFTEST}"),
+        selftest=read_selftest(files[SELFTEST], manifest, f"{path}: {SELFTEST}"),
         manifest=manifest,
         model_hash=hashlib.sha256(manifest_bytes).hexdigest(),
         statistics=statistics,
@@ -151,7 +134,7 @@ def write_package(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     contents = {MANIFEST: manifest.model_dump_json(indent=2).encode() + b"\n", **files}
     if out.suffix == ".zip":
         out.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_bytes(out, _zipped(contents))
+        atomic.write_bytes(out, zipped(contents))
         return
     with atomic.new_folder(out) as folder:
         for name, content in contents.items():
@@ -163,7 +146,9 @@ def calibration_to_bytes(
 ) -> bytes:
     """calibration.npz."""
     optional = {} if normal_brightness is None else {"normal_brightness": normal_brightness}
-    return _npz(
+    if statistics.local is not None:
+        optional["local"] = np.array(statistics.local)
+    return write_arrays(
         {
             "residual_mean": statistics.mean,
             "residual_std": statistics.std,
@@ -173,26 +158,6 @@ def calibration_to_bytes(
             **optional,
         }
     )
-
-
-def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    files: dict[str, bytes] = {}
-    for name, array in arrays.items():
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        files[f"{name}.npy"] = buffer.getvalue()
-    return _zipped(files)
-
-
-def _zipped(files: Mapping[str, bytes]) -> bytes:
-    """A zip that depends on names and content alone."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name)  # its time is 1980, whenever this runs
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, content)
-    return buffer.getvalue()
 
 
 def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> None:
@@ -214,7 +179,7 @@ def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> 
             raise PackageError(f"{path}: {name} is damaged (its sha256 is not the manifest's); copy the package again")
 
 
-def _calibration(content: bytes, spec: ModelSpec, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
+def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
     arrays = read_arrays(content, source)
     tile = (spec.channels, spec.tile_size, spec.tile_size)
     scales = arrays["scales"].size if "scales" in arrays else 0
@@ -227,43 +192,24 @@ def _calibration(content: bytes, spec: ModelSpec, source: str) -> tuple[PixelSta
     }
     if "normal_brightness" in arrays:
         shapes["normal_brightness"] = arrays["normal_scores"].shape if "normal_scores" in arrays else ()
-    _check_arrays(arrays, shapes, source)
-    for name in ("residual_std", "scales", "pooled_std"):
-        if (arrays[name] <= 0).any():
+    if "local" in arrays:
+        shapes["local"] = (2,)
+    check_arrays(arrays, shapes, source)
+    local = arrays.get("local")
+    spreads = {"residual_std": arrays["residual_std"], "pooled_std": arrays["pooled_std"]}
+    if local is not None:
+        spreads["local"] = local[1:]
+    for name, values in spreads.items():
+        if (values <= 0).any():
             raise PackageError(f"{source}: '{name}' is not positive everywhere; export the package again")
+    if (arrays["scales"] < 0).any():
+        raise PackageError(f"{source}: 'scales' holds a negative one; export the package again")
     statistics = PixelStatistics(
         mean=arrays["residual_mean"].astype(np.float32),
         std=arrays["residual_std"].astype(np.float32),
         scales=tuple(arrays["scales"].tolist()),
         pooled_std=arrays["pooled_std"].astype(np.float32),
+        kind=spec.map,
+        local=None if local is None else (float(local[0]), float(local[1])),
     )
     return statistics, arrays["normal_scores"], arrays.get("normal_brightness")
-
-
-def _selftest(content: bytes, spec: ModelSpec, source: str) -> SelfTest:
-    arrays = read_arrays(content, source)
-    k = arrays["loss"].size if "loss" in arrays else 0
-    shapes: dict[str, tuple[int | None, ...]] = {
-        "z": (k, spec.latent_size),
-        "x": (k, spec.channels, spec.tile_size, spec.tile_size),
-        "fx": (k, *spec.feature_shape),
-        "loss": (k,),
-        "grad_z": (k, spec.latent_size),
-        "margin": (k,),
-    }
-    _check_arrays(arrays, shapes, source)
-    return SelfTest(**arrays)
-
-
-def _check_arrays(arrays: Mapping[str, Float64], shapes: Mapping[str, tuple[int | None, ...]], source: str) -> None:
-    """Names and shapes as expected (None: any length), nothing empty, every value finite."""
-    for name in sorted(set(arrays) ^ set(shapes)):
-        state = "missing" if name in shapes else "unknown"
-        raise PackageError(f"{source}: array '{name}' is {state}; export the package again")
-    for name, shape in shapes.items():
-        given = arrays[name].shape
-        fits = len(given) == len(shape) and all(b in (None, a) for a, b in zip(given, shape, strict=True))
-        if not fits or not arrays[name].size or not np.isfinite(arrays[name]).all():
-            raise PackageError(
-                f"{source}: '{name}' {list(given)} does not fit the manifest or is not finite; export the package again"
-            )

@@ -1,4 +1,4 @@
-"""The three ONNX graphs of a model package: generator, discriminator, search step.
+"""The ONNX graphs of a GAN's package: generator, discriminator, search step.
 
 Every weight is one initializer of one graph, scaled as it acts. Nodes that derive another layout of a weight (turned
 kernel, 4x4 stride-2 kernel) stay in the graph: they depend on constants alone, and the runtime folds them once when it
@@ -19,31 +19,43 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
+from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
 
 OPSET = 18
-GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
 
 
 def export_graphs(generator: Generator, discriminator: Discriminator, gamma: float, lam: float) -> dict[str, bytes]:
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
     generator.onnx      z [batch, L] -> image [batch, C, R, R]
-    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]
+    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: local [batch, R/4, R/4]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
     """
     size, channels = generator.resolution, generator.channels
     z = torch.zeros(2, generator.latent_size)  # two rows: a batch of one would be taken for a constant
     x = torch.zeros(2, channels, size, size)
-    fx = torch.zeros(2, discriminator.conv.weight.shape[0], 4, 4)
+    fx = torch.zeros(2, *feature_shape(discriminator))
     step = SearchStep(generator, discriminator, gamma, lam)
     return {
         GENERATOR: to_onnx(FoldedGenerator(generator), {"z": z}, ["image"]),
-        DISCRIMINATOR: to_onnx(FoldedDiscriminator(discriminator), {"image": x}, ["logit", "features"]),
+        DISCRIMINATOR: export_discriminator(discriminator),
         SEARCH_STEP: to_onnx(step, {"z": z, "x": x, "fx": fx}, ["loss", "grad_z"]),
     }
+
+
+def export_discriminator(discriminator: Discriminator) -> bytes:
+    """discriminator.onnx, as in `export_graphs`."""
+    image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
+    outputs = ["logit", "features"] if discriminator.local is None else ["logit", "features", "local"]
+    return to_onnx(FoldedDiscriminator(discriminator), {"image": image}, outputs)
+
+
+def feature_shape(discriminator: Discriminator) -> tuple[int, int, int]:
+    """Of f(x): maps, 4, 4."""
+    return discriminator.conv.weight.shape[0], 4, 4
 
 
 def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> bytes:

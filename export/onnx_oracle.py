@@ -1,12 +1,12 @@
-"""Generator and discriminator of a package as differentiable networks: an oracle from the package alone.
+"""The forward graphs of a package as differentiable networks: an oracle from the package alone.
 
-The ONNX graphs hold no backward pass. Here PyTorch evaluates them node by node, so that `trainer.search.search_loss`
+They hold no backward pass. Here PyTorch evaluates them node by node, so that `trainer.search.search_loss`
 and autograd give L' and ∂L'/∂z in float64 without the checkpoint and without the code that wrote the search step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import onnx
@@ -22,36 +22,58 @@ Attributes = dict[str, Any]
 
 
 class OnnxNetwork(nn.Module):
-    """A forward-only graph of `export.graphs`, in `dtype`, differentiable towards its one input.
+    """A forward-only graph of a package, in `dtype`, differentiable towards its one input; None: with all its outputs.
 
     `kinks` collects, while it is a list, the input of every leaky ReLU.
     """
 
-    def __init__(self, content: bytes, name: str, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        name: str,
+        dtype: torch.dtype = torch.float64,
+        outputs: Collection[str] | None = None,
+    ) -> None:
         super().__init__()
         graph = onnx.load_from_string(content).graph
+        self._outputs = [port.name for port in graph.output if outputs is None or port.name in outputs]
         unknown = {node.op_type for node in graph.node} - set(_OPERATORS)
         if unknown:
             raise VerificationError(f"{name}: holds {', '.join(sorted(unknown))}, which this export does not write")
         self._nodes = [
-            (n.op_type, list(n.input), n.output[0], {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute})
-            for n in graph.node
+            (
+                n.op_type,
+                list(n.input),
+                list(n.output),
+                {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute},
+            )
+            for n in _leading_to(self._outputs, graph.node)
         ]
         self._constants = {i.name: _tensor(i, dtype) for i in graph.initializer}
         self._input = graph.input[0].name
-        self._outputs = [output.name for output in graph.output]
         self.kinks: list[Tensor] | None = None
 
     def forward(self, value: Tensor) -> Any:
         """The output, or a tuple of the outputs, for an input of that dtype."""
         values = {**self._constants, self._input: value}
-        for kind, inputs, output, attributes in self._nodes:
+        for kind, inputs, names, attributes in self._nodes:
             arguments = [values[name] if name else None for name in inputs]
             if kind == "LeakyRelu" and self.kinks is not None:
                 self.kinks.append(values[inputs[0]])
-            values[output] = _OPERATORS[kind](arguments, attributes)
+            result = _OPERATORS[kind](arguments, attributes)
+            values.update(zip(names, result if len(names) > 1 else (result,), strict=True))
         outputs = tuple(values[name] for name in self._outputs)
         return outputs if len(outputs) > 1 else outputs[0]
+
+
+def _leading_to(outputs: Sequence[str], nodes: Sequence[Any]) -> list[Any]:
+    """The nodes that `outputs` depend on, in their order."""
+    needed, found = set(outputs), []
+    for node in reversed(nodes):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            found.append(node)
+    return found[::-1]
 
 
 def _tensor(initializer: Any, dtype: torch.dtype) -> Tensor:
@@ -89,10 +111,25 @@ def _reshape(arguments: list[Any], attributes: Attributes) -> Tensor:
     return reshaped
 
 
-_OPERATORS: dict[str, Callable[[list[Any], Attributes], Tensor]] = {
+def _unsqueezed(shape: Sequence[int], axes: list[int]) -> list[int]:
+    rest = iter(shape)
+    rank = len(shape) + len(axes)
+    return [1 if i in axes or i - rank in axes else next(rest) for i in range(rank)]
+
+
+def _split(arguments: list[Any], attributes: Attributes) -> tuple[Tensor, ...]:
+    h, *sizes = arguments
+    dim = attributes.get("axis", 0)
+    if sizes:
+        return torch.split(h, sizes[0].tolist(), dim)
+    return torch.chunk(h, attributes["num_outputs"], dim)
+
+
+_OPERATORS: dict[str, Callable[[list[Any], Attributes], Any]] = {
     "Add": lambda a, _: a[0] + a[1],
     "Conv": _convolve(transposed=False),
     "ConvTranspose": _convolve(transposed=True),
+    "Div": lambda a, _: a[0] / a[1],
     "Gemm": _gemm,
     "LeakyRelu": lambda a, attributes: F.leaky_relu(a[0], round(attributes.get("alpha", 0.01), 6)),
     "MatMul": lambda a, _: a[0] @ a[1],
@@ -101,6 +138,9 @@ _OPERATORS: dict[str, Callable[[list[Any], Attributes], Tensor]] = {
     "Reciprocal": lambda a, _: a[0].reciprocal(),
     "Reshape": _reshape,
     "Sqrt": lambda a, _: a[0].sqrt(),
+    "Split": _split,
     "Squeeze": lambda a, _: a[0].squeeze(a[1].item()),
+    "Tanh": lambda a, _: a[0].tanh(),
     "Transpose": lambda a, attributes: a[0].permute(attributes["perm"]),
+    "Unsqueeze": lambda a, _: a[0].reshape(_unsqueezed(a[0].shape, a[1].tolist())),
 }

@@ -1,7 +1,7 @@
 """From a checkpoint to a model package, in the two steps that calibration needs.
 
-model = draft(generator, discriminator, encoder, search)      graphs and self-test, in memory
-searcher = CpuSearcher(model)                        the station's own backend
+model = draft(generator, discriminator, encoder, search)    graphs and self-test, in memory
+searcher = CpuSearcher(model)                               the station's own backend
 calibrated = latentline.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
 """
@@ -17,18 +17,23 @@ import torch
 from edge_runtime.manifest import Manifest, ModelSpec, SearchSettings
 from edge_runtime.model_package import (
     CALIBRATION,
+    DISCRIMINATOR,
     ENCODER,
     SELFTEST,
     SearchModel,
     calibration_to_bytes,
     write_package,
 )
+from export.autoencoder import export_autoencoder
 from export.encoder import FoldedEncoder
-from export.graphs import export_graphs, to_onnx
+from export.forward import forward_images, forward_test, trained_networks
+from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
 from latentline.calibrate import Calibrated
+from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
-from trainer.networks.discriminator import Discriminator
+from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
+from trainer.networks.discriminator import LOCAL_SHRINK, Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
 from trainer.search import freeze
@@ -38,7 +43,7 @@ from trainer.search import freeze
 class ModelCard:
     """What a manifest says of a model besides its sizes, search and calibration.
 
-    overlap is of neighbouring tiles, as a fraction of the tile.
+    overlap is of neighbouring tiles, as a fraction of the tile; map is how frame and reconstruction are compared.
     """
 
     name: str
@@ -46,31 +51,61 @@ class ModelCard:
     code_version: str
     preprocessing: Preprocessing
     overlap: float
+    map: MapKind = "residual"
 
 
 def draft(
-    generator: Generator, discriminator: Discriminator, encoder: Encoder | None, search: SearchSettings
+    generator: Generator | ConvDecoder,
+    discriminator: Discriminator | None,
+    encoder: Encoder | ConvEncoder | None,
+    search: SearchSettings,
 ) -> SearchModel:
     """A model that can search, from the networks' last stage: graphs, self-test, sizes. Takes seconds to a minute.
 
-    An encoder is needed, and packaged, only where `search.init` says so.
+    A GAN's encoder is needed, and packaged, only where `search.init` says so; an autoencoder's always.
     """
+    if isinstance(generator, ConvDecoder):
+        assert isinstance(encoder, ConvEncoder)
+        return _autoencoder(generator, discriminator, encoder, search)
+    assert discriminator is not None
     generator, discriminator = freeze(generator, discriminator)
     graphs = export_graphs(generator, discriminator, search.gamma, search.lam)
     if search.init == "encoder":
-        assert encoder is not None
+        assert isinstance(encoder, Encoder)
         image = torch.zeros(2, generator.channels, generator.resolution, generator.resolution)
         graphs[ENCODER] = to_onnx(FoldedEncoder(encoder), {"image": image}, ["z"])
-    spec = ModelSpec.model_validate(
+    spec = _spec(generator, discriminator, search)
+    return SearchModel(spec, graphs, make_selftest(generator, discriminator, search.gamma, search.lam, graphs))
+
+
+def _autoencoder(
+    decoder: ConvDecoder, discriminator: Discriminator | None, encoder: ConvEncoder, search: SearchSettings
+) -> SearchModel:
+    graphs = export_autoencoder(encoder, decoder)
+    if discriminator is not None:
+        graphs[DISCRIMINATOR] = export_discriminator(discriminator.eval())
+    networks = trained_networks(decoder, discriminator, encoder)
+    selftest = forward_test(networks, forward_images(networks, decoder.latent_size, seed=0))
+    spec = _spec(decoder, discriminator, search, divergence=encoder.variational, variance=decoder.variance)
+    return SearchModel(spec, graphs, selftest)
+
+
+def _spec(
+    generator: Generator | ConvDecoder, discriminator: Discriminator | None, search: SearchSettings, **outputs: bool
+) -> ModelSpec:
+    side = generator.resolution // LOCAL_SHRINK
+    has_local = discriminator is not None and discriminator.local is not None
+    return ModelSpec.model_validate(
         {
             "tile_size": generator.resolution,
             "channels": generator.channels,
             "latent_size": generator.latent_size,
-            "feature_shape": (discriminator.conv.weight.shape[0], 4, 4),
+            "feature_shape": None if discriminator is None else feature_shape(discriminator),
+            "local_shape": (side, side) if has_local else None,
             "search": search,
+            **outputs,
         }
     )
-    return SearchModel(spec, graphs, make_selftest(generator, discriminator, search.gamma, search.lam, graphs))
 
 
 def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrated: Calibrated) -> None:
@@ -83,6 +118,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         code_version=card.code_version,
         preprocessing=card.preprocessing,
         overlap=card.overlap,
+        map=card.map,
         calibration=calibrated.calibration,
     )
     files = {

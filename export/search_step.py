@@ -29,7 +29,7 @@ from export.layers import (
     normalise,
     normalise_backward,
 )
-from trainer.networks.discriminator import Discriminator, DiscriminatorBlock
+from trainer.networks.discriminator import LOCAL_SHRINK, Discriminator, DiscriminatorBlock
 from trainer.networks.generator import Generator, GeneratorBlock
 from trainer.networks.layers import EqualizedConv2d
 
@@ -73,7 +73,7 @@ class FoldedGenerator(nn.Module):
 
 
 class FoldedDiscriminator(nn.Module):
-    """Discriminator of the last stage, folded: logit of D(x) and features f(x)."""
+    """Discriminator of the last stage, folded: logit of D(x), features f(x), and the patch head's where it has one."""
 
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
@@ -84,11 +84,18 @@ class FoldedDiscriminator(nn.Module):
         self.layers = LinearMaps([*layers, _without_stddev_channel(discriminator)])
         self.dense = Dense(discriminator.dense)
         self.out = Dense(discriminator.out)
+        head = discriminator.local
+        self.local = None if head is None else LinearMaps([Convolution.folded(head.conv), Convolution.folded(head.out)])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]."""
-        features = self.features_keeping(x)[-1]
-        return self.logit_keeping(features)[0], features
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and local [N, R/4, R/4]."""
+        kept = self.features_keeping(x)
+        logit = self.logit_keeping(kept[-1])[0]
+        if self.local is None:
+            return logit, kept[-1]
+        first, last = self.local
+        trunk = kept[2 * (LOCAL_SHRINK.bit_length() - 1)]  # after two layers for each halving
+        return logit, kept[-1], last(activate(first(trunk))).squeeze(1)
 
     def features_keeping(self, x: Tensor) -> list[Tensor]:
         """Output of every convolution's activation; the last is f(x)."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SelfTest
+from edge_runtime.model_package import DISCRIMINATOR, GENERATOR
+from edge_runtime.selftest import SelfTest
 from export.onnx_oracle import OnnxNetwork
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
 from trainer.search import freeze, loss_and_gradient
 
-Network = Generator | Discriminator | OnnxNetwork
+Network = Callable[[Tensor], Any]  # generator: z -> image; discriminator: image -> logit, features
 
 ROWS = 4
 CANDIDATES = 64
@@ -97,7 +98,7 @@ def _margins(graphs: Mapping[str, bytes], z: Tensor, x: Tensor) -> Tensor:
 
 def _networks(graphs: Mapping[str, bytes], dtype: torch.dtype) -> tuple[OnnxNetwork, OnnxNetwork]:
     generator = OnnxNetwork(graphs[GENERATOR], GENERATOR, dtype)
-    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype)
+    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype, ("logit", "features"))
 
 
 def _margin(distance: Tensor, layer: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
 """Compare a package's graphs, in the runtimes that will run them, with oracles that share no code with the search step.
 
-Oracle of a package alone: `trainer.search.search_loss` and autograd in float64 over the package's own generator and
-discriminator graphs (`export.onnx_oracle`). With a checkpoint: the same over its networks. Points: those of the
-self-test and as many others, all chosen away from kinks. The step passes where its relative error is below `TOLERANCE`;
-a point that float32 cannot tell from a kink is judged as `edge_runtime.search.selftest` says, and the report counts it.
+Oracle of a package alone: its own forward graphs in float64 (`export.onnx_oracle`), and for the search step
+`trainer.search.search_loss` and autograd over them. With a checkpoint: the same over its networks. Points: those of the
+self-test and as many others; those of a search step are chosen away from kinks. A graph passes where its relative error
+is below `TOLERANCE`; a point of the search step that float32 cannot tell from a kink is judged as
+`edge_runtime.search.selftest` says, and the report counts it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,26 +17,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from edge_runtime.model_package import (
-    DISCRIMINATOR,
-    ENCODER,
-    GENERATOR,
-    SEARCH_STEP,
-    ModelPackage,
-    SelfTest,
-    load_package,
-)
+from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, ModelPackage, load_package
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.selftest import RESOLVED, Step, relative_errors, tolerances
-from export.onnx_oracle import OnnxNetwork
+from edge_runtime.selftest import ForwardTest, SelfTest
+from export.forward import OUTPUTS, Forward, forward_images, forward_test, packaged_networks, trained_networks
 from export.selftest import Network, choose_points, solve
 from latentline.errors import VerificationError
 from trainer.checkpoint import load_checkpoint
-from trainer.search import freeze
 
 TOLERANCE = 1e-4
+Float = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Runtime = Callable[[str, Mapping[str, Float]], Mapping[str, Float]]  # graph, its inputs -> its outputs, by name
 
 
 @dataclass(frozen=True)
@@ -55,39 +51,14 @@ class Check:
 def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
     """Every comparison with the package at `path`, all passed. Raises VerificationError naming those that failed."""
     package = load_package(path)
-    search = package.manifest.search
-    networks: tuple[Network, Network] = (
-        OnnxNetwork(package.graphs[GENERATOR], GENERATOR),
-        OnnxNetwork(package.graphs[DISCRIMINATOR], DISCRIMINATOR),
-    )
-    z, x = choose_points(package.graphs, package.manifest.latent_size, seed=1)
-    z, x = torch.cat([torch.from_numpy(package.selftest.z), z]), torch.cat([torch.from_numpy(package.selftest.x), x])
-    truth = solve(*networks, search.gamma, search.lam, package.graphs, z, x)
-    stored = _rows(truth, len(package.selftest.loss))
-    checks = [_compared("selftest.npz and the package's own networks", _answer(package.selftest), stored)]
-    oracles = {"the package's own networks": (networks, truth)}
-    trained = load_checkpoint(checkpoint) if checkpoint is not None else None
-    if trained is not None:
-        frozen = freeze(trained.generator, trained.discriminator)
-        networks = frozen[0].double(), frozen[1].double()
-        truth = solve(*networks, search.gamma, search.lam, package.graphs, z, x)
-        oracles["the checkpoint"] = (networks, truth)
+    oracles = {"the package's own networks": packaged_networks(package.graphs)}
+    if checkpoint is not None:
+        trained = load_checkpoint(checkpoint)
+        networks = trained_networks(trained.generator, trained.discriminator, trained.encoder)
+        oracles["the checkpoint"] = {name: networks[name] for name in oracles["the package's own networks"]}
     with _runtimes(package) as runtimes:
-        for name, runtime in runtimes.items():
-            for oracle, (networks, truth) in oracles.items():
-                checks.append(_compared(f"search_step.onnx in {name} and {oracle}", runtime.step, truth))
-                checks += _forward_checks(f"in {name} and {oracle}", runtime, networks, truth)
-        if ENCODER in package.graphs:
-            encoders: dict[str, torch.nn.Module] = {
-                "the package's own encoder": OnnxNetwork(package.graphs[ENCODER], ENCODER)
-            }
-            if trained is not None and trained.encoder is not None:
-                encoders["the checkpoint"] = trained.encoder.double().requires_grad_(False)
-            checks += [
-                _encoder_check(f"{ENCODER} in {name} and {oracle}", runtime.encode, encoder, truth.x)
-                for name, runtime in runtimes.items()
-                for oracle, encoder in encoders.items()
-            ]
+        compare = _compare_forward if isinstance(package.selftest, ForwardTest) else _compare_search
+        checks = list(compare(package, oracles, runtimes))
     failed = [f"{check.what} (relative error {check.error:.1e})" for check in checks if not check.passed]
     if failed:
         raise VerificationError(
@@ -96,18 +67,62 @@ def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
     return checks
 
 
-@dataclass(frozen=True)
-class _Runtime:
-    step: Step
-    generate: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-    discriminate: Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
-    encode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+def _compare_search(
+    package: ModelPackage, oracles: Mapping[str, Mapping[str, Forward]], runtimes: Mapping[str, Runtime]
+) -> Iterator[Check]:
+    """Search step and forward graphs of a GAN."""
+    test, search = package.selftest, package.manifest.search
+    assert isinstance(test, SelfTest)
+    others = choose_points(package.graphs, package.manifest.latent_size, seed=1)
+    z, x = (torch.cat([torch.from_numpy(a), b]) for a, b in zip((test.z, test.x), others, strict=True))
+    for index, (oracle, networks) in enumerate(oracles.items()):
+        truth = solve(*_searched(networks), search.gamma, search.lam, package.graphs, z, x)
+        if not index:
+            stored = _rows(truth, len(test.loss))
+            yield _step_check(f"selftest.npz and {oracle}", _answer(test), stored)
+        for name, runtime in runtimes.items():
+            where = f"in {name} and {oracle}"
+            yield _step_check(f"{SEARCH_STEP} {where}", _step(runtime), truth)
+            yield from _graph_checks(where, runtime, networks, {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x})
+
+
+def _compare_forward(
+    package: ModelPackage, oracles: Mapping[str, Mapping[str, Forward]], runtimes: Mapping[str, Runtime]
+) -> Iterator[Check]:
+    """Forward graphs of a model without a search step."""
+    test = package.selftest
+    assert isinstance(test, ForwardTest)
+    for index, (oracle, networks) in enumerate(oracles.items()):
+        if not index:
+            truth = forward_test(networks, torch.from_numpy(test.x)).answers()
+            for name, answer in test.answers().items():
+                yield _check(f"selftest.npz ({name}) and {oracle}", answer, truth[name])
+        x = torch.cat([torch.from_numpy(test.x), forward_images(networks, package.manifest.latent_size, seed=1)])
+        with torch.no_grad():
+            z = networks[ENCODER](x)[0].float().double()
+        for name, runtime in runtimes.items():
+            inputs = {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x}
+            yield from _graph_checks(f"in {name} and {oracle}", runtime, networks, inputs)
+
+
+def _graph_checks(
+    where: str, runtime: Runtime, networks: Mapping[str, Forward], inputs: Mapping[str, Tensor]
+) -> Iterator[Check]:
+    """Every output of the forward graphs, which have no kinks: a flipped slope does not move them."""
+    for graph, network in networks.items():
+        with torch.no_grad():
+            expected = network(inputs[graph])
+        port = "z" if graph == GENERATOR else "image"
+        found = runtime(graph, {port: inputs[graph].numpy().astype(np.float32)})
+        for output, true in zip(OUTPUTS[graph], expected, strict=False):
+            part = f" ({output})" if len(expected) > 1 else ""
+            yield _check(f"{graph}{part} {where}", found[output], true.numpy())
 
 
 @contextmanager
-def _runtimes(package: ModelPackage) -> Iterator[dict[str, _Runtime]]:
+def _runtimes(package: ModelPackage) -> Iterator[dict[str, Runtime]]:
     searcher = CpuSearcher(package)
-    runtimes = {"OpenVINO": _Runtime(searcher.step, searcher.generate, searcher.discriminate, searcher.encode)}
+    runtimes: dict[str, Runtime] = {"OpenVINO": searcher.run}
     onnx_runtime = _onnx_runtime(package)
     if onnx_runtime is not None:
         runtimes["ONNX Runtime"] = onnx_runtime
@@ -117,7 +132,7 @@ def _runtimes(package: ModelPackage) -> Iterator[dict[str, _Runtime]]:
         searcher.close()
 
 
-def _onnx_runtime(package: ModelPackage) -> _Runtime | None:
+def _onnx_runtime(package: ModelPackage) -> Runtime | None:
     """The graphs in ONNX Runtime, None where it is not installed."""
     try:
         import onnxruntime
@@ -127,47 +142,37 @@ def _onnx_runtime(package: ModelPackage) -> _Runtime | None:
         name: onnxruntime.InferenceSession(package.graphs[name], providers=["CPUExecutionProvider"])
         for name in package.graphs
     }
-    return _Runtime(
-        step=lambda z, x, fx: tuple(sessions[SEARCH_STEP].run(["loss", "grad_z"], {"z": z, "x": x, "fx": fx})),
-        generate=lambda z: sessions[GENERATOR].run(["image"], {"z": z})[0],
-        discriminate=lambda x: tuple(sessions[DISCRIMINATOR].run(["logit", "features"], {"image": x})),
-        encode=lambda x: sessions[ENCODER].run(["z"], {"image": x})[0],
-    )
+
+    def run(graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
+        names = [port.name for port in sessions[graph].get_outputs()]
+        return dict(zip(names, sessions[graph].run(names, dict(inputs)), strict=True))
+
+    return run
 
 
-def _compared(what: str, step: Step, truth: SelfTest) -> Check:
+def _searched(networks: Mapping[str, Forward]) -> tuple[Network, Network]:
+    """Generator and discriminator with the outputs that L' is made of."""
+    generator, discriminator = networks[GENERATOR], networks[DISCRIMINATOR]
+    return lambda z: generator(z)[0], lambda x: discriminator(x)[:2]
+
+
+def _step(runtime: Runtime) -> Step:
+    def step(z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
+        found = runtime(SEARCH_STEP, {"z": z, "x": x, "fx": fx})
+        return found["loss"], found["grad_z"]
+
+    return step
+
+
+def _step_check(what: str, step: Step, truth: SelfTest) -> Check:
     errors, resolved = relative_errors(step, truth), truth.margin >= RESOLVED
     passed = bool((errors <= tolerances(truth, TOLERANCE)).all())
     return Check(what, float(errors.max()), passed, len(errors), int(resolved.sum()))
 
 
-def _forward_checks(where: str, runtime: _Runtime, networks: tuple[Network, Network], truth: SelfTest) -> list[Check]:
-    """Image, logit and features, which have no kinks: a flipped slope does not move them."""
-    with torch.no_grad():
-        image = networks[0](torch.from_numpy(truth.z)).numpy()
-        logit, features = (t.numpy() for t in networks[1](torch.from_numpy(truth.x)))
-    found_image = runtime.generate(truth.z.astype(np.float32))
-    found_logit, found_features = runtime.discriminate(truth.x.astype(np.float32))
-    pairs = {
-        f"{GENERATOR} {where}": (found_image, image),
-        f"{DISCRIMINATOR} (logit) {where}": (found_logit, logit),
-        f"{DISCRIMINATOR} (features) {where}": (found_features, features),
-    }
-    errors = {what: float(np.linalg.norm(a - b) / np.linalg.norm(b)) for what, (a, b) in pairs.items()}
-    points = len(truth.loss)
-    return [Check(what, error, error <= TOLERANCE, points, points) for what, error in errors.items()]
-
-
-def _encoder_check(
-    what: str,
-    encode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
-    encoder: torch.nn.Module,
-    x: Float64,
-) -> Check:
-    with torch.no_grad():
-        expected = encoder(torch.from_numpy(x)).numpy()
-    error = float(np.linalg.norm(encode(x.astype(np.float32)) - expected) / np.linalg.norm(expected))
-    return Check(what, error, error <= TOLERANCE, len(x), len(x))
+def _check(what: str, found: Float | Float64, true: Float64) -> Check:
+    error = float(np.linalg.norm(found - true) / np.linalg.norm(true))
+    return Check(what, error, error <= TOLERANCE, len(true), len(true))
 
 
 def _rows(truth: SelfTest, count: int) -> SelfTest:

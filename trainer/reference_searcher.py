@@ -1,49 +1,104 @@
-"""The reference search as a `Searcher`: what `evaluate` runs before anything is exported."""
+"""The reference search as a `Searcher`: what `evaluate` runs before anything is exported, for every method."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
 from latentline.preprocessing import to_model_range
 from latentline.searcher import SearchResult
 from trainer.checkpoint import Checkpoint
 from trainer.config import SearchConfig
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.generator import Generator
 from trainer.search import freeze, reference_search, search_loss
+
+Pair = tuple[Tensor, Tensor | None]  # a network's output, and the log variance where it gives one
 
 
 class ReferenceSearcher:
-    """Algorithm 1 in PyTorch, weights frozen."""
+    """Algorithm 1 in PyTorch for a GAN, encoder and decoder otherwise; weights frozen."""
 
     name = "reference"
 
     def __init__(self, checkpoint: Checkpoint, search: SearchConfig) -> None:
-        self._generator, self._discriminator = freeze(checkpoint.generator, checkpoint.discriminator)
+        self._generator, self._discriminator = checkpoint.generator, checkpoint.discriminator
+        self._searched: tuple[Generator, Discriminator] | None = None
+        if isinstance(checkpoint.generator, Generator):
+            assert checkpoint.discriminator is not None
+            self._searched = freeze(checkpoint.generator, checkpoint.discriminator)
+            self._generator, self._discriminator = self._searched
         self._encoder = checkpoint.encoder
         self._search = search
 
     def search(self, tiles: npt.NDArray[np.uint8]) -> SearchResult:
         """Search all tiles, uint8 [N, H, W, C], from the encoder's z or, without one, from the same seeded z."""
-        s, networks = self._search, (self._generator, self._discriminator)
+        s = self._search
         x = torch.from_numpy(to_model_range(tiles))
         with torch.no_grad():
-            latent_size = self._generator.latent_size
-            z = self._encoder(x) if self._encoder else initial_latent(s.seed, len(tiles), latent_size)
-        z = reference_search(*networks, x, z, s.iterations, s.learning_rate, s.gamma, s.lam)
+            z, z_log_variance = self._start(x)
+        if self._searched is not None:
+            z = reference_search(*self._searched, x, z, s.iterations, s.learning_rate, s.gamma, s.lam)
         with torch.no_grad():
-            logit_frame, fx = self._discriminator(x)
-            reconstruction = self._generator(z)
-            logit, features = self._discriminator(reconstruction)
-            loss = search_loss(*networks, z, x, fx, s.gamma, s.lam)
-        feature_residual = (fx - features).abs().flatten(1).sum(1)
-        return SearchResult(*(t.numpy() for t in (feature_residual, logit, logit_frame, loss, z, reconstruction)))
+            reconstruction, log_variance = _pair(self._generator, z)
+            found = {"z": z, "reconstruction": reconstruction}
+            if self._discriminator is not None:
+                found |= _verdicts(self._discriminator, x, reconstruction)
+            if self._searched is not None:
+                found["loss"] = search_loss(*self._searched, z, x, self._searched[1](x)[1], s.gamma, s.lam)
+            if z_log_variance is not None:
+                found["divergence"] = 0.5 * (z_log_variance.exp() + z.square() - 1 - z_log_variance).sum(1)
+            if log_variance is not None:
+                assert z_log_variance is not None
+                found["surprise"] = self._surprise(x, z, z_log_variance)
+        return SearchResult(**{name: tensor.numpy() for name, tensor in found.items()})
 
     def close(self) -> None:
         """Nothing to release."""
 
+    def _start(self, x: Tensor) -> Pair:
+        if self._encoder is not None:
+            return _pair(self._encoder, x)
+        return initial_latent(self._search.seed, len(x), self._generator.latent_size), None
 
-def initial_latent(seed: int, count: int, latent_size: int) -> torch.Tensor:
+    def _surprise(self, x: Tensor, mean: Tensor, z_log_variance: Tensor) -> Tensor:
+        """−log p(x | z) of each pixel, averaged over the samples of z; without samples, at the mean."""
+        spread = (0.5 * z_log_variance).exp()
+        noise = torch.zeros(1, mean.shape[1])
+        if self._search.samples:
+            noise = sample_noise(self._search.seed, self._search.samples, mean.shape[1])
+        total = torch.zeros_like(x)
+        for row in noise:
+            image, log_variance = _pair(self._generator, mean + spread * row)
+            assert log_variance is not None
+            total += 0.5 * ((x - image).square() / log_variance.exp() + log_variance + math.log(2 * math.pi))
+        return total / len(noise)
+
+
+def initial_latent(seed: int, count: int, latent_size: int) -> Tensor:
     """The first z: one standard normal draw, the same for every tile, float32 [count, latent_size]."""
     first = np.random.default_rng(seed).standard_normal(latent_size).astype(np.float32)
     return torch.from_numpy(np.repeat(first[None], count, axis=0))
+
+
+def sample_noise(seed: int, samples: int, latent_size: int) -> Tensor:
+    """The noise of a VAE's samples of z, the same for every tile, float32 [samples, latent_size]."""
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((samples, latent_size)).astype(np.float32))
+
+
+def _verdicts(discriminator: Discriminator, x: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
+    """What D makes of tiles and of their reconstructions."""
+    logit_frame, fx = discriminator(x)
+    logit, features = discriminator(reconstruction)
+    feature_residual = (fx - features).abs().flatten(1).sum(1)
+    found = {"feature_residual": feature_residual, "logit_reconstruction": logit, "logit_frame": logit_frame}
+    return found if discriminator.local is None else {**found, "local": discriminator.local_logits(x)}
+
+
+def _pair(network: nn.Module, value: Tensor) -> Pair:
+    output = network(value)
+    return output if isinstance(output, tuple) else (output, None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,24 +18,18 @@ import openvino as ov
 from edge_runtime.manifest import ModelSpec
 from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from edge_runtime.search.adam import adam_search, initial_latent
-from edge_runtime.search.selftest import check_selftest
+from edge_runtime.search.selftest import check_forward, check_selftest, forward_answers
+from edge_runtime.search.variational import divergence, draws, surprise
+from edge_runtime.selftest import ForwardTest
 from latentline.errors import PackageError
 from latentline.preprocessing import to_model_range
 from latentline.searcher import SearchResult
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
+Shapes = dict[str, tuple[int, ...]]
 Run = Callable[[Mapping[str, Float]], dict[str, Float]]
-
-
-@dataclass(frozen=True)
-class _Worker:
-    """One infer request of each graph: arrays by name in, copies of the outputs by name out."""
-
-    generator: Run
-    discriminator: Run
-    step: Run
-    encoder: Run | None
+_Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in, copies of the outputs by name out
 
 
 class CpuSearcher:
@@ -55,6 +48,7 @@ class CpuSearcher:
         self._workers: dict[int, list[_Worker]] = {}
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
         self._selftest = model.selftest
+        self._noise = draws(model.spec.search.seed, model.spec.search.samples, model.spec.latent_size)
         self.self_test()
 
     def search(self, tiles: UInt8) -> SearchResult:
@@ -63,30 +57,46 @@ class CpuSearcher:
         if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
             raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
         x = to_model_range(tiles)
-        results = self._map(self._search_one, [x[i : i + 1] for i in range(len(x))])
-        return SearchResult(*(np.concatenate(parts) for parts in zip(*results, strict=True)))
+        results = self._map(self._search_one, _split(x))
+        return SearchResult(**{name: np.concatenate([r[name] for r in results]) for name in results[0]})
 
     def self_test(self) -> float:
         """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
+        if isinstance(self._selftest, ForwardTest):
+            return check_forward(self.forward, self._selftest)
         return check_selftest(self.step, self._selftest)
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
-        """One search step of each row: loss [N] and grad_z [N, L]."""
-        results = self._rows(lambda worker, row: worker.step(row), {"z": z, "x": x, "fx": fx})
+        """One search step of each row: loss [N] and grad_z [N, L]. The model must have one."""
+        results = self.run(SEARCH_STEP, {"z": z, "x": x, "fx": fx})
         return results["loss"], results["grad_z"]
 
     def generate(self, z: Float) -> Float:
         """G(z): [N, L] -> [N, C, H, W]."""
-        return self._rows(lambda worker, row: worker.generator(row), {"z": z})["image"]
+        return self.run(GENERATOR, {"z": z})["image"]
 
     def discriminate(self, x: Float) -> tuple[Float, Float]:
-        """Logit of D(x) [N] and features f(x) [N, maps, 4, 4] of images [N, C, H, W]."""
-        results = self._rows(lambda worker, row: worker.discriminator(row), {"image": x})
+        """Logit of D(x) [N] and features f(x) [N, maps, 4, 4] of images [N, C, H, W]. The model must have a D."""
+        results = self.run(DISCRIMINATOR, {"image": x})
         return results["logit"], results["features"]
 
     def encode(self, x: Float) -> Float:
         """First z [N, L] of images [N, C, H, W]."""
-        return np.concatenate(self._map(self._start, [x[i : i + 1] for i in range(len(x))]))
+        return np.concatenate(self._map(lambda worker, row: self._start(worker, row)["z"], _split(x)))
+
+    def forward(self, x: Float) -> dict[str, Float]:
+        """What `ForwardTest` knows of images [N, C, H, W], from a model without a search step."""
+        encoded = self.run(ENCODER, {"image": x})
+        drawn = self.run(GENERATOR, {"z": encoded["z"]})
+        judged = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
+        return forward_answers(encoded, drawn, judged)
+
+    def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
+        """All outputs of a graph of the package, row by row of its inputs."""
+        count = len(next(iter(inputs.values())))
+        rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(count)]
+        results = self._map(lambda worker, row: worker[graph](row), rows)
+        return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
 
     def close(self) -> None:
         """Release graphs and threads."""
@@ -94,35 +104,62 @@ class CpuSearcher:
         self._workers.clear()
         self._graphs.clear()
 
-    def _start(self, worker: _Worker, x: Float) -> Float:
-        """The first z [1, L] of a tile."""
-        if worker.encoder is not None:
-            return worker.encoder({"image": x})["z"]
-        return initial_latent(self._spec.search.seed, 1, self._spec.latent_size)
+    def _start(self, worker: _Worker, x: Float) -> dict[str, Float]:
+        """The first z [1, L] of a tile; of a VAE, and its log_variance."""
+        if ENCODER in worker:
+            return worker[ENCODER]({"image": x})
+        return {"z": initial_latent(self._spec.search.seed, 1, self._spec.latent_size)}
 
-    def _search_one(self, worker: _Worker, x: Float) -> tuple[Float, ...]:
-        """The fields of a `SearchResult` for one tile x [1, C, H, W]."""
+    def _search_one(self, worker: _Worker, x: Float) -> dict[str, Float]:
+        """The fields of a `SearchResult` for one tile x [1, C, H, W], those that the model has."""
         search = self._spec.search
-        frame = worker.discriminator({"image": x})
-        feeds = {"x": x, "fx": frame["features"]}
-        z = adam_search(
-            lambda z: worker.step({"z": z, **feeds})["grad_z"],
-            self._start(worker, x),
-            search.iterations,
-            search.learning_rate,
-        )
-        reconstruction = worker.generator({"z": z})["image"]
-        seen = worker.discriminator({"image": reconstruction})
-        feature_residual = np.abs(frame["features"] - seen["features"]).sum(axis=(1, 2, 3))
-        loss = worker.step({"z": z, **feeds})["loss"]
-        return feature_residual, seen["logit"], frame["logit"], loss, z, reconstruction
+        start = self._start(worker, x)
+        z, judged = start["z"], {}
+        if DISCRIMINATOR in worker:
+            judged = worker[DISCRIMINATOR]({"image": x})
+        if search.iterations:
+            feeds = {"x": x, "fx": judged["features"]}
+            z = adam_search(
+                lambda z: worker[SEARCH_STEP]({"z": z, **feeds})["grad_z"], z, search.iterations, search.learning_rate
+            )
+        drawn = worker[GENERATOR]({"z": z})
+        found = {"z": z, "reconstruction": drawn["image"]}
+        if judged:
+            found |= self._verdicts(judged, worker[DISCRIMINATOR]({"image": drawn["image"]}), x, drawn["image"])
+        if self._spec.divergence:
+            found["divergence"] = divergence(z, start["log_variance"])
+        if self._spec.variance:
+            found["surprise"] = self._surprise(worker, x, start, drawn)
+        return found
 
-    def _rows(self, task: Callable[[_Worker, Any], dict[str, Float]], inputs: Mapping[str, Float]) -> dict[str, Float]:
-        """`task` on every row of the inputs, its outputs put together again."""
-        count = len(next(iter(inputs.values())))
-        rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(count)]
-        results = self._map(task, rows)
-        return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
+    def _verdicts(self, judged: dict[str, Float], seen: dict[str, Float], x: Float, image: Float) -> dict[str, Float]:
+        """What D makes of a tile (`judged`) and of its reconstruction (`seen`)."""
+        feature_residual = np.abs(judged["features"] - seen["features"]).sum(axis=(1, 2, 3))
+        found = {
+            "feature_residual": feature_residual,
+            "logit_reconstruction": seen["logit"],
+            "logit_frame": judged["logit"],
+        }
+        if self._spec.has_search_step:  # L' needs no further pass
+            gamma, lam = self._spec.search.gamma, self._spec.search.lam
+            residual = np.abs(x - image).sum(axis=(1, 2, 3))
+            doubt = 1 / (1 + np.exp(seen["logit"].astype(np.float64)))
+            loss = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * doubt
+            found["loss"] = loss.astype(np.float32)
+        if self._spec.local_shape is not None:
+            found["local"] = judged["local"]
+        return found
+
+    def _surprise(self, worker: _Worker, x: Float, start: dict[str, Float], drawn: dict[str, Float]) -> Float:
+        """−log p(x | z) of each pixel, averaged over the samples of z; without samples, at the mean z."""
+        if not len(self._noise):
+            return surprise(x, drawn["image"], drawn["log_variance"])
+        spread = np.exp(0.5 * start["log_variance"])
+        total = np.zeros_like(x)
+        for noise in self._noise:
+            sample = worker[GENERATOR]({"z": start["z"] + spread * noise})
+            total += surprise(x, sample["image"], sample["log_variance"])
+        return total / np.float32(len(self._noise))
 
     def _map(self, task: Callable[[_Worker, Any], Any], jobs: list[Any]) -> list[Any]:
         """Results of `task(worker, job)` in the order of the jobs; job i runs on worker i modulo their number."""
@@ -147,16 +184,12 @@ class CpuSearcher:
             compiled = {name: ov.Core().compile_model(graph, "CPU", config) for name, graph in self._graphs.items()}
             while len(self._workers) > 1:
                 del self._workers[next(iter(self._workers))]
-            self._workers[count] = [
-                _Worker(
-                    generator=_runner(compiled[GENERATOR]),
-                    discriminator=_runner(compiled[DISCRIMINATOR]),
-                    step=_runner(compiled[SEARCH_STEP]),
-                    encoder=_runner(compiled[ENCODER]) if ENCODER in compiled else None,
-                )
-                for _ in range(count)
-            ]
+            self._workers[count] = [{name: _runner(model) for name, model in compiled.items()} for _ in range(count)]
         return self._workers[count]
+
+
+def _split(x: Float) -> list[Float]:
+    return [x[i : i + 1] for i in range(len(x))]
 
 
 def _usable_cores() -> int:
@@ -201,16 +234,18 @@ def _read_graphs(model: SearchModel) -> dict[str, Any]:
     return graphs
 
 
-def _ports(spec: ModelSpec) -> dict[str, tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]]:
+def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
     """Shapes without the batch of every graph's inputs and outputs."""
     image, z = (spec.channels, spec.tile_size, spec.tile_size), (spec.latent_size,)
-    ports: dict[str, tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]] = {
-        GENERATOR: ({"z": z}, {"image": image}),
-        DISCRIMINATOR: ({"image": image}, {"logit": (), "features": spec.feature_shape}),
-        SEARCH_STEP: ({"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}),
-    }
+    drawn: Shapes = {"image": image, **({"log_variance": image} if spec.variance else {})}
+    ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, drawn)}
+    if spec.feature_shape is not None:
+        local: Shapes = {} if spec.local_shape is None else {"local": spec.local_shape}
+        ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **local}
+        if spec.has_search_step:
+            ports[SEARCH_STEP] = {"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}
     if spec.search.init == "encoder":
-        ports[ENCODER] = {"image": image}, {"z": z}
+        ports[ENCODER] = {"image": image}, {"z": z, **({"log_variance": z} if spec.divergence else {})}
     return ports
 
 

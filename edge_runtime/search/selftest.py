@@ -7,18 +7,19 @@ away from kinks and carry their margin; a row nearer to a kink than `RESOLVED` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.model_package import SelfTest
+from edge_runtime.selftest import ForwardTest, SelfTest
 from latentline.errors import VerificationError
 
 Float = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Step = Callable[[Float, Float, Float], tuple[Float, Float]]
+Forward = Callable[[Float], Mapping[str, Float]]
 
 STATION_TOLERANCE = 1e-3
 RESOLVED = 2e-6  # relative to a layer's root mean square; float32 runs differ from float64 by some 1e-7, rarely 1e-5
@@ -64,3 +65,38 @@ def check_selftest(
             f"{tolerance.gradient:g} allowed); update the runtime or export the package again"
         )
     return float(max(of_loss.max(), of_grad.max()))
+
+
+def forward_answers(
+    encoded: Mapping[str, Float], drawn: Mapping[str, Float], judged: Mapping[str, Float]
+) -> dict[str, Float]:
+    """The answers of `ForwardTest`, from the outputs of encoder, generator and (where there is one) discriminator."""
+    answers = {"z": encoded["z"], "image": drawn["image"]}
+    renamed = (
+        ("z_log_variance", encoded.get("log_variance")),
+        ("log_variance", drawn.get("log_variance")),
+        ("logit", judged.get("logit")),
+    )
+    return answers | {name: array for name, array in renamed if array is not None}
+
+
+def forward_errors(forward: Forward, test: ForwardTest) -> dict[str, float]:
+    """‖answer − oracle‖ / ‖oracle‖ of every answer, by name; what is not finite counts as infinite."""
+    found = forward(np.ascontiguousarray(test.x, dtype=np.float32))
+    errors = {}
+    for name, true in test.answers().items():
+        error = float(np.linalg.norm(found[name] - true) / np.linalg.norm(true))
+        errors[name] = error if np.isfinite(error) else float("inf")
+    return errors
+
+
+def check_forward(forward: Forward, test: ForwardTest, tolerance: float = STATION_TOLERANCE) -> float:
+    """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
+    errors = forward_errors(forward, test)
+    worst = max(errors, key=lambda name: errors[name])
+    if errors[worst] > tolerance:
+        raise VerificationError(
+            f"the model computes something else here than its oracle (relative error of {worst} on the package's "
+            f"self-test: {errors[worst]:.1e}; {tolerance:g} allowed); update the runtime or export the package again"
+        )
+    return errors[worst]

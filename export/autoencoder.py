@@ -1,0 +1,45 @@
+"""The ONNX graphs of an autoencoder: encoder and decoder with batch normalisation folded into the convolutions."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from edge_runtime.model_package import ENCODER, GENERATOR
+from export.graphs import to_onnx
+from trainer.networks.autoencoder import ConvBlock, ConvDecoder, ConvEncoder
+
+Network = TypeVar("Network", ConvEncoder, ConvDecoder)
+
+
+def export_autoencoder(encoder: ConvEncoder, decoder: ConvDecoder) -> dict[str, bytes]:
+    """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
+
+    encoder.onnx    image [batch, C, R, R] -> z [batch, L]; variational: and log_variance [batch, L]
+    generator.onnx  z -> image [batch, C, R, R]; with variance: and log_variance [batch, C, R, R]
+    """
+    size = decoder.resolution
+    z, image = torch.zeros(2, decoder.latent_size), torch.zeros(2, decoder.channels, size, size)
+    of_encoder = ["z", "log_variance"] if encoder.variational else ["z"]
+    of_decoder = ["image", "log_variance"] if decoder.variance else ["image"]
+    return {
+        ENCODER: to_onnx(folded(encoder), {"image": image}, of_encoder),
+        GENERATOR: to_onnx(folded(decoder), {"z": z}, of_decoder),
+    }
+
+
+def folded(network: Network) -> Network:
+    """A copy in eval mode, float32, in which each convolution does the work of its normalisation, too.
+
+    Normalisation with fixed statistics is a linear map of each channel: nothing is approximated. Folded in float64.
+    """
+    network = copy.deepcopy(network).eval().double()
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            block.conv = fuse_conv_bn_eval(block.conv, block.norm, transpose=isinstance(block.conv, nn.ConvTranspose2d))
+            block.register_module("norm", nn.Identity())
+    return network.float().requires_grad_(False)

@@ -1,0 +1,80 @@
+"""Networks as functions of one tensor, and the self-test of a model without a search step made of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR
+from edge_runtime.selftest import ForwardTest
+from export.onnx_oracle import OnnxNetwork
+from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.encoder import Encoder
+from trainer.networks.generator import Generator
+
+Forward = Callable[[Tensor], tuple[Tensor, ...]]
+
+OUTPUTS = {  # in this order; the last of each is not in every model
+    GENERATOR: ("image", "log_variance"),
+    DISCRIMINATOR: ("logit", "features", "local"),
+    ENCODER: ("z", "log_variance"),
+}
+ROWS = 4
+
+
+def packaged_networks(graphs: Mapping[str, bytes]) -> dict[str, Forward]:
+    """The forward graphs of a package in float64, by file name."""
+    return {name: _tuple_of(OnnxNetwork(graphs[name], name)) for name in OUTPUTS if name in graphs}
+
+
+def trained_networks(
+    generator: Generator | ConvDecoder, discriminator: Discriminator | None, encoder: Encoder | ConvEncoder | None
+) -> dict[str, Forward]:
+    """Copies of the networks in float64 and eval mode, by the file name that each has in a package."""
+    networks: dict[str, nn.Module | None] = {GENERATOR: generator, DISCRIMINATOR: discriminator, ENCODER: encoder}
+    ready = {
+        name: copy.deepcopy(network).eval().double().requires_grad_(False)
+        for name, network in networks.items()
+        if network is not None
+    }
+    return {name: _tuple_of(network) for name, network in ready.items()}
+
+
+def forward_images(networks: Mapping[str, Forward], latent_size: int, seed: int) -> Tensor:
+    """Images [ROWS, C, R, R] in [-1, 1], float64: the generator's, of latents N(0, 1), with noise."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        images = networks[GENERATOR](torch.randn(ROWS, latent_size, generator=random, dtype=torch.float64))[0]
+    noise = 0.2 * torch.randn(images.shape, generator=random, dtype=torch.float64)
+    return (images + noise).clamp(-1, 1).float().double()
+
+
+def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
+    """What encoder, generator and, where there is one, discriminator give for images x, float64."""
+    with torch.no_grad():
+        z, *z_log_variance = networks[ENCODER](x)
+        image, *log_variance = networks[GENERATOR](z)
+        logit = networks[DISCRIMINATOR](x)[:1] if DISCRIMINATOR in networks else ()
+    return ForwardTest(
+        x=x.numpy(),
+        z=z.numpy(),
+        image=image.numpy(),
+        z_log_variance=z_log_variance[0].numpy() if z_log_variance else None,
+        log_variance=log_variance[0].numpy() if log_variance else None,
+        logit=logit[0].numpy() if logit else None,
+    )
+
+
+def _tuple_of(network: nn.Module) -> Forward:
+    def run(value: Tensor) -> tuple[Tensor, ...]:
+        outputs = network(value)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        if isinstance(network, Discriminator) and network.local is not None:
+            return *outputs, network.local_logits(value)
+        return outputs
+
+    return run
