@@ -21,6 +21,26 @@ class Component(StrictModel):
     weight: float = Field(ge=0)
 
 
+class Validation(StrictModel):
+    """What the weights of the components were fixed on, and what they are worth there.
+
+    normals, abnormals, synthetic  images: normal, really abnormal, and abnormal ones made from normal frames
+    component_auroc     of each component alone
+    given_auroc         of the score with the weights that components have before any image is seen
+    fitted_auroc        of the score with fitted weights, each image scored by weights fitted without it; None: too few
+                        abnormal images to fit any
+    dropped             components that got no weight
+    """
+
+    normals: int = Field(gt=0)
+    abnormals: int = Field(ge=0)
+    synthetic: int = Field(ge=0)
+    component_auroc: dict[str, float]
+    given_auroc: float
+    fitted_auroc: float | None
+    dropped: tuple[str, ...]
+
+
 class Calibration(StrictModel):
     """Scalars of the calibration, stored in the manifest. The paper's score is the one component `loss`, unscaled.
 
@@ -30,6 +50,7 @@ class Calibration(StrictModel):
     false_alarm_rate   promised: P(score of a new normal frame > threshold) is at most this
     scored_normals     frames the thresholds were taken from (the promise needs them exchangeable with new frames)
     standardised_normals  other frames, from which means, standard deviations and pixel statistics were taken
+    validation         why the weights are what they are; None where no abnormal image was given
     """
 
     components: tuple[Component, ...]
@@ -38,6 +59,7 @@ class Calibration(StrictModel):
     false_alarm_rate: float = Field(gt=0, lt=1)
     scored_normals: int = Field(gt=0)
     standardised_normals: int = Field(gt=0)
+    validation: Validation | None = None
 
     def score(self, values: dict[str, float]) -> tuple[float, dict[str, float]]:
         """Score of a frame from its raw component values, and the standardised components."""

@@ -1,9 +1,9 @@
-"""What a search leaves to judge a frame by: the residual map at several scales, and the raw score components."""
+"""What a search leaves to judge a frame by: maps of what is unexplained, and the raw score components."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
 
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from latentline.preprocessing import Preprocessing, to_model_range
 from latentline.searcher import Searcher, SearchResult, TileScores
+from latentline.ssim import ssim_map
 from latentline.tiles import TilePlan
 
 MapKind = Literal["residual", "l2", "ssim", "probability"]
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
+
+LOCAL = "d_local"
 
 
 @dataclass(frozen=True)
@@ -53,68 +56,136 @@ class Evidence:
     result: SearchResult
     milliseconds: dict[str, float]
 
-    @property
-    def residual(self) -> Float:
-        """x − G(ẑ), signed, [N, C, S, S]."""
-        return to_model_range(self.tiles) - self.result.reconstruction
+    def difference(self, kind: MapKind) -> Float:
+        """How frame and reconstruction differ, [N, C, S, S].
+
+        residual     x − G(ẑ), signed
+        l2           (x − G(ẑ))²
+        ssim         1 − SSIM of 11 px windows
+        probability  −log p(x | z); raises ValueError where the searcher gives none
+        """
+        if kind == "probability":
+            if self.result.surprise is None:
+                raise ValueError("a map of the reconstruction probability needs a searcher that gives one")
+            return self.result.surprise
+        x = to_model_range(self.tiles)
+        if kind == "ssim":
+            return 1 - ssim_map(x, self.result.reconstruction)
+        residual = x - self.result.reconstruction
+        return residual if kind == "residual" else np.square(residual)
+
+    def doubt(self) -> Float | None:
+        """−logits of the patch head, [h, w] of the prepared frame; None without one."""
+        if self.result.local is None:
+            return None
+        size = (self.plan.size, self.plan.size)
+        return self.blend(np.stack([cv2.resize(-t, size, interpolation=cv2.INTER_LINEAR) for t in self.result.local]))
+
+    def blend(self, tiles: Float) -> Float:
+        """Tiles [N, S, S, ...] -> [h, w, ...] of the prepared frame."""
+        height, width = self.prepared.shape[:2]
+        return self.plan.blend(tiles)[:height, :width]
 
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """How the residual of normal frames behaves.
+    """How the difference of normal frames and their reconstructions behaves.
 
     mean, std  [C, S, S]: per pixel of a tile
-    scales     standard deviations in px of the pooling Gaussians
-    pooled_std  [len(scales)]: standard deviation of the pooled, standardised residual of normal frames
+    scales     standard deviations in px of the pooling Gaussians; 0: not pooled
+    pooled_std  [len(scales)]: root mean square of the pooled, standardised difference of normal frames
+    kind       which difference: `Evidence.difference`
+    local      mean and standard deviation of `Evidence.doubt` of normal frames; None: it has no part in the map
     """
 
     mean: Float
     std: Float
     scales: tuple[float, ...]
     pooled_std: Float
+    kind: MapKind = "residual"
+    local: tuple[float, float] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The component that each map gives."""
+        pooled = tuple(f"{self.kind}_{scale:g}px" for scale in self.scales)
+        return pooled if self.local is None else (*pooled, LOCAL)
 
     def maps(self, evidence: Evidence) -> Float:
-        """Anomaly maps [scales, h, w] of the prepared frame, in standard deviations of normal frames.
+        """Anomaly maps [len(names), h, w] of the prepared frame, at least 0, in standard deviations of normal frames.
 
-        The signed residual is standardised per tile pixel, blended, pooled by a Gaussian (so that noise cancels and a
-        coherent difference does not), and its root mean square over the channels taken.
+        The difference is standardised per tile pixel, blended, and pooled by a Gaussian, so that noise cancels and what
+        is coherent does not. Over the channels the root mean square of a signed residual is taken, and the mean of the
+        other kinds: there only more than usual is abnormal. So it is of the patch head's doubt.
         """
-        standardised = (evidence.residual - self.mean) / self.std
-        height, width = evidence.prepared.shape[:2]
-        blended = evidence.plan.blend(standardised.transpose(0, 2, 3, 1))[:height, :width]
-        pooled = (pool(blended, scale) / std for scale, std in zip(self.scales, self.pooled_std, strict=True))
-        return np.stack([np.sqrt(np.square(p).mean(axis=2)) for p in pooled])
+        return np.maximum(self.planes(evidence), 0)
+
+    def planes(self, evidence: Evidence) -> Float:
+        """`maps` before what is less than usual is cut off."""
+        standardised = (evidence.difference(self.kind) - self.mean) / self.std
+        blended = evidence.blend(standardised.transpose(0, 2, 3, 1))
+        pooled = [pool(blended, scale) / std for scale, std in zip(self.scales, self.pooled_std, strict=True)]
+        signed = self.kind == "residual"
+        planes = [np.sqrt(np.square(p).mean(axis=2)) if signed else p.mean(axis=2) for p in pooled]
+        if self.local is not None:
+            doubt = evidence.doubt()
+            if doubt is None:
+                raise ValueError("a map with the patch head's verdict needs a searcher that gives it")
+            planes.append((doubt - np.float32(self.local[0])) / np.float32(self.local[1]))
+        return np.stack(planes)
+
+    def peaks(self, maps: Float) -> dict[str, float]:
+        """Raw component of each map: its largest value, as a logarithm where that has no bound."""
+        largest = dict(zip(self.names, (float(plane.max()) for plane in maps), strict=True))
+        floor = 1e-6 if self.kind == "residual" else 1.0  # a one-sided map may be 0 everywhere
+        return {name: peak if name == LOCAL else float(np.log(peak + floor)) for name, peak in largest.items()}
+
+    def only(self, names: Collection[str]) -> PixelStatistics:
+        """Without the maps that are not in `names`."""
+        kept = [i for i, name in enumerate(self.names) if name in names and name != LOCAL]
+        return replace(
+            self,
+            scales=tuple(self.scales[i] for i in kept),
+            pooled_std=self.pooled_std[kept],
+            local=self.local if LOCAL in names else None,
+        )
 
 
 def pool(image: Float, scale: float) -> Float:
-    """Gaussian of `scale` px standard deviation over [H, W, C]."""
+    """Gaussian of `scale` px standard deviation over [H, W, C]; 0 leaves it as it is."""
+    if not scale:
+        return image
     blurred = cv2.GaussianBlur(image, (0, 0), scale, borderType=cv2.BORDER_REFLECT)
     return np.asarray(blurred, dtype=np.float32).reshape(image.shape)
 
 
 def tile_components(result: TileScores) -> dict[str, Float]:
-    """Raw components of each tile, [N]; larger is more abnormal.
+    """Raw components of each tile, [N], of what the method has; larger is more abnormal.
 
     feature           log Σ|f(x) − f(G(ẑ))|
     d_reconstruction  −logit D(G(ẑ)); d_frame  −logit D(x): the discriminator's verdicts before they saturate
     loss              L'(ẑ), the paper's score
+    divergence        log KL(q(z|x) ‖ N(0, 1))
     """
-    return {
-        "feature": np.log(result.feature_residual + np.float32(1e-6)),
-        "d_reconstruction": -result.logit_reconstruction,
-        "d_frame": -result.logit_frame,
+    values = {
+        "feature": _log(result.feature_residual),
+        "d_reconstruction": _negative(result.logit_reconstruction),
+        "d_frame": _negative(result.logit_frame),
         "loss": result.loss,
+        "divergence": _log(result.divergence),
     }
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def frame_components(result: TileScores, maps: Float, scales: Sequence[float]) -> dict[str, float]:
-    """Raw components of a frame: the worst tile of each, and per scale the log of the largest value of the map."""
-    values = {name: float(tiles.max()) for name, tiles in tile_components(result).items()}
-    for scale, plane in zip(scales, maps, strict=True):
-        values[residual_name(scale)] = float(np.log(plane.max() + 1e-6))
-    return values
+def frame_components(result: TileScores, maps: Float, statistics: PixelStatistics) -> dict[str, float]:
+    """Raw components of a frame: the worst tile of each, and the peak of each of its `maps`."""
+    worst = {name: float(tiles.max()) for name, tiles in tile_components(result).items()}
+    return {**worst, **statistics.peaks(maps)}
 
 
-def residual_name(scale: float) -> str:
-    """Name of the residual component pooled at `scale` px."""
-    return f"residual_{scale:g}px"
+def _log(values: Float | None) -> Float | None:
+    return None if values is None else np.log(values + np.float32(1e-6))
+
+
+def _negative(values: Float | None) -> Float | None:
+    return None if values is None else -values

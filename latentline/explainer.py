@@ -26,7 +26,7 @@ class Explained:
 
     prepared        uint8 [h, w, C]: what the model saw
     plan            where the N tiles lay
-    anomaly_map     float32 [h, w]: standard deviations of normal frames, the largest over the scales
+    anomaly_map     float32 [h, w]: standard deviations of normal frames, the largest over the maps
     reconstruction  uint8 [h, w, C]: the nearest normal image
     values          raw score components of the frame (`latentline.evidence.frame_components`)
     tile_values     raw components of each tile [N] (`latentline.evidence.tile_components`)
@@ -80,14 +80,13 @@ class HostExplainer:
         evidence = self._viewer.search(self._searcher, frame)
         start = perf_counter()
         maps = self._statistics.maps(evidence)
-        height, width = evidence.prepared.shape[:2]
-        blended = evidence.plan.blend(evidence.result.reconstruction.transpose(0, 2, 3, 1))[:height, :width]
+        blended = evidence.blend(evidence.result.reconstruction.transpose(0, 2, 3, 1))
         return Explained(
             prepared=evidence.prepared,
             plan=evidence.plan,
             anomaly_map=maps.max(axis=0),
             reconstruction=to_picture(blended.transpose(2, 0, 1)),
-            values=frame_components(evidence.result, maps, self._statistics.scales),
+            values=frame_components(evidence.result, maps, self._statistics),
             tile_values=tile_components(evidence.result),
             milliseconds={**evidence.milliseconds, "map": 1e3 * (perf_counter() - start)},
         )

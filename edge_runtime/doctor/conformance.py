@@ -112,7 +112,7 @@ def _after_the_search(
     yield Comparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
     error = _difference(found.anomaly_map, expected) / float(expected.max())
     yield Comparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
-    values = frame_components(own, maps, package.statistics.scales)
+    values = frame_components(own, maps, package.statistics)
     errors = [abs(found.values[key] - value) / max(1.0, abs(value)) for key, value in values.items()]
     yield Comparison(f"{name}: score components of its own reconstruction", max(errors), VALUE_BOUND)
     blended = plan.blend(own.reconstruction.transpose(0, 2, 3, 1))[: prepared.shape[0], : prepared.shape[1]]

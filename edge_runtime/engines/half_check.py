@@ -149,7 +149,7 @@ def _judge(package: ModelPackage, searcher: RoundedSearcher, tile: UInt8) -> tup
     """ẑ and the score of a tile, as a frame of that size and no preprocessing."""
     viewer = Viewer(Preprocessing(channels=package.manifest.channels), package.manifest.tile_size, 0.0)
     evidence = viewer.search(searcher, tile)
-    values = frame_components(evidence.result, package.statistics.maps(evidence), package.statistics.scales)
+    values = frame_components(evidence.result, package.statistics.maps(evidence), package.statistics)
     return evidence.result.z, package.manifest.calibration.score(values)[0]
 
 

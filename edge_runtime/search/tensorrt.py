@@ -23,7 +23,7 @@ from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.selftest import STATION_TOLERANCE, Tolerance, check_selftest
 from edge_runtime.search.settings import GpuSettings, Precision
 from latentline.errors import BackendError
-from latentline.evidence import residual_name, tile_components
+from latentline.evidence import tile_components
 from latentline.explainer import Explained
 from latentline.searcher import SearchResult, TileScores
 
@@ -102,7 +102,7 @@ class TensorRtSearcher:
         with self._result(ticket) as (graph, slot):
             waited = 1e3 * (perf_counter() - start)
             components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
-            names = [*map(residual_name, self._package.statistics.scales), *components]
+            names = [*self._package.statistics.names, *components]
             return Explained(
                 prepared=slot.prepared.host.copy(),
                 plan=graph.plan.tiles,

@@ -524,7 +524,7 @@ def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPa
     searcher = emulated(batch=4)
     found = searcher.explain(frames(1)[0])
     own = searcher.search(found.plan.cut(found.prepared))
-    expected = frame_components(own, np.zeros((2, 1, 1), np.float32), package.statistics.scales)
+    expected = frame_components(own, np.zeros((2, 1, 1), np.float32), package.statistics)
     for name in ("feature", "d_reconstruction", "d_frame", "loss"):
         assert found.values[name] == pytest.approx(expected[name], rel=1e-5)
 

@@ -27,7 +27,14 @@ class MeanSearcher:
         off = np.abs(x).sum((1, 2, 3)).astype(np.float32)
         zeros = np.zeros(n, np.float32)
         flat = np.full_like(x, 128 / 127.5 - 1)
-        return SearchResult(off, zeros, -off / 50, off, np.zeros((n, 4), np.float32), flat)
+        return SearchResult(
+            feature_residual=off,
+            logit_reconstruction=zeros,
+            logit_frame=-off / 50,
+            loss=off,
+            z=np.zeros((n, 4), np.float32),
+            reconstruction=flat,
+        )
 
     def close(self) -> None:
         """Nothing to release."""
