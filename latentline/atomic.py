@@ -31,6 +31,17 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def put_back(path: Path) -> None:
+    """After a crash within `new_folder`: what was set aside becomes `path` again if nothing new stands there."""
+    for old in path.parent.glob(f".{path.name}.*.old"):
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(path)
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a folder beside `path` that becomes `path` when the block ends well and vanishes when it does not.

@@ -2,8 +2,9 @@
 
 config.yaml             the complete training configuration
 state.json              images seen, split, state of the crop generator, code version
-networks.safetensors    generator, its running average, discriminator, encoder (once trained)
-optimizer.safetensors   Adam's moments, the latent generator's state: what a resume needs and an export does not
+networks.safetensors    generator (autoencoders: decoder), its running average, discriminator, encoder (once trained)
+optimizer.safetensors   Adam's moments, the latent generator's state, an encoder half trained: what a resume needs and
+                        an export does not
 """
 
 from __future__ import annotations
@@ -22,56 +23,70 @@ from latentline.atomic import new_folder
 from latentline.errors import CheckpointError, ConfigError
 from latentline.strict_config import load_yaml
 from latentline.version import software_version
-from trainer.config import NetworkConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.split import Split
+from trainer.methods import NoisyAnoGan
+from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
+from trainer.training import TrainingState
+
+Networks = tuple[Generator | ConvDecoder, Discriminator | None, Encoder | ConvEncoder | None]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at one moment. `generator` is the running average; the networks are in eval mode.
+    """A training at one moment; the networks are in eval mode, on the CPU.
 
-    encoder  None where the configuration asks for none, or the training has not come to it
+    generator      z -> image: of GANs the running average, of autoencoders the decoder
+    discriminator  None where the method has none
+    encoder        image -> z; None where the configuration asks for none, or its training has not ended
+    images         shown so far
     """
 
     config: TrainConfig
-    generator: Generator
-    discriminator: Discriminator
-    encoder: Encoder | None
+    generator: Generator | ConvDecoder
+    discriminator: Discriminator | None
+    encoder: Encoder | ConvEncoder | None
     split: Split
     images: int
     code_version: str
 
 
-def build_networks(config: NetworkConfig, channels: int) -> tuple[Generator, Discriminator]:
+def build_gan(config: TrainConfig) -> tuple[Generator, Discriminator]:
     """Fresh networks from torch's global random state."""
-    size = (config.fmap_base, config.fmap_max)
-    return (
-        Generator(config.resolution, channels, config.latent_size, *size),
-        Discriminator(config.resolution, channels, *size),
-    )
+    n = config.network
+    generator = Generator(n.resolution, config.preprocessing.channels, n.latent_size, n.fmap_base, n.fmap_max)
+    return generator, build_discriminator(config)
 
 
-def build_encoder(config: NetworkConfig, channels: int) -> Encoder:
-    """A fresh encoder from torch's global random state, with half the discriminator's feature maps: it only begins."""
-    return Encoder(config.resolution, channels, config.latent_size, config.fmap_base // 2, config.fmap_max // 2)
+def build_discriminator(config: TrainConfig) -> Discriminator:
+    """A fresh discriminator from torch's global random state, with the patch head that the method asks for."""
+    n, local = config.network, isinstance(config.method, NoisyAnoGan) and config.method.local > 0
+    return Discriminator(n.resolution, config.preprocessing.channels, n.fmap_base, n.fmap_max, local)
 
 
-def save_checkpoint(
-    folder: Path,
-    config: TrainConfig,
-    networks: dict[str, Tensor],
-    optimizer: dict[str, Tensor],
-    state: dict[str, Any],
-) -> None:
-    """Write a checkpoint, replacing the one at `folder` in one step."""
+def build_encoder(config: TrainConfig) -> Encoder:
+    """A GAN's encoder, fresh from torch's global random state, with half the discriminator's maps: it only begins."""
+    n = config.network
+    return Encoder(n.resolution, config.preprocessing.channels, n.latent_size, n.fmap_base // 2, n.fmap_max // 2)
+
+
+def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, split: Split) -> None:
+    """Write a checkpoint, replacing the one at `folder` in one step; OSError leaves that one as it is."""
+    rest = {**state.rest, "split": split.to_json(), "code_version": software_version()}
     with new_folder(folder) as new:
         (new / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        (new / "state.json").write_text(json.dumps({**state, "code_version": software_version()}), encoding="utf-8")
-        (new / "networks.safetensors").write_bytes(save(networks))
-        (new / "optimizer.safetensors").write_bytes(save(optimizer))
+        (new / "state.json").write_text(json.dumps(rest), encoding="utf-8")
+        (new / "networks.safetensors").write_bytes(save(state.networks))
+        (new / "optimizer.safetensors").write_bytes(save(state.optimizer))
+
+
+def read_training_state(folder: Path) -> TrainingState:
+    """What `save_checkpoint` was given; `rest` holds the split too. Raises CheckpointError."""
+    networks, optimizer = (read_tensors(folder, f"{name}.safetensors") for name in ("networks", "optimizer"))
+    return TrainingState(networks, optimizer, read_state(folder))
 
 
 def dump_config(config: TrainConfig) -> str:
@@ -101,25 +116,41 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if (folder / "checkpoint").is_dir():  # a run folder was given
         folder = folder / "checkpoint"
     state = read_state(folder)
-    try:
-        config = load_yaml(folder / "config.yaml", TrainConfig)
-    except ConfigError as error:
-        raise CheckpointError(f"{folder}: the checkpoint is of another version: {error}") from None
-    generator, discriminator = build_networks(config.network, config.preprocessing.channels)
+    config = read_config(folder)
     tensors = read_tensors(folder, "networks.safetensors")
     try:
-        generator.load_state_dict(part(tensors, "average"))
-        discriminator.load_state_dict(part(tensors, "discriminator"))
-        encoder = None
-        if weights := part(tensors, "encoder"):
-            encoder = build_encoder(config.network, config.preprocessing.channels)
-            encoder.load_state_dict(weights)
-            encoder.eval()
+        networks = _load_networks(config, tensors)
         split = Split.from_json(state["split"])
         images, made_by = int(state["images"]), str(state["code_version"])
     except (KeyError, RuntimeError, TypeError):
         raise CheckpointError(f"{folder}: weights and configuration do not fit together") from None
-    return Checkpoint(config, generator.eval(), discriminator.eval(), encoder, split, images, made_by)
+    return Checkpoint(config, *networks, split, images, made_by)
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """config.yaml of a checkpoint. Raises CheckpointError."""
+    try:
+        return load_yaml(folder / "config.yaml", TrainConfig)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: the checkpoint is of another version: {error}") from None
+
+
+def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:
+    generator: Generator | ConvDecoder
+    discriminator: Discriminator | None
+    encoder: Encoder | ConvEncoder | None
+    if config.method.is_gan:
+        generator, discriminator = build_gan(config)
+        encoder = build_encoder(config) if part(tensors, "encoder") else None
+    else:
+        encoder, generator = build_autoencoder(config)
+        discriminator = build_discriminator(config) if config.method.has_discriminator else None
+    generator.load_state_dict(part(tensors, "average" if config.method.is_gan else "generator"))
+    for name, network in (("discriminator", discriminator), ("encoder", encoder)):
+        if network is not None:
+            network.load_state_dict(part(tensors, name))
+            network.eval()
+    return generator.eval(), discriminator, encoder
 
 
 def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from latentline.arguments import count, rate
 from latentline.errors import run_command
 from latentline.strict_config import load_yaml
 from trainer.config import TrainConfig
+from trainer.data.settings import FolderData
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("run", type=Path, help="folder for checkpoint, curves and samples")
     fit.add_argument("--data", type=Path, help="use this data root instead of the configuration's")
     fit.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    fit.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
     fit.set_defaults(command=_fit)
     evaluate = commands.add_parser("evaluate", help="search the test images with the reference search and report")
     evaluate.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
@@ -50,21 +53,19 @@ def _parser() -> argparse.ArgumentParser:
 def load_config(path: Path, data: Path | None) -> TrainConfig:
     """Training configuration with its paths made absolute; `data` replaces the data root."""
     config = load_yaml(path, TrainConfig)
-    known = config.data.known_abnormal
-    return with_paths(config, (data or path.parent / config.data.root), known and path.parent / known)
-
-
-def with_paths(config: TrainConfig, root: Path, known: Path | None) -> TrainConfig:
-    """The configuration with another data root and list of known-abnormal images."""
-    update = {"root": root.resolve(), "known_abnormal": known and known.resolve()}
+    update = {"root": (data or path.parent / config.data.root).resolve()}
+    if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
+        update["known_abnormal"] = (path.parent / config.data.known_abnormal).resolve()
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 
 def _fit(options: argparse.Namespace) -> int:
     from trainer.fit import fit
 
-    checkpoint = fit(load_config(options.config, options.data), options.run, options.resume)
-    print(f"checkpoint: {checkpoint}")
+    config = load_config(options.config, options.data)
+    fit(config, options.run, options.resume, device=options.device, data_moved=options.data is not None)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{options.run} holds the trained model '{config.name}'; look at {options.run / 'report.md'}")
     return 0
 
 

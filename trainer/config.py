@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
 from latentline.strict_config import StrictModel
-from trainer.data.settings import AugmentConfig, DataConfig, FolderData
+from trainer.data.settings import AugmentConfig, DataConfig
 from trainer.methods import Method, NoisyAnoGan
 
 

@@ -1,178 +1,197 @@
-"""The training loop: one step of D, one of G, the running average; state that is saved and taken up again exactly."""
+"""The training of the GANs: one step of D, one of G, the running average; saved and taken up again exactly."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AbstractContextManager
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from latentline.errors import CheckpointError
-from trainer.checkpoint import build_networks, part
+from latentline.errors import CheckpointError, TrainingError
+from trainer.checkpoint import build_gan, part
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
+from trainer.descent import Descent, mixed
 from trainer.growth import Growth, growth_at, learning_rate_at, total_images
+from trainer.known_abnormal import KnownAbnormal
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from trainer.losses.local import local_loss
+from trainer.methods import GanMethod, NoisyAnoGan
 from trainer.networks.layers import downsample, upsample
+from trainer.training import StepReport, TrainingState
+from trainer.workers import ALONE, Workers
 
 ADAM_BETAS = (0.0, 0.99)
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """Losses and mean verdicts D = σ(logit) of one step."""
+class GanTraining:
+    """Networks, optimisers and random states of one run of a GAN; `step()` shows one batch.
 
-    images: int
-    stage: int
-    alpha: float
-    discriminator_loss: float
-    generator_loss: float
-    d_real: float
-    d_generated: float
-    d_abnormal: float | None
-
-
-class Training:
-    """Networks, optimisers and random states of one run; `step()` shows one batch.
-
-    The random state is its own (latents: torch; crops: NumPy), so that a resumed run equals an uninterrupted one.
+    The random state is its own (latents: torch; crops: NumPy) and on the CPU, so that a resumed run equals an
+    uninterrupted one, and the same seed shows the same images on every device.
     """
 
-    def __init__(self, config: TrainConfig, normal: CropSampler, abnormal: CropSampler | None) -> None:
+    def __init__(
+        self, config: TrainConfig, normal: CropSampler, abnormal: KnownAbnormal | None, workers: Workers = ALONE
+    ) -> None:
         schedule = config.schedule
+        assert isinstance(config.method, GanMethod)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
-            generator, discriminator = build_networks(config.network, config.preprocessing.channels)
+            generator, discriminator = build_gan(config)
         # channels_last is the faster layout for these convolutions on CPUs and tensor cores
-        self.generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.discriminator = discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = {"device": workers.device, "memory_format": torch.channels_last}
+        self.generator = generator.to(**layout)  # type: ignore[call-overload]
+        self.discriminator = discriminator.to(**layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.images = 0
+        self.total_images = total_images(schedule, self.generator.last_stage)
         self._steps = 0
-        self._config, self._normal, self._abnormal = config, normal, abnormal
-        self._total = total_images(schedule, self.generator.last_stage)
-        self._optimizers = {
-            name: torch.optim.Adam(network.parameters(), schedule.learning_rate, betas=ADAM_BETAS)
+        self._config, self._normal, self._abnormal, self._workers = config, normal, abnormal, workers
+        self._method: GanMethod = config.method
+        noisy = config.method if isinstance(config.method, NoisyAnoGan) else None
+        self._gamma, self._local = (noisy.gamma, noisy.local) if noisy else (1.0, 0.0)
+        self._descents = {
+            name: Descent(network.parameters(), ADAM_BETAS, schedule.precision, workers)
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
+        for stage in range(self.generator.last_stage + 1):
+            workers.check_batch(schedule.batches.get(4 * 2**stage, schedule.batch))
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
-
-    @property
-    def total_images(self) -> int:
-        """Images of the whole training."""
-        return self._total
-
-    @property
-    def finished(self) -> bool:
-        """Whether the schedule is done."""
-        return self.images >= self._total
 
     def growth(self) -> Growth:
         """Where the growth stands now."""
         return growth_at(self.images, self._config.schedule, self.generator.last_stage)
 
     def step(self) -> StepReport:
-        """One discriminator step, one generator step, one step of the running average."""
+        """One discriminator step, one generator step, one step of the running average.
+
+        Raises TrainingError when a loss is not finite; the networks are then as before the step.
+        """
         growth = self.growth()
-        rate = learning_rate_at(self.images, self._config.schedule, self._total)
-        for optimizer in self._optimizers.values():
-            optimizer.param_groups[0]["lr"] = rate
-        d_loss, d_real, d_generated, d_abnormal = self._discriminator_step(growth)
-        g_loss = self._generator_step(growth)
+        rate = learning_rate_at(self.images, self._config.schedule, self.total_images)
+        before = {name: value.clone() for name, value in self.discriminator.state_dict().items()}
+        try:
+            with self._mixed():
+                generated = self.generator(self._latent(growth.batch), growth.stage, growth.alpha)
+            figures = self._discriminator_step(growth, generated.detach().float(), rate)
+            figures |= self._generator_step(growth, generated, rate)
+        except FloatingPointError as error:
+            self.discriminator.load_state_dict(before)
+            raise TrainingError(
+                f"step {self._steps + 1} (after {self.images} images): {error}; the networks are as before it; "
+                "lower schedule.learning_rate, or train with schedule.precision float32"
+            ) from None
         self._average_step(growth.batch)
         self.images += growth.batch
         self._steps += 1
-        return StepReport(self.images, growth.stage, growth.alpha, d_loss, g_loss, d_real, d_generated, d_abnormal)
+        losses = {k: figures.pop(k) for k in ("discriminator", "generator")}
+        return StepReport(self.images, growth.stage, growth.alpha, losses, figures)
 
-    def _discriminator_step(self, growth: Growth) -> tuple[float, float, float, float | None]:
-        objective, at = self._config.objective, (growth.stage, growth.alpha)
-        with torch.no_grad():
-            generated = self.generator(self._latent(growth.batch), *at)
-        real = self._shown(self._normal, growth)
-        penalised = objective.r1 > 0 and self._steps % objective.r1_every == 0
-        real.requires_grad_(penalised)
-        real_logit = self.discriminator(real, *at, record_stddev=True)[0]
-        generated_logit = self.discriminator(generated, *at)[0]
-        abnormal_logit = None
+    def _discriminator_step(self, growth: Growth, generated: Tensor, rate: float) -> dict[str, float]:
+        method, at = self._method, (growth.stage, growth.alpha)
+        penalised = method.r1 > 0 and self._steps % method.r1_every == 0
+        real = self._shown(self._normal.draw(growth.batch, self._crops), growth).requires_grad_(penalised)
+        # the penalty, a derivative of a derivative, stays float32
+        with self._mixed(not penalised):
+            real_logit = self.discriminator(real, *at, record_stddev=True)[0].float()
+        with self._mixed():
+            logits = {"real": real_logit, "generated": self.discriminator(generated, *at)[0].float()}
+        localised = torch.zeros((), device=real.device)
         if self._abnormal is not None:
-            abnormal_logit = self.discriminator(self._shown(self._abnormal, growth), *at)[0]
-        loss = discriminator_loss(real_logit, generated_logit, abnormal_logit, objective.gamma)
-        value = float(loss.detach())
+            tiles, masks, known = self._abnormal.draw_with_masks(growth.batch, self._crops)
+            abnormal = self._shown(tiles, growth)
+            with self._mixed():
+                logits["abnormal"] = self.discriminator(abnormal, *at)[0].float()
+            if self._local and growth.stage == self.generator.last_stage:
+                localised = self._local_loss(real.detach(), abnormal, masks, known)
+        loss = discriminator_loss(real_logit, logits["generated"], logits.get("abnormal"), self._gamma)
+        loss = shown = loss + self._local * localised
         if penalised:
-            loss = loss + objective.gamma * objective.r1_every * objective.r1 * r1_penalty(real_logit, real)
-        self._descend("discriminator", loss)
-        verdicts = [None if x is None else float(x.detach().sigmoid().mean()) for x in (real_logit, generated_logit)]
-        last = None if abnormal_logit is None else float(abnormal_logit.detach().sigmoid().mean())
-        return value, verdicts[0] or 0.0, verdicts[1] or 0.0, last
+            loss = loss + self._gamma * method.r1_every * method.r1 * r1_penalty(real_logit, real)
+        verdicts = {name: logit.sigmoid().mean() for name, logit in logits.items()}
+        figures = self._descents["discriminator"].step(loss, rate, {"discriminator": shown, **verdicts})
+        # each process recorded the mean of its own rows
+        self._workers.average([self.discriminator.stddev_mean])
+        return figures
 
-    def _generator_step(self, growth: Growth) -> float:
+    def _local_loss(self, real: Tensor, abnormal: Tensor, masks: Tensor, known: Tensor) -> Tensor:
+        """The patch head's loss: every patch of a normal tile is normal."""
+        masks, known = self._workers.share(masks), self._workers.share(known)
+        with self._mixed():
+            patches = self.discriminator.local_logits(torch.cat([real, abnormal])).float()
+        none, told = torch.zeros_like(masks), torch.ones_like(known)
+        return local_loss(patches, torch.cat([none, masks]), torch.cat([told, known]))
+
+    def _generator_step(self, growth: Growth, generated: Tensor, rate: float) -> dict[str, float]:
         self.discriminator.requires_grad_(False)
-        generated = self.generator(self._latent(growth.batch), growth.stage, growth.alpha)
-        logit = self.discriminator(generated, growth.stage, growth.alpha)[0]
-        loss = generator_loss(logit, self._config.objective.gamma)
-        self._descend("generator", loss)
-        self.discriminator.requires_grad_(True)
-        return float(loss.detach())
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self._optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizers[name].step()
+        try:
+            with self._mixed():
+                logit = self.discriminator(generated, growth.stage, growth.alpha)[0].float()
+            loss = generator_loss(logit, self._gamma)
+            return self._descents["generator"].step(loss, rate, {"generator": loss})
+        finally:
+            self.discriminator.requires_grad_(True)
 
     def _average_step(self, batch: int) -> None:
         # at the start the average follows quickly, else it would show the first random weights for long
         half_life = min(self._config.schedule.ema_images, max(self.images, batch) / 4)
         keep = 0.5 ** (batch / half_life)
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - keep)
+
+    def _mixed(self, wanted: bool = True) -> AbstractContextManager[object]:
+        return mixed(self._config.schedule.precision if wanted else "float32", self._workers.device)
 
     def _latent(self, count: int) -> Tensor:
-        return torch.randn(count, self.generator.latent_size, generator=self._latents)
+        return self._workers.share(torch.randn(count, self.generator.latent_size, generator=self._latents))
 
-    def _shown(self, sampler: CropSampler, growth: Growth) -> Tensor:
-        """Tiles at the stage's resolution, blended with the resolution before while it fades in."""
-        x = sampler.draw(growth.batch, self._crops)
+    def _shown(self, tiles: Tensor, growth: Growth) -> Tensor:
+        """This process's tiles at the stage's resolution, blended with the one before while it fades in."""
+        x = self._workers.share(tiles)
         while x.shape[-1] > growth.resolution:
             x = downsample(x)
         if growth.alpha < 1:
             x = torch.lerp(upsample(downsample(x)), x, growth.alpha)
         return x.contiguous(memory_format=torch.channels_last)
 
+    def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
+        """Images [count, C, r, r] of the averaged generator at the stage's resolution, always of the same latents."""
+        z = torch.randn(count, self.generator.latent_size, generator=torch.Generator().manual_seed(seed))
+        growth = self.growth()
+        with torch.no_grad():
+            images = self.average(z.to(self._workers.device), growth.stage, growth.alpha)
+        return np.asarray(images.float().cpu().numpy())
+
     # ------------------------------------------------------------------ state
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> TrainingState:
         """Networks, optimiser tensors and the rest, for a checkpoint."""
         parts: dict[str, nn.Module] = {
             "generator": self.generator,
             "average": self.average,
             "discriminator": self.discriminator,
         }
-        networks = {f"{p}.{k}": v.contiguous() for p, m in parts.items() for k, v in m.state_dict().items()}
+        networks = {f"{p}.{k}": v.contiguous().cpu() for p, m in parts.items() for k, v in m.state_dict().items()}
         optimizer = {"latents": self._latents.get_state()}
-        for name, adam in self._optimizers.items():
-            for index, moments in adam.state_dict()["state"].items():
-                optimizer.update({f"{name}.{index}.{k}": v.contiguous() for k, v in moments.items()})
+        for name, descent in self._descents.items():
+            optimizer |= descent.state(name)
         rest = {"images": self.images, "steps": self._steps, "crops": self._crops.bit_generator.state}
-        return networks, optimizer, rest
+        return TrainingState(networks, optimizer, rest)
 
-    def restore(self, networks: dict[str, Tensor], optimizer: dict[str, Tensor], rest: dict[str, Any]) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Take up the state of a checkpoint of the same configuration. Raises CheckpointError."""
         try:
             for name in ("generator", "average", "discriminator"):
-                getattr(self, name).load_state_dict(part(networks, name))
-            for name, adam in self._optimizers.items():
-                moments: dict[int, dict[str, Tensor]] = {}
-                for key, value in part(optimizer, name).items():
-                    index, field = key.split(".")
-                    moments.setdefault(int(index), {})[field] = value
-                adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
-            self._latents.set_state(optimizer["latents"])
-            self.images, self._steps = int(rest["images"]), int(rest["steps"])
-            self._crops.bit_generator.state = rest["crops"]
-        except (KeyError, ValueError, TypeError, RuntimeError):
+                getattr(self, name).load_state_dict(part(state.networks, name))
+            for name, descent in self._descents.items():
+                descent.restore(state.optimizer, name)
+            self._latents.set_state(state.optimizer["latents"])
+            self.images, self._steps = int(state.rest["images"]), int(state.rest["steps"])
+            self._crops.bit_generator.state = state.rest["crops"]
+        except (KeyError, ValueError, TypeError, RuntimeError, IndexError):
             raise CheckpointError("the checkpoint does not fit this configuration; start in a new folder") from None

@@ -59,5 +59,5 @@ class Training(Protocol):
         ...
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
-        """`count` pictures [count, C, r, r] in [-1, 1] that show what was learnt, always of the same latents or tiles."""
+        """`count` pictures [count, C, r, r] in [-1, 1] that show what was learnt; the same latents or tiles always."""
         ...

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trainer.networks.layers import (
     EqualizedConv2d,
     EqualizedLinear,
+    at_least_float32,
     downsample,
     feature_maps,
     leaky_relu,
@@ -109,9 +110,9 @@ class Discriminator(nn.Module):
         if not self.training:
             return self.stddev_mean.to(h).expand(n, 1, height, width)
         group = STDDEV_GROUP if n % STDDEV_GROUP == 0 else n
-        grouped = h.reshape(group, n // group, -1)
+        grouped = at_least_float32(h).reshape(group, n // group, -1)
         stddev = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=1)  # [N / group]
         if record:
             with torch.no_grad():
                 self.stddev_mean.lerp_(stddev.mean(), STDDEV_MOMENTUM)
-        return stddev.repeat(group).view(n, 1, 1, 1).expand(n, 1, height, width)
+        return stddev.repeat(group).to(h.dtype).view(n, 1, 1, 1).expand(n, 1, height, width)

@@ -61,7 +61,13 @@ def leaky_relu(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Divide each position's channel vector (dim 1) by its root mean square (Karras 2018, §4.2)."""
-    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + PIXEL_NORM_EPSILON)
+    wide = at_least_float32(x)
+    return x * torch.rsqrt(wide.square().mean(dim=1, keepdim=True) + PIXEL_NORM_EPSILON).to(x.dtype)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Widen what mixed precision has narrowed: squares and their sums need the range."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def upsample(x: Tensor) -> Tensor:

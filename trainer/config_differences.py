@@ -1,0 +1,37 @@
+"""A run goes on only under the configuration it was begun with; what differs is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentline.errors import ConfigError
+from trainer.checkpoint import read_config
+from trainer.config import TrainConfig
+
+
+def check_same_config(run: Path, config: TrainConfig, data_moved: bool) -> None:
+    """Raise ConfigError that names every key with both values; `data_moved` lets data.root differ."""
+    before = read_config(run / "checkpoint").model_dump(mode="json")
+    differing = differences(before, config.model_dump(mode="json"))
+    if data_moved:
+        differing.pop("data.root", None)
+    if differing:
+        said = "; ".join(f"{key} was {old!r}, is {new!r}" for key, (old, new) in differing.items())
+        raise ConfigError(
+            f"{run}: its checkpoint was trained with another configuration: {said}; "
+            f"use {run / 'config.yaml'} or another folder (--data says where images have moved)"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (value before, value now), None where a key is absent."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in dict.fromkeys([*before, *now]):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= differences(old, new, f"{place}{key}.")
+        elif old != new:
+            found[f"{place}{key}"] = (old, new)
+    return found
