@@ -30,7 +30,6 @@ from export.forward import forward_images, forward_test, trained_networks
 from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
 from latentline.calibrate import Calibrated
-from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import LOCAL_SHRINK, Discriminator
@@ -43,7 +42,7 @@ from trainer.search import freeze
 class ModelCard:
     """What a manifest says of a model besides its sizes, search and calibration.
 
-    overlap is of neighbouring tiles, as a fraction of the tile; map is how frame and reconstruction are compared.
+    overlap is of neighbouring tiles, as a fraction of the tile.
     """
 
     name: str
@@ -51,7 +50,6 @@ class ModelCard:
     code_version: str
     preprocessing: Preprocessing
     overlap: float
-    map: MapKind = "residual"
 
 
 def draft(
@@ -118,7 +116,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         code_version=card.code_version,
         preprocessing=card.preprocessing,
         overlap=card.overlap,
-        map=card.map,
+        map=calibrated.statistics.kind,
         calibration=calibrated.calibration,
     )
     files = {
