@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from latentline.errors import ConfigError
 from trainer.checkpoint import part
@@ -48,7 +49,7 @@ class Descent:
         values = torch.stack([v.detach().float() for v in (*figures.values(), loss)])
         self._workers.average([values])
         # everything is read at once: each reading makes the CPU wait for the GPU
-        *shown, total, norm = torch.cat([values, _norm(gradients)[None]]).tolist()
+        *shown, total, norm = torch.cat([values, get_total_norm(gradients)[None]]).tolist()
         if not math.isfinite(total):
             raise FloatingPointError("the loss is not finite")
         if not (math.isfinite(norm) or self._scaler.is_enabled()):  # the scaler skips such a step, and scales less
@@ -92,7 +93,3 @@ def mixed(precision: str, device: torch.device) -> AbstractContextManager[object
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, getattr(torch, precision))
-
-
-def _norm(gradients: list[Tensor]) -> Tensor:
-    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())

@@ -36,7 +36,8 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H/2, W/2]."""
         h = leaky_relu(self.conv(h))
-        return leaky_relu(downsample(self.down_conv.linear_part(h)) + self.down_conv.bias.view(1, -1, 1, 1))
+        h = downsample(self.down_conv.linear_part(h))
+        return leaky_relu(h + self.down_conv.bias.to(h.dtype).view(1, -1, 1, 1))
 
 
 class PatchHead(nn.Module):
