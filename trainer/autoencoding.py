@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from latentline.errors import CheckpointError, TrainingError
-from trainer.checkpoint import part
+from trainer.checkpoint import build_discriminator, part
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
+from trainer.descent import Descent, mixed
 from trainer.growth import learning_rate_at
 from trainer.losses.adversarial import discriminator_loss, r1_penalty
 from trainer.losses.anovaegan import anovaegan_terms
@@ -26,8 +27,9 @@ from trainer.losses.ssim import ssim_terms
 from trainer.methods import AnoVaeGan
 from trainer.networks.autoencoder import build_autoencoder
 from trainer.networks.discriminator import Discriminator
-from trainer.optimizer_state import optimizer_tensors, restore_optimizers
+from trainer.networks.shared_norm import share_norms
 from trainer.training import StepReport, TrainingState
+from trainer.workers import ALONE, Workers
 
 # (tiles, what became of them, the method's settings) -> terms whose sum is the loss of encoder and decoder
 TERMS: dict[str, Callable[[Tensor, Reconstruction, Any], dict[str, Tensor]]] = {
@@ -36,154 +38,124 @@ TERMS: dict[str, Callable[[Tensor, Reconstruction, Any], dict[str, Tensor]]] = {
     "vae": elbo_terms,
     "anovaegan": anovaegan_terms,
 }
-ADVERSARY_BETAS = (0.0, 0.99)
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ADAM_BETAS, ADVERSARY_BETAS = (0.9, 0.999), (0.0, 0.99)
 
 
 class AutoencoderTraining:
     """Networks, optimisers and random states of one run; `step()` shows one batch of normal tiles.
 
-    Adversary and autoencoder step at once, each against the other as it was, so that a step that fails changes neither.
+    As in GanTraining, all that is random is drawn on the CPU, for all processes alike.
     """
 
-    def __init__(self, config: TrainConfig, normal: CropSampler, device: str = "cpu") -> None:
-        schedule, network = config.schedule, config.network
+    def __init__(self, config: TrainConfig, normal: CropSampler, workers: Workers = ALONE) -> None:
+        schedule = config.schedule
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
             self.encoder, self.decoder = build_autoencoder(config)
-            self.discriminator = None
-            if config.method.has_discriminator:
-                channels, maps = config.preprocessing.channels, (network.fmap_base, network.fmap_max)
-                self.discriminator = Discriminator(network.resolution, channels, *maps)
-        for module in self._modules().values():
-            module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.discriminator = build_discriminator(config) if config.method.has_discriminator else None
+        for network in self._networks().values():
+            network.to(workers.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if workers.count > 1:
+                share_norms(network)
         self.images, self.total_images = 0, schedule.final_images
         self._steps = 0
-        self._config, self._normal, self._device = config, normal, torch.device(device)
-        self._batch = schedule.batches.get(network.resolution, schedule.batch)
+        self._config, self._normal, self._workers = config, normal, workers
+        self._batch = schedule.batches.get(config.network.resolution, schedule.batch)
+        workers.check_batch(self._batch)
         self._terms = TERMS[getattr(config.method, "loss", config.method.kind)]
         coder = [*self.encoder.parameters(), *self.decoder.parameters()]
-        adam = torch.optim.Adam(coder, schedule.learning_rate, weight_decay=schedule.weight_decay)
-        self._optimizers: dict[str, torch.optim.Optimizer] = {"autoencoder": adam}
+        self._descents = {"autoencoder": Descent(coder, ADAM_BETAS, schedule.precision, workers, schedule.weight_decay)}
         if self.discriminator is not None:
-            self._optimizers["discriminator"] = torch.optim.Adam(
-                self.discriminator.parameters(), schedule.learning_rate, betas=ADVERSARY_BETAS
-            )
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=schedule.precision == "float16")
+            weights = self.discriminator.parameters()
+            self._descents["discriminator"] = Descent(weights, ADVERSARY_BETAS, schedule.precision, workers)
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
 
     # ------------------------------------------------------------------ a step
 
     def step(self) -> StepReport:
-        """One batch, one step of every optimiser. Raises TrainingError; networks are then as before."""
+        """One batch: a step of the adversary where there is one, then of encoder and decoder.
+
+        Raises TrainingError when a loss is not finite; the networks are then as before the step.
+        """
         rate = learning_rate_at(self.images, self._config.schedule, self.total_images)
-        for optimizer in self._optimizers.values():
-            optimizer.param_groups[0]["lr"] = rate
-        x = self._normal.draw(self._batch, self._crops)
-        x = x.to(self._device).contiguous(memory_format=torch.channels_last)
-        with self._statistics_kept_on_error():
-            loss, numbers = self._loss(x)
-            # one transfer, and so one wait for a GPU, a step
-            values = dict(zip(numbers, torch.stack(list(numbers.values())).tolist(), strict=True))
-            bad = [name for name, value in values.items() if not math.isfinite(value)]
-            if bad:
-                raise self._failed(f"{bad[0]} is {values[bad[0]]}")
-            self._descend(loss)
+        x = self._workers.share(self._normal.draw(self._batch, self._crops))
+        x = x.contiguous(memory_format=torch.channels_last)
+        kept = self._changed_early()
+        before = [tensor.clone() for tensor in kept]
+        try:
+            seen, verdicts = self._reconstruct(x), {}
+            if self.discriminator is not None:
+                verdicts = self._adversary_step(self.discriminator, x, seen.image.detach(), rate)
+            losses = self._coder_step(x, seen, rate)
+        except FloatingPointError as error:
+            torch._foreach_copy_(kept, before)
+            raise TrainingError(
+                f"step {self._steps + 1} (after {self.images} images): {error}; the networks are as before it; "
+                "lower schedule.learning_rate, or train with schedule.precision float32"
+            ) from None
         self.images += self._batch
         self._steps += 1
-        verdicts = {name[2:]: values.pop(name) for name in list(values) if name.startswith("D ")}
-        return StepReport(self.images, self._config.network.resolution.bit_length() - 3, 1.0, values, verdicts)
-
-    def _loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of all networks together, and every number of the report, detached scalars."""
-        seen = self._reconstruct(x)
-        numbers: dict[str, Tensor] = {}
-        adversary = torch.zeros((), device=x.device)
-        if self.discriminator is not None:
-            adversary, logit, numbers = self._adversary_loss(self.discriminator, x, seen.image)
-            seen = Reconstruction(seen.image, seen.log_variance, seen.mean, seen.spread, logit)
-        terms = self._terms(x, seen, self._config.method)
-        loss = torch.stack(list(terms.values())).sum() + adversary
-        numbers.update({name: term.detach() for name, term in terms.items()})
-        return loss, {**numbers, "contrast": contrast(x, seen.image.detach())}
+        if verdicts:
+            losses["discriminator"] = verdicts.pop("discriminator")
+        return StepReport(self.images, self._config.network.resolution.bit_length() - 3, 1.0, losses, verdicts)
 
     def _reconstruct(self, x: Tensor) -> Reconstruction:
-        with self._autocast():
+        mean = spread = log_variance = None
+        with self._mixed():
             code = self.encoder(x)
-        mean = spread = None
         if isinstance(code, tuple):
             mean, spread = code[0].float(), code[1].float()
-            noise = torch.randn(mean.shape, generator=self._latents).to(mean.device)
-            code = mean + (spread / 2).exp() * noise
-        with self._autocast():
+            noise = torch.randn(self._batch, mean.shape[1], generator=self._latents)
+            code = mean + (spread / 2).exp() * self._workers.share(noise)
+        with self._mixed():
             image = self.decoder(code)
-        log_variance = None
         if isinstance(image, tuple):
             image, log_variance = image[0], image[1].float()
         return Reconstruction(image.float(), log_variance, mean, spread)
 
-    def _adversary_loss(
-        self, discriminator: Discriminator, x: Tensor, image: Tensor
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """D's own loss; the logit of the image with D frozen; numbers for the report."""
+    def _adversary_step(self, discriminator: Discriminator, x: Tensor, image: Tensor, rate: float) -> dict[str, float]:
         method = self._config.method
         assert isinstance(method, AnoVaeGan)
         penalised = method.r1 > 0 and self._steps % method.r1_every == 0
-        x = x.clone().requires_grad_(penalised)
-        with self._autocast():
+        x = x.detach().requires_grad_(penalised)
+        # the penalty, a derivative of a derivative, stays float32
+        with self._mixed(not penalised):
             real = discriminator(x, record_stddev=True)[0].float()
-            generated = discriminator(image.detach())[0].float()
-        loss = discriminator_loss(real, generated, None, gamma=1.0)
-        numbers = {"discriminator": loss.detach()}
+        with self._mixed():
+            generated = discriminator(image)[0].float()
+        loss = shown = discriminator_loss(real, generated, None, gamma=1.0)
         if penalised:
             loss = loss + method.r1_every * method.r1 * r1_penalty(real, x)
-        discriminator.requires_grad_(False)
-        with self._autocast():
-            logit = discriminator(image)[0].float()
-        discriminator.requires_grad_(True)
-        verdicts = {"D real": real.detach().sigmoid().mean(), "D generated": generated.detach().sigmoid().mean()}
-        return loss, logit, {**numbers, **verdicts}
+        figures = {"discriminator": shown, "real": real.sigmoid().mean(), "generated": generated.sigmoid().mean()}
+        values = self._descents["discriminator"].step(loss, rate, figures)
+        # each process recorded the mean of its own rows
+        self._workers.average([discriminator.stddev_mean])
+        return values
 
-    def _descend(self, loss: Tensor) -> None:
-        for optimizer in self._optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for m in self._modules().values() for p in m.parameters() if p.grad is not None]
-        # float16: the scaler looks itself, and leaves out a step that overflows
-        if not self._scaler.is_enabled() and not torch.nn.utils.get_total_norm(gradients).isfinite():
-            raise self._failed("a gradient is not finite")
-        for optimizer in self._optimizers.values():
-            self._scaler.step(optimizer)
-        self._scaler.update()
+    def _coder_step(self, x: Tensor, seen: Reconstruction, rate: float) -> dict[str, float]:
+        if self.discriminator is not None:
+            self.discriminator.requires_grad_(False)
+            with self._mixed():
+                seen = replace(seen, logit=self.discriminator(seen.image)[0].float())
+            self.discriminator.requires_grad_(True)
+        terms = self._terms(x, seen, self._config.method)
+        loss = torch.stack(list(terms.values())).sum()
+        return self._descents["autoencoder"].step(loss, rate, {**terms, "contrast": contrast(x, seen.image.detach())})
 
-    def _autocast(self) -> torch.autocast:
-        precision = PRECISIONS[self._config.schedule.precision]
-        return torch.autocast(self._device.type, precision, enabled=precision != torch.float32)
+    def _changed_early(self) -> list[Tensor]:
+        """What a step has changed when its last loss turns out not finite: statistics of the norms, all of D."""
+        tensors = [*self.encoder.buffers(), *self.decoder.buffers()]
+        return tensors if self.discriminator is None else [*tensors, *self.discriminator.state_dict().values()]
 
-    @contextmanager
-    def _statistics_kept_on_error(self) -> Iterator[None]:
-        # a forward pass alone moves the running means of the norms
-        buffers = [b for module in self._modules().values() for b in module.buffers()]
-        before = [b.clone() for b in buffers]
-        try:
-            yield
-        except TrainingError:
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
-            raise
-
-    def _failed(self, what: str) -> TrainingError:
-        return TrainingError(
-            f"step {self._steps + 1} (after {self.images} images): {what}; the networks are as before it; "
-            "lower schedule.learning_rate, or train with schedule.precision float32"
-        )
+    def _mixed(self, wanted: bool = True) -> AbstractContextManager[object]:
+        return mixed(self._config.schedule.precision if wanted else "float32", self._workers.device)
 
     # ------------------------------------------------------------------ what it shows and keeps
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
         """Tiles and what the networks make of them in turn: tile, reconstruction, tile, … [count, C, R, R]."""
-        x = self._normal.draw((count + 1) // 2, np.random.default_rng(seed)).to(self._device)
+        x = self._normal.draw((count + 1) // 2, np.random.default_rng(seed)).to(self._workers.device)
         self._train(False)
         with torch.no_grad():
             code = self.encoder(x)
@@ -195,37 +167,35 @@ class AutoencoderTraining:
 
     def state(self) -> TrainingState:
         """For a checkpoint."""
-        networks = {f"{n}.{k}": v.contiguous() for n, m in self._modules().items() for k, v in m.state_dict().items()}
-        optimizer = {"latents": self._latents.get_state(), **optimizer_tensors(self._optimizers)}
-        rest = {
-            "images": self.images,
-            "steps": self._steps,
-            "crops": self._crops.bit_generator.state,
-            "scaler": self._scaler.state_dict(),
-        }
+        parts = self._networks().items()
+        networks = {f"{n}.{k}": v.contiguous().cpu() for n, m in parts for k, v in m.state_dict().items()}
+        optimizer = {"latents": self._latents.get_state()}
+        for name, descent in self._descents.items():
+            optimizer |= descent.state(name)
+        rest = {"images": self.images, "steps": self._steps, "crops": self._crops.bit_generator.state}
         return TrainingState(networks, optimizer, rest)
 
     def restore(self, state: TrainingState) -> None:
         """Take up the state of a checkpoint of the same configuration. Raises CheckpointError."""
         try:
-            for name, module in self._modules().items():
-                module.load_state_dict(part(state.networks, name))
-            restore_optimizers(self._optimizers, state.optimizer)
+            for name, network in self._networks().items():
+                network.load_state_dict(part(state.networks, name))
+            for name, descent in self._descents.items():
+                descent.restore(state.optimizer, name)
             self._latents.set_state(state.optimizer["latents"])
             self.images, self._steps = int(state.rest["images"]), int(state.rest["steps"])
             self._crops.bit_generator.state = state.rest["crops"]
-            self._scaler.load_state_dict(state.rest["scaler"])
-        except (KeyError, ValueError, TypeError, RuntimeError):
+        except (KeyError, ValueError, TypeError, RuntimeError, IndexError):
             raise CheckpointError("the checkpoint does not fit this configuration; start in a new folder") from None
 
-    def _modules(self) -> dict[str, nn.Module]:
+    def _networks(self) -> dict[str, nn.Module]:
         """By their names in the checkpoint: the decoder is the package's generator."""
-        modules: dict[str, nn.Module] = {"generator": self.decoder, "encoder": self.encoder}
-        return modules if self.discriminator is None else {**modules, "discriminator": self.discriminator}
+        networks: dict[str, nn.Module] = {"generator": self.decoder, "encoder": self.encoder}
+        return networks if self.discriminator is None else {**networks, "discriminator": self.discriminator}
 
     def _train(self, on: bool) -> None:
-        for module in self._modules().values():
-            module.train(on)
+        for network in self._networks().values():
+            network.train(on)
 
 
 def contrast(x: Tensor, image: Tensor) -> Tensor:
