@@ -17,7 +17,8 @@ from latentline.errors import ImageError
 from latentline.strict_config import StrictModel
 
 UInt8 = npt.NDArray[np.uint8]
-LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite and its noise small
+LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite, a quotient by black too, and their noise small
+BLURRED_HEIGHT = 64  # px
 SMALLEST_SIDE = 8  # px
 _CONVERSIONS = {  # channels given, channels of the model
     (1, 3): cv2.COLOR_GRAY2BGR,
@@ -33,13 +34,15 @@ class Preprocessing(StrictModel):
     channels   1 grey, 3 BGR
     height     frames are scaled to this height at constant aspect; null keeps their size
     normalise  none; per_image: grey levels centred on the frame's mean, `contrast` standard deviations to each side;
+               flat_field: divided by the frame's own wide blur (illumination goes, and what is as wide);
                destripe: logarithm minus its blur along the columns (vertical stripes and illumination go)
-    contrast   per_image: standard deviations from mean to white; destripe: log units from mean to white
+    contrast   from mean to white, in standard deviations (per_image), relative brightness (flat_field: 1 is twice as
+               bright as the surroundings), or log units (destripe)
     """
 
     channels: Literal[1, 3] = 1
     height: int | None = Field(default=None, ge=16, le=4096)
-    normalise: Literal["none", "per_image", "destripe"] = "none"
+    normalise: Literal["none", "per_image", "flat_field", "destripe"] = "none"
     contrast: float = Field(default=3.0, gt=0)
 
     def apply(self, frame: UInt8) -> UInt8:
@@ -59,7 +62,8 @@ class Preprocessing(StrictModel):
             values = image.astype(np.float32)
             spread = float(values.std()) + 1.0
             return _to_uint8((values - values.mean(axis=(0, 1))) / (spread * self.contrast))
-        return _to_uint8(_destripe(image) / self.contrast)
+        flattened = _flat_field(image) if self.normalise == "flat_field" else _destripe(image)
+        return _to_uint8(flattened / self.contrast)
 
     def prepared_shape(self, frame: UInt8) -> tuple[int, int, int]:
         """Shape (h, w, channels) that `apply` gives for this frame. Raises ImageError as `apply` does."""
@@ -100,6 +104,18 @@ def to_picture(images: npt.NDArray[np.float32]) -> UInt8:
 def _to_uint8(values: npt.NDArray[np.float32]) -> UInt8:
     """[-1, 1] -> 0..255, rounded and clipped."""
     return np.asarray(np.clip(np.rint((values + 1) * 127.5), 0, 255), dtype=np.uint8)
+
+
+def _flat_field(image: UInt8) -> npt.NDArray[np.float32]:
+    """Image over its blur with a Gaussian of height / 6, minus 1. Blurred small: such a blur has no fine detail."""
+    height, width = image.shape[:2]
+    values = image.astype(np.float32) + LOG_OFFSET
+    factor = max(1, height // BLURRED_HEIGHT)
+    small = cv2.resize(values, (-(-width // factor), -(-height // factor)), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), small.shape[0] / 6, borderType=cv2.BORDER_REFLECT)
+    field = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR).reshape(values.shape)
+    quotient: npt.NDArray[np.float32] = values / field - 1
+    return quotient
 
 
 def _destripe(image: UInt8) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from latentline.errors import ImageError
 from latentline.preprocessing import Preprocessing, to_model_range, to_picture
 
-kinds = st.sampled_from(["none", "per_image", "destripe"])
+kinds = st.sampled_from(["none", "per_image", "flat_field", "destripe"])
 
 
 @given(
@@ -78,3 +78,27 @@ def test_colour_becomes_grey_as_opencv_weighs_it() -> None:
     """BGR order."""
     frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     np.testing.assert_array_equal(Preprocessing().apply(frame)[:, :, 0], cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+
+
+@pytest.mark.parametrize("shape", [(96, 60), (127, 300), (512, 700)])
+def test_flat_fielding_is_the_image_over_its_wide_blur(shape: tuple[int, int]) -> None:
+    """Equal to SciPy's evaluation of the same formula at full size, up to rounding."""
+    y, x = np.mgrid[: shape[0], : shape[1]] / shape[0]
+    light = 0.6 + 0.4 * np.sin(3 * x) * np.cos(2 * y)
+    frame = np.clip(120 * light + np.random.default_rng(0).normal(0, 15, shape), 0, 255).astype(np.uint8)
+    out = Preprocessing(normalise="flat_field", contrast=0.5).apply(frame)[:, :, 0]
+    values = frame + 8.0
+    expected = (values / gaussian_filter(values, shape[0] / 6, mode="reflect") - 1) / 0.5
+    expected = np.clip(np.rint((expected + 1) * 127.5), 0, 255)
+    assert np.abs(out.astype(float) - expected).max() <= 1
+
+
+def test_flat_fielding_undoes_uneven_light_and_keeps_the_defect() -> None:
+    """A slow gradient goes; a dark spot stays."""
+    light = np.linspace(80, 200, 160)[None, :] * np.ones((128, 1))
+    spot = light.copy()
+    spot[60:68, 80:88] *= 0.5
+    flat = Preprocessing(normalise="flat_field", contrast=1.0)
+    plain, spotted = (flat.apply(f.astype(np.uint8))[:, :, 0].astype(int) for f in (light, spot))
+    assert np.ptp(plain[:, 20:-20]) < 0.2 * np.ptp(light[:, 20:-20]) * 127.5 / light.mean()
+    assert (plain - spotted)[60:68, 80:88].min() > 40
