@@ -80,7 +80,7 @@ def calibrate(
     validation, synthetic  abnormal frames, real and made, that nothing was trained on: they fix the weights
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate.
     """
-    evidence = [viewer.search(searcher, frame) for frame in standardising]
+    evidence = [seen for _, seen in viewer.search_each(searcher, standardising)]
     if len(evidence) < FEWEST_STANDARDISING:
         raise DatasetError(
             f"calibration needs at least {FEWEST_STANDARDISING} normal images to standardise the score, "
@@ -92,7 +92,7 @@ def calibrate(
         statistics = pixel_statistics(evidence, SCALES, map)
         normal = [_values(e, statistics) for e in evidence]
         real, made = (
-            [_values(viewer.search(searcher, frame), statistics) for frame in frames]
+            [_values(seen, statistics) for _, seen in viewer.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
         components, why = _weighted(normal, real, made)
@@ -107,8 +107,7 @@ def calibrate(
         validation=why,
     )
     scores, peaks, brightness = [], [], []
-    for frame in scored:
-        seen = viewer.search(searcher, frame)
+    for frame, seen in viewer.search_each(searcher, scored):
         maps = statistics.maps(seen)
         scores.append(draft.score(frame_components(seen.result, maps, statistics))[0])
         peaks.append(float(maps.max()))

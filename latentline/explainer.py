@@ -11,7 +11,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from latentline.evidence import PixelStatistics, Viewer, frame_components, tile_components
+from latentline.evidence import (
+    Evidence,
+    PixelStatistics,
+    View,
+    Viewer,
+    frame_components,
+    search_together,
+    tile_components,
+)
 from latentline.preprocessing import to_picture
 from latentline.searcher import Searcher
 from latentline.tiles import TilePlan
@@ -60,24 +68,48 @@ class Explainer(Protocol):
         ...
 
 
+@dataclass(eq=False)
+class _Begun:
+    view: View
+    evidence: Evidence | None = None
+
+
 class HostExplainer:
-    """Explains with any `Searcher`; tiles, maps and components are made on the CPU, when the frame is finished."""
+    """Explains with any `Searcher`; tiles are cut when a frame is begun, all else is made when it is finished.
 
-    ahead = 1
+    ahead  frames that may be begun before the first is finished; they are searched together, which is much faster for
+           small frames
+    """
 
-    def __init__(self, searcher: Searcher, viewer: Viewer, statistics: PixelStatistics) -> None:
+    def __init__(self, searcher: Searcher, viewer: Viewer, statistics: PixelStatistics, ahead: int = 1) -> None:
         self.name = searcher.name
+        self.ahead = ahead
         self._searcher = searcher
         self._viewer = viewer
         self._statistics = statistics
+        self._begun: list[_Begun] = []
 
     def begin(self, frame: UInt8) -> Callable[[], Explained]:
         """As `Explainer.begin`."""
-        return partial(self.explain, frame)
+        begun = _Begun(self._viewer.view(frame))
+        self._begun = [*self._begun, begun][-self.ahead :]
+        return partial(self._finish, begun)
 
     def explain(self, frame: UInt8) -> Explained:
         """Begin and finish at once."""
-        evidence = self._viewer.search(self._searcher, frame)
+        return self.begin(frame)()
+
+    def _finish(self, begun: _Begun) -> Explained:
+        if begun.evidence is None:
+            together = self._begun if begun in self._begun else [begun]
+            self._begun = []
+            found = search_together(self._searcher, [other.view for other in together])
+            for other, evidence in zip(together, found, strict=True):
+                other.evidence = evidence
+        assert begun.evidence is not None
+        return self._explained(begun.evidence)
+
+    def _explained(self, evidence: Evidence) -> Explained:
         start = perf_counter()
         maps = self._statistics.maps(evidence)
         blended = evidence.blend(evidence.result.reconstruction.transpose(0, 2, 3, 1))

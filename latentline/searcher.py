@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,12 @@ class SearchResult(TileScores):
     reconstruction: Float
     local: Float | None = None
     surprise: Float | None = None
+
+    def tiles(self, start: int, stop: int) -> SearchResult:
+        """What was found for the tiles from `start` to before `stop`."""
+        found = ((f.name, getattr(self, f.name)) for f in fields(self))
+        parts: dict[str, Any] = {name: None if values is None else values[start:stop] for name, values in found}
+        return SearchResult(**parts)
 
 
 class Searcher(Protocol):

@@ -96,6 +96,32 @@ def test_an_abnormal_frame_without_a_pixel_above_the_map_names_its_tile(inspecto
     assert defect.source == "tile" and (w, h) == (32, 32) and x <= 89 < x + w and y <= 69 < y + h
 
 
+def test_frames_begun_ahead_are_judged_as_one_by_one() -> None:
+    """Searched together, frames of several sizes get their own answers; one that is never finished harms none."""
+    viewer = Viewer(Preprocessing(), 32, 0.25)
+    normals = frames(59)
+    found = calibrate(MeanSearcher(), viewer, normals[:20], normals[20:], 0.05)
+    calls: list[int] = []
+
+    class CountingSearcher(MeanSearcher):
+        def search(self, tiles: np.ndarray) -> SearchResult:
+            calls.append(len(tiles))
+            return super().search(tiles)
+
+    ahead = Inspector(HostExplainer(CountingSearcher(), viewer, found.statistics, ahead=4), found.calibration)
+    several = [frames(1, shape)[0] for shape in ((80, 100), (40, 33), (32, 32), (90, 70))]
+    several[2][5:15, 5:15] = 250
+    finish = [ahead.begin(frame) for frame in several]
+    together = [finish[i]() for i in (0, 2, 3)]
+    assert len(calls) == 1
+    alone = Inspector(HostExplainer(MeanSearcher(), viewer, found.statistics), found.calibration)
+    for seen, frame in zip(together, (several[0], several[2], several[3]), strict=True):
+        expected = alone.inspect(frame)
+        assert seen.score == pytest.approx(expected.score) and seen.tiles == expected.tiles
+        assert np.allclose(seen.anomaly_map, expected.anomaly_map)
+    assert calls == [sum(alone.inspect(frame).tiles for frame in several)]
+
+
 def test_an_unusable_frame_is_an_image_error(inspector: Inspector) -> None:
     """It costs that frame, nothing more."""
     with pytest.raises(ImageError):
