@@ -57,16 +57,17 @@ class CaltechSource:
         train: list[str] = []
         held_out: list[str] = []
         test: list[str] = []
-        for names in self.normal.values():
+        for category, names in self.normal.items():
             tested, others = take(names, 1 - config.normal_fraction, {}, rng)
             kept, shown = take(others, config.holdout, {}, rng)
+            if not (tested and kept and shown):
+                raise DatasetError(f"{self.place}: {category} has {len(names)} images, too few to share out")
             train, held_out, test = [*train, *shown], [*held_out, *kept], [*test, *tested]
-        known, abnormal = take(self._clutter, config.known_fraction, {}, rng) if config.known_fraction else ((), ())
-        abnormal = abnormal or self._clutter
-        if not train or not held_out or not test or not abnormal:
-            raise DatasetError(
-                f"{self.place}: {', '.join(self.normal)} or the clutter have too few images to share out"
-            )
+        if not self._clutter:
+            raise DatasetError(f"{self.place}: the clutter category has no images")
+        known, abnormal = take(self._clutter, config.known_fraction, {}, rng)
+        if not config.known_fraction:
+            known, abnormal = (), self._clutter
         trained, validation = share_known(known, {}, rng)
         return Split(
             tuple(sorted(train)), tuple(sorted(held_out)), trained, validation, tuple(sorted(test)), {CLUTTER: abnormal}

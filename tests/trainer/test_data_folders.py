@@ -1,0 +1,201 @@
+"""Folders are read strictly: nothing is lost without a word, and no part stands on two sides."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentline.errors import DatasetError
+from tests.trainer.folder import write_folder
+from trainer.data.folders import FolderSource, ImageFolder
+from trainer.data.settings import FolderData
+from trainer.data.split import Split, share_known, take
+
+
+def write_group_table(root: Path, each: int) -> dict[str, str]:
+    """Every `each` images of a folder are one part."""
+    names = sorted(p.relative_to(root).as_posix() for p in root.glob("t*/*/*.png"))
+    groups = {name: f"{Path(name).parent}-{int(Path(name).stem) // each}" for name in names}
+    with (root / "groups.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "tile_group"], *groups.items()])
+    return groups
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: (p / "train" / "good").mkdir(parents=True)])
+def test_a_missing_or_empty_dataset_is_one_sentence(tmp_path: Path, make: object) -> None:
+    """The sentence names the folder and what belongs there."""
+    root = tmp_path / "data"
+    make(root)  # type: ignore[operator]
+    with pytest.raises(DatasetError, match=r"data: .*(no such folder|no images in train/good)"):
+        FolderSource(FolderData(root=root))
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    """A mask that does not fit its image would make the pixel figures wrong without a word."""
+    root = write_folder(tmp_path)
+    cv2.imwrite(str(root / "ground_truth" / "square" / "000_mask.png"), np.zeros((10, 20), np.uint8))
+    with pytest.raises(DatasetError, match="20 x 10 px, its image 48 x 48"):
+        ImageFolder.scan(root).mask("test/square/000.png", (48, 48))
+
+
+def test_masks_without_an_image_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stray mask, which hints at a lost or renamed image, costs one warning that names it, and nothing else."""
+    root = write_folder(tmp_path, defects=3)
+    ImageFolder.scan(root)
+    assert not caplog.messages
+    (root / "test" / "square" / "001.png").unlink()
+    assert len(ImageFolder.scan(root).test_abnormal["square"]) == 2
+    (message,) = caplog.messages
+    assert "1 mask" in message and "001_mask.png" in message
+
+
+@given(st.integers(0, 50), st.floats(0.1, 0.6), st.floats(0, 0.6))
+def test_no_group_stands_on_two_sides(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, holdout: float, known: float
+) -> None:
+    """Exposures of one part are all trained on, all held out, or all tested on; and every image is somewhere."""
+    root = tmp_path_factory.getbasetemp() / "grouped"
+    if not root.exists():
+        write_folder(root, train=30, defects=24)
+        write_group_table(root, each=3)
+    source = FolderSource(
+        FolderData(root=root, groups="groups.csv", holdout=holdout, known_abnormal_fraction=known),
+    )
+    parts, group = source.split(seed), source.groups()
+    sides = [parts.train, parts.held_out, parts.known_abnormal, parts.validation_abnormal, parts.test_good]
+    sides += [parts.test_abnormal["square"]]
+    groups = [{group[name] for name in side} for side in sides]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert set(group) == set().union(*sides) and len(group) == sum(map(len, sides))
+    assert parts.train and parts.held_out
+    assert Split.from_json(parts.to_json()) == parts
+
+
+@given(st.integers(0, 40), st.floats(0, 1), st.integers(1, 5), st.integers(0, 9))
+def test_a_share_is_as_large_as_asked(count: int, fraction: float, each: int, seed: int) -> None:
+    """At least the fraction (and one) by whole groups, no group more than needed, but never the last group."""
+    names = [f"{i:02}" for i in range(count)]
+    groups = {name: str(int(name) // each) for name in names}
+    taken, rest = take(names, fraction, groups, np.random.default_rng(seed))
+    assert sorted(taken + rest) == names
+    taken_groups = {groups[n] for n in taken}
+    assert not taken_groups & {groups[n] for n in rest}
+    wanted = max(1, round(fraction * count))
+    assert len(taken) < wanted + each
+    left = len({groups[n] for n in rest})
+    assert len(taken) >= wanted or left <= 1
+    assert left >= 1 or not names
+
+
+@pytest.mark.parametrize(("count", "validation"), [(0, 0), (5, 0), (6, 2), (9, 3), (30, 10), (3000, 200)])
+def test_a_third_of_the_known_abnormal_images_weights_the_score(count: int, validation: int) -> None:
+    """None of a few, a third of more, never more than 200."""
+    names = [f"{i:04}" for i in range(count)]
+    trained, kept = share_known(names, {}, np.random.default_rng(0))
+    assert len(kept) == validation and sorted(trained + kept) == names
+
+
+def test_a_contaminated_run_tests_on_the_same_images(tmp_path: Path) -> None:
+    """The images that would be known abnormal train as normal ones; held-out and test images do not change."""
+    root = write_folder(tmp_path, train=60, defects=40)
+    groups = write_group_table(root, each=2)
+    settings = {"root": root, "groups": "groups.csv", "known_abnormal_fraction": 0.5}
+    clean = FolderSource(FolderData(**settings)).split(3)
+    dirty = FolderSource(FolderData(**settings, contamination=0.1)).split(3)
+    added = set(dirty.train) - set(clean.train)
+    assert set(dirty.train) >= set(clean.train)
+    assert 2 <= len(added) <= round(0.1 * len(clean.train)) and added <= set(clean.known_abnormal)
+    assert not {groups[n] for n in added} & {groups[n] for n in set(clean.known_abnormal) - added}
+    assert dirty.known_abnormal == dirty.validation_abnormal == ()
+    assert (dirty.held_out, dirty.test_good, dirty.test_abnormal) == (
+        clean.held_out,
+        clean.test_good,
+        clean.test_abnormal,
+    )
+
+
+def test_too_few_images_to_contaminate_with_is_an_error(tmp_path: Path) -> None:
+    """An experiment at 40 % must not run at 10 % without a word."""
+    root = write_folder(tmp_path, train=40, defects=8)
+    with pytest.raises(DatasetError, match=r"40\.0% of 30 training images are 12 .* holds 4; choose more"):
+        FolderSource(FolderData(root=root, known_abnormal_fraction=0.5, contamination=0.4)).split(0)
+
+
+def test_known_abnormal_images_show_the_types_asked_for(tmp_path: Path) -> None:
+    """Other types stay unseen and are all tested; the choice within a type does not depend on the others."""
+    root = write_folder(tmp_path)
+    (root / "test" / "square").rename(root / "test" / "crack")
+    write_folder(root)
+    every = FolderSource(FolderData(root=root, known_abnormal_fraction=0.5)).split(1)
+    one = FolderSource(FolderData(root=root, known_abnormal_fraction=0.5, known_abnormal_types=("square",))).split(1)
+    assert len(one.test_abnormal["crack"]) == 8 and len(one.test_abnormal["square"]) == 4
+    assert one.test_abnormal["square"] == every.test_abnormal["square"]
+    with pytest.raises(DatasetError, match="'dent'"):
+        FolderSource(FolderData(root=root, known_abnormal_types=("dent",))).split(1)
+
+
+def test_a_type_with_one_image_stays_in_the_test(tmp_path: Path) -> None:
+    """A single image cannot be known and tested: it is tested."""
+    root = write_folder(tmp_path)
+    (root / "test" / "dent").mkdir()
+    (root / "test" / "square" / "000.png").rename(root / "test" / "dent" / "000.png")
+    parts = FolderSource(FolderData(root=root, known_abnormal_fraction=0.9)).split(0)
+    assert parts.test_abnormal["dent"] == ("test/dent/000.png",)
+    assert len(parts.test_abnormal["square"]) == 1
+
+
+def test_a_single_normal_image_is_too_few(tmp_path: Path) -> None:
+    """With one normal image, or many of one part, there is none to hold out, and the sentence says so."""
+    root = write_folder(tmp_path / "one", train=1)
+    with pytest.raises(DatasetError, match="1 normal images of a single part are too few"):
+        FolderSource(FolderData(root=root)).split(0)
+
+
+def test_known_abnormal_images_come_from_a_list(tmp_path: Path) -> None:
+    """Listed images leave the test set; names that are not there are an error that names one and counts the rest."""
+    root = write_folder(tmp_path / "data")
+    listed = tmp_path / "known.txt"
+    listed.write_text("# chosen by hand\ntest/square/002.png\n")
+    source = FolderSource(FolderData(root=root, known_abnormal=listed))
+    parts = source.split(0)
+    assert parts.known_abnormal == ("test/square/002.png",)
+    assert "test/square/002.png" not in parts.test_abnormal["square"]
+    listed.write_text("test/square/typo.png\ntest/square/001.png\ntest/square/typo2.png\n")
+    with pytest.raises(DatasetError, match=r"test/square/typo\.png.*1 more"):
+        source.split(0)
+    listed.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match=r"known\.txt: cannot be read"):
+        source.split(0)
+
+
+def test_a_list_of_a_whole_type_leaves_no_empty_kind(tmp_path: Path) -> None:
+    """When every image of a type is known abnormal, the test has no such kind."""
+    root = write_folder(tmp_path / "data")
+    listed = tmp_path / "known.txt"
+    listed.write_text("".join(f"test/square/{i:03}.png\n" for i in range(8)))
+    parts = FolderSource(FolderData(root=root, known_abnormal=listed)).split(0)
+    assert parts.test_abnormal == {} and len(parts.known_abnormal + parts.validation_abnormal) == 8
+
+
+def test_own_validation_images_are_the_held_out_ones(tmp_path: Path) -> None:
+    """Where the folder brings validation/good, all of train/good trains."""
+    root = write_folder(tmp_path)
+    (root / "validation" / "good").mkdir(parents=True)
+    (root / "train" / "good" / "000.png").rename(root / "validation" / "good" / "000.png")
+    parts = FolderSource(FolderData(root=root)).split(0)
+    assert parts.held_out == ("validation/good/000.png",) and len(parts.train) == 23
+
+
+def test_groups_come_from_a_table(tmp_path: Path) -> None:
+    """The CSV names file and group; a table without these columns is refused."""
+    root = write_folder(tmp_path)
+    groups = write_group_table(root, each=2)
+    source = FolderSource(FolderData(root=root, groups="groups.csv"))
+    assert source.groups() == groups
+    (root / "groups.csv").write_text("name\nx\n")
+    with pytest.raises(DatasetError, match="columns file and tile_group"):
+        source.groups()
