@@ -192,7 +192,7 @@ def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStat
     }
     if "normal_brightness" in arrays:
         shapes["normal_brightness"] = arrays["normal_scores"].shape if "normal_scores" in arrays else ()
-    if "local" in arrays:
+    if "local" in arrays and spec.local_shape is not None:
         shapes["local"] = (2,)
     check_arrays(arrays, shapes, source)
     local = arrays.get("local")

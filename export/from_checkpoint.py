@@ -13,12 +13,12 @@ from edge_runtime.manifest import SearchSettings
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.package import ModelCard, draft, write_model_package
 from latentline.calibrate import Calibrated, calibrate
-from latentline.errors import CheckpointError
+from latentline.errors import CheckpointError, ConfigError
 from latentline.evidence import Viewer
 from latentline.version import software_version
 from trainer.checkpoint import Checkpoint, load_checkpoint
-from trainer.data.folders import ImageFolder
 from trainer.data.held_out import read_held_out
+from trainer.data.sources import open_source
 
 
 def package_checkpoint(
@@ -32,15 +32,19 @@ def package_checkpoint(
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; gives its calibration.
 
-    data, iterations, name replace the checkpoint's. Raises CheckpointError and DatasetError.
+    data, iterations, name replace the checkpoint's. Raises CheckpointError, ConfigError and DatasetError.
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
+    if iterations and not config.method.is_gan:
+        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
     if config.schedule.encoder_images and checkpoint.encoder is None:
         raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
-    folder = ImageFolder.scan((data or config.data.root).resolve())
-    held_out = read_held_out(folder, checkpoint.split.held_out, config.data.groups, config.schedule.seed)
-    model = draft(checkpoint.generator, checkpoint.discriminator, checkpoint.encoder, _search(checkpoint, iterations))
+    source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
+    held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
+    model = draft(
+        checkpoint.generator, checkpoint.discriminator, checkpoint.encoder, search_settings(checkpoint, iterations)
+    )
     searcher = CpuSearcher(model, threads)
     try:
         viewer = Viewer(config.preprocessing, config.network.resolution, config.search.overlap)
@@ -50,17 +54,21 @@ def package_checkpoint(
             _shown(held_out.standardising, "standardising"),
             _shown(held_out.scored, "threshold"),
             false_alarm_rate,
+            map=config.search.map,
+            score=config.search.score,
+            validation=_shown(held_out.abnormal, "weights"),
         )
     finally:
         searcher.close()
     card = ModelCard(
-        name or config.name, config.method, software_version(), config.preprocessing, config.search.overlap
+        name or config.name, config.method.kind, software_version(), config.preprocessing, config.search.overlap
     )
     write_model_package(out, model, card, calibrated)
     return calibrated
 
 
-def _search(checkpoint: Checkpoint, iterations: int | None) -> SearchSettings:
+def search_settings(checkpoint: Checkpoint, iterations: int | None = None) -> SearchSettings:
+    """How a station searches with this checkpoint; `iterations` replaces the configuration's."""
     search = checkpoint.config.search
     return SearchSettings(
         init="random" if checkpoint.encoder is None else "encoder",
@@ -69,6 +77,7 @@ def _search(checkpoint: Checkpoint, iterations: int | None) -> SearchSettings:
         learning_rate=search.learning_rate,
         gamma=search.gamma,
         lam=search.lam,
+        samples=search.samples,
     )
 
 

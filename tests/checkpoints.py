@@ -1,0 +1,64 @@
+"""Checkpoints with small random networks, one for every kind of package, as a training would leave them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.checkpoint import Checkpoint, build_discriminator, build_encoder, build_gan
+from trainer.config import TrainConfig
+from trainer.data.split import Split
+from trainer.networks.autoencoder import build_autoencoder
+
+SIZE, LATENT = 32, 6
+NETWORK = {"resolution": SIZE, "latent_size": LATENT, "fmap_base": 64, "fmap_max": 8, "width": 4}
+GAN = {"encoder_images": 8}
+METHODS: dict[str, dict[str, Any]] = {
+    "noisy_anogan": {"method": {"kind": "noisy_anogan", "local": 1.0}, "search": {"iterations": 3}},
+    "f_anogan": {"method": {"kind": "f_anogan"}, "schedule": GAN, "search": {"iterations": 0}},
+    "autoencoder": {"method": {"kind": "autoencoder"}, "search": {"iterations": 0, "map": "ssim"}},
+    "vae": {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability", "samples": 3}},
+    "vae, mean": {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability"}},
+    "anovaegan": {"method": {"kind": "anovaegan"}, "search": {"iterations": 0, "map": "l2"}},
+}
+
+
+def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint:
+    """A checkpoint of METHODS[name], with random weights, biases and statistics of the normalisations."""
+    given = {
+        "data": {"root": "images", "known_abnormal_fraction": 0.1},
+        "network": NETWORK,
+        "preprocessing": {"channels": channels},
+        **METHODS[name],
+    }
+    config = TrainConfig.model_validate(given)
+    torch.manual_seed(seed)
+    networks: list[nn.Module | None]
+    if config.method.is_gan:
+        generator, discriminator = build_gan(config)
+        networks = [generator, discriminator, build_encoder(config) if config.schedule.encoder_images else None]
+    else:
+        encoder, decoder = build_autoencoder(config)
+        networks = [decoder, build_discriminator(config) if config.method.has_discriminator else None, encoder]
+    for network in networks:
+        if network is not None:
+            _stir(network)
+            network.eval()
+    parts: Any = networks
+    return Checkpoint(config, *parts, Split((), (), (), (), (), {}), 0, "0")
+
+
+def _stir(network: nn.Module) -> None:
+    """Nothing that a fresh network leaves at 0 or 1 stays there."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                nn.init.normal_(parameter, std=0.1)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                assert module.running_mean is not None and module.running_var is not None
+                module.running_mean.normal_(std=0.3)
+                module.running_var.uniform_(0.5, 2.0)

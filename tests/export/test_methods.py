@@ -1,0 +1,184 @@
+"""Every method goes through the same package, and the station finds what the trainer's reference finds."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel, load_package
+from edge_runtime.search.openvino_cpu import CpuSearcher
+from edge_runtime.search.selftest import check_forward
+from edge_runtime.selftest import ForwardTest
+from export.autoencoder import folded
+from export.from_checkpoint import search_settings
+from export.package import ModelCard, draft, write_model_package
+from export.verify import verify_package
+from latentline.calibrate import calibrate
+from latentline.errors import VerificationError
+from latentline.evidence import Viewer
+from latentline.preprocessing import Preprocessing
+from latentline.searcher import SearchResult
+from tests.checkpoints import METHODS, SIZE, random_checkpoint
+from tests.packages import rewrite
+from trainer.checkpoint import Checkpoint
+from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
+from trainer.reference_searcher import ReferenceSearcher
+
+FILES = {
+    "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
+    "f_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, ENCODER},
+    "autoencoder": {GENERATOR, ENCODER},
+    "vae": {GENERATOR, ENCODER},
+    "vae, mean": {GENERATOR, ENCODER},
+    "anovaegan": {GENERATOR, DISCRIMINATOR, ENCODER},
+}
+OF_GAN = {"feature_residual", "logit_reconstruction", "logit_frame", "loss"}
+FIELDS = {
+    "noisy_anogan": OF_GAN | {"local"},
+    "f_anogan": OF_GAN,
+    "autoencoder": set(),
+    "vae": {"divergence", "surprise"},
+    "vae, mean": {"divergence", "surprise"},
+    "anovaegan": OF_GAN - {"loss"} | {"divergence"},
+}
+
+
+@lru_cache
+def checkpoint_and_model(name: str) -> tuple[Checkpoint, SearchModel]:
+    """Made once for all tests, which do not change them."""
+    checkpoint = random_checkpoint(name)
+    networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
+    return checkpoint, draft(*networks, search_settings(checkpoint))
+
+
+def frames(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 1), dtype=np.uint8)
+
+
+def parts(result: SearchResult) -> dict[str, np.ndarray]:
+    return {name: array for name, array in vars(result).items() if array is not None}
+
+
+@pytest.fixture
+def searcher(request: pytest.FixtureRequest) -> Iterator[CpuSearcher]:
+    searcher = CpuSearcher(checkpoint_and_model(request.param)[1], threads=1)
+    yield searcher
+    searcher.close()
+
+
+def write(name: str, out: Path) -> Path:
+    """The calibrated package of a method at `out`."""
+    checkpoint, model = checkpoint_and_model(name)
+    searcher = CpuSearcher(model, threads=1)
+    kind = checkpoint.config.search.map
+    calibrated = calibrate(searcher, Viewer(Preprocessing(), SIZE, 0.25), frames(8), frames(9, 1), 0.1, map=kind)
+    searcher.close()
+    write_model_package(out, model, ModelCard("tiny", name, "0", Preprocessing(), 0.25), calibrated)
+    return out
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_station_finds_what_the_reference_finds(name: str) -> None:
+    """Graphs, fields and their numbers equal the reference's in PyTorch, for three tiles at once and for each alone."""
+    checkpoint, model = checkpoint_and_model(name)
+    assert set(model.graphs) == FILES[name]
+    searcher = CpuSearcher(model, threads=2)
+    found = parts(searcher.search(frames(3)))
+    alone = parts(searcher.search(frames(3)[1:2]))
+    searcher.close()
+    expected = parts(ReferenceSearcher(checkpoint, checkpoint.config.search).search(frames(3)))
+    assert set(found) == set(expected) == {"z", "reconstruction", *FIELDS[name]}
+    for field, values in expected.items():
+        assert found[field].dtype == np.float32 and found[field].shape == values.shape
+        np.testing.assert_allclose(found[field], values, rtol=2e-3, atol=1e-3 * np.abs(values).max(), err_msg=field)
+        np.testing.assert_allclose(alone[field][0], found[field][1], rtol=1e-4, atol=1e-5, err_msg=field)
+
+
+@pytest.mark.parametrize("name", ["noisy_anogan", "autoencoder", "vae", "anovaegan"])
+def test_package_is_verified_and_explains_frames(name: str, tmp_path: Path) -> None:
+    """Written, read and compared with the oracles in both runtimes; its inspector gives a finite score and map."""
+    path = write(name, tmp_path / "package")
+    checks = verify_package(path)
+    assert all(check.passed and check.error < 2e-5 for check in checks)
+    for runtime in ("OpenVINO", "ONNX Runtime"):
+        for graph in FILES[name]:
+            assert any(graph in check.what and runtime in check.what for check in checks)
+    package = load_package(path)
+    assert package.manifest.map == checkpoint_and_model(name)[0].config.search.map
+    inspector = package.inspector(CpuSearcher(package, threads=1))
+    seen = inspector.inspect(frames(1, 5)[0])
+    inspector.close()
+    assert np.isfinite(seen.score) and seen.anomaly_map.shape == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "anovaegan"])
+def test_altered_graph_is_noticed(name: str, tmp_path: Path) -> None:
+    """Two per cent more in one layer: the searcher does not open, and verify fails, whatever the hashes say."""
+    path = write(name, tmp_path / "package")
+    for graph in sorted(FILES[name]):
+        content = load_package(path).graphs[graph]
+        model = onnx.load_from_string(content)
+        weight = next(i for i in model.graph.initializer if i.name.endswith("1.conv.weight") or "layers.1" in i.name)
+        scaled = onnx.numpy_helper.to_array(weight) * np.float32(1.02)
+        weight.CopyFrom(onnx.numpy_helper.from_array(scaled, weight.name))
+        rewrite(path, graph, model.SerializeToString())
+        with pytest.raises(VerificationError, match="computes something else"):
+            CpuSearcher(load_package(path), threads=1)
+        rewrite(path, graph, content)
+
+
+@pytest.mark.parametrize("kind", ["z", "image"])
+def test_self_test_that_is_not_finite_is_refused(kind: str) -> None:
+    """A graph that gives NaN differs from its oracle."""
+    model = checkpoint_and_model("autoencoder")[1]
+    test = model.selftest
+    assert isinstance(test, ForwardTest)
+    answers = {**test.answers(), kind: np.full_like(test.answers()[kind], np.nan)}
+    with pytest.raises(VerificationError, match=f"relative error of {kind}"):
+        check_forward(lambda x: {name: a.astype(np.float32) for name, a in answers.items()}, test)
+
+
+@pytest.mark.parametrize(("resolution", "channels", "variational"), [(32, 1, False), (64, 3, True), (128, 1, True)])
+def test_normalisation_folds_exactly(resolution: int, channels: int, variational: bool) -> None:
+    """In float64 the folded convolutions give what convolution and normalisation gave, and no statistics are left."""
+    torch.manual_seed(resolution)
+    size = (resolution, channels, 5, 4, variational)
+    for network, value in (
+        (ConvEncoder(*size), torch.randn(4, channels, resolution, resolution)),
+        (ConvDecoder(*size), torch.randn(4, 5)),
+    ):
+        for _ in range(3):
+            network.train()(value)
+        network.double().eval()
+        light = folded(network).double()  # the weights are float32, so its error is theirs
+        for found, true in zip(_tuple(light(value.double())), _tuple(network(value.double())), strict=True):
+            assert float((found - true).norm() / true.norm()) < 1e-6
+        assert not any("running" in name for name in light.state_dict())
+
+
+@pytest.mark.parametrize("searcher", ["vae"], indirect=True)
+def test_surprise_is_the_mean_over_samples(searcher: CpuSearcher) -> None:
+    """−log p(x|z) by SciPy's normal distribution over the same noise, from the networks in float64."""
+    from scipy.stats import norm
+
+    checkpoint = checkpoint_and_model("vae")[0]
+    x = torch.from_numpy(frames(2).transpose(0, 3, 1, 2) / 127.5 - 1)
+    with torch.no_grad():
+        mean, log_variance = random_checkpoint("vae").encoder.double()(x)  # type: ignore[union-attr]
+        decoder = random_checkpoint("vae").generator.double()
+        noise = np.random.default_rng(checkpoint.config.search.seed).standard_normal((3, mean.shape[1]))
+        total = np.zeros(x.shape)
+        for row in noise:
+            image, spread = decoder(mean + (log_variance / 2).exp() * torch.from_numpy(row))
+            total -= norm.logpdf(x.numpy(), image.numpy(), np.exp(spread.numpy() / 2))
+    found = searcher.search(frames(2)).surprise
+    assert found is not None
+    np.testing.assert_allclose(found, total / 3, rtol=1e-3, atol=1e-3)
+
+
+def _tuple(output: object) -> tuple[torch.Tensor, ...]:
+    return output if isinstance(output, tuple) else (output,)  # type: ignore[return-value]
