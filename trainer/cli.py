@@ -1,4 +1,4 @@
-"""latentline-train: fit a model to a folder of images, evaluate a checkpoint."""
+"""latentline-train: fit a model to normal images, evaluate it, compare evaluations."""
 
 from __future__ import annotations
 
@@ -40,13 +40,20 @@ def _parser() -> argparse.ArgumentParser:
     fit.set_defaults(command=_fit)
     evaluate = commands.add_parser("evaluate", help="search the test images with the reference search and report")
     evaluate.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
-    evaluate.add_argument("out", type=Path, help="folder for report.json, report.md and pictures")
+    evaluate.add_argument("out", type=Path, nargs="?", help="folder for report and pictures (default: RUN/evaluation)")
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most so many images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=0.05, help="promised by the threshold")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
+    compare = commands.add_parser("compare", help="show evaluations side by side")
+    compare.add_argument(
+        "places", type=Path, nargs="+", metavar="RUN_OR_REPORT", help="evaluated run, or report folder"
+    )
+    compare.add_argument("--out", type=Path, help="folder for the table as Markdown and JSON, and plots")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    compare.set_defaults(command=_compare)
     return parser
 
 
@@ -70,7 +77,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluate import evaluate_checkpoint
+    from trainer.evaluate_checkpoint import evaluate_checkpoint
 
     report = evaluate_checkpoint(
         options.checkpoint,
@@ -81,4 +88,12 @@ def _evaluate(options: argparse.Namespace) -> int:
         false_alarm_rate=options.false_alarm_rate,
     )
     print(report.to_json() if options.json else report.to_markdown())
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from trainer.compare import compare
+
+    found = compare(options.places, options.out)
+    print(found.to_json() if options.json else found.to_markdown())
     return 0

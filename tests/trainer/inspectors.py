@@ -1,0 +1,49 @@
+"""An explainer without a model, so that every figure of an evaluation can be foretold."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from latentline.calibration import Calibration, Component
+from latentline.explainer import Explained
+from latentline.inspector import Inspector
+from latentline.tiles import TilePlan
+
+
+class BrightnessExplainer:
+    """The brightest pixel is the score, brightness the map; `order` says when frames were begun and finished."""
+
+    name = "brightness"
+
+    def __init__(self, ahead: int = 1, broken: int | None = None) -> None:
+        self.ahead, self.order, self._broken = ahead, [], broken
+
+    def begin(self, frame: np.ndarray) -> Callable[[], Explained]:
+        number = sum(step == "begin" for step, _ in self.order)
+        self.order.append(("begin", number))
+        return lambda: self._explained(frame, number)
+
+    def close(self) -> None:
+        pass
+
+    def _explained(self, frame: np.ndarray, number: int) -> Explained:
+        self.order.append(("finish", number))
+        plane = frame.astype(np.float32)
+        values = {"peak": float(plane.max()), "loss": -float(plane.mean()), "d_frame": float(plane.std())}
+        if number == self._broken:
+            values["peak"] = float("nan")
+        plan = TilePlan.cover(*frame.shape, min(frame.shape), 0.0)
+        picture = frame[..., None]
+        return Explained(picture, plan, plane, picture, values, {}, {})
+
+
+def brightness_inspector(threshold: float = 200.0, ahead: int = 1, broken: int | None = None) -> Inspector:
+    calibration = Calibration(
+        components=(Component(name="peak", mean=0, std=1, weight=1),),
+        threshold=threshold,
+        map_threshold=threshold,
+        false_alarm_rate=0.05,
+        scored_normals=19,
+        standardised_normals=8,
+    )
+    return Inspector(BrightnessExplainer(ahead, broken), calibration)

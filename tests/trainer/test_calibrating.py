@@ -1,0 +1,69 @@
+"""What fixes the weights of the score: abnormal frames nothing was trained on, made where there are too few."""
+
+import numpy as np
+import pytest
+
+from latentline.evidence import Viewer
+from latentline.preprocessing import Preprocessing
+from latentline.searcher import SearchResult
+from trainer.calibrating import ENOUGH_ABNORMAL, calibrate_held_out, make_abnormal
+from trainer.config import SearchConfig
+from trainer.data.held_out import HeldOut
+
+
+class FlatSearcher:
+    """Every tile is explained by its own mean."""
+
+    name = "flat"
+
+    def search(self, tiles: np.ndarray) -> SearchResult:
+        x = tiles.astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
+        flat = np.broadcast_to(x.mean(axis=(2, 3), keepdims=True), x.shape)
+        return SearchResult(
+            z=np.zeros((len(x), 2), np.float32),
+            reconstruction=np.ascontiguousarray(flat),
+            loss=np.abs(x).sum((1, 2, 3)),
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _frames(count: int, shape: tuple[int, ...] = (40, 50), seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.clip(rng.normal(128, 6, shape), 0, 255).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (32, 32), (20, 90), (64, 48, 3), (64, 48, 1)])
+@pytest.mark.parametrize("height", [None, 64])
+def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
+    """Elsewhere they are the normal frame; the same seed makes the same frames, and the originals stay."""
+    viewer = Viewer(Preprocessing(height=height, channels=1), 32, 0.25)
+    normal = _frames(6, shape)
+    before = [frame.copy() for frame in normal]
+    made = make_abnormal(normal, viewer, seed=1)
+    side = 32 * (1 if height is None else shape[0] / height)
+    for frame, damaged in zip(normal, made, strict=True):
+        assert damaged.shape == frame.shape and damaged.dtype == np.uint8
+        ys, xs = np.nonzero((damaged != frame).reshape(*shape[:2], -1).any(axis=2))
+        assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
+    assert all((a == b).all() for a, b in zip(normal, before, strict=True))
+    assert all((a == b).all() for a, b in zip(made, make_abnormal(normal, viewer, seed=1), strict=True))
+
+
+@pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (ENOUGH_ABNORMAL - 1, 12), (ENOUGH_ABNORMAL, 0)])
+def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
+    """And the calibration says how many of each it saw."""
+    viewer = Viewer(Preprocessing(), 32, 0.25)
+    abnormal = [np.where(np.arange(50) < 9, 255, frame).astype(np.uint8) for frame in _frames(real, seed=5)]
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), abnormal)
+    found = calibrate_held_out(FlatSearcher(), viewer, SearchConfig(), held_out, 0, 0.05).calibration.validation
+    assert found is not None and (found.abnormals, found.synthetic) == (real, synthetic)
+
+
+def test_the_papers_score_needs_no_abnormal_frames() -> None:
+    """It has no weights: nothing is made, nothing but the normal frames is searched."""
+    viewer = Viewer(Preprocessing(), 32, 0.25)
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [])
+    found = calibrate_held_out(FlatSearcher(), viewer, SearchConfig(score="paper"), held_out, 0, 0.05).calibration
+    assert found.validation is None and [c.name for c in found.components] == ["loss"]

@@ -1,0 +1,77 @@
+"""Calibrate a searcher on what a training's split kept for it: the one way, for evaluation and for export.
+
+The weights of the score need abnormal frames that nothing was trained on. Where the split kept too few, more are made
+of the standardising frames. The frames behind the thresholds have no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from latentline.calibrate import Calibrated, calibrate
+from latentline.evidence import Viewer
+from latentline.searcher import Searcher
+from trainer.config import SearchConfig
+from trainer.data.held_out import HeldOut
+from trainer.data.synthetic import synthesise
+
+UInt8 = npt.NDArray[np.uint8]
+ENOUGH_ABNORMAL = 10  # real ones; with fewer, made ones stand beside them
+MOST_SYNTHETIC = 40
+DONORS = 3  # other frames that a made defect may be pasted from
+
+
+def calibrate_held_out(
+    searcher: Searcher, viewer: Viewer, search: SearchConfig, held_out: HeldOut, seed: int, false_alarm_rate: float
+) -> Calibrated:
+    """Calibrate with progress; `seed` is of the made defects. Raises DatasetError when normal frames are too few."""
+    wanted = search.score == "calibrated" and len(held_out.abnormal) < ENOUGH_ABNORMAL
+    made = make_abnormal(held_out.standardising[:MOST_SYNTHETIC], viewer, seed) if wanted else []
+    return calibrate(
+        searcher,
+        viewer,
+        _shown(held_out.standardising, "standardising"),
+        _shown(held_out.scored, "threshold"),
+        false_alarm_rate,
+        map=search.map,
+        score=search.score,
+        validation=_shown(held_out.abnormal, "known-abnormal images"),
+        synthetic=_shown(made, "made abnormal images"),
+    )
+
+
+def make_abnormal(frames: Sequence[UInt8], viewer: Viewer, seed: int) -> list[UInt8]:
+    """Each normal frame [H, W] or [H, W, C] with one made defect, in a square about as large as a tile."""
+    rng = np.random.default_rng(seed)
+    return [_damaged(frame, frames, viewer, rng) for frame in frames]
+
+
+def _damaged(frame: UInt8, frames: Sequence[UInt8], viewer: Viewer, rng: np.random.Generator) -> UInt8:
+    alike = [other for other in frames if other.shape[2:] == frame.shape[2:]]
+    donors = [alike[i] for i in rng.integers(len(alike), size=DONORS)]
+    scale = frame.shape[0] / viewer.preprocessing.apply(frame).shape[0]
+    side = max(2, min(round(viewer.tile_size * scale), *frame.shape[:2]))
+    (y, x), patch = _square(frame, side, rng)
+    others = [cv2.resize(_square(donor, side, rng)[1], (side, side)).reshape(patch.shape) for donor in donors]
+    made = synthesise(np.stack([patch, *others]), rng)[0][0]
+    damaged: UInt8 = frame.copy()
+    damaged[y : y + side, x : x + side] = made.reshape(damaged[y : y + side, x : x + side].shape)
+    return damaged
+
+
+def _square(frame: UInt8, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], UInt8]:
+    """A random square of at most `side` px, [side, side, C], and its corner (y, x)."""
+    side = min(side, *frame.shape[:2])
+    y, x = (int(rng.integers(length - side + 1)) for length in frame.shape[:2])
+    cut = frame[y : y + side, x : x + side]
+    return (y, x), np.ascontiguousarray(cut.reshape(side, side, -1))
+
+
+def _shown(frames: Sequence[UInt8], what: str) -> Iterator[UInt8]:
+    if frames:
+        yield from tqdm(frames, unit="img", desc=f"calibration, {what}")
