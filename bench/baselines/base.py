@@ -1,0 +1,69 @@
+"""The contract of a baseline, and the one loop that judges them all on the test images of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from trainer.config import TrainConfig
+from trainer.data.loading import load, read_each
+from trainer.data.sources import open_source
+from trainer.report import GOOD, Report, write_results
+from trainer.tally import Subject, Tally
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+
+class Baseline(Protocol):
+    """Judges prepared images uint8 [h, w, C] of any size."""
+
+    name: str
+
+    def fit(self, normal: Sequence[UInt8]) -> None:
+        """Look at normal images, prepared as the model's training images are."""
+        ...
+
+    def score(self, prepared: UInt8) -> tuple[float, Float]:
+        """Anomaly score, and the anomaly map float32 [h, w], not negative; larger is more abnormal."""
+        ...
+
+
+def judge(baseline: Baseline, config: TrainConfig, out: Path) -> Report:
+    """Fit on the training images that `config` chooses, score its test images; writes an evaluation into `out`.
+
+    Raises DatasetError.
+    """
+    source, prepare = open_source(config.data), config.preprocessing.apply
+    split, groups = source.split(config.schedule.seed), source.groups()
+    baseline.fit(list(load(source, split.train, prepare).images.values()))
+    tally = Tally(Subject(baseline.name, baseline.name, "no network of its own"))
+    kinds = {GOOD: split.test_good, **split.test_abnormal}
+    with tqdm(total=sum(map(len, kinds.values())), unit="img", desc=baseline.name, delay=2) as bar:
+        for kind, names in kinds.items():
+            for name, frame in read_each(source, names, tally.skipped):
+                start = perf_counter()
+                score, plane = baseline.score(prepare(frame))
+                height, width = frame.shape[:2]
+                plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+                tally.seconds += perf_counter() - start
+                mask = None if kind == GOOD else source.mask(name, (height, width))
+                tally.add(name, kind, groups.get(name, name), frame, score, {}, plane, mask)
+                bar.update()
+    out.mkdir(parents=True, exist_ok=True)
+    report = tally.report()
+    write_results(out, report, tally.scores())
+    return report
+
+
+def rms(maps: Iterable[Float]) -> float:
+    """Root mean square over all pixels of all maps."""
+    sums = np.array([[np.square(m, dtype=np.float64).sum(), m.size] for m in maps]).sum(axis=0)
+    return float(np.sqrt(sums[0] / sums[1])) + 1e-12

@@ -1,0 +1,42 @@
+"""Training configurations of the benches: a YAML of configs/train, and what a bench changes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from latentline.strict_config import parse
+from trainer.config import TrainConfig
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "train"
+_IMAGES = ("fade_images", "stable_images", "final_images", "encoder_images", "checkpoint_images")
+
+
+def read_config(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
+    """The configuration in `path` with other values by dotted key, e.g. "schedule.seed". Raises ConfigError."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for place, value in changes.items():
+        *sections, key = place.split(".")
+        inner = data
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = value
+    return parse(data, TrainConfig, str(path))
+
+
+def within_budget(config: TrainConfig, images: int | None) -> TrainConfig:
+    """The same schedule in `images` images in all, encoder included: every length shrinks or grows alike.
+
+    None leaves it.
+    """
+    if images is None:
+        return config
+    schedule = config.schedule
+    grown = config.network.resolution.bit_length() - 3 if config.method.is_gan else 0
+    total = grown * (schedule.fade_images + schedule.stable_images) + schedule.final_images + schedule.encoder_images
+    lengths = {name: getattr(schedule, name) for name in _IMAGES}
+    scaled = {name: max(1, round(length * images / total)) for name, length in lengths.items() if length}
+    return config.model_copy(update={"schedule": schedule.model_copy(update=scaled)})

@@ -1,0 +1,64 @@
+"""A table of estimates, as Markdown to read and as JSON to go on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from latentline.atomic import write_text
+from protocols.circumstances import circumstances
+from trainer.intervals import Estimate
+
+Cell = Estimate | float | str | None
+
+
+@dataclass
+class Table:
+    """Rows of cells by column; None: there is no such figure, and the table says so by a dash."""
+
+    title: str
+    rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
+
+    def add(self, row: str, cells: Mapping[str, Cell]) -> None:
+        """Append a row, or more cells to it."""
+        self.rows.setdefault(row, {}).update(cells)
+
+    def to_markdown(self) -> str:
+        """Title and table; columns in the order in which they first came."""
+        columns = list(dict.fromkeys(name for cells in self.rows.values() for name in cells))
+        lines = [f"## {self.title}", "", f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+        lines += [f"| {row} | {' | '.join(shown(cells.get(c)) for c in columns)} |" for row, cells in self.rows.items()]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, object]:
+        """Title and rows; an estimate is {value, low, high}."""
+        rows = {
+            row: {c: cell.model_dump() if isinstance(cell, Estimate) else cell for c, cell in cells.items()}
+            for row, cells in self.rows.items()
+        }
+        return {"title": self.title, "rows": rows}
+
+
+def shown(cell: Cell) -> str:
+    """A cell as text."""
+    if cell is None:
+        return "–"
+    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+
+
+def write_tables(folder: Path, headline: str, notes: Mapping[str, str], tables: list[Table]) -> str:
+    """Write results.md and results.json into `folder`; gives the Markdown.
+
+    notes  what a reader must know beside date, machine, versions and command: seeds, budgets, what was left out
+    """
+    facts = {**circumstances(), **notes}
+    lines = [f"# {headline}", "", *(f"- {name}: {text}" for name, text in facts.items()), ""]
+    lines += ["Brackets: 95 % intervals over test images (bootstrap); they do not hold what another seed would change."]
+    text = "\n".join([*lines, "", "\n\n".join(table.to_markdown() for table in tables), ""])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "results.md", text)
+    content = {"headline": headline, **facts, "tables": [table.to_json() for table in tables]}
+    write_text(folder / "results.json", json.dumps(content, indent=1, ensure_ascii=False))
+    return text

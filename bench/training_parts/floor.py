@@ -1,0 +1,112 @@
+"""The least that a step can cost: the forward and backward passes of the same networks, and nothing else.
+
+The same calls as a training's step, in its order, with its losses, batch and penalty. Left out are the data (tiles and
+latents are random tensors, made once), the optimiser, the running average, checks for what is not finite, and figures.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from trainer.autoencoding import TERMS, AutoencoderTraining
+from trainer.config import TrainConfig
+from trainer.loop import GanTraining
+from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from trainer.losses.local import local_loss
+from trainer.losses.reconstruction import Reconstruction
+from trainer.methods import GanMethod, NoisyAnoGan
+
+Step = Callable[[], object]
+
+
+def floor_of(training: GanTraining | AutoencoderTraining, config: TrainConfig) -> Step:
+    """A step of the floor, on copies of the training's networks at full resolution."""
+    if isinstance(training, GanTraining):
+        return GanFloor(training, config).step
+    return AutoencoderFloor(training, config).step
+
+
+class GanFloor:
+    """One discriminator pass and one generator pass; the penalty as often as in training."""
+
+    def __init__(self, training: GanTraining, config: TrainConfig) -> None:
+        assert isinstance(config.method, GanMethod)
+        self._generator, self._discriminator = copy.deepcopy(training.generator), copy.deepcopy(training.discriminator)
+        self._method = config.method
+        noisy = config.method if isinstance(config.method, NoisyAnoGan) else None
+        self._gamma, self._local, self._noisy = (noisy.gamma, noisy.local, True) if noisy else (1.0, 0.0, False)
+        size, batch = config.network.resolution, batch_of(config)
+        self._z = torch.randn(batch, config.network.latent_size)
+        self._real, self._abnormal = (random_tiles(batch, config) for _ in range(2))
+        self._masks = torch.rand(batch, 1, size, size) < 0.1
+        self._known = torch.ones(batch, dtype=torch.bool)
+        self._steps = 0
+
+    def step(self) -> None:
+        """Forward and backward of both."""
+        method, penalised = self._method, self._method.r1 > 0 and self._steps % self._method.r1_every == 0
+        generated = self._generator(self._z)
+        seen = generated.detach()
+        real = self._real.detach().requires_grad_(penalised)
+        real_logit = self._discriminator(real, record_stddev=True)[0]
+        generated_logit = self._discriminator(seen)[0]
+        abnormal_logit = self._discriminator(self._abnormal)[0] if self._noisy else None
+        loss = discriminator_loss(real_logit, generated_logit, abnormal_logit, self._gamma)
+        if self._local:
+            loss = loss + self._local * self._local_loss()
+        if penalised:
+            loss = loss + self._gamma * method.r1_every * method.r1 * r1_penalty(real_logit, real)
+        backward(loss, self._discriminator)
+        self._discriminator.requires_grad_(False)
+        backward(generator_loss(self._discriminator(generated)[0], self._gamma), self._generator)
+        self._discriminator.requires_grad_(True)
+        self._steps += 1
+
+    def _local_loss(self) -> Tensor:
+        patches = self._discriminator.local_logits(torch.cat([self._real, self._abnormal]))
+        masks, known = torch.cat([torch.zeros_like(self._masks), self._masks]), torch.cat([self._known, self._known])
+        return local_loss(patches, masks, known)
+
+
+class AutoencoderFloor:
+    """One pass of encoder and decoder. Raises ValueError for AnoVAEGAN, whose adversary is not here."""
+
+    def __init__(self, training: AutoencoderTraining, config: TrainConfig) -> None:
+        if training.discriminator is not None:
+            raise ValueError("the floor of a method with an adversary is not written")
+        self._networks = nn.ModuleList(copy.deepcopy([training.encoder, training.decoder]))
+        self._method = config.method
+        self._terms = TERMS[getattr(config.method, "loss", config.method.kind)]
+        self._x = random_tiles(batch_of(config), config)
+        self._noise = torch.randn(len(self._x), config.network.latent_size)
+
+    def step(self) -> None:
+        """Forward and backward."""
+        encoder, decoder = self._networks
+        code = encoder(self._x)
+        mean, spread = code if isinstance(code, tuple) else (None, None)
+        image = decoder(code if mean is None else mean + (spread / 2).exp() * self._noise)
+        image, log_variance = image if isinstance(image, tuple) else (image, None)
+        terms = self._terms(self._x, Reconstruction(image, log_variance, mean, spread), self._method)
+        backward(torch.stack(list(terms.values())).sum(), self._networks)
+
+
+def backward(loss: Tensor, network: nn.Module) -> None:
+    """Fresh gradients of `network`."""
+    network.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+
+
+def batch_of(config: TrainConfig) -> int:
+    """Images a step at full resolution."""
+    return config.schedule.batches.get(config.network.resolution, config.schedule.batch)
+
+
+def random_tiles(count: int, config: TrainConfig) -> Tensor:
+    """[count, C, R, R] in [-1, 1], laid out as the training lays out its tiles."""
+    size, channels = config.network.resolution, config.preprocessing.channels
+    return (torch.rand(count, channels, size, size) * 2 - 1).contiguous(memory_format=torch.channels_last)
