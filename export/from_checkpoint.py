@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-from tqdm import tqdm
 
 from edge_runtime.manifest import SearchSettings
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.package import ModelCard, draft, write_model_package
-from latentline.calibrate import Calibrated, calibrate
+from latentline.calibrate import Calibrated
 from latentline.errors import CheckpointError, ConfigError
 from latentline.evidence import Viewer
 from latentline.version import software_version
+from trainer.calibrating import calibrate_held_out
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
@@ -48,15 +44,8 @@ def package_checkpoint(
     searcher = CpuSearcher(model, threads)
     try:
         viewer = Viewer(config.preprocessing, config.network.resolution, config.search.overlap)
-        calibrated = calibrate(
-            searcher,
-            viewer,
-            _shown(held_out.standardising, "standardising"),
-            _shown(held_out.scored, "threshold"),
-            false_alarm_rate,
-            map=config.search.map,
-            score=config.search.score,
-            validation=_shown(held_out.abnormal, "weights"),
+        calibrated = calibrate_held_out(
+            searcher, viewer, config.search, held_out, config.schedule.seed, false_alarm_rate
         )
     finally:
         searcher.close()
@@ -79,7 +68,3 @@ def search_settings(checkpoint: Checkpoint, iterations: int | None = None) -> Se
         lam=search.lam,
         samples=search.samples,
     )
-
-
-def _shown(frames: Sequence[npt.NDArray[np.uint8]], what: str) -> Iterator[npt.NDArray[np.uint8]]:
-    yield from tqdm(frames, unit="img", desc=f"calibration, {what}")

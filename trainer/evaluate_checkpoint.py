@@ -39,7 +39,9 @@ def evaluate_checkpoint(
     if config.schedule.encoder_images and checkpoint.encoder is None:
         raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
     if iterations and not config.method.is_gan:
-        raise ConfigError(f"{path}: method {config.method.kind} takes its encoder's z as it is; leave out --iterations")
+        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
+    if iterations == 0 and checkpoint.encoder is None:
+        raise ConfigError(f"{path}: it has no encoder, and a search of 0 iterations needs one; give 1 or more")
     search = config.search.model_copy(update={} if iterations is None else {"iterations": iterations})
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
     viewer = Viewer(config.preprocessing, config.network.resolution, search.overlap)
