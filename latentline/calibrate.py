@@ -72,12 +72,14 @@ def calibrate(
     score: ScoreKind = "calibrated",
     validation: Iterable[UInt8] = (),
     synthetic: Iterable[UInt8] = (),
+    weights: Values | None = None,
 ) -> Calibrated:
     """Search both sets of normal frames and fix everything a station needs to judge a frame.
 
     map        which difference of frame and reconstruction makes the anomaly map
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and made, that nothing was trained on: they fix the weights
+    weights    of components, before any abnormal frame is seen (without any: the weights); None: all alike
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate.
     """
     evidence = [seen for _, seen in viewer.search_each(searcher, standardising)]
@@ -95,7 +97,7 @@ def calibrate(
             [_values(seen, statistics) for _, seen in viewer.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
-        components, why = _weighted(normal, real, made)
+        components, why = _weighted(normal, real, made, weights)
         statistics = statistics.only(_shown(components, statistics, why))
     draft = Calibration(
         components=components,
@@ -130,7 +132,7 @@ def _paper(evidence: Sequence[Evidence]) -> tuple[PixelStatistics, tuple[Compone
 
 
 def _weighted(
-    normal: Sequence[Values], real: Sequence[Values], synthetic: Sequence[Values]
+    normal: Sequence[Values], real: Sequence[Values], synthetic: Sequence[Values], wanted: Values | None
 ) -> tuple[tuple[Component, ...], Validation | None]:
     """Components with a weight, standardised on the normal frames.
 
@@ -145,6 +147,8 @@ def _weighted(
         for some in (normal, real, synthetic)
     )
     given = {name: 0.0 if name.endswith(COARSE) else 1.0 for name in names}
+    if wanted is not None:
+        given = {name: wanted.get(name, 0.0) for name in names}
     weights, why = weigh(given, *standardised)
     return tuple(Component(name=n, mean=mean[n], std=std[n], weight=w) for n, w in weights.items()), why
 
