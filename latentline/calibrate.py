@@ -157,8 +157,9 @@ def _shown(components: Sequence[Component], statistics: PixelStatistics, why: Va
     """Names of the maps that a station makes: those of the score, and one pooled in any case, to say where."""
     scored = {c.name for c in components} & set(statistics.names)
     pooled = [name for name in statistics.names if name != LOCAL]
-    if why is not None and not scored & set(pooled):
-        scored.add(max(pooled, key=lambda name: why.component_auroc[name]))
+    if not scored & set(pooled):
+        alone = {} if why is None else why.component_auroc
+        scored.add(max(pooled, key=lambda name: alone.get(name, 0.0)))
     return scored
 
 
@@ -190,7 +191,7 @@ def _doubts(evidence: Sequence[Evidence]) -> tuple[float, float] | None:
     if not doubts:
         return None
     values = np.concatenate(doubts)
-    return float(values.mean()), float(values.std()) + 1e-3
+    return float(values.mean()), float(values.std()) + 1e-6
 
 
 def _smooth(planes: Float) -> Float:
