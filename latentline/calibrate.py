@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.calibration import Calibration, Component, Validation, conformal_threshold
-from latentline.errors import DatasetError
+from latentline.errors import CheckpointError, DatasetError
 from latentline.evidence import LOCAL, Evidence, MapKind, PixelStatistics, Viewer, frame_components, pool
 from latentline.images import mean_grey
 from latentline.searcher import Searcher
@@ -80,13 +80,18 @@ def calibrate(
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and made, that nothing was trained on: they fix the weights
     weights    of components, before any abnormal frame is seen (without any: the weights); None: all alike
-    Raises DatasetError when there are too few frames to standardise (8) or for the promised rate.
+    Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
+    the model is broken.
     """
     evidence = [seen for _, seen in viewer.search_each(searcher, standardising)]
     if len(evidence) < FEWEST_STANDARDISING:
         raise DatasetError(
             f"calibration needs at least {FEWEST_STANDARDISING} normal images to standardise the score, "
             f"and has {len(evidence)}"
+        )
+    if not all(np.isfinite(e.result.reconstruction).all() for e in evidence):
+        raise CheckpointError(
+            "the model's reconstructions of normal images are not finite; it is broken: train it again"
         )
     if score == "paper":
         statistics, components, why = _paper(evidence)
