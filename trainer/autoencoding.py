@@ -200,4 +200,11 @@ class AutoencoderTraining:
 
 def contrast(x: Tensor, image: Tensor) -> Tensor:
     """Standard deviation within a reconstruction over that within its tile, of the whole batch; near 0: a constant."""
-    return image.flatten(1).std(1).mean() / x.flatten(1).std(1).mean().clamp(min=1e-6)
+    return _deviation(image) / _deviation(x).clamp(min=1e-6)
+
+
+def _deviation(images: Tensor) -> Tensor:
+    # several times as fast as Tensor.std
+    flat = images.flatten(1)
+    deviations: Tensor = torch.linalg.vector_norm(flat - flat.mean(1, keepdim=True), dim=1)
+    return deviations.mean()
