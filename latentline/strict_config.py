@@ -85,13 +85,14 @@ def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
     """`loc` as a user wrote it: without the tags and branches of unions, which pydantic puts in between."""
     place: list[str] = []
-    for part in loc:
+    for index, part in enumerate(loc):
         within = (
             part in data if isinstance(data, Mapping) else isinstance(part, int) and isinstance(data, (list, tuple))
         )
+        last = index == len(loc) - 1  # only the last can be a key that is missing
         if within and (isinstance(data, Mapping) or part < len(data)):
             data = data[part]
-        elif not isinstance(data, Mapping) or part in data.values():
+        elif not last or not isinstance(data, Mapping) or part in data.values():
             continue  # a branch of a union; a tag, which stands as a value beside the other keys
         place.append(str(part))
     return place

@@ -80,7 +80,7 @@ class Descent:
             index, field = key.split(".")
             parameter = self._parameters[int(index)]
             # moments are laid out as their weights are (channels last): Adam's fused kernel goes through memory
-            laid_out = torch.empty_like(parameter).copy_(value) if value.dim() else value
+            laid_out = torch.empty_like(parameter).copy_(value) if value.dim() else value.clone()
             state.setdefault(int(index), {})[field] = laid_out.detach()
         self._adam.load_state_dict({"state": state, "param_groups": self._adam.state_dict()["param_groups"]})
         if scale is not None and self._scaler.is_enabled():

@@ -32,7 +32,7 @@ def test_a_trained_encoder_is_in_the_checkpoint_and_starts_nearer(tmp_path: Path
     content = tiny_config(write_folder(tmp_path / "data"), encoder_images=640, final_images=480)
     config.write_text(yaml.safe_dump({**content, "search": {"iterations": 0}}))
     checkpoint = load_checkpoint(fit(load_config(config, None), tmp_path / "run"))
-    assert checkpoint.encoder is not None
+    assert checkpoint.encoder is not None and checkpoint.discriminator is not None
     rng = np.random.default_rng(1)
     tiles = np.clip(110 + 50 * np.sin(np.arange(32) / 3 + rng.uniform(0, 6, (6, 1, 1, 1))), 0, 255).astype(np.uint8)
     tiles = np.broadcast_to(tiles.transpose(0, 1, 3, 2), (6, 32, 32, 1)).copy()
