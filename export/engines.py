@@ -13,6 +13,7 @@ from edge_runtime.engines.engines import EngineSet
 from edge_runtime.engines.half_check import HalfReport, check_half
 from edge_runtime.gpu.kernel_cache import cached_kernels
 from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from edge_runtime.gpu.supported import require_supported
 from edge_runtime.model_package import load_package
 from edge_runtime.search.settings import Flavour, GpuSettings, Precision
 from latentline.errors import BackendError, EngineError
@@ -49,6 +50,7 @@ def build_engines(
     Raises PackageError, BackendError, EngineError, VerificationError.
     """
     package = load_package(path)
+    require_supported(package)
     trt = import_tensorrt(settings.tensorrt)
     capability, gpu = _target(settings.tensorrt, compute_capability)
     engines = EngineSet.of(package, settings, trt, capability, gpu)

@@ -119,8 +119,7 @@ class Evidence:
         """−logits of the patch head, [h, w] of the prepared frame; None without one."""
         if self.result.local is None:
             return None
-        size = (self.plan.size, self.plan.size)
-        return self.blend(np.stack([cv2.resize(-t, size, interpolation=cv2.INTER_LINEAR) for t in self.result.local]))
+        return spread_over_frame(-self.result.local, self.plan, self.prepared.shape)
 
     def blend(self, tiles: Float) -> Float:
         """Tiles [N, S, S, ...] -> [h, w, ...] of the prepared frame."""
@@ -172,8 +171,14 @@ class PixelStatistics:
             doubt = evidence.doubt()
             if doubt is None:
                 raise ValueError("a map with the patch head's verdict needs a searcher that gives it")
-            planes.append((doubt - np.float32(self.local[0])) / np.float32(self.local[1]))
+            planes.append(self.verdict(doubt))
         return np.stack(planes)
+
+    def verdict(self, doubt: Float) -> Float:
+        """`Evidence.doubt` in standard deviations of normal frames."""
+        assert self.local is not None
+        mean, std = self.local
+        return np.asarray((doubt - mean) / std, np.float32)
 
     def peaks(self, maps: Float) -> dict[str, float]:
         """Raw component of each map: its largest value, as a logarithm where that has no bound."""
@@ -190,6 +195,13 @@ class PixelStatistics:
             pooled_std=self.pooled_std[kept],
             local=self.local if LOCAL in names else None,
         )
+
+
+def spread_over_frame(patches: Float, plan: TilePlan, shape: tuple[int, ...]) -> Float:
+    """A number for each patch of each tile [N, h, w] -> [H, W] of a prepared frame of that shape."""
+    size = (plan.size, plan.size)
+    tiles = np.stack([cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) for tile in patches])
+    return plan.blend(tiles)[: shape[0], : shape[1]]
 
 
 def pool(image: Float, scale: float) -> Float:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from edge_runtime.manifest import SearchSettings
-from edge_runtime.model_package import SearchModel
+from edge_runtime.model_package import ModelPackage, SearchModel, load_package
 from export.package import ModelCard, draft, write_model_package
 from latentline.calibrate import Calibrated
 from latentline.calibration import Calibration, Component
-from latentline.evidence import PixelStatistics
+from latentline.evidence import MapKind, PixelStatistics
 from latentline.preprocessing import Preprocessing
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
@@ -55,24 +55,37 @@ def tiny_model() -> SearchModel:
 
 
 def write_tiny_package(out: Path) -> Path:
-    """A complete package at `out`, with a made-up calibration."""
-    plane = np.ones((1, SIZE, SIZE), np.float32)
+    """A complete package of the tiny model at `out`, with a made-up calibration."""
+    write_random_package(out, tiny_model())
+    return out
+
+
+def write_random_package(
+    out: Path, model: SearchModel, kind: MapKind = "residual", local: tuple[float, float] | None = None
+) -> ModelPackage:
+    """A complete package of `model` at `out`, with a made-up calibration; loaded.
+
+    kind, local  as in PixelStatistics
+    """
+    spec = model.spec
+    plane = np.ones((spec.channels, spec.tile_size, spec.tile_size), np.float32)
+    component = "feature" if spec.has_discriminator else f"{kind}_1px"
     calibrated = Calibrated(
         Calibration(
-            components=(Component(name="feature", mean=0.0, std=1.0, weight=1.0),),
+            components=(Component(name=component, mean=0.0, std=1.0, weight=1.0),),
             threshold=2.0,
             map_threshold=4.0,
             false_alarm_rate=0.1,
             scored_normals=9,
             standardised_normals=8,
         ),
-        PixelStatistics(0 * plane, plane, (1.0, 2.0), np.ones(2, np.float32)),
+        PixelStatistics(0 * plane, plane, (1.0, 2.0), np.ones(2, np.float32), kind, local),
         np.arange(9.0),
         np.linspace(120.0, 136.0, 9),
     )
-    card = ModelCard("tiny", "noisy_anogan", "0", Preprocessing(channels=1), overlap=0.25)
-    write_model_package(out, tiny_model(), card, calibrated)
-    return out
+    card = ModelCard("tiny", "noisy_anogan", "0", Preprocessing(channels=spec.channels), overlap=0.25)
+    write_model_package(out, model, card, calibrated)
+    return load_package(out)
 
 
 def rewrite(folder: Path, name: str, content: bytes) -> None:

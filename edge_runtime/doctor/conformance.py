@@ -86,6 +86,7 @@ def conformance(
             yield Comparison(f"{name}: first loss of any tile", float(errors[0].max()), START_BOUND[precision])
             yield Comparison(f"{name}: loss curve, median", float(np.median(errors)), CURVE_BOUND[precision])
         reference_end = cpu.search(tiles)
+        assert own.loss is not None and reference_end.loss is not None
         end = float(np.median(np.abs(own.loss - reference_end.loss) / reference_end.loss))
         yield Comparison(f"{name}: final loss of the median tile", end, CURVE_BOUND[precision])
         away = float(np.linalg.norm(own.z - reference_end.z) / np.linalg.norm(reference_end.z))

@@ -16,6 +16,7 @@ from edge_runtime.doctor.facts import Fact, gpu_facts, machine_facts
 from edge_runtime.doctor.timing import Spread, timed
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from edge_runtime.gpu.supported import require_supported
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.selftest import STATION_TOLERANCE
@@ -134,6 +135,7 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
     except OSError as error:
         yield Fact("engine cache", f"{cache.folder} cannot be written ({error.strerror}); set gpu.cache", False)
     try:
+        require_supported(package)
         device = import_pycuda().Device(0)
         trt = import_tensorrt(settings.tensorrt)
     except LatentlineError:
@@ -151,7 +153,7 @@ def _cpu_report(package: ModelPackage, cpu: CpuSearcher, seconds: float) -> Back
     first, again = host.explain(frame), host.explain(frame)
     repeated = float(np.max(np.abs(first.anomaly_map - again.anomaly_map)))
     comparisons = (
-        Comparison("search step against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
+        Comparison("self-test against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
         Comparison("searched again", repeated, 0.0),
     )
     frame_ms = timed(lambda: host.explain(frame), seconds)
@@ -167,6 +169,7 @@ def _tensorrt_report(
     progress: Progress,
 ) -> BackendReport:
     try:
+        require_supported(package)
         import_pycuda()
         trt = import_tensorrt(settings.tensorrt)
         from edge_runtime.search.tensorrt import open_tensorrt

@@ -12,6 +12,7 @@ from edge_runtime.engines.builder import WORKSPACE, ComputeCapability, Progress,
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.half_check import check_half
 from edge_runtime.engines.prepare import REVISION, prepare_graph
+from edge_runtime.gpu.supported import require_supported
 from edge_runtime.manifest import Manifest
 from edge_runtime.model_package import ModelPackage, SearchModel
 from edge_runtime.search.settings import GpuSettings, Precision
@@ -46,7 +47,8 @@ class EngineSet:
     def of(
         cls, package: ModelPackage, settings: GpuSettings, trt: Any, compute_capability: ComputeCapability, gpu: str
     ) -> EngineSet:
-        """What a station with the section `settings` needs on this GPU."""
+        """What a station with the section `settings` needs on this GPU. Raises BackendError: the GPU cannot run it."""
+        require_supported(package)
         return cls(
             model=package,
             batch=settings.batch_for(package.spec.tile_size),

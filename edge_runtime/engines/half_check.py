@@ -22,7 +22,9 @@ import numpy.typing as npt
 from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.prepare import REVISION
 from edge_runtime.engines.rounded_searcher import RoundedSearcher
+from edge_runtime.gpu.supported import require_supported
 from edge_runtime.model_package import ModelPackage
+from edge_runtime.selftest import SelfTest
 from latentline.errors import VerificationError
 from latentline.evidence import Viewer, frame_components
 from latentline.preprocessing import Preprocessing, to_model_range, to_picture
@@ -80,11 +82,12 @@ def measure_half(package: ModelPackage, progress: Progress = log.info) -> HalfRe
     The tiles are the self-test's images and those that G makes of its latents, which are normal by construction. Two
     searches a tile on the CPU: seconds for a small model, and long for a large one.
     """
-    count = 2 * len(package.selftest.loss)
+    test = require_supported(package)
+    count = 2 * len(test.loss)
     # each tile, in each precision: the first z, all iterations, the loss of ẑ
     steps = _Steps(2 * count * (package.manifest.search.iterations + 2), progress)
     single, half = (RoundedSearcher(package, precision, steps.done) for precision in ("fp32", "fp16"))
-    tiles = _check_tiles(package, single)
+    tiles = _check_tiles(test, single)
     with ThreadPoolExecutor() as pool:
         differences = list(pool.map(lambda tile: _compare(package, single, half, tile), tiles))
     loss, gradient, latent, score = (float(worst) for worst in np.max(differences, axis=0))
@@ -112,11 +115,11 @@ class _Steps:
         self._progress(line)
 
 
-def _check_tiles(package: ModelPackage, searcher: RoundedSearcher) -> UInt8:
+def _check_tiles(test: SelfTest, searcher: RoundedSearcher) -> UInt8:
     """uint8 [2K, S, S, C]."""
-    z = package.selftest.z.astype(np.float32)
+    z = test.z.astype(np.float32)
     normal = np.concatenate([searcher.generate(z[i : i + 1]) for i in range(len(z))])
-    return to_picture(np.concatenate([package.selftest.x.astype(np.float32), normal]))
+    return to_picture(np.concatenate([test.x.astype(np.float32), normal]))
 
 
 def _compare(

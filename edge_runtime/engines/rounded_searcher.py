@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -45,8 +44,7 @@ class RoundedSearcher:
         """Search all tiles, uint8 [N, H, W, C], one after the other."""
         x = to_model_range(tiles)
         results = [self._search_one(x[i : i + 1]) for i in range(len(x))]
-        names = [field.name for field in fields(SearchResult)]
-        return SearchResult(**{name: np.concatenate([getattr(r, name) for r in results]) for name in names})
+        return SearchResult(**{name: np.concatenate([r[name] for r in results]) for name in results[0]})
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
         """Loss [1] and grad_z [1, L] of one tile."""
@@ -57,8 +55,8 @@ class RoundedSearcher:
 
     def discriminate(self, x: Float) -> tuple[Float, Float]:
         """Logit [1] and features [1, maps, 4, 4] of one image."""
-        logit, features = self._graphs[DISCRIMINATOR].run(["logit", "features"], {"image": x})
-        return logit, features
+        judged = self._judge(x)
+        return judged["logit"], judged["features"]
 
     def generate(self, z: Float) -> Float:
         """G(z) of one latent: [1, L] -> [1, C, H, W]."""
@@ -76,20 +74,27 @@ class RoundedSearcher:
         """Release the graphs."""
         self._graphs.clear()
 
-    def _search_one(self, x: Float) -> SearchResult:
+    def _judge(self, x: Float) -> dict[str, Float]:
+        """All that D gives for one image."""
+        names = ["logit", "features"] if self._spec.local_shape is None else ["logit", "features", "local"]
+        return dict(zip(names, self._graphs[DISCRIMINATOR].run(names, {"image": x}), strict=True))
+
+    def _search_one(self, x: Float) -> dict[str, Float]:
         search = self._spec.search
-        logit_frame, features = self.discriminate(x)
+        judged = self._judge(x)
+        features = judged["features"]
         z = adam_search(lambda z: self.step(z, x, features)[1], self.start(x), search.iterations, search.learning_rate)
         reconstruction = self.generate(z)
         logit, seen = self.discriminate(reconstruction)
-        return SearchResult(
-            z=z,
-            reconstruction=reconstruction,
-            feature_residual=np.abs(features - seen).sum(axis=(1, 2, 3)),
-            logit_reconstruction=logit,
-            logit_frame=logit_frame,
-            loss=self.step(z, x, features)[0],
-        )
+        found = {
+            "z": z,
+            "reconstruction": reconstruction,
+            "feature_residual": np.abs(features - seen).sum(axis=(1, 2, 3)),
+            "logit_reconstruction": logit,
+            "logit_frame": judged["logit"],
+            "loss": self.step(z, x, features)[0],
+        }
+        return found if self._spec.local_shape is None else {**found, "local": judged["local"]}
 
 
 def _session(graph: bytes) -> Any:

@@ -26,11 +26,13 @@ class BatchSearch:
 
     tiles, reconstruction  real [B, C, S, S]; z float32 [B, L]
     feature_residual, loss, logit_frame, logit_reconstruction  float32 [B], as in `SearchResult`
+    local                  float32 [B, h, w], as in `SearchResult`; None without a patch head
     trace                  float32 [iterations, B]: L' before each iteration's step
     """
 
     def __init__(self, spec: ModelSpec, engines: Mapping[str, Engine], run: Run, batch: int, arena: Arena) -> None:
         self._spec, self._run, self.batch = spec, run, batch
+        assert spec.feature_shape is not None  # see edge_runtime.gpu.supported
         real = real_type(engines)
         image, features = (batch, spec.channels, spec.tile_size, spec.tile_size), (batch, *spec.feature_shape)
         latent = (batch, spec.latent_size)
@@ -42,14 +44,31 @@ class BatchSearch:
         )
         self.trace = arena.device((max(spec.search.iterations, 1), batch), np.float32)
 
+        self.local: DeviceArray | None = None
+        local_of_frame: dict[str, DeviceArray] = {}
+        local_of_reconstruction: dict[str, DeviceArray] = {}  # nobody asks for it, but an engine writes all its outputs
+        if spec.local_shape is not None:
+            self.local, spare = (arena.device((batch, *spec.local_shape), np.float32) for _ in range(2))
+            local_of_frame, local_of_reconstruction = {"local": self.local}, {"local": spare}
+
         def call(graph: str, **memory: DeviceArray) -> Callable[[cuda.Stream], None]:
             addresses = {port: array.address for port, array in memory.items()}
             return engines[graph].bind(addresses, {port: array.shape for port, array in memory.items()}).enqueue
 
-        self._see_frame = call(DISCRIMINATOR, image=self.tiles, logit=self.logit_frame, features=self._features_frame)
+        self._see_frame = call(
+            DISCRIMINATOR,
+            image=self.tiles,
+            logit=self.logit_frame,
+            features=self._features_frame,
+            **local_of_frame,
+        )
         self._generate = call(GENERATOR, z=self.z, image=self.reconstruction)
         self._judge = call(
-            DISCRIMINATOR, image=self.reconstruction, logit=self.logit_reconstruction, features=self._features
+            DISCRIMINATOR,
+            image=self.reconstruction,
+            logit=self.logit_reconstruction,
+            features=self._features,
+            **local_of_reconstruction,
         )
         self._step = call(
             SEARCH_STEP,
@@ -113,7 +132,7 @@ class BatchSearch:
         return launches.tile_sums(
             *(array.address for array in (*memory, *outputs)),
             batch=self.batch,
-            feature_count=int(np.prod(self._spec.feature_shape)),
+            feature_count=int(np.prod(self._features.shape[1:])),
             pixel_count=self._spec.channels * self._spec.tile_size**2,
             gamma=self._spec.search.gamma,
             lam=self._spec.search.lam,

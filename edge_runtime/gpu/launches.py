@@ -199,7 +199,12 @@ def blend(
 
 
 def gaussian_taps(scale: float) -> Float:
-    """Weights float32 [2 * radius + 1] of the Gaussian of `scale` px, cut off where OpenCV cuts it for floats."""
+    """Weights float32 [2 * radius + 1] of the Gaussian of `scale` px, cut off where OpenCV cuts it for floats.
+
+    Of 0 px: one weight, which leaves everything as it is.
+    """
+    if not scale:
+        return np.ones(1, np.float32)
     length = round(scale * 8 + 1) | 1
     return np.asarray(cv2.getGaussianKernel(length, scale, cv2.CV_32F), np.float32).reshape(-1)
 

@@ -159,7 +159,8 @@ class CpuSearcher:
         for noise in self._noise:
             sample = worker[GENERATOR]({"z": start["z"] + spread * noise})
             total += surprise(x, sample["image"], sample["log_variance"])
-        return total / np.float32(len(self._noise))
+        total /= len(self._noise)
+        return total
 
     def _map(self, task: Callable[[_Worker, Any], Any], jobs: list[Any]) -> list[Any]:
         """Results of `task(worker, job)` in the order of the jobs; job i runs on worker i modulo their number."""

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from edge_runtime.gpu.supported import require_supported
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.settings import Backend, GpuSettings
@@ -50,6 +51,7 @@ def _on_cpu(package: ModelPackage, threads: int | None) -> Explainer:
 
 
 def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Explainer:
+    require_supported(package)
     import_pycuda()
     trt = import_tensorrt(settings.tensorrt)
     from edge_runtime.search.tensorrt import open_tensorrt  # imports pycuda, which not every machine has

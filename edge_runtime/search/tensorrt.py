@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -19,11 +19,12 @@ from edge_runtime.gpu.frame_graph import SLOTS, FrameGraph, Slot
 from edge_runtime.gpu.kernel_cache import cached_kernels
 from edge_runtime.gpu.plan import FramePlan
 from edge_runtime.gpu.session import GpuSession
+from edge_runtime.gpu.supported import require_supported
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.selftest import STATION_TOLERANCE, Tolerance, check_selftest
 from edge_runtime.search.settings import GpuSettings, Precision
 from latentline.errors import BackendError
-from latentline.evidence import tile_components
+from latentline.evidence import LOCAL, PixelStatistics, spread_over_frame, tile_components
 from latentline.explainer import Explained
 from latentline.searcher import SearchResult, TileScores
 
@@ -80,7 +81,7 @@ class TensorRtSearcher:
         self._session = GpuSession(device, package, trt, plans, kernels)
         self._release = weakref.finalize(self, self._session.close)
         try:
-            check_selftest(self.step, package.selftest, TOLERANCES[precision])
+            check_selftest(self.step, require_supported(package), TOLERANCES[precision])
         except BaseException:
             self.close()
             raise
@@ -102,16 +103,20 @@ class TensorRtSearcher:
         with self._result(ticket) as (graph, slot):
             waited = 1e3 * (perf_counter() - start)
             components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
-            names = [*self._package.statistics.names, *components]
-            return Explained(
+            pooled = [name for name in self._package.statistics.names if name != LOCAL]
+            explained = Explained(
                 prepared=slot.prepared.host.copy(),
                 plan=graph.plan.tiles,
                 anomaly_map=slot.anomaly_map.host.copy(),
                 reconstruction=slot.picture.host.copy(),
-                values=dict(zip(names, slot.values.host.tolist(), strict=True)),
+                values=dict(zip([*pooled, *components], slot.values.host.tolist(), strict=True)),
                 tile_values=components,
                 milliseconds={"search": waited},
             )
+            local = _local(slot, graph.plan.count)
+        if local is None or self._package.statistics.local is None:
+            return explained
+        return _with_verdict(explained, local, self._package.statistics)
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames.
@@ -127,7 +132,8 @@ class TensorRtSearcher:
             with self._session.working("the reconstruction cannot be read"):
                 reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
             z = slot.z.host[:count].copy()
-            return SearchResult(z=z, reconstruction=reconstruction, **_tile_values(slot, count))
+            found = {"z": z, "reconstruction": reconstruction, **_tile_values(slot, count)}
+            return SearchResult(**found, local=_local(slot, count))
 
     def trace(self, tiles: UInt8) -> Float:
         """L' [iterations, N] before each iteration's step, of tiles uint8 [N, S, S, C]. Raises BackendError."""
@@ -200,6 +206,17 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
         device.close()
         raise
     return TensorRtSearcher(device, package, trt, plans, kernels, engines.batch, settings.precision)
+
+
+def _with_verdict(explained: Explained, local: Float, statistics: PixelStatistics) -> Explained:
+    """Map and components with the patch head's part, which is made here: a few pixels for each of the tiles."""
+    plane = statistics.verdict(spread_over_frame(-local, explained.plan, explained.anomaly_map.shape))
+    anomaly_map = np.maximum(explained.anomaly_map, plane)
+    return replace(explained, anomaly_map=anomaly_map, values={**explained.values, LOCAL: max(0.0, float(plane.max()))})
+
+
+def _local(slot: Slot, count: int) -> Float | None:
+    return None if slot.local is None else slot.local.host[:count].copy()
 
 
 def _tile_values(slot: Slot, count: int) -> dict[str, Float]:

@@ -25,4 +25,4 @@ def divergence(mean: Float, log_variance: Float) -> Float:
 
 def surprise(x: Float, image: Float, log_variance: Float) -> Float:
     """−log p(x | z) of each pixel under the Gaussian that the generator gives, of the shape of x."""
-    return np.float32(0.5) * (np.square(x - image) * np.exp(-log_variance) + log_variance + np.float32(LOG_2_PI))
+    return np.asarray(0.5 * (np.square(x - image) * np.exp(-log_variance) + log_variance + LOG_2_PI), np.float32)

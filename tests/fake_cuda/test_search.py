@@ -20,14 +20,17 @@ from edge_runtime.doctor.conformance import conformance, example_frames
 from edge_runtime.model_package import ModelPackage, load_package
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.settings import GpuSettings
+from export.from_checkpoint import search_settings
+from export.package import draft
 from latentline.errors import BackendError, EngineError
 from latentline.evidence import frame_components
 from latentline.explainer import HostExplainer
 from latentline.preprocessing import Preprocessing
+from tests.checkpoints import random_checkpoint
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
-from tests.packages import SIZE, write_tiny_package
+from tests.packages import SIZE, write_random_package, write_tiny_package
 from tests.tensorrt_standin import StandIn
 
 DEMO = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
@@ -144,6 +147,36 @@ def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int
     finally:
         cpu.close()
     assert [comparison for comparison in compared if not comparison.passed] == []
+
+
+@pytest.mark.parametrize("verdict", [None, (0.1, 0.5)])
+def test_a_patch_head_has_its_part_in_map_and_score(
+    emulated: Open, tmp_path: Path, verdict: tuple[float, float] | None
+) -> None:
+    """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
+    checkpoint = random_checkpoint("noisy_anogan")
+    model = draft(checkpoint.generator, checkpoint.discriminator, None, search_settings(checkpoint))
+    package = write_random_package(tmp_path / "package", model, local=verdict)
+    cpu = CpuSearcher(package, threads=1)
+    host, searcher = HostExplainer(cpu, package.viewer, package.statistics), emulated(package, batch=4)
+    frame = frames(1, (80, 100))[0]
+    found, expected = searcher.explain(frame), host.explain(frame)
+    assert set(found.values) == set(expected.values) and ("d_local" in found.values) == (verdict is not None)
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=5e-3)
+    tiles = found.plan.cut(found.prepared)
+    np.testing.assert_allclose(searcher.search(tiles).local, cpu.search(tiles).local, rtol=1e-3, atol=1e-4)
+    cpu.close()
+
+
+def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPackage, cpu: CpuSearcher) -> None:
+    """Scale 0, which the paper's score has, leaves the residual as it is."""
+    statistics = package.statistics.only(["residual_1px"])
+    changed = replace(package, statistics=replace(statistics, scales=(0.0,)))
+    found = emulated(changed).explain(frames(1)[0])
+    expected = HostExplainer(cpu, changed.viewer, changed.statistics).explain(frames(1)[0])
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
 
 
 def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:
