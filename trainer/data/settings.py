@@ -32,7 +32,8 @@ class FolderData(StrictModel):
     groups           CSV with the columns `file` and `tile_group`, relative to root: images of one part, which never lie
                      on both sides of a split
     known_abnormal   text file, one image a line relative to root, of known-abnormal images; or
-    known_abnormal_fraction   this fraction of each defect folder. Both leave the test set
+    known_abnormal_fraction   this fraction of each defect folder. Both leave the test set; from six images on, a third
+                     of them does not train but weights the score
     known_abnormal_types      only of these defect folders; empty: of all
     contamination    for experiments: so many abnormal images, as a fraction of the training images, are taken for
                      normal ones, as happens in a factory; they are the same images that would be known abnormal
