@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from latentline.errors import ImageError
 from trainer.figures import ImageFigures, PixelFigures
@@ -89,6 +90,7 @@ class Tally:
         defects = [kind for kind in self.scores().kinds if kind != GOOD]
         components = sorted(set.intersection(*(set(i.components) for i in self._images.values())))
         alone = {name: np.array([i.components[name] for i in self._images.values()]) for name in components}
+        shown = tqdm(alone.items(), desc="figures of components", delay=2)
         return Report(
             name=self.subject.name,
             method=self.subject.method,
@@ -99,7 +101,7 @@ class Tally:
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,
             image_auroc=images.auroc(images.scores) if both else None,
             image_auroc_by_defect={kind: images.auroc(images.scores, kind) for kind in defects if both},
-            component_auroc={name: images.auroc(values) for name, values in alone.items() if both},
+            component_auroc={name: images.auroc(values) for name, values in shown if both},
             f1_max=images.estimate(best[0], weighted_f1_max, images.scores) if best else None,
             f1_max_threshold=best[1] if best else None,
             pixel_auroc=pixels.estimate(PixelCurves.auroc),
