@@ -21,7 +21,9 @@ from trainer.data.held_out import HeldOut
 from trainer.data.synthetic import synthesise
 
 UInt8 = npt.NDArray[np.uint8]
-ENOUGH_ABNORMAL = 10  # real ones; with fewer, made ones stand beside them
+# With fewer real ones, made ones stand beside them. On magnetic tile they raise the AUROC on unseen images with 3 to 12
+# real ones (0.72 to 0.75 with 12), and change nothing with 30.
+ENOUGH_ABNORMAL = 30
 MOST_SYNTHETIC = 40
 DONORS = 3  # other frames that a made defect may be pasted from
 

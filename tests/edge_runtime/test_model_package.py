@@ -1,17 +1,35 @@
 """A model package is whole and meant for this station, or refused in one sentence that names the file."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_runtime.model_package import CALIBRATION, GENERATOR, load_package, write_package
+from edge_runtime.model_package import (
+    CALIBRATION,
+    ENCODER,
+    GENERATOR,
+    SEARCH_STEP,
+    SELFTEST,
+    SearchModel,
+    calibration_to_bytes,
+    load_package,
+    write_package,
+)
 from edge_runtime.package_files import read_zip
+from export.from_checkpoint import search_settings
+from export.package import draft
 from latentline.errors import PackageError
-from tests.packages import edit_manifest, rewrite, tiny_model, write_tiny_package
+from latentline.evidence import PixelStatistics
+from tests.checkpoints import random_checkpoint
+from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_random_package, write_tiny_package
+
+DEMO = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
 
 
 @pytest.fixture
@@ -31,6 +49,19 @@ def test_package_comes_back_as_it_was_written(package: Path) -> None:
     assert loaded.manifest.created.utcoffset() is not None
     identity = loaded.identity("cpu")
     assert (identity.name, identity.threshold, identity.sha256) == ("tiny", 2.0, loaded.model_hash)
+
+
+def test_every_map_comes_back_as_it_was_calibrated(package: Path) -> None:
+    """Its kind, scales (0: not pooled) and the patch head's spread survive; a spread of nothing is refused."""
+    plane = np.ones((1, SIZE, SIZE), np.float32)
+    known = PixelStatistics(0 * plane, plane, (0.0, 2.0), np.ones(2, np.float32), "ssim", (0.25, 1.5))
+    edit_manifest(package, lambda manifest: manifest.update(map="ssim", local_shape=[4, 4]))
+    rewrite(package, CALIBRATION, calibration_to_bytes(known, np.arange(9.0), None))
+    read = load_package(package).statistics
+    assert (read.kind, read.scales, read.local, read.names) == (known.kind, known.scales, known.local, known.names)
+    rewrite(package, CALIBRATION, calibration_to_bytes(replace(known, local=(0.25, 0.0)), np.arange(9.0), None))
+    with pytest.raises(PackageError, match="'local' is not positive"):
+        load_package(package)
 
 
 def test_zip_and_folder_hold_the_same_model(package: Path, tmp_path: Path) -> None:
@@ -103,6 +134,18 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: edit_manifest(p, lambda m: m["search"].update(gamma=0)),
         r"'search\.gamma'.*greater than 0",
     ),
+    "score of what is not there": (
+        lambda p: edit_manifest(p, lambda m: m["calibration"]["components"][0].update(name="divergence")),
+        "makes the score of 'divergence', which this model does not give",
+    ),
+    "map of what is not there": (manifest(map="probability"), "map probability needs variance"),
+    "unknown map": (manifest(map="ssimm"), r"'map'.*'residual', 'l2', 'ssim' or 'probability'"),
+    "search without a discriminator": (manifest(feature_shape=None), "needs search.iterations 0"),
+    "samples of no VAE": (
+        lambda p: edit_manifest(p, lambda m: m["search"].update(samples=2)),
+        "search.samples needs divergence and variance",
+    ),
+    "verdict without a patch head": (with_arrays(local=np.ones(2)), "array 'local' is unknown"),
     "NaN threshold": (
         lambda p: edit_manifest(p, lambda m: m["calibration"].update(threshold=float("nan"))),
         r"'calibration\.threshold'",
@@ -223,3 +266,51 @@ def test_brightness_of_the_calibration_is_kept(package: Path) -> None:
     assert found is not None and found.shape == (9,) and found[0] == 120.0
     with_arrays(normal_brightness=None)(package)
     assert load_package(package).normal_brightness is None
+
+
+AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no encoder": (lambda p: (p / ENCODER).unlink(), r"encoder\.onnx is missing"),
+    "patch head of no discriminator": (manifest(local_shape=[8, 8]), "feature_shape says that there is none"),
+    "random start": (lambda p: edit_manifest(p, lambda m: m["search"].update(init="random")), "search.init encoder"),
+    "iterations": (lambda p: edit_manifest(p, lambda m: m["search"].update(iterations=5)), "search.iterations 0"),
+    "a step that nobody runs": (
+        lambda p: rewrite(p, SEARCH_STEP, b"x"),
+        r"lists search_step\.onnx, which this station",
+    ),
+    "the self-test of a search": (
+        lambda p: rewrite(p, SELFTEST, tiny_model().selftest.to_bytes()),
+        r"selftest\.npz: array 'fx' is unknown",
+    ),
+    "score of a discriminator": (
+        lambda p: edit_manifest(p, lambda m: m["calibration"]["components"][0].update(name="d_frame")),
+        "'d_frame', which this model does not give",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def autoencoder() -> SearchModel:
+    """A model that has no discriminator."""
+    checkpoint = random_checkpoint("autoencoder")
+    return draft(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+
+
+@pytest.mark.parametrize("fault", AUTOENCODER_FAULTS)
+def test_broken_package_without_discriminator_is_refused(autoencoder: SearchModel, tmp_path: Path, fault: str) -> None:
+    """What belongs to a search is refused in a package that has none, and what it needs is missed."""
+    package = tmp_path / "package"
+    assert write_random_package(package, autoencoder, "ssim").manifest.feature_shape is None
+    harm, expected = AUTOENCODER_FAULTS[fault]
+    harm(package)
+    with pytest.raises(PackageError, match=expected) as caught:
+        load_package(package)
+    assert "\n" not in str(caught.value)
+
+
+def test_package_from_before_other_methods_loads() -> None:
+    """A manifest without the fields of later methods is that of a GAN with the map of its residual."""
+    package = load_package(DEMO)
+    written = json.loads((DEMO / "manifest.json").read_text())
+    assert not {"map", "local_shape", "divergence", "variance"} & set(written)
+    assert package.statistics.kind == "residual" and package.manifest.has_search_step
+    assert package.manifest.search.samples == 0 and package.manifest.local_shape is None

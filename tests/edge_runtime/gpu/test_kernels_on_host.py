@@ -288,7 +288,7 @@ def _blend(kernels, plan, image, reconstruction, mean, std):
     height=st.integers(8, 70),
     width=st.integers(8, 80),
     channels=st.sampled_from([1, 3]),
-    scales=st.lists(st.floats(0.5, 9), min_size=1, max_size=3),
+    scales=st.lists(st.just(0.0) | st.floats(0.5, 9), min_size=1, max_size=3),  # 0: not pooled
 )
 def test_host_build_of_pooling_equals_opencv(host_fp32, seed, height, width, channels, scales):
     """The map of several scales, and each scale's largest value, are those of `PixelStatistics.maps`."""
