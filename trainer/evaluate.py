@@ -105,8 +105,10 @@ def save_plots(out: Path, scores: Scores) -> None:
     save_scores(out / "scores.png", {"test images": scores})
     if GOOD in scores.kinds:
         curves = by_defect(scores)
+        if len(curves) > 1:
+            curves["all defects"] = all_defects(scores)
         save_roc(out / "roc.png", curves, dict.fromkeys(curves, scores.threshold))
-        save_precision_recall(out / "precision_recall.png", {"all defects": all_defects(scores), **curves})
+        save_precision_recall(out / "precision_recall.png", curves)
 
 
 def limited(parts: Split, limit: int | None, seed: int) -> Split:
