@@ -15,6 +15,7 @@ from tqdm import tqdm
 from trainer.config import TrainConfig
 from trainer.data.loading import load, read_each
 from trainer.data.sources import open_source
+from trainer.evaluate import limited
 from trainer.report import GOOD, Report, write_results
 from trainer.tally import Subject, Tally
 
@@ -36,13 +37,14 @@ class Baseline(Protocol):
         ...
 
 
-def judge(baseline: Baseline, config: TrainConfig, out: Path) -> Report:
+def judge(baseline: Baseline, config: TrainConfig, out: Path, limit: int | None = None) -> Report:
     """Fit on the training images that `config` chooses, score its test images; writes an evaluation into `out`.
 
-    Raises DatasetError.
+    limit  at most so many test images of each kind, seeded as for the models. Raises DatasetError.
     """
     source, prepare = open_source(config.data), config.preprocessing.apply
-    split, groups = source.split(config.schedule.seed), source.groups()
+    split = limited(source.split(config.schedule.seed), limit, config.schedule.seed)
+    groups = source.groups()
     baseline.fit(list(load(source, split.train, prepare).images.values()))
     tally = Tally(Subject(baseline.name, baseline.name, "no network of its own"))
     kinds = {GOOD: split.test_good, **split.test_abnormal}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from baselines.base import Baseline, judge
+from baselines.feature_knn import FeatureKnn
 from baselines.patch_pca import PatchPca
 from baselines.pooled import PooledInput
 
 from latentline.arguments import count
 from latentline.errors import BackendError
 from protocols.runs import Job, finish_all
+from protocols.tables import Cell, Table
 from trainer.config import TrainConfig
 from trainer.report import Report, read_results
+
+PLAIN = (PooledInput, PatchPca)
+ALL = (*PLAIN, FeatureKnn)
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -38,14 +43,16 @@ def finished(jobs: dict[str, Job], options: argparse.Namespace) -> dict[str, Job
     return {name: job for name, job in jobs.items() if job.finished}
 
 
-def baseline_reports(config: TrainConfig, out: Path) -> tuple[dict[str, Report], list[str]]:
-    """Reports of all baselines on the images of `config`, and a sentence for each that cannot run here.
+def baseline_reports(
+    config: TrainConfig, out: Path, makers: Sequence[Callable[[], Baseline]], limit: int | None = None
+) -> tuple[dict[str, Report], list[str]]:
+    """Reports of baselines on the images of `config`, and a sentence for each that cannot run here.
 
     Kept in folders under `out`, and read from there the next time.
     """
     reports: dict[str, Report] = {}
     missing: list[str] = []
-    for make in _makers():
+    for make in makers:
         try:
             baseline = make()
         except BackendError as error:
@@ -53,11 +60,53 @@ def baseline_reports(config: TrainConfig, out: Path) -> tuple[dict[str, Report],
             continue
         folder = out / baseline.name.replace(" ", "-")
         done = (folder / "scores.json").is_file()
-        reports[baseline.name] = read_results(folder)[0] if done else judge(baseline, config, folder)
+        reports[baseline.name] = read_results(folder)[0] if done else judge(baseline, config, folder, limit)
     return reports, missing
 
 
-def _makers() -> Sequence[type[Baseline]]:
-    from baselines.feature_knn import FeatureKnn
+def budget(options: argparse.Namespace) -> dict[str, str]:
+    """What the command line changed, for the notes of a table."""
+    images = "the configuration's" if options.images is None else f"{options.images} images a training"
+    test = "all test images" if options.limit is None else f"at most {options.limit} test images of each kind, seeded"
+    return {"budget": images, "test": test, "seed": str(options.seed)}
 
-    return (PooledInput, PatchPca, FeatureKnn)
+
+def changed(options: argparse.Namespace, **more: object) -> dict[str, object]:
+    """Changes that the command line makes to every configuration, by dotted key ("__" in `more` stands for the dot)."""
+    given = {name.replace("__", "."): value for name, value in more.items()}
+    return {"data.root": str(options.data.resolve()), "schedule.seed": options.seed, **given}
+
+
+def report_cells(report: Report, job: Job | None = None) -> dict[str, Cell]:
+    """The columns of a table of methods."""
+    return {
+        "image AUROC": report.image_auroc,
+        "F1-max": report.f1_max,
+        "pixel AUROC": report.pixel_auroc,
+        "AUPRO": report.aupro,
+        "1 − D(x) alone, image AUROC": report.component_auroc.get("d_frame"),
+        "L' alone, image AUROC": report.component_auroc.get("loss"),
+        "n": str(report.iterations),
+        "training, min": None if job is None else job.training_seconds() / 60,
+        "s an image": report.seconds_per_image,
+    }
+
+
+def methods_table(title: str, jobs: dict[str, Job], baselines: Mapping[str, Report]) -> Table:
+    """A row a method, then a row a baseline."""
+    table = Table(title)
+    for name, job in jobs.items():
+        table.add(name, report_cells(job.results()[0], job))
+    for name, report in baselines.items():
+        table.add(f"no model: {name}", report_cells(report))
+    return table
+
+
+def kinds_table(title: str, jobs: dict[str, Job], baselines: Mapping[str, Report]) -> Table:
+    """Image AUROC and AUPRO of each kind of defect."""
+    table = Table(title)
+    reports = {**{n: j.results()[0] for n, j in jobs.items()}, **{f"no model: {n}": r for n, r in baselines.items()}}
+    for name, report in reports.items():
+        table.add(name, {f"AUROC {kind}": value for kind, value in report.image_auroc_by_defect.items()})
+        table.add(name, {f"AUPRO {kind}": value for kind, value in report.aupro_by_defect.items()})
+    return table

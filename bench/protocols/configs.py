@@ -17,14 +17,17 @@ _IMAGES = ("fade_images", "stable_images", "final_images", "encoder_images", "ch
 
 def read_config(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
     """The configuration in `path` with other values by dotted key, e.g. "schedule.seed". Raises ConfigError."""
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for place, value in changes.items():
-        *sections, key = place.split(".")
-        inner = data
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[key] = value
-    return parse(data, TrainConfig, str(path))
+    return _parsed(_read(path), changes, str(path))
+
+
+def method_on(dataset: Path, method: str, changes: Mapping[str, Any]) -> TrainConfig:
+    """The method of configs/train/methods/METHOD.yaml on data, preprocessing and augmentation of the YAML `dataset`.
+
+    Raises ConfigError.
+    """
+    path = CONFIGS / "methods" / f"{method}.yaml"
+    given = {key: value for key, value in _read(dataset).items() if key in ("data", "preprocessing", "augment")}
+    return _parsed({**_read(path), **given}, changes, f"{path} on {dataset}")
 
 
 def within_budget(config: TrainConfig, images: int | None) -> TrainConfig:
@@ -40,3 +43,18 @@ def within_budget(config: TrainConfig, images: int | None) -> TrainConfig:
     lengths = {name: getattr(schedule, name) for name in _IMAGES}
     scaled = {name: max(1, round(length * images / total)) for name, length in lengths.items() if length}
     return config.model_copy(update={"schedule": schedule.model_copy(update=scaled)})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _parsed(data: dict[str, Any], changes: Mapping[str, Any], source: str) -> TrainConfig:
+    for place, value in changes.items():
+        *sections, key = place.split(".")
+        inner = data
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = value
+    return parse(data, TrainConfig, source)

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from edge_runtime.model_package import load_package
+from edge_runtime.model_package import ModelPackage, load_package
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.from_checkpoint import package_checkpoint
-from trainer.checkpoint import load_checkpoint
+from latentline.calibrate import calibrate
+from latentline.explainer import HostExplainer
+from latentline.inspector import Inspector
+from trainer.checkpoint import Checkpoint, load_checkpoint
+from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluate import evaluate, limited
 from trainer.report import Report
 from trainer.tally import Subject
 
+PACKAGE = "package"
+
 
 def evaluate_on_station(run: Path, out: Path, limit: int | None = None) -> Report:
     """Write run/package, then an evaluation of it into `out`. Raises LatentlineError."""
-    package_checkpoint(run, run / "package", threads=1)
-    checkpoint, package = load_checkpoint(run), load_package(run / "package")
-    source = open_source(checkpoint.config.data)
-    parts = limited(checkpoint.split, limit, checkpoint.config.schedule.seed)
+    package_checkpoint(run, run / PACKAGE, threads=1)
+    return _evaluate(run, out, limit, None)
+
+
+def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None = None) -> Report:
+    """As `evaluate_on_station`, of a run with a package, but with the component weights of the run `lender`.
+
+    Everything else that calibration fixes is of the run itself: the two runs' scores then differ in the model alone.
+    """
+    lent = load_package(lender / PACKAGE).manifest.calibration.components
+    return _evaluate(run, out, limit, {component.name: component.weight for component in lent})
+
+
+def _evaluate(run: Path, out: Path, limit: int | None, weights: Mapping[str, float] | None) -> Report:
+    checkpoint, package = load_checkpoint(run), load_package(run / PACKAGE)
+    config = checkpoint.config
+    parts = limited(checkpoint.split, limit, config.schedule.seed)
     searcher = CpuSearcher(package, threads=1)
-    iterations = package.manifest.search.iterations
-    subject = Subject(package.manifest.name, checkpoint.config.method.kind, searcher.name, iterations)
     try:
-        return evaluate(package.inspector(searcher), subject, source, parts, out)
+        inspector = package.inspector(searcher)
+        if weights is not None:
+            inspector = _weighted(checkpoint, package, searcher, weights)
+        subject = Subject(config.name, config.method.kind, searcher.name, package.manifest.search.iterations)
+        return evaluate(inspector, subject, open_source(config.data), parts, out)
     finally:
         searcher.close()
+
+
+def _weighted(
+    checkpoint: Checkpoint, package: ModelPackage, searcher: CpuSearcher, weights: Mapping[str, float]
+) -> Inspector:
+    config, rate = checkpoint.config, package.manifest.calibration.false_alarm_rate
+    frames = read_held_out(open_source(config.data), checkpoint.split, config.schedule.seed)
+    found = calibrate(
+        searcher, package.viewer, frames.standardising, frames.scored, rate, map=config.search.map, weights=weights
+    )
+    return Inspector(HostExplainer(searcher, package.viewer, found.statistics), found.calibration)
