@@ -109,6 +109,7 @@ def load_package(path: Path) -> ModelPackage:
     manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
     _check_files(files, manifest, path)
     statistics, normal_scores, normal_brightness = _calibration(files[CALIBRATION], manifest, f"{path}: {CALIBRATION}")
+    _check_components(manifest, statistics, path)
     return ModelPackage(
         spec=manifest,
         graphs={name: content for name, content in files.items() if name.endswith(".onnx")},
@@ -177,6 +178,23 @@ def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> 
             raise PackageError(f"{path}: {name} does not belong to this package; remove it or copy the package again")
         if hashlib.sha256(content).hexdigest() != hashes[name]:
             raise PackageError(f"{path}: {name} is damaged (its sha256 is not the manifest's); copy the package again")
+
+
+def _check_components(manifest: Manifest, statistics: PixelStatistics, path: Path) -> None:
+    """The score is made of nothing that this model does not give."""
+    given = {*statistics.names}
+    if manifest.has_discriminator:
+        given |= {"feature", "d_reconstruction", "d_frame"}
+    if manifest.has_search_step:
+        given.add("loss")
+    if manifest.divergence:
+        given.add("divergence")
+    for component in manifest.calibration.components:
+        if component.name not in given:
+            raise PackageError(
+                f"{path}: {MANIFEST} makes the score of '{component.name}', which this model does not give; "
+                "export the package again"
+            )
 
 
 def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
