@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 
-from protocols.commands import ALL, baseline_reports, budget, changed, finished, methods_table, parser
+from protocols.commands import changed, compare_methods, parser
 from protocols.configs import CONFIGS, read_config, within_budget
 from protocols.runs import Job
-from protocols.tables import write_tables
 
 from latentline.errors import run_command
 from trainer.config import TrainConfig
@@ -34,12 +33,7 @@ def main() -> int:
     """Measure and print."""
     options = parser(__doc__).parse_args()
     jobs = {m: Job(options.out / m, configuration(m, options), options.limit) for m in METHODS}
-    done = finished(jobs, options)
-    place = options.out / ("baselines" if options.limit is None else f"baselines-{options.limit}")
-    baselines, missing = baseline_reports(jobs["anogan"].config, place, ALL, options.limit)
-    notes = {**budget(options), **{"left out": sentence for sentence in missing}}
-    tables = [methods_table("mosaics with digit 3 against mosaics without", done, baselines)]
-    print(write_tables(options.out, "IR-MNIST", notes, tables))
+    print(compare_methods("IR-MNIST", jobs, options))
     return 0
 
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 
-from protocols.commands import ALL, baseline_reports, budget, changed, finished, kinds_table, methods_table, parser
+from protocols.commands import changed, compare_methods, parser
 from protocols.configs import CONFIGS, method_on, within_budget
 from protocols.runs import Job
-from protocols.tables import write_tables
 
 from latentline.errors import run_command
 from trainer.config import TrainConfig
 
 DATASETS = {"magnetic_tile": CONFIGS / "magnetic_tile.yaml", "fabric": CONFIGS / "bench" / "fabric.yaml"}
-METHODS = ("noisy_anogan", "anogan", "f_anogan", "autoencoder_ssim", "autoencoder_l2", "vae", "anovaegan")
+SEARCHING = ("noisy_anogan", "anogan")
+METHODS = (*SEARCHING, "f_anogan", "autoencoder_ssim", "autoencoder_l2", "vae", "anovaegan")
 
 
 def configuration(method: str, options: argparse.Namespace) -> TrainConfig:
@@ -40,14 +40,7 @@ def main() -> int:
     made.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     options = made.parse_args()
     jobs = {m: Job(options.out / m, configuration(m, options), options.limit) for m in options.methods}
-    done = finished(jobs, options)
-    first = next(iter(jobs.values())).config
-    place = options.out / ("baselines" if options.limit is None else f"baselines-{options.limit}")
-    baselines, missing = baseline_reports(first, place, ALL, options.limit)
-    titles = ("every method", "by kind of defect")
-    tables = [make(title, done, baselines) for make, title in zip((methods_table, kinds_table), titles, strict=True)]
-    notes = {**budget(options), **{"left out": sentence for sentence in missing}}
-    print(write_tables(options.out, f"Methods on {options.dataset}", notes, tables))
+    print(compare_methods(f"Methods on {options.dataset}", jobs, options))
     return 0
 
 

@@ -4,8 +4,8 @@ python bench/mnist.py DATA OUT [--digits 0 1 …] [--protocols known unseen] [--
                       [--test-limit 200] [--workers 2] [--report-only]
 
 The protocol of Kimura & Yanagihara (2018): each digit once as normal, 70 % of its training images to train, with 10 %
-of those of other digits. AnoGAN takes these for normal; Noisy-AnoGAN, of the same network, budget and search, is told that
-they are abnormal. Test: the digit against all others, from the test file.
+of those of other digits. AnoGAN takes these for normal; Noisy-AnoGAN, of the same network, budget and search, is told
+that they are abnormal. Test: the digit against all others, from the test file.
 
 known   the other digits are all nine, so the test's abnormal classes are those of the training: then 1 − D(x) alone, a
         classifier, does well; its row says how well

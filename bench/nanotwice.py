@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 
-from protocols.commands import ALL, baseline_reports, budget, changed, finished, methods_table, parser
+from protocols.commands import changed, compare_methods, parser
 from protocols.configs import CONFIGS, method_on, read_config, within_budget
 from protocols.runs import Job
-from protocols.tables import write_tables
 
 from latentline.errors import run_command
 from trainer.config import TrainConfig
@@ -42,12 +41,7 @@ def main() -> int:
     made.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     options = made.parse_args()
     jobs = {m: Job(options.out / m, configuration(m, options), options.limit) for m in options.methods}
-    done = finished(jobs, options)
-    place = options.out / ("baselines" if options.limit is None else f"baselines-{options.limit}")
-    baselines, missing = baseline_reports(configuration(options.methods[0], options), place, ALL, options.limit)
-    notes = {**budget(options), **{"left out": sentence for sentence in missing}}
-    tables = [methods_table("pixels of 40 images with defects", done, baselines)]
-    print(write_tables(options.out, "NanoTWICE", notes, tables))
+    print(compare_methods("NanoTWICE", jobs, options))
     return 0
 
 

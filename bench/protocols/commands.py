@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from baselines.base import Baseline, judge
@@ -14,7 +14,7 @@ from baselines.pooled import PooledInput
 from latentline.arguments import count
 from latentline.errors import BackendError
 from protocols.runs import Job, finish_all
-from protocols.tables import Cell, Table
+from protocols.tables import Cell, Table, write_tables
 from trainer.config import TrainConfig
 from trainer.report import Report, read_results
 
@@ -92,21 +92,22 @@ def report_cells(report: Report, job: Job | None = None) -> dict[str, Cell]:
     }
 
 
-def methods_table(title: str, jobs: dict[str, Job], baselines: Mapping[str, Report]) -> Table:
-    """A row a method, then a row a baseline."""
-    table = Table(title)
-    for name, job in jobs.items():
-        table.add(name, report_cells(job.results()[0], job))
-    for name, report in baselines.items():
-        table.add(f"no model: {name}", report_cells(report))
-    return table
+def compare_methods(headline: str, jobs: dict[str, Job], options: argparse.Namespace) -> str:
+    """Finish the jobs, judge the baselines on the images of the first, write and give the tables.
 
-
-def kinds_table(title: str, jobs: dict[str, Job], baselines: Mapping[str, Report]) -> Table:
-    """Image AUROC and AUPRO of each kind of defect."""
-    table = Table(title)
-    reports = {**{n: j.results()[0] for n, j in jobs.items()}, **{f"no model: {n}": r for n, r in baselines.items()}}
-    for name, report in reports.items():
-        table.add(name, {f"AUROC {kind}": value for kind, value in report.image_auroc_by_defect.items()})
-        table.add(name, {f"AUPRO {kind}": value for kind, value in report.aupro_by_defect.items()})
-    return table
+    All jobs must be tested on the same images.
+    """
+    done = finished(jobs, options)
+    place = options.out / ("baselines" if options.limit is None else f"baselines-{options.limit}")
+    first = next(iter(jobs.values())).config
+    baselines, missing = baseline_reports(first, place, ALL, options.limit)
+    reports = {name: (job.results()[0], job) for name, job in done.items()}
+    reports |= {f"no model: {name}": (report, None) for name, report in baselines.items()}
+    figures, kinds = Table("figures"), Table("by kind of defect")
+    for name, (report, job) in reports.items():
+        figures.add(name, report_cells(report, job))
+        kinds.add(name, {f"AUROC {kind}": value for kind, value in report.image_auroc_by_defect.items()})
+        kinds.add(name, {f"AUPRO {kind}": value for kind, value in report.aupro_by_defect.items()})
+    notes = {**budget(options), **({"left out": "; ".join(missing)} if missing else {})}
+    several = any(len(report.abnormal_images) > 1 for report, _ in reports.values())
+    return write_tables(options.out, headline, notes, [figures, kinds] if several else [figures])
