@@ -34,6 +34,10 @@ def package_checkpoint(
     config = checkpoint.config
     if iterations and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
+    if iterations == 0 and not config.schedule.encoder_images and config.method.is_gan:
+        raise ConfigError(
+            f"{path}: --iterations 0 takes the encoder's latent as it is, and this training has no encoder"
+        )
     if config.schedule.encoder_images and checkpoint.encoder is None:
         raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))

@@ -18,10 +18,13 @@ from edge_runtime.doctor.timing import timed
 from edge_runtime.model_package import ModelPackage, load_package
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.settings import GpuSettings
+from export.from_checkpoint import search_settings
+from export.package import draft
 from latentline.errors import BackendError
 from latentline.explainer import Explained, HostExplainer
 from latentline.searcher import SearchResult
-from tests.packages import write_tiny_package
+from tests.checkpoints import random_checkpoint
+from tests.packages import write_random_package, write_tiny_package
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +145,15 @@ def test_timing_repeats_as_told() -> None:
     runs: list[None] = []
     spread = timed(lambda: runs.append(None), seconds=0, least=7)
     assert spread.repeats == 7 and len(runs) == 8 and spread.p10 <= spread.median <= spread.p90
+
+
+def test_a_model_without_a_search_is_examined(tmp_path: Path) -> None:
+    """Its CPU is judged by the forward self-test; the report says why no GPU runs it, and that is no failure."""
+    checkpoint = random_checkpoint("autoencoder")
+    model = draft(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    package = write_random_package(tmp_path / "package", model, "ssim")
+    report = examination.examine(package, "auto", GpuSettings(cache=tmp_path / "cache"), 0.01, lambda line: None)
+    cpu, gpu = report.backends
+    assert report.passed and cpu.passed and cpu.comparisons[0].what == "self-test against the float64 oracle"
+    assert gpu.problem is not None and "has no search for the GPU to run" in gpu.problem
+    assert "has no search for the GPU to run" in to_text(report)

@@ -1,0 +1,88 @@
+"""`latentline-export package`: from a checkpoint of any method and its images to a calibrated, verified package."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime.inspector import open_inspector
+from edge_runtime.model_package import load_package
+from export.cli import main
+from tests.checkpoints import random_checkpoint
+from tests.trainer.folder import write_folder
+from trainer.checkpoint import Checkpoint, save_checkpoint
+from trainer.data.sources import open_source
+from trainer.training import TrainingState
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("images"), train=72, good=1, defects=12, side=40)
+
+
+def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
+    """The checkpoint as `fit` would write it after a training on `images`."""
+    data = checkpoint.config.data.model_copy(update={"root": images, "holdout": 0.4})
+    config = checkpoint.config.model_copy(update={"data": data})
+    generator = "average" if config.method.is_gan else "generator"
+    parts = {generator: checkpoint.generator, "discriminator": checkpoint.discriminator, "encoder": checkpoint.encoder}
+    networks = {
+        f"{part}.{name}": tensor.contiguous()
+        for part, network in parts.items()
+        if network is not None
+        for name, tensor in network.state_dict().items()
+    }
+    split = open_source(data).split(config.schedule.seed)
+    save_checkpoint(run / "checkpoint", config, TrainingState(networks, {}, {"images": 0}), split)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "components"),
+    [
+        ("noisy_anogan", "residual", {"residual_1px", "d_local", "feature", "d_frame", "d_reconstruction"}),
+        ("vae", "probability", {"probability_1px", "divergence"}),
+        ("autoencoder", "ssim", {"ssim_1px"}),
+    ],
+)
+def test_checkpoint_becomes_a_package(
+    name: str, kind: str, components: set[str], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Package, verification against the checkpoint and an inspection work; map and components are the method's."""
+    run, out = save(random_checkpoint(name), images, tmp_path / "run"), tmp_path / "package.zip"
+    assert main(["package", str(run), str(out), "--false-alarm-rate", "0.1", "--threads", "1"]) == 0
+    assert "threshold" in capsys.readouterr().out
+    assert main(["verify", str(out), "--checkpoint", str(run)]) == 0
+    assert "and the checkpoint" in capsys.readouterr().out
+    manifest = load_package(out).manifest
+    assert (manifest.map, manifest.method) == (kind, name)
+    assert manifest.calibration.validation is not None
+    assert components <= {*manifest.calibration.validation.component_auroc}
+    with open_inspector(out, "cpu", threads=1) as inspector:
+        seen = inspector.inspect(np.full((40, 48), 90, np.uint8))
+    assert set(seen.components) == {c.name for c in manifest.calibration.components}
+
+
+def test_paper_score_is_the_loss_alone(images: Path, tmp_path: Path) -> None:
+    """`search.score: paper` of a GAN packages L' as the one component, unscaled."""
+    checkpoint = random_checkpoint("noisy_anogan")
+    search = checkpoint.config.search.model_copy(update={"score": "paper", "iterations": 1})
+    paper = replace(checkpoint, config=checkpoint.config.model_copy(update={"search": search}))
+    run = save(paper, images, tmp_path / "run")
+    assert main(["package", str(run), str(tmp_path / "out"), "--false-alarm-rate", "0.1", "--threads", "1"]) == 0
+    (component,) = load_package(tmp_path / "out").manifest.calibration.components
+    assert (component.name, component.mean, component.std, component.weight) == ("loss", 0.0, 1.0, 1.0)
+
+
+def test_iterations_that_do_not_fit_the_method_are_refused(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, exit code 2, and no package."""
+    run = save(random_checkpoint("autoencoder"), images, tmp_path / "run")
+    assert main(["package", str(run), str(tmp_path / "out"), "--iterations", "5"]) == 2
+    assert capsys.readouterr().err == "error: method autoencoder has no search, so leave out --iterations\n"
+    without_encoder = save(random_checkpoint("noisy_anogan"), images, tmp_path / "gan")
+    assert main(["package", str(without_encoder), str(tmp_path / "out"), "--iterations", "0"]) == 2
+    assert capsys.readouterr().err.endswith("and this training has no encoder\n")
+    assert not (tmp_path / "out").exists()
