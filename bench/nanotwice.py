@@ -3,8 +3,8 @@
 python bench/nanotwice.py DATA OUT [--methods NAME …] [--images N] [--workers 2] [--report-only]
 
 Trained on the five normal images alone, tested on all 40 others (pixel AUROC, AUPRO at FPR up to 0.3). Autoencoders of
-the architecture of Bergmann et al. (2018), with batch normalisation, on tiles of 64 px with 64 numbers in z; with 128 px
-and more numbers they report pixel AUROC 0.966 with SSIM and 0.688 with l2. --paper takes their 128 px and z of 100.
+the architecture of Bergmann et al. (2018), with batch normalisation, on tiles of 64 px with 64 numbers in z; with 128
+px and more numbers they report pixel AUROC 0.966 with SSIM and 0.688 with l2. --paper takes their 128 px and z of 100.
 Noisy-AnoGAN has tiles and networks of its own YAML; its known-abnormal tiles are all made from normal ones.
 """
 
