@@ -27,15 +27,15 @@ def images(*shape: int, seed: int = 0) -> Tensor:
 @settings(deadline=None, max_examples=20)
 @given(st.integers(11, 40), st.integers(11, 40), st.sampled_from([1, 3]), st.floats(0, 2), st.integers(0, 99))
 def test_ssim_is_that_of_scikit_image(height: int, width: int, channels: int, noise: float, seed: int) -> None:
-    """Gaussian window σ = 1.5, 11 px, each channel by itself, over the region where the window fits."""
+    """Of images shifted to [0, 2]: Gaussian window σ = 1.5, 11 px, each channel by itself, where the window fits."""
     x = images(2, channels, height, width, seed=seed)
     y = (1 - noise / 4) * x + noise * images(2, channels, height, width, seed=seed + 1)
     got = ssim_map(x, y).numpy()
     assert got.shape == (2, channels, height - 10, width - 10)
     for n, c in np.ndindex(2, channels):
         mean, full = structural_similarity(
-            x[n, c].numpy(),
-            y[n, c].numpy(),
+            x[n, c].numpy() + 1,
+            y[n, c].numpy() + 1,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
@@ -47,10 +47,10 @@ def test_ssim_is_that_of_scikit_image(height: int, width: int, channels: int, no
 
 
 def test_ssim_in_float32_is_exact_enough_for_smooth_bright_images() -> None:
-    """Variances are differences of large numbers there; the map stays within 1e-3 of float64."""
+    """Variances are differences of large numbers there; the map stays within 2e-3 of float64."""
     x = 0.98 + 0.01 * images(2, 1, 64, 64)
     y = 0.97 + 0.01 * images(2, 1, 64, 64, seed=1)
-    np.testing.assert_allclose(ssim_map(x.float(), y.float()), ssim_map(x, y), atol=1e-3)
+    np.testing.assert_allclose(ssim_map(x.float(), y.float()), ssim_map(x, y), atol=2e-3)
 
 
 def test_equal_images_have_no_loss() -> None:

@@ -1,6 +1,7 @@
 """The structural similarity of two images (Wang et al. 2004), and a loss from it (Bergmann et al. 2018).
 
-Gaussian window of 11 px and σ = 1.5 px, K1 = 0.01, K2 = 0.03, data range 2, that of images in [-1, 1].
+Gaussian window of 11 px and σ = 1.5 px, K1 = 0.01, K2 = 0.03, data range 2. Images in [-1, 1] are shifted to [0, 2]
+first: SSIM compares brightness as a ratio, which means nothing around 0.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def ssim_map(x: Tensor, y: Tensor) -> Tensor:
 
     x, y [N, C, H, W] in [-1, 1], H and W at least 11 -> [N, C, H − 10, W − 10], each channel by itself.
     """
+    x, y = x + 1, y + 1
     means = _blur(torch.stack([x, y, x.square() + y.square(), x * y]))
     mean_x, mean_y, squares, product = means.unbind()
     mean_product = mean_x * mean_y
