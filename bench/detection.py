@@ -1,55 +1,27 @@
 """Detection quality and time of a model package on the test images of its training's split, with the station's backend.
 
-python bench/detection.py PACKAGE RUN OUT [--data DIR] [--limit N] [--json]
+python bench/detection.py PACKAGE RUN OUT [--data DIR] [--limit N]
 
-Beside the model stands what needs none: the largest pooled deviation of the *input* itself, prepared alike and
-standardised on the same held-out normal images. A model that does not beat it has not earned its place.
+Beside the model stand baselines without one, on the same images: a model that does not beat them has not earned its
+place. OUT gets the model's evaluation, one of each baseline, and the table of all.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from protocols.commands import ALL, baseline_reports, report_cells
+from protocols.tables import Table, write_tables
 
 from edge_runtime.model_package import load_package
 from edge_runtime.search.openvino_cpu import CpuSearcher
-from latentline.calibrate import SCALES
 from latentline.errors import run_command
-from latentline.evidence import Viewer, pool
-from latentline.preprocessing import to_model_range
 from trainer.checkpoint import load_checkpoint
-from trainer.data.folders import ImageFolder, load
-from trainer.data.split import Split
+from trainer.data.sources import open_source
 from trainer.evaluate import evaluate, limited
-from trainer.metrics import image_auroc
-
-
-def input_scores(viewer: Viewer, images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float64]:
-    """Log of the largest |Gaussian-pooled deviation of the prepared image from its mean|, [images, scales]."""
-    rows = []
-    for image in images:
-        x = to_model_range(viewer.preprocessing.apply(image)[None])[0].transpose(1, 2, 0)
-        x = x - x.mean(axis=(0, 1))
-        rows.append([np.log(np.abs(pool(x, scale)).max() + 1e-6) for scale in SCALES])
-    return np.array(rows, dtype=np.float64)
-
-
-def input_baseline(viewer: Viewer, folder: ImageFolder, parts: Split) -> float:
-    """Image AUROC of the mean standardised input statistic."""
-
-    def scores(names: tuple[str, ...]) -> npt.NDArray[np.float64]:
-        return input_scores(viewer, list(load(folder.root, names).images.values()))
-
-    normal = scores(parts.held_out)
-    names = tuple(name for defect in parts.test_abnormal.values() for name in defect)
-    standard = [((scores(n) - normal.mean(0)) / normal.std(0)).mean(1) for n in (parts.test_good, names)]
-    return image_auroc(*standard)
+from trainer.tally import Subject
 
 
 def main() -> int:
@@ -57,26 +29,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("package", type=Path)
     parser.add_argument("run", type=Path, help="run folder of the training: which images it must not be tested on")
-    parser.add_argument("out", type=Path, help="folder for report and pictures")
+    parser.add_argument("out", type=Path, help="folder for reports and pictures")
     parser.add_argument("--data", type=Path, help="data root, if it moved")
     parser.add_argument("--limit", type=int, help="at most so many images of each kind, seeded")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    checkpoint = load_checkpoint(options.run)
-    package = load_package(options.package)
-    folder = ImageFolder.scan((options.data or checkpoint.config.data.root).resolve())
-    parts = limited(checkpoint.split, options.limit, checkpoint.config.schedule.seed)
+    checkpoint, package = load_checkpoint(options.run), load_package(options.package)
+    config = checkpoint.config
+    if options.data is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"root": options.data.resolve()})})
+    parts = limited(checkpoint.split, options.limit, config.schedule.seed)
     searcher = CpuSearcher(package)
+    manifest = package.manifest
+    subject = Subject(manifest.name, manifest.method, searcher.name, manifest.search.iterations)
     try:
-        report = evaluate(package.inspector(searcher), package.manifest.search.iterations, folder, parts, options.out)
+        report = evaluate(package.inspector(searcher), subject, open_source(config.data), parts, options.out / "model")
     finally:
         searcher.close()
-    baseline = input_baseline(package.viewer, folder, parts)
-    if options.json:
-        print(json.dumps({**asdict(report), "input_baseline_image_auroc": baseline}, indent=1))
-    else:
-        print(report.to_markdown())
-        print(f"| image AUROC of the prepared input, no model | {baseline:.3f} |")
+    baselines, missing = baseline_reports(config, options.out, ALL, options.limit)
+    table = Table("figures")
+    table.add(manifest.name, report_cells(report))
+    for name, found in baselines.items():
+        table.add(f"no model: {name}", report_cells(found))
+    limit = "all test images" if options.limit is None else f"at most {options.limit} test images of each kind, seeded"
+    notes = {"test": limit, **({"left out": "; ".join(missing)} if missing else {})}
+    print(write_tables(options.out, f"Detection by {manifest.name}", notes, [table]))
     return 0
 
 

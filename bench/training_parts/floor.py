@@ -78,7 +78,7 @@ class AutoencoderFloor:
     def __init__(self, training: AutoencoderTraining, config: TrainConfig) -> None:
         if training.discriminator is not None:
             raise ValueError("the floor of a method with an adversary is not written")
-        self._networks = nn.ModuleList(copy.deepcopy([training.encoder, training.decoder]))
+        self._encoder, self._decoder = copy.deepcopy(training.encoder), copy.deepcopy(training.decoder)
         self._method = config.method
         self._terms = TERMS[getattr(config.method, "loss", config.method.kind)]
         self._x = random_tiles(batch_of(config), config)
@@ -86,18 +86,18 @@ class AutoencoderFloor:
 
     def step(self) -> None:
         """Forward and backward."""
-        encoder, decoder = self._networks
-        code = encoder(self._x)
+        code = self._encoder(self._x)
         mean, spread = code if isinstance(code, tuple) else (None, None)
-        image = decoder(code if mean is None else mean + (spread / 2).exp() * self._noise)
+        image = self._decoder(code if mean is None else mean + (spread / 2).exp() * self._noise)
         image, log_variance = image if isinstance(image, tuple) else (image, None)
         terms = self._terms(self._x, Reconstruction(image, log_variance, mean, spread), self._method)
-        backward(torch.stack(list(terms.values())).sum(), self._networks)
+        backward(torch.stack(list(terms.values())).sum(), self._encoder, self._decoder)
 
 
-def backward(loss: Tensor, network: nn.Module) -> None:
-    """Fresh gradients of `network`."""
-    network.zero_grad(set_to_none=True)
+def backward(loss: Tensor, *networks: nn.Module) -> None:
+    """Fresh gradients of the networks."""
+    for network in networks:
+        network.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
 
 

