@@ -1,0 +1,77 @@
+"""The pairs that the benches compare differ in what they are told of the images, and in nothing else."""
+
+import argparse
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.trainer.folder import write_folder
+from trainer.config import TrainConfig
+from trainer.data.sources import open_source
+from trainer.data.split import Split
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
+
+import contamination
+import mnist
+
+
+def _split(config: TrainConfig) -> Split:
+    return open_source(config.data).split(config.schedule.seed)
+
+
+def _write_digits(root: Path) -> Path:
+    """MNIST's four files with forty digits of each class, black but for noise."""
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 40)
+    images = rng.integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
+    for prefix in ("train", "t10k"):
+        head = np.array([0x803, len(labels), 28, 28], ">i4").tobytes()
+        (root / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + images.tobytes()))
+        head = np.array([0x801, len(labels)], ">i4").tobytes()
+        (root / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(head + labels.tobytes()))
+    return root
+
+
+@pytest.mark.parametrize("protocol", ["known", "unseen"])
+def test_digits_are_the_same_but_for_what_is_said_of_them(tmp_path: Path, protocol: str) -> None:
+    """What AnoGAN takes for normal is known abnormal to Noisy-AnoGAN; test, networks, schedule and search are one."""
+    data = _write_digits(tmp_path / "mnist")
+    options = argparse.Namespace(data=data, images=5000, iterations=3, test_limit=20, seed=4)
+    noisy, anogan = (mnist.configuration(protocol, 8, m, options) for m in (mnist.NOISY, mnist.CONTAMINATED))
+    assert (noisy.network, noisy.schedule, noisy.search) == (anogan.network, anogan.schedule, anogan.search)
+    told, mixed = _split(noisy), _split(anogan)
+    assert set(mixed.train) == {*told.train, *told.known_abnormal, *told.validation_abnormal}
+    assert (told.test_good, told.test_abnormal, told.held_out) == (
+        mixed.test_good,
+        mixed.test_abnormal,
+        mixed.held_out,
+    )
+    tested = {"known": {0, 1, 2, 3, 4, 5, 6, 7, 9}, "unseen": {2, 3, 4, 5, 6, 7}}[protocol]  # 8: then 9, 0, 1 are known
+    assert set(told.test_abnormal) == {f"digit-{digit}" for digit in tested}
+
+
+@pytest.mark.parametrize("level", [0.05, 0.1])
+def test_tiles_are_the_same_but_for_what_is_said_of_them(
+    tmp_path: Path, level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many contaminating images as the level says, all of one kind, the known-abnormal ones of the other run."""
+    root = write_folder(tmp_path / "data", train=80, defects=20)
+    (root / "groups.csv").write_text("file,tile_group\n")
+    monkeypatch.setattr(contamination, "KNOWN", "square")
+    options = argparse.Namespace(data=root, images=None, iterations=None, seed=1)
+    fraction = contamination.known_fraction(level, options)
+    noisy, anogan = (
+        contamination.configuration(level, fraction, m, options)
+        for m in (contamination.NOISY, contamination.CONTAMINATED)
+    )
+    assert (noisy.network, noisy.schedule, noisy.search) == (anogan.network, anogan.schedule, anogan.search)
+    assert noisy.method.r1 == anogan.method.r1
+    told, mixed = _split(noisy), _split(anogan)
+    known = {*told.known_abnormal, *told.validation_abnormal}
+    assert set(mixed.train) - set(told.train) == known and len(known) == round(level * len(told.train))
+    assert (told.test_good, told.test_abnormal) == (mixed.test_good, mixed.test_abnormal)
