@@ -153,7 +153,7 @@ def test_normalisation_folds_exactly(resolution: int, channels: int, variational
     ):
         for _ in range(3):
             network.train()(value)
-        network.double().eval()
+        network.double().eval().requires_grad_(False)
         light = folded(network).double()  # the weights are float32, so its error is theirs
         for found, true in zip(_tuple(light(value.double())), _tuple(network(value.double())), strict=True):
             assert float((found - true).norm() / true.norm()) < 1e-6
