@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ import onnx
 import onnxruntime
 import openvino as ov
 import torch
+from protocols.circumstances import processor
 from torch import Tensor
 
 from edge_runtime.manifest import SearchSettings
@@ -258,19 +258,10 @@ def _circumstances(arguments: argparse.Namespace, problem: Problem, operations: 
         "repeats": arguments.repeats,
         "threads": arguments.threads,
         "step_gflop": operations / 1e9,
-        "machine": _processor(),
+        "machine": processor(),
         "versions": f"torch {torch.__version__}, openvino {ov.__version__.split('-')[0]}, "
         f"onnxruntime {onnxruntime.__version__}",
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def table(result: dict[str, object]) -> str:

@@ -16,7 +16,10 @@ from trainer.data.split import Split
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
 
 import contamination
+import ir_mnist
+import methods
 import mnist
+import nanotwice
 
 
 def _split(config: TrainConfig) -> Split:
@@ -75,3 +78,12 @@ def test_tiles_are_the_same_but_for_what_is_said_of_them(
     known = {*told.known_abnormal, *told.validation_abnormal}
     assert set(mixed.train) - set(told.train) == known and len(known) == round(level * len(told.train))
     assert (told.test_good, told.test_abnormal) == (mixed.test_good, mixed.test_abnormal)
+
+
+def test_every_method_fits_the_data_of_its_bench(tmp_path: Path) -> None:
+    """All trainings that the benches begin are valid; of one bench all have the same data, and so the same test."""
+    options = argparse.Namespace(data=tmp_path, images=1000, iterations=2, seed=0, dataset="fabric")
+    for bench, names in ((methods, methods.METHODS), (nanotwice, nanotwice.METHODS), (ir_mnist, ir_mnist.METHODS)):
+        configs = [bench.configuration(name, options) for name in names]
+        assert all(c.data == configs[0].data and c.preprocessing == configs[0].preprocessing for c in configs)
+        assert all(c.search.iterations in (0, 2) for c in configs)
