@@ -82,7 +82,7 @@ def test_tiles_are_the_same_but_for_what_is_said_of_them(
 
 def test_every_method_fits_the_data_of_its_bench(tmp_path: Path) -> None:
     """All trainings that the benches begin are valid; of one bench all have the same data, and so the same test."""
-    options = argparse.Namespace(data=tmp_path, images=1000, iterations=2, seed=0, dataset="fabric")
+    options = argparse.Namespace(data=tmp_path, images=1000, iterations=2, seed=0, dataset="fabric", paper=False)
     for bench, names in ((methods, methods.METHODS), (nanotwice, nanotwice.METHODS), (ir_mnist, ir_mnist.METHODS)):
         configs = [bench.configuration(name, options) for name in names]
         assert all(c.data == configs[0].data and c.preprocessing == configs[0].preprocessing for c in configs)
