@@ -71,10 +71,9 @@ def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
 
 def _tuple_of(network: nn.Module) -> Forward:
     def run(value: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(network, Discriminator):
+            return tuple(found for found in network.judge(value, local=True) if found is not None)
         outputs = network(value)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        if isinstance(network, Discriminator) and network.local is not None:
-            return *outputs, network.local_logits(value)
-        return outputs
+        return outputs if isinstance(outputs, tuple) else (outputs,)
 
     return run

@@ -95,10 +95,12 @@ class GanTraining:
     def _discriminator_step(self, growth: Growth, generated: Tensor, rate: float) -> dict[str, float]:
         method, at = self._method, (growth.stage, growth.alpha)
         penalised = method.r1 > 0 and self._steps % method.r1_every == 0
+        local = self._local > 0 and growth.stage == self.generator.last_stage
         real = self._shown(self._normal.draw(growth.batch, self._crops), growth).requires_grad_(penalised)
         # the penalty, a derivative of a derivative, stays float32
         with self._mixed(not penalised):
-            real_logit = self.discriminator(real, *at, record_stddev=True)[0].float()
+            real_logit, _, normal_patches = self.discriminator.judge(real, *at, record_stddev=True, local=local)
+            real_logit = real_logit.float()
         with self._mixed():
             logits = {"real": real_logit, "generated": self.discriminator(generated, *at)[0].float()}
         localised = torch.zeros((), device=real.device)
@@ -106,9 +108,10 @@ class GanTraining:
             tiles, masks, known = self._abnormal.draw_with_masks(growth.batch, self._crops)
             abnormal = self._shown(tiles, growth)
             with self._mixed():
-                logits["abnormal"] = self.discriminator(abnormal, *at)[0].float()
-            if self._local and growth.stage == self.generator.last_stage:
-                localised = self._local_loss(real.detach(), abnormal, masks, known)
+                logit, _, patches = self.discriminator.judge(abnormal, *at, local=local)
+            logits["abnormal"] = logit.float()
+            if normal_patches is not None and patches is not None:
+                localised = self._local_loss(normal_patches, patches, masks, known)
         loss = discriminator_loss(real_logit, logits["generated"], logits.get("abnormal"), self._gamma)
         loss = shown = loss + self._local * localised
         if penalised:
@@ -119,13 +122,11 @@ class GanTraining:
         self._workers.average([self.discriminator.stddev_mean])
         return figures
 
-    def _local_loss(self, real: Tensor, abnormal: Tensor, masks: Tensor, known: Tensor) -> Tensor:
+    def _local_loss(self, normal: Tensor, abnormal: Tensor, masks: Tensor, known: Tensor) -> Tensor:
         """The patch head's loss: every patch of a normal tile is normal."""
         masks, known = self._workers.share(masks), self._workers.share(known)
-        with self._mixed():
-            patches = self.discriminator.local_logits(torch.cat([real, abnormal])).float()
         none, told = torch.zeros_like(masks), torch.ones_like(known)
-        return local_loss(patches, torch.cat([none, masks]), torch.cat([told, known]))
+        return local_loss(torch.cat([normal, abnormal]).float(), torch.cat([none, masks]), torch.cat([told, known]))
 
     def _generator_step(self, growth: Growth, generated: Tensor, rate: float) -> dict[str, float]:
         self.discriminator.requires_grad_(False)

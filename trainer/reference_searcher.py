@@ -92,11 +92,11 @@ def sample_noise(seed: int, samples: int, latent_size: int) -> Tensor:
 
 def _verdicts(discriminator: Discriminator, x: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
     """What D makes of tiles and of their reconstructions."""
-    logit_frame, fx = discriminator(x)
+    logit_frame, fx, local = discriminator.judge(x, local=True)
     logit, features = discriminator(reconstruction)
     feature_residual = (fx - features).abs().flatten(1).sum(1)
     found = {"feature_residual": feature_residual, "logit_reconstruction": logit, "logit_frame": logit_frame}
-    return found if discriminator.local is None else {**found, "local": discriminator.local_logits(x)}
+    return found if local is None else {**found, "local": local}
 
 
 def _pair(network: nn.Module, value: Tensor) -> Pair:

@@ -52,12 +52,15 @@ class GanFloor:
         generated = self._generator(self._z)
         seen = generated.detach()
         real = self._real.detach().requires_grad_(penalised)
-        real_logit = self._discriminator(real, record_stddev=True)[0]
+        local = self._local > 0
+        real_logit, _, normal_patches = self._discriminator.judge(real, record_stddev=True, local=local)
         generated_logit = self._discriminator(seen)[0]
-        abnormal_logit = self._discriminator(self._abnormal)[0] if self._noisy else None
+        abnormal_logit = patches = None
+        if self._noisy:
+            abnormal_logit, _, patches = self._discriminator.judge(self._abnormal, local=local)
         loss = discriminator_loss(real_logit, generated_logit, abnormal_logit, self._gamma)
-        if self._local:
-            loss = loss + self._local * self._local_loss()
+        if normal_patches is not None and patches is not None:
+            loss = loss + self._local * self._local_loss(torch.cat([normal_patches, patches]))
         if penalised:
             loss = loss + self._gamma * method.r1_every * method.r1 * r1_penalty(real_logit, real)
         backward(loss, self._discriminator)
@@ -66,8 +69,7 @@ class GanFloor:
         self._discriminator.requires_grad_(True)
         self._steps += 1
 
-    def _local_loss(self) -> Tensor:
-        patches = self._discriminator.local_logits(torch.cat([self._real, self._abnormal]))
+    def _local_loss(self, patches: Tensor) -> Tensor:
         masks, known = torch.cat([torch.zeros_like(self._masks), self._masks]), torch.cat([self._known, self._known])
         return local_loss(patches, masks, known)
 

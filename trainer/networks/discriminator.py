@@ -87,24 +87,23 @@ class Discriminator(nn.Module):
         self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Image [N, C, R, R] -> logit [N] and features f(x) [N, maps, 4, 4], the last convolution's activations."""
+        return self.judge(x, stage, alpha, record_stddev)[:2]
+
+    def judge(
+        self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False, local: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As `forward`; with `local` also the patch head's logits [N, R/4, R/4], at the last stage."""
         stage = self.last_stage if stage is None else stage
-        h = leaky_relu(self.from_image[stage](x))
+        h, patches = leaky_relu(self.from_image[stage](x)), None
         for index in reversed(range(stage)):
             h = self.blocks[index](h)
             if index == stage - 1 and alpha < 1:
                 h = torch.lerp(leaky_relu(self.from_image[stage - 1](downsample(x))), h, alpha)
+            if local and self.local is not None and h.shape[-1] * LOCAL_SHRINK == self.resolution:
+                patches = self.local(h)
         features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
-        return logit, features
-
-    def local_logits(self, x: Tensor) -> Tensor:
-        """Image [N, C, R, R] of full resolution -> logits [N, R/4, R/4] of the patch head, which must be there."""
-        assert self.local is not None
-        h = leaky_relu(self.from_image[self.last_stage](x))
-        for block in reversed(self.blocks[-(LOCAL_SHRINK.bit_length() - 1) :]):
-            h = block(h)
-        logits: Tensor = self.local(h)
-        return logits
+        return logit, features, patches
 
     def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:
         n, _, height, width = h.shape
