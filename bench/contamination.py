@@ -54,6 +54,8 @@ def configuration(level: float, fraction: float, method: str, options: argparse.
     """One training; its choice of images, and so its test, depends on `fraction` and seed alone."""
     changes = changed(options, name=f"contamination {level:g} {method}", data__known_abnormal_types=[KNOWN])
     changes["data.known_abnormal_fraction"] = fraction
+    if method == NOISY:  # images made or masked by hand would help one side alone
+        changes |= {"method.synthetic": 0.0, "method.local": 0.0}
     if method == CONTAMINATED:
         changes |= {"method": {"kind": "anogan", "r1": read_config(CONFIG, {}).method.r1}}
         changes["data.contamination"] = level
