@@ -16,7 +16,7 @@ from trainer.data.crops import CropSampler
 from trainer.descent import Descent, mixed
 from trainer.loop import GanTraining
 from trainer.losses.encoder import izi_f_loss
-from trainer.methods import FAnoGan
+from trainer.methods import GanMethod
 from trainer.search import freeze
 from trainer.training import StepReport, TrainingState
 from trainer.workers import Workers
@@ -36,7 +36,8 @@ class EncoderTraining:
         self.encoder = encoder.to(workers.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images, self.total_images = 0, schedule.encoder_images
         self._config, self._normal, self._workers = config, normal, workers
-        self._kappa = config.method.kappa if isinstance(config.method, FAnoGan) else 1.0
+        assert isinstance(config.method, GanMethod)
+        self._kappa = config.method.kappa
         self._half = max(1, schedule.batches.get(config.network.resolution, schedule.batch) // 2)
         self._descent = Descent(self.encoder.parameters(), ADAM_BETAS, schedule.precision, workers)
         self._latents = torch.Generator().manual_seed(schedule.seed + 1)

@@ -14,6 +14,7 @@ class _Gan(StrictModel):
 
     r1         weight of the R1 gradient penalty on real images (Mescheder et al. 2018)
     r1_every   the penalty is taken every so many steps, and weighted by that number (lazy regularisation)
+    kappa      weight of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4); 0: pixels alone
     """
 
     has_discriminator: ClassVar[bool] = True
@@ -21,6 +22,7 @@ class _Gan(StrictModel):
 
     r1: float = Field(default=1.0, ge=0)
     r1_every: int = Field(default=8, ge=1)
+    kappa: float = Field(default=1.0, ge=0)
 
 
 class NoisyAnoGan(_Gan):
@@ -44,13 +46,9 @@ class AnoGan(_Gan):
 
 
 class FAnoGan(_Gan):
-    """f-AnoGAN (Schlegl et al. 2019): an encoder on the frozen generator gives z; `schedule.encoder_images` trains it.
-
-    kappa  weight of the feature residual in the encoder's loss izi_f
-    """
+    """f-AnoGAN (Schlegl et al. 2019): an encoder on the frozen generator gives z; `schedule.encoder_images` trains it."""
 
     kind: Literal["f_anogan"]
-    kappa: float = Field(default=1.0, ge=0)
 
 
 class Autoencoder(StrictModel):
