@@ -46,7 +46,7 @@ class AnoGan(_Gan):
 
 
 class FAnoGan(_Gan):
-    """f-AnoGAN (Schlegl et al. 2019): an encoder on the frozen generator gives z; `schedule.encoder_images` trains it."""
+    """f-AnoGAN (Schlegl et al. 2019): an encoder on the frozen generator gives z, for `schedule.encoder_images`."""
 
     kind: Literal["f_anogan"]
 
