@@ -16,24 +16,37 @@ from tests.trainer.runs import all_tensors, assert_same, write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
 from trainer.fit import fit
-from trainer.loop import GanTraining
-from trainer.training import StepReport
+from trainer.signals import stop_on_signals
 
-# kills its own process before the step of this number, counted from the start of the process
-KILLED = """
+# a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
+# process, whose libraries may have spoilt the stack that signals are delivered on
+SIGNALLED = """
 import os, signal, sys
-from trainer import cli, loop
+from trainer import cli
 from trainer.encoder_training import GanThenEncoder
-left, step = int(sys.argv[1]), GanThenEncoder.step
-def counted(self):
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self)
-GanThenEncoder.step = counted
-sys.exit(cli.main(sys.argv[2:]))
+from trainer.loop import GanTraining
+number, left = int(sys.argv[1]), int(sys.argv[2])
+def counted(step):
+    def signalled(self):
+        global left
+        left -= 1
+        if left == -1:
+            os.kill(os.getpid(), number)
+        return step(self)
+    return signalled
+if sys.argv[3] == "encoder":
+    GanThenEncoder.step = counted(GanThenEncoder.step)
+else:
+    GanTraining.step = counted(GanTraining.step)
+sys.exit(cli.main(sys.argv[4:]))
 """
+
+
+def run_signalled(number: signal.Signals, step: int, training: str, *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a `fit` that is sent a signal before that step."""
+    command = [sys.executable, "-c", SIGNALLED, str(int(number)), str(step), training, "--threads", "1", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
 
 
 def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -41,9 +54,8 @@ def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -
     path, run = write_config(tmp_path, encoder_images=96, checkpoint_images=40), tmp_path / "killed"
     fit(load_config(path, None), tmp_path / "whole")
     step = random.Random(os.urandom(8)).randint(1, 29)  # of 30
-    command = [sys.executable, "-c", KILLED, str(step), "--threads", "1", "fit", str(path), str(run)]
-    killed = subprocess.run(command, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, (step, killed.stderr.decode())
+    code, said = run_signalled(signal.SIGKILL, step, "encoder", "fit", str(path), str(run))
+    assert code == -signal.SIGKILL, (step, said)
     assert main(["--threads", "1", "fit", str(path), str(run), "--resume"]) == 0
     assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))
     logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path / "whole", run)]
@@ -62,24 +74,22 @@ def test_an_encoder_is_in_the_checkpoint_only_when_it_is_trained(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_a_checkpoint_and_a_sentence(
-    tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The step in work is finished and kept; the exit code says which signal; handlers are as before."""
+def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
+    """The step in work is finished and kept; the exit code says which signal."""
     path, run = write_config(tmp_path), tmp_path / "run"
-    step, before = GanTraining.step, signal.getsignal(number)
-
-    def interrupted(training: GanTraining) -> StepReport:
-        if training.images == 16:
-            signal.raise_signal(number)
-        return step(training)
-
-    monkeypatch.setattr(GanTraining, "step", interrupted)
-    assert main(["fit", str(path), str(run)]) == 128 + number
+    code, said = run_signalled(number, 2, "gan", "fit", str(path), str(run))
+    assert code == 128 + number, said
     sentence = f"stopped by {number.name}; the checkpoint of 24 images is kept in {run / 'checkpoint'}"
-    said = capsys.readouterr().err
     assert sentence in said and "go on with --resume" in said
-    assert load_checkpoint(run).images == 24 and signal.getsignal(number) == before
+    assert load_checkpoint(run).images == 24
+
+
+def test_handlers_are_as_before() -> None:
+    """A training that is over leaves SIGINT and SIGTERM as it found them."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_crash_between_two_renames_loses_no_checkpoint(tmp_path: Path) -> None:
