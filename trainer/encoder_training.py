@@ -104,8 +104,13 @@ class GanThenEncoder:
         else:
             loss = self._start_encoder().step()
             report = StepReport(0, self._gan.generator.last_stage, 1.0, {"encoder": loss})
-        self.images = self._gan.images + (self._encoder.images if self._encoder else 0)
+        self.images = self._shown()
         return replace(report, images=self.images)
+
+    def _shown(self) -> int:
+        """Images of both. What the GAN's last batch had too many does not count: the encoder would end too early."""
+        gan = min(self._gan.images, self._gan.total_images)
+        return gan + (self._encoder.images if self._encoder else 0)
 
     def _start_encoder(self) -> EncoderTraining:
         if self._encoder is None:
@@ -131,6 +136,6 @@ class GanThenEncoder:
             self._gan.restore(replace(state, rest={**state.rest, "images": state.rest["gan_images"]}))
             if "encoder" in state.rest:
                 self._start_encoder().restore(state)
-            self.images = int(state.rest["images"])
+            self.images = self._shown()
         except (KeyError, ValueError, TypeError, RuntimeError, IndexError):
             raise CheckpointError("the checkpoint does not fit this configuration; start in a new folder") from None

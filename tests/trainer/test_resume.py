@@ -73,6 +73,14 @@ def test_an_encoder_is_in_the_checkpoint_only_when_it_is_trained(tmp_path: Path)
     assert "unfinished" not in " ".join(all_tensors(tmp_path / "run"))
 
 
+def test_an_encoder_is_finished_when_batches_do_not_divide_the_schedule(tmp_path: Path) -> None:
+    """The GAN's last batch shows more than was asked; the encoder still gets all of its own, also after a resume."""
+    config = load_config(write_config(tmp_path, final_images=45, encoder_images=49), None)
+    fit(config, tmp_path / "run", stop_after=141 + 48)
+    assert load_checkpoint(tmp_path / "run").encoder is None
+    assert load_checkpoint(fit(config, tmp_path / "run", resume=True)).encoder is not None
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
     """The step in work is finished and kept; the exit code says which signal."""
