@@ -184,7 +184,8 @@ def _blind_at_the_edge(std: Float) -> Float:
     """Standard deviations [C, S, S] that make nothing of a tile's outermost pixels.
 
     Those are explained worst. Inside a frame neighbouring tiles know better; at its border none does, and the false
-    alarms there cost more than two pixels are worth (magnetic tile, image AUROC of the 1 px map: 0.76, and 0.82 so).
+    alarms there cost more than two pixels are worth (magnetic tile, images that chose it: AUROC of the 1 px map from
+    0.76 to 0.82).
     """
     blind = np.full_like(std, BLIND)
     blind[:, EDGE:-EDGE, EDGE:-EDGE] = std[:, EDGE:-EDGE, EDGE:-EDGE]

@@ -29,17 +29,13 @@ EDGE = 0.15  # a soft blob ends where it is weaker than this
 
 
 class SyntheticSampler:
-    """Draws as a CropSampler of abnormal images does, from the tiles of `normal`."""
+    """Draws with masks as a CropSampler of abnormal images does, from the tiles of `normal`."""
 
     def __init__(self, normal: CropSampler) -> None:
         self._normal = normal
 
-    def draw(self, count: int, rng: np.random.Generator) -> Tensor:
-        """`count` abnormal tiles, float32 [count, C, size, size] in [-1, 1]."""
-        return self.draw_with_masks(count, rng)[0]
-
     def draw_with_masks(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Tiles [count, C, size, size], masks [count, 1, size, size] bool, and known [count]: all True."""
+        """Tiles float32 [count, C, size, size] in [-1, 1], masks bool [count, 1, size, size], known [count]: True."""
         tiles, masks = synthesise(self._normal.tiles(count, rng), rng)
         return to_tensor(tiles), torch.from_numpy(masks[:, None]), torch.ones(count, dtype=torch.bool)
 
