@@ -161,8 +161,10 @@ def _loaded(kernels: bytes) -> cuda.Module:
         return cuda.module_from_buffer(kernels)
     except cuda.MemoryError:
         raise
-    except cuda.Error as error:
+    except (cuda.Error, UnicodeDecodeError) as error:
+        # pycuda decodes the driver's log also where the driver refused before it wrote one: then it holds any bytes
+        reason = error if isinstance(error, cuda.Error) else "it says no reason that can be read"
         raise EngineError(
-            f"the driver cannot load the kernels ({error}); they must be compiled by an NVRTC that is not newer than "
+            f"the driver cannot load the kernels ({reason}); they must be compiled by an NVRTC that is not newer than "
             "it: see `doctor` for both versions, put that right, and delete the cache folder"
         ) from None

@@ -515,6 +515,17 @@ def test_a_module_that_the_driver_refuses_is_said(emulated: Open, fake_driver: F
     assert fake_driver.leaks() == []
 
 
+def test_a_driver_that_refuses_without_a_log_is_said(emulated: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pycuda decodes a log that was never written; the user reads the same sentence, and no traceback."""
+
+    def undecodable(kernels: bytes) -> None:
+        b"\xff".decode()
+
+    monkeypatch.setattr("pycuda.driver.module_from_buffer", undecodable)
+    with pytest.raises(EngineError, match=r"cannot load the kernels .* delete the cache folder"):
+        emulated()
+
+
 def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: FakeDriver) -> None:
     """After the context is lost every frame fails with a sentence, and closing neither raises nor hangs."""
     searcher, frame = emulated(), frames(1)[0]
