@@ -17,10 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.networks.layers import LEAKY_SLOPE, PIXEL_NORM_EPSILON, EqualizedConv2d, EqualizedLinear, leaky_relu
-
-# Row i of SPREAD @ w is w[i] + w[i - 1]: the sum of two shifted copies of a 3-tap kernel, 4 taps long.
-SPREAD = ((1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.0, 1.0))
+from trainer.networks.layers import (
+    LEAKY_SLOPE,
+    PIXEL_NORM_EPSILON,
+    SPREAD,
+    EqualizedConv2d,
+    EqualizedLinear,
+    FromImage,
+    ToImage,
+    leaky_relu,
+)
 
 
 class LinearMap(nn.Module, ABC):
@@ -71,6 +77,45 @@ class Convolution(LinearMap):
         if self.padding:
             kernel = kernel.flip([2, 3])
         return F.conv2d(grad, kernel, padding=self.padding)
+
+
+class Unfolding(LinearMap):
+    """Patches of an image -> maps: convolution whose stride is its kernel; 1x1 where a patch is a pixel.
+
+    Forward and backward pass share a constant here: with more maps than channels it is not square.
+    """
+
+    def __init__(self, layer: FromImage) -> None:
+        super().__init__(layer.scaled_weight(), layer.bias)
+        self.patch = layer.patch
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, C, R, R] -> [N, maps, R/patch, R/patch]."""
+        return F.conv2d(h, self.weight, self.bias, stride=self.patch)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """[N, maps, R/patch, R/patch] -> [N, C, R, R]."""
+        if self.patch == 1:
+            return F.conv2d(grad, self.weight.transpose(0, 1))
+        return F.conv_transpose2d(grad, self.weight, stride=self.patch)
+
+
+class Refolding(LinearMap):
+    """Maps -> patches of the image; the counterpart of `Unfolding`."""
+
+    def __init__(self, layer: ToImage) -> None:
+        super().__init__(layer.scaled_weight(), layer.bias)
+        self.patch = layer.patch
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, maps, R/patch, R/patch] -> [N, C, R, R]."""
+        if self.patch == 1:
+            return F.conv2d(h, self.weight, self.bias)
+        return F.conv_transpose2d(h, self.weight.transpose(0, 1), self.bias, stride=self.patch)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """[N, C, R, R] -> [N, maps, R/patch, R/patch]."""
+        return F.conv2d(grad, self.weight.transpose(0, 1), stride=self.patch)
 
 
 class UpConvolution(LinearMap):

@@ -23,15 +23,17 @@ from export.layers import (
     DownConvolution,
     LinearMap,
     LinearMaps,
+    Refolding,
+    Unfolding,
     UpConvolution,
     activate,
     activate_backward,
     normalise,
     normalise_backward,
 )
-from trainer.networks.discriminator import LOCAL_SHRINK, Discriminator, DiscriminatorBlock
+from trainer.networks.discriminator import Discriminator, DiscriminatorBlock
 from trainer.networks.generator import Generator, GeneratorBlock
-from trainer.networks.layers import EqualizedConv2d
+from trainer.networks.layers import FromImage, ToImage
 
 Normed = tuple[Tensor, Tensor]  # output of pixel norm, and its scale
 
@@ -46,7 +48,7 @@ class FoldedGenerator(nn.Module):
         for block in cast("Iterable[GeneratorBlock]", generator.blocks):
             layers += [UpConvolution(block.up_conv), Convolution.folded(block.conv)]
         self.layers = LinearMaps(layers)
-        self.to_image = Convolution.folded(cast("EqualizedConv2d", generator.to_image[generator.last_stage]))
+        self.to_image = Refolding(cast("ToImage", generator.to_image[generator.last_stage]))
 
     def forward(self, z: Tensor) -> Tensor:
         """z [N, L] -> image [N, C, R, R]."""
@@ -77,8 +79,7 @@ class FoldedDiscriminator(nn.Module):
 
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
-        from_image = cast("EqualizedConv2d", discriminator.from_image[discriminator.last_stage])
-        layers: list[LinearMap] = [Convolution.folded(from_image)]
+        layers: list[LinearMap] = [Unfolding(cast("FromImage", discriminator.from_image[discriminator.last_stage]))]
         for block in reversed(cast("Sequence[DiscriminatorBlock]", discriminator.blocks)):
             layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
         self.layers = LinearMaps([*layers, _without_stddev_channel(discriminator)])
@@ -86,6 +87,7 @@ class FoldedDiscriminator(nn.Module):
         self.out = Dense(discriminator.out)
         head = discriminator.local
         self.local = None if head is None else LinearMaps([Convolution.folded(head.conv), Convolution.folded(head.out)])
+        self._before_local = discriminator.before_local
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and local [N, R/4, R/4]."""
@@ -94,7 +96,7 @@ class FoldedDiscriminator(nn.Module):
         if self.local is None:
             return logit, kept[-1]
         first, last = self.local
-        trunk = kept[2 * (LOCAL_SHRINK.bit_length() - 1)]  # after two layers for each halving
+        trunk = kept[2 * self._before_local]  # two layers a block
         return logit, kept[-1], last(activate(first(trunk))).squeeze(1)
 
     def features_keeping(self, x: Tensor) -> list[Tensor]:

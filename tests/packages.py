@@ -28,11 +28,21 @@ SEARCH = SearchSettings(seed=3, iterations=4, learning_rate=0.05, gamma=0.1, lam
 
 
 def networks(
-    resolution: int = SIZE, channels: int = 1, latent: int = LATENT, base: int = 64, maximum: int = 8, seed: int = 0
+    resolution: int = SIZE,
+    channels: int = 1,
+    latent: int = LATENT,
+    base: int = 64,
+    maximum: int = 8,
+    seed: int = 0,
+    patch: int = 1,
+    local: bool = False,
 ) -> tuple[Generator, Discriminator]:
     """Frozen float32 networks with random weights, random biases and a stddev constant that is not its default."""
     torch.manual_seed(seed)
-    pair = Generator(resolution, channels, latent, base, maximum), Discriminator(resolution, channels, base, maximum)
+    pair = (
+        Generator(resolution, channels, latent, base, maximum, patch),
+        Discriminator(resolution, channels, base, maximum, patch, local),
+    )
     for network in pair:
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):

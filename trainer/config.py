@@ -18,13 +18,16 @@ class NetworkConfig(StrictModel):
 
     resolution   px of an image or tile: 32 … 1024, a power of two
     latent_size  numbers in z
-    fmap_base    GANs: feature maps at r px are 2·fmap_base / r …
+    patch        GANs: px a side of what the outermost layers take for one position: 1, or on a CPU, several times
+                 faster and coarser in detail, 2 or 4
+    fmap_base    GANs: feature maps at r positions a side are 2·fmap_base / r …
     fmap_max     … but never more than this
     width        autoencoders: feature maps of the outermost layers, up to four times as many inside (Bergmann: 32)
     """
 
     resolution: int = Field(default=64, ge=32, le=1024)
     latent_size: int = Field(default=128, ge=2, le=1024)
+    patch: Literal[1, 2, 4] = 1
     fmap_base: int = Field(default=1024, ge=16)
     fmap_max: int = Field(default=64, ge=4, le=1024)
     width: int = Field(default=32, ge=4, le=256)
@@ -39,7 +42,7 @@ class NetworkConfig(StrictModel):
     @model_validator(mode="after")
     def _enough_maps(self) -> NetworkConfig:
         # pixel norm over one map leaves nothing but its sign, and no gradient
-        if 2 * self.fmap_base // self.resolution < 4:
+        if 2 * self.fmap_base // (self.resolution // self.patch) < 4:
             raise ValueError(f"fmap_base {self.fmap_base} leaves fewer than 4 feature maps at {self.resolution} px")
         return self
 

@@ -9,16 +9,17 @@ from trainer.config import ScheduleConfig
 
 @dataclass(frozen=True)
 class Growth:
-    """State of the growth: stage s works at 4·2^s px; alpha in (0, 1] is the weight of the newest stage."""
+    """Images of `stage` have `resolution` px and come in batches of `batch`; alpha in (0, 1] is its weight."""
 
     stage: int
     alpha: float
+    resolution: int
     batch: int
 
-    @property
-    def resolution(self) -> int:
-        """Pixels of the images of this stage."""
-        return int(4 * 2**self.stage)
+
+def stage_resolution(stage: int, patch: int) -> int:
+    """Pixels of the images of a stage: 4·2^stage positions of `patch` px."""
+    return int(4 * 2**stage * patch)
 
 
 def total_images(schedule: ScheduleConfig, last_stage: int) -> int:
@@ -26,8 +27,8 @@ def total_images(schedule: ScheduleConfig, last_stage: int) -> int:
     return last_stage * schedule.stable_images + last_stage * schedule.fade_images + schedule.final_images
 
 
-def growth_at(images: int, schedule: ScheduleConfig, last_stage: int) -> Growth:
-    """Growth after `images` real images."""
+def growth_at(images: int, schedule: ScheduleConfig, last_stage: int, patch: int) -> Growth:
+    """Growth after `images` real images, of networks of that `patch`."""
     stage, alpha = 0, 1.0
     left = images - schedule.stable_images
     while left >= 0 and stage < last_stage:
@@ -36,7 +37,8 @@ def growth_at(images: int, schedule: ScheduleConfig, last_stage: int) -> Growth:
             alpha = (left + 1) / schedule.fade_images
             break
         left -= schedule.fade_images + schedule.stable_images
-    return Growth(stage, min(1.0, alpha), schedule.batches.get(4 * 2**stage, schedule.batch))
+    resolution = stage_resolution(stage, patch)
+    return Growth(stage, min(1.0, alpha), resolution, schedule.batches.get(resolution, schedule.batch))
 
 
 def learning_rate_at(images: int, schedule: ScheduleConfig, total: int) -> float:

@@ -15,7 +15,7 @@ from trainer.checkpoint import build_gan, part
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.descent import Descent, mixed
-from trainer.growth import Growth, growth_at, learning_rate_at, total_images
+from trainer.growth import Growth, growth_at, learning_rate_at, stage_resolution, total_images
 from trainer.known_abnormal import KnownAbnormal
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from trainer.losses.local import local_loss
@@ -59,13 +59,14 @@ class GanTraining:
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
         for stage in range(self.generator.last_stage + 1):
-            workers.check_batch(schedule.batches.get(4 * 2**stage, schedule.batch))
+            workers.check_batch(schedule.batches.get(stage_resolution(stage, config.network.patch), schedule.batch))
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
 
     def growth(self) -> Growth:
         """Where the growth stands now."""
-        return growth_at(self.images, self._config.schedule, self.generator.last_stage)
+        config = self._config
+        return growth_at(self.images, config.schedule, self.generator.last_stage, config.network.patch)
 
     def step(self) -> StepReport:
         """One discriminator step, one generator step, one step of the running average.

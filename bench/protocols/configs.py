@@ -10,6 +10,7 @@ import yaml
 
 from latentline.strict_config import parse
 from trainer.config import TrainConfig
+from trainer.networks.layers import stages
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 _IMAGES = ("fade_images", "stable_images", "final_images", "encoder_images", "checkpoint_images")
@@ -38,7 +39,7 @@ def within_budget(config: TrainConfig, images: int | None) -> TrainConfig:
     if images is None:
         return config
     schedule = config.schedule
-    grown = config.network.resolution.bit_length() - 3 if config.method.is_gan else 0
+    grown = stages(config.network.resolution, config.network.patch) - 1 if config.method.is_gan else 0
     total = grown * (schedule.fade_images + schedule.stable_images) + schedule.final_images + schedule.encoder_images
     lengths = {name: getattr(schedule, name) for name in _IMAGES}
     scaled = {name: max(1, round(length * images / total)) for name, length in lengths.items() if length}

@@ -27,6 +27,27 @@ def weights(content: bytes) -> list[np.ndarray]:
     return [t for t in tensors if t.size > DERIVED_SMALL and t.dtype == np.float32]
 
 
+@pytest.mark.parametrize("patch", [2, 4])
+def test_step_of_patches_equals_oracle_in_both_runtimes(patch: int) -> None:
+    """Outermost layers that see patches: loss and gradient equal autograd in float64."""
+    shape = 32, 1, 8, 256, 16
+    model = draft(*networks(*shape, patch=patch, local=True), None, SEARCH)
+    generator, discriminator = (network.double() for network in networks(*shape, patch=patch, local=True))
+    searcher = CpuSearcher(model, threads=1)
+    for seed in (1, 2):
+        z, x = points(*shape[:3], 3, seed)
+        fx = discriminator(x)[1]
+        true = [t.numpy() for t in loss_and_gradient(generator, discriminator, z, x, fx, 0.1, 0.1)]
+        inputs = {k: v.numpy().astype(np.float32) for k, v in {"z": z, "x": x, "fx": fx}.items()}
+        for found in (
+            searcher.step(**inputs),
+            onnxruntime.InferenceSession(model.graphs[SEARCH_STEP]).run(["loss", "grad_z"], inputs),
+        ):
+            assert relative(found[0], true[0]) < 1e-5
+            assert np.median([relative(f, t) for f, t in zip(found[1], true[1], strict=True)]) < 1e-4
+    searcher.close()
+
+
 @pytest.fixture(scope="module")
 def square() -> SearchModel:
     """A model all of whose convolutions are square, where OpenVINO 2026.4.1 mistakes shared constants."""

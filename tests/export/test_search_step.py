@@ -18,14 +18,17 @@ def relative(found: torch.Tensor, true: torch.Tensor) -> float:
     return float((found - true).norm() / true.norm())
 
 
-def doubles(resolution: int, channels: int, latent: int, base: int, seed: int) -> tuple[Generator, Discriminator]:
-    generator, discriminator = networks(resolution, channels, latent, base, 8, seed)
+def doubles(
+    resolution: int, channels: int, latent: int, base: int, seed: int, patch: int = 1, local: bool = False
+) -> tuple[Generator, Discriminator]:
+    generator, discriminator = networks(resolution, channels, latent, base, 8, seed, patch, local)
     return generator.double(), discriminator.double()
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    resolution=st.sampled_from([4, 8, 16, 32]),
+    positions=st.sampled_from([4, 8, 16, 32]),
+    patch=st.sampled_from([1, 1, 2, 4]),
     channels=st.sampled_from([1, 3]),
     latent=st.integers(4, 9),
     base=st.sampled_from([64, 100]),  # at least 4 feature maps: pixel norm of one map is a sign, of gradient 0
@@ -35,10 +38,19 @@ def doubles(resolution: int, channels: int, latent: int, base: int, seed: int) -
     seed=st.integers(0, 1000),
 )
 def test_gradient_equals_autograd(
-    resolution: int, channels: int, latent: int, base: int, count: int, gamma: float, lam: float, seed: int
+    positions: int,
+    patch: int,
+    channels: int,
+    latent: int,
+    base: int,
+    count: int,
+    gamma: float,
+    lam: float,
+    seed: int,
 ) -> None:
     """Loss and gradient equal those of the networks under autograd, in float64, for any shape and any weights."""
-    generator, discriminator = doubles(resolution, channels, latent, base, seed)
+    resolution = positions * patch
+    generator, discriminator = doubles(resolution, channels, latent, base, seed, patch)
     z, x = points(resolution, channels, latent, count, seed)
     fx = discriminator(x)[1]
     loss, grad = SearchStep(generator, discriminator, gamma, lam)(z, x, fx)
@@ -58,13 +70,15 @@ def test_gradient_equals_finite_differences() -> None:
     assert relative((above - below) / 2e-7, step(z, x, fx)[1][0]) < 1e-5
 
 
-@pytest.mark.parametrize("resolution", [4, 8, 32])
-def test_folded_networks_are_the_networks(resolution: int) -> None:
+@pytest.mark.parametrize(("resolution", "patch"), [(4, 1), (8, 1), (32, 1), (32, 2), (32, 4)])
+def test_folded_networks_are_the_networks(resolution: int, patch: int) -> None:
     """Folding scale, up, average and the stddev channel away changes no output, up to float64 rounding."""
-    generator, discriminator = doubles(resolution, 3, 7, 64, 1)
+    local = resolution > 8
+    generator, discriminator = doubles(resolution, 3, 7, 64, 1, patch, local)
     z, x = points(resolution, 3, 7, 2)
     assert relative(FoldedGenerator(generator)(z), generator(z)) < 1e-13
-    for found, true in zip(FoldedDiscriminator(discriminator)(x), discriminator(x), strict=True):
+    verdicts = [verdict for verdict in discriminator.judge(x, local=local) if verdict is not None]
+    for found, true in zip(FoldedDiscriminator(discriminator)(x), verdicts, strict=True):
         assert relative(found, true) < 1e-13
 
 

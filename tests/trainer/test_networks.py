@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,14 +14,43 @@ from trainer.search import freeze, loss_and_gradient, reference_search, search_l
 
 
 @settings(deadline=None, max_examples=12)
-@given(st.sampled_from([32, 64]), st.sampled_from([1, 3]), st.integers(0, 3), st.floats(0.05, 1))
-def test_every_stage_makes_and_judges_images_of_its_size(size: int, channels: int, stage: int, alpha: float) -> None:
-    """Stage s works at 4·2^s px, with every alpha."""
-    generator, discriminator = Generator(size, channels, 8, 64, 8), Discriminator(size, channels, 64, 8)
+@given(
+    st.sampled_from([32, 64]),
+    st.sampled_from([1, 3]),
+    st.integers(0, 3),
+    st.floats(0.05, 1),
+    st.sampled_from([1, 2, 4]),
+)
+def test_every_stage_makes_and_judges_images_of_its_size(
+    size: int, channels: int, stage: int, alpha: float, patch: int
+) -> None:
+    """Stage s works at 4·2^s positions of `patch` px, with every alpha."""
+    generator = Generator(size, channels, 8, 64, 8, patch)
+    discriminator = Discriminator(size, channels, 64, 8, patch, local=True)
+    stage = min(stage, generator.last_stage)
     images = generator(torch.randn(4, 8), stage, alpha)
-    assert images.shape == (4, channels, 4 * 2**stage, 4 * 2**stage)
+    assert images.shape == (4, channels, 4 * 2**stage * patch, 4 * 2**stage * patch)
     logit, features = discriminator(images, stage, alpha)
     assert logit.shape == (4,) and features.shape[2:] == (4, 4)
+    patches = discriminator.judge(torch.randn(4, channels, size, size), local=True)[2]
+    assert patches is not None and patches.shape == (4, size // 4, size // 4)
+
+
+def test_up_and_down_are_the_layers_they_stand_for() -> None:
+    """One 4x4 kernel equals nearest up and 3x3, and 3x3 and average, in value and gradient of its weights."""
+    torch.manual_seed(0)
+    layer = EqualizedConv2d(3, 5, 3).double()
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(2, 3, 8, 6, dtype=torch.float64)
+    plain = {
+        "upsampled": lambda: layer(F.interpolate(x, scale_factor=2, mode="nearest")),
+        "averaged": lambda: F.avg_pool2d(layer(x), 2),
+    }
+    for name, other in plain.items():
+        found, true = getattr(layer, name)(x), other()
+        torch.testing.assert_close(found, true)
+        by_weight = [torch.autograd.grad(y.square().sum(), layer.weight)[0] for y in (found, true)]
+        torch.testing.assert_close(*by_weight)
 
 
 @pytest.mark.parametrize("alpha", [1e-6])

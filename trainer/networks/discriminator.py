@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from trainer.networks.layers import (
     EqualizedConv2d,
     EqualizedLinear,
+    FromImage,
     at_least_float32,
     downsample,
     feature_maps,
     leaky_relu,
+    stages,
 )
 
 STDDEV_GROUP = 4
@@ -24,8 +26,8 @@ STDDEV_MOMENTUM = 0.01
 class DiscriminatorBlock(nn.Module):
     """3x3 convolution, then 3x3 convolution with 2x2 average.
 
-    The average comes before bias and leaky ReLU, so that convolution and average fold exactly into one 4x4 stride-2
-    convolution at export.
+    The average comes before bias and leaky ReLU, so that convolution and average are exactly one 4x4 stride-2
+    convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -35,9 +37,7 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H/2, W/2]."""
-        h = leaky_relu(self.conv(h))
-        h = downsample(self.down_conv.linear_part(h))
-        return leaky_relu(h + self.down_conv.bias.to(h.dtype).view(1, -1, 1, 1))
+        return leaky_relu(self.down_conv.averaged(leaky_relu(self.conv(h))))
 
 
 class PatchHead(nn.Module):
@@ -60,28 +60,35 @@ class Discriminator(nn.Module):
     Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in
     training its value on real images is recorded (`record_stddev`), and in eval mode that mean is a constant channel.
 
+    patch  px a side of what the outermost layer sees as one position; 1, 2 or 4
     local  with a patch head at a quarter of the full resolution
     """
 
     stddev_mean: Tensor
 
-    def __init__(self, resolution: int, channels: int, fmap_base: int, fmap_max: int, local: bool = False) -> None:
+    def __init__(
+        self, resolution: int, channels: int, fmap_base: int, fmap_max: int, patch: int = 1, local: bool = False
+    ) -> None:
         super().__init__()
-        stages = resolution.bit_length() - 2
-        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages)]
-        self.resolution, self.channels = resolution, channels
-        self.from_image = nn.ModuleList(EqualizedConv2d(channels, m, 1) for m in maps)
+        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages(resolution, patch))]
+        self.resolution, self.channels, self.patch = resolution, channels, patch
+        self.from_image = nn.ModuleList(FromImage(channels, m, patch) for m in maps)
         self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in pairwise(maps))
         self.conv = EqualizedConv2d(maps[0] + 1, maps[0], 3)
         self.dense = EqualizedLinear(maps[0] * 16, maps[0])
         self.out = EqualizedLinear(maps[0], 1, gain=1.0)
-        self.local = PatchHead(feature_maps(resolution // LOCAL_SHRINK, fmap_base, fmap_max)) if local else None
+        self.local = PatchHead(maps[self.last_stage - self.before_local]) if local else None
         self.register_buffer("stddev_mean", torch.tensor(0.5))
 
     @property
     def last_stage(self) -> int:
         """Index of the stage of full resolution."""
         return len(self.blocks)
+
+    @property
+    def before_local(self) -> int:
+        """Blocks of the trunk, at the last stage, that come before the patch head."""
+        return (LOCAL_SHRINK // self.patch).bit_length() - 1
 
     def forward(
         self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False
@@ -94,12 +101,14 @@ class Discriminator(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """As `forward`; with `local` also the patch head's logits [N, R/4, R/4], at the last stage."""
         stage = self.last_stage if stage is None else stage
+        listens = stage - self.before_local if local else -1
         h, patches = leaky_relu(self.from_image[stage](x)), None
-        for index in reversed(range(stage)):
-            h = self.blocks[index](h)
+        for index in reversed(range(stage + 1)):
+            if index < stage:
+                h = self.blocks[index](h)
             if index == stage - 1 and alpha < 1:
                 h = torch.lerp(leaky_relu(self.from_image[stage - 1](downsample(x))), h, alpha)
-            if local and self.local is not None and h.shape[-1] * LOCAL_SHRINK == self.resolution:
+            if index == listens and self.local is not None:
                 patches = self.local(h)
         features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)

@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from trainer.networks.discriminator import DiscriminatorBlock
-from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, leaky_relu, pixel_norm
+from trainer.networks.layers import EqualizedLinear, FromImage, feature_maps, leaky_relu, pixel_norm, stages
 
 
 class Encoder(nn.Module):
@@ -17,11 +17,13 @@ class Encoder(nn.Module):
     Image [N, C, R, R] -> z [N, latent_size] of unit mean square, as the generator normalises it.
     """
 
-    def __init__(self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int) -> None:
+    def __init__(
+        self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int, patch: int = 1
+    ) -> None:
         super().__init__()
-        stages = resolution.bit_length() - 2
-        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in reversed(range(stages))]
-        self.from_image = EqualizedConv2d(channels, maps[0], 1)
+        growing = range(stages(resolution, patch))
+        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in reversed(growing)]
+        self.from_image = FromImage(channels, maps[0], patch)
         self.blocks = nn.ModuleList(DiscriminatorBlock(a, b) for a, b in pairwise(maps))
         self.out = EqualizedLinear(maps[-1] * 16, latent_size, gain=1.0)
 

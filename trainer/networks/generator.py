@@ -11,9 +11,11 @@ from trainer.networks.layers import (
     HE_GAIN,
     EqualizedConv2d,
     EqualizedLinear,
+    ToImage,
     feature_maps,
     leaky_relu,
     pixel_norm,
+    stages,
     upsample,
 )
 
@@ -28,26 +30,27 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, 2H, 2W]."""
-        h = pixel_norm(leaky_relu(self.up_conv(upsample(h))))
+        h = pixel_norm(leaky_relu(self.up_conv.upsampled(h)))
         return pixel_norm(leaky_relu(self.conv(h)))
 
 
 class Generator(nn.Module):
-    """Progressive generator. Stage s makes images of 4·2^s px; `alpha` fades stage s in over stage s - 1.
+    """Progressive generator. Stage s makes images of 4·2^s positions, each a patch of `patch` x `patch` px.
 
-    Input z [N, latent_size], any length: pixel norm puts it on the hypersphere. Output [N, channels, R, R], linear,
-    trained to [-1, 1].
+    `alpha` fades stage s in over stage s - 1. Input z [N, latent_size], any length: pixel norm puts it on the
+    hypersphere. Output [N, channels, R, R], linear, trained to [-1, 1].
     """
 
-    def __init__(self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int) -> None:
+    def __init__(
+        self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int, patch: int = 1
+    ) -> None:
         super().__init__()
-        stages = resolution.bit_length() - 2  # 4 px is stage 0
-        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages)]
+        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages(resolution, patch))]
         self.resolution, self.channels, self.latent_size = resolution, channels, latent_size
         self.dense = EqualizedLinear(latent_size, maps[0] * 16, gain=HE_GAIN / 4)
         self.conv = EqualizedConv2d(maps[0], maps[0], 3)
         self.blocks = nn.ModuleList(GeneratorBlock(a, b) for a, b in pairwise(maps))
-        self.to_image = nn.ModuleList(EqualizedConv2d(m, channels, 1, gain=1.0) for m in maps)
+        self.to_image = nn.ModuleList(ToImage(m, channels, patch) for m in maps)
 
     @property
     def last_stage(self) -> int:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 LEAKY_SLOPE = 0.2
 PIXEL_NORM_EPSILON = 1e-8
 HE_GAIN = math.sqrt(2)
+# Row i of SPREAD @ w is w[i] + w[i - 1]: the sum of two shifted copies of a 3-tap kernel, 4 taps long.
+SPREAD = ((1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.0, 1.0))
 
 
 class EqualizedConv2d(nn.Module):
@@ -27,13 +29,59 @@ class EqualizedConv2d(nn.Module):
         """Weights as they act, [out, in, k, k]."""
         return self.weight * self.scale
 
-    def linear_part(self, x: Tensor) -> Tensor:
-        """Convolution without the bias."""
-        return F.conv2d(x, self.scaled_weight(), padding=self.padding)
-
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H, W]."""
         return F.conv2d(x, self.scaled_weight(), self.bias, padding=self.padding)
+
+    def upsampled(self, x: Tensor) -> Tensor:
+        """This 3x3 convolution of x in twice the size (nearest): [N, in, H, W] -> [N, out, 2H, 2W].
+
+        As one 4x4 stride-2 transposed convolution: 16 products an input value, not 36.
+        """
+        kernel = _spread(self.scaled_weight().flip(2, 3)).transpose(0, 1)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+    def averaged(self, x: Tensor) -> Tensor:
+        """This 3x3 convolution, its 2x2 averages, bias: [N, in, H, W] -> [N, out, H/2, W/2], as one 4x4 kernel."""
+        return F.conv2d(x, _spread(self.scaled_weight()) / 4, self.bias, stride=2, padding=1)
+
+
+class FromImage(nn.Module):
+    """Square patches of an image -> feature maps, equalised: 1x1 convolution where a patch is a pixel."""
+
+    def __init__(self, channels: int, maps: int, patch: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(maps, channels, patch, patch))
+        self.bias = nn.Parameter(torch.zeros(maps))
+        self.scale = HE_GAIN / math.sqrt(channels * patch * patch)
+        self.patch = patch
+
+    def scaled_weight(self) -> Tensor:
+        """Weights as they act, [maps, channels, patch, patch]."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, channels, H, W] -> [N, maps, H/patch, W/patch]."""
+        return F.conv2d(x, self.scaled_weight(), self.bias, stride=self.patch)
+
+
+class ToImage(nn.Module):
+    """Feature maps -> a square patch of the image at each position, equalised; the counterpart of `FromImage`."""
+
+    def __init__(self, maps: int, channels: int, patch: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, maps, patch, patch))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.scale = 1.0 / math.sqrt(maps)
+        self.patch = patch
+
+    def scaled_weight(self) -> Tensor:
+        """Weights as they act, [channels, maps, patch, patch]."""
+        return self.weight * self.scale
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, maps, H, W] -> [N, channels, patch·H, patch·W]."""
+        return F.conv_transpose2d(h, self.scaled_weight().transpose(0, 1), self.bias, stride=self.patch)
 
 
 class EqualizedLinear(nn.Module):
@@ -78,6 +126,17 @@ def upsample(x: Tensor) -> Tensor:
 def downsample(x: Tensor) -> Tensor:
     """2 x 2 average, half the size."""
     return F.avg_pool2d(x, 2)
+
+
+def _spread(kernel: Tensor) -> Tensor:
+    """S·w·Sᵀ with S = `SPREAD`, [..., 3, 3] -> [..., 4, 4]: the sum of four copies, shifted by one in each way."""
+    spread = torch.tensor(SPREAD, dtype=kernel.dtype, device=kernel.device)
+    return spread @ kernel @ spread.T
+
+
+def stages(resolution: int, patch: int) -> int:
+    """Stages of a network for images of `resolution` px: 4, 8 … resolution / patch positions a side."""
+    return (resolution // patch).bit_length() - 2
 
 
 def feature_maps(resolution: int, base: int, maximum: int) -> int:
