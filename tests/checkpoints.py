@@ -13,7 +13,13 @@ from trainer.data.split import Split
 from trainer.networks.autoencoder import build_autoencoder
 
 SIZE, LATENT = 32, 6
-NETWORK = {"resolution": SIZE, "latent_size": LATENT, "fmap_base": 128, "fmap_max": 8, "width": 4}  # pixel norm of few maps magnifies rounding
+NETWORK = {
+    "resolution": SIZE,
+    "latent_size": LATENT,
+    "fmap_base": 128,
+    "fmap_max": 8,
+    "width": 4,
+}  # pixel norm of few maps magnifies rounding
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
     "noisy_anogan": {"method": {"kind": "noisy_anogan", "local": 1.0}, "search": {"iterations": 3}},

@@ -17,7 +17,7 @@ from trainer.checkpoint import build_discriminator, part
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.descent import Descent, mixed
-from trainer.growth import learning_rate_at
+from trainer.growth import falling
 from trainer.losses.adversarial import discriminator_loss, r1_penalty
 from trainer.losses.anovaegan import anovaegan_terms
 from trainer.losses.elbo import elbo_terms
@@ -78,7 +78,7 @@ class AutoencoderTraining:
 
         Raises TrainingError when a loss is not finite; the networks are then as before the step.
         """
-        rate = learning_rate_at(self.images, self._config.schedule, self.total_images)
+        rate = falling(self._config.schedule.learning_rate, self.images, self.total_images)
         x = self._workers.share(self._normal.draw(self._batch, self._crops))
         x = x.contiguous(memory_format=torch.channels_last)
         kept = self._changed_early()

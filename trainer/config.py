@@ -57,6 +57,9 @@ class ScheduleConfig(StrictModel):
     learning_rate   of Adam for all networks but the encoder below; falls to a twentieth over the last quarter
     weight_decay    autoencoders: of Adam
     ema_images      half-life of the averaged generator
+    verdict_images  Noisy-AnoGAN: afterwards so many normal tiles, and as many known-abnormal ones, are shown to the
+                    discriminator alone: its verdict becomes much better, and D(G(z)) and so L' lose their meaning
+    verdict_learning_rate   of Adam for that; falls as learning_rate
     encoder_images  afterwards, tiles shown to the encoder that gives the search its first z; 0: no encoder, the search
                     starts from a random latent
     encoder_learning_rate   of Adam for it; falls over the second half
@@ -74,6 +77,8 @@ class ScheduleConfig(StrictModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     ema_images: float = Field(default=2000, gt=0)
+    verdict_images: int = Field(default=0, ge=0)
+    verdict_learning_rate: float = Field(default=5e-3, gt=0)
     encoder_images: int = Field(default=0, ge=0)
     encoder_learning_rate: float = Field(default=1e-3, gt=0)
     checkpoint_images: int = Field(default=10000, ge=1)
@@ -125,6 +130,8 @@ class TrainConfig(StrictModel):
                 "method noisy_anogan needs known-abnormal images (data.known_abnormal or "
                 "data.known_abnormal_fraction) or method.synthetic; without any use method anogan"
             )
+        if method.kind != "noisy_anogan" and self.schedule.verdict_images:
+            raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
         if method.kind == "f_anogan" and not self.schedule.encoder_images:
             raise ValueError("method f_anogan is an encoder on a GAN: set schedule.encoder_images")
         if not method.is_gan and search.iterations:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,14 +17,16 @@ from latentline.errors import ConfigError, TrainingError
 from trainer.autoencoding import AutoencoderTraining
 from trainer.config import TrainConfig
 from trainer.config_differences import check_same_config
-from trainer.encoder_training import GanThenEncoder
+from trainer.encoder_training import EncoderTraining
 from trainer.fit_data import FitData, open_data
 from trainer.loop import GanTraining
+from trainer.phases import GanPhases, Phase
 from trainer.run_folder import RunFolder
 from trainer.run_log import log_to
 from trainer.run_report import duration
 from trainer.signals import StopRequest, stop_on_signals
 from trainer.training import StepReport, Training
+from trainer.verdict_training import VerdictTraining
 from trainer.workers import ALONE, Workers, open_workers
 
 log = logging.getLogger(__name__)
@@ -33,7 +37,15 @@ def make_training(config: TrainConfig, data: FitData, workers: Workers = ALONE) 
     if not config.method.is_gan:
         return AutoencoderTraining(config, data.normal, workers)
     gan = GanTraining(config, data.normal, data.abnormal, workers)
-    return GanThenEncoder(config, gan, data.normal, workers) if config.schedule.encoder_images else gan
+    later: dict[str, tuple[int, Callable[[], Phase]]] = {}
+    if config.schedule.verdict_images:
+        assert data.abnormal is not None
+        verdict = partial(VerdictTraining, config, gan, data.normal, data.abnormal, workers)
+        later["verdict"] = config.schedule.verdict_images, verdict
+    if config.schedule.encoder_images:
+        encoder = partial(EncoderTraining, config, gan, data.normal, workers)
+        later["encoder"] = config.schedule.encoder_images, encoder
+    return GanPhases(gan, later) if later else gan
 
 
 def fit(

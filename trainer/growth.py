@@ -41,7 +41,7 @@ def growth_at(images: int, schedule: ScheduleConfig, last_stage: int, patch: int
     return Growth(stage, min(1.0, alpha), resolution, schedule.batches.get(resolution, schedule.batch))
 
 
-def learning_rate_at(images: int, schedule: ScheduleConfig, total: int) -> float:
-    """Constant, then linear to a twentieth over the last quarter."""
+def falling(learning_rate: float, images: int, total: int) -> float:
+    """The rate after `images` of `total`: constant, then linear to a twentieth over the last quarter."""
     left = 1 - images / total
-    return schedule.learning_rate * min(1.0, max(0.05, 4 * left))
+    return learning_rate * min(1.0, max(0.05, 4 * left))

@@ -15,7 +15,7 @@ from trainer.checkpoint import build_gan, part
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.descent import Descent, mixed
-from trainer.growth import Growth, growth_at, learning_rate_at, stage_resolution, total_images
+from trainer.growth import Growth, falling, growth_at, stage_resolution, total_images
 from trainer.known_abnormal import KnownAbnormal
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from trainer.losses.local import local_loss
@@ -74,7 +74,7 @@ class GanTraining:
         Raises TrainingError when a loss is not finite; the networks are then as before the step.
         """
         growth = self.growth()
-        rate = learning_rate_at(self.images, self._config.schedule, self.total_images)
+        rate = falling(self._config.schedule.learning_rate, self.images, self.total_images)
         before = {name: value.clone() for name, value in self.discriminator.state_dict().items()}
         try:
             with self._mixed():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import ScheduleConfig
-from trainer.growth import growth_at, learning_rate_at, total_images
+from trainer.growth import falling, growth_at, total_images
 
 schedules = st.builds(
     ScheduleConfig,
@@ -39,6 +39,5 @@ def test_stages_start_where_their_images_begin() -> None:
 
 def test_learning_rate_falls_over_the_last_quarter_only() -> None:
     """Constant, then linear to a twentieth."""
-    schedule = ScheduleConfig(learning_rate=1.0)
-    rates = [learning_rate_at(i, schedule, 100) for i in range(101)]
+    rates = [falling(1.0, i, 100) for i in range(101)]
     assert rates[:76] == [1.0] * 76 and rates == sorted(rates, reverse=True) and rates[-1] == 0.05

@@ -23,8 +23,8 @@ from trainer.signals import stop_on_signals
 SIGNALLED = """
 import os, signal, sys
 from trainer import cli
-from trainer.encoder_training import GanThenEncoder
 from trainer.loop import GanTraining
+from trainer.phases import GanPhases
 number, left = int(sys.argv[1]), int(sys.argv[2])
 def counted(step):
     def signalled(self):
@@ -34,8 +34,8 @@ def counted(step):
             os.kill(os.getpid(), number)
         return step(self)
     return signalled
-if sys.argv[3] == "encoder":
-    GanThenEncoder.step = counted(GanThenEncoder.step)
+if sys.argv[3] == "phases":
+    GanPhases.step = counted(GanPhases.step)
 else:
     GanTraining.step = counted(GanTraining.step)
 sys.exit(cli.main(sys.argv[4:]))
@@ -50,11 +50,11 @@ def run_signalled(number: signal.Signals, step: int, training: str, *arguments: 
 
 
 def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    """SIGKILL before a random step of growth or encoder: every tensor and the log are the same to the bit."""
-    path, run = write_config(tmp_path, encoder_images=96, checkpoint_images=40), tmp_path / "killed"
+    """SIGKILL before a random step of growth, verdict or encoder: every tensor and the log are the same to the bit."""
+    path, run = write_config(tmp_path, verdict_images=64, encoder_images=96, checkpoint_images=40), tmp_path / "killed"
     fit(load_config(path, None), tmp_path / "whole")
-    step = random.Random(os.urandom(8)).randint(1, 29)  # of 30
-    code, said = run_signalled(signal.SIGKILL, step, "encoder", "fit", str(path), str(run))
+    step = random.Random(os.urandom(8)).randint(1, 37)  # of 38
+    code, said = run_signalled(signal.SIGKILL, step, "phases", "fit", str(path), str(run))
     assert code == -signal.SIGKILL, (step, said)
     assert main(["--threads", "1", "fit", str(path), str(run), "--resume"]) == 0
     assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))

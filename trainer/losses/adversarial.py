@@ -23,6 +23,14 @@ def discriminator_loss(real: Tensor, generated: Tensor, abnormal: Tensor | None,
     return loss
 
 
+def verdict_loss(real: Tensor, abnormal: Tensor, gamma: float) -> Tensor:
+    """Negative of D's part of the objective when nothing is generated any more: γ·E_x and (1 − γ)·E_an alone.
+
+    Logits [N] of real and known-abnormal images; γ in (0, 1).
+    """
+    return gamma * F.softplus(-real).mean() + (1 - gamma) * F.softplus(abnormal).mean()
+
+
 def generator_loss(generated: Tensor, gamma: float) -> Tensor:
     """−γ·E_z[log D(G(z))]: the non-saturating form (Goodfellow 2014, §3) of the generator's part of the objective.
 
