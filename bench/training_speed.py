@@ -33,8 +33,7 @@ from latentline.errors import run_command
 from trainer.autoencoding import AutoencoderTraining
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
-from trainer.data.synthetic import SyntheticSampler
-from trainer.known_abnormal import KnownAbnormal
+from trainer.fit_data import abnormal_tiles
 from trainer.loop import GanTraining
 
 SPANS = 20
@@ -65,9 +64,7 @@ def make_training(config: TrainConfig) -> GanTraining | AutoencoderTraining:
     abnormal = None
     if config.method.kind == "noisy_anogan":
         masks = [np.pad(np.ones((24, 24), np.bool_), (SIDE - 24) // 2) for _ in images[:8]]
-        made = SyntheticSampler(normal) if config.method.synthetic else None
-        real = CropSampler(images[:8], size, config.augment, masks)
-        abnormal = KnownAbnormal(real, made, config.method.synthetic)
+        abnormal = abnormal_tiles(config.method, CropSampler(images[:8], size, config.augment, masks), normal)
     training = GanTraining(config, normal, abnormal)
     training.images = training.total_images - config.schedule.final_images
     return training

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from latentline.errors import DatasetError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
 from trainer.data.loading import load
+from trainer.data.pasting import PastedSampler
 from trainer.data.source import ImageSource
 from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.data.synthetic import SyntheticSampler
-from trainer.known_abnormal import KnownAbnormal
+from trainer.known_abnormal import KnownAbnormal, MaskedTiles
 from trainer.methods import NoisyAnoGan
 
 log = logging.getLogger(__name__)
@@ -42,18 +44,33 @@ def _abnormal(config: TrainConfig, source: ImageSource, split: Split, normal: Cr
     method = config.method
     if not isinstance(method, NoisyAnoGan):
         return None
-    made = SyntheticSampler(normal) if method.synthetic else None
-    real = None
-    if split.known_abnormal and method.synthetic < 1:
-        loaded = load(source, split.known_abnormal)
-        _say(loaded.bad)
-        images, masks = [], []
-        for name, image in loaded.images.items():
-            mask = source.mask(name, (image.shape[0], image.shape[1]))
-            images.append(config.preprocessing.apply(image))
-            masks.append(None if mask is None else prepare_mask(mask, images[-1]))
-        real = CropSampler(images, config.network.resolution, config.augment, masks)
-    return KnownAbnormal(real, made, method.synthetic) if real or made else None
+    if not (split.known_abnormal or method.synthetic):
+        if config.schedule.verdict_images:
+            raise DatasetError(
+                f"{source.place}: no known-abnormal image is left to train on, and schedule.verdict_images needs some; "
+                "name more, or set method.synthetic"
+            )
+        return None
+    if not split.known_abnormal or method.synthetic == 1:
+        return abnormal_tiles(method, None, normal)
+    loaded = load(source, split.known_abnormal)
+    _say(loaded.bad)
+    images, masks = [], []
+    for name, image in loaded.images.items():
+        mask = source.mask(name, (image.shape[0], image.shape[1]))
+        images.append(config.preprocessing.apply(image))
+        masks.append(None if mask is None else prepare_mask(mask, images[-1]))
+    return abnormal_tiles(method, CropSampler(images, config.network.resolution, config.augment, masks), normal)
+
+
+def abnormal_tiles(method: NoisyAnoGan, real: CropSampler | None, normal: CropSampler) -> KnownAbnormal:
+    """The shares that the method asks for, of known-abnormal images `real`; without any, all tiles are made."""
+    made = 1.0 if real is None else method.synthetic
+    sources: list[tuple[MaskedTiles, float]] = []
+    if real is not None:
+        moved = method.pasted * (1 - made)
+        sources += [(real, 1 - made - moved), (PastedSampler(real, normal), moved)]
+    return KnownAbnormal([*sources, (SyntheticSampler(normal), made)])
 
 
 def _say(bad: tuple[str, ...]) -> None:

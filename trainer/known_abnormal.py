@@ -1,7 +1,8 @@
-"""Tiles that show something abnormal: a user's own images, made ones, or a share of each."""
+"""Tiles that show something abnormal: known-abnormal images, their defects elsewhere, made ones, shares of each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,22 +21,16 @@ class MaskedTiles(Protocol):
 class KnownAbnormal:
     """The abnormal batch of Noisy-AnoGAN.
 
-    real       known-abnormal images, made  synthetic ones; one of them may be None
-    synthetic  share of a batch that is made
+    sources  what draws tiles, and its share of a batch; the shares add up to 1
     """
 
-    def __init__(self, real: MaskedTiles | None, made: MaskedTiles | None, synthetic: float) -> None:
-        assert real is not None or made is not None
-        self._real, self._made = real, made
-        self._synthetic = 1.0 if real is None else synthetic if made is not None else 0.0
+    def __init__(self, sources: Sequence[tuple[MaskedTiles, float]]) -> None:
+        self._sources = [source for source, _ in sources]
+        self._until = np.cumsum([share for _, share in sources])
 
     def draw_with_masks(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As MaskedTiles; the made tiles come last."""
-        made = round(self._synthetic * count)
-        draws = []
-        if self._real is not None and made < count:
-            draws.append(self._real.draw_with_masks(count - made, rng))
-        if self._made is not None and made:
-            draws.append(self._made.draw_with_masks(made, rng))
+        """As MaskedTiles; the tiles of each source stand together, in the order of the sources."""
+        counts = np.diff(np.rint(self._until * count).astype(int), prepend=0).tolist()
+        draws = [s.draw_with_masks(n, rng) for s, n in zip(self._sources, counts, strict=True) if n]
         tiles, masks, known = zip(*draws, strict=True)
         return torch.cat(tiles), torch.cat(masks), torch.cat(known)

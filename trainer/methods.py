@@ -31,12 +31,14 @@ class NoisyAnoGan(_Gan):
     gamma      weight of the adversarial term in (0, 1]; the known-abnormal term has 1 − gamma
     local      weight of the discriminator's patch head, which says where D sees something abnormal; 0: no such head
     synthetic  share of the known-abnormal tiles that are made from normal ones (CutPaste, Perlin-masked texture)
+    pasted     share of the others whose defect is put on a normal tile: few defects, many backgrounds
     """
 
     kind: Literal["noisy_anogan"] = "noisy_anogan"
     gamma: float = Field(default=0.1, gt=0, lt=1)
     local: float = Field(default=0.0, ge=0)
     synthetic: float = Field(default=0.0, ge=0, le=1)
+    pasted: float = Field(default=0.0, ge=0, le=1)
 
 
 class AnoGan(_Gan):
