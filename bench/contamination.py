@@ -18,7 +18,7 @@ import argparse
 from pathlib import Path
 
 from baselines.base import judge
-from protocols.commands import PLAIN, budget, changed, finished, parser
+from protocols.commands import PLAIN, budget, changed, finished, folder_name, parser
 from protocols.configs import CONFIGS, read_config, within_budget
 from protocols.means import SCORE, auroc_by_kind
 from protocols.runs import Job
@@ -58,7 +58,7 @@ def configuration(level: float, fraction: float, method: str, options: argparse.
         changes |= {"method.synthetic": 0.0, "method.local": 0.0}
     if method == CONTAMINATED:
         changes |= {"method": {"kind": "anogan", "r1": read_config(CONFIG, {}).method.r1}}
-        changes["data.contamination"] = level
+        changes |= {"data.contamination": level, "schedule.verdict_images": 0}
     if options.iterations is not None:
         changes["search.iterations"] = options.iterations
     return within_budget(read_config(CONFIG, changes), options.images)
@@ -79,8 +79,8 @@ def level_table(level: float, options: argparse.Namespace) -> Table:
             evaluate_with_weights(done[CONTAMINATED].folder, done[NOISY].folder, lent, options.limit)
         _add(table, CONTAMINATED, read_results(lent)[1], {"calibrated score, Noisy-AnoGAN's weights": SCORE})
     for make in PLAIN:
-        baseline = make()
-        folder: Path = place / f"{baseline.name.replace(' ', '-')}-{options.limit or 'all'}"
+        baseline = make(jobs[CONTAMINATED].config)
+        folder: Path = place / f"{folder_name(baseline)}-{options.limit or 'all'}"
         if not (folder / "scores.json").is_file():
             judge(baseline, jobs[CONTAMINATED].config, folder, options.limit)
         _add(table, f"no model: {baseline.name}", read_results(folder)[1], {"same images taken for normal": SCORE})

@@ -1,50 +1,61 @@
-"""The prepared input itself, pooled at several scales: the model's own statistic without any reconstruction."""
+"""The prepared input itself, pooled: exactly the model's statistic and score, but nothing is reconstructed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from baselines.base import rms
-from latentline.calibrate import COARSE, EDGE, SCALES
-from latentline.evidence import pool
-from latentline.preprocessing import to_model_range
+from latentline.calibrate import FEWEST_STANDARDISING, calibrate
+from latentline.evidence import Viewer
+from latentline.explainer import HostExplainer
+from latentline.inspector import Inspector
+from latentline.preprocessing import Preprocessing, to_model_range
+from latentline.searcher import SearchResult
 
-FINE = tuple(scale for scale in SCALES if not f"_{scale:g}px".endswith(COARSE))
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
+FALSE_ALARM_RATE = 0.5  # calibration asks for one; nothing here looks at a threshold
+
+
+class Nothing:
+    """A searcher that explains each tile by its own mean grey level."""
+
+    name = "nothing"
+
+    def search(self, tiles: UInt8) -> SearchResult:
+        """As `Searcher.search`."""
+        x = to_model_range(tiles)
+        flat = np.broadcast_to(x.mean(axis=(2, 3), keepdims=True), x.shape)
+        return SearchResult(z=np.zeros((len(x), 0), np.float32), reconstruction=np.ascontiguousarray(flat))
+
+    def close(self) -> None:
+        """Holds nothing."""
 
 
 class PooledInput:
-    """How far an image departs from its own mean after Gaussian pooling; its edge is left out, as a model's is.
+    """How far an image departs from a flat one: the map and score of a package whose model explains nothing.
 
-    score  mean over the scales of the standardised logarithm of the largest value of each map
-    map    the largest over the scales, each in root mean squares of normal images
+    kind                which map
+    tile_size, overlap  as the model's, for the statistics are taken per pixel of a tile
     """
 
-    name = "pooled input"
+    def __init__(self, kind: Literal["residual", "l2"], tile_size: int, overlap: float) -> None:
+        self.name = "pooled input" if kind == "residual" else "pooled input, squared"
+        self._kind: Literal["residual", "l2"] = kind
+        self._tile_size, self._overlap = tile_size, overlap
 
     def fit(self, normal: Sequence[UInt8]) -> None:
-        """Mean and standard deviation of each scale's statistic; root mean square of each scale's map."""
-        peaks = np.array([self._peaks(self._maps(image)) for image in normal])
-        self._mean, self._std = peaks.mean(axis=0), peaks.std(axis=0) + 1e-6
-        self._rms = [rms(self._maps(image)[i] for image in normal) for i in range(len(FINE))]
+        """Statistics of all images, each counted as often as makes enough; no threshold is looked at."""
+        prepared = Preprocessing(channels=3 if normal[0].shape[2] == 3 else 1)
+        viewer, searcher = Viewer(prepared, self._tile_size, self._overlap), Nothing()
+        images = list(normal) * -(-FEWEST_STANDARDISING // len(normal))
+        found = calibrate(searcher, viewer, images, images[:1], FALSE_ALARM_RATE, map=self._kind)
+        self._inspector = Inspector(HostExplainer(searcher, viewer, found.statistics), found.calibration)
 
     def score(self, prepared: UInt8) -> tuple[float, Float]:
         """As `Baseline.score`."""
-        maps = self._maps(prepared)
-        standardised = (self._peaks(maps) - self._mean) / self._std
-        scaled = np.stack([plane / np.float32(r) for plane, r in zip(maps, self._rms, strict=True)])
-        return float(standardised.mean()), scaled.max(axis=0)
-
-    def _maps(self, image: UInt8) -> list[Float]:
-        """|pooled deviation from the image's mean| of each scale, [h, w], root mean square over the channels."""
-        x = to_model_range(image[None])[0].transpose(1, 2, 0)
-        inner = np.zeros_like(x)
-        inner[EDGE:-EDGE, EDGE:-EDGE] = (x - x.mean(axis=(0, 1)))[EDGE:-EDGE, EDGE:-EDGE]
-        return [np.sqrt(np.square(pool(inner, scale)).mean(axis=2)) for scale in FINE]
-
-    def _peaks(self, maps: list[Float]) -> npt.NDArray[np.float64]:
-        return np.log(np.array([plane.max() for plane in maps], dtype=np.float64) + 1e-6)
+        seen = self._inspector.inspect(prepared)
+        return seen.score, seen.anomaly_map

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from baselines.base import Baseline, judge
 from baselines.feature_knn import FeatureKnn
@@ -18,8 +19,15 @@ from protocols.tables import Cell, Table, write_tables
 from trainer.config import TrainConfig
 from trainer.report import Report, read_results
 
-PLAIN = (PooledInput, PatchPca)
-ALL = (*PLAIN, FeatureKnn)
+Maker = Callable[[TrainConfig], Baseline]
+
+
+def _pooled(kind: Literal["residual", "l2"]) -> Maker:
+    return lambda config: PooledInput(kind, config.network.resolution, config.search.overlap)
+
+
+PLAIN: tuple[Maker, ...] = (_pooled("residual"), _pooled("l2"), lambda _: PatchPca())
+ALL: tuple[Maker, ...] = (*PLAIN, lambda _: FeatureKnn())
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -44,7 +52,7 @@ def finished(jobs: dict[str, Job], options: argparse.Namespace) -> dict[str, Job
 
 
 def baseline_reports(
-    config: TrainConfig, out: Path, makers: Sequence[Callable[[], Baseline]], limit: int | None = None
+    config: TrainConfig, out: Path, makers: Sequence[Maker], limit: int | None = None
 ) -> tuple[dict[str, Report], list[str]]:
     """Reports of baselines on the images of `config`, and a sentence for each that cannot run here.
 
@@ -54,14 +62,19 @@ def baseline_reports(
     missing: list[str] = []
     for make in makers:
         try:
-            baseline = make()
+            baseline = make(config)
         except BackendError as error:
             missing.append(str(error))
             continue
-        folder = out / baseline.name.replace(" ", "-")
+        folder = out / folder_name(baseline)
         done = (folder / "scores.json").is_file()
         reports[baseline.name] = read_results(folder)[0] if done else judge(baseline, config, folder, limit)
     return reports, missing
+
+
+def folder_name(baseline: Baseline) -> str:
+    """Of its evaluation."""
+    return baseline.name.replace(",", "").replace(" ", "-")
 
 
 def budget(options: argparse.Namespace) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,13 +63,14 @@ def test_patch_pca_is_the_distance_of_the_full_covariance(height: int, width: in
     assert score == pytest.approx(plane.max())
 
 
-def test_pooled_input_is_a_mean_of_standardised_logarithms() -> None:
-    """On the images it was fitted to the score has mean 0; a spot raises the score, and the map peaks at the spot."""
+@pytest.mark.parametrize("kind", ["residual", "l2"])
+def test_pooled_input_is_a_mean_of_standardised_logarithms(kind: Any) -> None:
+    """On the images that standardise it the score has mean 0; a spot raises the score, and the map peaks there."""
     normal = _textures(12, (48, 56, 1), seed=2)
-    baseline = PooledInput()
+    baseline = PooledInput(kind, 32, 0.25)
     baseline.fit(normal)
     judged = [baseline.score(image) for image in normal]
-    assert np.mean([score for score, _ in judged]) == pytest.approx(0, abs=1e-6)
+    assert np.mean([score for score, _ in judged]) == pytest.approx(0, abs=1e-4)
     assert all(plane.shape == (48, 56) and plane.min() >= 0 for _, plane in judged)
     spotted = normal[0].copy()
     spotted[20:30, 30:40] = 255
@@ -81,11 +83,11 @@ def test_pooled_input_is_a_mean_of_standardised_logarithms() -> None:
 def test_a_baseline_is_evaluated_like_a_model(tmp_path: Path) -> None:
     """Its report and scores are read as any evaluation, over the test images of the training's own split."""
     config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data")))
-    report = judge(PooledInput(), config, tmp_path / "out")
+    report = judge(PooledInput("l2", 32, 0.25), config, tmp_path / "out")
     read, scores = read_results(tmp_path / "out")
     assert read == report and report.image_auroc is not None
     assert report.normal_images + sum(report.abnormal_images.values()) == len(scores.images)
-    limited = judge(PooledInput(), config, tmp_path / "limited", limit=1)
+    limited = judge(PooledInput("l2", 32, 0.25), config, tmp_path / "limited", limit=1)
     assert limited.normal_images == 1 and set(limited.abnormal_images.values()) == {1}
 
 
@@ -109,10 +111,9 @@ def test_feature_knn_compares_with_what_it_has_seen() -> None:
 
 def test_a_missing_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the wheels the other baselines are still judged, and a note says what to install."""
-    from baselines.feature_knn import FeatureKnn
-    from protocols.commands import baseline_reports
+    from protocols.commands import ALL, baseline_reports
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data")))
-    reports, missing = baseline_reports(config, tmp_path / "out", (PooledInput, FeatureKnn))
-    assert list(reports) == ["pooled input"] and len(missing) == 1 and "pip install" in missing[0]
+    reports, missing = baseline_reports(config, tmp_path / "out", ALL[1:])
+    assert list(reports) == ["pooled input, squared", "patch PCA"] and len(missing) == 1 and "pip install" in missing[0]
