@@ -48,9 +48,7 @@ def package_checkpoint(
     searcher = CpuSearcher(model, threads)
     try:
         viewer = Viewer(config.preprocessing, config.network.resolution, config.search.overlap)
-        calibrated = calibrate_held_out(
-            searcher, viewer, config.search, held_out, config.schedule.seed, false_alarm_rate
-        )
+        calibrated = calibrate_held_out(searcher, viewer, config, held_out, false_alarm_rate)
     finally:
         searcher.close()
     card = ModelCard(

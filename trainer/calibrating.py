@@ -1,7 +1,7 @@
 """Calibrate a searcher on what a training's split kept for it: the one way, for evaluation and for export.
 
 The weights of the score need abnormal frames that nothing was trained on. Where the split kept too few, more are made
-of the standardising frames. The frames behind the thresholds have no part in it.
+of the standardising frames, unless the model was trained on such. The frames behind the thresholds have no part in it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from latentline.calibrate import Calibrated, calibrate
-from latentline.evidence import Viewer
+from latentline.calibrate import COARSE, SCALES, Calibrated, calibrate
+from latentline.evidence import LOCAL, Viewer
 from latentline.searcher import Searcher
-from trainer.config import SearchConfig
+from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.data.synthetic import synthesise
+from trainer.methods import NoisyAnoGan
 
 UInt8 = npt.NDArray[np.uint8]
 # With fewer real ones, made ones stand beside them. On magnetic tile they raise the AUROC on unseen images with 3 to 12
@@ -29,11 +30,12 @@ DONORS = 3  # other frames that a made defect may be pasted from
 
 
 def calibrate_held_out(
-    searcher: Searcher, viewer: Viewer, search: SearchConfig, held_out: HeldOut, seed: int, false_alarm_rate: float
+    searcher: Searcher, viewer: Viewer, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
-    """Calibrate with progress; `seed` is of the made defects. Raises DatasetError when normal frames are too few."""
-    wanted = search.score == "calibrated" and len(held_out.abnormal) < ENOUGH_ABNORMAL
-    made = make_abnormal(held_out.standardising[:MOST_SYNTHETIC], viewer, seed) if wanted else []
+    """Calibrate with progress. Raises DatasetError when normal frames are too few."""
+    search = config.search
+    wanted = search.score == "calibrated" and len(held_out.abnormal) < ENOUGH_ABNORMAL and not _knows_made(config)
+    made = make_abnormal(held_out.standardising[:MOST_SYNTHETIC], viewer, config.schedule.seed) if wanted else []
     return calibrate(
         searcher,
         viewer,
@@ -42,9 +44,28 @@ def calibrate_held_out(
         false_alarm_rate,
         map=search.map,
         score=search.score,
+        weights=weights_before(config),
         validation=_shown(held_out.abnormal, "known-abnormal images"),
         synthetic=_shown(made, "made abnormal images"),
     )
+
+
+def weights_before(config: TrainConfig) -> dict[str, float] | None:
+    """Weights of the components before any abnormal frame is seen; None: all alike.
+
+    A discriminator that went on alone was taught what an abnormal frame is: its verdict on the frame weighs as much as
+    all maps together, and what it says of reconstructions, which it has not seen since, nothing.
+    """
+    if not config.schedule.verdict_images:
+        return None
+    fine = [f"{config.search.map}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
+    verdicts = ["d_frame", LOCAL] if isinstance(config.method, NoisyAnoGan) and config.method.local else ["d_frame"]
+    return {name: 1 / len(family) for family in (fine, verdicts) for name in family}
+
+
+def _knows_made(config: TrainConfig) -> bool:
+    """Whether made defects were trained on: of such a model they say nothing."""
+    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic > 0
 
 
 def make_abnormal(frames: Sequence[UInt8], viewer: Viewer, seed: int) -> list[UInt8]:

@@ -48,7 +48,7 @@ def evaluate_checkpoint(
     parts = limited(checkpoint.split, limit, config.schedule.seed)
     searcher = ReferenceSearcher(checkpoint, search)
     held_out = read_held_out(source, parts, config.schedule.seed)
-    found = calibrate_held_out(searcher, viewer, search, held_out, config.schedule.seed, false_alarm_rate)
+    found = calibrate_held_out(searcher, viewer, config, held_out, false_alarm_rate)
     ahead = frames_ahead(viewer, held_out.scored[0])
     explainer = HostExplainer(searcher, viewer, found.statistics, ahead)
     subject = Subject(config.name, config.method.kind, explainer.name, search.iterations)

@@ -6,8 +6,8 @@ import pytest
 from latentline.evidence import Viewer
 from latentline.preprocessing import Preprocessing
 from latentline.searcher import SearchResult
-from trainer.calibrating import ENOUGH_ABNORMAL, calibrate_held_out, make_abnormal
-from trainer.config import SearchConfig
+from trainer.calibrating import ENOUGH_ABNORMAL, calibrate_held_out, make_abnormal, weights_before
+from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 
 
@@ -34,6 +34,10 @@ def _frames(count: int, shape: tuple[int, ...] = (40, 50), seed: int = 0) -> lis
     return [np.clip(rng.normal(128, 6, shape), 0, 255).astype(np.uint8) for _ in range(count)]
 
 
+def _config(**sections: object) -> TrainConfig:
+    return TrainConfig.model_validate({"data": {"root": "images", "known_abnormal_fraction": 0.1}, **sections})
+
+
 @pytest.mark.parametrize("shape", [(40, 50), (32, 32), (20, 90), (64, 48, 3), (64, 48, 1)])
 @pytest.mark.parametrize("height", [None, 64])
 def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
@@ -57,13 +61,31 @@ def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthe
     viewer = Viewer(Preprocessing(), 32, 0.25)
     abnormal = [np.where(np.arange(50) < 9, 255, frame).astype(np.uint8) for frame in _frames(real, seed=5)]
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), abnormal)
-    found = calibrate_held_out(FlatSearcher(), viewer, SearchConfig(), held_out, 0, 0.05).calibration.validation
+    found = calibrate_held_out(FlatSearcher(), viewer, _config(), held_out, 0.05).calibration.validation
     assert found is not None and (found.abnormals, found.synthetic) == (real, synthetic)
+
+
+def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> None:
+    """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
+    viewer, config = Viewer(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
+    found = calibrate_held_out(FlatSearcher(), viewer, config, held_out, 0.05).calibration.validation
+    assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
+
+
+def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
+    """Maps of fine scales share one half, D's verdicts on the frame the other; nothing else begins with any."""
+    assert weights_before(_config()) is None
+    method = {"kind": "noisy_anogan", "local": 1.0}
+    found = weights_before(_config(method=method, schedule={"verdict_images": 100}, search={"map": "l2"}))
+    assert found is not None and found == pytest.approx(
+        {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_local": 0.5}
+    )
 
 
 def test_the_papers_score_needs_no_abnormal_frames() -> None:
     """It has no weights: nothing is made, nothing but the normal frames is searched."""
     viewer = Viewer(Preprocessing(), 32, 0.25)
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [])
-    found = calibrate_held_out(FlatSearcher(), viewer, SearchConfig(score="paper"), held_out, 0, 0.05).calibration
+    found = calibrate_held_out(FlatSearcher(), viewer, _config(search={"score": "paper"}), held_out, 0.05).calibration
     assert found.validation is None and [c.name for c in found.components] == ["loss"]
