@@ -57,12 +57,12 @@ class ScheduleConfig(StrictModel):
     learning_rate   of Adam for all networks but the encoder below; falls to a twentieth over the last quarter
     weight_decay    autoencoders: of Adam
     ema_images      half-life of the averaged generator
-    verdict_images  Noisy-AnoGAN: afterwards so many normal tiles, and as many known-abnormal ones, are shown to the
-                    discriminator alone: its verdict becomes much better, and D(G(z)) and so L' lose their meaning
-    verdict_learning_rate   of Adam for that; falls as learning_rate
     encoder_images  afterwards, tiles shown to the encoder that gives the search its first z; 0: no encoder, the search
                     starts from a random latent
     encoder_learning_rate   of Adam for it; falls over the second half
+    verdict_images  Noisy-AnoGAN: at last so many normal tiles, and as many known-abnormal ones, are shown to the
+                    discriminator alone: its verdict becomes much better, and D(G(z)) and so L' lose their meaning
+    verdict_learning_rate   of Adam for that; falls as learning_rate
     checkpoint_images   a checkpoint, and pictures, every so many
     precision       of layers: float32, or mixed with bfloat16 or float16 (float16 needs a GPU); losses, penalty and
                     optimiser stay float32

@@ -1,4 +1,8 @@
-"""An encoder on the finished, frozen generator: where the search starts instead of at a random latent."""
+"""An encoder on the finished generator: where the search starts instead of at a random latent.
+
+The generator is frozen, as in f-AnoGAN, or refitted: trained along on normal tiles, for the game leaves much that is
+normal out of its range, and what cannot be made looks like a defect.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +26,31 @@ ADAM_BETAS = (0.9, 0.99)
 
 
 class EncoderTraining:
-    """Shows `encoder_images` tiles to the encoder, half of them generated (they fill the gaps between few images)."""
+    """Shows `encoder_images` tiles to the encoder.
+
+    On a frozen generator half of them are generated: they fill the gaps between few images. The generator that is
+    refitted is the GAN's own average.
+    """
 
     def __init__(self, config: TrainConfig, gan: GanTraining, normal: CropSampler, workers: Workers) -> None:
         schedule = config.schedule
+        assert isinstance(config.method, GanMethod)
+        self._kappa, self._refit = config.method.kappa, config.method.refit
         self._generator, self._discriminator = freeze(gan.average, gan.discriminator)
+        if self._refit:
+            self._generator = gan.average.requires_grad_(True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
             encoder = build_encoder(config)
         self.encoder = encoder.to(workers.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images, self.total_images = 0, schedule.encoder_images
         self._config, self._normal, self._workers = config, normal, workers
-        assert isinstance(config.method, GanMethod)
-        self._kappa = config.method.kappa
-        self._half = max(1, schedule.batches.get(config.network.resolution, schedule.batch) // 2)
-        self._descent = Descent(self.encoder.parameters(), ADAM_BETAS, schedule.precision, workers)
+        batch = max(2, schedule.batches.get(config.network.resolution, schedule.batch))
+        self._generated = 0 if self._refit else batch // 2
+        self._real = batch - self._generated
+        learning = [self.encoder, self._generator] if self._refit else [self.encoder]
+        parameters = [p for network in learning for p in network.parameters()]
+        self._descent = Descent(parameters, ADAM_BETAS, schedule.precision, workers)
         self._latents = torch.Generator().manual_seed(schedule.seed + 1)
         self._crops = np.random.default_rng(schedule.seed + 1)
 
@@ -44,25 +58,29 @@ class EncoderTraining:
         """Show one batch. Raises TrainingError when the loss is not finite; nothing has changed then."""
         x = self._tiles()
         with mixed(self._config.schedule.precision, self._workers.device):
-            with torch.no_grad():
-                fx = self._discriminator(x)[1].float()
             reconstruction = self._generator(self.encoder(x))
-            features = self._discriminator(reconstruction)[1].float()
-        loss = izi_f_loss(x, reconstruction.float(), fx, features, self._kappa)
+            features = self._features(x, reconstruction) if self._kappa else None
+        loss = izi_f_loss(x, reconstruction.float(), features, self._kappa)
         left = 1 - self.images / self.total_images
         rate = self._config.schedule.encoder_learning_rate * min(1.0, 2 * left + 0.02)
         try:
             losses = self._descent.step(loss, rate, {"encoder": loss})
         except FloatingPointError as error:
             raise TrainingError(f"encoder, after {self.images} images: {error}") from None
-        self.images += 2 * self._half
+        self.images += self._real + self._generated
         return StepReport(self.images, self._generator.last_stage, 1.0, losses)
 
-    def _tiles(self) -> Tensor:
-        z = torch.randn(self._half, self._config.network.latent_size, generator=self._latents)
-        real = self._normal.draw(self._half, self._crops)
+    def _features(self, x: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            x = torch.cat([real.to(self._workers.device), self._generator(z.to(self._workers.device))])
+            fx = self._discriminator(x)[1].float()
+        return fx, self._discriminator(reconstruction)[1].float()
+
+    def _tiles(self) -> Tensor:
+        x = self._normal.draw(self._real, self._crops).to(self._workers.device)
+        if self._generated:
+            z = torch.randn(self._generated, self._config.network.latent_size, generator=self._latents)
+            with torch.no_grad():
+                x = torch.cat([x, self._generator(z.to(self._workers.device))])
         return self._workers.share(x).contiguous(memory_format=torch.channels_last)
 
     def state(self) -> TrainingState:

@@ -38,13 +38,13 @@ def make_training(config: TrainConfig, data: FitData, workers: Workers = ALONE) 
         return AutoencoderTraining(config, data.normal, workers)
     gan = GanTraining(config, data.normal, data.abnormal, workers)
     later: dict[str, tuple[int, Callable[[], Phase]]] = {}
+    if config.schedule.encoder_images:
+        encoder = partial(EncoderTraining, config, gan, data.normal, workers)
+        later["encoder"] = config.schedule.encoder_images, encoder
     if config.schedule.verdict_images:
         assert data.abnormal is not None
         verdict = partial(VerdictTraining, config, gan, data.normal, data.abnormal, workers)
         later["verdict"] = config.schedule.verdict_images, verdict
-    if config.schedule.encoder_images:
-        encoder = partial(EncoderTraining, config, gan, data.normal, workers)
-        later["encoder"] = config.schedule.encoder_images, encoder
     return GanPhases(gan, later) if later else gan
 
 

@@ -15,6 +15,7 @@ class _Gan(StrictModel):
     r1         weight of the R1 gradient penalty on real images (Mescheder et al. 2018)
     r1_every   the penalty is taken every so many steps, and weighted by that number (lazy regularisation)
     kappa      weight of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4); 0: pixels alone
+    refit      the generator learns along with the encoder: normal tiles that the game left out come into its range
     """
 
     has_discriminator: ClassVar[bool] = True
@@ -23,6 +24,7 @@ class _Gan(StrictModel):
     r1: float = Field(default=1.0, ge=0)
     r1_every: int = Field(default=8, ge=1)
     kappa: float = Field(default=1.0, ge=0)
+    refit: bool = False
 
 
 class NoisyAnoGan(_Gan):

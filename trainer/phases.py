@@ -1,4 +1,4 @@
-"""A GAN and what follows it: the discriminator alone, then the encoder, as one Training."""
+"""A GAN and what follows it, the encoder, then the discriminator alone, as one Training."""
 
 from __future__ import annotations
 
