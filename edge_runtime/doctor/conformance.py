@@ -33,7 +33,7 @@ UInt8 = npt.NDArray[np.uint8]
 START_BOUND: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.05}  # relative, of the loss before the first step
 CURVE_BOUND: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.1}  # relative, of the loss on the way and at the end
 SCORE_BOUND = 1.0  # standard deviations of the package's normal scores
-MAP_BOUND = 5e-3  # of the map's largest value
+MAP_BOUND = 5e-3  # of the map's largest value, or of one standard deviation: a map may be 0 everywhere
 VALUE_BOUND = 5e-3  # of a raw component, which is a logarithm or a sum
 
 
@@ -111,7 +111,7 @@ def _after_the_search(
     maps = package.statistics.maps(Evidence(prepared, plan, tiles, own, {}))
     expected = maps.max(axis=0)
     yield Comparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
-    error = _difference(found.anomaly_map, expected) / float(expected.max())
+    error = _difference(found.anomaly_map, expected) / max(1.0, float(expected.max()))
     yield Comparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
     values = frame_components(own, maps, package.statistics)
     errors = [abs(found.values[key] - value) / max(1.0, abs(value)) for key, value in values.items()]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +69,14 @@ def _failures(package: ModelPackage, **faults: float) -> list[Comparison]:
 def test_the_cpu_conforms_to_itself(package: ModelPackage) -> None:
     """A backend that computes the same passes every comparison."""
     assert _failures(package) == []
+
+
+def test_a_map_that_is_0_everywhere_is_compared(package: ModelPackage) -> None:
+    """So is a one-sided map of frames that differ less than usual: no fault by itself, and a fault in it is caught."""
+    statistics = replace(package.statistics, kind="l2", mean=package.statistics.mean + 9)
+    quiet = replace(package, statistics=statistics)
+    assert _failures(quiet) == []
+    assert any("anomaly map" in comparison.what for comparison in _failures(quiet, map=0.01))
 
 
 @pytest.mark.parametrize(
