@@ -19,7 +19,7 @@ from edge_runtime.gpu.batch_search import BatchSearch, Run
 from edge_runtime.gpu.capture import CaptureInvalidatedError, Graph, GraphDriver
 from edge_runtime.gpu.memory import Arena, DeviceArray, Mirror
 from edge_runtime.gpu.plan import FramePlan
-from latentline.evidence import PixelStatistics
+from latentline.evidence import MapKind, PixelStatistics
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -30,8 +30,9 @@ TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss"
 
 @dataclass(frozen=True)
 class DeviceStatistics:
-    """`PixelStatistics` on the device: mean, std [C, S, S], and the taps of each scale's Gaussian."""
+    """`PixelStatistics` on the device: kind, mean, std [C, S, S], and the taps of each scale's Gaussian."""
 
+    kind: MapKind
     mean: DeviceArray
     std: DeviceArray
     taps: tuple[DeviceArray, ...]
@@ -41,6 +42,7 @@ class DeviceStatistics:
     def on(cls, arena: Arena, statistics: PixelStatistics) -> DeviceStatistics:
         """Copy the statistics of a package to the device."""
         return cls(
+            statistics.kind,
             arena.constant(statistics.mean),
             arena.constant(statistics.std),
             tuple(arena.constant(launches.gaussian_taps(scale)) for scale in statistics.scales),
@@ -98,7 +100,7 @@ class FrameGraph:
         self._corners = arena.constant(plan.corners)
         self._rows, self._columns = arena.constant(plan.rows), arena.constant(plan.columns)
         self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
-        self._residual, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
+        self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
         scales = len(statistics.taps)
         self._blocks = launches.pool_blocks(height, width)
         self._maxima = arena.device((scales, self._blocks), np.float32)
@@ -193,7 +195,7 @@ class FrameGraph:
             cuda.memcpy_dtod_async(target + first * row, source.address, source.nbytes, self._stream)
 
     def _compare(self, slot: Slot) -> None:
-        """What the reconstruction leaves unexplained: residual, anomaly map, components of the frame."""
+        """What the reconstruction leaves unexplained: difference, anomaly map, components of the frame."""
         plan, statistics, stream = self.plan, self._statistics, self._stream
         self._run(
             launches.blend(
@@ -207,16 +209,18 @@ class FrameGraph:
                 self._columns.address,
                 self._columns.shape[0],
                 plan.tiles.size,
-                self._residual.address,
+                self._difference.address,
                 slot.picture.address,
+                kind=statistics.kind,
             ),
             stream,
         )
         for index, (taps, pooled_std) in enumerate(zip(statistics.taps, statistics.pooled_std, strict=True)):
             pool = taps.address, taps.shape[0]
-            self._run(launches.pool_rows(self._residual.address, plan.prepared, *pool, self._pooled.address), stream)
+            self._run(launches.pool_rows(self._difference.address, plan.prepared, *pool, self._pooled.address), stream)
             columns = self._pooled.address, plan.prepared, *pool, slot.anomaly_map.address, self._maxima.address
-            self._run(launches.pool_columns(*columns, pooled_std=pooled_std, scale_index=index), stream)
+            finish = launches.pool_columns(*columns, pooled_std=pooled_std, kind=statistics.kind, scale_index=index)
+            self._run(finish, stream)
         scores = slot.tile_values
         self._run(
             launches.frame_values(
@@ -229,6 +233,7 @@ class FrameGraph:
                 scores["loss"].address,
                 plan.count,
                 slot.values.address,
+                kind=statistics.kind,
             ),
             stream,
         )

@@ -6,6 +6,8 @@
 // atomics, so the same input gives the same bits. launches.py knows grid, block, shared memory and arguments.
 //
 // Sizes: a frame h x w px of C channels (1 or 3); tiles of S x S px; a tile's x, G(z), mean and std are [C, S, S].
+// `kind` says how x and G(z) are compared (launches.KINDS): RESIDUAL by the signed x - G(z), L2 by its square, of which
+// only more than usual is abnormal.
 
 #ifdef REAL_HALF
 struct real {
@@ -42,6 +44,8 @@ __device__ inline real4 pack(float4 v) { return v; }
 #endif
 
 typedef unsigned char byte;
+
+enum { RESIDUAL, L2 };  // kinds
 
 const int WARP = 32;
 const int OUTPUTS = 4;  // elements one thread of gather_tiles, pool_rows and pool_columns makes
@@ -253,18 +257,19 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
 __device__ inline float ramp(int i, int size) { return static_cast<float>(min(i + 1, size - i)) / (0.5f * size); }
 
 // Weighted means over the tiles that see a pixel, summed in the order of the tiles; weight = ramp(y) ramp(x):
-//   residual float [C, h, w]  of  (x - G(z) - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
+//   difference float [C, h, w]  of  (d - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
+// where d = x - G(z), squared for L2.
 // x is prepared uint8 [h, w, C] in the model's range. Tiles lie on a grid: they start at rows [row_count] and
 // columns [column_count]; reconstruction real [row_count * column_count, C, S, S], row by row. A thread a pixel.
 extern "C" __global__ void __launch_bounds__(256)
 blend(const byte *__restrict__ prepared, int height, int width, int channels, const real *__restrict__ reconstruction,
       const float *__restrict__ mean, const float *__restrict__ std, const int *__restrict__ rows, int row_count,
-      const int *__restrict__ columns, int column_count, int size, float *__restrict__ residual,
+      const int *__restrict__ columns, int column_count, int size, int kind, float *__restrict__ difference,
       byte *__restrict__ picture) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const size_t pixel = static_cast<size_t>(y) * width + x, plane = static_cast<size_t>(size) * size;
-    float weights = 0, differs[3] = {0, 0, 0}, image[3] = {0, 0, 0};
+    float weights = 0, sum[3] = {0, 0, 0}, image[3] = {0, 0, 0};
     for (int row = 0; row < row_count; ++row) {
         const int v = y - rows[row];
         if (v < 0 || v >= size) continue;
@@ -277,14 +282,15 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
             for (int c = 0; c < channels; ++c) {
                 const size_t at = c * plane + static_cast<size_t>(v) * size + u;
                 const float normal = load(tile + at);
-                const float difference = model_range(prepared[pixel * channels + c]) - normal;
-                differs[c] += (difference - mean[at]) / std[at] * weight;
+                const float residual = model_range(prepared[pixel * channels + c]) - normal;
+                const float differs = kind == L2 ? residual * residual : residual;
+                sum[c] += (differs - mean[at]) / std[at] * weight;
                 image[c] += normal * weight;
             }
         }
     }
     for (int c = 0; c < channels; ++c) {
-        residual[(static_cast<size_t>(c) * height + y) * width + x] = differs[c] / weights;
+        difference[(static_cast<size_t>(c) * height + y) * width + x] = sum[c] / weights;
         picture[pixel * channels + c] = to_byte((image[c] / weights + 1.0f) * 127.5f);
     }
 }
@@ -308,16 +314,17 @@ pool_rows(const float *__restrict__ source, int height, int width, const float *
 }
 
 // The other half of the pooling, and the end of one scale:
-//   plane[y][x] = sqrt(mean over c of (sum over k of taps[k] source[c][y + k - radius][x] / pooled_std)^2)
+//   p[c][y][x] = sum over k of taps[k] source[c][y + k - radius][x] / pooled_std
+//   plane[y][x] = sqrt(mean over c of p^2) for RESIDUAL, max(mean over c of p, 0) for L2
 // source float [C, h, w]; anomaly_map float [h, w] = the plane of the first scale, later the larger of both;
 // maxima float [gridDim.x gridDim.y]: the plane's largest value in each block. A thread makes OUTPUTS rows of a column.
 extern "C" __global__ void __launch_bounds__(256)
 pool_columns(const float *__restrict__ source, int height, int width, int channels, const float *__restrict__ taps,
-             int tap_count, float pooled_std, int first_scale, float *__restrict__ anomaly_map,
+             int tap_count, float pooled_std, int kind, int first_scale, float *__restrict__ anomaly_map,
              float *__restrict__ maxima) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x;
     const int top = (blockIdx.y * blockDim.y + threadIdx.y) * OUTPUTS;
-    float squares[OUTPUTS] = {0, 0, 0, 0};
+    float total[OUTPUTS] = {0, 0, 0, 0};
     float largest = 0;  // the plane has no negative values
     if (x < width && top < height) {
         for (int c = 0; c < channels; ++c) {
@@ -328,11 +335,15 @@ pool_columns(const float *__restrict__ source, int height, int width, int channe
                 for (int j = 0; j < OUTPUTS; ++j)
                     if (i >= j && i - j < tap_count) sum[j] += taps[i - j] * value;
             }
-            for (int j = 0; j < OUTPUTS; ++j) squares[j] += sum[j] / pooled_std * (sum[j] / pooled_std);
+            for (int j = 0; j < OUTPUTS; ++j) {
+                const float pooled = sum[j] / pooled_std;
+                total[j] += kind == L2 ? pooled : pooled * pooled;
+            }
         }
         for (int j = 0; j < OUTPUTS && top + j < height; ++j) {
             float *out = anomaly_map + static_cast<size_t>(top + j) * width + x;
-            const float plane = sqrtf(squares[j] / channels);
+            const float mean = total[j] / channels;
+            const float plane = kind == L2 ? Larger()(mean, 0.0f) : sqrtf(mean);
             *out = first_scale ? plane : Larger()(plane, *out);
             largest = Larger()(largest, plane);
         }
@@ -351,16 +362,16 @@ __device__ float largest_of(const float *__restrict__ values, int count, float s
 }
 
 // The frame's components, values float [scale_count + 4], by one block:
-//   log(max of maxima[s] + 1e-6) of each scale s, then the worst tile of
+//   log(max of maxima[s] + floor) of each scale s, floor 1e-6 for RESIDUAL and 1 for L2, then the worst tile of
 //   log(feature_residual + 1e-6), -logit of D(G(z)), -logit of D(x), loss
 // maxima float [scale_count, blocks], the others float [tile_count].
 extern "C" __global__ void __launch_bounds__(512)
 frame_values(const float *__restrict__ maxima, int scale_count, int blocks, const float *__restrict__ feature_residual,
              const float *__restrict__ logit_reconstruction, const float *__restrict__ logit_frame,
-             const float *__restrict__ loss, int tile_count, float *__restrict__ values) {
+             const float *__restrict__ loss, int tile_count, int kind, float *__restrict__ values) {
     for (int scale = 0; scale < scale_count; ++scale) {
-        const float residual = largest_of(maxima + static_cast<size_t>(scale) * blocks, blocks, 1.0f);
-        if (threadIdx.x == 0) values[scale] = logf(residual + 1e-6f);
+        const float peak = largest_of(maxima + static_cast<size_t>(scale) * blocks, blocks, 1.0f);
+        if (threadIdx.x == 0) values[scale] = logf(peak + (kind == L2 ? 1.0f : 1e-6f));
     }
     const float feature = largest_of(feature_residual, tile_count, 1.0f);
     const float reconstruction = largest_of(logit_reconstruction, tile_count, -1.0f);

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.search.adam import BETAS, EPSILON
+from latentline.evidence import MapKind
 
 Float = npt.NDArray[np.float32]
 Size3 = tuple[int, int, int]
@@ -28,6 +29,7 @@ KERNELS = (
     "pool_columns",
     "frame_values",
 )
+KINDS: tuple[MapKind, ...] = ("residual", "l2")  # of anomaly maps, in the order of the kernels' constants
 
 WARP = 32
 THREADS = 256  # of a block that walks a line of elements
@@ -166,15 +168,17 @@ def blend(
     columns: int,
     column_count: int,
     size: int,
-    residual: int,
+    difference: int,
     picture: int,
+    *,
+    kind: MapKind,
 ) -> Launch:
     """Tiles back into a frame, weighted as by `TilePlan.blend`.
 
     prepared       uint8 [h, w, C]: x itself, so the tiles need not be read again (nor in half precision)
-    reconstruction real [row_count * column_count, C, S, S]; mean, std of normal residuals float32 [C, S, S]
+    reconstruction real [row_count * column_count, C, S, S]; mean, std of normal differences float32 [C, S, S]
     rows, columns  int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
-    residual       out, float32 [C, h, w]: the blended (x - G(ẑ) - mean) / std
+    difference     out, float32 [C, h, w]: blended `Evidence.difference` of that kind, less its mean, over its std
     picture        out, uint8 [h, w, C]: the blended G(ẑ) as a picture
     """
     height, width, _ = shape
@@ -191,8 +195,8 @@ def blend(
             _int(row_count),
             _address(columns),
             _int(column_count),
-            _int(size),
-            _address(residual),
+            *_ints((size, KINDS.index(kind))),
+            _address(difference),
             _address(picture),
         ),
     )
@@ -239,10 +243,12 @@ def pool_columns(
     maxima: int,
     *,
     pooled_std: float,
+    kind: MapKind,
     scale_index: int,
 ) -> Launch:
-    """Finish one scale: pool float32 [C, h, w] along its columns; plane = √(mean over C of (pooled / pooled_std)²).
+    """Finish one scale: pool float32 [C, h, w] along its columns, and join the channels to a plane.
 
+    p = pooled / pooled_std; plane = √(mean over C of p²) for kind residual, max(mean over C of p, 0) for l2.
     anomaly_map  float32 [h, w]: the plane for scale_index 0, else the larger of what is there and the plane
     maxima       float32 [scales, pool_blocks]: the largest value of the plane in each block, in row `scale_index`
     """
@@ -259,7 +265,7 @@ def pool_columns(
             _address(taps),
             _int(tap_count),
             np.float32(pooled_std),
-            _int(int(scale_index == 0)),
+            *_ints((KINDS.index(kind), int(scale_index == 0))),
             _address(anomaly_map),
             _address(maxima + FLOAT_BYTES * blocks * scale_index),
         ),
@@ -276,8 +282,10 @@ def frame_values(
     loss: int,
     tile_count: int,
     values: int,
+    *,
+    kind: MapKind,
 ) -> Launch:
-    """values float32 [scale_count + 4]: residual of each scale, feature, d_reconstruction, d_frame, loss.
+    """values float32 [scale_count + 4]: the map's peak at each scale, feature, d_reconstruction, d_frame, loss.
 
     As `frame_components`: from maxima float32 [scale_count, blocks] and the worst of float32 [tile_count] tiles.
     """
@@ -290,7 +298,7 @@ def frame_values(
             _address(maxima),
             *_ints((scale_count, blocks)),
             *map(_address, (feature_residual, logit_reconstruction, logit_frame, loss)),
-            _int(tile_count),
+            *_ints((tile_count, KINDS.index(kind))),
             _address(values),
         ),
     )

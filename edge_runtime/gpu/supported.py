@@ -1,7 +1,8 @@
-"""Which packages the GPU backend runs: the search of a GAN and the map of its signed residual."""
+"""Which packages the GPU backend runs: the search of a GAN, and the maps that its kernels compute."""
 
 from __future__ import annotations
 
+from edge_runtime.gpu.launches import KINDS
 from edge_runtime.model_package import ModelPackage
 from edge_runtime.selftest import SelfTest
 from latentline.errors import BackendError
@@ -15,9 +16,9 @@ def require_supported(package: ModelPackage) -> SelfTest:
             f"{name} is a model of method {package.manifest.method}, which has no search for the GPU to run; "
             "use backend cpu"
         )
-    if kind != "residual":
+    if kind not in KINDS:
         raise BackendError(
-            f"{name} compares frame and reconstruction by map {kind}, and the GPU backend has map residual only; "
-            "use backend cpu"
+            f"{name} compares frame and reconstruction by map {kind}, and the GPU backend has only maps "
+            f"{' and '.join(KINDS)}; use backend cpu"
         )
     return package.selftest

@@ -23,7 +23,7 @@ from edge_runtime.search.settings import GpuSettings
 from export.from_checkpoint import search_settings
 from export.package import draft
 from latentline.errors import BackendError, EngineError
-from latentline.evidence import frame_components
+from latentline.evidence import MapKind, frame_components
 from latentline.explainer import HostExplainer
 from latentline.preprocessing import Preprocessing
 from tests.checkpoints import random_checkpoint
@@ -88,14 +88,17 @@ def frames(count: int, shape: tuple[int, ...] = (2 * SIZE, 3 * SIZE)) -> list[np
     return [rng.integers(0, 256, shape, np.uint8) for _ in range(count)]
 
 
-@pytest.mark.parametrize("batch", [None, 5, 1])
+@pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "residual"), (5, "l2")])
 def test_a_search_finds_what_the_cpu_finds(
-    emulated: Open, package: ModelPackage, cpu: CpuSearcher, batch: int | None
+    emulated: Open, package: ModelPackage, cpu: CpuSearcher, batch: int | None, kind: MapKind
 ) -> None:
     """ẑ, loss, reconstruction, map, components and picture equal the CPU backend's, in one batch or several."""
-    searcher, host = emulated(batch=batch), HostExplainer(cpu, package.viewer, package.statistics)
+    statistics = replace(package.statistics, kind=kind, mean=package.statistics.mean + 1)
+    searcher = emulated(replace(package, statistics=statistics), batch=batch)
+    host = HostExplainer(cpu, package.viewer, statistics)
     frame = frames(1)[0]
     found, expected = searcher.explain(frame), host.explain(frame)
+    assert (expected.anomaly_map == 0).any() == (kind == "l2"), "of a square, less than usual is not abnormal"
     assert found.plan == expected.plan and len(found.plan.corners) == 12
     np.testing.assert_array_equal(found.prepared, expected.prepared)
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
@@ -149,19 +152,26 @@ def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int
     assert [comparison for comparison in compared if not comparison.passed] == []
 
 
-@pytest.mark.parametrize("verdict", [None, (0.1, 0.5)])
-def test_a_patch_head_has_its_part_in_map_and_score(
-    emulated: Open, tmp_path: Path, verdict: tuple[float, float] | None
-) -> None:
-    """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
+@pytest.fixture(scope="module")
+def with_patch_head(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     checkpoint = random_checkpoint("noisy_anogan")
     model = draft(checkpoint.generator, checkpoint.discriminator, None, search_settings(checkpoint))
-    package = write_random_package(tmp_path / "package", model, local=verdict)
+    return write_random_package(tmp_path_factory.mktemp("package") / "patches", model)
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("residual", None), ("residual", (-0.5, 0.3)), ("l2", (-0.5, 0.3))])
+def test_a_patch_head_has_its_part_in_map_and_score(
+    emulated: Open, with_patch_head: ModelPackage, kind: MapKind, verdict: tuple[float, float] | None
+) -> None:
+    """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
+    statistics = replace(with_patch_head.statistics, kind=kind, local=verdict)
+    package = replace(with_patch_head, statistics=statistics)
     cpu = CpuSearcher(package, threads=1)
     host, searcher = HostExplainer(cpu, package.viewer, package.statistics), emulated(package, batch=4)
     frame = frames(1, (80, 100))[0]
     found, expected = searcher.explain(frame), host.explain(frame)
-    assert set(found.values) == set(expected.values) and ("d_local" in found.values) == (verdict is not None)
+    assert (expected.values.get("d_local", 0) > 0) == (verdict is not None)
+    assert set(found.values) == set(expected.values)
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=5e-3)
     tiles = found.plan.cut(found.prepared)

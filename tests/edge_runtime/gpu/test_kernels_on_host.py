@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from edge_runtime.gpu import launches
 from edge_runtime.search.adam import adam_search
-from latentline.evidence import pool
+from latentline.evidence import Evidence, pool
 from latentline.preprocessing import Preprocessing, to_model_range, to_picture
+from latentline.searcher import SearchResult
 from latentline.tiles import TilePlan
 from tests.fake_cuda.host_kernels import KERNELS, Buffer, kernel_names
 
 seeds = st.integers(0, 2**32 - 1)
+kinds = st.sampled_from(launches.KINDS)
 few = settings(max_examples=60, deadline=None)
 
 
@@ -225,9 +227,10 @@ def _tile_sums(kernels, f, x, logit, gamma, lam, aligned):
     size=st.integers(8, 33),
     overlap=st.floats(0, 0.7),
     precision=st.sampled_from(["fp32", "fp16"]),
+    kind=kinds,
 )
-def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channels, size, overlap, precision):
-    """Residual and picture are those of `TilePlan.blend`, bit for bit, also where the plan exceeds the frame."""
+def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channels, size, overlap, precision, kind):
+    """Difference and picture are those of `TilePlan.blend`, bit for bit, also where the plan exceeds the frame."""
     kernels, rng = host(precision), np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, channels), np.uint8)
     plan = TilePlan.cover(height, width, size, overlap)
@@ -235,33 +238,35 @@ def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channel
     reconstruction = rng.uniform(-1.5, 1.5, shape).astype(real(precision))
     mean = rng.standard_normal(shape[1:]).astype(np.float32)
     std = rng.uniform(0.01, 1, shape[1:]).astype(np.float32)
-    residual, picture = _blend(kernels, plan, image, reconstruction, mean, std)
+    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind)
     generated = reconstruction.astype(np.float32)
-    standardised = (to_model_range(plan.cut(image)) - generated - mean) / std
-    blended = plan.blend(standardised.transpose(0, 2, 3, 1))[:height, :width]
-    np.testing.assert_array_equal(residual, blended.transpose(2, 0, 1))
-    pictured = plan.blend(generated.transpose(0, 2, 3, 1))[:height, :width]
+    found = SearchResult(z=np.empty(0, np.float32), reconstruction=generated)
+    evidence = Evidence(image, plan, plan.cut(image), found, {})
+    standardised = (evidence.difference(kind) - mean) / std
+    blended = evidence.blend(standardised.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
+    pictured = evidence.blend(generated.transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(picture, to_picture(pictured.transpose(2, 0, 1)))
 
 
 def test_host_build_of_blend_shows_nan_where_a_tile_is_broken(host_fp32):
-    """A NaN in a tile is NaN in the residual there and nowhere else, and black in the picture."""
+    """A NaN in a tile is NaN in the difference there and nowhere else, and black in the picture."""
     plan = TilePlan.cover(16, 30, 16, 0.1)
     image = np.full((16, 30, 1), 200, np.uint8)
     reconstruction = np.zeros((len(plan.corners), 1, 16, 16), np.float32)
     reconstruction[0, 0, 3, 4] = np.nan
     zero, one = np.zeros((1, 16, 16), np.float32), np.ones((1, 16, 16), np.float32)
-    residual, picture = _blend(host_fp32, plan, image, reconstruction, zero, one)
-    assert [tuple(at) for at in np.argwhere(np.isnan(residual))] == [(0, 3, 4)]
+    difference, picture = _blend(host_fp32, plan, image, reconstruction, zero, one, "residual")
+    assert [tuple(at) for at in np.argwhere(np.isnan(difference))] == [(0, 3, 4)]
     assert picture[3, 4, 0] == 0
 
 
-def _blend(kernels, plan, image, reconstruction, mean, std):
+def _blend(kernels, plan, image, reconstruction, mean, std, kind):
     rows, columns = (np.array(sorted({corner[axis] for corner in plan.corners}), np.int32) for axis in (0, 1))
     prepared, generated, means, stds = (Buffer(a) for a in (image, reconstruction, mean, std))
     row_starts, column_starts = Buffer(rows, aligned=False), Buffer(columns, aligned=False)
     height, width, channels = image.shape
-    residual = Buffer.empty((channels, height, width), np.float32, aligned=False)
+    difference = Buffer.empty((channels, height, width), np.float32, aligned=False)
     picture = Buffer.empty(image.shape, np.uint8, aligned=False)
     kernels.run(
         launches.blend(
@@ -275,11 +280,12 @@ def _blend(kernels, plan, image, reconstruction, mean, std):
             column_starts.address,
             columns.size,
             plan.size,
-            residual.address,
+            difference.address,
             picture.address,
+            kind=kind,
         )
     )
-    return residual.read(), picture.read()
+    return difference.read(), picture.read()
 
 
 @few
@@ -289,44 +295,47 @@ def _blend(kernels, plan, image, reconstruction, mean, std):
     width=st.integers(8, 80),
     channels=st.sampled_from([1, 3]),
     scales=st.lists(st.just(0.0) | st.floats(0.5, 9), min_size=1, max_size=3),  # 0: not pooled
+    kind=kinds,
 )
-def test_host_build_of_pooling_equals_opencv(host_fp32, seed, height, width, channels, scales):
+def test_host_build_of_pooling_equals_opencv(host_fp32, seed, height, width, channels, scales, kind):
     """The map of several scales, and each scale's largest value, are those of `PixelStatistics.maps`."""
     rng = np.random.default_rng(seed)
-    residual = rng.standard_normal((channels, height, width)).astype(np.float32)
+    difference = rng.standard_normal((channels, height, width)).astype(np.float32)
     stds = rng.uniform(0.1, 2, len(scales)).astype(np.float32)
-    anomaly_map, maxima = _pool(host_fp32, residual, scales, stds)
+    anomaly_map, maxima = _pool(host_fp32, difference, scales, stds, kind)
+    pooled = [pool(difference.transpose(1, 2, 0), scale) / std for scale, std in zip(scales, stds, strict=True)]
     planes = [
-        np.sqrt(np.square(pool(residual.transpose(1, 2, 0), scale) / std).mean(axis=2))
-        for scale, std in zip(scales, stds, strict=True)
+        np.sqrt(np.square(p).mean(axis=2)) if kind == "residual" else np.maximum(p.mean(axis=2), 0) for p in pooled
     ]
-    np.testing.assert_allclose(anomaly_map, np.max(planes, axis=0), rtol=2e-5, atol=1e-6)
-    np.testing.assert_allclose(maxima.max(axis=1), [p.max() for p in planes], rtol=2e-5)
+    atol = 1e-6 if kind == "residual" else 1e-5  # channels of both signs cancel in a mean
+    np.testing.assert_allclose(anomaly_map, np.max(planes, axis=0), rtol=2e-5, atol=atol)
+    np.testing.assert_allclose(maxima.max(axis=1), [p.max() for p in planes], rtol=2e-5, atol=atol)
 
 
 def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32):
     """A row that needs several blocks joins without a seam."""
-    residual = np.random.default_rng(0).standard_normal((1, 9, 2100)).astype(np.float32)
-    anomaly_map, _ = _pool(host_fp32, residual, [3.0], np.ones(1, np.float32))
-    np.testing.assert_allclose(anomaly_map, np.abs(pool(residual[0][..., None], 3.0))[..., 0], rtol=2e-5, atol=1e-6)
+    difference = np.random.default_rng(0).standard_normal((1, 9, 2100)).astype(np.float32)
+    anomaly_map, _ = _pool(host_fp32, difference, [3.0], np.ones(1, np.float32), "residual")
+    np.testing.assert_allclose(anomaly_map, np.abs(pool(difference[0][..., None], 3.0))[..., 0], rtol=2e-5, atol=1e-6)
 
 
-def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(host_fp32):
+@pytest.mark.parametrize("kind", launches.KINDS)
+def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(host_fp32, kind):
     """NaN covers the taps around it, no more; it wins the maximum of its scale and stays in the map."""
-    residual = np.zeros((1, 40, 64), np.float32)
-    residual[0, 20, 30] = np.nan
+    difference = np.zeros((1, 40, 64), np.float32)
+    difference[0, 20, 30] = np.nan
     radius = launches.gaussian_taps(1.0).size // 2
-    anomaly_map, maxima = _pool(host_fp32, residual, [1.0, 0.5], np.ones(2, np.float32))
+    anomaly_map, maxima = _pool(host_fp32, difference, [1.0, 0.5], np.ones(2, np.float32), kind)
     expected = np.zeros((40, 64), bool)
     expected[20 - radius : 21 + radius, 30 - radius : 31 + radius] = True
     np.testing.assert_array_equal(np.isnan(anomaly_map), expected)
     assert np.isnan(maxima.max(axis=1)).all()
 
 
-def _pool(kernels, residual, scales, stds):
-    channels, height, width = residual.shape
+def _pool(kernels, difference, scales, stds, kind):
+    channels, height, width = difference.shape
     shape = height, width, channels
-    source, between = Buffer(residual, aligned=False), Buffer.empty(residual.shape, np.float32, aligned=False)
+    source, between = Buffer(difference, aligned=False), Buffer.empty(difference.shape, np.float32, aligned=False)
     anomaly_map = Buffer.empty((height, width), np.float32, aligned=False)
     maxima = Buffer.empty((len(scales), launches.pool_blocks(height, width)), np.float32, aligned=False)
     for index, (scale, std) in enumerate(zip(scales, stds, strict=True)):
@@ -341,6 +350,7 @@ def _pool(kernels, residual, scales, stds):
                 anomaly_map.address,
                 maxima.address,
                 pooled_std=std,
+                kind=kind,
                 scale_index=index,
             )
         )
@@ -366,8 +376,9 @@ def test_gaussian_taps_reach_as_far_as_opencv(scale):
     blocks=st.integers(1, 1500),
     tiles=st.integers(1, 700),
     broken=st.sampled_from([None, 0, 1, 2, 3, 4]),
+    kind=kinds,
 )
-def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks, tiles, broken):
+def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks, tiles, broken, kind):
     """The worst of every component is NumPy's maximum, NaN where any of its inputs is NaN."""
     rng = np.random.default_rng(seed)
     maxima = rng.uniform(0, 50, (scales, blocks)).astype(np.float32)
@@ -379,11 +390,11 @@ def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks
     buffers = [Buffer(a, aligned=False) for a in arrays]
     values = Buffer.empty((scales + 4,), np.float32, aligned=False)
     addresses = [b.address for b in buffers]
-    host_fp32.run(launches.frame_values(addresses[0], scales, blocks, *addresses[1:], tiles, values.address))
-    offset = np.float32(1e-6)
+    host_fp32.run(launches.frame_values(addresses[0], scales, blocks, *addresses[1:], tiles, values.address, kind=kind))
+    offset, floor = np.float32(1e-6), np.float32(1e-6 if kind == "residual" else 1)
     feature, reconstruction, frame, loss = components
     expected = [
-        *np.log(maxima.max(axis=1) + offset),
+        *np.log(maxima.max(axis=1) + floor),
         np.log(feature.max() + offset),
         (-reconstruction).max(),
         (-frame).max(),
@@ -409,10 +420,10 @@ def test_launches_keep_the_bounds_the_kernels_declare():
         launches.gather_tiles(0, shape, 0, 9, 0, 64),
         launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
         launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
-        launches.blend(0, shape, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0),
+        launches.blend(0, shape, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
         launches.pool_rows(0, shape, 0, 801, 0),
-        launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, scale_index=0),
-        launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0),
+        launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, kind="l2", scale_index=0),
+        launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0, kind="l2"),
     ]
     declared = re.findall(r"__launch_bounds__\((\d+)\)\s+(\w+)\(", KERNELS.read_text(encoding="utf-8"))
     bounds = {name: int(threads) for threads, name in declared}
