@@ -16,7 +16,7 @@ from latentline.searcher import Searcher, SearchResult, TileScores
 from latentline.ssim import ssim_map
 from latentline.tiles import TilePlan
 
-MapKind = Literal["residual", "l2", "ssim", "probability"]
+MapKind = Literal["residual", "l1", "l2", "ssim", "probability"]
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
@@ -101,6 +101,7 @@ class Evidence:
         """How frame and reconstruction differ, [N, C, S, S].
 
         residual     x − G(ẑ), signed
+        l1           |x − G(ẑ)|
         l2           (x − G(ẑ))²
         ssim         1 − SSIM of 11 px windows
         probability  −log p(x | z); raises ValueError where the searcher gives none
@@ -113,7 +114,9 @@ class Evidence:
         if kind == "ssim":
             return 1 - ssim_map(x, self.result.reconstruction)
         residual = x - self.result.reconstruction
-        return residual if kind == "residual" else np.square(residual)
+        if kind == "l1":
+            return np.abs(residual)
+        return np.square(residual) if kind == "l2" else residual
 
     def doubt(self) -> Float | None:
         """−logits of the patch head, [h, w] of the prepared frame; None without one."""

@@ -94,7 +94,7 @@ class SearchConfig(StrictModel):
     gamma, lam      γ and λ of L', eq. as in the paper
     seed            of the first z, the same for every tile, where there is no encoder
     overlap         of neighbouring tiles, as a fraction of the tile
-    map             how frame and reconstruction are compared: residual (signed), l2, ssim, or probability (VAE)
+    map             how frame and reconstruction are compared: residual (signed), l1, l2, ssim, or probability (VAE)
     samples         VAE: of z for the reconstruction probability; 0 takes the mean
     score           calibrated: standardised components, weighted on validation images; paper: L'(ẑ) alone
     """

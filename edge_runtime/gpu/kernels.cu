@@ -6,8 +6,8 @@
 // atomics, so the same input gives the same bits. launches.py knows grid, block, shared memory and arguments.
 //
 // Sizes: a frame h x w px of C channels (1 or 3); tiles of S x S px; a tile's x, G(z), mean and std are [C, S, S].
-// `kind` says how x and G(z) are compared (launches.KINDS): RESIDUAL by the signed x - G(z), L2 by its square, of which
-// only more than usual is abnormal.
+// `kind` says how x and G(z) are compared (launches.KINDS): RESIDUAL by the signed x - G(z), L1 and L2 by its size and
+// its square, of which only more than usual is abnormal.
 
 #ifdef REAL_HALF
 struct real {
@@ -45,7 +45,7 @@ __device__ inline real4 pack(float4 v) { return v; }
 
 typedef unsigned char byte;
 
-enum { RESIDUAL, L2 };  // kinds
+enum { RESIDUAL, L1, L2 };  // kinds
 
 const int WARP = 32;
 const int OUTPUTS = 4;  // elements one thread of gather_tiles, pool_rows and pool_columns makes
@@ -258,7 +258,7 @@ __device__ inline float ramp(int i, int size) { return static_cast<float>(min(i 
 
 // Weighted means over the tiles that see a pixel, summed in the order of the tiles; weight = ramp(y) ramp(x):
 //   difference float [C, h, w]  of  (d - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
-// where d = x - G(z), squared for L2.
+// where d = x - G(z), its size for L1, its square for L2.
 // x is prepared uint8 [h, w, C] in the model's range. Tiles lie on a grid: they start at rows [row_count] and
 // columns [column_count]; reconstruction real [row_count * column_count, C, S, S], row by row. A thread a pixel.
 extern "C" __global__ void __launch_bounds__(256)
@@ -283,7 +283,7 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
                 const size_t at = c * plane + static_cast<size_t>(v) * size + u;
                 const float normal = load(tile + at);
                 const float residual = model_range(prepared[pixel * channels + c]) - normal;
-                const float differs = kind == L2 ? residual * residual : residual;
+                const float differs = kind == L2 ? residual * residual : kind == L1 ? fabsf(residual) : residual;
                 sum[c] += (differs - mean[at]) / std[at] * weight;
                 image[c] += normal * weight;
             }
@@ -315,7 +315,7 @@ pool_rows(const float *__restrict__ source, int height, int width, const float *
 
 // The other half of the pooling, and the end of one scale:
 //   p[c][y][x] = sum over k of taps[k] source[c][y + k - radius][x] / pooled_std
-//   plane[y][x] = sqrt(mean over c of p^2) for RESIDUAL, max(mean over c of p, 0) for L2
+//   plane[y][x] = sqrt(mean over c of p^2) for RESIDUAL, max(mean over c of p, 0) for the others
 // source float [C, h, w]; anomaly_map float [h, w] = the plane of the first scale, later the larger of both;
 // maxima float [gridDim.x gridDim.y]: the plane's largest value in each block. A thread makes OUTPUTS rows of a column.
 extern "C" __global__ void __launch_bounds__(256)
@@ -337,13 +337,13 @@ pool_columns(const float *__restrict__ source, int height, int width, int channe
             }
             for (int j = 0; j < OUTPUTS; ++j) {
                 const float pooled = sum[j] / pooled_std;
-                total[j] += kind == L2 ? pooled : pooled * pooled;
+                total[j] += kind == RESIDUAL ? pooled * pooled : pooled;
             }
         }
         for (int j = 0; j < OUTPUTS && top + j < height; ++j) {
             float *out = anomaly_map + static_cast<size_t>(top + j) * width + x;
             const float mean = total[j] / channels;
-            const float plane = kind == L2 ? Larger()(mean, 0.0f) : sqrtf(mean);
+            const float plane = kind == RESIDUAL ? sqrtf(mean) : Larger()(mean, 0.0f);
             *out = first_scale ? plane : Larger()(plane, *out);
             largest = Larger()(largest, plane);
         }
@@ -362,7 +362,7 @@ __device__ float largest_of(const float *__restrict__ values, int count, float s
 }
 
 // The frame's components, values float [scale_count + 4], by one block:
-//   log(max of maxima[s] + floor) of each scale s, floor 1e-6 for RESIDUAL and 1 for L2, then the worst tile of
+//   log(max of maxima[s] + floor) of each scale s, floor 1e-6 for RESIDUAL, else 1, then the worst tile of
 //   log(feature_residual + 1e-6), -logit of D(G(z)), -logit of D(x), loss
 // maxima float [scale_count, blocks], the others float [tile_count].
 extern "C" __global__ void __launch_bounds__(512)
@@ -371,7 +371,7 @@ frame_values(const float *__restrict__ maxima, int scale_count, int blocks, cons
              const float *__restrict__ loss, int tile_count, int kind, float *__restrict__ values) {
     for (int scale = 0; scale < scale_count; ++scale) {
         const float peak = largest_of(maxima + static_cast<size_t>(scale) * blocks, blocks, 1.0f);
-        if (threadIdx.x == 0) values[scale] = logf(peak + (kind == L2 ? 1.0f : 1e-6f));
+        if (threadIdx.x == 0) values[scale] = logf(peak + (kind == RESIDUAL ? 1e-6f : 1.0f));
     }
     const float feature = largest_of(feature_residual, tile_count, 1.0f);
     const float reconstruction = largest_of(logit_reconstruction, tile_count, -1.0f);

@@ -29,7 +29,7 @@ KERNELS = (
     "pool_columns",
     "frame_values",
 )
-KINDS: tuple[MapKind, ...] = ("residual", "l2")  # of anomaly maps, in the order of the kernels' constants
+KINDS: tuple[MapKind, ...] = ("residual", "l1", "l2")  # of anomaly maps, in the order of the kernels' constants
 
 WARP = 32
 THREADS = 256  # of a block that walks a line of elements

@@ -71,6 +71,7 @@ def test_every_kind_of_map_is_its_definition(kind: MapKind, channels: int) -> No
     x, g = to_model_range(seen.tiles).astype(np.float64), seen.result.reconstruction.astype(np.float64)
     differences = {
         "residual": x - g,
+        "l1": abs(x - g),
         "l2": (x - g) ** 2,
         "ssim": 1 - ssim_map(to_model_range(seen.tiles), seen.result.reconstruction).astype(np.float64),
         "probability": seen.result.surprise,
