@@ -18,7 +18,10 @@ from protocols.runs import Job
 from latentline.errors import run_command
 from trainer.config import TrainConfig
 
-METHODS = {"noisy_anogan": {}, "anogan": {"method": {"kind": "anogan"}}}
+METHODS: dict[str, dict[str, object]] = {
+    "noisy_anogan": {},
+    "anogan": {"method": {"kind": "anogan", "kappa": 0.0, "refit": True}, "schedule.verdict_images": 0},
+}
 
 
 def configuration(method: str, options: argparse.Namespace) -> TrainConfig:

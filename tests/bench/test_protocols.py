@@ -12,6 +12,7 @@ from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
 from trainer.growth import total_images
 from trainer.intervals import Estimate
+from trainer.networks.layers import stages
 from trainer.report import ImageScore, Scores, read_results
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
@@ -82,10 +83,10 @@ def test_a_budget_is_kept(method: str) -> None:
     """All lengths of a schedule shrink alike, and together are the images that were asked for."""
     config = method_on(CONFIGS / "magnetic_tile.yaml", method, {})
     small = within_budget(config, 5000)
-    last = config.network.resolution.bit_length() - 3
+    last = stages(config.network.resolution, config.network.patch) - 1
     gan = config.method.is_gan
     shown = total_images(small.schedule, last) if gan else small.schedule.final_images
-    assert shown + small.schedule.encoder_images == pytest.approx(5000, rel=0.01)
+    assert shown + small.schedule.encoder_images + small.schedule.verdict_images == pytest.approx(5000, rel=0.01)
     ratio = small.schedule.final_images / config.schedule.final_images
     if config.schedule.encoder_images:
         assert small.schedule.encoder_images == pytest.approx(ratio * config.schedule.encoder_images, rel=0.01)
