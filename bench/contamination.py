@@ -55,9 +55,10 @@ def configuration(level: float, fraction: float, method: str, options: argparse.
     changes = changed(options, name=f"contamination {level:g} {method}", data__known_abnormal_types=[KNOWN])
     changes["data.known_abnormal_fraction"] = fraction
     if method == NOISY:  # images made or masked by hand would help one side alone
-        changes |= {"method.synthetic": 0.0, "method.local": 0.0}
+        changes |= {"method.synthetic": 0.0, "method.local": 0.0, "method.pasted": 0.0}
     if method == CONTAMINATED:
-        changes |= {"method": {"kind": "anogan", "r1": read_config(CONFIG, {}).method.r1}}
+        shared = read_config(CONFIG, {}).method.model_dump(include={"r1", "kappa", "refit"})
+        changes["method"] = {"kind": "anogan", **shared}
         changes |= {"data.contamination": level, "schedule.verdict_images": 0}
     if options.iterations is not None:
         changes["search.iterations"] = options.iterations
