@@ -44,7 +44,7 @@ VALUES = {
 
 def known_fraction(level: float, options: argparse.Namespace) -> float:
     """The fraction of all blowholes that makes up `level` of the training images."""
-    alone = {"data.known_abnormal_fraction": 0.0, "method": {"kind": "anogan"}}
+    alone = {"data.known_abnormal_fraction": 0.0, "method": {"kind": "anogan"}, "schedule.verdict_images": 0}
     config = read_config(CONFIG, changed(options) | alone)
     parts = open_source(config.data).split(options.seed)
     return round(level * len(parts.train)) / len(parts.test_abnormal[KNOWN])

@@ -25,6 +25,7 @@ Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 Values = Mapping[str, float]
 ScoreKind = Literal["calibrated", "paper"]
+Parts = tuple[Sequence[str] | None, Sequence[str] | None]
 
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)  # px
 COARSE = ("_8px", "_16px")  # without a weight until validation images ask for them: the station's time goes with scale
@@ -73,6 +74,7 @@ def calibrate(
     validation: Iterable[UInt8] = (),
     synthetic: Iterable[UInt8] = (),
     weights: Values | None = None,
+    parts: Parts = (None, None),
 ) -> Calibrated:
     """Search both sets of normal frames and fix everything a station needs to judge a frame.
 
@@ -80,6 +82,7 @@ def calibrate(
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and made, that nothing was trained on: they fix the weights
     weights    of components, before any abnormal frame is seen (without any: the weights); None: all alike
+    parts      which part each frame shows, of `standardising` and of `validation`; None: each a part of its own
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
@@ -102,7 +105,7 @@ def calibrate(
             [_values(seen, statistics) for _, seen in viewer.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
-        components, why = _weighted(normal, real, made, weights)
+        components, why = _weighted(normal, real, made, weights, parts)
         statistics = statistics.only(_shown(components, statistics, why))
     draft = Calibration(
         components=components,
@@ -137,7 +140,11 @@ def _paper(evidence: Sequence[Evidence]) -> tuple[PixelStatistics, tuple[Compone
 
 
 def _weighted(
-    normal: Sequence[Values], real: Sequence[Values], synthetic: Sequence[Values], wanted: Values | None
+    normal: Sequence[Values],
+    real: Sequence[Values],
+    synthetic: Sequence[Values],
+    wanted: Values | None,
+    parts: Parts,
 ) -> tuple[tuple[Component, ...], Validation | None]:
     """Components with a weight, standardised on the normal frames.
 
@@ -147,14 +154,14 @@ def _weighted(
     names = [name for name in normal[0] if name != PAPER]
     mean, std = ({n: float(f([v[n] for v in normal])) for n in names} for f in (np.mean, np.std))
     std = {name: max(value, SMALLEST_STD) for name, value in std.items()}
-    standardised = (
+    low, high, made = (
         np.array([[(v[n] - mean[n]) / std[n] for n in names] for v in some], np.float64).reshape(-1, len(names))
         for some in (normal, real, synthetic)
     )
     given = {name: 0.0 if name.endswith(COARSE) else 1.0 for name in names}
     if wanted is not None:
         given = {name: wanted.get(name, 0.0) for name in names}
-    weights, why = weigh(given, *standardised)
+    weights, why = weigh(given, low, high, made, parts)
     return tuple(Component(name=n, mean=mean[n], std=std[n], weight=w) for n, w in weights.items()), why
 
 

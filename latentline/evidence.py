@@ -115,7 +115,7 @@ class Evidence:
             return 1 - ssim_map(x, self.result.reconstruction)
         residual = x - self.result.reconstruction
         if kind == "l1":
-            return np.abs(residual)
+            return np.asarray(np.abs(residual), np.float32)
         return np.square(residual) if kind == "l2" else residual
 
     def doubt(self) -> Float | None:

@@ -45,6 +45,7 @@ def calibrate_held_out(
         map=search.map,
         score=search.score,
         weights=weights_before(config),
+        parts=held_out.parts,
         validation=_shown(held_out.abnormal, "known-abnormal images"),
         synthetic=_shown(made, "made abnormal images"),
     )

@@ -66,6 +66,27 @@ def test_the_more_images_say_the_same_the_further_weights_move() -> None:
     assert moved == sorted(moved) and moved[-1] > 1.1 * moved[0]
 
 
+@given(st.integers(0, 100), st.integers(1, 4))
+@settings(max_examples=15, deadline=None)
+def test_exposures_of_one_part_are_one_opinion(seed: int, exposures: int) -> None:
+    """Every image repeated under the name of its part gives the weights of the images alone; unnamed it would not."""
+    low, high = images(12, 9, [1.0, 0.3, -0.5], seed)
+    given_weights, made = {"a": 0.5, "b": 0.3, "c": 0.2}, high[:0]
+    alone, _ = weigh(given_weights, low, high, made)
+    names = tuple([str(i) for i in range(len(side)) for _ in range(exposures)] for side in (low, high))
+    again, why = weigh(
+        given_weights, low.repeat(exposures, axis=0), high.repeat(exposures, axis=0), made, (names[0], names[1])
+    )
+    assert again == pytest.approx(alone, abs=1e-4) and why is not None and why.fitted_auroc is not None
+
+
+def test_many_images_of_few_parts_move_nothing() -> None:
+    """Forty exposures of four parts say no more than four images, and four are too few."""
+    low, high = images(40, 40, [2.0, 0.0])
+    weights, why = weigh({"a": 1, "b": 1}, low, high, high[:0], (None, [str(i % 4) for i in range(40)]))
+    assert weights == {"a": 0.5, "b": 0.5} and why is not None and why.fitted_auroc is None
+
+
 def test_too_few_images_move_nothing() -> None:
     """With fewer than five abnormal images the given weights stay, and no AUROC of fitted ones is claimed."""
     low, high = images(20, FEWEST_ABNORMAL - 1, [5.0, 0.0])

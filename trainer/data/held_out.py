@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from latentline.calibrate import share_out
+from latentline.calibrate import Parts, share_out
 from trainer.data.loading import load
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
@@ -19,11 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Frames to standardise the score with, other frames to set the thresholds with, and abnormal ones to weight it."""
+    """Frames to standardise the score with, other frames to set the thresholds with, and abnormal ones to weight it.
+
+    parts  which part each standardising and each abnormal frame shows; None: each a part of its own
+    """
 
     standardising: list[UInt8]
     scored: list[UInt8]
     abnormal: list[UInt8]
+    parts: Parts = (None, None)
 
 
 def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
@@ -35,9 +39,11 @@ def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
     normal, abnormal = load(source, (*standardising, *scored)), load(source, split.validation_abnormal)
     for sentence in normal.bad + abnormal.bad:
         log.warning("skipped: %s", sentence)
-    images = normal.images
+    images, groups = normal.images, source.groups()
+    kept = [name for name in standardising if name in images]
     return HeldOut(
-        [images[name] for name in standardising if name in images],
+        [images[name] for name in kept],
         [images[name] for name in scored if name in images],
         list(abnormal.images.values()),
+        ([groups.get(name, name) for name in kept], [groups.get(name, name) for name in abnormal.images]),
     )
