@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from protocols.commands import ALL, baseline_reports, report_cells
+from protocols.commands import ALL, baseline_results, report_cells
 from protocols.tables import Table, write_tables
 
 from edge_runtime.model_package import load_package
@@ -45,10 +45,10 @@ def main() -> int:
         report = evaluate(package.inspector(searcher), subject, open_source(config.data), parts, options.out / "model")
     finally:
         searcher.close()
-    baselines, missing = baseline_reports(config, options.out, ALL, options.limit)
+    baselines, missing = baseline_results(config, options.out, ALL, options.limit)
     table = Table("figures")
     table.add(manifest.name, report_cells(report))
-    for name, found in baselines.items():
+    for name, (found, _) in baselines.items():
         table.add(f"no model: {name}", report_cells(found))
     limit = "all test images" if options.limit is None else f"at most {options.limit} test images of each kind, seeded"
     notes = {"test": limit, **({"left out": "; ".join(missing)} if missing else {})}

@@ -22,7 +22,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from protocols.commands import PLAIN, baseline_reports, budget, finished, parser
+from protocols.commands import PLAIN, baseline_results, budget, finished, parser
 from protocols.configs import CONFIGS, read_config, within_budget
 from protocols.means import SCORE, Judged, judged, mean_of, paired_gain
 from protocols.runs import Job
@@ -82,7 +82,7 @@ def protocol_tables(protocol: str, options: argparse.Namespace) -> list[Table]:
         _collect(rows, digit, pair)
         base = partial(configuration, protocol, digit, CONTAMINATED)
         if not options.report_only:
-            baseline_reports(base(options), options.out / protocol / f"digit-{digit}" / "baselines", PLAIN)
+            baseline_results(base(options), options.out / protocol / f"digit-{digit}" / "baselines", PLAIN)
         _collect_baselines(rows, digit, options.out / protocol / f"digit-{digit}" / "baselines")
     titles = {"auroc": "image AUROC", "f1_max": "F1-max"}
     return [_table(f"{protocol}: {title}", rows, figure) for figure, title in titles.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,12 @@ from latentline.arguments import count
 from latentline.errors import BackendError
 from protocols.runs import Job, finish_all
 from protocols.tables import Cell, Table, write_tables
+from trainer.compare import difference
 from trainer.config import TrainConfig
-from trainer.report import Report, read_results
+from trainer.report import Report, Scores, read_results
 
 Maker = Callable[[TrainConfig], Baseline]
+Results = tuple[Report, Scores]
 
 
 def _pooled(kind: Literal["residual", "l2"]) -> Maker:
@@ -51,14 +53,14 @@ def finished(jobs: dict[str, Job], options: argparse.Namespace) -> dict[str, Job
     return {name: job for name, job in jobs.items() if job.finished}
 
 
-def baseline_reports(
+def baseline_results(
     config: TrainConfig, out: Path, makers: Sequence[Maker], limit: int | None = None
-) -> tuple[dict[str, Report], list[str]]:
-    """Reports of baselines on the images of `config`, and a sentence for each that cannot run here.
+) -> tuple[dict[str, Results], list[str]]:
+    """Results of baselines on the images of `config`, and a sentence for each that cannot run here.
 
     Kept in folders under `out`, and read from there the next time.
     """
-    reports: dict[str, Report] = {}
+    results: dict[str, Results] = {}
     missing: list[str] = []
     for make in makers:
         try:
@@ -67,9 +69,10 @@ def baseline_reports(
             missing.append(str(error))
             continue
         folder = out / folder_name(baseline)
-        done = (folder / "scores.json").is_file()
-        reports[baseline.name] = read_results(folder)[0] if done else judge(baseline, config, folder, limit)
-    return reports, missing
+        if not (folder / "scores.json").is_file():
+            judge(baseline, config, folder, limit)
+        results[baseline.name] = read_results(folder)
+    return results, missing
 
 
 def folder_name(baseline: Baseline) -> str:
@@ -90,6 +93,12 @@ def changed(options: argparse.Namespace, **more: object) -> dict[str, object]:
     return {"data.root": str(options.data.resolve()), "schedule.seed": options.seed, **given}
 
 
+def gains(scores: Scores, plain: Mapping[str, Results]) -> dict[str, Cell]:
+    """Image AUROC less that of each pooled input, on the same images: what a model adds to its own statistic."""
+    inputs = {name: results[1] for name, results in plain.items() if name.startswith("pooled")}
+    return {f"gain on {name}": difference(theirs, scores).value for name, theirs in inputs.items()}
+
+
 def report_cells(report: Report, job: Job | None = None) -> dict[str, Cell]:
     """The columns of a table of methods."""
     return {
@@ -100,6 +109,7 @@ def report_cells(report: Report, job: Job | None = None) -> dict[str, Cell]:
         "1 − D(x) alone, image AUROC": report.component_auroc.get("d_frame"),
         "L' alone, image AUROC": report.component_auroc.get("loss"),
         "n": str(report.iterations),
+        "images shown": None if job is None else f"{job.images_shown():,}",
         "training, min": None if job is None else job.training_seconds() / 60,
         "s an image": report.seconds_per_image,
     }
@@ -113,14 +123,15 @@ def compare_methods(headline: str, jobs: dict[str, Job], options: argparse.Names
     done = finished(jobs, options)
     place = options.out / ("baselines" if options.limit is None else f"baselines-{options.limit}")
     first = next(iter(jobs.values())).config
-    baselines, missing = baseline_reports(first, place, ALL, options.limit)
-    reports = {name: (job.results()[0], job) for name, job in done.items()}
-    reports |= {f"no model: {name}": (report, None) for name, report in baselines.items()}
+    baselines, missing = baseline_results(first, place, ALL, options.limit)
+    rows = {name: (*job.results(), job) for name, job in done.items()}
+    rows |= {f"no model: {name}": (*results, None) for name, results in baselines.items()}
     figures, kinds = Table("figures"), Table("by kind of defect")
-    for name, (report, job) in reports.items():
-        figures.add(name, report_cells(report, job))
+    for name, (report, scores, job) in rows.items():
+        figures.add(name, {**report_cells(report, job), **({} if job is None else gains(scores, baselines))})
         kinds.add(name, {f"AUROC {kind}": value for kind, value in report.image_auroc_by_defect.items()})
         kinds.add(name, {f"AUPRO {kind}": value for kind, value in report.aupro_by_defect.items()})
     notes = {**budget(options), **({"left out": "; ".join(missing)} if missing else {})}
-    several = any(len(report.abnormal_images) > 1 for report, _ in reports.values())
+    notes["budget"] = "images shown stand in the table; of one YAML's schedule all lengths shrink alike"
+    several = any(len(report.abnormal_images) > 1 for report, _, _ in rows.values())
     return write_tables(options.out, headline, notes, [figures, kinds] if several else [figures])

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -48,8 +49,15 @@ class Job:
 
     def training_seconds(self) -> float:
         """What the training took, all its parts together."""
-        state = json.loads((self.folder / "checkpoint" / "state.json").read_text(encoding="utf-8"))
-        return float(state["run"]["seconds"])
+        return float(self._state()["run"]["seconds"])
+
+    def images_shown(self) -> int:
+        """To all networks, in all phases."""
+        return int(self._state()["images"])
+
+    def _state(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.folder / "checkpoint" / "state.json").read_text(encoding="utf-8"))
+        return content
 
 
 def finish(job: Job) -> None:

@@ -111,9 +111,9 @@ def test_feature_knn_compares_with_what_it_has_seen() -> None:
 
 def test_a_missing_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the wheels the other baselines are still judged, and a note says what to install."""
-    from protocols.commands import ALL, baseline_reports
+    from protocols.commands import ALL, baseline_results
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data")))
-    reports, missing = baseline_reports(config, tmp_path / "out", ALL[1:])
+    reports, missing = baseline_results(config, tmp_path / "out", ALL[1:])
     assert list(reports) == ["pooled input, squared", "patch PCA"] and len(missing) == 1 and "pip install" in missing[0]
