@@ -132,6 +132,10 @@ class TrainConfig(StrictModel):
             )
         if method.kind != "noisy_anogan" and self.schedule.verdict_images:
             raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
+        if self.schedule.verdict_images and search.gamma < 1:
+            raise ValueError(
+                "after schedule.verdict_images D(G(z)) means nothing, which a search must not follow: set search.gamma to 1"
+            )
         if method.kind == "f_anogan" and not self.schedule.encoder_images:
             raise ValueError("method f_anogan is an encoder on a GAN: set schedule.encoder_images")
         if not method.is_gan and search.iterations:

@@ -77,7 +77,7 @@ def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
     """Maps of fine scales share one half, D's verdicts on the frame the other; nothing else begins with any."""
     assert weights_before(_config()) is None
     method = {"kind": "noisy_anogan", "local": 1.0}
-    found = weights_before(_config(method=method, schedule={"verdict_images": 100}, search={"map": "l2"}))
+    found = weights_before(_config(method=method, schedule={"verdict_images": 100}, search={"map": "l2", "gamma": 1.0}))
     assert found is not None and found == pytest.approx(
         {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_local": 0.5}
     )

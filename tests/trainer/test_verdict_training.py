@@ -56,10 +56,17 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path: Path, monkeypatch: pytest.
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
+def test_a_search_does_not_follow_a_verdict_without_meaning() -> None:
+    """D(G(z)) in L' is refused where D is trained alone at last, with what to set."""
+    content = {**tiny_config(Path("unused"), verdict_images=8), "search": {"gamma": 0.1}}
+    with pytest.raises(ValidationError, match=r"set search\.gamma to 1"):
+        TrainConfig.model_validate(content)
+
+
 @pytest.mark.parametrize("kind", ["anogan", "autoencoder"])
 def test_methods_that_are_shown_nothing_abnormal_have_no_verdict(kind: str) -> None:
     """A configuration that asks for one is refused, with the key."""
     content = {**tiny_config(Path("unused"), verdict_images=8), "method": {"kind": kind}}
-    content["search"] = {"iterations": 0 if kind == "autoencoder" else 3}
+    content["search"] = {"iterations": 0 if kind == "autoencoder" else 3, "gamma": 1.0}
     with pytest.raises(ValidationError, match=r"schedule\.verdict_images shows known-abnormal images"):
         TrainConfig.model_validate(content)
