@@ -134,7 +134,7 @@ class TrainConfig(StrictModel):
             raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
         if self.schedule.verdict_images and search.gamma < 1:
             raise ValueError(
-                "after schedule.verdict_images D(G(z)) means nothing, which a search must not follow: set search.gamma to 1"
+                "after schedule.verdict_images D(G(z)) means nothing and must not steer a search: set search.gamma to 1"
             )
         if method.kind == "f_anogan" and not self.schedule.encoder_images:
             raise ValueError("method f_anogan is an encoder on a GAN: set schedule.encoder_images")
