@@ -31,7 +31,7 @@ def export_graphs(generator: Generator, discriminator: Discriminator, gamma: flo
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
     generator.onnx      z [batch, L] -> image [batch, C, R, R]
-    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: local [batch, R/4, R/4]
+    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: local [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
     """
     size, channels = generator.resolution, generator.channels

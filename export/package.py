@@ -32,7 +32,7 @@ from export.selftest import make_selftest
 from latentline.calibrate import Calibrated
 from latentline.preprocessing import Preprocessing
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
-from trainer.networks.discriminator import LOCAL_SHRINK, Discriminator
+from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
 from trainer.search import freeze
@@ -91,15 +91,16 @@ def _autoencoder(
 def _spec(
     generator: Generator | ConvDecoder, discriminator: Discriminator | None, search: SearchSettings, **outputs: bool
 ) -> ModelSpec:
-    side = generator.resolution // LOCAL_SHRINK
-    has_local = discriminator is not None and discriminator.local is not None
+    local = None
+    if discriminator is not None and discriminator.local is not None:
+        local = discriminator.resolution // discriminator.patch // 2**LOCAL_BLOCKS
     return ModelSpec.model_validate(
         {
             "tile_size": generator.resolution,
             "channels": generator.channels,
             "latent_size": generator.latent_size,
             "feature_shape": None if discriminator is None else feature_shape(discriminator),
-            "local_shape": (side, side) if has_local else None,
+            "local_shape": None if local is None else (local, local),
             "search": search,
             **outputs,
         }

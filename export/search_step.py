@@ -31,7 +31,7 @@ from export.layers import (
     normalise,
     normalise_backward,
 )
-from trainer.networks.discriminator import Discriminator, DiscriminatorBlock
+from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator, DiscriminatorBlock
 from trainer.networks.generator import Generator, GeneratorBlock
 from trainer.networks.layers import FromImage, ToImage
 
@@ -87,16 +87,15 @@ class FoldedDiscriminator(nn.Module):
         self.out = Dense(discriminator.out)
         head = discriminator.local
         self.local = None if head is None else LinearMaps([Convolution.folded(head.conv), Convolution.folded(head.out)])
-        self._before_local = discriminator.before_local
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and local [N, R/4, R/4]."""
+        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and local [N, r, r]."""
         kept = self.features_keeping(x)
         logit = self.logit_keeping(kept[-1])[0]
         if self.local is None:
             return logit, kept[-1]
         first, last = self.local
-        trunk = kept[2 * self._before_local]  # two layers a block
+        trunk = kept[2 * LOCAL_BLOCKS]  # two layers a block
         return logit, kept[-1], last(activate(first(trunk))).squeeze(1)
 
     def features_keeping(self, x: Tensor) -> list[Tensor]:

@@ -130,6 +130,12 @@ class TrainConfig(StrictModel):
                 "method noisy_anogan needs known-abnormal images (data.known_abnormal or "
                 "data.known_abnormal_fraction) or method.synthetic; without any use method anogan"
             )
+        positions = self.network.resolution // self.network.patch
+        if method.kind == "noisy_anogan" and method.local and positions < 16:
+            raise ValueError(
+                f"method.local, a patch head, needs 16 positions a side, and network.resolution in patches of "
+                f"{self.network.patch} px are {positions}: lower network.patch or set method.local to 0"
+            )
         if method.kind != "noisy_anogan" and self.schedule.verdict_images:
             raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
         if self.schedule.verdict_images and search.gamma < 1:

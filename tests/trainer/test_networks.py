@@ -1,12 +1,17 @@
 """The networks are those of Karras et al. 2018, and a search couples no images."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from tests.trainer.folder import tiny_config
+from trainer.config import TrainConfig
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
 from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, pixel_norm
@@ -26,14 +31,24 @@ def test_every_stage_makes_and_judges_images_of_its_size(
 ) -> None:
     """Stage s works at 4·2^s positions of `patch` px, with every alpha."""
     generator = Generator(size, channels, 8, 64, 8, patch)
-    discriminator = Discriminator(size, channels, 64, 8, patch, local=True)
+    discriminator = Discriminator(size, channels, 64, 8, patch, local=size // patch >= 16)
     stage = min(stage, generator.last_stage)
     images = generator(torch.randn(4, 8), stage, alpha)
     assert images.shape == (4, channels, 4 * 2**stage * patch, 4 * 2**stage * patch)
     logit, features = discriminator(images, stage, alpha)
     assert logit.shape == (4,) and features.shape[2:] == (4, 4)
+    if discriminator.local is None:
+        return
     patches = discriminator.judge(torch.randn(4, channels, size, size), local=True)[2]
-    assert patches is not None and patches.shape == (4, size // 4, size // 4)
+    assert patches is not None and patches.shape == (4, size // patch // 4, size // patch // 4)
+
+
+def test_a_patch_head_that_has_no_room_is_refused() -> None:
+    """32 px in patches of 4 are 8 positions, and a head that judges 4 x 4 of them says nothing of where."""
+    content = tiny_config(Path("unused"))
+    content["network"]["patch"], content["method"] = 4, {"kind": "noisy_anogan", "local": 1.0}
+    with pytest.raises(ValidationError, match=r"needs 16 positions.*are 8: lower network\.patch"):
+        TrainConfig.model_validate(content)
 
 
 def test_up_and_down_are_the_layers_they_stand_for() -> None:

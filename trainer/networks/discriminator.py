@@ -19,7 +19,7 @@ from trainer.networks.layers import (
 )
 
 STDDEV_GROUP = 4
-LOCAL_SHRINK = 4  # the patch head looks at features of a quarter of the image's resolution
+LOCAL_BLOCKS = 2  # of the trunk come before the patch head: a verdict for every 4 x 4 positions
 STDDEV_MOMENTUM = 0.01
 
 
@@ -61,7 +61,7 @@ class Discriminator(nn.Module):
     training its value on real images is recorded (`record_stddev`), and in eval mode that mean is a constant channel.
 
     patch  px a side of what the outermost layer sees as one position; 1, 2 or 4
-    local  with a patch head at a quarter of the full resolution
+    local  with a patch head, that judges squares of 4·patch px; the last stage needs 16 positions a side or more
     """
 
     stddev_mean: Tensor
@@ -77,18 +77,13 @@ class Discriminator(nn.Module):
         self.conv = EqualizedConv2d(maps[0] + 1, maps[0], 3)
         self.dense = EqualizedLinear(maps[0] * 16, maps[0])
         self.out = EqualizedLinear(maps[0], 1, gain=1.0)
-        self.local = PatchHead(maps[self.last_stage - self.before_local]) if local else None
+        self.local = PatchHead(maps[self.last_stage - LOCAL_BLOCKS]) if local else None
         self.register_buffer("stddev_mean", torch.tensor(0.5))
 
     @property
     def last_stage(self) -> int:
         """Index of the stage of full resolution."""
         return len(self.blocks)
-
-    @property
-    def before_local(self) -> int:
-        """Blocks of the trunk, at the last stage, that come before the patch head."""
-        return (LOCAL_SHRINK // self.patch).bit_length() - 1
 
     def forward(
         self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False
@@ -99,9 +94,9 @@ class Discriminator(nn.Module):
     def judge(
         self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False, local: bool = False
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As `forward`; with `local` also the patch head's logits [N, R/4, R/4], at the last stage."""
+        """As `forward`; with `local` also the patch head's logits [N, r, r], r = R / (4·patch), at the last stage."""
         stage = self.last_stage if stage is None else stage
-        listens = stage - self.before_local if local else -1
+        listens = stage - LOCAL_BLOCKS if local else -1
         h, patches = leaky_relu(self.from_image[stage](x)), None
         for index in reversed(range(stage + 1)):
             if index < stage:
