@@ -187,7 +187,7 @@ def test_the_command_prints_every_device_with_its_source(precision: str) -> None
     assert done.returncode == 0, done.stderr
     for one in DEVICES:
         assert f"\n{one.name}" in done.stdout and one.source in done.stdout
-    for n in (30, 100, 500):
+    for n in (demo().manifest.search.iterations, 100, 500):
         assert f"n {n}, batch 1" in done.stdout and f"n {n}, batch 9" in done.stdout
     assert "ms per search" not in done.stdout
     written = (ROOT / "docs" / "results" / "roofline.md").read_text(encoding="utf-8")

@@ -48,7 +48,7 @@ def test_float32_search_is_the_cpu_backend_s(brief: ModelPackage) -> None:
     found, true = RoundedSearcher(brief, "fp32").search(tile), backend.search(tile)
     backend.close()
     parts = {name: array for name, array in vars(true).items() if array is not None}
-    assert len(parts) == 6
+    assert len(parts) == 7
     for name, expected in parts.items():
         error = np.linalg.norm(getattr(found, name) - expected) / np.linalg.norm(expected)
         assert error < 1e-2, name
