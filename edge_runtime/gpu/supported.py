@@ -19,6 +19,6 @@ def require_supported(package: ModelPackage) -> SelfTest:
     if kind not in KINDS:
         raise BackendError(
             f"{name} compares frame and reconstruction by map {kind}, and the GPU backend has only maps "
-            f"{' and '.join(KINDS)}; use backend cpu"
+            f"{', '.join(KINDS)}; use backend cpu"
         )
     return package.selftest

@@ -136,7 +136,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "makes the score of 'divergence', which this model does not give",
     ),
     "map of what is not there": (manifest(map="probability"), "map probability needs variance"),
-    "unknown map": (manifest(map="ssimm"), r"'map'.*'residual', 'l2', 'ssim' or 'probability'"),
+    "unknown map": (manifest(map="ssimm"), r"'map'.*'residual', 'l1', 'l2', 'ssim' or 'probability'"),
     "search without a discriminator": (manifest(feature_shape=None), "needs search.iterations 0"),
     "samples of no VAE": (
         lambda p: edit_manifest(p, lambda m: m["search"].update(samples=2)),

@@ -78,5 +78,5 @@ def test_what_the_gpu_backend_does_not_run_is_refused_by_name(
     with pytest.raises(BackendError, match=r"method \w+, which has no search.*use backend cpu"):
         open_explainer(without_search, "tensorrt")
     other = replace(package, statistics=replace(package.statistics, kind="ssim"))
-    with pytest.raises(BackendError, match=r"by map ssim, .* has only maps residual and l2; use backend cpu"):
+    with pytest.raises(BackendError, match=r"by map ssim, .* has only maps residual, l1, l2; use backend cpu"):
         open_explainer(other, "tensorrt")
