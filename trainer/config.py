@@ -18,8 +18,8 @@ class NetworkConfig(StrictModel):
 
     resolution   px of an image or tile: 32 … 1024, a power of two
     latent_size  numbers in z
-    patch        GANs: px a side of what the outermost layers take for one position: 1, or on a CPU, several times
-                 faster and coarser in detail, 2 or 4
+    patch        GANs: px a side of what the outermost layers take for one position: 1, or 2 or 4: about twice as
+                 fast on a CPU, or two and a half times, and coarser in detail
     fmap_base    GANs: feature maps at r positions a side are 2·fmap_base / r …
     fmap_max     … but never more than this
     width        autoencoders: feature maps of the outermost layers, up to four times as many inside (Bergmann: 32)
@@ -138,6 +138,8 @@ class TrainConfig(StrictModel):
             )
         if method.kind != "noisy_anogan" and self.schedule.verdict_images:
             raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
+        if method.is_gan and method.refit and not self.schedule.encoder_images:
+            raise ValueError("method.refit trains the generator along with an encoder: set schedule.encoder_images")
         if self.schedule.verdict_images and search.gamma < 1:
             raise ValueError(
                 "after schedule.verdict_images D(G(z)) means nothing and must not steer a search: set search.gamma to 1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
@@ -63,9 +63,3 @@ def judge(baseline: Baseline, config: TrainConfig, out: Path, limit: int | None 
     report = tally.report()
     write_results(out, report, tally.scores())
     return report
-
-
-def rms(maps: Iterable[Float]) -> float:
-    """Root mean square over all pixels of all maps."""
-    sums = np.array([[np.square(m, dtype=np.float64).sum(), m.size] for m in maps]).sum(axis=0)
-    return float(np.sqrt(sums[0] / sums[1])) + 1e-12
