@@ -10,7 +10,7 @@ from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
 from latentline.strict_config import StrictModel
 from trainer.data.settings import AugmentConfig, DataConfig
-from trainer.methods import Method, NoisyAnoGan
+from trainer.methods import GanMethod, Method, NoisyAnoGan
 
 
 class NetworkConfig(StrictModel):
@@ -138,7 +138,7 @@ class TrainConfig(StrictModel):
             )
         if method.kind != "noisy_anogan" and self.schedule.verdict_images:
             raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
-        if method.is_gan and method.refit and not self.schedule.encoder_images:
+        if isinstance(method, GanMethod) and method.refit and not self.schedule.encoder_images:
             raise ValueError("method.refit trains the generator along with an encoder: set schedule.encoder_images")
         if self.schedule.verdict_images and search.gamma < 1:
             raise ValueError(
