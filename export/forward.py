@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR
 from edge_runtime.selftest import ForwardTest
 from export.onnx_oracle import OnnxNetwork
+from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
+from trainer.networks.mirrored import judge_mirrored
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -32,16 +34,22 @@ def packaged_networks(graphs: Mapping[str, bytes]) -> dict[str, Forward]:
 
 
 def trained_networks(
-    generator: Generator | ConvDecoder, discriminator: Discriminator | None, encoder: Encoder | ConvEncoder | None
+    generator: Generator | ConvDecoder,
+    discriminator: Discriminator | None,
+    encoder: Encoder | ConvEncoder | None,
+    flips: Sequence[Flip] = (),
 ) -> dict[str, Forward]:
-    """Copies of the networks in float64 and eval mode, by the file name that each has in a package."""
+    """Copies of the networks in float64 and eval mode, by the file name that each has in a package.
+
+    flips  over which D's verdict is averaged
+    """
     networks: dict[str, nn.Module | None] = {GENERATOR: generator, DISCRIMINATOR: discriminator, ENCODER: encoder}
     ready = {
         name: copy.deepcopy(network).eval().double().requires_grad_(False)
         for name, network in networks.items()
         if network is not None
     }
-    return {name: _tuple_of(network) for name, network in ready.items()}
+    return {name: _tuple_of(network, flips) for name, network in ready.items()}
 
 
 def forward_images(networks: Mapping[str, Forward], latent_size: int, seed: int) -> Tensor:
@@ -69,10 +77,10 @@ def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
     )
 
 
-def _tuple_of(network: nn.Module) -> Forward:
+def _tuple_of(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:
     def run(value: Tensor) -> tuple[Tensor, ...]:
         if isinstance(network, Discriminator):
-            return tuple(found for found in network.judge(value, local=True) if found is not None)
+            return judge_mirrored(network.judge_all, value, flips)
         outputs = network(value)
         return outputs if isinstance(outputs, tuple) else (outputs,)
 

@@ -43,7 +43,11 @@ def package_checkpoint(
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     model = draft(
-        checkpoint.generator, checkpoint.discriminator, checkpoint.encoder, search_settings(checkpoint, iterations)
+        checkpoint.generator,
+        checkpoint.discriminator,
+        checkpoint.encoder,
+        search_settings(checkpoint, iterations),
+        config.verdict_flips,
     )
     searcher = CpuSearcher(model, threads)
     try:

@@ -21,18 +21,23 @@ from torch import Tensor, nn
 
 from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
+from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
 
 OPSET = 18
 
 
-def export_graphs(generator: Generator, discriminator: Discriminator, gamma: float, lam: float) -> dict[str, bytes]:
+def export_graphs(
+    generator: Generator, discriminator: Discriminator, gamma: float, lam: float, flips: Sequence[Flip] = ()
+) -> dict[str, bytes]:
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
     generator.onnx      z [batch, L] -> image [batch, C, R, R]
     discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: local [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
+
+    flips  over which the logits of discriminator.onnx, not of the search step, are averaged; then γ must be 1
     """
     size, channels = generator.resolution, generator.channels
     z = torch.zeros(2, generator.latent_size)  # two rows: a batch of one would be taken for a constant
@@ -41,16 +46,16 @@ def export_graphs(generator: Generator, discriminator: Discriminator, gamma: flo
     step = SearchStep(generator, discriminator, gamma, lam)
     return {
         GENERATOR: to_onnx(FoldedGenerator(generator), {"z": z}, ["image"]),
-        DISCRIMINATOR: export_discriminator(discriminator),
+        DISCRIMINATOR: export_discriminator(discriminator, flips),
         SEARCH_STEP: to_onnx(step, {"z": z, "x": x, "fx": fx}, ["loss", "grad_z"]),
     }
 
 
-def export_discriminator(discriminator: Discriminator) -> bytes:
+def export_discriminator(discriminator: Discriminator, flips: Sequence[Flip] = ()) -> bytes:
     """discriminator.onnx, as in `export_graphs`."""
     image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
     outputs = ["logit", "features"] if discriminator.local is None else ["logit", "features", "local"]
-    return to_onnx(FoldedDiscriminator(discriminator), {"image": image}, outputs)
+    return to_onnx(FoldedDiscriminator(discriminator, flips), {"image": image}, outputs)
 
 
 def feature_shape(discriminator: Discriminator) -> tuple[int, int, int]:

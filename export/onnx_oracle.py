@@ -130,6 +130,7 @@ _OPERATORS: dict[str, Callable[[list[Any], Attributes], Any]] = {
     "Conv": _convolve(transposed=False),
     "ConvTranspose": _convolve(transposed=True),
     "Div": lambda a, _: a[0] / a[1],
+    "Gather": lambda a, attributes: a[0].index_select(attributes.get("axis", 0), a[1]),
     "Gemm": _gemm,
     "LeakyRelu": lambda a, attributes: F.leaky_relu(a[0], round(attributes.get("alpha", 0.01), 6)),
     "MatMul": lambda a, _: a[0] @ a[1],

@@ -8,6 +8,7 @@ write_model_package(out, model, card, calibrated)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,6 +32,7 @@ from export.graphs import export_discriminator, export_graphs, feature_shape, to
 from export.selftest import make_selftest
 from latentline.calibrate import Calibrated
 from latentline.preprocessing import Preprocessing
+from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator
 from trainer.networks.encoder import Encoder
@@ -57,17 +59,22 @@ def draft(
     discriminator: Discriminator | None,
     encoder: Encoder | ConvEncoder | None,
     search: SearchSettings,
+    flips: Sequence[Flip] = (),
 ) -> SearchModel:
     """A model that can search, from the networks' last stage: graphs, self-test, sizes. Takes seconds to a minute.
 
     A GAN's encoder is needed, and packaged, only where `search.init` says so; an autoencoder's always.
+
+    flips  over which D's verdict on a tile is averaged, of a GAN; then search.gamma must be 1
     """
     if isinstance(generator, ConvDecoder):
         assert isinstance(encoder, ConvEncoder)
         return _autoencoder(generator, discriminator, encoder, search)
     assert discriminator is not None
+    if flips and search.gamma < 1:
+        raise ValueError("a verdict averaged over mirror images is not the one that steers a search: set gamma to 1")
     generator, discriminator = freeze(generator, discriminator)
-    graphs = export_graphs(generator, discriminator, search.gamma, search.lam)
+    graphs = export_graphs(generator, discriminator, search.gamma, search.lam, flips)
     if search.init == "encoder":
         assert isinstance(encoder, Encoder)
         image = torch.zeros(2, generator.channels, generator.resolution, generator.resolution)

@@ -31,9 +31,11 @@ from export.layers import (
     normalise,
     normalise_backward,
 )
+from trainer.data.settings import Flip
 from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator, DiscriminatorBlock
 from trainer.networks.generator import Generator, GeneratorBlock
 from trainer.networks.layers import FromImage, ToImage
+from trainer.networks.mirrored import judge_mirrored
 
 Normed = tuple[Tensor, Tensor]  # output of pixel norm, and its scale
 
@@ -75,10 +77,14 @@ class FoldedGenerator(nn.Module):
 
 
 class FoldedDiscriminator(nn.Module):
-    """Discriminator of the last stage, folded: logit of D(x), features f(x), and the patch head's where it has one."""
+    """Discriminator of the last stage, folded: logit of D(x), features f(x), and the patch head's where it has one.
 
-    def __init__(self, discriminator: Discriminator) -> None:
+    flips  over which both logits are averaged, in `forward` alone
+    """
+
+    def __init__(self, discriminator: Discriminator, flips: Sequence[Flip] = ()) -> None:
         super().__init__()
+        self.flips = flips
         layers: list[LinearMap] = [Unfolding(cast("FromImage", discriminator.from_image[discriminator.last_stage]))]
         for block in reversed(cast("Sequence[DiscriminatorBlock]", discriminator.blocks)):
             layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
@@ -90,6 +96,9 @@ class FoldedDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and local [N, r, r]."""
+        return judge_mirrored(self._judge, x, self.flips)
+
+    def _judge(self, x: Tensor) -> tuple[Tensor, ...]:
         kept = self.features_keeping(x)
         logit = self.logit_keeping(kept[-1])[0]
         if self.local is None:

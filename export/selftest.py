@@ -26,12 +26,12 @@ def make_selftest(
     generator: Generator, discriminator: Discriminator, gamma: float, lam: float, graphs: Mapping[str, bytes]
 ) -> SelfTest:
     """Self-test of `ROWS` different points, from the checkpoint's networks; always the same points."""
-    z, x = choose_points(graphs, generator.latent_size, seed=0)
+    z, x = choose_points(graphs, generator.latent_size, gamma, seed=0)
     networks = freeze(generator, discriminator)
     return solve(networks[0].double(), networks[1].double(), gamma, lam, graphs, z, x)
 
 
-def choose_points(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> tuple[Tensor, Tensor]:
+def choose_points(graphs: Mapping[str, bytes], latent_size: int, gamma: float, seed: int) -> tuple[Tensor, Tensor]:
     """z [ROWS, L] and x [ROWS, C, R, R] in [-1, 1], float64: latents N(0, 1), images G(another latent) plus noise.
 
     Of `CANDIDATES` points those with the widest margins are taken: a large network has so many activations that nearly
@@ -39,7 +39,7 @@ def choose_points(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> t
     """
     z, x = _candidates(graphs, latent_size, seed)
     for dtype, count in ((torch.float32, SHORTLIST), (torch.float64, ROWS)):
-        best = _margins(graphs, z.to(dtype), x.to(dtype)).topk(count).indices
+        best = _margins(graphs, z.to(dtype), x.to(dtype), gamma).topk(count).indices
         z, x = z[best], x[best]
     return z.double(), x.double()
 
@@ -59,7 +59,7 @@ def solve(
     loss, grad_z = loss_and_gradient(
         cast("Generator", generator), cast("Discriminator", discriminator), z, x, fx, gamma, lam
     )
-    return SelfTest(*(t.numpy() for t in (z, x, fx, loss, grad_z, _margins(graphs, z, x))))
+    return SelfTest(*(t.numpy() for t in (z, x, fx, loss, grad_z, _margins(graphs, z, x, gamma))))
 
 
 def kink_margin(generator: OnnxNetwork, discriminator: OnnxNetwork, z: Tensor, x: Tensor) -> Tensor:
@@ -69,36 +69,42 @@ def kink_margin(generator: OnnxNetwork, discriminator: OnnxNetwork, z: Tensor, x
     """
     activations: list[Tensor] = []
     with torch.no_grad():
-        fx = discriminator(x)[1]
+        fx = _features(discriminator(x))
         generator.kinks = discriminator.kinks = activations
         image = generator(z)
-        features = discriminator(image)[1]
+        features = _features(discriminator(image))
     generator.kinks = discriminator.kinks = None
     margins = [_margin(a, a) for a in activations]
     margins += [_margin(image - x, image), _margin(features - fx, features)]
     return torch.stack(margins).amin(dim=0)
 
 
+def _features(found: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    return found if isinstance(found, Tensor) else found[1]
+
+
 def _candidates(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> tuple[Tensor, Tensor]:
     """z [M, L] and x [M, C, R, R] in [-1, 1], float32."""
     random = torch.Generator().manual_seed(seed)
     z, others = torch.randn(2, CANDIDATES, latent_size, generator=random)
-    generator, _ = _networks(graphs, torch.float32)
+    generator = OnnxNetwork(graphs[GENERATOR], GENERATOR, torch.float32)
     with torch.no_grad():
         images = torch.cat([generator(others[i : i + 1]) for i in range(CANDIDATES)])
     noise = 0.2 * torch.randn(images.shape, generator=random)
     return z, (images + noise).clamp(-1, 1)
 
 
-def _margins(graphs: Mapping[str, bytes], z: Tensor, x: Tensor) -> Tensor:
+def _margins(graphs: Mapping[str, bytes], z: Tensor, x: Tensor, gamma: float) -> Tensor:
     """`kink_margin` of every row, [N], computed in the type of z."""
-    networks = _networks(graphs, z.dtype)
+    networks = _networks(graphs, z.dtype, gamma)
     return torch.cat([kink_margin(*networks, z[i : i + 1], x[i : i + 1]) for i in range(len(z))])
 
 
-def _networks(graphs: Mapping[str, bytes], dtype: torch.dtype) -> tuple[OnnxNetwork, OnnxNetwork]:
+def _networks(graphs: Mapping[str, bytes], dtype: torch.dtype, gamma: float) -> tuple[OnnxNetwork, OnnxNetwork]:
+    """G, and of D what L' depends on: with γ = 1 no logit does."""
+    parts = ("features",) if gamma == 1 else ("logit", "features")
     generator = OnnxNetwork(graphs[GENERATOR], GENERATOR, dtype)
-    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype, ("logit", "features"))
+    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype, parts)
 
 
 def _margin(distance: Tensor, layer: Tensor) -> Tensor:

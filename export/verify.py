@@ -54,7 +54,8 @@ def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
     oracles = {"the package's own networks": packaged_networks(package.graphs)}
     if checkpoint is not None:
         trained = load_checkpoint(checkpoint)
-        networks = trained_networks(trained.generator, trained.discriminator, trained.encoder)
+        flips = trained.config.verdict_flips
+        networks = trained_networks(trained.generator, trained.discriminator, trained.encoder, flips)
         oracles["the checkpoint"] = {name: networks[name] for name in oracles["the package's own networks"]}
     with _runtimes(package) as runtimes:
         compare = _compare_forward if isinstance(package.selftest, ForwardTest) else _compare_search
@@ -73,7 +74,7 @@ def _compare_search(
     """Search step and forward graphs of a GAN."""
     test, search = package.selftest, package.manifest.search
     assert isinstance(test, SelfTest)
-    others = choose_points(package.graphs, package.manifest.latent_size, seed=1)
+    others = choose_points(package.graphs, package.manifest.latent_size, search.gamma, seed=1)
     z, x = (torch.cat([torch.from_numpy(a), b]) for a, b in zip((test.z, test.x), others, strict=True))
     for index, (oracle, networks) in enumerate(oracles.items()):
         truth = solve(*_searched(networks), search.gamma, search.lam, package.graphs, z, x)

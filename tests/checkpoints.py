@@ -23,6 +23,12 @@ NETWORK = {
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
     "noisy_anogan": {"method": {"kind": "noisy_anogan", "local": 1.0}, "search": {"iterations": 3}},
+    "verdict": {
+        "method": {"kind": "noisy_anogan", "local": 1.0},
+        "augment": {"flip": ["horizontal", "vertical"]},
+        "schedule": {"verdict_images": 8},
+        "search": {"iterations": 3, "gamma": 1.0},
+    },
     "f_anogan": {"method": {"kind": "f_anogan"}, "schedule": GAN, "search": {"iterations": 0}},
     "autoencoder": {"method": {"kind": "autoencoder"}, "search": {"iterations": 0, "map": "ssim"}},
     "vae": {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability", "samples": 3}},

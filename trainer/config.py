@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from latentline.evidence import MapKind
 from latentline.preprocessing import Preprocessing
 from latentline.strict_config import StrictModel
-from trainer.data.settings import AugmentConfig, DataConfig
+from trainer.data.settings import AugmentConfig, DataConfig, Flip
 from trainer.methods import GanMethod, Method, NoisyAnoGan
 
 
@@ -121,6 +121,11 @@ class TrainConfig(StrictModel):
     network: NetworkConfig = NetworkConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     search: SearchConfig = SearchConfig()
+
+    @property
+    def verdict_flips(self) -> tuple[Flip, ...]:
+        """What D's verdict on a tile is averaged over: the augmentation's mirrorings, of a D that went on alone."""
+        return self.augment.flip if self.schedule.verdict_images else ()
 
     @model_validator(mode="after")
     def _method_fits(self) -> TrainConfig:

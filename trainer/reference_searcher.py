@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ from latentline.preprocessing import to_model_range
 from latentline.searcher import SearchResult
 from trainer.checkpoint import Checkpoint
 from trainer.config import SearchConfig
+from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
+from trainer.networks.mirrored import judge_mirrored
 from trainer.search import freeze, reference_search, search_loss
 
 Pair = tuple[Tensor, Tensor | None]  # a network's output, and the log variance where it gives one
@@ -33,7 +36,7 @@ class ReferenceSearcher:
             self._searched = freeze(checkpoint.generator, checkpoint.discriminator)
             self._generator, self._discriminator = self._searched
         self._encoder = checkpoint.encoder
-        self._search = search
+        self._search, self._flips = search, checkpoint.config.verdict_flips
 
     def search(self, tiles: npt.NDArray[np.uint8]) -> SearchResult:
         """Search all tiles, uint8 [N, H, W, C], from the encoder's z or, without one, from the same seeded z."""
@@ -47,7 +50,7 @@ class ReferenceSearcher:
             reconstruction, log_variance = _pair(self._generator, z)
             found = {"z": z, "reconstruction": reconstruction}
             if self._discriminator is not None:
-                found |= _verdicts(self._discriminator, x, reconstruction)
+                found |= _verdicts(self._discriminator, x, reconstruction, self._flips)
             if self._searched is not None:
                 found["loss"] = search_loss(*self._searched, z, x, self._searched[1](x)[1], s.gamma, s.lam)
             if z_log_variance is not None:
@@ -90,13 +93,15 @@ def sample_noise(seed: int, samples: int, latent_size: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal((samples, latent_size)).astype(np.float32))
 
 
-def _verdicts(discriminator: Discriminator, x: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
+def _verdicts(
+    discriminator: Discriminator, x: Tensor, reconstruction: Tensor, flips: Sequence[Flip]
+) -> dict[str, Tensor]:
     """What D makes of tiles and of their reconstructions."""
-    logit_frame, fx, local = discriminator.judge(x, local=True)
-    logit, features = discriminator(reconstruction)
+    logit_frame, fx, *local = judge_mirrored(discriminator.judge_all, x, flips)
+    logit, features, *_ = judge_mirrored(discriminator.judge_all, reconstruction, flips)
     feature_residual = (fx - features).abs().flatten(1).sum(1)
     found = {"feature_residual": feature_residual, "logit_reconstruction": logit, "logit_frame": logit_frame}
-    return found if local is None else {**found, "local": local}
+    return {**found, "local": local[0]} if local else found
 
 
 def _pair(network: nn.Module, value: Tensor) -> Pair:

@@ -10,9 +10,10 @@ import torch
 
 from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
 from edge_runtime.search.openvino_cpu import CpuSearcher
-from export.graphs import export_graphs
+from export.graphs import export_discriminator, export_graphs
 from export.package import draft
 from tests.packages import SEARCH, networks, points, tiny_model
+from trainer.data.settings import Flip
 from trainer.search import loss_and_gradient
 
 DERIVED_SMALL = 16  # elements; constants such as slopes, axes and the 4x3 spreading matrix
@@ -73,6 +74,42 @@ def test_step_equals_oracle_in_both_runtimes(square: SearchModel, runtime: str) 
         assert relative(found[0], true[0]) < 1e-5
         assert np.median([relative(f, t) for f, t in zip(found[1], true[1], strict=True)]) < 1e-4
         assert relative(found[1], true[1]) < 2e-3  # an activation within float32 of zero may take the other slope
+
+
+@pytest.mark.parametrize("flips", [("horizontal",), ("horizontal", "vertical")])
+def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(flips: tuple[Flip, ...]) -> None:
+    """Logits are the float64 means of D over all mirrorings by NumPy, features those of the image; weights stay one."""
+    _, discriminator = networks(32, 3, 8, 1024, 16, local=True)
+    model = draft(*networks(32, 3, 8, 1024, 16, local=True), None, SEARCH.model_copy(update={"gamma": 1.0}), flips)
+    discriminator.double()
+    x = points(32, 3, 8, 3)[1]
+    axes = {"horizontal": -1, "vertical": -2}
+    turned = [[axes[f] for f, used in zip(flips, chosen, strict=False) if used] for chosen in np.ndindex(2, 2)]
+    turned = [list(view) for view in {tuple(view) for view in turned}]
+    assert len(turned) == 2 ** len(flips)
+    logits, patches = [], []
+    for view in turned:
+        logit, _, local = discriminator.judge(torch.from_numpy(np.flip(x.numpy(), view).copy()), local=True)
+        assert local is not None
+        logits.append(logit.numpy())
+        patches.append(np.flip(local.numpy(), view))
+    true = {"logit": np.mean(logits, 0), "features": discriminator(x)[1].numpy(), "local": np.mean(patches, 0)}
+    searcher = CpuSearcher(model, threads=1)
+    image = x.numpy().astype(np.float32)
+    found = searcher.run(DISCRIMINATOR, {"image": image})
+    searcher.close()
+    session = onnxruntime.InferenceSession(model.graphs[DISCRIMINATOR])
+    for name, other in zip(true, session.run(list(true), {"image": image}), strict=True):
+        assert relative(found[name], true[name]) < 1e-5
+        assert relative(other, true[name]) < 1e-5
+    plain = sum(w.size for w in weights(export_discriminator(discriminator.float())))
+    assert sum(w.size for w in weights(model.graphs[DISCRIMINATOR])) == plain
+
+
+def test_a_mirrored_verdict_does_not_steer_a_search() -> None:
+    """With D(G(z)) in L' the packaged verdict would not be the one that the search step follows."""
+    with pytest.raises(ValueError, match="set gamma to 1"):
+        draft(*networks(), None, SEARCH, ("horizontal",))
 
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, SEARCH_STEP])

@@ -30,6 +30,7 @@ from trainer.reference_searcher import ReferenceSearcher
 
 FILES = {
     "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
+    "verdict": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
     "f_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, ENCODER},
     "autoencoder": {GENERATOR, ENCODER},
     "vae": {GENERATOR, ENCODER},
@@ -39,6 +40,7 @@ FILES = {
 OF_GAN = {"feature_residual", "logit_reconstruction", "logit_frame", "loss"}
 FIELDS = {
     "noisy_anogan": OF_GAN | {"local"},
+    "verdict": OF_GAN | {"local"},
     "f_anogan": OF_GAN,
     "autoencoder": set(),
     "vae": {"divergence", "surprise"},
@@ -52,7 +54,7 @@ def checkpoint_and_model(name: str) -> tuple[Checkpoint, SearchModel]:
     """Made once for all tests, which do not change them."""
     checkpoint = random_checkpoint(name)
     networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
-    return checkpoint, draft(*networks, search_settings(checkpoint))
+    return checkpoint, draft(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
 
 
 def frames(count: int, seed: int = 0) -> np.ndarray:
@@ -98,7 +100,7 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
         np.testing.assert_allclose(alone[field][0], found[field][1], rtol=1e-4, atol=1e-5, err_msg=field)
 
 
-@pytest.mark.parametrize("name", ["noisy_anogan", "autoencoder", "vae", "anovaegan"])
+@pytest.mark.parametrize("name", ["noisy_anogan", "verdict", "autoencoder", "vae", "anovaegan"])
 def test_package_is_verified_and_explains_frames(name: str, tmp_path: Path) -> None:
     """Written, read and compared with the oracles in both runtimes; its inspector gives a finite score and map."""
     path = write(name, tmp_path / "package")

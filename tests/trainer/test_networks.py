@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.packages import networks, points
 from tests.trainer.folder import tiny_config
 from trainer.config import TrainConfig
+from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
 from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, pixel_norm
+from trainer.networks.mirrored import judge_mirrored
 from trainer.search import freeze, loss_and_gradient, reference_search, search_loss
 
 
@@ -112,6 +115,26 @@ def test_minibatch_stddev_sees_a_collapsed_batch_in_training_only() -> None:
     assert float(discriminator.stddev_mean) == pytest.approx(0.5 + 0.01 * (expected.mean() - 0.5), rel=1e-5)
     discriminator.eval()
     assert discriminator._stddev_channel(h, False).unique().numel() == 1
+
+
+def test_a_mirrored_verdict_does_not_depend_on_the_side() -> None:
+    """Mirrored images get the same verdict, the patch head's mirrored along; without flips it is D's own."""
+    _, discriminator = networks(32, local=True)
+    _, x = points(32, 1, 6, 3)
+    judge, axes = discriminator.double().judge_all, {"horizontal": -1, "vertical": -2}
+    for one, own in zip(judge_mirrored(judge, x, ()), judge(x), strict=True):
+        assert torch.equal(one, own)
+    flips: tuple[Flip, ...] = ("horizontal", "vertical")
+    logit, features, local = judge_mirrored(judge, x, flips)
+    assert torch.equal(features, judge(x)[1])
+    assert not torch.allclose(logit, judge(x)[0])
+    for flip in flips:
+        other, _, patches = judge_mirrored(judge, x.flip(axes[flip]), flips)
+        torch.testing.assert_close(other, logit)
+        torch.testing.assert_close(patches.flip(axes[flip]), local)
+        once, _, mirrored = judge_mirrored(judge, x, (flip,))
+        torch.testing.assert_close(once, (judge(x)[0] + judge(x.flip(axes[flip]))[0]) / 2)
+        assert not torch.allclose(mirrored, local)
 
 
 def test_search_loss_equals_the_papers_sums_in_numpy() -> None:

@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from latentline.strict_config import StrictModel
 
+Flip = Literal["horizontal", "vertical"]
+
 
 class AugmentConfig(StrictModel):
     """What makes another normal image of this product; everything off by default.
@@ -18,7 +20,7 @@ class AugmentConfig(StrictModel):
     brightness  grey levels are multiplied by up to 1 ± so much
     """
 
-    flip: tuple[Literal["horizontal", "vertical"], ...] = ()
+    flip: tuple[Flip, ...] = ()
     shift: int = Field(default=0, ge=0, le=64)
     brightness: float = Field(default=0.0, ge=0, lt=1)
 

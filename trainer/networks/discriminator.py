@@ -109,6 +109,11 @@ class Discriminator(nn.Module):
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
         return logit, features, patches
 
+    def judge_all(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logit, features and, with a patch head, its logits, of the last stage."""
+        logit, features, patches = self.judge(x, local=True)
+        return (logit, features) if patches is None else (logit, features, patches)
+
     def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:
         n, _, height, width = h.shape
         if not self.training:
