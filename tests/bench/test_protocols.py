@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the script
 import protocols.runs
 from protocols.configs import CONFIGS, method_on, read_config, within_budget
 from protocols.means import auroc_by_kind, judged, mean_of, paired_gain
+from protocols.repeated import mean_auroc
 from protocols.runs import Job, finish, finish_all
 from protocols.station import evaluate_with_weights
 from protocols.tables import Table, write_tables
@@ -130,6 +131,26 @@ def test_means_hold_their_intervals() -> None:
     assert (same.value, same.low, same.high) == (0, 0, 0)
     worse = {name: judged(_scores(int(name), 0.2)) for name in sets}
     assert paired_gain(sets, worse).low > 0
+
+
+def test_seeds_share_their_parts() -> None:
+    """A training counted twice says no more than once; a gain is of pairs; parts that a seed lacks are left out."""
+    one, other = _scores(0, 1.0), _scores(1, 1.0)
+    figures = judged(one).auroc
+    assert mean_auroc([one]).value == pytest.approx(figures.value)
+    twice, once = mean_auroc([one, one]), mean_auroc([one])
+    assert (twice.value, twice.low, twice.high) == pytest.approx((once.value, once.low, once.high))
+    assert once.low == pytest.approx(figures.low, abs=0.02) and once.high == pytest.approx(figures.high, abs=0.02)
+    both = mean_auroc([one, other])
+    assert both.value == pytest.approx((figures.value + judged(other).auroc.value) / 2)
+    assert both.high - both.low < once.high - once.low
+    gain = mean_auroc([one, other], [_scores(0, 0.2), _scores(1, 0.2)])
+    assert gain.low > 0
+    assert gain.value == pytest.approx(both.value - mean_auroc([_scores(0, 0.2), _scores(1, 0.2)]).value)
+    fewer = one.model_copy(update={"images": {n: i for n, i in one.images.items() if int(n) < 45}})
+    assert mean_auroc([one, fewer]).value == pytest.approx((figures.value + judged(fewer).auroc.value) / 2)
+    with pytest.raises(ValueError, match="same images"):
+        mean_auroc([one], [fewer])
 
 
 def test_a_value_is_the_score_or_a_component() -> None:
