@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentline.arguments import count, rate
+from latentline.calibration import FALSE_ALARM_RATE
 from latentline.errors import run_command
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
-    package.add_argument("--false-alarm-rate", type=rate, default=0.05, help="promised by the threshold (0.05)")
+    package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised (0.05)")
     package.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")

@@ -8,6 +8,7 @@ from edge_runtime.manifest import SearchSettings
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.package import ModelCard, draft, write_model_package
 from latentline.calibrate import Calibrated
+from latentline.calibration import FALSE_ALARM_RATE
 from latentline.errors import CheckpointError, ConfigError
 from latentline.evidence import Viewer
 from latentline.version import software_version
@@ -21,7 +22,7 @@ def package_checkpoint(
     path: Path,
     out: Path,
     data: Path | None = None,
-    false_alarm_rate: float = 0.05,
+    false_alarm_rate: float = FALSE_ALARM_RATE,
     iterations: int | None = None,
     name: str | None = None,
     threads: int | None = None,

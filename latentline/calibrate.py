@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from latentline.calibration import Calibration, Component, Validation, conformal_threshold
+from latentline.calibration import Calibration, Component, Validation, conformal_threshold, too_few
 from latentline.errors import CheckpointError, DatasetError
 from latentline.evidence import LOCAL, Evidence, MapKind, PixelStatistics, Viewer, frame_components, pool
 from latentline.images import mean_grey
@@ -49,7 +49,7 @@ class Calibrated:
 
 
 def share_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
-    """Split names into (standardising, scored) by whole groups, seeded."""
+    """Split names into (standardising, scored) by whole groups, seeded: a third, or as many as standardising takes."""
     rng = np.random.default_rng(seed)
     members: dict[str, list[str]] = {}
     for name in names:
@@ -57,9 +57,16 @@ def share_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tup
     keys = sorted(members)
     standardising: list[str] = []
     order = [keys[i] for i in rng.permutation(len(keys))]
-    while order and len(standardising) < STANDARDISING_SHARE * len(names):
+    while order and len(standardising) < max(FEWEST_STANDARDISING, STANDARDISING_SHARE * len(names)):
         standardising += members[order.pop()]
     return sorted(standardising), sorted(n for key in order for n in members[key])
+
+
+def shortage(standardising: int, scored: int, false_alarm_rate: float) -> str | None:
+    """Why so many normal frames are too few to calibrate with, and what to do; None where they are enough."""
+    if standardising < FEWEST_STANDARDISING:
+        return _too_few_to_standardise(standardising)
+    return too_few(scored, false_alarm_rate)
 
 
 def calibrate(
@@ -88,10 +95,7 @@ def calibrate(
     """
     evidence = [seen for _, seen in viewer.search_each(searcher, standardising)]
     if len(evidence) < FEWEST_STANDARDISING:
-        raise DatasetError(
-            f"calibration needs at least {FEWEST_STANDARDISING} normal images to standardise the score, "
-            f"and has {len(evidence)}"
-        )
+        raise DatasetError(_too_few_to_standardise(len(evidence)))
     if not all(np.isfinite(e.result.reconstruction).all() for e in evidence):
         raise CheckpointError(
             "the model's reconstructions of normal images are not finite; it is broken: train it again"
@@ -129,6 +133,13 @@ def calibrate(
         "scored_normals": len(scores),
     }
     return Calibrated(draft.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+
+
+def _too_few_to_standardise(count: int) -> str:
+    return (
+        f"calibration needs at least {FEWEST_STANDARDISING} normal images to standardise the score, "
+        f"and has {count}; hold out more images"
+    )
 
 
 def _paper(evidence: Sequence[Evidence]) -> tuple[PixelStatistics, tuple[Component, ...], None]:

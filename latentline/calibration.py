@@ -11,6 +11,8 @@ from pydantic import Field
 from latentline.errors import DatasetError
 from latentline.strict_config import StrictModel
 
+FALSE_ALARM_RATE = 0.05  # promised where nothing else is asked for
+
 
 class Component(StrictModel):
     """One score component: standardised as (value − mean) / std on held-out normals, then weighted."""
@@ -74,11 +76,18 @@ def conformal_threshold(normal_scores: npt.NDArray[np.float64], false_alarm_rate
     DatasetError when n is too small to promise α.
     """
     n = len(normal_scores)
+    if reason := too_few(n, false_alarm_rate):
+        raise DatasetError(reason)
     k = math.ceil((n + 1) * (1 - false_alarm_rate) - 1e-9)
-    if k > n:
-        needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
-        raise DatasetError(
-            f"a false-alarm rate of {false_alarm_rate:g} needs at least {needed} held-out normal images to set the "
-            f"threshold, and there are {n}; hold out more images or allow a rate of {1 / (n + 1):.3g}"
-        )
     return float(np.sort(normal_scores)[max(k, 1) - 1])
+
+
+def too_few(scored: int, false_alarm_rate: float) -> str | None:
+    """Why so many normal frames cannot promise the rate, and what to do; None where they can."""
+    needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
+    if scored >= needed:
+        return None
+    return (
+        f"a false-alarm rate of {false_alarm_rate:g} needs at least {needed} held-out normal images to set the "
+        f"threshold, and there are {scored}; hold out more images or allow a rate of {1 / (scored + 1):.3g}"
+    )

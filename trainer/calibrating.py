@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from latentline.calibrate import COARSE, SCALES, Calibrated, calibrate
+from latentline.calibrate import COARSE, SCALES, Calibrated, calibrate, shortage
+from latentline.errors import DatasetError
 from latentline.evidence import LOCAL, Viewer
 from latentline.searcher import Searcher
 from trainer.config import TrainConfig
@@ -32,7 +33,9 @@ DONORS = 3  # other frames that a made defect may be pasted from
 def calibrate_held_out(
     searcher: Searcher, viewer: Viewer, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
-    """Calibrate with progress. Raises DatasetError when normal frames are too few."""
+    """Calibrate with progress. Raises DatasetError when normal frames are too few, before any is searched."""
+    if reason := shortage(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
+        raise DatasetError(reason)
     search = config.search
     wanted = search.score == "calibrated" and len(held_out.abnormal) < ENOUGH_ABNORMAL and not _knows_made(config)
     made = make_abnormal(held_out.standardising[:MOST_SYNTHETIC], viewer, config.schedule.seed) if wanted else []

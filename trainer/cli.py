@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from latentline.arguments import count, rate
+from latentline.calibration import FALSE_ALARM_RATE
 from latentline.errors import run_command
 from latentline.strict_config import load_yaml
 from trainer.config import TrainConfig
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most so many images of each kind, seeded")
-    evaluate.add_argument("--false-alarm-rate", type=rate, default=0.05, help="promised by the threshold")
+    evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised by the threshold")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     compare = commands.add_parser("compare", help="show evaluations side by side")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.calibration import FALSE_ALARM_RATE
 from latentline.errors import CheckpointError, ConfigError
 from latentline.evidence import TILES_TOGETHER, Viewer
 from latentline.explainer import HostExplainer
@@ -27,7 +28,7 @@ def evaluate_checkpoint(
     data: Path | None = None,
     iterations: int | None = None,
     limit: int | None = None,
-    false_alarm_rate: float = 0.05,
+    false_alarm_rate: float = FALSE_ALARM_RATE,
 ) -> Report:
     """Evaluate a run or checkpoint folder into `out`, by default `evaluation` in the run.
 

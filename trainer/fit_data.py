@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from latentline.calibrate import share_out, shortage
+from latentline.calibration import FALSE_ALARM_RATE
 from latentline.errors import DatasetError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
@@ -31,9 +33,16 @@ class FitData:
 
 
 def open_data(config: TrainConfig) -> FitData:
-    """Open, split, read and prepare the images of a training. Raises DatasetError; names what it skips."""
+    """Open, split, read and prepare the images of a training. Raises DatasetError; names what is skipped or short."""
     source = open_source(config.data)
     split = source.split(config.schedule.seed)
+    standardising, scored = share_out(split.held_out, source.groups(), config.schedule.seed)
+    if reason := shortage(len(standardising), len(scored), FALSE_ALARM_RATE):
+        log.warning(
+            "%d normal images are held out (data.holdout), too few for evaluate and export: %s",
+            len(split.held_out),
+            reason,
+        )
     loaded = load(source, split.train, config.preprocessing.apply)
     _say(loaded.bad)
     normal = CropSampler(list(loaded.images.values()), config.network.resolution, config.augment)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from latentline.errors import DatasetError
 from latentline.evidence import Viewer
 from latentline.preprocessing import Preprocessing
 from latentline.searcher import SearchResult
@@ -29,6 +30,13 @@ class FlatSearcher:
         """Nothing to release."""
 
 
+class NeverAsked(FlatSearcher):
+    """A searcher that must not be asked."""
+
+    def search(self, tiles: np.ndarray) -> SearchResult:
+        raise AssertionError(f"{len(tiles)} tiles were searched")
+
+
 def _frames(count: int, shape: tuple[int, ...] = (40, 50), seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [np.clip(rng.normal(128, 6, shape), 0, 255).astype(np.uint8) for _ in range(count)]
@@ -53,6 +61,18 @@ def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...]
         assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
     assert all((a == b).all() for a, b in zip(normal, before, strict=True))
     assert all((a == b).all() for a, b in zip(made, make_abnormal(normal, viewer, seed=1), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("standardising", "scored", "sentence"),
+    [(7, 40, "at least 8 normal images to standardise the score, and has 7"), (8, 18, "at least 19 .* there are 18")],
+)
+def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scored: int, sentence: str) -> None:
+    """A search of hundreds of frames takes minutes, and would end with the same sentence."""
+    held_out = HeldOut(_frames(standardising), _frames(scored, seed=1), [])
+    viewer = Viewer(Preprocessing(channels=1), 32, 0.25)
+    with pytest.raises(DatasetError, match=sentence):
+        calibrate_held_out(NeverAsked(), viewer, _config(), held_out, 0.05)
 
 
 @pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (ENOUGH_ABNORMAL - 1, 12), (ENOUGH_ABNORMAL, 0)])

@@ -38,7 +38,11 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     assert "256 of 256 images shown, finished" in report
     assert cv2.imread(str(run / "reconstructions.png")).shape == (6 * 96, 3 * 96, 3)
     assert cv2.imread(str(run / "samples.png")).shape == (6 * 96, 6 * 96, 3)
-    assert "256 images in" in (run / "log.txt").read_text()
+    log = (run / "log.txt").read_text()
+    assert "256 images in" in log
+    assert (
+        "12 normal images are held out (data.holdout), too few for evaluate and export" in log and "at least 19" in log
+    )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [160, 256]  # every 20 steps of 8, and the last
     assert lines[-1]["diversity"] > 0 and lines[-1]["health"] == []
