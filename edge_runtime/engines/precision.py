@@ -17,7 +17,8 @@ from latentline.errors import EngineError
 HALF_PORTS = frozenset({"image", "features", "x", "fx"})
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Run in half between two half values: the same numbers as in float32 with a Cast on either side, without the Casts.
-_EXACT_IN_HALF = frozenset({"Reshape", "LeakyRelu"})
+_MOVES = frozenset({"Reshape", "Gather"})  # what they give is stored as what they are given
+_EXACT_IN_HALF = _MOVES | {"LeakyRelu"}
 
 
 def to_half(model: ir.Model, name: str) -> None:
@@ -116,7 +117,7 @@ def _stored_in_half(graph: ir.Graph) -> set[ir.Value]:
         if _is_layer(node):
             stored.update(value for value in node.inputs if value is not None and not value.is_initializer())
             stored.update(node.outputs)
-        elif node.op_type == "Reshape" and node.inputs[0] in stored:
+        elif node.op_type in _MOVES and node.inputs[0] in stored:
             stored.update(node.outputs)
     return stored
 

@@ -40,13 +40,18 @@ def test_ports_have_the_contract_s_types(demo: ModelPackage, name: str, ports: d
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, ENCODER, SEARCH_STEP])
 def test_layers_are_half_and_islands_are_not(demo: ModelPackage, name: str) -> None:
-    """Convolutions take and give half; reductions, roots, masks and losses see no half; the verdict is float32."""
+    """Convolutions take and give half; reductions, roots, masks and losses see no half; the verdict is float32.
+
+    Mirror images that D is shown are made of halves.
+    """
     graph = graph_of(demo, name)
     kind = types(graph)
     for node in graph.node:
         operands = {kind[value] for value in [*node.input, *node.output] if value}
         if node.op_type in ("Conv", "ConvTranspose"):
             assert operands == {HALF}
+        if node.op_type == "Gather" and "image" in node.input:
+            assert kind[node.output[0]] == HALF
         if node.op_type in ISLANDS:
             assert HALF not in operands
     dense = [node for node in graph.node if node.op_type in ("Gemm", "MatMul")]
