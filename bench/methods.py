@@ -4,7 +4,8 @@ python bench/methods.py DATA OUT [--dataset magnetic_tile|fabric] [--methods NAM
 
 Each method of configs/train/methods with its own networks and schedule, on data, preprocessing and augmentation of the
 data set's YAML; all train on the same images and are tested on the same. Known-abnormal images, a tenth of each kind
-of defect, are shown to Noisy-AnoGAN alone; for all they fix the weights of the score, and are not tested.
+of defect, are shown to Noisy-AnoGAN alone; for all they fix the weights of the score, and are not tested. Images of one
+part (magnetic tile) or one strip (fabric) stay on one side.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 from protocols.commands import changed, compare_methods, parser
 from protocols.configs import CONFIGS, method_on, within_budget
 from protocols.runs import Job
+from protocols.strips import write_strips
 
 from latentline.errors import run_command
 from trainer.config import TrainConfig
@@ -25,7 +27,10 @@ METHODS = (*SEARCHING, "f_anogan", "autoencoder_ssim", "autoencoder_l2", "vae", 
 
 def configuration(method: str, options: argparse.Namespace) -> TrainConfig:
     """One training."""
-    config = method_on(DATASETS[options.dataset], method, changed(options, name=f"{options.dataset} {method}"))
+    changes = changed(options, name=f"{options.dataset} {method}")
+    if options.dataset == "fabric":
+        changes["data.groups"] = str(write_strips(options.data, options.out.resolve() / "strips.csv"))
+    config = method_on(DATASETS[options.dataset], method, changes)
     if options.iterations is not None and config.search.iterations:
         config = config.model_copy(
             update={"search": config.search.model_copy(update={"iterations": options.iterations})}

@@ -84,8 +84,36 @@ def test_tiles_are_the_same_but_for_what_is_said_of_them(
 
 def test_every_method_fits_the_data_of_its_bench(tmp_path: Path) -> None:
     """All trainings that the benches begin are valid; of one bench all have the same data, and so the same test."""
-    options = argparse.Namespace(data=tmp_path, images=1000, iterations=2, seed=0, dataset="fabric", paper=False)
+    common = {"images": 1000, "iterations": 2, "seed": 0, "dataset": "fabric", "paper": False}
+    options = argparse.Namespace(data=tmp_path, out=tmp_path / "out", **common)
     for bench, names in ((methods, methods.METHODS), (nanotwice, nanotwice.METHODS), (ir_mnist, ir_mnist.METHODS)):
         configs = [bench.configuration(name, options) for name in names]
         assert all(c.data == configs[0].data and c.preprocessing == configs[0].preprocessing for c in configs)
         assert all(c.search.iterations in (0, 2) for c in configs)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_fabric_strip_is_on_one_side(tmp_path: Path, seed: int) -> None:
+    """Patches of a strip, also its normal ones, train or calibrate or are tested; numbers alike are strips apart."""
+    root = tmp_path / "data"
+    files = [f"train/good/{strip:04}_x{x}.png" for strip in range(1, 9) for x in (0, 256, 512)]
+    files += [f"test/good/{strip:04}_x0.png" for strip in range(9, 12)]
+    for kind, strips in (("d010", range(1, 6)), ("d016", range(6, 9))):
+        files += [f"test/{kind}/{strip:04}_x{x}.png" for strip in strips for x in (0, 256)]
+        files += [f"test/good/dstrip_{strip:04}_x1024.png" for strip in strips]
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    options = argparse.Namespace(
+        data=root, out=tmp_path / "out", images=None, iterations=None, seed=seed, dataset="fabric"
+    )
+    split = _split(methods.configuration("noisy_anogan", options))
+
+    def strips(*names: str) -> set[str]:
+        normal = {n for n in names if "good" in n and "dstrip" not in n}
+        return {f"{n in normal} {Path(n).stem.rpartition('_x')[0][-4:]}" for n in names}
+
+    tested = strips(*split.test_good, *(name for names in split.test_abnormal.values() for name in names))
+    shown = strips(*split.known_abnormal, *split.validation_abnormal)
+    sides = [strips(*split.train), strips(*split.held_out), shown, tested]
+    assert all(sides) and sum(map(len, sides)) == len(set().union(*sides)) == 8 + 3 + 8
