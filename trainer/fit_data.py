@@ -36,6 +36,8 @@ def open_data(config: TrainConfig) -> FitData:
     """Open, split, read and prepare the images of a training. Raises DatasetError; names what is skipped or short."""
     source = open_source(config.data)
     split = source.split(config.schedule.seed)
+    if not isinstance(config.method, NoisyAnoGan):
+        split = split.without_abnormal()
     standardising, scored = share_out(split.held_out, source.groups(), config.schedule.seed)
     if reason := shortage(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(

@@ -72,6 +72,9 @@ def test_every_method_is_fitted_and_loaded(tmp_path: Path, change: dict[str, Any
     checkpoint = load_checkpoint(fit(config, tmp_path / "run"))
     method = config.method
     assert (checkpoint.discriminator is not None) == method.has_discriminator
+    told, known = method.kind == "noisy_anogan", 0 if "data" in change else 4  # of eight defects
+    sides = checkpoint.split.known_abnormal, checkpoint.split.validation_abnormal
+    assert [len(side) for side in sides] == ([known, 0] if told else [0, known])
     assert (checkpoint.encoder is not None) == (not method.is_gan or method.kind == "f_anogan")
     assert not any(p.isnan().any() for p in checkpoint.generator.parameters())
     assert (tmp_path / "run" / "reconstructions.png").exists()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 VALIDATION_SHARE = 1 / 3
-FEWEST_TO_SHARE = 6  # with fewer known-abnormal images all of them train
+FEWEST_TO_SHARE = 30  # known-abnormal parts; of fewer all train: D gains more by them than the weights of the score
 MOST_VALIDATION = 200  # plenty for the weights of a few components, and each one is searched
 
 
@@ -31,6 +31,12 @@ class Split:
     validation_abnormal: tuple[str, ...]
     test_good: tuple[str, ...]
     test_abnormal: dict[str, tuple[str, ...]]
+
+    def without_abnormal(self) -> Split:
+        """For a method that is shown nothing abnormal: then few known-abnormal images can weight the score."""
+        if self.validation_abnormal:
+            return self
+        return replace(self, known_abnormal=(), validation_abnormal=self.known_abnormal)
 
     def to_json(self) -> dict[str, Any]:
         """As plain lists."""
@@ -68,8 +74,8 @@ def take(
 def share_known(
     names: Sequence[str], groups: Mapping[str, str], rng: np.random.Generator
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Known-abnormal images as (trained on, kept to weight the score)."""
-    if len(names) < FEWEST_TO_SHARE:
+    """Known-abnormal images as (trained on, kept to weight the score); the latter of enough parts alone."""
+    if len(_members(names, groups)) < FEWEST_TO_SHARE:
         return tuple(sorted(names)), ()
     validation, trained = take(names, min(VALIDATION_SHARE, MOST_VALIDATION / len(names)), groups, rng)
     return trained, validation
