@@ -92,7 +92,7 @@ def test_calibration_is_given_held_out_and_validation_images(tmp_path: Path, cap
     sides = [{int(frame[0, 0]) for frame in frames} for frames in (held_out.standardising, held_out.scored)]
     assert sides[0] | sides[1] == {int(Path(n).stem) for n in split.held_out[1:]}
     assert not {i // 2 for i in sides[0]} & {i // 2 for i in sides[1]}
-    assert len(held_out.abnormal) == len(split.validation_abnormal) == 4
+    assert len(held_out.abnormal) == len(split.validation_abnormal) == 6
 
 
 def test_too_many_broken_held_out_images_stop(tmp_path: Path) -> None:
