@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 VALIDATION_SHARE = 1 / 3
-FEWEST_TO_SHARE = 30  # known-abnormal parts; of fewer all train: D gains more by them than the weights of the score
+FEWEST_TO_SHARE = 15  # known-abnormal parts; a third of fewer could not fit the weights: all of them train
 MOST_VALIDATION = 200  # plenty for the weights of a few components, and each one is searched
 
 
