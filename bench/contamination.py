@@ -3,10 +3,10 @@
 python bench/contamination.py DATA OUT [--levels 0 0.05 0.1] [--images N] [--iterations N] [--report-only]
 
 At each level so many abnormal images, as a fraction of the training images, are taken for normal by AnoGAN; the same
-images are known abnormal to Noisy-AnoGAN (a third of them only weights the score). Same network, search and number of
-images shown; those of Noisy-AnoGAN include its verdict, so that the game and the encoder get fewer of them. Both are
-tested on the same images (exposures of one physical tile stay together, so an image or two may be known and
-not contaminate). At level 0 AnoGAN sees normal images alone, and Noisy-AnoGAN beside them those of the lowest other
+images are known abnormal to Noisy-AnoGAN (from 15 parts on, a third of them weights the score). Same network, search
+and number of images shown; those of Noisy-AnoGAN include its verdict, so that the game and the encoder get fewer of
+them. Both are tested on the same images (exposures of one physical tile stay together, so an image or two may be known
+and not contaminate). At level 0 AnoGAN sees normal images alone, and Noisy-AnoGAN beside them those of the lowest other
 level.
 
 All contaminating images are blowholes: the kind with the most images (115), so that 10 % of 535 training images can be

@@ -4,8 +4,8 @@ python bench/methods.py DATA OUT [--dataset magnetic_tile|fabric] [--methods NAM
 
 Each method of configs/train/methods with its own networks and schedule, on data, preprocessing and augmentation of the
 data set's YAML; all train on the same images and are tested on the same. Known-abnormal images, a tenth of each kind
-of defect, are shown to Noisy-AnoGAN alone; for all they fix the weights of the score, and are not tested. Images of one
-part (magnetic tile) or one strip (fabric) stay on one side.
+of defect, are shown to Noisy-AnoGAN alone; they fix the weights of the other methods' scores (of its own, from 15 parts
+on, a third of them), and are not tested. Images of one part (magnetic tile) or strip (fabric) stay on one side.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def protocol_tables(protocol: str, options: argparse.Namespace) -> list[Table]:
         _collect(rows, digit, pair)
         base = partial(configuration, protocol, digit, CONTAMINATED)
         if not options.report_only:
-            baseline_results(base(options), options.out / protocol / f"digit-{digit}" / "baselines", PLAIN)
+            baseline_results(base(options), options.out / protocol / f"digit-{digit}", PLAIN)
         _collect_baselines(rows, digit, options.out / protocol / f"digit-{digit}" / "baselines")
     titles = {"auroc": "image AUROC", "f1_max": "F1-max"}
     return [_table(f"{protocol}: {title}", rows, figure) for figure, title in titles.items()]

@@ -17,7 +17,7 @@ from protocols.repeated import mean_auroc
 from protocols.runs import Job
 from protocols.tables import Cell, Table, write_tables
 
-from latentline.errors import run_command
+from latentline.errors import ConfigError, run_command
 from trainer.compare import difference
 
 
@@ -65,8 +65,10 @@ def main() -> int:
         jobs[f"seed {seed}"] = Job(folder / options.method, configuration(options.method, own), options.limit)
     seeds: dict[str, Seed] = {}
     for name, job in finished(jobs, options).items():
-        plain, _ = baseline_results(job.config, job.folder.parent / "baselines", PLAIN, options.limit)
+        plain, _ = baseline_results(job.config, job.folder.parent, PLAIN, options.limit)
         seeds[name] = Seed(job, job.results(), plain)
+    if not seeds:
+        raise ConfigError(f"{options.out}: no seed is finished; leave out --report-only")
     notes = {**budget(options), "seed": ", ".join(str(seed) for seed in options.seeds)}
     print(write_tables(options.out, f"{options.method} on {options.dataset}, several seeds", notes, [table(seeds)]))
     return 0

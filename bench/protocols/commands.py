@@ -58,8 +58,9 @@ def baseline_results(
 ) -> tuple[dict[str, Results], list[str]]:
     """Results of baselines on the images of `config`, and a sentence for each that cannot run here.
 
-    Kept in folders under `out`, and read from there the next time.
+    Kept in folders under `out`, others for another limit, and read from there the next time.
     """
+    place = out / ("baselines" if limit is None else f"baselines-{limit}")
     results: dict[str, Results] = {}
     missing: list[str] = []
     for make in makers:
@@ -68,7 +69,7 @@ def baseline_results(
         except BackendError as error:
             missing.append(str(error))
             continue
-        folder = out / folder_name(baseline)
+        folder = place / folder_name(baseline)
         if not (folder / "scores.json").is_file():
             judge(baseline, config, folder, limit)
         results[baseline.name] = read_results(folder)
@@ -121,9 +122,8 @@ def compare_methods(headline: str, jobs: dict[str, Job], options: argparse.Names
     All jobs must be tested on the same images.
     """
     done = finished(jobs, options)
-    place = options.out / ("baselines" if options.limit is None else f"baselines-{options.limit}")
     first = next(iter(jobs.values())).config
-    baselines, missing = baseline_results(first, place, ALL, options.limit)
+    baselines, missing = baseline_results(first, options.out, ALL, options.limit)
     rows = {name: (*job.results(), job) for name, job in done.items()}
     rows |= {f"no model: {name}": (*results, None) for name, results in baselines.items()}
     figures, kinds = Table("figures"), Table("by kind of defect")
