@@ -29,7 +29,7 @@ from protocols.tables import Table, write_tables
 from latentline.errors import run_command
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
-from trainer.report import Scores, read_results
+from trainer.evaluation.report import Scores, read_results
 
 KNOWN = "blowhole"
 LOWEST = 0.05

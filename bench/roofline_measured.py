@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.model_package import ModelPackage, SearchModel
-from edge_runtime.search.openvino_cpu import CpuSearcher
+from latentline.backends.openvino.searcher import CpuSearcher
 from latentline.errors import ConfigError
+from latentline.package.model_package import ModelPackage, SearchModel
 
 
 @dataclass(frozen=True)

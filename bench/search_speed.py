@@ -37,17 +37,18 @@ import torch
 from protocols.circumstances import processor
 from torch import Tensor
 
-from edge_runtime.manifest import SearchSettings
-from edge_runtime.model_package import SEARCH_STEP
-from edge_runtime.search.adam import adam_search
-from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.package import draft
+from latentline.backends.adam import adam_search
+from latentline.backends.openvino.searcher import CpuSearcher
 from latentline.errors import run_command
-from latentline.preprocessing import to_model_range
+from latentline.package.manifest import SearchSettings
+from latentline.package.model_package import SEARCH_STEP
+from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import load_checkpoint
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze, loss_and_gradient, search_loss
+from trainer.reference.search import loss_and_gradient, search_loss
 
 GAMMA, LAM, LEARNING_RATE = 0.1, 0.1, 0.05
 PAUSE = 0.03  # seconds

@@ -30,16 +30,16 @@ import numpy as np
 import numpy.typing as npt
 from station_parts.source import BrightSpotInspector, NumberedCamera
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.config import StationConfig
-from edge_runtime.model_identity import ModelIdentity
 from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.events import Message, Messages
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
-from edge_runtime.station import Station
-from latentline.inspection import Inspection
-from latentline.strict_config import parse
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
+from edge_runtime.station.station import Station
+from latentline.base.strict_yaml import parse
+from latentline.inspection.result import Inspection
+from latentline.package.identity import ModelIdentity
 
 _BATCH = 100
 _SIZE = 480, 640  # px

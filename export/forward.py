@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR
-from edge_runtime.selftest import ForwardTest
 from export.onnx_oracle import OnnxNetwork
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR
+from latentline.package.selftest import ForwardTest
 from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import Discriminator

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_runtime.manifest import SearchSettings
-from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.package import ModelCard, draft, write_model_package
-from latentline.calibrate import Calibrated
-from latentline.calibration import FALSE_ALARM_RATE
+from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.base.version import software_version
 from latentline.errors import CheckpointError, ConfigError
-from latentline.evidence import Viewer
-from latentline.version import software_version
-from trainer.calibrating import calibrate_held_out
+from latentline.package.manifest import SearchSettings
+from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.search.tiler import Viewer
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
+from trainer.evaluation.calibrate_held_out import calibrate_held_out
 
 
 def package_checkpoint(

@@ -19,8 +19,8 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator

@@ -2,7 +2,7 @@
 
 model = draft(generator, discriminator, encoder, search)    graphs and self-test, in memory
 searcher = CpuSearcher(model)                               the station's own backend
-calibrated = latentline.calibrate.calibrate(searcher, ...)
+calibrated = latentline.scoring.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
 """
 
@@ -15,29 +15,23 @@ from pathlib import Path
 
 import torch
 
-from edge_runtime.manifest import Manifest, ModelSpec, SearchSettings
-from edge_runtime.model_package import (
-    CALIBRATION,
-    DISCRIMINATOR,
-    ENCODER,
-    SELFTEST,
-    SearchModel,
-    calibration_to_bytes,
-    write_package,
-)
 from export.autoencoder import export_autoencoder
 from export.encoder import FoldedEncoder
 from export.forward import forward_images, forward_test, trained_networks
 from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
-from latentline.calibrate import Calibrated
-from latentline.preprocessing import Preprocessing
+from latentline.package.calibration_file import calibration_to_bytes
+from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
+from latentline.package.model_package import CALIBRATION, DISCRIMINATOR, ENCODER, SELFTEST, SearchModel
+from latentline.package.write import write_package
+from latentline.scoring.calibrate import Calibrated
+from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze
 
 
 @dataclass(frozen=True)

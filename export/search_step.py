@@ -5,7 +5,7 @@
 
 Folded exactly: the scale of the equalised learning rate into the weights, up and 3x3 (G) and 3x3 and average (D) into
 4x4 stride-2 kernels, the constant minibatch-stddev channel into a bias map. Only the full-resolution stage is here,
-alpha = 1. Runs in float32 and float64; the oracle is `trainer.search.loss_and_gradient`.
+alpha = 1. Runs in float32 and float64; the oracle is `trainer.reference.search.loss_and_gradient`.
 """
 
 from __future__ import annotations

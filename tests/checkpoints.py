@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.checkpoint import Checkpoint, build_discriminator, build_encoder, build_gan
+from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.networks.autoencoder import build_autoencoder
+from trainer.networks.factory import build_discriminator, build_encoder, build_gan
 
 SIZE, LATENT = 32, 6
 NETWORK = {

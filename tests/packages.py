@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge_runtime.manifest import SearchSettings
-from edge_runtime.model_package import ModelPackage, SearchModel, load_package
 from export.package import ModelCard, draft, write_model_package
-from latentline.calibrate import Calibrated
-from latentline.calibration import Calibration, Component
-from latentline.evidence import MapKind, PixelStatistics
-from latentline.preprocessing import Preprocessing
+from latentline.package.manifest import SearchSettings
+from latentline.package.model_package import ModelPackage, SearchModel, load_package
+from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.calibration import Calibration, Component
+from latentline.scoring.maps import PixelStatistics
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze
 
 SIZE, LATENT = 16, 6
 SEARCH = SearchSettings(seed=3, iterations=4, learning_rate=0.05, gamma=0.1, lam=0.1)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from edge_runtime.engines.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import rounding_twin
 
 _PLAN = b"stand-in plan\n"
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

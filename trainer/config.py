@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from latentline.evidence import MapKind
-from latentline.preprocessing import Preprocessing
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import AugmentConfig, DataConfig, Flip
 from trainer.methods import GanMethod, Method, NoisyAnoGan
 

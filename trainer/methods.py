@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
 
 
 class _Gan(StrictModel):

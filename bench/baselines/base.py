@@ -15,9 +15,9 @@ from tqdm import tqdm
 from trainer.config import TrainConfig
 from trainer.data.loading import load, read_each
 from trainer.data.sources import open_source
-from trainer.evaluate import limited
-from trainer.report import GOOD, Report, write_results
-from trainer.tally import Subject, Tally
+from trainer.evaluation.accumulator import Subject, Tally
+from trainer.evaluation.evaluate import limited
+from trainer.evaluation.report import GOOD, Report, write_results
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

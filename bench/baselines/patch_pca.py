@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from latentline.evidence import pool
+from latentline.scoring.maps import pool
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from latentline.calibrate import FEWEST_STANDARDISING, calibrate
-from latentline.evidence import Viewer
-from latentline.explainer import HostExplainer
-from latentline.inspector import Inspector
-from latentline.preprocessing import Preprocessing, to_model_range
-from latentline.searcher import SearchResult
+from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.inspector import Inspector
+from latentline.scoring.calibrate import FEWEST_STANDARDISING, calibrate
+from latentline.search.searcher import SearchResult
+from latentline.search.tiler import Viewer
+from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

@@ -12,13 +12,13 @@ from baselines.feature_knn import FeatureKnn
 from baselines.patch_pca import PatchPca
 from baselines.pooled import PooledInput
 
-from latentline.arguments import count
+from latentline.base.arguments import count
 from latentline.errors import BackendError
 from protocols.runs import Job, finish_all
 from protocols.tables import Cell, Table, write_tables
-from trainer.compare import difference
 from trainer.config import TrainConfig
-from trainer.report import Report, Scores, read_results
+from trainer.evaluation.compare import difference
+from trainer.evaluation.report import Report, Scores, read_results
 
 Maker = Callable[[TrainConfig], Baseline]
 Results = tuple[Report, Scores]

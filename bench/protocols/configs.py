@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from latentline.strict_config import parse
+from latentline.base.strict_yaml import parse
 from trainer.config import TrainConfig
 from trainer.networks.layers import stages
 

@@ -16,9 +16,9 @@ from tqdm import tqdm
 from latentline.errors import LatentlineError
 from protocols.station import evaluate_on_station
 from trainer.config import TrainConfig
-from trainer.config_differences import check_same_config
-from trainer.fit import fit
-from trainer.report import Report, Scores, read_results
+from trainer.evaluation.report import Report, Scores, read_results
+from trainer.run.config_differences import check_same_config
+from trainer.run.fit import fit
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_runtime.model_package import ModelPackage, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.from_checkpoint import package_checkpoint
-from latentline.calibrate import calibrate
-from latentline.explainer import HostExplainer
-from latentline.inspector import Inspector
+from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.inspector import Inspector
+from latentline.package.model_package import ModelPackage, load_package
+from latentline.scoring.calibrate import calibrate
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
-from trainer.evaluate import evaluate, limited
-from trainer.report import Report
-from trainer.tally import Subject
+from trainer.evaluation.accumulator import Subject
+from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.report import Report
 
 PACKAGE = "package"
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.config import StationConfig
-from edge_runtime.inspector import open_inspector
-from edge_runtime.signals import stop_on_signals
-from edge_runtime.station import Station
+from edge_runtime.station.station import Station
+from latentline.base.signals import stop_on_signals
+from latentline.base.strict_yaml import parse
 from latentline.errors import run_command
-from latentline.inspection import Inspection
-from latentline.strict_config import parse
+from latentline.inspection.result import Inspection
+from latentline.model import open_inspector
 from station_parts.source import BrightSpotInspector, Journal, NumberedCamera
 
 STATION = "bench"

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.model_identity import ModelIdentity
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import Inspection
+from latentline.package.identity import ModelIdentity
+from latentline.scoring.defects import Defect
 
 _NORMAL, _BRIGHT = 60, 220  # grey levels of the surface and of a defect
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trainer.autoencoding import TERMS, AutoencoderTraining
 from trainer.config import TrainConfig
-from trainer.loop import GanTraining
+from trainer.loops.autoencoder import TERMS, AutoencoderTraining
+from trainer.loops.gan import GanTraining
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
-from trainer.losses.local import local_loss
+from trainer.losses.patch_head import local_loss
 from trainer.losses.reconstruction import Reconstruction
 from trainer.methods import GanMethod, NoisyAnoGan
 

@@ -56,7 +56,7 @@ class FolderCamera:
 
     def _frame(self, picture: Picture) -> Frame | Idle:
         # The decoder needs OpenCV; a station whose package imports without it can still say so in a sentence.
-        from latentline.images import read_image
+        from latentline.vision.images import read_image
 
         path = self._folder / picture.name
         captured_at, fault = datetime.now(timezone.utc), None
@@ -103,7 +103,7 @@ class FolderCamera:
         return len(found)
 
     def _pictures(self) -> list[Picture]:
-        from latentline.images import list_images
+        from latentline.vision.images import list_images
 
         try:
             found = list_images(self._folder)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from edge_runtime.commands.actions import Finish
 from edge_runtime.commands.request import CommandError
-from edge_runtime.judging import Inspector
-from edge_runtime.model_identity import ModelIdentity
-from edge_runtime.package_files import is_plain_name
+from edge_runtime.frames.frame_inspector import Inspector
 from latentline.errors import LatentlineError
+from latentline.package.files import is_plain_name
+from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
 UInt8 = npt.NDArray[np.uint8]

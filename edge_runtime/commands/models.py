@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 from edge_runtime.commands.model_switch import Prepared
 from edge_runtime.commands.persisted import Persisted
-from edge_runtime.judging import Inspector
-from edge_runtime.search.settings import Backend, GpuSettings
+from edge_runtime.frames.frame_inspector import Inspector
+from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import LatentlineError
 
 Opened = TypeVar("Opened", bound=Inspector)
@@ -22,8 +22,8 @@ def prepare_package(path: Path, backend: Backend, gpu: GpuSettings) -> Prepared:
     backend  that of the running model, "cpu" or "tensorrt". On the CPU everything is done here, self-test included; on
              a GPU only the files, and engines that are not in the cache are built when it is opened: minutes
     """
-    from edge_runtime.inspector import PackageInspector  # needs the inference runtime
-    from edge_runtime.model_package import load_package
+    from latentline.model import PackageInspector  # needs the inference runtime
+    from latentline.package.model_package import load_package
 
     package = load_package(path)
     if backend != "cpu":

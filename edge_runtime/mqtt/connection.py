@@ -22,9 +22,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_runtime.config import TlsSection
-from edge_runtime.mqtt.guarded import GuardedClient, guarded, use_tls
+from edge_runtime.mqtt.client import GuardedClient, guarded, use_tls
 from edge_runtime.mqtt.packets import Extras, Received, new_properties, received
+from edge_runtime.mqtt.settings import TlsSection
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer

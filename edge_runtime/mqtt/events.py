@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feed import CameraReport
-from edge_runtime.model_identity import ModelIdentity
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import Inspection
+from latentline.package.identity import ModelIdentity
+from latentline.scoring.defects import Defect
 
 SCHEMA_VERSION = 1
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from edge_runtime.cameras.base import Frame
 from edge_runtime.mqtt.events import Message
 from edge_runtime.mqtt.settings import SMALLEST_SIDE, PictureSection
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import Inspection
+from latentline.scoring.defects import Defect
 
 CONTENT_TYPE = "image/jpeg"
 _PACKET_HEAD = 1024  # bytes left free in a packet for topic and properties

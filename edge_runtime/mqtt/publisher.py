@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import (
     SESSION_TAKEN_OVER,
     Acked,
@@ -28,10 +27,11 @@ from edge_runtime.mqtt.connection import (
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.packets import Extras, Received
-from edge_runtime.mqtt.passing import Passing, PassingMessage
 from edge_runtime.mqtt.retained import Retained
-from edge_runtime.mqtt.rival import Rival
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.mqtt.takeover import Rival
+from edge_runtime.mqtt.transient import Passing, PassingMessage
+from edge_runtime.pacing import Backoff
 from edge_runtime.supervision.watchdog import Stage
 from latentline.errors import BrokerError
 

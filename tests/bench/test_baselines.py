@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
-from trainer.report import read_results
+from trainer.evaluation.report import read_results
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
 

@@ -10,10 +10,10 @@ import pytest
 from latentline.errors import ConfigError, LatentlineError
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
-from trainer.growth import total_images
-from trainer.intervals import Estimate
+from trainer.evaluation.intervals import Estimate
+from trainer.evaluation.report import ImageScore, Scores, read_results
+from trainer.loops.growth import total_images
 from trainer.networks.layers import stages
-from trainer.report import ImageScore, Scores, read_results
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
 

@@ -12,9 +12,10 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.model_identity import ModelIdentity
 from latentline.errors import ImageError
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import Inspection
+from latentline.package.identity import ModelIdentity
+from latentline.scoring.defects import Defect
 
 ROOT = Path(__file__).parents[2]
 BRIGHT, DARK, UNUSABLE, FATAL, NOT_A_NUMBER = 200, 20, 1, 2, 3  # grey levels

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.inspector import open_inspector
-from edge_runtime.model_package import load_package
 from export.cli import main
+from latentline.model import open_inspector
+from latentline.package.model_package import load_package
 from tests.checkpoints import random_checkpoint
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.data.sources import open_source
-from trainer.training import TrainingState
+from trainer.loops.training import TrainingState
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import onnxruntime
 import pytest
 import torch
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
-from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.graphs import export_discriminator, export_graphs
 from export.package import draft
+from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
 from tests.packages import SEARCH, networks, points, tiny_model
 from trainer.data.settings import Flip
-from trainer.search import loss_and_gradient
+from trainer.reference.search import loss_and_gradient
 
 DERIVED_SMALL = 16  # elements; constants such as slopes, axes and the 4x3 spreading matrix
 

@@ -9,24 +9,24 @@ import onnx
 import pytest
 import torch
 
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.selftest import check_forward
-from edge_runtime.selftest import ForwardTest
 from export.autoencoder import folded
 from export.from_checkpoint import search_settings
 from export.package import ModelCard, draft, write_model_package
 from export.verify import verify_package
-from latentline.calibrate import calibrate
+from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.selftest_check import check_forward
 from latentline.errors import VerificationError
-from latentline.evidence import Viewer
-from latentline.preprocessing import Preprocessing
-from latentline.searcher import SearchResult
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel, load_package
+from latentline.package.selftest import ForwardTest
+from latentline.scoring.calibrate import calibrate
+from latentline.search.searcher import SearchResult
+from latentline.search.tiler import Viewer
+from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import METHODS, SIZE, random_checkpoint
 from tests.packages import rewrite
 from trainer.checkpoint import Checkpoint
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
-from trainer.reference_searcher import ReferenceSearcher
+from trainer.reference.searcher import ReferenceSearcher
 
 FILES = {
     "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},

@@ -9,7 +9,7 @@ from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
 from tests.packages import networks, points
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
-from trainer.search import loss_and_gradient
+from trainer.reference.search import loss_and_gradient
 
 weights = st.sampled_from([0.1, 0.5, 1.0]) | st.floats(0.01, 1)
 

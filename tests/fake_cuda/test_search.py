@@ -16,24 +16,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime.doctor.conformance import conformance, example_frames
-from edge_runtime.model_package import ModelPackage, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.settings import GpuSettings
+from edge_runtime.tools.doctor.conformance import conformance, example_frames
 from export.from_checkpoint import search_settings
 from export.package import draft
+from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.settings import GpuSettings
 from latentline.errors import BackendError, EngineError
-from latentline.evidence import MapKind, frame_components
-from latentline.explainer import HostExplainer
-from latentline.preprocessing import Preprocessing
+from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.package.model_package import ModelPackage, load_package
+from latentline.scoring.components import frame_components
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import random_checkpoint
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.packages import SIZE, write_random_package, write_tiny_package
+from tests.paths import DEMO_MODEL
 from tests.tensorrt_standin import StandIn
 
-DEMO = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
 SYNCHRONISATIONS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "implicit synchronisation"}
 
@@ -71,7 +72,7 @@ def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> It
     def open_searcher(
         model: ModelPackage = package, precision: str = "fp32", batch: int | None = None, trt: StandIn | None = None
     ) -> Any:
-        from edge_runtime.search.tensorrt import open_tensorrt
+        from latentline.backends.tensorrt.searcher import open_tensorrt
 
         fake_driver.use_kernels(build_host_kernels(precision, folder))
         settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
@@ -140,7 +141,7 @@ def test_any_frame_is_prepared_as_on_the_cpu(
 @pytest.mark.parametrize(("precision", "iterations"), [("fp32", 12), ("fp16", 8)])
 def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int) -> None:
     """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
-    demo = load_package(DEMO)
+    demo = load_package(DEMO_MODEL)
     search = demo.manifest.search.model_copy(update={"iterations": iterations})
     manifest = demo.manifest.model_copy(update={"search": search})
     demo = replace(demo, spec=manifest, manifest=manifest)
@@ -274,7 +275,7 @@ def test_everything_is_released(
     emulated: Open, fake_driver: FakeDriver, package: ModelPackage, folder: Path, how: str
 ) -> None:
     """However a searcher ends, the driver holds nothing of it."""
-    from edge_runtime.search.tensorrt import open_tensorrt
+    from latentline.backends.tensorrt.searcher import open_tensorrt
 
     emulated().close()  # engines and kernels are in the cache now
     searcher = open_tensorrt(package, StandIn(), GpuSettings(cache=folder))
@@ -307,9 +308,9 @@ def test_a_program_that_ends_without_closing_releases_everything(
         from tests.fake_cuda.driver import FakeDriver
         driver = FakeDriver.load()
         import numpy as np
-        from edge_runtime.model_package import load_package
-        from edge_runtime.search.settings import GpuSettings
-        from edge_runtime.search.tensorrt import open_tensorrt
+        from latentline.package.model_package import load_package
+        from latentline.backends.settings import GpuSettings
+        from latentline.backends.tensorrt.searcher import open_tensorrt
         from tests.fake_cuda.host_kernels import build_host_kernels
         from tests.tensorrt_standin import StandIn
         folder, opened = Path({str(folder)!r}), []
@@ -487,7 +488,7 @@ def test_a_tensorrt_that_does_not_start_is_said(emulated: Open, fake_driver: Fak
 def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDriver) -> None:
     """Executions are made with eager specialisation, by names that the real module has; else with no configuration."""
     rtx = pytest.importorskip("tensorrt_rtx", reason="TENSORRT-RTX IS NOT INSTALLED: its names were not compared")
-    from edge_runtime.gpu.engine import Engine
+    from latentline.backends.tensorrt.gpu.engine import Engine
 
     assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
     assert hasattr(rtx.ICudaEngine, "create_runtime_config")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from latentline.calibration import Calibration, Component
-from latentline.explainer import Explained
-from latentline.inspector import Inspector
-from latentline.tiles import TilePlan
+from latentline.inspection.inspector import Inspector
+from latentline.inspection.reconstructor import Explained
+from latentline.scoring.calibration import Calibration, Component
+from latentline.vision.tiles import TilePlan
 
 
 class BrightnessExplainer:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from latentline.calibrate import Parts, share_out
+from latentline.scoring.calibrate import Parts, share_out
 from trainer.data.loading import load
 from trainer.data.source import ImageSource
 from trainer.data.split import Split

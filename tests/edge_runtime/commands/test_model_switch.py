@@ -13,7 +13,7 @@ from edge_runtime.commands.model_switch import ModelSwitch, Prepared
 from edge_runtime.commands.models import open_at_start
 from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.request import CommandError
-from edge_runtime.judging import Inspector
+from edge_runtime.frames.frame_inspector import Inspector
 from latentline.errors import LatentlineError, PackageError
 from tests.edge_runtime.commands.asker import check_answer
 from tests.edge_runtime.fakes import FATAL, NOT_A_NUMBER, UNUSABLE, FakeInspector

@@ -10,9 +10,9 @@ import pytest
 from edge_runtime.commands.actions import Result
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.commands.models import prepare_package
-from edge_runtime.inspector import open_inspector
-from edge_runtime.search.settings import GpuSettings
+from latentline.backends.settings import GpuSettings
 from latentline.errors import LatentlineError
+from latentline.model import open_inspector
 from tests.packages import rewrite, write_tiny_package
 from tests.waiting import wait_until
 

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.mqtt.topics import Topics
-from latentline.strict_config import parse
+from edge_runtime.pacing import Backoff
+from latentline.base.strict_yaml import parse
 from tests.edge_runtime.commands.asker import Asker, NotingStation, check_answer
 from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto

@@ -19,9 +19,9 @@ import yaml
 
 from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.config import StationConfig
-from edge_runtime.judging import Inspector
-from edge_runtime.station import Station
-from latentline.strict_config import parse
+from edge_runtime.frames.frame_inspector import Inspector
+from edge_runtime.station.station import Station
+from latentline.base.strict_yaml import parse
 from tests.edge_runtime.fakes import ROOT, FakeInspector
 
 Step = npt.NDArray[Any] | Exception | Callable[[], Any]

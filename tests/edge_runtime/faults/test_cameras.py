@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.inspector import open_inspector
 from latentline.errors import CameraError, ImageError
+from latentline.model import open_inspector
 from tests.edge_runtime.fakes import BRIGHT, DARK, station_data, validate
 from tests.edge_runtime.faults.running import ScriptedCamera, grey, running
 from tests.mosquitto import Mosquitto, Subscriber

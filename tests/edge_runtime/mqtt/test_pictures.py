@@ -12,7 +12,8 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.mqtt.events import Message, Messages
 from edge_runtime.mqtt.pictures import Picture, defect_pictures
 from edge_runtime.mqtt.settings import PictureSection
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import Inspection
+from latentline.scoring.defects import Defect
 from tests.edge_runtime.fakes import FakeInspector
 
 UInt8 = npt.NDArray[np.uint8]

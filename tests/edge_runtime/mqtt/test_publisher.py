@@ -12,12 +12,12 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt import packets
 from edge_runtime.mqtt.connection import WINDOW, Broker, Will
 from edge_runtime.mqtt.events import encode
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError
 from tests.mosquitto import Mosquitto, Received, Subscriber
 from tests.waiting import wait_until

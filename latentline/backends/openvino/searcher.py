@@ -1,0 +1,254 @@
+"""The CPU backend: OpenVINO, float32, Adam in NumPy.
+
+A tile is searched from first to last iteration by one infer request of batch one, and as many tiles at a time as there
+are threads. So tiles cannot influence one another, and none waits for another between iterations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from latentline.backends.adam import adam_search, initial_latent
+from latentline.backends.openvino.variational import divergence, draws, surprise
+from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
+from latentline.errors import PackageError
+from latentline.package.manifest import ModelSpec
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
+from latentline.package.selftest import ForwardTest
+from latentline.search.searcher import SearchResult
+from latentline.vision.preprocessing import to_model_range
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+Shapes = dict[str, tuple[int, ...]]
+Run = Callable[[Mapping[str, Float]], dict[str, Float]]
+_Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in, copies of the outputs by name out
+
+
+class CpuSearcher:
+    """`Searcher` on the CPU. `threads` None: all cores that this process may use.
+
+    Opening compiles the graphs and runs the package's self-test. Raises PackageError when a graph cannot be used,
+    VerificationError when it computes something else than its oracle. Used by one thread at a time.
+    """
+
+    name = "cpu"
+
+    def __init__(self, model: SearchModel, threads: int | None = None) -> None:
+        self._spec = model.spec
+        self._graphs = _read_graphs(model)
+        self._threads = threads or _usable_cores()
+        self._workers: dict[int, list[_Worker]] = {}
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
+        self._selftest = model.selftest
+        self._noise = draws(model.spec.search.seed, model.spec.search.samples, model.spec.latent_size)
+        self.self_test()
+
+    def search(self, tiles: UInt8) -> SearchResult:
+        """Search all tiles, uint8 [N, H, W, C], each from its first latent. Raises ValueError for another shape."""
+        size = self._spec.tile_size
+        if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
+            raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
+        x = to_model_range(tiles)
+        results = self._map(self._search_one, _split(x))
+        return SearchResult(**{name: np.concatenate([r[name] for r in results]) for name in results[0]})
+
+    def self_test(self) -> float:
+        """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
+        if isinstance(self._selftest, ForwardTest):
+            return check_forward(self.forward, self._selftest)
+        return check_selftest(self.step, self._selftest)
+
+    def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
+        """One search step of each row: loss [N] and grad_z [N, L]. The model must have one."""
+        results = self.run(SEARCH_STEP, {"z": z, "x": x, "fx": fx})
+        return results["loss"], results["grad_z"]
+
+    def generate(self, z: Float) -> Float:
+        """G(z): [N, L] -> [N, C, H, W]."""
+        return self.run(GENERATOR, {"z": z})["image"]
+
+    def discriminate(self, x: Float) -> tuple[Float, Float]:
+        """Logit of D(x) [N] and features f(x) [N, maps, 4, 4] of images [N, C, H, W]. The model must have a D."""
+        results = self.run(DISCRIMINATOR, {"image": x})
+        return results["logit"], results["features"]
+
+    def encode(self, x: Float) -> Float:
+        """First z [N, L] of images [N, C, H, W]."""
+        return np.concatenate(self._map(lambda worker, row: self._start(worker, row)["z"], _split(x)))
+
+    def forward(self, x: Float) -> dict[str, Float]:
+        """What `ForwardTest` knows of images [N, C, H, W], from a model without a search step."""
+        encoded = self.run(ENCODER, {"image": x})
+        drawn = self.run(GENERATOR, {"z": encoded["z"]})
+        judged = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
+        return forward_answers(encoded, drawn, judged)
+
+    def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
+        """All outputs of a graph of the package, row by row of its inputs."""
+        count = len(next(iter(inputs.values())))
+        rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(count)]
+        results = self._map(lambda worker, row: worker[graph](row), rows)
+        return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
+
+    def close(self) -> None:
+        """Release graphs and threads."""
+        self._pool.shutdown()
+        self._workers.clear()
+        self._graphs.clear()
+
+    def _start(self, worker: _Worker, x: Float) -> dict[str, Float]:
+        """The first z [1, L] of a tile; of a VAE, and its log_variance."""
+        if ENCODER in worker:
+            return worker[ENCODER]({"image": x})
+        return {"z": initial_latent(self._spec.search.seed, 1, self._spec.latent_size)}
+
+    def _search_one(self, worker: _Worker, x: Float) -> dict[str, Float]:
+        """The fields of a `SearchResult` for one tile x [1, C, H, W], those that the model has."""
+        search = self._spec.search
+        start = self._start(worker, x)
+        z, judged = start["z"], {}
+        if DISCRIMINATOR in worker:
+            judged = worker[DISCRIMINATOR]({"image": x})
+        if search.iterations:
+            feeds = {"x": x, "fx": judged["features"]}
+            z = adam_search(
+                lambda z: worker[SEARCH_STEP]({"z": z, **feeds})["grad_z"], z, search.iterations, search.learning_rate
+            )
+        drawn = worker[GENERATOR]({"z": z})
+        found = {"z": z, "reconstruction": drawn["image"]}
+        if judged:
+            found |= self._verdicts(judged, worker[DISCRIMINATOR]({"image": drawn["image"]}), x, drawn["image"])
+        if self._spec.divergence:
+            found["divergence"] = divergence(z, start["log_variance"])
+        if self._spec.variance:
+            found["surprise"] = self._surprise(worker, x, start, drawn)
+        return found
+
+    def _verdicts(self, judged: dict[str, Float], seen: dict[str, Float], x: Float, image: Float) -> dict[str, Float]:
+        """What D makes of a tile (`judged`) and of its reconstruction (`seen`)."""
+        feature_residual = np.abs(judged["features"] - seen["features"]).sum(axis=(1, 2, 3))
+        found = {
+            "feature_residual": feature_residual,
+            "logit_reconstruction": seen["logit"],
+            "logit_frame": judged["logit"],
+        }
+        if self._spec.has_search_step:  # L' needs no further pass
+            gamma, lam = self._spec.search.gamma, self._spec.search.lam
+            residual = np.abs(x - image).sum(axis=(1, 2, 3))
+            doubt = 1 / (1 + np.exp(seen["logit"].astype(np.float64)))
+            loss = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * doubt
+            found["loss"] = loss.astype(np.float32)
+        if self._spec.local_shape is not None:
+            found["local"] = judged["local"]
+        return found
+
+    def _surprise(self, worker: _Worker, x: Float, start: dict[str, Float], drawn: dict[str, Float]) -> Float:
+        """−log p(x | z) of each pixel, averaged over the samples of z; without samples, at the mean z."""
+        if not len(self._noise):
+            return surprise(x, drawn["image"], drawn["log_variance"])
+        spread = np.exp(0.5 * start["log_variance"])
+        total = np.zeros_like(x)
+        for noise in self._noise:
+            sample = worker[GENERATOR]({"z": start["z"] + spread * noise})
+            total += surprise(x, sample["image"], sample["log_variance"])
+        total /= len(self._noise)
+        return total
+
+    def _map(self, task: Callable[[_Worker, Any], Any], jobs: list[Any]) -> list[Any]:
+        """Results of `task(worker, job)` in the order of the jobs; job i runs on worker i modulo their number."""
+        workers = self._compiled(min(len(jobs), self._threads))
+        if len(workers) == 1:
+            return [task(workers[0], job) for job in jobs]
+        lanes = [
+            self._pool.submit(lambda worker, mine: [task(worker, job) for job in mine], worker, jobs[i :: len(workers)])
+            for i, worker in enumerate(workers)
+        ]
+        done = [lane.result() for lane in lanes]
+        return [done[i % len(workers)][i // len(workers)] for i in range(len(jobs))]
+
+    def _compiled(self, count: int) -> list[_Worker]:
+        """`count` workers that share the threads; compiled at first use, the last two sets are kept."""
+        if count not in self._workers:
+            config = {
+                "INFERENCE_PRECISION_HINT": "f32",  # without it some CPUs compute in bf16
+                "INFERENCE_NUM_THREADS": self._threads,
+                "NUM_STREAMS": count,
+            }
+            compiled = {name: ov.Core().compile_model(graph, "CPU", config) for name, graph in self._graphs.items()}
+            while len(self._workers) > 1:
+                del self._workers[next(iter(self._workers))]
+            self._workers[count] = [{name: _runner(model) for name, model in compiled.items()} for _ in range(count)]
+        return self._workers[count]
+
+
+def _split(x: Float) -> list[Float]:
+    return [x[i : i + 1] for i in range(len(x))]
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _runner(model: Any) -> Run:
+    """A request that has run once, on the calling thread.
+
+    It must: when the first two conversions of NumPy arrays in OpenVINO 2026.4.1 come from two threads at once, they
+    wait for each other for ever (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).
+    """
+    request = model.create_infer_request()
+    request.infer({port.any_name: np.zeros(list(port.shape), np.float32) for port in model.inputs}, share_inputs=True)
+
+    def run(inputs: Mapping[str, Float]) -> dict[str, Float]:
+        results = request.infer(dict(inputs), share_inputs=True)
+        return {port.any_name: np.array(array) for port, array in results.items()}  # the request's buffers are reused
+
+    return run
+
+
+def _read_graphs(model: SearchModel) -> dict[str, Any]:
+    """The graphs for one tile, their inputs and outputs compared with the manifest. Raises PackageError."""
+    graphs = {}
+    for name, (inputs, outputs) in _ports(model.spec).items():
+        try:
+            graph = ov.Core().read_model(model.graphs[name])
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise PackageError(f"{name}: not a graph that this station can run ({reason}); export it again") from None
+        for kind, ports, expected in (("input", graph.inputs, inputs), ("output", graph.outputs, outputs)):
+            found = {port.any_name: port.partial_shape for port in ports}
+            wanted = {port: ov.PartialShape([-1, *shape]) for port, shape in expected.items()}
+            if found != wanted:
+                raise PackageError(
+                    f"{name}: {kind}s are {_described(found)}, and the manifest needs {_described(wanted)}; "
+                    "export the package again"
+                )
+        graph.reshape({port: [1, *shape] for port, shape in inputs.items()})
+        graphs[name] = graph
+    return graphs
+
+
+def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
+    """Shapes without the batch of every graph's inputs and outputs."""
+    image, z = (spec.channels, spec.tile_size, spec.tile_size), (spec.latent_size,)
+    drawn: Shapes = {"image": image, **({"log_variance": image} if spec.variance else {})}
+    ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, drawn)}
+    if spec.feature_shape is not None:
+        local: Shapes = {} if spec.local_shape is None else {"local": spec.local_shape}
+        ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **local}
+        if spec.has_search_step:
+            ports[SEARCH_STEP] = {"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}
+    if spec.search.init == "encoder":
+        ports[ENCODER] = {"image": image}, {"z": z, **({"log_variance": z} if spec.divergence else {})}
+    return ports
+
+
+def _described(ports: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(ports.items()))

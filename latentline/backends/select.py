@@ -1,0 +1,60 @@
+"""Choose the backend that searches, and say why."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.settings import Backend, GpuSettings
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
+from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.errors import BackendError, EngineError, VerificationError
+from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.reconstructor import Explainer
+from latentline.package.model_package import ModelPackage
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An opened, self-tested explainer, and why it is this one."""
+
+    explainer: Explainer
+    reason: str
+
+
+def open_explainer(
+    package: ModelPackage, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
+) -> Choice:
+    """The backend asked for; "auto": TensorRT where it works on this machine, else the CPU.
+
+    Raises PackageError and VerificationError when the model cannot be run; BackendError or EngineError when
+    "tensorrt" was asked for and cannot be had. Engines that are not in the cache are built first: minutes.
+    """
+    if backend == "cpu":
+        return Choice(_on_cpu(package, threads), "asked for")
+    try:
+        explainer = _on_gpu(package, gpu or GpuSettings())
+    except (BackendError, EngineError, VerificationError) as error:
+        if backend == "tensorrt":
+            raise
+        _log.info("backend cpu, because TensorRT cannot be used: %s", error)
+        return Choice(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
+    why = "asked for" if backend == "tensorrt" else "TensorRT works here"
+    _log.info("backend tensorrt, %s", why)
+    return Choice(explainer, why)
+
+
+def _on_cpu(package: ModelPackage, threads: int | None) -> Explainer:
+    return HostExplainer(CpuSearcher(package, threads), package.viewer, package.statistics)
+
+
+def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Explainer:
+    require_supported(package)
+    import_pycuda()
+    trt = import_tensorrt(settings.tensorrt)
+    from latentline.backends.tensorrt.searcher import open_tensorrt  # imports pycuda, which not every machine has
+
+    return open_tensorrt(package, trt, settings)

@@ -1,0 +1,42 @@
+"""What the inspection of one frame says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.scoring.defects import Defect
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Score, defects and pictures of one frame.
+
+    score           calibrated anomaly score; abnormal when above `threshold`
+    components      the standardised components the score is made of
+    defects         empty when the frame is normal
+    anomaly_map     float32 [H, W] in frame pixels, standard deviations of normal frames
+    reconstruction  uint8 [H, W, C] in frame pixels: the nearest normal image of the normalised frame
+    normalised      uint8 [H, W, C] in frame pixels: what the model saw
+    tiles           how many tiles were searched
+    milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
+    values          raw components of the frame, also those that have no weight in the score
+    """
+
+    score: float
+    threshold: float
+    components: dict[str, float]
+    defects: tuple[Defect, ...]
+    anomaly_map: npt.NDArray[np.float32]
+    reconstruction: npt.NDArray[np.uint8]
+    normalised: npt.NDArray[np.uint8]
+    tiles: int
+    milliseconds: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether the frame is to be reported."""
+        return self.score > self.threshold

@@ -1,0 +1,158 @@
+"""The model package, what the export room writes and a station runs: a folder, or the same files in one .zip.
+
+    manifest.json        `Manifest`: what the model is, how to search, thresholds, sha256 of every other file
+    generator.onnx       z -> image                 of a VAE: and log_variance of every pixel
+    encoder.onnx         image -> z                 of a VAE: and log_variance of z. Only where z comes from it
+    discriminator.onnx   image -> logit, features   with a patch head: and local. Only where the model has one
+    search_step.onnx     z, x, fx -> loss, grad_z   only of a GAN
+    calibration.npz      how the residual of normal frames behaves, and the scores behind the threshold
+    selftest.npz         inputs with the float64 oracle's answers (`latentline.package.selftest`)
+
+Nothing is handed to an inference runtime before its hash is verified. The hashes guard against damage and mix-ups, not
+against an attacker who rewrites the manifest too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.errors import PackageError
+from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.inspector import Inspector
+from latentline.package.calibration_file import _calibration
+from latentline.package.files import is_plain_name, read_files
+from latentline.package.identity import ModelIdentity
+from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
+from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
+from latentline.scoring.maps import PixelStatistics
+from latentline.search.searcher import Searcher
+from latentline.search.tiler import Viewer
+
+MANIFEST = "manifest.json"
+GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
+ENCODER = "encoder.onnx"
+CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SearchModel:
+    """A model that can search but need not be calibrated: sizes, ONNX graphs by file name, self-test."""
+
+    spec: ModelSpec
+    graphs: Mapping[str, bytes]
+    selftest: SelfTest | ForwardTest
+
+
+@dataclass(frozen=True)
+class ModelPackage(SearchModel):
+    """A loaded and checked package: a calibrated `SearchModel`.
+
+    model_hash     sha256 of manifest.json, which holds the hashes of all else: the same model, the same hash
+    normal_scores  [n] scores of the frames that the threshold was taken from
+    normal_brightness  [n] their mean grey levels; None in packages that were written before these were kept
+    """
+
+    manifest: Manifest
+    model_hash: str
+    statistics: PixelStatistics
+    normal_scores: Float64
+    normal_brightness: Float64 | None
+
+    @property
+    def viewer(self) -> Viewer:
+        """How frames become tiles."""
+        m = self.manifest
+        return Viewer(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+
+    def inspector(self, searcher: Searcher) -> Inspector:
+        """`searcher`, opened from this package, with everything that calibration fixed; the rest on the CPU."""
+        return Inspector(HostExplainer(searcher, self.viewer, self.statistics), self.manifest.calibration)
+
+    def identity(self, backend: str) -> ModelIdentity:
+        """What the station says about this model on MQTT."""
+        return ModelIdentity(
+            name=self.manifest.name,
+            sha256=self.model_hash,
+            backend=backend,
+            threshold=self.manifest.calibration.threshold,
+            map_threshold=self.manifest.calibration.map_threshold,
+            channels=self.manifest.channels,
+            tile_size=self.manifest.tile_size,
+        )
+
+
+def files_of(spec: ModelSpec) -> frozenset[str]:
+    """Names of the files beside the manifest."""
+    graphs = {
+        GENERATOR: True,
+        DISCRIMINATOR: spec.has_discriminator,
+        SEARCH_STEP: spec.has_search_step,
+        ENCODER: spec.search.init == "encoder",
+    }
+    return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})
+
+
+def load_package(path: Path) -> ModelPackage:
+    """Load the package at `path`, a folder or a .zip. Raises PackageError for everything that is not right."""
+    files = read_files(path)
+    if MANIFEST not in files:
+        raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
+    manifest_bytes = files.pop(MANIFEST)
+    manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
+    _check_files(files, manifest, path)
+    statistics, normal_scores, normal_brightness = _calibration(files[CALIBRATION], manifest, f"{path}: {CALIBRATION}")
+    _check_components(manifest, statistics, path)
+    return ModelPackage(
+        spec=manifest,
+        graphs={name: content for name, content in files.items() if name.endswith(".onnx")},
+        selftest=read_selftest(files[SELFTEST], manifest, f"{path}: {SELFTEST}"),
+        manifest=manifest,
+        model_hash=hashlib.sha256(manifest_bytes).hexdigest(),
+        statistics=statistics,
+        normal_scores=normal_scores,
+        normal_brightness=normal_brightness,
+    )
+
+
+def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> None:
+    hashes, required = manifest.files, files_of(manifest)
+    for name in sorted(hashes):
+        if not is_plain_name(name):
+            raise PackageError(f"{path}: {MANIFEST} names {name!r}, which leads out of the package; do not use it")
+    for name in sorted(required | set(hashes)):
+        if name not in hashes:
+            raise PackageError(f"{path}: {MANIFEST} does not list {name}; export the package again")
+        if name not in required:
+            raise PackageError(f"{path}: {MANIFEST} lists {name}, which this station cannot use; export it again")
+        if name not in files:
+            raise PackageError(f"{path}: {name} is missing; copy the package again")
+    for name, content in files.items():
+        if name not in hashes:
+            raise PackageError(f"{path}: {name} does not belong to this package; remove it or copy the package again")
+        if hashlib.sha256(content).hexdigest() != hashes[name]:
+            raise PackageError(f"{path}: {name} is damaged (its sha256 is not the manifest's); copy the package again")
+
+
+def _check_components(manifest: Manifest, statistics: PixelStatistics, path: Path) -> None:
+    """The score is made of nothing that this model does not give."""
+    given = {*statistics.names}
+    if manifest.has_discriminator:
+        given |= {"feature", "d_reconstruction", "d_frame"}
+    if manifest.has_search_step:
+        given.add("loss")
+    if manifest.divergence:
+        given.add("divergence")
+    for component in manifest.calibration.components:
+        if component.name not in given:
+            raise PackageError(
+                f"{path}: {MANIFEST} makes the score of '{component.name}', which this model does not give; "
+                "export the package again"
+            )

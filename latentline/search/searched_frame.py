@@ -1,0 +1,97 @@
+"""A frame cut into tiles, and the same frame after its search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from latentline.search.searcher import Searcher, SearchResult
+from latentline.vision.preprocessing import to_model_range
+from latentline.vision.ssim import ssim_map
+from latentline.vision.tiles import TilePlan
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+
+MapKind = Literal["residual", "l1", "l2", "ssim", "probability"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One frame as the model sees it: prepared [h, w, C], its plan, tiles [N, S, S, C]; the time that took, in ms."""
+
+    prepared: UInt8
+    plan: TilePlan
+    tiles: UInt8
+    milliseconds: float
+
+
+def search_together(searcher: Searcher, views: Sequence[View]) -> list[Evidence]:
+    """Search the tiles of several frames as one batch; each frame's share of the time is that of its tiles."""
+    start = perf_counter()
+    result = searcher.search(np.concatenate([view.tiles for view in views]))
+    each = 1e3 * (perf_counter() - start) / len(result.z)
+    found, first = [], 0
+    for view in views:
+        last = first + len(view.tiles)
+        times = {"preprocess": view.milliseconds, "search": each * len(view.tiles)}
+        found.append(Evidence(view.prepared, view.plan, view.tiles, result.tiles(first, last), times))
+        first = last
+    return found
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One searched frame: as prepared [h, w, C], its plan, tiles [N, S, S, C], the search's result; times in ms."""
+
+    prepared: UInt8
+    plan: TilePlan
+    tiles: UInt8
+    result: SearchResult
+    milliseconds: dict[str, float]
+
+    def difference(self, kind: MapKind) -> Float:
+        """How frame and reconstruction differ, [N, C, S, S].
+
+        residual     x − G(ẑ), signed
+        l1           |x − G(ẑ)|
+        l2           (x − G(ẑ))²
+        ssim         1 − SSIM of 11 px windows
+        probability  −log p(x | z); raises ValueError where the searcher gives none
+        """
+        if kind == "probability":
+            if self.result.surprise is None:
+                raise ValueError("a map of the reconstruction probability needs a searcher that gives one")
+            return self.result.surprise
+        x = to_model_range(self.tiles)
+        if kind == "ssim":
+            return 1 - ssim_map(x, self.result.reconstruction)
+        residual = x - self.result.reconstruction
+        if kind == "l1":
+            return np.asarray(np.abs(residual), np.float32)
+        return np.square(residual) if kind == "l2" else residual
+
+    def doubt(self) -> Float | None:
+        """−logits of the patch head, [h, w] of the prepared frame; None without one."""
+        if self.result.local is None:
+            return None
+        return spread_over_frame(-self.result.local, self.plan, self.prepared.shape)
+
+    def blend(self, tiles: Float) -> Float:
+        """Tiles [N, S, S, ...] -> [h, w, ...] of the prepared frame."""
+        height, width = self.prepared.shape[:2]
+        return self.plan.blend(tiles)[:height, :width]
+
+
+def spread_over_frame(patches: Float, plan: TilePlan, shape: tuple[int, ...]) -> Float:
+    """A number for each patch of each tile [N, h, w] -> [H, W] of a prepared frame of that shape."""
+    size = (plan.size, plan.size)
+    tiles = np.stack([cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) for tile in patches])
+    return plan.blend(tiles)[: shape[0], : shape[1]]
