@@ -37,9 +37,9 @@ import torch
 from protocols.circumstances import processor
 from torch import Tensor
 
-from export.package import draft
+from export.package import export_model
 from latentline.backends.adam import adam_search
-from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import run_command
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SEARCH_STEP
@@ -108,7 +108,7 @@ def torch_search(problem: Problem, well: bool) -> Search:
     return search
 
 
-def exported_search(problem: Problem, searcher: CpuSearcher) -> Search:
+def exported_search(problem: Problem, searcher: OpenVinoSearcher) -> Search:
     """The station's loop on the exported step."""
     x, fx, z = (t.numpy() for t in (problem.x, problem.fx, problem.z))
 
@@ -179,7 +179,7 @@ def milliseconds(action: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def equality(problem: Problem, searcher: CpuSearcher, searches: dict[str, Search]) -> dict[str, float]:
+def equality(problem: Problem, searcher: OpenVinoSearcher, searches: dict[str, Search]) -> dict[str, float]:
     """Whether all ways compute the same: gradient against float64, z and loss after steps against the naive loop."""
     generator, discriminator = freeze(problem.generator, problem.discriminator)
     networks = generator.double(), discriminator.double()
@@ -207,8 +207,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     settings = SearchSettings(
         seed=0, iterations=arguments.iterations, learning_rate=LEARNING_RATE, gamma=GAMMA, lam=LAM
     )
-    model = draft(problem.generator, problem.discriminator, None, settings)
-    searcher = CpuSearcher(model, arguments.threads)
+    model = export_model(problem.generator, problem.discriminator, None, settings)
+    searcher = OpenVinoSearcher(model, arguments.threads)
     searches = {
         "naive": torch_search(problem, well=False),
         "frozen": torch_search(problem, well=True),

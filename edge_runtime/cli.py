@@ -31,13 +31,13 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_at_start
     from edge_runtime.station.from_config import broker_of, persisted_of, secrets_of
     from edge_runtime.station.station import Station
-    from latentline.model import open_inspector
+    from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
     persisted = persisted_of(config)
     start = open_at_start(
-        lambda path: open_inspector(path, config.backend, config.gpu), config.model, config.commands.models, persisted
+        lambda path: open_model(path, config.backend, config.gpu), config.model, config.commands.models, persisted
     )
     try:
         station = Station(config, start.inspector, persisted=persisted, path=options.config)
@@ -50,10 +50,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from latentline.model import open_inspector
+    from latentline.model import open_model
 
     findings = []
-    for finding in check_station(options.config, open_inspector):
+    for finding in check_station(options.config, open_model):
         findings.append(finding)
         if not options.json:
             print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.part:9} {finding.message}", flush=True)

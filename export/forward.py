@@ -22,7 +22,7 @@ Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
 OUTPUTS = {  # in this order; the last of each is not in every model
     GENERATOR: ("image", "log_variance"),
-    DISCRIMINATOR: ("logit", "features", "local"),
+    DISCRIMINATOR: ("logit", "features", "patch_logits"),
     ENCODER: ("z", "log_variance"),
 }
 ROWS = 4

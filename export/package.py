@@ -1,7 +1,7 @@
 """From a checkpoint to a model package, in the two steps that calibration needs.
 
-model = draft(generator, discriminator, encoder, search)    graphs and self-test, in memory
-searcher = CpuSearcher(model)                               the station's own backend
+model = export_model(generator, discriminator, encoder, search)    graphs and self-test, in memory
+searcher = OpenVinoSearcher(model)                               the station's own backend
 calibrated = latentline.scoring.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
 """
@@ -28,7 +28,7 @@ from latentline.scoring.calibrate import Calibrated
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
-from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator
+from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
@@ -48,7 +48,7 @@ class ModelCard:
     overlap: float
 
 
-def draft(
+def export_model(
     generator: Generator | ConvDecoder,
     discriminator: Discriminator | None,
     encoder: Encoder | ConvEncoder | None,
@@ -85,23 +85,23 @@ def _autoencoder(
         graphs[DISCRIMINATOR] = export_discriminator(discriminator.eval())
     networks = trained_networks(decoder, discriminator, encoder)
     selftest = forward_test(networks, forward_images(networks, decoder.latent_size, seed=0))
-    spec = _spec(decoder, discriminator, search, divergence=encoder.variational, variance=decoder.variance)
+    spec = _spec(decoder, discriminator, search, latent_variance=encoder.variational, pixel_variance=decoder.variance)
     return SearchModel(spec, graphs, selftest)
 
 
 def _spec(
     generator: Generator | ConvDecoder, discriminator: Discriminator | None, search: SearchSettings, **outputs: bool
 ) -> ModelSpec:
-    local = None
-    if discriminator is not None and discriminator.local is not None:
-        local = discriminator.resolution // discriminator.patch // 2**LOCAL_BLOCKS
+    positions = None
+    if discriminator is not None and discriminator.patch_head is not None:
+        positions = discriminator.resolution // discriminator.patch_size // 2**PATCH_HEAD_BLOCKS
     return ModelSpec.model_validate(
         {
             "tile_size": generator.resolution,
             "channels": generator.channels,
             "latent_size": generator.latent_size,
             "feature_shape": None if discriminator is None else feature_shape(discriminator),
-            "local_shape": None if local is None else (local, local),
+            "patch_shape": None if positions is None else (positions, positions),
             "search": search,
             **outputs,
         }

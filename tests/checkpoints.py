@@ -27,7 +27,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "verdict": {
         "method": {"kind": "noisy_anogan", "local": 1.0},
         "augment": {"flip": ["horizontal", "vertical"]},
-        "schedule": {"verdict_images": 8},
+        "schedule": {"discriminator_images": 8},
         "search": {"iterations": 3, "gamma": 1.0},
     },
     "f_anogan": {"method": {"kind": "f_anogan"}, "schedule": GAN, "search": {"iterations": 0}},

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.package import ModelCard, draft, write_model_package
+from export.package import ModelCard, export_model, write_model_package
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import ModelPackage, SearchModel, load_package
 from latentline.scoring.calibrate import Calibrated
@@ -35,14 +35,14 @@ def networks(
     base: int = 64,
     maximum: int = 8,
     seed: int = 0,
-    patch: int = 1,
-    local: bool = False,
+    patch_size: int = 1,
+    patch_head: bool = False,
 ) -> tuple[Generator, Discriminator]:
     """Frozen float32 networks with random weights, random biases and a stddev constant that is not its default."""
     torch.manual_seed(seed)
     pair = (
-        Generator(resolution, channels, latent, base, maximum, patch),
-        Discriminator(resolution, channels, base, maximum, patch, local),
+        Generator(resolution, channels, latent, base, maximum, patch_size),
+        Discriminator(resolution, channels, base, maximum, patch_size, patch_head),
     )
     for network in pair:
         for name, parameter in network.named_parameters():
@@ -62,7 +62,7 @@ def points(resolution: int, channels: int, latent: int, count: int, seed: int = 
 @lru_cache
 def tiny_model() -> SearchModel:
     """A model of 16 px grey tiles, not calibrated; made once for all tests, which do not change it."""
-    return draft(*networks(), None, SEARCH)
+    return export_model(*networks(), None, SEARCH)
 
 
 def write_tiny_package(out: Path) -> Path:

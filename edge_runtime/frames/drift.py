@@ -87,7 +87,7 @@ class DriftMonitor:
         self._warning: str | None = None
 
     def seen(self, score: float, brightness: float, abnormal: bool) -> None:
-        """Take one judged frame into account; constant time, but for a look once a block of frames."""
+        """Take one inspected frame into account; constant time, but for a look once a block of frames."""
         with self._lock:
             self._frames += 1
             self._scores.add(score)

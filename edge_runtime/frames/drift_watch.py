@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.frames.drift import DriftMonitor
-from edge_runtime.frames.frame_inspector import Inspector
+from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.settings import DriftSection
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from latentline.vision.images import mean_grey
 
 
@@ -26,7 +26,7 @@ class DriftWatch:
         self._settings, self._fault = settings, fault
         self._monitor: DriftMonitor | None = None
 
-    def begin(self, inspector: Inspector, threshold: float) -> None:
+    def begin(self, inspector: FrameInspector, threshold: float) -> None:
         """Begin anew: another model, another threshold."""
         baseline = inspector.baseline
         self._monitor = None
@@ -36,15 +36,15 @@ class DriftWatch:
             )
         self._fault("drift", None)
 
-    def change(self, settings: DriftSection | None, inspector: Inspector, threshold: float) -> None:
+    def change(self, settings: DriftSection | None, inspector: FrameInspector, threshold: float) -> None:
         """Begin anew with other settings."""
         self._settings = settings
         self.begin(inspector, threshold)
 
-    def seen(self, image: npt.NDArray[np.uint8], inspection: Inspection) -> None:
+    def seen(self, image: npt.NDArray[np.uint8], inspection: InspectionResult) -> None:
         """Take one inspected frame into account."""
         if self._monitor is not None:
-            self._monitor.seen(inspection.score, mean_grey(image), inspection.abnormal)
+            self._monitor.seen(inspection.score, mean_grey(image), inspection.is_abnormal)
             self._fault("drift", self._monitor.warning)
 
     @property

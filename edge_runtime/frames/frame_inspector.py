@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from latentline.inspection.result import Inspection
-from latentline.package.baseline import Baseline
+from latentline.inspection.result import InspectionResult
+from latentline.package.baseline import NormalBaseline
 from latentline.package.identity import ModelIdentity
 
 
-class Inspector(Protocol):
+class FrameInspector(Protocol):
     """Judges frames of any size and channel count, in the order in which they were begun."""
 
     @property
@@ -22,7 +22,7 @@ class Inspector(Protocol):
         ...
 
     @property
-    def baseline(self) -> Baseline | None:
+    def baseline(self) -> NormalBaseline | None:
         """What the line looked like at the calibration; None where nobody knows."""
         ...
 
@@ -31,7 +31,7 @@ class Inspector(Protocol):
         """How many frames may be begun before the first of them is finished."""
         ...
 
-    def begin(self, image: npt.NDArray[np.uint8], /) -> Callable[[], Inspection]:
+    def begin(self, image: npt.NDArray[np.uint8], /) -> Callable[[], InspectionResult]:
         """Begin uint8 [H, W, C]; what is returned finishes it. Both raise ImageError: this picture cannot be used."""
         ...
 

@@ -12,33 +12,33 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.frames.frame_inspector import Inspector
+from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.watchdog import Stage
 from latentline.errors import ImageError
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from latentline.scoring.defects import find_defects
 
 
 @dataclass(frozen=True)
-class Judged:
+class InspectedFrame:
     """A frame with its inspection; wait_ms: how old it was when it was begun."""
 
     frame: Frame
-    inspection: Inspection
+    inspection: InspectionResult
     wait_ms: float
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _FrameInWork:
     frame: Frame
-    finish: Callable[[], Inspection]
+    finish: Callable[[], InspectionResult]
     wait_ms: float
     start: float  # of time.perf_counter
 
 
-class Judging:
+class FramePipeline:
     """Frames begun and finished in order, in the station's thread.
 
     threshold  None: the package's; may be changed between frames, as may the inspector when no frame is begun
@@ -50,7 +50,7 @@ class Judging:
 
     def __init__(
         self,
-        inspector: Inspector,
+        inspector: FrameInspector,
         threshold: float | None,
         summary: Summary,
         stage: Stage,
@@ -60,7 +60,7 @@ class Judging:
         self.inspector, self.own_threshold = inspector, threshold
         self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
         self._complaints = RateLimitedLog(logging.getLogger(__name__))
-        self._begun: deque[_Begun] = deque()
+        self._begun: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
         """How many frames are begun and not finished."""
@@ -76,9 +76,9 @@ class Judging:
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
         with self._faults(frame), self._stage.working():
-            self._begun.append(_Begun(frame, self.inspector.begin(frame.image), wait_ms, start))
+            self._begun.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
 
-    def finish(self) -> Judged | None:
+    def finish(self) -> InspectedFrame | None:
         """Finish the oldest frame begun; None when it came to nothing, which is counted and said."""
         begun = self._begun.popleft()
         with self._faults(begun.frame), self._stage.working():
@@ -86,17 +86,17 @@ class Judging:
             self._summary.inspect_ms.append(1e3 * (time.perf_counter() - begun.start))
             self._summary.inspected += 1
             self._fault("inspector", None)
-            return Judged(begun.frame, inspection, begun.wait_ms)
+            return InspectedFrame(begun.frame, inspection, begun.wait_ms)
         return None
 
-    def _checked(self, inspection: Inspection) -> Inspection:
+    def _checked(self, inspection: InspectionResult) -> InspectionResult:
         """The inspection, by this station's threshold."""
         if not math.isfinite(inspection.score):
             raise ArithmeticError(f"the score is {inspection.score}")
         if self.own_threshold is None:
             return inspection
         inspection = replace(inspection, threshold=self.own_threshold)
-        if inspection.abnormal and not inspection.defects:
+        if inspection.is_abnormal and not inspection.defects:
             # The package's own threshold called the frame normal, so nobody looked for its defects.
             found = find_defects(inspection.anomaly_map, self.inspector.identity.map_threshold)
             inspection = replace(inspection, defects=found)

@@ -1,4 +1,4 @@
-"""What becomes of a judged frame: its event on the disk, its pictures and result on their way, its file done."""
+"""What becomes of a inspected frame: its event on the disk, its pictures and result on their way, its file done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from edge_runtime.cameras.base import Frame
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
-from edge_runtime.frames.pipeline import Judged
+from edge_runtime.frames.pipeline import InspectedFrame
 from edge_runtime.frames.summary import Summary
 from edge_runtime.mqtt.events import Message
 from edge_runtime.mqtt.pictures import CONTENT_TYPE, defect_pictures
@@ -17,15 +17,15 @@ from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.supervision.watchdog import Stage
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
 
-Observer = Callable[[Frame, Inspection], None]
+Observer = Callable[[Frame, InspectionResult], None]
 
 
-class Reporting:
+class FrameReporter:
     """Reports frames in the station's thread.
 
     stage     of the supervisor, for writes to the disk
@@ -52,18 +52,18 @@ class Reporting:
         self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
         self._dropped = spool.dropped
 
-    def report(self, judged: Judged, model: ModelIdentity) -> None:
-        """Report one frame that `model` judged."""
-        frame, inspection = judged.frame, judged.inspection
+    def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
+        """Report one frame that `model` inspected."""
+        frame, inspection = inspected.frame, inspected.inspection
         safe = True
-        if inspection.abnormal:
+        if inspection.is_abnormal:
             self._summary.abnormal += 1
-            event = self._messages.defect(frame, inspection, model, judged.wait_ms)
+            event = self._messages.defect(frame, inspection, model, inspected.wait_ms)
             safe = self._keep(frame.camera, event)
             self._send_pictures(frame, inspection, event)
         if self._config.mqtt.results:
             self._publisher.result(
-                self._topics.result(frame.camera), self._messages.result(frame, inspection, judged.wait_ms)
+                self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
         self._drift.seen(frame.image, inspection)
         self._observe(frame, inspection)
@@ -96,7 +96,7 @@ class Reporting:
         self._publisher.appended()
         return True
 
-    def _send_pictures(self, frame: Frame, inspection: Inspection, event: Message) -> None:
+    def _send_pictures(self, frame: Frame, inspection: InspectionResult, event: Message) -> None:
         settings = self._config.pictures
         if settings is None or not self._publisher.connected:
             return
@@ -108,7 +108,7 @@ class Reporting:
                 user_properties=picture.properties,
             )
 
-    def _observe(self, frame: Frame, inspection: Inspection) -> None:
+    def _observe(self, frame: Frame, inspection: InspectionResult) -> None:
         if self._observer is None:
             return
         try:

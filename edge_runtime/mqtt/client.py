@@ -17,7 +17,7 @@ from latentline.errors import BrokerError
 _log = logging.getLogger(__name__)
 
 
-class GuardedClient(paho.Client):
+class MqttClient(paho.Client):
     """paho, but a message that it cannot read is dropped, not the connection.
 
     It raises for text that MQTT allows (U+FEFF in a user property); one such message a minute would keep the station
@@ -32,7 +32,7 @@ class GuardedClient(paho.Client):
             return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
-def guarded(callback: Callable[..., None]) -> Callable[..., None]:
+def log_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
     """`callback`, whose exceptions are logged: one that escapes would end paho's loop."""
 
     @functools.wraps(callback)

@@ -14,7 +14,7 @@ _ROOM = {0: 64, 1: 32}  # QoS -> messages on their way at most; pictures and the
 
 
 @dataclass(frozen=True)
-class PassingMessage:
+class TransientMessage:
     """One of them, QoS 0 or 1."""
 
     topic: str
@@ -23,7 +23,7 @@ class PassingMessage:
     extras: Extras = field(repr=False)
 
 
-class Passing:
+class TransientMessages:
     """Counts those on their way, for paho's own queue has no bound for QoS 0: a line that hangs would fill the memory.
 
     `admit` may be called by any thread; the rest belongs to the sender. A message has its room until it is written to
@@ -34,12 +34,12 @@ class Passing:
         self._rooms = {qos: threading.BoundedSemaphore(count) for qos, count in _ROOM.items()}
         self._in_flight: dict[int, int] = {}  # message id -> QoS
 
-    def admit(self, message: PassingMessage, limit: int | None) -> bool:
+    def admit(self, message: TransientMessage, limit: int | None) -> bool:
         """Whether there is room for it and it takes no more than `limit` bytes; then `send` must follow."""
         fits = limit is None or packet_size(message.topic, message.payload, message.extras) <= limit
         return fits and self._rooms[message.qos].acquire(blocking=False)
 
-    def send(self, connection: Connection | None, message: PassingMessage) -> bool:
+    def send(self, connection: Connection | None, message: TransientMessage) -> bool:
         """Publish an admitted message; False when it was not taken."""
         mid = None
         if connection is not None:

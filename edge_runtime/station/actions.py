@@ -10,8 +10,8 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.commands.actions import Finish, Result
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.frames.drift_watch import DriftWatch
-from edge_runtime.frames.frame_inspector import Inspector
-from edge_runtime.frames.pipeline import Judging
+from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.supervision.snapshot import Snapshot
 from latentline.base.version import software_version
@@ -31,7 +31,7 @@ class StationActions:
     def __init__(
         self,
         feeds: Feeds,
-        judging: Judging,
+        pipeline: FramePipeline,
         drift: DriftWatch,
         announcer: Announcer,
         switch: ModelSwitch,
@@ -39,14 +39,14 @@ class StationActions:
         threshold_of: Callable[[ModelIdentity], float | None],
         fault: Callable[[str, str | None], None],
     ) -> None:
-        self._feeds, self._judging, self._drift, self._announcer = feeds, judging, drift, announcer
+        self._feeds, self._pipeline, self._drift, self._announcer = feeds, pipeline, drift, announcer
         self._switch, self._snapshot, self._threshold_of, self._fault = switch, snapshot, threshold_of, fault
         self.paused = False
 
     @property
     def identity(self) -> ModelIdentity:
         """The model that judges now."""
-        return self._judging.inspector.identity
+        return self._pipeline.inspector.identity
 
     def capture(self, camera: str | None) -> list[str]:
         """Ask triggered cameras for a frame. Raises CameraError when none can."""
@@ -70,19 +70,19 @@ class StationActions:
 
     def set_threshold(self, value: float | None, who: str) -> tuple[float, float]:
         """Judge by `value` from now on, None: the package's; old and new threshold."""
-        old = self._judging.threshold
-        self._judging.own_threshold = value
+        old = self._pipeline.threshold
+        self._pipeline.own_threshold = value
         self._begin_anew()
-        return old, self._judging.threshold
+        return old, self._pipeline.threshold
 
     def switch_model(self, name: str, sha256: str | None, finish: Finish) -> None:
         """Begin to switch to another package."""
         self._switch.request(name, sha256, finish)
 
-    def use(self, inspector: Inspector) -> None:
+    def use(self, inspector: FrameInspector) -> None:
         """Judge with another inspector from now on."""
-        self._judging.inspector = inspector
-        self._judging.own_threshold = self._threshold_of(inspector.identity)
+        self._pipeline.inspector = inspector
+        self._pipeline.own_threshold = self._threshold_of(inspector.identity)
         self._begin_anew()
 
     def diagnostics(self) -> Result:
@@ -92,8 +92,8 @@ class StationActions:
         return {**_plain(asdict(snapshot)), "cameras": cameras, "software": software_version()}
 
     def _begin_anew(self) -> None:
-        self._drift.begin(self._judging.inspector, self._judging.threshold)
-        self._announcer.birth(self.identity, self._judging.threshold)
+        self._drift.begin(self._pipeline.inspector, self._pipeline.threshold)
+        self._announcer.birth(self.identity, self._pipeline.threshold)
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -8,8 +8,8 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.frames.drift_watch import DriftWatch
-from edge_runtime.frames.pipeline import Judging
-from edge_runtime.frames.reports import Reporting
+from edge_runtime.frames.pipeline import FramePipeline
+from edge_runtime.frames.reports import FrameReporter
 from edge_runtime.frames.summary import Summary
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
@@ -28,8 +28,8 @@ class Parts:
     spool: Spool
     publisher: Publisher
     supervisor: Supervisor
-    judging: Judging
-    reporting: Reporting
+    pipeline: FramePipeline
+    reporter: FrameReporter
     drift: DriftWatch
     switch: ModelSwitch
     actions: StationActions
@@ -38,7 +38,7 @@ class Parts:
 
     def snapshot(self, health: Health, feeds: Feeds, summary: Summary, uptime: float) -> Snapshot:
         """All of it in numbers; uptime in seconds."""
-        identity = self.judging.inspector.identity
+        identity = self.pipeline.inspector.identity
         return Snapshot(
             state=health.state,
             faults=health.faults,
@@ -63,7 +63,7 @@ class Parts:
             model_name=identity.name,
             model_sha256=identity.sha256,
             backend=identity.backend,
-            threshold=self.judging.threshold,
+            threshold=self.pipeline.threshold,
             drift=self.drift.numbers,
             process=read_process(),
         )

@@ -18,9 +18,9 @@ from edge_runtime.commands.models import prepare_package
 from edge_runtime.commands.persisted import Persisted
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
-from edge_runtime.frames.frame_inspector import Inspector
-from edge_runtime.frames.pipeline import Judging
-from edge_runtime.frames.reports import Observer, Reporting
+from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.frames.pipeline import FramePipeline
+from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
@@ -58,7 +58,7 @@ class Station:
     def __init__(
         self,
         config: StationConfig,
-        inspector: Inspector,
+        inspector: FrameInspector,
         *,
         cameras: Mapping[str, Callable[[], Camera]] | None = None,
         observer: Observer | None = None,
@@ -140,15 +140,15 @@ class Station:
         publisher = Publisher(self._broker, spool, self._announcer.will, pauses, fault, supervisor.sender)
         self._announcer.begin(publisher, spool)
         threshold = self._threshold_of(inspector.identity)
-        judging = Judging(inspector, threshold, self.summary, supervisor.inspector, fault, self._feeds.done)
+        pipeline = FramePipeline(inspector, threshold, self.summary, supervisor.inspector, fault, self._feeds.done)
         drift = DriftWatch(config.drift, fault)
         actions = StationActions(
-            self._feeds, judging, drift, self._announcer, switch, self.snapshot, self._threshold_of, fault
+            self._feeds, pipeline, drift, self._announcer, switch, self.snapshot, self._threshold_of, fault
         )
         commander = Commander(config.commands, self._announcer.topics, actions, publisher.reply, self._persisted)
         if commander.topic_filter is not None:
             publisher.subscribe(commander.topic_filter, commander.received)
-        reporting = Reporting(
+        reporter = FrameReporter(
             config,
             self._announcer,
             spool,
@@ -161,28 +161,28 @@ class Station:
             self._observer,
         )
         reload = Reload(self._path or Path(), config, fault, supervisor.systemd)
-        drift.begin(inspector, judging.threshold)
-        self._announcer.birth(inspector.identity, judging.threshold)
+        drift.begin(inspector, pipeline.threshold)
+        self._announcer.birth(inspector.identity, pipeline.threshold)
         self._announcer.status(self.health.state, self.health.faults)
         fault("spool_file", spool.set_aside)
         fault("commands_file", self._persisted.set_aside)
-        return Parts(spool, publisher, supervisor, judging, reporting, drift, switch, actions, commander, reload)
+        return Parts(spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload)
 
     def _inspect_all(self, parts: Parts) -> None:
-        judging = parts.judging
+        pipeline = parts.pipeline
         lossless = {camera.id: camera.lossless for camera in self._config.cameras}
         watch_at = 0.0
         while True:
             full_stop = self._stopping or parts.switch.ready  # a model is switched when no frame is in work
-            frame = None if full_stop else self._feeds.get(0.0 if len(judging) else _TICK_SECONDS)
+            frame = None if full_stop else self._feeds.get(0.0 if len(pipeline) else _TICK_SECONDS)
             if frame is not None:
-                judging.begin(frame)
+                pipeline.begin(frame)
             # A live camera's frame is finished before the next is begun: that one would only grow old beside it.
-            ahead = judging.inspector.ahead if frame is not None and lossless[frame.camera] else 1
-            if len(judging) and (frame is None or len(judging) >= ahead):
-                judged = judging.finish()
-                if judged is not None:
-                    parts.reporting.report(judged, judging.inspector.identity)
+            ahead = pipeline.inspector.ahead if frame is not None and lossless[frame.camera] else 1
+            if len(pipeline) and (frame is None or len(pipeline) >= ahead):
+                inspected = pipeline.finish()
+                if inspected is not None:
+                    parts.reporter.report(inspected, pipeline.inspector.identity)
             elif frame is None and (self._stopping or self._feeds.ended):
                 return
             self._obey(parts)
@@ -193,7 +193,7 @@ class Station:
     def _obey(self, parts: Parts) -> None:
         """Between two frames: commands, another configuration, another model."""
         parts.commander.run_pending()
-        if parts.switch.ready and not len(parts.judging):
+        if parts.switch.ready and not len(parts.pipeline):
             with parts.supervisor.inspector.working():
                 inspector = parts.switch.run_pending()
             if inspector is not None:
@@ -204,7 +204,7 @@ class Station:
             if "threshold" in changes.applied:
                 parts.actions.set_threshold(running.threshold, "the configuration")
             if any(name.split(".")[0] == "drift" for name in changes.applied):
-                parts.drift.change(running.drift, parts.judging.inspector, parts.judging.threshold)
+                parts.drift.change(running.drift, parts.pipeline.inspector, parts.pipeline.threshold)
             if any(name.split(".")[0] == "log" for name in changes.applied):
                 configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
 
@@ -217,7 +217,7 @@ class Station:
         """What no call reports: cameras, a spool that has room again, the `health` message that is due."""
         self._announcer.cameras(self._feeds.states())
         with parts.supervisor.spool.working():
-            parts.reporting.watch()
+            parts.reporter.watch()
         self._announcer.health(self.snapshot, self._config.supervision.health_seconds, now)
 
     def _say_status(self, state: State, faults: Mapping[str, str]) -> None:

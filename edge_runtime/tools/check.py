@@ -16,7 +16,7 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import CameraSettings
 from edge_runtime.config import StationConfig, load_station
-from edge_runtime.frames.frame_inspector import Inspector
+from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
 from edge_runtime.station.from_config import broker_of
 from latentline.backends.settings import Backend, GpuSettings
@@ -26,7 +26,7 @@ _BROKER_SECONDS = 15.0
 _POLL_SECONDS = 0.1  # between two looks at whether a camera has said something
 
 
-class OpenedInspector(Inspector, Protocol):
+class OpenedInspector(FrameInspector, Protocol):
     """An inspector that knows why it has its backend."""
 
     @property
@@ -47,7 +47,7 @@ class Finding:
     message: str
 
 
-def check_station(path: Path, open_inspector: OpenInspector) -> Iterator[Finding]:
+def check_station(path: Path, open_model: OpenInspector) -> Iterator[Finding]:
     """Findings one by one: config, model, self-test, camera, broker. A broken config ends the list."""
     try:
         config = load_station(path)
@@ -55,7 +55,7 @@ def check_station(path: Path, open_inspector: OpenInspector) -> Iterator[Finding
         yield Finding("config", False, str(error))
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
-    yield from _model(config, open_inspector)
+    yield from _model(config, open_model)
     yield from check_parts(config)
 
 
@@ -75,11 +75,11 @@ def _tried(part: str, trial: Callable[[], str]) -> Finding:
         return Finding(part, False, f"{type(error).__name__}: {error}")
 
 
-def _model(config: StationConfig, open_inspector: OpenInspector) -> Iterator[Finding]:
+def _model(config: StationConfig, open_model: OpenInspector) -> Iterator[Finding]:
     opened: list[OpenedInspector] = []
 
     def load() -> str:
-        opened.append(open_inspector(config.model, config.backend, config.gpu))
+        opened.append(open_model(config.model, config.backend, config.gpu))
         identity = opened[0].identity
         return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
 
@@ -89,7 +89,7 @@ def _model(config: StationConfig, open_inspector: OpenInspector) -> Iterator[Fin
         opened[0].close()
 
 
-def _self_test(inspector: Inspector) -> str:
+def _self_test(inspector: FrameInspector) -> str:
     """The same picture twice must give the same finite score."""
     size, channels = inspector.identity.tile_size, inspector.identity.channels
     picture = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)

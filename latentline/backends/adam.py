@@ -1,4 +1,4 @@
-"""Adam over the latent, in NumPy: Algorithm 1 of Kimura & Yanagihara (2018), as `trainer.reference.search.reference_search`."""
+"""Adam over the latent, in NumPy: Algorithm 1 of Kimura & Yanagihara (2018), as the trainer's `reference_search`."""
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import BackendError, EngineError, VerificationError
-from latentline.inspection.host_reconstructor import HostExplainer
-from latentline.inspection.reconstructor import Explainer
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.reconstructor import Reconstructor
 from latentline.package.model_package import ModelPackage
 
 _log = logging.getLogger(__name__)
@@ -19,13 +19,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """An opened, self-tested explainer, and why it is this one."""
+    """An opened, self-tested reconstructor, and why it is this one."""
 
-    explainer: Explainer
+    reconstructor: Reconstructor
     reason: str
 
 
-def open_explainer(
+def open_reconstructor(
     package: ModelPackage, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
 ) -> Choice:
     """The backend asked for; "auto": TensorRT where it works on this machine, else the CPU.
@@ -33,25 +33,25 @@ def open_explainer(
     Raises PackageError and VerificationError when the model cannot be run; BackendError or EngineError when
     "tensorrt" was asked for and cannot be had. Engines that are not in the cache are built first: minutes.
     """
-    if backend == "cpu":
+    if backend == "openvino":
         return Choice(_on_cpu(package, threads), "asked for")
     try:
-        explainer = _on_gpu(package, gpu or GpuSettings())
+        reconstructor = _on_gpu(package, gpu or GpuSettings())
     except (BackendError, EngineError, VerificationError) as error:
         if backend == "tensorrt":
             raise
-        _log.info("backend cpu, because TensorRT cannot be used: %s", error)
+        _log.info("backend openvino, because TensorRT cannot be used: %s", error)
         return Choice(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
     why = "asked for" if backend == "tensorrt" else "TensorRT works here"
     _log.info("backend tensorrt, %s", why)
-    return Choice(explainer, why)
+    return Choice(reconstructor, why)
 
 
-def _on_cpu(package: ModelPackage, threads: int | None) -> Explainer:
-    return HostExplainer(CpuSearcher(package, threads), package.viewer, package.statistics)
+def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
+    return HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
 
 
-def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Explainer:
+def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Reconstructor:
     require_supported(package)
     import_pycuda()
     trt = import_tensorrt(settings.tensorrt)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from latentline.base.strict_yaml import StrictModel
 
-Backend = Literal["auto", "cpu", "tensorrt"]
+Backend = Literal["auto", "openvino", "tensorrt"]
 Precision = Literal["fp32", "fp16"]
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 

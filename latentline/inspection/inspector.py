@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from latentline.inspection.reconstructor import Explained, Explainer
-from latentline.inspection.result import Inspection
+from latentline.inspection.reconstructor import ReconstructedFrame, Reconstructor
+from latentline.inspection.result import InspectionResult
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.defects import Defect, find_defects, tile_defect
 
@@ -22,28 +22,28 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 @dataclass(frozen=True)
 class Inspector:
-    """An explainer and what calibration fixed: scores frames and finds their defects."""
+    """An reconstructor and what calibration fixed: scores frames and finds their defects."""
 
-    explainer: Explainer
+    reconstructor: Reconstructor
     calibration: Calibration
 
-    def inspect(self, frame: UInt8) -> Inspection:
+    def inspect(self, frame: UInt8) -> InspectionResult:
         """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
         return self.begin(frame)()
 
-    def begin(self, frame: UInt8) -> Callable[[], Inspection]:
+    def begin(self, frame: UInt8) -> Callable[[], InspectionResult]:
         """Begin a frame; what is returned finishes it, in the order of beginning. Raises ImageError."""
-        finish = self.explainer.begin(frame)
+        finish = self.reconstructor.begin(frame)
         return lambda: self._judged(finish(), (frame.shape[1], frame.shape[0]))
 
-    def _judged(self, seen: Explained, size: tuple[int, int]) -> Inspection:
+    def _judged(self, seen: ReconstructedFrame, size: tuple[int, int]) -> InspectionResult:
         start = perf_counter()
         anomaly_map = _resized(seen.anomaly_map, size)
         score, parts = self.calibration.score(seen.values)
         abnormal = score > self.calibration.threshold
         defects = self._defects(seen, anomaly_map) if abnormal else ()
         times = {**seen.milliseconds, "score": 1e3 * (perf_counter() - start)}
-        return Inspection(
+        return InspectionResult(
             score,
             self.calibration.threshold,
             parts,
@@ -57,14 +57,14 @@ class Inspector:
         )
 
     def close(self) -> None:
-        """Release the explainer."""
-        self.explainer.close()
+        """Release the reconstructor."""
+        self.reconstructor.close()
 
-    def _defects(self, seen: Explained, anomaly_map: npt.NDArray[np.float32]) -> tuple[Defect, ...]:
+    def _defects(self, seen: ReconstructedFrame, anomaly_map: npt.NDArray[np.float32]) -> tuple[Defect, ...]:
         found = find_defects(anomaly_map, self.calibration.map_threshold)
         return found or (tile_defect(anomaly_map, self._worst_tile(seen, anomaly_map.shape)),)
 
-    def _worst_tile(self, seen: Explained, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    def _worst_tile(self, seen: ReconstructedFrame, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
         """Box in frame px (x, y, width, height) of the tile with the largest weighted components."""
         raw = seen.tile_values
         votes = [c.weight * (raw[c.name] - c.mean) / c.std for c in self.calibration.components if c.name in raw]

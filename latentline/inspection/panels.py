@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.base.atomic import write_bytes
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 
 UInt8 = npt.NDArray[np.uint8]
 SHOWN_HEIGHT = 280  # px
@@ -18,7 +18,7 @@ RED, GREEN, WHITE = (40, 40, 230), (80, 200, 60), (255, 255, 255)
 MARGIN = 24
 
 
-def draw_panel(frame: UInt8, seen: Inspection, mask: npt.NDArray[np.bool_] | None = None) -> UInt8:
+def draw_panel(frame: UInt8, seen: InspectionResult, mask: npt.NDArray[np.bool_] | None = None) -> UInt8:
     """Frame with defects (red) and ground truth (green outline), what the model saw, its reconstruction, heat map."""
     scale = SHOWN_HEIGHT / frame.shape[0]
     marked = _shown(frame, scale)
@@ -33,17 +33,17 @@ def draw_panel(frame: UInt8, seen: Inspection, mask: npt.NDArray[np.bool_] | Non
         cv2.rectangle(marked, (x, y), (x + width, y + height), RED, 2, cv2.LINE_AA)
     heat = np.clip(seen.anomaly_map / HEAT_FULL_SCALE, 0, 1)
     coloured = cv2.applyColorMap(np.asarray(heat * 255, np.uint8), cv2.COLORMAP_INFERNO)
-    verdict = f"{'ABNORMAL' if seen.abnormal else 'normal'}  score {seen.score:.2f}, threshold {seen.threshold:.2f}"
+    verdict = f"{'ABNORMAL' if seen.is_abnormal else 'normal'}  score {seen.score:.2f}, threshold {seen.threshold:.2f}"
     tiles = {
         verdict: marked,
-        "as the model sees it": _shown(seen.normalised, scale),
+        "as the model sees it": _shown(seen.prepared, scale),
         "nearest normal image": _shown(seen.reconstruction, scale),
         "anomaly map": _shown(coloured, scale),
     }
     return np.hstack([_titled(picture, title) for title, picture in tiles.items()])
 
 
-def save_panel(path: Path, frame: UInt8, seen: Inspection, mask: npt.NDArray[np.bool_] | None = None) -> None:
+def save_panel(path: Path, frame: UInt8, seen: InspectionResult, mask: npt.NDArray[np.bool_] | None = None) -> None:
     """Write `draw_panel` as PNG, whole or not at all."""
     write_bytes(path, cv2.imencode(".png", draw_panel(frame, seen, mask))[1].tobytes())
 

@@ -1,4 +1,4 @@
-"""The contract of an explainer: a camera's frame in, what the nearest normal image leaves unexplained out."""
+"""The contract of an reconstructor: a camera's frame in, what the nearest normal image leaves unexplained out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Explained:
+class ReconstructedFrame:
     """One frame, searched and compared, in pixels of the prepared frame (h x w).
 
     prepared        uint8 [h, w, C]: what the model saw
@@ -37,7 +37,7 @@ class Explained:
     milliseconds: dict[str, float]
 
 
-class Explainer(Protocol):
+class Reconstructor(Protocol):
     """Explains frames of any size by the nearest normal image, in the order in which they were begun.
 
     ahead  how many frames may be begun before the first of them is finished
@@ -46,7 +46,7 @@ class Explainer(Protocol):
     name: str
     ahead: int
 
-    def begin(self, frame: UInt8) -> Callable[[], Explained]:
+    def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
         """Begin uint8 [H, W] or [H, W, C]; what is returned finishes it. Raises ImageError: no usable picture."""
         ...
 

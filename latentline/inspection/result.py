@@ -11,15 +11,15 @@ from latentline.scoring.defects import Defect
 
 
 @dataclass(frozen=True)
-class Inspection:
+class InspectionResult:
     """Score, defects and pictures of one frame.
 
     score           calibrated anomaly score; abnormal when above `threshold`
     components      the standardised components the score is made of
     defects         empty when the frame is normal
     anomaly_map     float32 [H, W] in frame pixels, standard deviations of normal frames
-    reconstruction  uint8 [H, W, C] in frame pixels: the nearest normal image of the normalised frame
-    normalised      uint8 [H, W, C] in frame pixels: what the model saw
+    reconstruction  uint8 [H, W, C] in frame pixels: the nearest normal image of the prepared frame
+    prepared      uint8 [H, W, C] in frame pixels: what the model saw
     tiles           how many tiles were searched
     milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
     values          raw components of the frame, also those that have no weight in the score
@@ -31,12 +31,12 @@ class Inspection:
     defects: tuple[Defect, ...]
     anomaly_map: npt.NDArray[np.float32]
     reconstruction: npt.NDArray[np.uint8]
-    normalised: npt.NDArray[np.uint8]
+    prepared: npt.NDArray[np.uint8]
     tiles: int
     milliseconds: dict[str, float]
     values: dict[str, float] = field(default_factory=dict)
 
     @property
-    def abnormal(self) -> bool:
+    def is_abnormal(self) -> bool:
         """Whether the frame is to be reported."""
         return self.score > self.threshold

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Baseline:
+class NormalBaseline:
     """The normal frames of the calibration: scores [n], mean grey levels [n] where known, false alarms promised."""
 
     scores: npt.NDArray[np.float64]

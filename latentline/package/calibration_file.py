@@ -18,8 +18,8 @@ def calibration_to_bytes(
 ) -> bytes:
     """calibration.npz."""
     optional = {} if normal_brightness is None else {"normal_brightness": normal_brightness}
-    if statistics.local is not None:
-        optional["local"] = np.array(statistics.local)
+    if statistics.patch_statistics is not None:
+        optional["patch_statistics"] = np.array(statistics.patch_statistics)
     return write_arrays(
         {
             "residual_mean": statistics.mean,
@@ -45,13 +45,13 @@ def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStat
     }
     if "normal_brightness" in arrays:
         shapes["normal_brightness"] = arrays["normal_scores"].shape if "normal_scores" in arrays else ()
-    if "local" in arrays and spec.local_shape is not None:
-        shapes["local"] = (2,)
+    if "patch_statistics" in arrays and spec.patch_shape is not None:
+        shapes["patch_statistics"] = (2,)
     check_arrays(arrays, shapes, source)
-    local = arrays.get("local")
+    patch_statistics = arrays.get("patch_statistics")
     spreads = {"residual_std": arrays["residual_std"], "pooled_std": arrays["pooled_std"]}
-    if local is not None:
-        spreads["local"] = local[1:]
+    if patch_statistics is not None:
+        spreads["patch_statistics"] = patch_statistics[1:]
     for name, values in spreads.items():
         if (values <= 0).any():
             raise PackageError(f"{source}: '{name}' is not positive everywhere; export the package again")
@@ -63,6 +63,6 @@ def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStat
         scales=tuple(arrays["scales"].tolist()),
         pooled_std=arrays["pooled_std"].astype(np.float32),
         kind=spec.map,
-        local=None if local is None else (float(local[0]), float(local[1])),
+        patch_statistics=None if patch_statistics is None else (float(patch_statistics[0]), float(patch_statistics[1])),
     )
     return statistics, arrays["normal_scores"], arrays.get("normal_brightness")

@@ -11,7 +11,7 @@ class ModelIdentity:
 
     name           as the package's manifest says
     sha256         hex digest of the package: the same model has the same digest wherever it runs
-    backend        the searcher that computes it, e.g. "cpu"
+    backend        the searcher that computes it, e.g. "openvino"
     threshold      anomaly score above which a frame is abnormal
     map_threshold  value of the anomaly map above which a pixel is a defect, standard deviations of normal frames
     channels       channels the model was trained on: 1 or 3

@@ -14,14 +14,14 @@ from latentline.scoring.calibration import Calibration
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class SearchSettings(StrictModel):
     """How ẑ is found: `iterations` Adam steps on L', 0 for none.
 
     init     random: from one standard-normal latent, drawn with `seed`, for all tiles; encoder: from encoder.onnx's
-    samples  VAE: of z, drawn with `seed`, over which the surprise of each pixel is averaged; 0 takes the mean z alone
+    samples  VAE: draws of z, with `seed`, over which −log p(x | z) of each pixel is averaged; 0: the mean z alone
     gamma, lam  γ and λ of L'; without meaning for a model that has no search step
     """
 
@@ -39,18 +39,18 @@ class ModelSpec(StrictModel):
 
     tile_size      height and width of the square tiles, pixels
     feature_shape  of f(x): maps, 4, 4; None: the model has no discriminator
-    local_shape    [h, w] of the logits of the discriminator's patch head; None: it has none
-    divergence     encoder.onnx also gives the log variance of z (VAE)
-    variance       generator.onnx also gives the log variance of every pixel (VAE)
+    patch_shape    [h, w] of the logits of the discriminator's patch head; None: it has none
+    latent_variance  encoder.onnx also gives the log variance of z (VAE)
+    pixel_variance   generator.onnx also gives the log variance of every pixel (VAE)
     """
 
     tile_size: int = Field(ge=8, le=1024)
     channels: Literal[1, 3]
     latent_size: int = Field(ge=1)
     feature_shape: tuple[int, int, int] | None
-    local_shape: tuple[int, int] | None = None
-    divergence: bool = False
-    variance: bool = False
+    patch_shape: tuple[int, int] | None = None
+    latent_variance: bool = False
+    pixel_variance: bool = False
     search: SearchSettings
 
     @property
@@ -61,17 +61,17 @@ class ModelSpec(StrictModel):
     @property
     def has_search_step(self) -> bool:
         """Whether the package brings L' and its gradient: GANs do; the adversary of an autoencoder only judges."""
-        return self.has_discriminator and not self.divergence
+        return self.has_discriminator and not self.latent_variance
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelSpec:
         search = self.search
         if not self.has_search_step and (search.iterations or search.init != "encoder"):
             raise ValueError("a model without a search step needs search.iterations 0 and search.init encoder")
-        if self.local_shape is not None and not self.has_discriminator:
-            raise ValueError("local_shape is of a discriminator, and feature_shape says that there is none")
-        if search.samples and not (self.divergence and self.variance):
-            raise ValueError("search.samples needs divergence and variance")
+        if self.patch_shape is not None and not self.has_discriminator:
+            raise ValueError("patch_shape is of a discriminator, and feature_shape says that there is none")
+        if search.samples and not (self.latent_variance and self.pixel_variance):
+            raise ValueError("search.samples needs latent_variance and pixel_variance")
         return self
 
 
@@ -83,7 +83,7 @@ class Manifest(ModelSpec):
     files    sha256 by name
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str = Field(min_length=1, max_length=100)
     method: str = Field(min_length=1)
     created: AwareDatetime
@@ -102,8 +102,8 @@ class Manifest(ModelSpec):
 
     @model_validator(mode="after")
     def _map_fits(self) -> Manifest:
-        if self.map == "probability" and not self.variance:
-            raise ValueError("map probability needs variance")
+        if self.map == "probability" and not self.pixel_variance:
+            raise ValueError("map probability needs pixel_variance")
         return self
 
 
@@ -114,14 +114,24 @@ def parse_manifest(content: bytes, source: str) -> Manifest:
         version = data["schema_version"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise PackageError(f"{source} is not the manifest of a model package; copy or export it again") from None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise PackageError(
-            f"{source}: made by a newer latentline (schema {version}, this one reads {SCHEMA_VERSION}): "
-            "update the station"
-        )
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise PackageError(f"{source}: {_other_schema(version)}")
     try:
         return Manifest.model_validate(data)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"]) or "manifest"
         raise PackageError(f"{source}: '{place}': {fault['msg']}; export the package again") from None
+
+
+def _other_schema(version: int) -> str:
+    """Why a package of another schema is refused, and what to do."""
+    if version > SCHEMA_VERSION:
+        return (
+            f"made by a newer latentline (schema {version}; this one reads {SCHEMA_VERSION}); update latentline here, "
+            "then try again"
+        )
+    return (
+        f"made by an older latentline (schema {version}; this one reads {SCHEMA_VERSION}); export it again from its "
+        "run folder with `latentline-export package RUN OUT.zip`"
+    )

@@ -3,7 +3,7 @@
     manifest.json        `Manifest`: what the model is, how to search, thresholds, sha256 of every other file
     generator.onnx       z -> image                 of a VAE: and log_variance of every pixel
     encoder.onnx         image -> z                 of a VAE: and log_variance of z. Only where z comes from it
-    discriminator.onnx   image -> logit, features   with a patch head: and local. Only where the model has one
+    discriminator.onnx   image -> logit, features   with a patch head: and patch_logits. Only where the model has one
     search_step.onnx     z, x, fx -> loss, grad_z   only of a GAN
     calibration.npz      how the residual of normal frames behaves, and the scores behind the threshold
     selftest.npz         inputs with the float64 oracle's answers (`latentline.package.selftest`)
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import PackageError
-from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.package.calibration_file import _calibration
 from latentline.package.files import is_plain_name, read_files
@@ -32,7 +32,7 @@ from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
 from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searcher import Searcher
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 
 MANIFEST = "manifest.json"
 GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
@@ -67,14 +67,14 @@ class ModelPackage(SearchModel):
     normal_brightness: Float64 | None
 
     @property
-    def viewer(self) -> Viewer:
+    def tiler(self) -> FrameTiler:
         """How frames become tiles."""
         m = self.manifest
-        return Viewer(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+        return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
 
     def inspector(self, searcher: Searcher) -> Inspector:
         """`searcher`, opened from this package, with everything that calibration fixed; the rest on the CPU."""
-        return Inspector(HostExplainer(searcher, self.viewer, self.statistics), self.manifest.calibration)
+        return Inspector(HostReconstructor(searcher, self.tiler, self.statistics), self.manifest.calibration)
 
     def identity(self, backend: str) -> ModelIdentity:
         """What the station says about this model on MQTT."""
@@ -148,8 +148,8 @@ def _check_components(manifest: Manifest, statistics: PixelStatistics, path: Pat
         given |= {"feature", "d_reconstruction", "d_frame"}
     if manifest.has_search_step:
         given.add("loss")
-    if manifest.divergence:
-        given.add("divergence")
+    if manifest.latent_variance:
+        given.add("kl")
     for component in manifest.calibration.components:
         if component.name not in given:
             raise PackageError(

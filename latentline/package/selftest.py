@@ -72,9 +72,9 @@ def read_selftest(content: bytes, spec: ModelSpec, source: str) -> SelfTest | Fo
         check_arrays(arrays, shapes, source)
         return SelfTest(**arrays)
     shapes["image"] = (k, *image)
-    if spec.divergence:
+    if spec.latent_variance:
         shapes["z_log_variance"] = (k, spec.latent_size)
-    if spec.variance:
+    if spec.pixel_variance:
         shapes["log_variance"] = (k, *image)
     if spec.has_discriminator:
         shapes["logit"] = (k,)

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from latentline.errors import CheckpointError, DatasetError
 from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
 from latentline.scoring.components import frame_components
-from latentline.scoring.maps import LOCAL, PixelStatistics, pool
+from latentline.scoring.maps import PATCH, PixelStatistics, pool
 from latentline.scoring.weights import weigh
-from latentline.search.searched_frame import Evidence, MapKind
+from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from latentline.vision.images import mean_grey
 
 Float = npt.NDArray[np.float32]
@@ -74,7 +74,7 @@ def shortage(standardising: int, scored: int, false_alarm_rate: float) -> str | 
 
 def calibrate(
     searcher: Searcher,
-    viewer: Viewer,
+    tiler: FrameTiler,
     standardising: Iterable[UInt8],
     scored: Iterable[UInt8],
     false_alarm_rate: float,
@@ -96,37 +96,37 @@ def calibrate(
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
-    evidence = [seen for _, seen in viewer.search_each(searcher, standardising)]
-    if len(evidence) < FEWEST_STANDARDISING:
-        raise DatasetError(_too_few_to_standardise(len(evidence)))
-    if not all(np.isfinite(e.result.reconstruction).all() for e in evidence):
+    searched = [seen for _, seen in tiler.search_each(searcher, standardising)]
+    if len(searched) < FEWEST_STANDARDISING:
+        raise DatasetError(_too_few_to_standardise(len(searched)))
+    if not all(np.isfinite(e.result.reconstruction).all() for e in searched):
         raise CheckpointError(
             "the model's reconstructions of normal images are not finite; it is broken: train it again"
         )
     if score == "paper":
-        statistics, components, why = _paper(evidence)
+        statistics, components, why = _paper(searched)
     else:
-        statistics = pixel_statistics(evidence, SCALES, map)
-        normal = [_values(e, statistics) for e in evidence]
+        statistics = pixel_statistics(searched, SCALES, map)
+        normal = [_values(e, statistics) for e in searched]
         real, made = (
-            [_values(seen, statistics) for _, seen in viewer.search_each(searcher, frames)]
+            [_values(seen, statistics) for _, seen in tiler.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
         components, why = _weighted(normal, real, made, weights, parts)
         statistics = statistics.only(_shown(components, statistics, why))
-    draft = Calibration(
+    provisional = Calibration(
         components=components,
         threshold=0.0,
         map_threshold=0.0,
         false_alarm_rate=false_alarm_rate,
         scored_normals=1,
-        standardised_normals=len(evidence),
+        standardised_normals=len(searched),
         validation=why,
     )
     scores, peaks, brightness = [], [], []
-    for frame, seen in viewer.search_each(searcher, scored):
+    for frame, seen in tiler.search_each(searcher, scored):
         maps = statistics.maps(seen)
-        scores.append(draft.score(frame_components(seen.result, maps, statistics))[0])
+        scores.append(provisional.score(frame_components(seen.result, maps, statistics))[0])
         peaks.append(float(maps.max()))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
@@ -135,7 +135,7 @@ def calibrate(
         "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
         "scored_normals": len(scores),
     }
-    return Calibrated(draft.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+    return Calibrated(provisional.model_copy(update=update), statistics, normal_scores, np.array(brightness))
 
 
 def _too_few_to_standardise(count: int) -> str:
@@ -145,12 +145,12 @@ def _too_few_to_standardise(count: int) -> str:
     )
 
 
-def _paper(evidence: Sequence[Evidence]) -> tuple[PixelStatistics, tuple[Component, ...], None]:
+def _paper(searched: Sequence[SearchedFrame]) -> tuple[PixelStatistics, tuple[Component, ...], None]:
     """L'(ẑ) as it is, beside a map of |x − G(ẑ)| that is not pooled."""
-    if evidence[0].result.loss is None:
+    if searched[0].result.loss is None:
         raise DatasetError("score paper is the loss of a GAN's search, and this model has none; use score calibrated")
-    statistics = pixel_statistics(evidence, (0.0,), "residual")
-    return replace(statistics, local=None), (Component(name=PAPER, mean=0.0, std=1.0, weight=1.0),), None
+    statistics = pixel_statistics(searched, (0.0,), "residual")
+    return replace(statistics, patch_statistics=None), (Component(name=PAPER, mean=0.0, std=1.0, weight=1.0),), None
 
 
 def _weighted(
@@ -182,21 +182,21 @@ def _weighted(
 def _shown(components: Sequence[Component], statistics: PixelStatistics, why: Validation | None) -> set[str]:
     """Names of the maps that a station makes: those of the score, and one pooled in any case, to say where."""
     scored = {c.name for c in components} & set(statistics.names)
-    pooled = [name for name in statistics.names if name != LOCAL]
+    pooled = [name for name in statistics.names if name != PATCH]
     if not scored & set(pooled):
         alone = {} if why is None else why.component_auroc
         scored.add(max(pooled, key=lambda name: alone.get(name, 0.0)))
     return scored
 
 
-def pixel_statistics(evidence: Sequence[Evidence], scales: tuple[float, ...], kind: MapKind) -> PixelStatistics:
+def pixel_statistics(searched: Sequence[SearchedFrame], scales: tuple[float, ...], kind: MapKind) -> PixelStatistics:
     """Mean and standard deviation of the difference per tile pixel, and of its pooled maps."""
-    differences = np.concatenate([e.difference(kind) for e in evidence])  # [N, C, S, S]
+    differences = np.concatenate([e.difference(kind) for e in searched])  # [N, C, S, S]
     mean = _smooth(differences.mean(axis=0))
     variance = _smooth(np.square(differences - mean).mean(axis=0))
     std = _blind_at_the_edge(np.sqrt(variance) + np.float32(1e-3))
-    unscaled = PixelStatistics(mean, std, scales, np.ones(len(scales), np.float32), kind, _doubts(evidence))
-    squares = np.stack([np.square(unscaled.planes(e)).mean(axis=(1, 2)) for e in evidence])
+    unscaled = PixelStatistics(mean, std, scales, np.ones(len(scales), np.float32), kind, _patch_statistics(searched))
+    squares = np.stack([np.square(unscaled.planes(e)).mean(axis=(1, 2)) for e in searched])
     rms = np.sqrt(squares.mean(axis=0))[: len(scales)].astype(np.float32) + np.float32(1e-6)
     return replace(unscaled, pooled_std=rms)
 
@@ -204,7 +204,7 @@ def pixel_statistics(evidence: Sequence[Evidence], scales: tuple[float, ...], ki
 def _blind_at_the_edge(std: Float) -> Float:
     """Standard deviations [C, S, S] that make nothing of a tile's outermost pixels.
 
-    Those are explained worst. Inside a frame neighbouring tiles know better; at its border none does, and the false
+    Those are reconstructed worst. Inside a frame neighbouring tiles know better; at its border none does, and the false
     alarms there cost more than two pixels are worth (magnetic tile, images that chose it: AUROC of the 1 px map from
     0.76 to 0.82).
     """
@@ -213,11 +213,11 @@ def _blind_at_the_edge(std: Float) -> Float:
     return blind
 
 
-def _doubts(evidence: Sequence[Evidence]) -> tuple[float, float] | None:
-    doubts = [doubt.ravel() for doubt in (e.doubt() for e in evidence) if doubt is not None]
-    if not doubts:
+def _patch_statistics(searched: Sequence[SearchedFrame]) -> tuple[float, float] | None:
+    patch_maps = [patch_map.ravel() for patch_map in (e.patch_map() for e in searched) if patch_map is not None]
+    if not patch_maps:
         return None
-    values = np.concatenate(doubts)
+    values = np.concatenate(patch_maps)
     return float(values.mean()), float(values.std()) + 1e-6
 
 
@@ -225,5 +225,5 @@ def _smooth(planes: Float) -> Float:
     return np.ascontiguousarray(pool(planes.transpose(1, 2, 0).astype(np.float32), PIXEL_SMOOTHING).transpose(2, 0, 1))
 
 
-def _values(evidence: Evidence, statistics: PixelStatistics) -> dict[str, float]:
-    return frame_components(evidence.result, statistics.maps(evidence), statistics)
+def _values(searched: SearchedFrame, statistics: PixelStatistics) -> dict[str, float]:
+    return frame_components(searched.result, statistics.maps(searched), statistics)

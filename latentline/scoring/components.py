@@ -17,14 +17,14 @@ def tile_components(result: TileScores) -> dict[str, Float]:
     feature           log Σ|f(x) − f(G(ẑ))|
     d_reconstruction  −logit D(G(ẑ)); d_frame  −logit D(x): the discriminator's verdicts before they saturate
     loss              L'(ẑ), the paper's score
-    divergence        log KL(q(z|x) ‖ N(0, 1))
+    kl        log KL(q(z|x) ‖ N(0, 1))
     """
     values = {
         "feature": _log(result.feature_residual),
         "d_reconstruction": _negative(result.logit_reconstruction),
         "d_frame": _negative(result.logit_frame),
         "loss": result.loss,
-        "divergence": _log(result.divergence),
+        "kl": _log(result.kl),
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -24,7 +24,7 @@ MapKind = Literal["residual", "l1", "l2", "ssim", "probability"]
 
 
 @dataclass(frozen=True)
-class View:
+class TiledFrame:
     """One frame as the model sees it: prepared [h, w, C], its plan, tiles [N, S, S, C]; the time that took, in ms."""
 
     prepared: UInt8
@@ -33,7 +33,7 @@ class View:
     milliseconds: float
 
 
-def search_together(searcher: Searcher, views: Sequence[View]) -> list[Evidence]:
+def search_frames(searcher: Searcher, views: Sequence[TiledFrame]) -> list[SearchedFrame]:
     """Search the tiles of several frames as one batch; each frame's share of the time is that of its tiles."""
     start = perf_counter()
     result = searcher.search(np.concatenate([view.tiles for view in views]))
@@ -42,13 +42,13 @@ def search_together(searcher: Searcher, views: Sequence[View]) -> list[Evidence]
     for view in views:
         last = first + len(view.tiles)
         times = {"preprocess": view.milliseconds, "search": each * len(view.tiles)}
-        found.append(Evidence(view.prepared, view.plan, view.tiles, result.tiles(first, last), times))
+        found.append(SearchedFrame(view.prepared, view.plan, view.tiles, result.tiles(first, last), times))
         first = last
     return found
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SearchedFrame:
     """One searched frame: as prepared [h, w, C], its plan, tiles [N, S, S, C], the search's result; times in ms."""
 
     prepared: UInt8
@@ -67,9 +67,9 @@ class Evidence:
         probability  −log p(x | z); raises ValueError where the searcher gives none
         """
         if kind == "probability":
-            if self.result.surprise is None:
+            if self.result.negative_log_likelihood is None:
                 raise ValueError("a map of the reconstruction probability needs a searcher that gives one")
-            return self.result.surprise
+            return self.result.negative_log_likelihood
         x = to_model_range(self.tiles)
         if kind == "ssim":
             return 1 - ssim_map(x, self.result.reconstruction)
@@ -78,11 +78,11 @@ class Evidence:
             return np.asarray(np.abs(residual), np.float32)
         return np.square(residual) if kind == "l2" else residual
 
-    def doubt(self) -> Float | None:
+    def patch_map(self) -> Float | None:
         """−logits of the patch head, [h, w] of the prepared frame; None without one."""
-        if self.result.local is None:
+        if self.result.patch_logits is None:
             return None
-        return spread_over_frame(-self.result.local, self.plan, self.prepared.shape)
+        return spread_over_frame(-self.result.patch_logits, self.plan, self.prepared.shape)
 
     def blend(self, tiles: Float) -> Float:
         """Tiles [N, S, S, ...] -> [h, w, ...] of the prepared frame."""

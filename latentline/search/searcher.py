@@ -20,14 +20,14 @@ class TileScores:
     logit_reconstruction  [N] logit of D(G(ẑ))
     logit_frame           [N] logit of D(x)
     loss                  [N] L'(ẑ), the paper's sums
-    divergence            [N] KL(q(z|x) ‖ N(0, 1)), nats (VAE)
+    kl            [N] KL(q(z|x) ‖ N(0, 1)), nats (VAE)
     """
 
     feature_residual: Float | None = None
     logit_reconstruction: Float | None = None
     logit_frame: Float | None = None
     loss: Float | None = None
-    divergence: Float | None = None
+    kl: Float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class SearchResult(TileScores):
 
     z               [N, L] latent ẑ
     reconstruction  [N, C, H, W] G(ẑ), about [-1, 1]
-    local           [N, h, w] logits of the discriminator's patch head on x, larger is more normal; None without one
-    surprise        [N, C, H, W] −log p(x | z) of each pixel, averaged over the samples of z (VAE); else None
+    patch_logits    [N, h, w] logits of the discriminator's patch head on x, larger is more normal; None without one
+    negative_log_likelihood  [N, C, H, W] −log p(x | z) of each pixel, averaged over the samples of z (VAE); else None
     """
 
     z: Float
     reconstruction: Float
-    local: Float | None = None
-    surprise: Float | None = None
+    patch_logits: Float | None = None
+    negative_log_likelihood: Float | None = None
 
     def tiles(self, start: int, stop: int) -> SearchResult:
         """What was found for the tiles from `start` to before `stop`."""

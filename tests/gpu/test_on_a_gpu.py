@@ -8,7 +8,7 @@ import pytest
 
 from edge_runtime.tools.doctor.conformance import conformance, example_frames
 from edge_runtime.tools.doctor.timing import Spread
-from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings
 from latentline.package.model_package import ModelPackage, load_package
 from tests.paths import DEMO_MODEL
@@ -35,14 +35,14 @@ def package() -> ModelPackage:
 
 
 @pytest.fixture(scope="module")
-def cpu(package: ModelPackage) -> Iterator[CpuSearcher]:
-    searcher = CpuSearcher(package)
+def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
+    searcher = OpenVinoSearcher(package)
     yield searcher
     searcher.close()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_gpu_finds_what_the_cpu_finds(package: ModelPackage, cpu: CpuSearcher, precision: str) -> None:
+def test_the_gpu_finds_what_the_cpu_finds(package: ModelPackage, cpu: OpenVinoSearcher, precision: str) -> None:
     """Loss curve, score, map and components agree with the CPU, and a search repeated gives the same bits."""
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt
     from latentline.backends.tensorrt.searcher import open_tensorrt
@@ -57,7 +57,7 @@ def test_the_gpu_finds_what_the_cpu_finds(package: ModelPackage, cpu: CpuSearche
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_frame_is_one_launch_and_timed(
-    package: ModelPackage, cpu: CpuSearcher, precision: str, record_property: Callable[[str, object], None]
+    package: ModelPackage, cpu: OpenVinoSearcher, precision: str, record_property: Callable[[str, object], None]
 ) -> None:
     """The GPU's clock gives a time for every frame; the median is printed and recorded, not judged."""
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt

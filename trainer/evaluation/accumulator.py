@@ -14,7 +14,7 @@ from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
 from trainer.evaluation.metrics import f1_max, weighted_f1_max
 from trainer.evaluation.pixel_metrics import PixelCounts, PixelCurves
-from trainer.evaluation.report import GOOD, Confusion, ImageScore, Report, Scores
+from trainer.evaluation.report import GOOD, Confusion, EvaluationReport, ImageScore, Scores
 
 Float = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Subject:
 
 
 @dataclass
-class Tally:
+class EvaluationAccumulator:
     """Scores and pixel counts so far.
 
     threshold, false_alarm_rate  calibrated, and promised; None where nothing was calibrated
@@ -80,7 +80,7 @@ class Tally:
         """Every image, for scores.json."""
         return Scores(threshold=self.threshold, images=self._images)
 
-    def report(self) -> Report:
+    def report(self) -> EvaluationReport:
         """All figures with their intervals."""
         images = ImageFigures.of(self._images)
         pixels = self._pixel_figures()
@@ -91,7 +91,7 @@ class Tally:
         components = sorted(set.intersection(*(set(i.components) for i in self._images.values())))
         alone = {name: np.array([i.components[name] for i in self._images.values()]) for name in components}
         shown = tqdm(alone.items(), desc="figures of components", delay=2)
-        return Report(
+        return EvaluationReport(
             name=self.subject.name,
             method=self.subject.method,
             backend=self.subject.backend,

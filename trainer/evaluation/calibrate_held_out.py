@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, shortage
-from latentline.scoring.maps import LOCAL
+from latentline.scoring.maps import PATCH
 from latentline.search.searcher import Searcher
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.data.synthetic import synthesise
@@ -32,17 +32,17 @@ DONORS = 3  # other frames that a made defect may be pasted from
 
 
 def calibrate_held_out(
-    searcher: Searcher, viewer: Viewer, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
+    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
     """Calibrate with progress. Raises DatasetError when normal frames are too few, before any is searched."""
     if reason := shortage(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
         raise DatasetError(reason)
     search = config.search
     wanted = search.score == "calibrated" and len(held_out.abnormal) < ENOUGH_ABNORMAL and not _knows_made(config)
-    made = make_abnormal(held_out.standardising[:MOST_SYNTHETIC], viewer, config.schedule.seed) if wanted else []
+    made = make_abnormal(held_out.standardising[:MOST_SYNTHETIC], tiler, config.schedule.seed) if wanted else []
     return calibrate(
         searcher,
-        viewer,
+        tiler,
         _shown(held_out.standardising, "standardising"),
         _shown(held_out.scored, "threshold"),
         false_alarm_rate,
@@ -61,10 +61,12 @@ def weights_before(config: TrainConfig) -> dict[str, float] | None:
     A discriminator that went on alone was taught what an abnormal frame is: its verdict on the frame weighs as much as
     all maps together, and what it says of reconstructions, which it has not seen since, nothing.
     """
-    if not config.schedule.verdict_images:
+    if not config.schedule.discriminator_images:
         return None
     fine = [f"{config.search.map}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
-    verdicts = ["d_frame", LOCAL] if isinstance(config.method, NoisyAnoGan) and config.method.local else ["d_frame"]
+    verdicts = (
+        ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
+    )
     return {name: 1 / len(family) for family in (fine, verdicts) for name in family}
 
 
@@ -73,17 +75,17 @@ def _knows_made(config: TrainConfig) -> bool:
     return isinstance(config.method, NoisyAnoGan) and config.method.synthetic > 0
 
 
-def make_abnormal(frames: Sequence[UInt8], viewer: Viewer, seed: int) -> list[UInt8]:
+def make_abnormal(frames: Sequence[UInt8], tiler: FrameTiler, seed: int) -> list[UInt8]:
     """Each normal frame [H, W] or [H, W, C] with one made defect, in a square about as large as a tile."""
     rng = np.random.default_rng(seed)
-    return [_damaged(frame, frames, viewer, rng) for frame in frames]
+    return [_damaged(frame, frames, tiler, rng) for frame in frames]
 
 
-def _damaged(frame: UInt8, frames: Sequence[UInt8], viewer: Viewer, rng: np.random.Generator) -> UInt8:
+def _damaged(frame: UInt8, frames: Sequence[UInt8], tiler: FrameTiler, rng: np.random.Generator) -> UInt8:
     alike = [other for other in frames if other.shape[2:] == frame.shape[2:]]
     donors = [alike[i] for i in rng.integers(len(alike), size=DONORS)]
-    scale = frame.shape[0] / viewer.preprocessing.apply(frame).shape[0]
-    side = max(2, min(round(viewer.tile_size * scale), *frame.shape[:2]))
+    scale = frame.shape[0] / tiler.preprocessing.apply(frame).shape[0]
+    side = max(2, min(round(tiler.tile_size * scale), *frame.shape[:2]))
     (y, x), patch = _square(frame, side, rng)
     others = [cv2.resize(_square(donor, side, rng)[1], (side, side)).reshape(patch.shape) for donor in donors]
     made = synthesise(np.stack([patch, *others]), rng)[0][0]

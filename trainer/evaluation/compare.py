@@ -17,7 +17,7 @@ from trainer.evaluation.figures import ImageFigures
 from trainer.evaluation.intervals import Estimate, Weights
 from trainer.evaluation.metrics import weighted_auroc
 from trainer.evaluation.plots import all_defects, save_precision_recall, save_roc, save_scores
-from trainer.evaluation.report import GOOD, ImageScore, Report, Scores, read_results
+from trainer.evaluation.report import GOOD, EvaluationReport, ImageScore, Scores, read_results
 
 DIFFERENCE = "image AUROC less that of the first, same images"
 
@@ -41,7 +41,7 @@ class Difference(StrictModel):
 class Comparison(StrictModel):
     """Reports by the name that the table gives them, and what each but the first differs by."""
 
-    reports: dict[str, Report]
+    reports: dict[str, EvaluationReport]
     differences: dict[str, Difference]
 
     def to_json(self) -> str:
@@ -62,7 +62,7 @@ class Comparison(StrictModel):
 class Results:
     """One evaluation that was read."""
 
-    report: Report
+    report: EvaluationReport
     scores: Scores
 
 

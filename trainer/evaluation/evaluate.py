@@ -15,38 +15,40 @@ from tqdm import tqdm
 from latentline.errors import DatasetError
 from latentline.inspection.inspector import Inspector
 from latentline.inspection.panels import save_panel
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from trainer.data.loading import read_each
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
-from trainer.evaluation.accumulator import Subject, Tally
+from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
-from trainer.evaluation.report import GOOD, Report, Scores, write_results
+from trainer.evaluation.report import GOOD, EvaluationReport, Scores, write_results
 from trainer.evaluation.worst import WorstCases
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
 
 
-def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, parts: Split, out: Path) -> Report:
+def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, parts: Split, out: Path) -> EvaluationReport:
     """Inspect every test image of the split; writes report, scores, plots and pictures into `out`.
 
     Raises DatasetError when there is nothing to measure, ImageError when a score is not finite.
     """
     kinds = {GOOD: parts.test_good, **parts.test_abnormal}
-    tally = Tally(subject, inspector.calibration.threshold, inspector.calibration.false_alarm_rate)
-    readable = check_test_images(source, kinds, tally.skipped)
+    accumulator = EvaluationAccumulator(
+        subject, inspector.calibration.threshold, inspector.calibration.false_alarm_rate
+    )
+    readable = check_test_images(source, kinds, accumulator.skipped)
     out.mkdir(parents=True, exist_ok=True)
     worst, groups = WorstCases(), source.groups()
     maps: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]] = {}
     with tqdm(total=sum(map(len, readable.values())), unit="img") as bar:
         for kind, names in readable.items():
-            frames = read_each(source, names, tally.skipped)
+            frames = read_each(source, names, accumulator.skipped)
             for index, (name, frame, seen, seconds) in enumerate(inspect_all(inspector, frames)):
                 mask = None if kind == GOOD else source.mask(name, (frame.shape[0], frame.shape[1]))
                 group = groups.get(name, name)
-                tally.add(name, kind, group, frame, seen.score, seen.values, seen.anomaly_map, mask)
-                tally.seconds += seconds
+                accumulator.add(name, kind, group, frame, seen.score, seen.values, seen.anomaly_map, mask)
+                accumulator.seconds += seconds
                 worst.add(name, kind, frame, seen, mask)
                 maps.setdefault(kind, (seen.anomaly_map, mask))
                 if index < PICTURES_PER_KIND:
@@ -54,9 +56,9 @@ def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, parts:
                 bar.update()
     worst.save(out / "misses.png", out / "false_alarms.png")
     save_maps(out / "maps.png", maps)
-    save_plots(out, tally.scores())
-    report = tally.report()
-    write_results(out, report, tally.scores())
+    save_plots(out, accumulator.scores())
+    report = accumulator.report()
+    write_results(out, report, accumulator.scores())
     return report
 
 
@@ -88,13 +90,13 @@ def check_test_images(
 
 def inspect_all(
     inspector: Inspector, frames: Iterable[tuple[str, UInt8]]
-) -> Iterator[tuple[str, UInt8, Inspection, float]]:
-    """(name, frame, inspection, seconds) in order, as many frames begun ahead as the explainer takes."""
-    begun: deque[tuple[str, UInt8, Callable[[], Inspection], float]] = deque()
+) -> Iterator[tuple[str, UInt8, InspectionResult, float]]:
+    """(name, frame, inspection, seconds) in order, as many frames begun ahead as the reconstructor takes."""
+    begun: deque[tuple[str, UInt8, Callable[[], InspectionResult], float]] = deque()
     for name, frame in frames:
         start = perf_counter()
         begun.append((name, frame, inspector.begin(frame), perf_counter() - start))
-        if len(begun) >= inspector.explainer.ahead:
+        if len(begun) >= inspector.reconstructor.ahead:
             yield _finished(*begun.popleft())
     while begun:
         yield _finished(*begun.popleft())
@@ -125,8 +127,8 @@ def limited(parts: Split, limit: int | None, seed: int) -> Split:
 
 
 def _finished(
-    name: str, frame: UInt8, finish: Callable[[], Inspection], seconds: float
-) -> tuple[str, UInt8, Inspection, float]:
+    name: str, frame: UInt8, finish: Callable[[], InspectionResult], seconds: float
+) -> tuple[str, UInt8, InspectionResult, float]:
     start = perf_counter()
     seen = finish()
     return name, frame, seen, seconds + perf_counter() - start

@@ -24,9 +24,9 @@ COMPONENTS = {
     "loss": "L' of the paper, literal sums, alone",
     "d_frame": "1 − D(x) alone, no reconstruction",
     "d_reconstruction": "1 − D(G(ẑ)) alone",
-    "d_local": "D's patch head alone",
+    "d_patch": "D's patch head alone",
     "feature": "residual of D's features alone",
-    "divergence": "divergence of z alone",
+    "kl": "KL of z alone",
 }
 
 
@@ -75,7 +75,7 @@ class Confusion(StrictModel):
     detection_rate: Estimate | None
 
 
-class Report(StrictModel):
+class EvaluationReport(StrictModel):
     """Detection quality on test images; a figure is None where the images do not allow it.
 
     name, method, backend, iterations  what was evaluated, and how it searched
@@ -152,17 +152,17 @@ def component_title(name: str) -> str:
     return COMPONENTS.get(name, f"component {name} alone")
 
 
-def write_results(out: Path, report: Report, scores: Scores) -> None:
+def write_results(out: Path, report: EvaluationReport, scores: Scores) -> None:
     """Write report.json, report.md and scores.json into the folder `out`."""
     write_text(out / "report.json", report.to_json())
     write_text(out / "report.md", report.to_markdown() + "\n")
     write_text(out / "scores.json", scores.model_dump_json(indent=1))
 
 
-def read_results(place: Path) -> tuple[Report, Scores]:
+def read_results(place: Path) -> tuple[EvaluationReport, Scores]:
     """Results in `place`, or of a run in its `evaluation`. Raises DatasetError when there are none."""
     folder = place if (place / "report.json").is_file() else place / "evaluation"
-    return _read(folder / "report.json", Report, place), _read(folder / "scores.json", Scores, place)
+    return _read(folder / "report.json", EvaluationReport, place), _read(folder / "scores.json", Scores, place)
 
 
 def _read(path: Path, model: type[Model], place: Path) -> Model:

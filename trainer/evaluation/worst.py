@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from latentline.base.atomic import write_bytes
 from latentline.inspection.panels import WHITE, draw_panel
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from trainer.evaluation.report import GOOD
 
 UInt8 = npt.NDArray[np.uint8]
@@ -26,9 +26,11 @@ class WorstCases:
     _misses: list[tuple[float, UInt8]] = field(default_factory=list)
     _alarms: list[tuple[float, UInt8]] = field(default_factory=list)
 
-    def add(self, name: str, kind: str, frame: UInt8, seen: Inspection, mask: npt.NDArray[np.bool_] | None) -> None:
+    def add(
+        self, name: str, kind: str, frame: UInt8, seen: InspectionResult, mask: npt.NDArray[np.bool_] | None
+    ) -> None:
         """Look at one image; it is kept when it was judged wrongly, and worse than others."""
-        if seen.abnormal != (kind == GOOD):
+        if seen.is_abnormal != (kind == GOOD):
             return
         worst = self._alarms if kind == GOOD else self._misses
         depth = abs(seen.score - seen.threshold)

@@ -16,7 +16,7 @@ from latentline.errors import CheckpointError, TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.growth import falling
-from trainer.loops.optimizer_step import Descent, mixed
+from trainer.loops.optimizer_step import OptimizerStep, mixed
 from trainer.loops.training import StepReport, TrainingState, part
 from trainer.loops.workers import ALONE, Workers
 from trainer.losses.adversarial import discriminator_loss, r1_penalty
@@ -64,10 +64,14 @@ class AutoencoderTraining:
         workers.check_batch(self._batch)
         self._terms = TERMS[getattr(config.method, "loss", config.method.kind)]
         coder = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self._descents = {"autoencoder": Descent(coder, ADAM_BETAS, schedule.precision, workers, schedule.weight_decay)}
+        self._optimizer_steps = {
+            "autoencoder": OptimizerStep(coder, ADAM_BETAS, schedule.precision, workers, schedule.weight_decay)
+        }
         if self.discriminator is not None:
             weights = self.discriminator.parameters()
-            self._descents["discriminator"] = Descent(weights, ADVERSARY_BETAS, schedule.precision, workers)
+            self._optimizer_steps["discriminator"] = OptimizerStep(
+                weights, ADVERSARY_BETAS, schedule.precision, workers
+            )
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
 
@@ -128,7 +132,7 @@ class AutoencoderTraining:
         if penalised:
             loss = loss + method.r1_every * method.r1 * r1_penalty(real, x)
         figures = {"discriminator": shown, "real": real.sigmoid().mean(), "generated": generated.sigmoid().mean()}
-        values = self._descents["discriminator"].step(loss, rate, figures)
+        values = self._optimizer_steps["discriminator"].step(loss, rate, figures)
         # each process recorded the mean of its own rows
         self._workers.average([discriminator.stddev_mean])
         return values
@@ -141,7 +145,9 @@ class AutoencoderTraining:
             self.discriminator.requires_grad_(True)
         terms = self._terms(x, seen, self._config.method)
         loss = torch.stack(list(terms.values())).sum()
-        return self._descents["autoencoder"].step(loss, rate, {**terms, "contrast": contrast(x, seen.image.detach())})
+        return self._optimizer_steps["autoencoder"].step(
+            loss, rate, {**terms, "contrast": contrast(x, seen.image.detach())}
+        )
 
     def _changed_early(self) -> list[Tensor]:
         """What a step has changed when its last loss turns out not finite: statistics of the norms, all of D."""
@@ -170,8 +176,8 @@ class AutoencoderTraining:
         parts = self._networks().items()
         networks = {f"{n}.{k}": v.contiguous().cpu() for n, m in parts for k, v in m.state_dict().items()}
         optimizer = {"latents": self._latents.get_state()}
-        for name, descent in self._descents.items():
-            optimizer |= descent.state(name)
+        for name, optimizer_step in self._optimizer_steps.items():
+            optimizer |= optimizer_step.state(name)
         rest = {"images": self.images, "steps": self._steps, "crops": self._crops.bit_generator.state}
         return TrainingState(networks, optimizer, rest)
 
@@ -180,8 +186,8 @@ class AutoencoderTraining:
         try:
             for name, network in self._networks().items():
                 network.load_state_dict(part(state.networks, name))
-            for name, descent in self._descents.items():
-                descent.restore(state.optimizer, name)
+            for name, optimizer_step in self._optimizer_steps.items():
+                optimizer_step.restore(state.optimizer, name)
             self._latents.set_state(state.optimizer["latents"])
             self.images, self._steps = int(state.rest["images"]), int(state.rest["steps"])
             self._crops.bit_generator.state = state.rest["crops"]

@@ -1,6 +1,6 @@
 """The discriminator goes on alone once the generator is finished: its verdict on a frame, from what is known abnormal.
 
-    L = −γ·E_x[log D(x)] − (1 − γ)·E_an[log(1 − D(x_an))]  +  local · the patch head's loss
+    L = −γ·E_x[log D(x)] − (1 − γ)·E_an[log(1 − D(x_an))]  +  patch_head · the patch head's loss
 
 is the Noisy-AnoGAN objective without the generated images. Against a generator D needs small steps and no memory, and
 learns little of the few known-abnormal images meanwhile; alone it takes large ones.
@@ -20,18 +20,18 @@ from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
 from trainer.loops.gan import GanTraining
 from trainer.loops.growth import falling
-from trainer.loops.optimizer_step import Descent, mixed
+from trainer.loops.optimizer_step import OptimizerStep, mixed
 from trainer.loops.training import StepReport, TrainingState, part
 from trainer.loops.workers import Workers
-from trainer.losses.adversarial import verdict_loss
-from trainer.losses.patch_head import local_loss
+from trainer.losses.adversarial import discriminator_finetune_loss
+from trainer.losses.patch_head import patch_head_loss
 from trainer.methods import NoisyAnoGan
 
 ADAM_BETAS = (0.9, 0.99)
 
 
-class VerdictTraining:
-    """Shows `verdict_images` normal tiles, and as many abnormal ones, to the GAN's own discriminator.
+class DiscriminatorFinetuning:
+    """Shows `discriminator_images` normal tiles, and as many abnormal ones, to the GAN's own discriminator.
 
     At the end that discriminator becomes its running average. D is in eval mode, so that it is trained as it judges:
     with the constant that stands for the minibatch's deviation.
@@ -42,13 +42,13 @@ class VerdictTraining:
     ) -> None:
         schedule = config.schedule
         assert isinstance(config.method, NoisyAnoGan)
-        self.images, self.total_images = 0, schedule.verdict_images
+        self.images, self.total_images = 0, schedule.discriminator_images
         self._config, self._normal, self._abnormal, self._workers = config, normal, abnormal, workers
-        self._gamma, self._local = config.method.gamma, config.method.local
+        self._gamma, self._patch_weight = config.method.gamma, config.method.patch_head
         self._discriminator = gan.discriminator.eval()
         self._average = copy.deepcopy(self._discriminator).requires_grad_(False)
         self._batch = schedule.batches.get(config.network.resolution, schedule.batch)
-        self._descent = Descent(self._discriminator.parameters(), ADAM_BETAS, schedule.precision, workers)
+        self._optimizer_step = OptimizerStep(self._discriminator.parameters(), ADAM_BETAS, schedule.precision, workers)
         self._crops = np.random.default_rng(schedule.seed + 2)
 
     def step(self) -> StepReport:
@@ -59,15 +59,15 @@ class VerdictTraining:
         abnormal, masks, known = (share(part) for part in drawn)
         x = torch.cat([normal, abnormal]).contiguous(memory_format=torch.channels_last)
         with mixed(self._config.schedule.precision, self._workers.device):
-            logit, _, patches = self._discriminator.judge(x, local=self._local > 0)
+            logit, _, patches = self._discriminator.judge(x, patch_head=self._patch_weight > 0)
         real, known_abnormal = logit.float().chunk(2)
-        loss = verdict_loss(real, known_abnormal, self._gamma)
+        loss = discriminator_finetune_loss(real, known_abnormal, self._gamma)
         if patches is not None:
-            loss = loss + self._local * self._local_loss(patches.float(), masks, known)
+            loss = loss + self._patch_weight * self._local_loss(patches.float(), masks, known)
         verdicts = {"real": real.sigmoid().mean(), "abnormal": known_abnormal.sigmoid().mean()}
-        rate = falling(self._config.schedule.verdict_learning_rate, self.images, self.total_images)
+        rate = falling(self._config.schedule.discriminator_learning_rate, self.images, self.total_images)
         try:
-            figures = self._descent.step(loss, rate, {"verdict": loss, **verdicts})
+            figures = self._optimizer_step.step(loss, rate, {"verdict": loss, **verdicts})
         except FloatingPointError as error:
             raise TrainingError(f"verdict, after {self.images} images: {error}") from None
         self._average_step()
@@ -80,7 +80,7 @@ class VerdictTraining:
 
     def _local_loss(self, patches: Tensor, masks: Tensor, known: Tensor) -> Tensor:
         none, told = torch.zeros_like(masks), torch.ones_like(known)
-        return local_loss(patches, torch.cat([none, masks]), torch.cat([told, known]))
+        return patch_head_loss(patches, torch.cat([none, masks]), torch.cat([told, known]))
 
     def _average_step(self) -> None:
         half_life = min(self._config.schedule.ema_images, max(self.images, self._batch) / 4)
@@ -90,7 +90,7 @@ class VerdictTraining:
 
     def state(self) -> TrainingState:
         """The discriminator itself is the GAN's; here is what a resume needs beside it."""
-        optimizer = self._descent.state("verdict_adam")
+        optimizer = self._optimizer_step.state("verdict_adam")
         if self.images < self.total_images:
             average = self._average.state_dict()
             optimizer |= {f"unfinished.verdict.{k}": v.contiguous().cpu() for k, v in average.items()}
@@ -101,6 +101,6 @@ class VerdictTraining:
         """The inverse of `state`. Raises KeyError, ValueError or RuntimeError."""
         average = part(state.optimizer, "unfinished.verdict") or self._discriminator.state_dict()
         self._average.load_state_dict(average)
-        self._descent.restore(state.optimizer, "verdict_adam")
+        self._optimizer_step.restore(state.optimizer, "verdict_adam")
         self.images = int(state.rest["verdict"]["images"])
         self._crops.bit_generator.state = state.rest["verdict"]["crops"]

@@ -1,6 +1,6 @@
 """An encoder on the finished generator: where the search starts instead of at a random latent.
 
-The generator is frozen, as in f-AnoGAN, or refitted: trained along on normal tiles, for the game leaves much that is
+The generator is frozen, as in f-AnoGAN, or finetuned: trained along on normal tiles, for the game leaves much that is
 normal out of its range, and what cannot be made looks like a defect.
 """
 
@@ -14,7 +14,7 @@ from latentline.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.gan import GanTraining
-from trainer.loops.optimizer_step import Descent, mixed
+from trainer.loops.optimizer_step import OptimizerStep, mixed
 from trainer.loops.training import StepReport, TrainingState, part
 from trainer.loops.workers import Workers
 from trainer.losses.encoder import izi_f_loss
@@ -29,13 +29,13 @@ class EncoderTraining:
     """Shows `encoder_images` tiles to the encoder.
 
     On a frozen generator half of them are generated: they fill the gaps between few images. The generator that is
-    refitted is the GAN's own average.
+    finetuned is the GAN's own average.
     """
 
     def __init__(self, config: TrainConfig, gan: GanTraining, normal: CropSampler, workers: Workers) -> None:
         schedule = config.schedule
         assert isinstance(config.method, GanMethod)
-        self._kappa, self._refit = config.method.kappa, config.method.refit
+        self._kappa, self._refit = config.method.kappa, config.method.finetune_generator
         self._generator, self._discriminator = freeze(gan.average, gan.discriminator)
         if self._refit:
             self._generator = gan.average.requires_grad_(True)
@@ -50,7 +50,7 @@ class EncoderTraining:
         self._real = batch - self._generated
         learning = [self.encoder, self._generator] if self._refit else [self.encoder]
         parameters = [p for network in learning for p in network.parameters()]
-        self._descent = Descent(parameters, ADAM_BETAS, schedule.precision, workers)
+        self._optimizer_step = OptimizerStep(parameters, ADAM_BETAS, schedule.precision, workers)
         self._latents = torch.Generator().manual_seed(schedule.seed + 1)
         self._crops = np.random.default_rng(schedule.seed + 1)
 
@@ -64,7 +64,7 @@ class EncoderTraining:
         left = 1 - self.images / self.total_images
         rate = self._config.schedule.encoder_learning_rate * min(1.0, 2 * left + 0.02)
         try:
-            losses = self._descent.step(loss, rate, {"encoder": loss})
+            losses = self._optimizer_step.step(loss, rate, {"encoder": loss})
         except FloatingPointError as error:
             raise TrainingError(f"encoder, after {self.images} images: {error}") from None
         self.images += self._real + self._generated
@@ -87,7 +87,7 @@ class EncoderTraining:
         """The encoder stands among the networks once it is trained; before, among what a resume needs."""
         weights = {f"encoder.{k}": v.contiguous().cpu() for k, v in self.encoder.state_dict().items()}
         done = self.images >= self.total_images
-        optimizer = {"encoder_latents": self._latents.get_state(), **self._descent.state("encoder_adam")}
+        optimizer = {"encoder_latents": self._latents.get_state(), **self._optimizer_step.state("encoder_adam")}
         if not done:
             optimizer.update({f"unfinished.{k}": v for k, v in weights.items()})
         rest = {"images": self.images, "crops": self._crops.bit_generator.state}
@@ -97,7 +97,7 @@ class EncoderTraining:
         """The inverse of `state`. Raises KeyError, ValueError or RuntimeError."""
         weights = part(state.networks, "encoder") or part(state.optimizer, "unfinished.encoder")
         self.encoder.load_state_dict(weights)
-        self._descent.restore(state.optimizer, "encoder_adam")
+        self._optimizer_step.restore(state.optimizer, "encoder_adam")
         self._latents.set_state(state.optimizer["encoder_latents"])
         self.images = int(state.rest["encoder"]["images"])
         self._crops.bit_generator.state = state.rest["encoder"]["crops"]

@@ -15,11 +15,11 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
 from trainer.loops.growth import Growth, falling, growth_at, stage_resolution, total_images
-from trainer.loops.optimizer_step import Descent, mixed
+from trainer.loops.optimizer_step import OptimizerStep, mixed
 from trainer.loops.training import StepReport, TrainingState, part
 from trainer.loops.workers import ALONE, Workers
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
-from trainer.losses.patch_head import local_loss
+from trainer.losses.patch_head import patch_head_loss
 from trainer.methods import GanMethod, NoisyAnoGan
 from trainer.networks.factory import build_gan
 from trainer.networks.layers import downsample, upsample
@@ -53,20 +53,22 @@ class GanTraining:
         self._config, self._normal, self._abnormal, self._workers = config, normal, abnormal, workers
         self._method: GanMethod = config.method
         noisy = config.method if isinstance(config.method, NoisyAnoGan) else None
-        self._gamma, self._local = (noisy.gamma, noisy.local) if noisy else (1.0, 0.0)
-        self._descents = {
-            name: Descent(network.parameters(), ADAM_BETAS, schedule.precision, workers)
+        self._gamma, self._patch_weight = (noisy.gamma, noisy.patch_head) if noisy else (1.0, 0.0)
+        self._optimizer_steps = {
+            name: OptimizerStep(network.parameters(), ADAM_BETAS, schedule.precision, workers)
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
         for stage in range(self.generator.last_stage + 1):
-            workers.check_batch(schedule.batches.get(stage_resolution(stage, config.network.patch), schedule.batch))
+            workers.check_batch(
+                schedule.batches.get(stage_resolution(stage, config.network.patch_size), schedule.batch)
+            )
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
 
     def growth(self) -> Growth:
         """Where the growth stands now."""
         config = self._config
-        return growth_at(self.images, config.schedule, self.generator.last_stage, config.network.patch)
+        return growth_at(self.images, config.schedule, self.generator.last_stage, config.network.patch_size)
 
     def step(self) -> StepReport:
         """One discriminator step, one generator step, one step of the running average.
@@ -96,11 +98,13 @@ class GanTraining:
     def _discriminator_step(self, growth: Growth, generated: Tensor, rate: float) -> dict[str, float]:
         method, at = self._method, (growth.stage, growth.alpha)
         penalised = method.r1 > 0 and self._steps % method.r1_every == 0
-        local = self._local > 0 and growth.stage == self.generator.last_stage
+        patch_head = self._patch_weight > 0 and growth.stage == self.generator.last_stage
         real = self._shown(self._normal.draw(growth.batch, self._crops), growth).requires_grad_(penalised)
         # the penalty, a derivative of a derivative, stays float32
         with self._mixed(not penalised):
-            real_logit, _, normal_patches = self.discriminator.judge(real, *at, record_stddev=True, local=local)
+            real_logit, _, normal_patches = self.discriminator.judge(
+                real, *at, record_stddev=True, patch_head=patch_head
+            )
             real_logit = real_logit.float()
         with self._mixed():
             logits = {"real": real_logit, "generated": self.discriminator(generated, *at)[0].float()}
@@ -109,16 +113,16 @@ class GanTraining:
             tiles, masks, known = self._abnormal.draw_with_masks(growth.batch, self._crops)
             abnormal = self._shown(tiles, growth)
             with self._mixed():
-                logit, _, patches = self.discriminator.judge(abnormal, *at, local=local)
+                logit, _, patches = self.discriminator.judge(abnormal, *at, patch_head=patch_head)
             logits["abnormal"] = logit.float()
             if normal_patches is not None and patches is not None:
                 localised = self._local_loss(normal_patches, patches, masks, known)
         loss = discriminator_loss(real_logit, logits["generated"], logits.get("abnormal"), self._gamma)
-        loss = shown = loss + self._local * localised
+        loss = shown = loss + self._patch_weight * localised
         if penalised:
             loss = loss + self._gamma * method.r1_every * method.r1 * r1_penalty(real_logit, real)
         verdicts = {name: logit.sigmoid().mean() for name, logit in logits.items()}
-        figures = self._descents["discriminator"].step(loss, rate, {"discriminator": shown, **verdicts})
+        figures = self._optimizer_steps["discriminator"].step(loss, rate, {"discriminator": shown, **verdicts})
         # each process recorded the mean of its own rows
         self._workers.average([self.discriminator.stddev_mean])
         return figures
@@ -127,7 +131,9 @@ class GanTraining:
         """The patch head's loss: every patch of a normal tile is normal."""
         masks, known = self._workers.share(masks), self._workers.share(known)
         none, told = torch.zeros_like(masks), torch.ones_like(known)
-        return local_loss(torch.cat([normal, abnormal]).float(), torch.cat([none, masks]), torch.cat([told, known]))
+        return patch_head_loss(
+            torch.cat([normal, abnormal]).float(), torch.cat([none, masks]), torch.cat([told, known])
+        )
 
     def _generator_step(self, growth: Growth, generated: Tensor, rate: float) -> dict[str, float]:
         self.discriminator.requires_grad_(False)
@@ -135,7 +141,7 @@ class GanTraining:
             with self._mixed():
                 logit = self.discriminator(generated, growth.stage, growth.alpha)[0].float()
             loss = generator_loss(logit, self._gamma)
-            return self._descents["generator"].step(loss, rate, {"generator": loss})
+            return self._optimizer_steps["generator"].step(loss, rate, {"generator": loss})
         finally:
             self.discriminator.requires_grad_(True)
 
@@ -180,8 +186,8 @@ class GanTraining:
         }
         networks = {f"{p}.{k}": v.contiguous().cpu() for p, m in parts.items() for k, v in m.state_dict().items()}
         optimizer = {"latents": self._latents.get_state()}
-        for name, descent in self._descents.items():
-            optimizer |= descent.state(name)
+        for name, optimizer_step in self._optimizer_steps.items():
+            optimizer |= optimizer_step.state(name)
         rest = {"images": self.images, "steps": self._steps, "crops": self._crops.bit_generator.state}
         return TrainingState(networks, optimizer, rest)
 
@@ -190,8 +196,8 @@ class GanTraining:
         try:
             for name in ("generator", "average", "discriminator"):
                 getattr(self, name).load_state_dict(part(state.networks, name))
-            for name, descent in self._descents.items():
-                descent.restore(state.optimizer, name)
+            for name, optimizer_step in self._optimizer_steps.items():
+                optimizer_step.restore(state.optimizer, name)
             self._latents.set_state(state.optimizer["latents"])
             self.images, self._steps = int(state.rest["images"]), int(state.rest["steps"])
             self._crops.bit_generator.state = state.rest["crops"]

@@ -17,9 +17,9 @@ class Growth:
     batch: int
 
 
-def stage_resolution(stage: int, patch: int) -> int:
-    """Pixels of the images of a stage: 4·2^stage positions of `patch` px."""
-    return int(4 * 2**stage * patch)
+def stage_resolution(stage: int, patch_size: int) -> int:
+    """Pixels of the images of a stage: 4·2^stage positions of `patch_size` px."""
+    return int(4 * 2**stage * patch_size)
 
 
 def total_images(schedule: ScheduleConfig, last_stage: int) -> int:
@@ -27,8 +27,8 @@ def total_images(schedule: ScheduleConfig, last_stage: int) -> int:
     return last_stage * schedule.stable_images + last_stage * schedule.fade_images + schedule.final_images
 
 
-def growth_at(images: int, schedule: ScheduleConfig, last_stage: int, patch: int) -> Growth:
-    """Growth after `images` real images, of networks of that `patch`."""
+def growth_at(images: int, schedule: ScheduleConfig, last_stage: int, patch_size: int) -> Growth:
+    """Growth after `images` real images, of networks of that `patch_size`."""
     stage, alpha = 0, 1.0
     left = images - schedule.stable_images
     while left >= 0 and stage < last_stage:
@@ -37,7 +37,7 @@ def growth_at(images: int, schedule: ScheduleConfig, last_stage: int, patch: int
             alpha = (left + 1) / schedule.fade_images
             break
         left -= schedule.fade_images + schedule.stable_images
-    resolution = stage_resolution(stage, patch)
+    resolution = stage_resolution(stage, patch_size)
     return Growth(stage, min(1.0, alpha), resolution, schedule.batches.get(resolution, schedule.batch))
 
 

@@ -17,7 +17,7 @@ from trainer.loops.workers import Workers
 Figures = Mapping[str, Tensor]
 
 
-class Descent:
+class OptimizerStep:
     """Adam on the weights of one loss.
 
     precision  of layers, as in ScheduleConfig; float16 scales the loss, so that small gradients do not vanish

@@ -17,7 +17,7 @@ class StepReport:
 
     images    shown so far
     stage     of the growth: images of 4·2^stage px; alpha: how far it is faded in
-    losses    by name, e.g. discriminator, generator, reconstruction, divergence
+    losses    by name, e.g. discriminator, generator, reconstruction, kl
     verdicts  mean D = σ(logit) by what was shown: real, generated, abnormal
     """
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def local_loss(logits: Tensor, abnormal: Tensor, known: Tensor) -> Tensor:
+def patch_head_loss(logits: Tensor, abnormal: Tensor, known: Tensor) -> Tensor:
     """The loss above, a scalar; a kind that no patch shows adds nothing.
 
     logits    [N, h, w], larger is more normal

@@ -55,10 +55,10 @@ class ReferenceSearcher:
             if self._searched is not None:
                 found["loss"] = search_loss(*self._searched, z, x, self._searched[1](x)[1], s.gamma, s.lam)
             if z_log_variance is not None:
-                found["divergence"] = 0.5 * (z_log_variance.exp() + z.square() - 1 - z_log_variance).sum(1)
+                found["kl"] = 0.5 * (z_log_variance.exp() + z.square() - 1 - z_log_variance).sum(1)
             if log_variance is not None:
                 assert z_log_variance is not None
-                found["surprise"] = self._surprise(x, z, z_log_variance)
+                found["negative_log_likelihood"] = self._negative_log_likelihood(x, z, z_log_variance)
         return SearchResult(**{name: tensor.numpy() for name, tensor in found.items()})
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class ReferenceSearcher:
             return _pair(self._encoder, x)
         return initial_latent(self._search.seed, len(x), self._generator.latent_size), None
 
-    def _surprise(self, x: Tensor, mean: Tensor, z_log_variance: Tensor) -> Tensor:
+    def _negative_log_likelihood(self, x: Tensor, mean: Tensor, z_log_variance: Tensor) -> Tensor:
         """−log p(x | z) of each pixel, averaged over the samples of z; without samples, at the mean."""
         spread = (0.5 * z_log_variance).exp()
         noise = torch.zeros(1, mean.shape[1])
@@ -98,11 +98,11 @@ def _verdicts(
     discriminator: Discriminator, x: Tensor, reconstruction: Tensor, flips: Sequence[Flip]
 ) -> dict[str, Tensor]:
     """What D makes of tiles and of their reconstructions."""
-    logit_frame, fx, *local = judge_mirrored(discriminator.judge_all, x, flips)
+    logit_frame, fx, *patch_logits = judge_mirrored(discriminator.judge_all, x, flips)
     logit, features, *_ = judge_mirrored(discriminator.judge_all, reconstruction, flips)
     feature_residual = (fx - features).abs().flatten(1).sum(1)
     found = {"feature_residual": feature_residual, "logit_reconstruction": logit, "logit_frame": logit_frame}
-    return {**found, "local": local[0]} if local else found
+    return {**found, "patch_logits": patch_logits[0]} if patch_logits else found
 
 
 def _pair(network: nn.Module, value: Tensor) -> Pair:

@@ -16,7 +16,7 @@ from latentline.base.atomic import put_back
 from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
 from trainer.loops.autoencoder import AutoencoderTraining
-from trainer.loops.discriminator_finetuning import VerdictTraining
+from trainer.loops.discriminator_finetuning import DiscriminatorFinetuning
 from trainer.loops.encoder import EncoderTraining
 from trainer.loops.gan import GanTraining
 from trainer.loops.phases import GanPhases, Phase
@@ -41,10 +41,10 @@ def make_training(config: TrainConfig, data: FitData, workers: Workers = ALONE) 
     if config.schedule.encoder_images:
         encoder = partial(EncoderTraining, config, gan, data.normal, workers)
         later["encoder"] = config.schedule.encoder_images, encoder
-    if config.schedule.verdict_images:
+    if config.schedule.discriminator_images:
         assert data.abnormal is not None
-        verdict = partial(VerdictTraining, config, gan, data.normal, data.abnormal, workers)
-        later["verdict"] = config.schedule.verdict_images, verdict
+        verdict = partial(DiscriminatorFinetuning, config, gan, data.normal, data.abnormal, workers)
+        later["verdict"] = config.schedule.discriminator_images, verdict
     return GanPhases(gan, later) if later else gan
 
 

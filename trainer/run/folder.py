@@ -25,7 +25,7 @@ from trainer.run.health import faults, measure_diversity
 from trainer.run.history import Record, read_history, write_history
 from trainer.run.pictures import GRID, save_curves, save_samples
 from trainer.run.reconstructions import draw_reconstructions
-from trainer.run.report import RunFacts, write_report
+from trainer.run.report import RunFacts, write_run_report
 from trainer.run.tensorboard import Board
 from trainer.run.training_data import FitData
 
@@ -137,7 +137,7 @@ class RunFolder:
     def _report(self, training: Training) -> None:
         where, processes = str(self._workers.device), self._workers.count
         facts = RunFacts(training.images, training.total_images, self.seconds, where, processes)
-        write_report(self.path, self._config, self._data.split, facts, self._records)
+        write_run_report(self.path, self._config, self._data.split, facts, self._records)
 
     def _measure(self, samples: npt.NDArray[np.float32]) -> None:
         if not self._config.method.is_gan or not self._records:

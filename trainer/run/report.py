@@ -28,7 +28,7 @@ class RunFacts:
         return self.images / max(self.seconds, 1e-9)
 
 
-def write_report(run: Path, config: TrainConfig, split: Split, facts: RunFacts, records: Sequence[Record]) -> None:
+def write_run_report(run: Path, config: TrainConfig, split: Split, facts: RunFacts, records: Sequence[Record]) -> None:
     """Write it, whole or not at all."""
     sections = [
         _heading(config, facts),

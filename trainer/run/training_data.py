@@ -56,9 +56,10 @@ def _abnormal(config: TrainConfig, source: ImageSource, split: Split, normal: Cr
     if not isinstance(method, NoisyAnoGan):
         return None
     if not (split.known_abnormal or method.synthetic):
-        if config.schedule.verdict_images:
+        if config.schedule.discriminator_images:
             raise DatasetError(
-                f"{source.place}: no known-abnormal image is left to train on, and schedule.verdict_images needs some; "
+                f"{source.place}: no known-abnormal image is left to train on; "
+                "schedule.discriminator_images needs some; "
                 "name more, or set method.synthetic"
             )
         return None

@@ -12,15 +12,15 @@ from edge_runtime.config import StationConfig
 from edge_runtime.station.station import Station
 from edge_runtime.tools.demo.broker import embedded_broker
 from edge_runtime.tools.demo.camera import PanningCamera
-from edge_runtime.tools.demo.subscriber import Event, Subscriber
-from edge_runtime.tools.demo.summary import Seen, Summary, summarise
+from edge_runtime.tools.demo.subscriber import DemoSubscriber, Event
+from edge_runtime.tools.demo.summary import DemoSummary, Seen, summarise
 from latentline.base.atomic import write_text
 from latentline.base.signals import stop_on_signals
 from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
 from latentline.inspection.panels import save_panel
-from latentline.inspection.result import Inspection
-from latentline.model import PackageInspector, open_inspector
+from latentline.inspection.result import InspectionResult
+from latentline.model import Model, open_model
 
 MODEL = Path(__file__).parent / "model"
 PICTURES = 12
@@ -40,9 +40,9 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         config = _config(host, port, folder)
         print(f"loading the demo model … ({MODEL.name}: a brick pavement, 64 px tiles)", flush=True)
-        inspector = stack.enter_context(open_inspector(MODEL, "auto"))
+        inspector = stack.enter_context(open_model(MODEL, "auto"))
         print(f"station '{config.station.id}' → MQTT broker {host}:{port} → subscriber; {seconds:g} s\n", flush=True)
-        subscriber = Subscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _say)
+        subscriber = DemoSubscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _say)
         subscriber.start()
         stack.callback(subscriber.stop)
         summary = _inspect(config, inspector, subscriber, PanningCamera("simulated", seconds, seed), output)
@@ -53,17 +53,17 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
 
 
 def _inspect(
-    config: StationConfig, inspector: PackageInspector, subscriber: Subscriber, camera: PanningCamera, output: Path
-) -> Summary:
+    config: StationConfig, inspector: Model, subscriber: DemoSubscriber, camera: PanningCamera, output: Path
+) -> DemoSummary:
     seen: list[Seen] = []
     saved: dict[bool, int] = {True: 0, False: 0}
 
-    def observe(frame: Frame, inspection: Inspection) -> None:
+    def observe(frame: Frame, inspection: InspectionResult) -> None:
         seen.append(Seen(frame.number, inspection, sum(inspection.milliseconds.values())))
-        if saved[inspection.abnormal] < PICTURES // 2:
-            saved[inspection.abnormal] += 1
-            verdict = "abnormal" if inspection.abnormal else "normal"
-            name = output / f"{verdict}-{saved[inspection.abnormal]}.png"
+        if saved[inspection.is_abnormal] < PICTURES // 2:
+            saved[inspection.is_abnormal] += 1
+            verdict = "abnormal" if inspection.is_abnormal else "normal"
+            name = output / f"{verdict}-{saved[inspection.is_abnormal]}.png"
             save_panel(name, frame.image, inspection, camera.truths[frame.number].mask)
 
     station = Station(config, inspector, cameras={"simulated": lambda: camera}, observer=observe)

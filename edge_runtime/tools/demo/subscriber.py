@@ -18,7 +18,7 @@ CONNECT_SECONDS = 10.0
 Event = dict[str, Any]
 
 
-class Subscriber:
+class DemoSubscriber:
     """Receives a station's defect events and states. `on_event` runs in paho's thread, once an event."""
 
     def __init__(self, host: str, port: int, prefix: str, on_event: Callable[[Event], None]) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.tools.demo.camera import Truth
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from latentline.package.manifest import Manifest
 
 NEAR = 6  # px
@@ -21,12 +21,12 @@ class Seen:
     """One inspected frame: its number, verdict and wall time in ms."""
 
     number: int
-    inspection: Inspection
+    inspection: InspectionResult
     milliseconds: float
 
 
 @dataclass(frozen=True)
-class Summary:
+class DemoSummary:
     """Figures of one run. Rates are None where there was nothing to count."""
 
     seconds: float
@@ -73,7 +73,7 @@ def summarise(
     manifest: Manifest,
     published: int,
     received: int,
-) -> Summary:
+) -> DemoSummary:
     """Compare every inspected frame with its truth; frames that are not `clear` count for speed only."""
     clear = [s for s in seen if truths[s.number].clear]
     normal = [s for s in clear if not truths[s.number].abnormal]
@@ -85,7 +85,7 @@ def summarise(
             hits.setdefault(kind, []).append(_hit(s.inspection, truth))
     times = np.array([s.milliseconds for s in seen]) if seen else np.zeros(1)
     counted = [hit for kind in hits.values() for hit in kind]
-    return Summary(
+    return DemoSummary(
         seconds=seconds,
         frames=len(seen),
         searches_per_second=sum(s.inspection.tiles for s in seen) / seconds,
@@ -96,8 +96,8 @@ def summarise(
         events_received=received,
         abnormal_frames=sum(truths[s.number].abnormal for s in seen),
         image_auroc=_auroc([s.inspection.score for s in normal], [s.inspection.score for s in abnormal]),
-        detection_rate=_rate([s.inspection.abnormal for s in abnormal]),
-        false_alarm_rate=_rate([s.inspection.abnormal for s in normal]),
+        detection_rate=_rate([s.inspection.is_abnormal for s in abnormal]),
+        false_alarm_rate=_rate([s.inspection.is_abnormal for s in normal]),
         promised_false_alarm_rate=manifest.calibration.false_alarm_rate,
         defects_in_view=len(counted),
         defects_hit=sum(counted),
@@ -105,7 +105,7 @@ def summarise(
     )
 
 
-def _hit(inspection: Inspection, truth: Truth) -> bool:
+def _hit(inspection: InspectionResult, truth: Truth) -> bool:
     """Whether the centre of a box that comes from the map lies within NEAR px of painted pixels."""
     near = cv2.dilate(truth.mask.astype(np.uint8), np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8))
     boxes = [d.bbox for d in inspection.defects if d.source == "map"]

@@ -2,8 +2,8 @@
 
 Two searches need not end at the same ẑ: the loss has kinks, Adam's early steps are nearly signs, and the last bit of a
 sum may send a tile another way (between two CPU runtimes, one tile of six ended at 74 instead of 52, the other five
-within 0.1 %). So ẑ is reported and not judged; the loss is, at every tile's start, along the way and at the median
-tile's end, and the score, with room for one tile gone astray. What follows the search (map, components) is judged
+within 0.1 %). So ẑ is reported and not inspected; the loss is, at every tile's start, along the way and at the median
+tile's end, and the score, with room for one tile gone astray. What follows the search (map, components) is inspected
 tightly, against NumPy on the backend's *own* reconstruction.
 """
 
@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.backends.adam import adam_search
-from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import Precision
-from latentline.inspection.host_reconstructor import HostExplainer
-from latentline.inspection.reconstructor import Explained
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.components import frame_components
-from latentline.search.searched_frame import Evidence
+from latentline.search.searched_frame import SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range, to_picture
 from latentline.vision.tiles import TilePlan
@@ -40,7 +40,7 @@ VALUE_BOUND = 5e-3  # of a raw component, which is a logarithm or a sum
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BackendComparison:
     """One property: what was measured, and the most that is allowed; None where it is only reported."""
 
     what: str
@@ -56,8 +56,8 @@ class Comparison:
 class Backend(Protocol):
     """What a backend offers to be compared: see `latentline.backends.tensorrt.searcher.TensorRtSearcher`."""
 
-    def explain(self, frame: UInt8) -> Explained:
-        """As `Explainer`."""
+    def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
+        """As `Reconstructor`."""
         ...
 
     def search(self, tiles: UInt8) -> SearchResult:
@@ -70,34 +70,34 @@ class Backend(Protocol):
 
 
 def conformance(
-    package: ModelPackage, cpu: CpuSearcher, backend: Backend, precision: Precision
-) -> Iterator[Comparison]:
+    package: ModelPackage, cpu: OpenVinoSearcher, backend: Backend, precision: Precision
+) -> Iterator[BackendComparison]:
     """Compare `backend` with the CPU on `example_frames`, one comparison after the other."""
-    host = HostExplainer(cpu, package.viewer, package.statistics)
+    host = HostReconstructor(cpu, package.tiler, package.statistics)
     calibration = package.manifest.calibration
     spread = float(package.normal_scores.std()) or 1.0
     for name, frame in example_frames(package, cpu).items():
-        prepared = package.viewer.preprocessing.apply(frame)
-        plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], package.spec.tile_size, package.viewer.overlap)
+        prepared = package.tiler.preprocessing.apply(frame)
+        plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], package.spec.tile_size, package.tiler.overlap)
         tiles = plan.cut(prepared)
-        expected, found = host.explain(frame), backend.explain(frame)
+        expected, found = host.reconstruct(frame), backend.reconstruct(frame)
         own, curve = backend.search(tiles), backend.trace(tiles)
         reference = loss_curve(package, cpu, tiles)
         errors = np.abs(curve.astype(np.float64) - reference) / reference
         if len(errors):
-            yield Comparison(f"{name}: first loss of any tile", float(errors[0].max()), START_BOUND[precision])
-            yield Comparison(f"{name}: loss curve, median", float(np.median(errors)), CURVE_BOUND[precision])
+            yield BackendComparison(f"{name}: first loss of any tile", float(errors[0].max()), START_BOUND[precision])
+            yield BackendComparison(f"{name}: loss curve, median", float(np.median(errors)), CURVE_BOUND[precision])
         reference_end = cpu.search(tiles)
         assert own.loss is not None and reference_end.loss is not None
         end = float(np.median(np.abs(own.loss - reference_end.loss) / reference_end.loss))
-        yield Comparison(f"{name}: final loss of the median tile", end, CURVE_BOUND[precision])
+        yield BackendComparison(f"{name}: final loss of the median tile", end, CURVE_BOUND[precision])
         away = float(np.linalg.norm(own.z - reference_end.z) / np.linalg.norm(reference_end.z))
-        yield Comparison(f"{name}: final z", away, None)
+        yield BackendComparison(f"{name}: final z", away, None)
         score = abs(calibration.score(found.values)[0] - calibration.score(expected.values)[0])
-        yield Comparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
+        yield BackendComparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
         yield from _after_the_search(name, package, plan, prepared, tiles, own, found)
-        again = backend.explain(frame)
-        yield Comparison(f"{name}: searched again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
+        again = backend.reconstruct(frame)
+        yield BackendComparison(f"{name}: searched again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
 
 
 def _after_the_search(
@@ -107,25 +107,25 @@ def _after_the_search(
     prepared: UInt8,
     tiles: UInt8,
     own: SearchResult,
-    found: Explained,
-) -> Iterator[Comparison]:
+    found: ReconstructedFrame,
+) -> Iterator[BackendComparison]:
     """What the backend made of its own reconstruction, against NumPy."""
-    maps = package.statistics.maps(Evidence(prepared, plan, tiles, own, {}))
+    maps = package.statistics.maps(SearchedFrame(prepared, plan, tiles, own, {}))
     expected = maps.max(axis=0)
-    yield Comparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
+    yield BackendComparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
     error = _difference(found.anomaly_map, expected) / max(1.0, float(expected.max()))
-    yield Comparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
+    yield BackendComparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
     values = frame_components(own, maps, package.statistics)
     errors = [abs(found.values[key] - value) / max(1.0, abs(value)) for key, value in values.items()]
-    yield Comparison(f"{name}: score components of its own reconstruction", max(errors), VALUE_BOUND)
+    yield BackendComparison(f"{name}: score components of its own reconstruction", max(errors), VALUE_BOUND)
     blended = plan.blend(own.reconstruction.transpose(0, 2, 3, 1))[: prepared.shape[0], : prepared.shape[1]]
     picture = to_picture(blended.transpose(2, 0, 1))
-    yield Comparison(
+    yield BackendComparison(
         f"{name}: picture of its own reconstruction, grey levels", _difference(found.reconstruction, picture), 1.0
     )
 
 
-def example_frames(package: ModelPackage, cpu: CpuSearcher) -> dict[str, UInt8]:
+def example_frames(package: ModelPackage, cpu: OpenVinoSearcher) -> dict[str, UInt8]:
     """Frames as a camera could give them: made of the model's own normal images, one with a planted defect.
 
     One tile; several tiles at odd sizes; and one for the preprocessing to work on: larger and with three channels.
@@ -148,7 +148,7 @@ def example_frames(package: ModelPackage, cpu: CpuSearcher) -> dict[str, UInt8]:
     return frames
 
 
-def loss_curve(package: ModelPackage, cpu: CpuSearcher, tiles: UInt8) -> Float:
+def loss_curve(package: ModelPackage, cpu: OpenVinoSearcher, tiles: UInt8) -> Float:
     """L' [iterations, N] before each iteration's step, on the CPU."""
     search = package.spec.search
     x = to_model_range(tiles)

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.tools.doctor.conformance import Comparison, conformance, example_frames
+from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, example_frames
 from edge_runtime.tools.doctor.facts import Fact, gpu_facts, machine_facts
 from edge_runtime.tools.doctor.timing import Spread, timed
-from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import STATION_TOLERANCE
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.cache import EngineCache
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import EngineError, LatentlineError
-from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class BackendReport:
     name: str
     problem: str | None = None
     needed: bool = False
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[BackendComparison, ...] = ()
     tiles: int = 0
     frame_ms: Spread | None = None
     search_ms: Spread | None = None
@@ -57,7 +57,7 @@ class BackendReport:
 
 
 @dataclass
-class Report:
+class DoctorReport:
     """The doctor's report. iterations, precision: of the search that was timed."""
 
     iterations: int
@@ -89,21 +89,21 @@ class Report:
     @property
     def passed(self) -> bool:
         """Every backend that could run, or had to, agrees with its reference, and one could."""
-        judged = [backend for backend in self.backends if backend.problem is None or backend.needed]
-        return bool(judged) and all(backend.passed for backend in judged)
+        inspected = [backend for backend in self.backends if backend.problem is None or backend.needed]
+        return bool(inspected) and all(backend.passed for backend in inspected)
 
 
 def examine(
     package: ModelPackage, backend: Backend, settings: GpuSettings, seconds: float, progress: Progress
-) -> Report:
+) -> DoctorReport:
     """Examine this machine with `package`; each backend is timed for about `seconds`.
 
     backend  what the station is configured for: with "tensorrt" the CPU alone is not enough
     """
     facts = [*machine_facts(), *gpu_facts(), *package_facts(package), *cache_facts(package, settings)]
-    report = Report(package.spec.search.iterations, settings.precision, facts)
+    report = DoctorReport(package.spec.search.iterations, settings.precision, facts)
     progress("searching on the CPU")
-    cpu = CpuSearcher(package)
+    cpu = OpenVinoSearcher(package)
     try:
         report.backends.append(_cpu_report(package, cpu, seconds))
         progress("searching with TensorRT (engines that are not in the cache are built first: minutes)")
@@ -147,22 +147,22 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
         yield Fact(f"engine of {graph}", f"{state} ({engines.precision}, at most {engines.batch} tiles at a time)")
 
 
-def _cpu_report(package: ModelPackage, cpu: CpuSearcher, seconds: float) -> BackendReport:
+def _cpu_report(package: ModelPackage, cpu: OpenVinoSearcher, seconds: float) -> BackendReport:
     frame = example_frames(package, cpu)["a camera's frame"]
-    host = HostExplainer(cpu, package.viewer, package.statistics)
-    first, again = host.explain(frame), host.explain(frame)
+    host = HostReconstructor(cpu, package.tiler, package.statistics)
+    first, again = host.reconstruct(frame), host.reconstruct(frame)
     repeated = float(np.max(np.abs(first.anomaly_map - again.anomaly_map)))
     comparisons = (
-        Comparison("self-test against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
-        Comparison("searched again", repeated, 0.0),
+        BackendComparison("self-test against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
+        BackendComparison("searched again", repeated, 0.0),
     )
-    frame_ms = timed(lambda: host.explain(frame), seconds)
-    return BackendReport("cpu", comparisons=comparisons, tiles=len(first.plan.corners), frame_ms=frame_ms)
+    frame_ms = timed(lambda: host.reconstruct(frame), seconds)
+    return BackendReport("openvino", comparisons=comparisons, tiles=len(first.plan.corners), frame_ms=frame_ms)
 
 
 def _tensorrt_report(
     package: ModelPackage,
-    cpu: CpuSearcher,
+    cpu: OpenVinoSearcher,
     backend: Backend,
     settings: GpuSettings,
     seconds: float,
@@ -183,7 +183,7 @@ def _tensorrt_report(
             progress(f"{comparison.what}: {comparison.measured:.2g}")
             comparisons.append(comparison)
         frame = example_frames(package, cpu)["a camera's frame"]
-        frame_ms = timed(lambda: searcher.explain(frame), seconds)
+        frame_ms = timed(lambda: searcher.reconstruct(frame), seconds)
         measured = [searcher.measure(frame) for _ in range(max(5, frame_ms.repeats))]
     except LatentlineError as error:
         return BackendReport("tensorrt", problem=str(error), needed=True)

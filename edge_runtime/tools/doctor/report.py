@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime.tools.doctor.examination import BackendReport, Report
+from edge_runtime.tools.doctor.examination import BackendReport, DoctorReport
 from edge_runtime.tools.doctor.facts import Fact
 from edge_runtime.tools.doctor.timing import Spread
 from latentline.base import atomic
@@ -14,7 +14,7 @@ from latentline.base import atomic
 _MARKS = {True: "ok", False: "no", None: ""}
 
 
-def to_text(report: Report) -> str:
+def to_text(report: DoctorReport) -> str:
     """The report for a reader."""
     lines = [f"latentline doctor, {report.created}", "", *map(_fact, report.facts)]
     for backend in report.backends:
@@ -25,7 +25,7 @@ def to_text(report: Report) -> str:
     return "\n".join([*lines, "", verdict, ""])
 
 
-def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+def write_report(report: DoctorReport, folder: Path) -> tuple[Path, Path]:
     """Write doctor.txt and doctor.json into `folder`; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     text, data = folder / "doctor.txt", folder / "doctor.json"

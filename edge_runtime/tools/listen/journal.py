@@ -15,7 +15,7 @@ from edge_runtime.mqtt.events import now
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.tools.listen import words
 from edge_runtime.tools.listen.entry import Entry
-from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, Health, Response, Status
+from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, HealthMessage, Response, Status
 from edge_runtime.tools.listen.silence import Silence
 
 _HEALTH_SECONDS = 60.0  # one health message of a station in so long is said
@@ -141,7 +141,7 @@ class Journal:
             yield Entry("gap", f"{_events(missing)} did not come (seq {last + 1} to {seq - 1})", station)
 
     def _health(self, station: str, heard: Received, message: dict[str, Any]) -> Iterator[Entry]:
-        health = _read(message, Health)
+        health = _read(message, HealthMessage)
         if heard.expiry is not None:  # a health message is good until the next ones are overdue
             self._silence.heard(station, float(heard.expiry))
         moment = self._clock()

@@ -41,7 +41,7 @@ class Model(BaseModel):
     sha256: str
 
 
-class Camera(BaseModel):
+class BirthCamera(BaseModel):
     """One camera of a birth."""
 
     id: str
@@ -56,7 +56,7 @@ class Birth(BaseModel):
     model: Model
     backend: str
     threshold: float
-    cameras: list[Camera]
+    cameras: list[BirthCamera]
 
 
 class CameraStatus(BaseModel):
@@ -109,13 +109,13 @@ class Events(BaseModel):
     waiting: int
 
 
-class Process(BaseModel):
+class HealthProcess(BaseModel):
     """The station's process."""
 
     rss_bytes: int
 
 
-class Health(BaseModel):
+class HealthMessage(BaseModel):
     """A station's numbers now and then; faults: codes."""
 
     at: str
@@ -124,4 +124,4 @@ class Health(BaseModel):
     uptime_seconds: float
     frames: Frames
     events: Events
-    process: Process
+    process: HealthProcess

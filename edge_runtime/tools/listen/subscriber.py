@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
-from edge_runtime.mqtt.client import GuardedClient, use_tls
+from edge_runtime.mqtt.client import MqttClient, use_tls
 from edge_runtime.mqtt.connection import Broker
 from edge_runtime.mqtt.packets import Received, new_properties, received
 from edge_runtime.pacing import Backoff
@@ -101,7 +101,7 @@ class Subscriber:
 
     def _make_client(self) -> paho.Client:
         broker = self._broker
-        client = GuardedClient(
+        client = MqttClient(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, Health, Response, Status
+from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, HealthMessage, Response, Status
 
 _BOXES = 3  # of one event that are written out
 
@@ -55,7 +55,7 @@ def response(message: Response) -> str:
     return f"{verb} done" + ("" if message.result is None else f": {json.dumps(message.result)}")
 
 
-def health(message: Health) -> str:
+def health(message: HealthMessage) -> str:
     """A sign of life, with numbers."""
     faults = f" ({', '.join(message.faults)})" if message.faults else ""
     return (

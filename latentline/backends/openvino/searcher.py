@@ -16,7 +16,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from latentline.backends.adam import adam_search, initial_latent
-from latentline.backends.openvino.variational import divergence, draws, surprise
+from latentline.backends.openvino.variational import draws, kl, negative_log_likelihood
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
 from latentline.errors import PackageError
 from latentline.package.manifest import ModelSpec
@@ -32,14 +32,14 @@ Run = Callable[[Mapping[str, Float]], dict[str, Float]]
 _Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in, copies of the outputs by name out
 
 
-class CpuSearcher:
+class OpenVinoSearcher:
     """`Searcher` on the CPU. `threads` None: all cores that this process may use.
 
     Opening compiles the graphs and runs the package's self-test. Raises PackageError when a graph cannot be used,
     VerificationError when it computes something else than its oracle. Used by one thread at a time.
     """
 
-    name = "cpu"
+    name = "openvino"
 
     def __init__(self, model: SearchModel, threads: int | None = None) -> None:
         self._spec = model.spec
@@ -126,10 +126,10 @@ class CpuSearcher:
         found = {"z": z, "reconstruction": drawn["image"]}
         if judged:
             found |= self._verdicts(judged, worker[DISCRIMINATOR]({"image": drawn["image"]}), x, drawn["image"])
-        if self._spec.divergence:
-            found["divergence"] = divergence(z, start["log_variance"])
-        if self._spec.variance:
-            found["surprise"] = self._surprise(worker, x, start, drawn)
+        if self._spec.latent_variance:
+            found["kl"] = kl(z, start["log_variance"])
+        if self._spec.pixel_variance:
+            found["negative_log_likelihood"] = self._negative_log_likelihood(worker, x, start, drawn)
         return found
 
     def _verdicts(self, judged: dict[str, Float], seen: dict[str, Float], x: Float, image: Float) -> dict[str, Float]:
@@ -143,22 +143,24 @@ class CpuSearcher:
         if self._spec.has_search_step:  # L' needs no further pass
             gamma, lam = self._spec.search.gamma, self._spec.search.lam
             residual = np.abs(x - image).sum(axis=(1, 2, 3))
-            doubt = 1 / (1 + np.exp(seen["logit"].astype(np.float64)))
-            loss = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * doubt
+            patch_map = 1 / (1 + np.exp(seen["logit"].astype(np.float64)))
+            loss = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * patch_map
             found["loss"] = loss.astype(np.float32)
-        if self._spec.local_shape is not None:
-            found["local"] = judged["local"]
+        if self._spec.patch_shape is not None:
+            found["patch_logits"] = judged["patch_logits"]
         return found
 
-    def _surprise(self, worker: _Worker, x: Float, start: dict[str, Float], drawn: dict[str, Float]) -> Float:
+    def _negative_log_likelihood(
+        self, worker: _Worker, x: Float, start: dict[str, Float], drawn: dict[str, Float]
+    ) -> Float:
         """−log p(x | z) of each pixel, averaged over the samples of z; without samples, at the mean z."""
         if not len(self._noise):
-            return surprise(x, drawn["image"], drawn["log_variance"])
+            return negative_log_likelihood(x, drawn["image"], drawn["log_variance"])
         spread = np.exp(0.5 * start["log_variance"])
         total = np.zeros_like(x)
         for noise in self._noise:
             sample = worker[GENERATOR]({"z": start["z"] + spread * noise})
-            total += surprise(x, sample["image"], sample["log_variance"])
+            total += negative_log_likelihood(x, sample["image"], sample["log_variance"])
         total /= len(self._noise)
         return total
 
@@ -238,15 +240,15 @@ def _read_graphs(model: SearchModel) -> dict[str, Any]:
 def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
     """Shapes without the batch of every graph's inputs and outputs."""
     image, z = (spec.channels, spec.tile_size, spec.tile_size), (spec.latent_size,)
-    drawn: Shapes = {"image": image, **({"log_variance": image} if spec.variance else {})}
+    drawn: Shapes = {"image": image, **({"log_variance": image} if spec.pixel_variance else {})}
     ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, drawn)}
     if spec.feature_shape is not None:
-        local: Shapes = {} if spec.local_shape is None else {"local": spec.local_shape}
-        ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **local}
+        patch_logits: Shapes = {} if spec.patch_shape is None else {"patch_logits": spec.patch_shape}
+        ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **patch_logits}
         if spec.has_search_step:
             ports[SEARCH_STEP] = {"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}
     if spec.search.init == "encoder":
-        ports[ENCODER] = {"image": image}, {"z": z, **({"log_variance": z} if spec.divergence else {})}
+        ports[ENCODER] = {"image": image}, {"z": z, **({"log_variance": z} if spec.latent_variance else {})}
     return ports
 
 

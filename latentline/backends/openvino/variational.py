@@ -17,12 +17,12 @@ def draws(seed: int, samples: int, latent_size: int) -> Float:
     return np.random.default_rng(seed).standard_normal((samples, latent_size)).astype(np.float32)
 
 
-def divergence(mean: Float, log_variance: Float) -> Float:
+def kl(mean: Float, log_variance: Float) -> Float:
     """KL(q(z|x) ‖ N(0, 1)) in nats of each row: [N, L], [N, L] -> [N]."""
     terms = np.exp(log_variance) + np.square(mean) - 1 - log_variance
     return np.asarray(0.5 * terms.sum(axis=1), np.float32)
 
 
-def surprise(x: Float, image: Float, log_variance: Float) -> Float:
+def negative_log_likelihood(x: Float, image: Float, log_variance: Float) -> Float:
     """−log p(x | z) of each pixel under the Gaussian that the generator gives, of the shape of x."""
     return np.asarray(0.5 * (np.square(x - image) * np.exp(-log_variance) + log_variance + LOG_2_PI), np.float32)

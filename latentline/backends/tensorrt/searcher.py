@@ -23,10 +23,10 @@ from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.backends.tensorrt.gpu.session import GpuSession
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import BackendError
-from latentline.inspection.reconstructor import Explained
+from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.components import tile_components
-from latentline.scoring.maps import LOCAL, PixelStatistics
+from latentline.scoring.maps import PATCH, PixelStatistics
 from latentline.search.searched_frame import spread_over_frame
 from latentline.search.searcher import SearchResult, TileScores
 
@@ -42,7 +42,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredFrame:
     """One frame on the GPU.
 
     device_ms   from before the launch to the last download, by CUDA events
@@ -58,7 +58,7 @@ class Measured:
 
 
 class TensorRtSearcher:
-    """`Explainer` and `Searcher` on an NVIDIA GPU. It belongs to the thread that opens it.
+    """`Reconstructor` and `Searcher` on an NVIDIA GPU. It belongs to the thread that opens it.
 
     device   open; closed with the searcher
     trt      the TensorRT module; plans: its engines for `package` by graph name; kernels: kernels.cu, compiled
@@ -88,11 +88,11 @@ class TensorRtSearcher:
             self.close()
             raise
 
-    def explain(self, frame: UInt8) -> Explained:
+    def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
         """Begin and finish at once."""
         return self.begin(frame)()
 
-    def begin(self, frame: UInt8) -> Callable[[], Explained]:
+    def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
         """Upload uint8 [H, W] or [H, W, C] and launch its search; what is returned waits for it, once.
 
         Raises ImageError for no usable picture, BackendError when `ahead` frames are in flight, and, also from what is
@@ -100,13 +100,13 @@ class TensorRtSearcher:
         """
         return partial(self._finish, self._begun(frame))
 
-    def _finish(self, ticket: object) -> Explained:
+    def _finish(self, ticket: object) -> ReconstructedFrame:
         start = perf_counter()
         with self._result(ticket) as (graph, slot):
             waited = 1e3 * (perf_counter() - start)
             components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
-            pooled = [name for name in self._package.statistics.names if name != LOCAL]
-            explained = Explained(
+            pooled = [name for name in self._package.statistics.names if name != PATCH]
+            reconstructed = ReconstructedFrame(
                 prepared=slot.prepared.host.copy(),
                 plan=graph.plan.tiles,
                 anomaly_map=slot.anomaly_map.host.copy(),
@@ -115,10 +115,10 @@ class TensorRtSearcher:
                 tile_values=components,
                 milliseconds={"search": waited},
             )
-            local = _local(slot, graph.plan.count)
-        if local is None or self._package.statistics.local is None:
-            return explained
-        return _with_verdict(explained, local, self._package.statistics)
+            patch_logits = _patch_logits(slot, graph.plan.count)
+        if patch_logits is None or self._package.statistics.patch_statistics is None:
+            return reconstructed
+        return _with_verdict(reconstructed, patch_logits, self._package.statistics)
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames.
@@ -135,7 +135,7 @@ class TensorRtSearcher:
                 reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
             z = slot.z.host[:count].copy()
             found = {"z": z, "reconstruction": reconstruction, **_tile_values(slot, count)}
-            return SearchResult(**found, local=_local(slot, count))
+            return SearchResult(**found, patch_logits=_patch_logits(slot, count))
 
     def trace(self, tiles: UInt8) -> Float:
         """L' [iterations, N] before each iteration's step, of tiles uint8 [N, S, S, C]. Raises BackendError."""
@@ -148,7 +148,7 @@ class TensorRtSearcher:
         return np.concatenate(parts, axis=1)[: self._package.spec.search.iterations]
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
-        """One search step of each row, as `CpuSearcher.step`: loss [N] and grad_z [N, L]."""
+        """One search step of each row, as `OpenVinoSearcher.step`: loss [N] and grad_z [N, L]."""
         batch = min(len(z), self._most)
         session = self._session
         with session.working("the search step failed on the GPU"):
@@ -159,10 +159,10 @@ class TensorRtSearcher:
         loss, gradient = zip(*parts, strict=True)
         return np.concatenate(loss), np.concatenate(gradient)
 
-    def measure(self, frame: UInt8) -> Measured:
+    def measure(self, frame: UInt8) -> MeasuredFrame:
         """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
         with self._result(self._begun(frame)) as (graph, slot), self._session.working("the GPU's clock cannot be read"):
-            return Measured(slot.begun.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
+            return MeasuredFrame(slot.begun.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
 
     def close(self) -> None:
         """Release the GPU; may be called again."""
@@ -170,8 +170,8 @@ class TensorRtSearcher:
 
     def _begun(self, frame: UInt8) -> object:
         """The ticket of a camera's frame whose search has been launched."""
-        plan = FramePlan.of(frame, self._package.viewer, self._most)
-        source = frame if plan.source != plan.prepared else self._package.viewer.preprocessing.apply(frame)
+        plan = FramePlan.of(frame, self._package.tiler, self._most)
+        source = frame if plan.source != plan.prepared else self._package.tiler.preprocessing.apply(frame)
         return self._launch(plan, source)
 
     def _launch(self, plan: FramePlan, source: UInt8) -> object:
@@ -210,15 +210,21 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
     return TensorRtSearcher(device, package, trt, plans, kernels, engines.batch, settings.precision)
 
 
-def _with_verdict(explained: Explained, local: Float, statistics: PixelStatistics) -> Explained:
+def _with_verdict(
+    reconstructed: ReconstructedFrame, patch_logits: Float, statistics: PixelStatistics
+) -> ReconstructedFrame:
     """Map and components with the patch head's part, which is made here: a few pixels for each of the tiles."""
-    plane = statistics.verdict(spread_over_frame(-local, explained.plan, explained.anomaly_map.shape))
-    anomaly_map = np.maximum(explained.anomaly_map, plane)
-    return replace(explained, anomaly_map=anomaly_map, values={**explained.values, LOCAL: max(0.0, float(plane.max()))})
+    plane = statistics.standardise_patch_map(
+        spread_over_frame(-patch_logits, reconstructed.plan, reconstructed.anomaly_map.shape)
+    )
+    anomaly_map = np.maximum(reconstructed.anomaly_map, plane)
+    return replace(
+        reconstructed, anomaly_map=anomaly_map, values={**reconstructed.values, PATCH: max(0.0, float(plane.max()))}
+    )
 
 
-def _local(slot: Slot, count: int) -> Float | None:
-    return None if slot.local is None else slot.local.host[:count].copy()
+def _patch_logits(slot: Slot, count: int) -> Float | None:
+    return None if slot.patch_logits is None else slot.patch_logits.host[:count].copy()
 
 
 def _tile_values(slot: Slot, count: int) -> dict[str, Float]:

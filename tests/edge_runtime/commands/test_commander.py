@@ -89,7 +89,7 @@ def test_a_model_is_answered_when_it_is_switched(desk: Desk) -> None:
     desk.give("model", payload)
     desk.give("model", payload)
     assert desk.answers == [] and len(desk.station.finishes) == 1
-    about = {"name": "n", "sha256": "s", "backend": "cpu", "threshold": 1.0}
+    about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
     desk.station.finishes[0]({"old": about, "new": about, "package": "brick-2.zip"})
     assert check_answer(desk.answers[0][1])["result"]["package"] == "brick-2.zip"
     assert desk.ask("model", payload) == check_answer(desk.answers[0][1])

@@ -99,7 +99,7 @@ def test_every_verb_end_to_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert asker.ask("diagnostics", b"5")["result"] == {"state": "online"}
         asker.send(f"{COMMANDS}/model", b'{"name": "brick"}', correlation=b"6")
         wait_until(lambda: station.finishes, "the switch to begin")
-        about = {"name": "n", "sha256": "s", "backend": "cpu", "threshold": 1.0}
+        about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
         station.finishes[0]({"old": about, "new": about, "package": "brick"})
         assert asker.answer()[0] == b"6"
         assert [action[0] for action in station.done] == [

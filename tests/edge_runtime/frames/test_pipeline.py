@@ -12,12 +12,12 @@ import pytest
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.config import StationConfig
-from edge_runtime.frames.pipeline import Judging
+from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.summary import Summary
 from edge_runtime.station.station import Station
 from edge_runtime.supervision.watchdog import Watchdog
 from latentline.base.strict_yaml import parse
-from latentline.inspection.result import Inspection
+from latentline.inspection.result import InspectionResult
 from tests.edge_runtime.fakes import BRIGHT, DARK, FATAL, UNUSABLE, FakeInspector, station_data, write_picture
 from tests.mosquitto import Mosquitto
 from tests.waiting import wait_until
@@ -30,14 +30,14 @@ class Diary(FakeInspector):
         self.notes: list[str] = []
         self.feeds: Feeds | None = None
 
-    def begin(self, image: np.ndarray) -> Callable[[], Inspection]:
+    def begin(self, image: np.ndarray) -> Callable[[], InspectionResult]:
         level = int(image.mean())
         self.notes.append(f"begin {level}")
         assert self.feeds is not None
         feeds, begun = self.feeds, sum(note.startswith("begin") for note in self.notes)
         wait_until(lambda: feeds.states()["top"].frames > begun or feeds.states()["top"].state == "ended", "the next")
 
-        def finish() -> Inspection:
+        def finish() -> InspectionResult:
             self.notes.append(f"finish {level}")
             return self.inspect(image)
 
@@ -53,14 +53,14 @@ def test_a_bad_frame_in_between_costs_only_itself() -> None:
     summary, faults = Summary(), []
     given_up: list[Frame] = []
     stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
-    judging = Judging(
+    pipeline = FramePipeline(
         FakeInspector(), None, summary, stage, lambda _, sentence: faults.append(sentence), given_up.append
     )
     levels = [DARK, UNUSABLE, BRIGHT, FATAL, DARK]
     for level in levels:
-        judging.begin(_frame(level))
-    outcomes = [judging.finish() for _ in levels]
-    assert [o and o.frame.number for o in outcomes] == [DARK, None, BRIGHT, None, DARK] and len(judging) == 0
+        pipeline.begin(_frame(level))
+    outcomes = [pipeline.finish() for _ in levels]
+    assert [o and o.frame.number for o in outcomes] == [DARK, None, BRIGHT, None, DARK] and len(pipeline) == 0
     assert (summary.inspected, summary.bad_frames, summary.failed) == (3, 1, 1)
     assert [frame.number for frame in given_up] == [UNUSABLE], "a frame at which the inspector failed is not done with"
     assert any("backend lost" in (sentence or "") for sentence in faults) and faults[-1] is None

@@ -15,7 +15,7 @@ import yaml
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.station.station import Station
 from latentline.base.strict_yaml import parse
-from latentline.model import open_inspector
+from latentline.model import open_model
 from tests.edge_runtime.commands.asker import Asker
 from tests.edge_runtime.fakes import BRIGHT, FakeInspector, station_data, validate, write_picture
 from tests.mosquitto import Mosquitto, Subscriber
@@ -111,7 +111,7 @@ def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: 
     edit_manifest(better, lambda manifest: manifest.update(name="better"))
     broken = write_tiny_package(tmp_path / "models" / "broken")
     (broken / "generator.onnx").write_bytes(b"not a graph")
-    inspector = open_inspector(Path(data["model"]), "cpu", threads=1)
+    inspector = open_model(Path(data["model"]), "openvino", threads=1)
     with Subscriber(mosquitto.port) as subscriber, _running(data, inspector):
         subscriber.wait_state("online")
         refused = _ask(mosquitto.port, "model", name="broken")

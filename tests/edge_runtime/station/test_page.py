@@ -65,8 +65,8 @@ def test_every_reason_is_explained() -> None:
     reported = {code for path in files for code in _codes_in(ast.parse(path.read_text()))}
     reported -= {"watchdog.*"}  # the family, of which `stage` names the members
     rows = re.findall(r"^\| `([a-zA-Z_.]+)` \| .+ \| .+ \|$", PAGE, re.MULTILINE)
-    explained = {row.replace("ID", "*") for row in rows}
-    assert explained == reported and len(explained) == len(rows)
+    reconstructed = {row.replace("ID", "*") for row in rows}
+    assert reconstructed == reported and len(reconstructed) == len(rows)
 
 
 def test_the_walk_through_is_a_station(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_observer_sees_frames_and_may_fail(tmp_path: Path, mosquitto: Mosquitto)
     seen: list[bool] = []
 
     def observe(_frame: object, inspection: Any) -> None:
-        seen.append(inspection.abnormal)
+        seen.append(inspection.is_abnormal)
         raise RuntimeError("full disk")
 
     summary = Station(_config(data), FakeInspector(), observer=observe).run()

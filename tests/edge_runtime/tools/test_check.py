@@ -62,7 +62,7 @@ def test_command_prints_json_and_exit_code(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`check --json` prints the findings as JSON and ends with 2 when one failed, `check` prints a line for each."""
-    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_inspector=_open))
+    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     path = _write(tmp_path, mosquitto.port)
     write_picture(tmp_path / "pictures" / "a.png", DARK)
     assert cli.main(["check", "--json", str(path)]) == 2
@@ -75,7 +75,7 @@ def test_command_prints_json_and_exit_code(
 
 def test_run_command_inspects_to_the_end(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     """`run` opens the package, inspects a folder to its end and exits 0; a config fault exits 2."""
-    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_inspector=_open))
+    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     mosquitto.start()
     path = _write(tmp_path, mosquitto.port)
     write_picture(tmp_path / "pictures" / "a.png", DARK)

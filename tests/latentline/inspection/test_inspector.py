@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from latentline.errors import DatasetError, ImageError
-from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.inspection.panels import draw_panel
 from latentline.scoring.calibrate import calibrate
 from latentline.scoring.defects import MOST_DEFECTS, find_defects
 from latentline.scoring.maps import pool
 from latentline.search.searcher import SearchResult
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 
@@ -48,10 +48,10 @@ def frames(count: int, shape: tuple[int, ...] = (80, 100)) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
-    viewer = Viewer(Preprocessing(), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
     normals = frames(59)
-    found = calibrate(MeanSearcher(), viewer, normals[:20], normals[20:], 0.05)
-    return Inspector(HostExplainer(MeanSearcher(), viewer, found.statistics), found.calibration)
+    found = calibrate(MeanSearcher(), tiler, normals[:20], normals[20:], 0.05)
+    return Inspector(HostReconstructor(MeanSearcher(), tiler, found.statistics), found.calibration)
 
 
 @pytest.mark.parametrize("shape", [(80, 100), (33, 200), (20, 24), (80, 100, 1), (80, 100, 3), (80, 100, 4)])
@@ -60,7 +60,7 @@ def test_a_planted_defect_is_found_where_it_is(inspector: Inspector, shape: tupl
     frame = frames(1, shape)[0]
     frame[6:14, 9:19] = 200
     seen = inspector.inspect(frame)
-    assert seen.abnormal and seen.anomaly_map.shape == shape[:2]
+    assert seen.is_abnormal and seen.anomaly_map.shape == shape[:2]
     x, y, w, h = seen.defects[0].bbox
     assert seen.defects[0].source == "map" and x <= 13 < x + w and y <= 9 < y + h
     assert w <= 20 and h <= 18 and seen.defects[0].peak > inspector.calibration.map_threshold
@@ -71,18 +71,20 @@ def test_a_normal_frame_has_no_defects(inspector: Inspector) -> None:
     """Frames like the calibration's stay below the threshold about as often as promised."""
     rng = np.random.default_rng(9)
     seen = [inspector.inspect(np.clip(rng.normal(128, 6, (80, 100)), 0, 255).astype(np.uint8)) for _ in range(100)]
-    assert sum(s.abnormal for s in seen) <= 15  # 5 % promised; P(more than 15) < 1e-3 also for an unlucky calibration
-    assert all(not s.defects for s in seen if not s.abnormal)
+    assert (
+        sum(s.is_abnormal for s in seen) <= 15
+    )  # 5 % promised; P(more than 15) < 1e-3 also for an unlucky calibration
+    assert all(not s.defects for s in seen if not s.is_abnormal)
 
 
 def test_scaled_frames_report_boxes_in_their_own_pixels() -> None:
     """With preprocessing.height the box is where the defect is in the camera's frame."""
-    viewer = Viewer(Preprocessing(height=40), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(height=40), 32, 0.25)
     normals = frames(60, (160, 200))
-    found = calibrate(MeanSearcher(), viewer, normals[:20], normals[20:], 0.05)
+    found = calibrate(MeanSearcher(), tiler, normals[:20], normals[20:], 0.05)
     frame = frames(1, (160, 200))[0]
     frame[100:130, 40:80] = 220
-    seen = Inspector(HostExplainer(MeanSearcher(), viewer, found.statistics), found.calibration).inspect(frame)
+    seen = Inspector(HostReconstructor(MeanSearcher(), tiler, found.statistics), found.calibration).inspect(frame)
     x, y, w, h = seen.defects[0].bbox
     assert x <= 60 <= x + w and y <= 115 <= y + h and 20 < w < 80 and 15 < h < 70
 
@@ -99,9 +101,9 @@ def test_an_abnormal_frame_without_a_pixel_above_the_map_names_its_tile(inspecto
 
 def test_frames_begun_ahead_are_judged_as_one_by_one() -> None:
     """Searched together, frames of several sizes get their own answers; one that is never finished harms none."""
-    viewer = Viewer(Preprocessing(), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
     normals = frames(59)
-    found = calibrate(MeanSearcher(), viewer, normals[:20], normals[20:], 0.05)
+    found = calibrate(MeanSearcher(), tiler, normals[:20], normals[20:], 0.05)
     calls: list[int] = []
 
     class CountingSearcher(MeanSearcher):
@@ -109,13 +111,13 @@ def test_frames_begun_ahead_are_judged_as_one_by_one() -> None:
             calls.append(len(tiles))
             return super().search(tiles)
 
-    ahead = Inspector(HostExplainer(CountingSearcher(), viewer, found.statistics, ahead=4), found.calibration)
+    ahead = Inspector(HostReconstructor(CountingSearcher(), tiler, found.statistics, ahead=4), found.calibration)
     several = [frames(1, shape)[0] for shape in ((80, 100), (40, 33), (32, 32), (90, 70))]
     several[2][5:15, 5:15] = 250
     finish = [ahead.begin(frame) for frame in several]
     together = [finish[i]() for i in (0, 2, 3)]
     assert len(calls) == 1
-    alone = Inspector(HostExplainer(MeanSearcher(), viewer, found.statistics), found.calibration)
+    alone = Inspector(HostReconstructor(MeanSearcher(), tiler, found.statistics), found.calibration)
     for seen, frame in zip(together, (several[0], several[2], several[3]), strict=True):
         expected = alone.inspect(frame)
         assert seen.score == pytest.approx(expected.score) and seen.tiles == expected.tiles
@@ -132,7 +134,7 @@ def test_an_unusable_frame_is_an_image_error(inspector: Inspector) -> None:
 def test_too_few_normals_cannot_calibrate() -> None:
     """The sentence says how many there are."""
     with pytest.raises(DatasetError, match="at least 8 normal images"):
-        calibrate(MeanSearcher(), Viewer(Preprocessing(), 32, 0.25), frames(3), frames(30), 0.05)
+        calibrate(MeanSearcher(), FrameTiler(Preprocessing(), 32, 0.25), frames(3), frames(30), 0.05)
 
 
 def test_defects_are_connected_regions_strongest_first() -> None:

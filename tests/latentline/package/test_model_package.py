@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export.from_checkpoint import search_settings
-from export.package import draft
+from export.package import export_model
 from latentline.errors import PackageError
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.files import read_zip
@@ -44,7 +44,7 @@ def test_package_comes_back_as_it_was_written(package: Path) -> None:
     assert loaded.statistics.scales == (1.0, 2.0)
     assert loaded.statistics.mean.shape == (1, 16, 16)
     assert loaded.manifest.created.utcoffset() is not None
-    identity = loaded.identity("cpu")
+    identity = loaded.identity("openvino")
     assert (identity.name, identity.threshold, identity.sha256) == ("tiny", 2.0, loaded.model_hash)
 
 
@@ -52,12 +52,17 @@ def test_every_map_comes_back_as_it_was_calibrated(package: Path) -> None:
     """Its kind, scales (0: not pooled) and the patch head's spread survive; a spread of nothing is refused."""
     plane = np.ones((1, SIZE, SIZE), np.float32)
     known = PixelStatistics(0 * plane, plane, (0.0, 2.0), np.ones(2, np.float32), "ssim", (0.25, 1.5))
-    edit_manifest(package, lambda manifest: manifest.update(map="ssim", local_shape=[4, 4]))
+    edit_manifest(package, lambda manifest: manifest.update(map="ssim", patch_shape=[4, 4]))
     rewrite(package, CALIBRATION, calibration_to_bytes(known, np.arange(9.0), None))
     read = load_package(package).statistics
-    assert (read.kind, read.scales, read.local, read.names) == (known.kind, known.scales, known.local, known.names)
-    rewrite(package, CALIBRATION, calibration_to_bytes(replace(known, local=(0.25, 0.0)), np.arange(9.0), None))
-    with pytest.raises(PackageError, match="'local' is not positive"):
+    assert (read.kind, read.scales, read.patch_logits, read.names) == (
+        known.kind,
+        known.scales,
+        known.patch_logits,
+        known.names,
+    )
+    rewrite(package, CALIBRATION, calibration_to_bytes(replace(known, patch_logits=(0.25, 0.0)), np.arange(9.0), None))
+    with pytest.raises(PackageError, match="'patch_logits' is not positive"):
         load_package(package)
 
 
@@ -132,17 +137,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"'search\.gamma'.*greater than 0",
     ),
     "score of what is not there": (
-        lambda p: edit_manifest(p, lambda m: m["calibration"]["components"][0].update(name="divergence")),
-        "makes the score of 'divergence', which this model does not give",
+        lambda p: edit_manifest(p, lambda m: m["calibration"]["components"][0].update(name="kl")),
+        "makes the score of 'kl', which this model does not give",
     ),
-    "map of what is not there": (manifest(map="probability"), "map probability needs variance"),
+    "map of what is not there": (manifest(map="probability"), "map probability needs pixel_variance"),
     "unknown map": (manifest(map="ssimm"), r"'map'.*'residual', 'l1', 'l2', 'ssim' or 'probability'"),
     "search without a discriminator": (manifest(feature_shape=None), "needs search.iterations 0"),
     "samples of no VAE": (
         lambda p: edit_manifest(p, lambda m: m["search"].update(samples=2)),
-        "search.samples needs divergence and variance",
+        "search.samples needs latent_variance and pixel_variance",
     ),
-    "verdict without a patch head": (with_arrays(local=np.ones(2)), "array 'local' is unknown"),
+    "verdict without a patch head": (with_arrays(patch_logits=np.ones(2)), "array 'patch_logits' is unknown"),
     "NaN threshold": (
         lambda p: edit_manifest(p, lambda m: m["calibration"].update(threshold=float("nan"))),
         r"'calibration\.threshold'",
@@ -267,7 +272,7 @@ def test_brightness_of_the_calibration_is_kept(package: Path) -> None:
 
 AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no encoder": (lambda p: (p / ENCODER).unlink(), r"encoder\.onnx is missing"),
-    "patch head of no discriminator": (manifest(local_shape=[8, 8]), "feature_shape says that there is none"),
+    "patch head of no discriminator": (manifest(patch_shape=[8, 8]), "feature_shape says that there is none"),
     "random start": (lambda p: edit_manifest(p, lambda m: m["search"].update(init="random")), "search.init encoder"),
     "iterations": (lambda p: edit_manifest(p, lambda m: m["search"].update(iterations=5)), "search.iterations 0"),
     "a step that nobody runs": (
@@ -289,7 +294,7 @@ AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 def autoencoder() -> SearchModel:
     """A model that has no discriminator."""
     checkpoint = random_checkpoint("autoencoder")
-    return draft(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    return export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
 
 
 @pytest.mark.parametrize("fault", AUTOENCODER_FAULTS)
@@ -306,9 +311,9 @@ def test_broken_package_without_discriminator_is_refused(autoencoder: SearchMode
 
 def test_package_from_before_other_methods_loads(package: Path) -> None:
     """A manifest without the fields of later methods is that of a GAN with the map of its residual."""
-    later = ("map", "local_shape", "divergence", "variance")
+    later = ("map", "patch_shape", "latent_variance", "pixel_variance")
     edit_manifest(package, lambda manifest: [manifest.pop(field, None) for field in later])
     edit_manifest(package, lambda manifest: manifest["search"].pop("samples", None))
     read = load_package(package)
     assert read.statistics.kind == "residual" and read.manifest.has_search_step
-    assert read.manifest.search.samples == 0 and read.manifest.local_shape is None
+    assert read.manifest.search.samples == 0 and read.manifest.patch_shape is None

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from latentline.errors import DatasetError
-from latentline.inspection.host_reconstructor import HostExplainer
+from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.scoring.calibrate import SCALES, Calibrated, calibrate, pixel_statistics
 from latentline.scoring.calibration import conformal_threshold
 from latentline.scoring.components import frame_components
-from latentline.search.searched_frame import Evidence, MapKind
+from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 UInt8 = np.ndarray
-VIEWER = Viewer(Preprocessing(), 32, 0.25)
+VIEWER = FrameTiler(Preprocessing(), 32, 0.25)
 SPOT = 12  # grey levels: hard to see in the noise
 
 
@@ -44,7 +44,7 @@ class FlatSearcher:
             logit_reconstruction=1e-3 * noise,
             logit_frame=noise,
             loss=np.abs(x - flat).sum((1, 2, 3)) + 7,
-            local=-x[:, 0].reshape(len(x), 8, 4, 8, 4).mean((2, 4)),
+            patch_logits=-x[:, 0].reshape(len(x), 8, 4, 8, 4).mean((2, 4)),
         )
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ def test_without_abnormal_frames_all_fine_components_count_alike() -> None:
         "residual_1px",
         "residual_2px",
         "residual_4px",
-        "d_local",
+        "d_patch",
     ]
     np.testing.assert_allclose([c.weight for c in found.components], 1 / 7)
     assert found.validation is None
@@ -98,11 +98,11 @@ def test_abnormal_frames_fix_the_weights_and_leave_evidence() -> None:
     why = found.calibration.validation
     assert why is not None and (why.normals, why.abnormals, why.synthetic) == (20, 30, 12)
     assert sum(weights.values()) == pytest.approx(1) and weights.get("d_frame", 0) < 1 / 7
-    assert weights["residual_1px"] + weights["residual_2px"] + weights.get("d_local", 0) > 0.5
+    assert weights["residual_1px"] + weights["residual_2px"] + weights.get("d_patch", 0) > 0.5
     assert not set(why.dropped) & set(weights) and set(why.dropped) | set(weights) == set(why.component_auroc)
     assert set(found.statistics.names) <= set(weights)
     assert why.fitted_auroc is not None and why.fitted_auroc > why.given_auroc
-    inspector = Inspector(HostExplainer(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
     scores = [[inspector.inspect(f).score for f in frames(20, 5, spot)] for spot in (0, 30)]
     assert max(scores[0]) < np.quantile(scores[1], 0.2)
     assert sum(s > found.calibration.threshold for s in scores[1]) >= 18
@@ -112,7 +112,7 @@ def test_abnormal_frames_fix_the_weights_and_leave_evidence() -> None:
 def test_thresholds_are_of_the_other_frames_alone(abnormal: int) -> None:
     """Conformal thresholds of the scores and map peaks of the scored frames, which nothing else has seen."""
     found = calibrated(abnormal)
-    inspector = Inspector(HostExplainer(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
     seen = [inspector.inspect(frame) for frame in frames(39, 1)]
     np.testing.assert_allclose(found.normal_scores, [s.score for s in seen], rtol=1e-5)
     assert found.calibration.threshold == conformal_threshold(found.normal_scores, 0.05)
@@ -131,11 +131,11 @@ def test_a_component_that_hardly_changes_does_not_outvote_the_others() -> None:
 def test_the_papers_score_is_the_loss_itself() -> None:
     """The score of a frame is L' of its worst tile, to the last digit; the map is |x − G(ẑ)|, not pooled."""
     found = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, score="paper")
-    inspector = Inspector(HostExplainer(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
     frame = frames(1, 7, spot=40)[0]
-    evidence = VIEWER.search(FlatSearcher(), frame)
-    assert inspector.inspect(frame).score == float(evidence.result.loss.max())  # type: ignore[union-attr]
-    assert found.statistics.names == ("residual_0px",) and found.statistics.local is None
+    searched = VIEWER.search(FlatSearcher(), frame)
+    assert inspector.inspect(frame).score == float(searched.result.loss.max())  # type: ignore[union-attr]
+    assert found.statistics.names == ("residual_0px",) and found.statistics.patch_statistics is None
     y, x = np.unravel_index(np.argmax(inspector.inspect(frame).anomaly_map), frame.shape)
     assert frame[y - 1 : y + 2, x - 1 : x + 2].max() > 150
     with pytest.raises(DatasetError, match="score calibrated"):
@@ -147,7 +147,7 @@ def test_a_method_without_a_discriminator_is_scored_by_its_maps(kind: MapKind) -
     """Every map works for every method, and finds the spot."""
     found = calibrated(abnormal=12, gan=False, kind=kind)
     assert all(c.name.startswith(f"{kind}_") for c in found.calibration.components)
-    inspector = Inspector(HostExplainer(FlatSearcher(gan=False), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(gan=False), VIEWER, found.statistics), found.calibration)
     frame = frames(1, 11)[0]
     frame[20:26, 30:36] = 220
     (defect, *_) = inspector.inspect(frame).defects
@@ -172,17 +172,17 @@ def test_some_map_remains_to_say_where() -> None:
 
 def test_pooled_maps_of_normal_frames_have_unit_mean_square() -> None:
     """On the frames that the statistics were taken of, away from the blind edge: one unit is one deviation."""
-    evidence: list[Evidence] = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
+    searched: list[SearchedFrame] = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
     for kind in ("residual", "l2", "ssim"):
-        known = pixel_statistics(evidence, SCALES, kind)  # type: ignore[arg-type]
-        squares = np.mean([np.square(known.planes(e)).mean((1, 2)) for e in evidence], axis=0)
+        known = pixel_statistics(searched, SCALES, kind)  # type: ignore[arg-type]
+        squares = np.mean([np.square(known.planes(e)).mean((1, 2)) for e in searched], axis=0)
         np.testing.assert_allclose(squares, 1, rtol=0.02)
 
 
 def test_a_frames_border_raises_no_alarm() -> None:
     """Two pixels along the border have no say; a defect that reaches further has."""
-    evidence = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
-    known = pixel_statistics(evidence, (1.0,), "residual")
+    searched = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
+    known = pixel_statistics(searched, (1.0,), "residual")
     clean, border, deep = frames(3, 5)
     border[:2], deep[:8, 30:38] = 255, 255
 

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from latentline.scoring.components import frame_components, tile_components
 from latentline.scoring.maps import PixelStatistics
-from latentline.search.searched_frame import Evidence, MapKind
+from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 from latentline.vision.ssim import ssim_map
@@ -21,7 +21,7 @@ SIZE = 16
 KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 
-def evidence(height: int = 20, width: int = 37, channels: int = 1, seed: int = 0) -> Evidence:
+def searched(height: int = 20, width: int = 37, channels: int = 1, seed: int = 0) -> SearchedFrame:
     """One frame of several tiles, with everything that any method gives."""
     rng = np.random.default_rng(seed)
     prepared = rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
@@ -38,11 +38,11 @@ def evidence(height: int = 20, width: int = 37, channels: int = 1, seed: int = 0
         logit_reconstruction=numbers(count),
         logit_frame=numbers(count),
         loss=numbers(count) ** 2,
-        divergence=numbers(count) ** 2,
-        local=numbers(count, 4, 4),
-        surprise=numbers(count, channels, SIZE, SIZE),
+        kl=numbers(count) ** 2,
+        patch_logits=numbers(count, 4, 4),
+        negative_log_likelihood=numbers(count, channels, SIZE, SIZE),
     )
-    return Evidence(prepared, plan, plan.cut(prepared), result, {})
+    return SearchedFrame(prepared, plan, plan.cut(prepared), result, {})
 
 
 def statistics(channels: int = 1, kind: MapKind = "residual", seed: int = 1) -> PixelStatistics:
@@ -51,7 +51,7 @@ def statistics(channels: int = 1, kind: MapKind = "residual", seed: int = 1) -> 
     return PixelStatistics(mean, np.abs(std) + 0.5, (0.0, 1.0, 2.5), np.array([0.7, 1.3, 2.0], np.float32), kind)
 
 
-def blended(seen: Evidence, tiles: np.ndarray) -> np.ndarray:
+def blended(seen: SearchedFrame, tiles: np.ndarray) -> np.ndarray:
     """Tiles [N, S, S, ...] -> frame, in float64 from the definition: weights fall with the distance to the edges."""
     ramp = np.minimum(np.arange(SIZE) + 1.0, SIZE - np.arange(SIZE))
     window = ramp[:, None] * ramp
@@ -69,14 +69,14 @@ def blended(seen: Evidence, tiles: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_kind_of_map_is_its_definition(kind: MapKind, channels: int) -> None:
     """Standardised, blended, pooled; a signed residual by its root mean square, others by their positive mean."""
-    seen, known = evidence(channels=channels), statistics(channels, kind)
+    seen, known = searched(channels=channels), statistics(channels, kind)
     x, g = to_model_range(seen.tiles).astype(np.float64), seen.result.reconstruction.astype(np.float64)
     differences = {
         "residual": x - g,
         "l1": abs(x - g),
         "l2": (x - g) ** 2,
         "ssim": 1 - ssim_map(to_model_range(seen.tiles), seen.result.reconstruction).astype(np.float64),
-        "probability": seen.result.surprise,
+        "probability": seen.result.negative_log_likelihood,
     }
     frame = blended(seen, ((differences[kind] - known.mean) / known.std).transpose(0, 2, 3, 1))
     maps = known.maps(seen)
@@ -89,39 +89,42 @@ def test_every_kind_of_map_is_its_definition(kind: MapKind, channels: int) -> No
 
 
 def test_the_patch_heads_doubt_is_one_more_map() -> None:
-    """−logits, upsampled bilinearly to the tile, blended, standardised by two numbers; its peak is `d_local`."""
-    seen = evidence()
-    known = replace(statistics(), local=(0.3, 1.7))
-    assert known.names == ("residual_0px", "residual_1px", "residual_2.5px", "d_local")
-    assert seen.result.local is not None
+    """−logits, upsampled bilinearly to the tile, blended, standardised by two numbers; its peak is `d_patch`."""
+    seen = searched()
+    known = replace(statistics(), patch_logits=(0.3, 1.7))
+    assert known.names == ("residual_0px", "residual_1px", "residual_2.5px", "d_patch")
+    assert seen.result.patch_logits is not None
     up = np.stack(
-        [zoom(-t.astype(np.float64), SIZE / 4, order=1, mode="nearest", grid_mode=True) for t in seen.result.local]
+        [
+            zoom(-t.astype(np.float64), SIZE / 4, order=1, mode="nearest", grid_mode=True)
+            for t in seen.result.patch_logits
+        ]
     )
     expected = np.maximum((blended(seen, up) - 0.3) / 1.7, 0)
     maps = known.maps(seen)
     np.testing.assert_allclose(maps[3], expected, atol=1e-4)
-    assert frame_components(seen.result, maps, known)["d_local"] == pytest.approx(expected.max(), abs=1e-4)
+    assert frame_components(seen.result, maps, known)["d_patch"] == pytest.approx(expected.max(), abs=1e-4)
 
 
 def test_components_exist_where_the_method_has_them() -> None:
-    """An autoencoder has maps alone; a divergence and verdicts come with their fields; larger is more abnormal."""
-    seen, known = evidence(), statistics()
+    """An autoencoder has maps alone; a kl and verdicts come with their fields; larger is more abnormal."""
+    seen, known = searched(), statistics()
     everything = frame_components(seen.result, known.maps(seen), known)
-    assert list(everything) == ["feature", "d_reconstruction", "d_frame", "loss", "divergence", *known.names]
+    assert list(everything) == ["feature", "d_reconstruction", "d_frame", "loss", "kl", *known.names]
     bare = SearchResult(z=seen.result.z, reconstruction=seen.result.reconstruction)
     assert not tile_components(bare)
     assert list(frame_components(bare, known.maps(replace(seen, result=bare)), known)) == list(known.names)
-    worse = replace(seen.result, logit_frame=seen.result.logit_frame - 1, divergence=seen.result.divergence * 3)
+    worse = replace(seen.result, logit_frame=seen.result.logit_frame - 1, kl=seen.result.kl * 3)
     more = frame_components(worse, known.maps(seen), known)
     assert more["d_frame"] == pytest.approx(everything["d_frame"] + 1)
-    assert more["divergence"] == pytest.approx(everything["divergence"] + np.log(3), abs=1e-3)
+    assert more["kl"] == pytest.approx(everything["kl"] + np.log(3), abs=1e-3)
 
 
-@given(st.sets(st.sampled_from(["residual_0px", "residual_1px", "residual_2.5px", "d_local"])))
+@given(st.sets(st.sampled_from(["residual_0px", "residual_1px", "residual_2.5px", "d_patch"])))
 def test_fewer_maps_are_the_same_maps(names: set[str]) -> None:
     """What `only` keeps is unchanged, in order."""
-    known = replace(statistics(), local=(0.3, 1.7))
-    seen = evidence()
+    known = replace(statistics(), patch_logits=(0.3, 1.7))
+    seen = searched()
     fewer = known.only(names)
     kept = [i for i, name in enumerate(known.names) if name in names]
     assert fewer.names == tuple(known.names[i] for i in kept)
@@ -131,9 +134,9 @@ def test_fewer_maps_are_the_same_maps(names: set[str]) -> None:
 
 def test_a_map_that_the_searcher_cannot_give_is_refused() -> None:
     """A probability, or a patch head's verdict, from a searcher without one."""
-    seen = evidence()
-    bare = replace(seen, result=replace(seen.result, surprise=None, local=None))
+    seen = searched()
+    bare = replace(seen, result=replace(seen.result, negative_log_likelihood=None, patch_logits=None))
     with pytest.raises(ValueError, match="probability"):
         statistics(kind="probability").maps(bare)
     with pytest.raises(ValueError, match="patch head"):
-        replace(statistics(), local=(0.0, 1.0)).maps(bare)
+        replace(statistics(), patch_logits=(0.0, 1.0)).maps(bare)

@@ -59,7 +59,7 @@ def test_what_tells_nothing_loses_its_weight() -> None:
 
 
 def test_the_more_images_say_the_same_the_further_weights_move() -> None:
-    """The prior gives way as evidence grows."""
+    """The prior gives way as searched grows."""
     start = np.full(3, 1 / 3)
     low, high = images(10, 10, [0.8, 0.3, 0.0])
     moved = [np.linalg.norm(fit(np.tile(low, (n, 1)), np.tile(high, (n, 1)), start) - start) for n in (1, 3, 10, 100)]

@@ -58,10 +58,10 @@ def test_shares_are_kept(synthetic: float, pasted: float, real: int) -> None:
 
 
 def test_a_verdict_needs_something_abnormal(tmp_path: Path) -> None:
-    """A class of a single image leaves none to train on: with verdict_images that is said, unless tiles are made."""
+    """A class of a single image leaves none to train on: discriminator_images then names it, unless tiles are made."""
     root = write_folder(tmp_path, defects=1)
-    content = tiny_config(root, verdict_images=32)
-    with pytest.raises(DatasetError, match=r"no known-abnormal image is left.*verdict_images.*synthetic"):
+    content = tiny_config(root, discriminator_images=32)
+    with pytest.raises(DatasetError, match=r"no known-abnormal image is left.*discriminator_images.*synthetic"):
         open_data(TrainConfig.model_validate(content))
     content["method"] = {"kind": "noisy_anogan", "synthetic": 0.5}
     data = open_data(TrainConfig.model_validate(content))

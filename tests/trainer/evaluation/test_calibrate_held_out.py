@@ -5,7 +5,7 @@ import pytest
 
 from latentline.errors import DatasetError
 from latentline.search.searcher import SearchResult
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
@@ -13,7 +13,7 @@ from trainer.evaluation.calibrate_held_out import ENOUGH_ABNORMAL, calibrate_hel
 
 
 class FlatSearcher:
-    """Every tile is explained by its own mean."""
+    """Every tile is reconstructed by its own mean."""
 
     name = "flat"
 
@@ -50,17 +50,17 @@ def _config(**sections: object) -> TrainConfig:
 @pytest.mark.parametrize("height", [None, 64])
 def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
     """Elsewhere they are the normal frame; the same seed makes the same frames, and the originals stay."""
-    viewer = Viewer(Preprocessing(height=height, channels=1), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(height=height, channels=1), 32, 0.25)
     normal = _frames(6, shape)
     before = [frame.copy() for frame in normal]
-    made = make_abnormal(normal, viewer, seed=1)
+    made = make_abnormal(normal, tiler, seed=1)
     side = 32 * (1 if height is None else shape[0] / height)
     for frame, damaged in zip(normal, made, strict=True):
         assert damaged.shape == frame.shape and damaged.dtype == np.uint8
         ys, xs = np.nonzero((damaged != frame).reshape(*shape[:2], -1).any(axis=2))
         assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
     assert all((a == b).all() for a, b in zip(normal, before, strict=True))
-    assert all((a == b).all() for a, b in zip(made, make_abnormal(normal, viewer, seed=1), strict=True))
+    assert all((a == b).all() for a, b in zip(made, make_abnormal(normal, tiler, seed=1), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -70,42 +70,44 @@ def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...]
 def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scored: int, sentence: str) -> None:
     """A search of hundreds of frames takes minutes, and would end with the same sentence."""
     held_out = HeldOut(_frames(standardising), _frames(scored, seed=1), [])
-    viewer = Viewer(Preprocessing(channels=1), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
     with pytest.raises(DatasetError, match=sentence):
-        calibrate_held_out(NeverAsked(), viewer, _config(), held_out, 0.05)
+        calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
 
 
 @pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (ENOUGH_ABNORMAL - 1, 12), (ENOUGH_ABNORMAL, 0)])
 def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
     """And the calibration says how many of each it saw."""
-    viewer = Viewer(Preprocessing(), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
     abnormal = [np.where(np.arange(50) < 9, 255, frame).astype(np.uint8) for frame in _frames(real, seed=5)]
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), abnormal)
-    found = calibrate_held_out(FlatSearcher(), viewer, _config(), held_out, 0.05).calibration.validation
+    found = calibrate_held_out(FlatSearcher(), tiler, _config(), held_out, 0.05).calibration.validation
     assert found is not None and (found.abnormals, found.synthetic) == (real, synthetic)
 
 
 def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> None:
     """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
-    viewer, config = Viewer(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
+    tiler, config = FrameTiler(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
-    found = calibrate_held_out(FlatSearcher(), viewer, config, held_out, 0.05).calibration.validation
+    found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration.validation
     assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
 
 
 def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
     """Maps of fine scales share one half, D's verdicts on the frame the other; nothing else begins with any."""
     assert weights_before(_config()) is None
-    method = {"kind": "noisy_anogan", "local": 1.0}
-    found = weights_before(_config(method=method, schedule={"verdict_images": 100}, search={"map": "l2", "gamma": 1.0}))
+    method = {"kind": "noisy_anogan", "patch_head": 1.0}
+    found = weights_before(
+        _config(method=method, schedule={"discriminator_images": 100}, search={"map": "l2", "gamma": 1.0})
+    )
     assert found is not None and found == pytest.approx(
-        {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_local": 0.5}
+        {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_patch": 0.5}
     )
 
 
 def test_the_papers_score_needs_no_abnormal_frames() -> None:
     """It has no weights: nothing is made, nothing but the normal frames is searched."""
-    viewer = Viewer(Preprocessing(), 32, 0.25)
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [])
-    found = calibrate_held_out(FlatSearcher(), viewer, _config(search={"score": "paper"}), held_out, 0.05).calibration
+    found = calibrate_held_out(FlatSearcher(), tiler, _config(search={"score": "paper"}), held_out, 0.05).calibration
     assert found.validation is None and [c.name for c in found.components] == ["loss"]

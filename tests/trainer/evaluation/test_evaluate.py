@@ -16,7 +16,7 @@ from trainer.data.settings import FolderData
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.evaluate import evaluate, limited
-from trainer.evaluation.report import Report, Scores, read_results
+from trainer.evaluation.report import EvaluationReport, Scores, read_results
 
 SUBJECT = Subject("brightness", "none", "brightness")
 
@@ -30,7 +30,7 @@ def _source(root: Path) -> FolderSource:
     return FolderSource(FolderData(root=root, holdout=0.5))
 
 
-def _evaluate(root: Path, out: Path, **inspector: object) -> Report:
+def _evaluate(root: Path, out: Path, **inspector: object) -> EvaluationReport:
     source = _source(root)
     return evaluate(brightness_inspector(**inspector), SUBJECT, source, source.split(0), out)
 
@@ -65,11 +65,11 @@ def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path
 
 
 def test_everything_is_written_and_can_be_read_again(root: Path, tmp_path: Path) -> None:
-    """Report, scores by image with kind, part and digest, plots and pictures."""
+    """EvaluationReport, scores by image with kind, part and digest, plots and pictures."""
     out = tmp_path / "out"
     report = _evaluate(root, out)
     again, scores = read_results(out)
-    assert again == report and Report.model_validate_json((out / "report.json").read_text()) == report
+    assert again == report and EvaluationReport.model_validate_json((out / "report.json").read_text()) == report
     assert report.to_markdown() == (out / "report.md").read_text().rstrip("\n")
     assert sorted(scores.images) == [f"test/{k}/{i:03}.png" for k in ("good", "square") for i in range(8)]
     one = scores.images["test/square/003.png"]
@@ -109,12 +109,12 @@ def test_the_worst_misses_and_false_alarms_are_shown(root: Path, tmp_path: Path)
 
 
 def test_frames_are_begun_ahead_and_finished_in_order(root: Path, tmp_path: Path) -> None:
-    """As many as the explainer takes; the scores stay with their images."""
+    """As many as the reconstructor takes; the scores stay with their images."""
     inspector = brightness_inspector(ahead=3)
     source = _source(root)
     report = evaluate(inspector, SUBJECT, source, source.split(0), tmp_path / "ahead")
-    assert isinstance(inspector.explainer, BrightnessExplainer)
-    order = inspector.explainer.order
+    assert isinstance(inspector.reconstructor, BrightnessExplainer)
+    order = inspector.reconstructor.order
     assert order[:4] == [("begin", 0), ("begin", 1), ("begin", 2), ("finish", 0)]
     assert [n for step, n in order if step == "finish"] == list(range(16))
     assert report == _evaluate(root, tmp_path / "one").model_copy(
@@ -161,7 +161,7 @@ def test_a_mask_of_another_size_is_named_before_anything_is_searched(root: Path,
     inspector, source = brightness_inspector(), _source(root)
     with pytest.raises(DatasetError, match=r"007_mask\.png"):
         evaluate(inspector, SUBJECT, source, source.split(0), tmp_path / "out")
-    assert isinstance(inspector.explainer, BrightnessExplainer) and not inspector.explainer.order
+    assert isinstance(inspector.reconstructor, BrightnessExplainer) and not inspector.reconstructor.order
     assert not (tmp_path / "out").exists()
 
 

@@ -16,12 +16,16 @@ from trainer.evaluation.report import read_results
 DISCRIMINATOR = {"d_frame", "d_reconstruction", "feature"}
 NO_SEARCH = {"iterations": 0}
 METHODS: dict[str, tuple[dict, dict, set[str]]] = {  # method, search, components that must stand alone in the table
-    "noisy_anogan": ({"kind": "noisy_anogan", "local": 1.0, "synthetic": 0.5}, {}, {"loss", "d_local", *DISCRIMINATOR}),
+    "noisy_anogan": (
+        {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic": 0.5},
+        {},
+        {"loss", "d_patch", *DISCRIMINATOR},
+    ),
     "anogan, paper": ({"kind": "anogan"}, {"score": "paper"}, {"loss", *DISCRIMINATOR}),
     "f_anogan": ({"kind": "f_anogan"}, NO_SEARCH, {"loss", *DISCRIMINATOR}),
     "autoencoder": ({"kind": "autoencoder"}, {**NO_SEARCH, "map": "ssim"}, {"ssim_1px"}),
-    "vae": ({"kind": "vae"}, {**NO_SEARCH, "map": "probability", "samples": 2}, {"divergence"}),
-    "anovaegan": ({"kind": "anovaegan"}, {**NO_SEARCH, "map": "l2"}, {"divergence", *DISCRIMINATOR}),
+    "vae": ({"kind": "vae"}, {**NO_SEARCH, "map": "probability", "samples": 2}, {"kl"}),
+    "anovaegan": ({"kind": "anovaegan"}, {**NO_SEARCH, "map": "l2"}, {"kl", *DISCRIMINATOR}),
 }
 
 

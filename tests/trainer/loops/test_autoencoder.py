@@ -185,7 +185,9 @@ def test_schedule_gives_batch_and_learning_rate() -> None:
     while training.images < 40:
         training.step()
     assert training.images == 40
-    rate = training._descents["autoencoder"]._adam.param_groups[0]["lr"]  # of the last step, after 36 of 40 images
+    rate = training._optimizer_steps["autoencoder"]._adam.param_groups[0][
+        "lr"
+    ]  # of the last step, after 36 of 40 images
     assert rate == pytest.approx(2e-3 * 4 * 0.1)
 
 

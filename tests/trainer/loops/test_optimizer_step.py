@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from latentline.errors import ConfigError
-from trainer.loops.optimizer_step import Descent, mixed
+from trainer.loops.optimizer_step import OptimizerStep, mixed
 from trainer.loops.workers import ALONE
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
@@ -26,11 +26,11 @@ def _loss(network: nn.Module, seed: int) -> torch.Tensor:
 def test_steps_equal_plain_adam() -> None:
     """Against torch's unfused implementation, five steps with a falling rate."""
     network, twin = _network(), _network()
-    descent = Descent(network.parameters(), (0.5, 0.9), "float32", ALONE, weight_decay=0.01)
+    optimizer_step = OptimizerStep(network.parameters(), (0.5, 0.9), "float32", ALONE, weight_decay=0.01)
     adam = torch.optim.Adam(twin.parameters(), betas=(0.5, 0.9), weight_decay=0.01, foreach=False, fused=False)
     for step in range(5):
         rate = 0.01 / (step + 1)
-        descent.step(_loss(network, step), rate, {})
+        optimizer_step.step(_loss(network, step), rate, {})
         adam.param_groups[0]["lr"] = rate
         adam.zero_grad()
         _loss(twin, step).backward()
@@ -42,14 +42,14 @@ def test_steps_equal_plain_adam() -> None:
 def test_a_restored_descent_goes_on_to_the_bit() -> None:
     """Moments come back in the layout of their weights."""
     network, twin = _network(), _network()
-    descent = Descent(network.parameters(), (0.0, 0.99), "float32", ALONE)
+    optimizer_step = OptimizerStep(network.parameters(), (0.0, 0.99), "float32", ALONE)
     for step in range(3):
-        descent.step(_loss(network, step), 0.01, {})
+        optimizer_step.step(_loss(network, step), 0.01, {})
     twin.load_state_dict(network.state_dict())
-    other = Descent(twin.parameters(), (0.0, 0.99), "float32", ALONE)
-    other.restore(descent.state("d"), "d")
+    other = OptimizerStep(twin.parameters(), (0.0, 0.99), "float32", ALONE)
+    other.restore(optimizer_step.state("d"), "d")
     for step in range(3, 6):
-        descent.step(_loss(network, step), 0.01, {})
+        optimizer_step.step(_loss(network, step), 0.01, {})
         other.step(_loss(twin, step), 0.01, {})
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), twin.parameters(), strict=True))
 
@@ -59,10 +59,10 @@ def test_nothing_changes_when_loss_or_gradient_is_not_finite(fault: str) -> None
     """A finite loss may have an infinite gradient: the root of zero."""
     network = _network()
     before = [p.clone() for p in network.parameters()]
-    descent = Descent(network.parameters(), (0.0, 0.99), "float32", ALONE)
+    optimizer_step = OptimizerStep(network.parameters(), (0.0, 0.99), "float32", ALONE)
     zero = (_loss(network, 0) * 0).abs()
     with pytest.raises(FloatingPointError, match=fault):
-        descent.step(zero.sqrt() if fault == "gradient" else zero / 0, 0.01, {})
+        optimizer_step.step(zero.sqrt() if fault == "gradient" else zero / 0, 0.01, {})
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), before, strict=True))
 
 
@@ -93,4 +93,4 @@ def test_layers_narrow_to_bfloat16_and_stay_near_float32() -> None:
 def test_float16_without_a_gpu_is_refused() -> None:
     """The sentence names the key and what to use instead."""
     with pytest.raises(ConfigError, match=r"schedule\.precision float16 needs a GPU; use bfloat16"):
-        Descent(_network().parameters(), (0.0, 0.99), "float16", ALONE)
+        OptimizerStep(_network().parameters(), (0.0, 0.99), "float16", ALONE)

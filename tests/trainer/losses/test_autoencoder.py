@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from trainer.losses.anovaegan import anovaegan_terms, l1_loss
-from trainer.losses.elbo import divergence, elbo_terms, surprise
+from trainer.losses.elbo import elbo_terms, kl, negative_log_likelihood
 from trainer.losses.l2 import l2_loss
 from trainer.losses.reconstruction import Reconstruction
 from trainer.losses.ssim import ssim_loss, ssim_map
@@ -59,7 +59,7 @@ def test_equal_images_have_no_loss() -> None:
     assert all(float(loss(x, x)) == pytest.approx(0, abs=1e-12) for loss in (ssim_loss, l2_loss, l1_loss))
 
 
-@pytest.mark.parametrize("loss", [l2_loss, ssim_loss, lambda x, y: surprise(x, y, y.sin()).sum()])
+@pytest.mark.parametrize("loss", [l2_loss, ssim_loss, lambda x, y: negative_log_likelihood(x, y, y.sin()).sum()])
 def test_gradients_are_those_of_finite_differences(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Autograd's gradient of each loss against central differences, in float64."""
     x, y = images(1, 2, 12, 13), images(1, 2, 12, 13, seed=1).requires_grad_(True)
@@ -76,7 +76,7 @@ def test_l1_and_l2_are_means_over_all_values() -> None:
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-10, 4))
 def test_surprise_is_the_negative_log_density(x: float, mean: float, log_variance: float) -> None:
     """−log N(x; μ, σ²), as SciPy has it."""
-    got = surprise(*(torch.tensor(v, dtype=torch.float64) for v in (x, mean, log_variance)))
+    got = negative_log_likelihood(*(torch.tensor(v, dtype=torch.float64) for v in (x, mean, log_variance)))
     assert float(got) == pytest.approx(-norm.logpdf(x, mean, np.exp(log_variance / 2)), rel=1e-9, abs=1e-9)
 
 
@@ -84,8 +84,8 @@ def test_divergence_is_that_of_two_gaussians() -> None:
     """KL(N(μ, σ²) ‖ N(0, 1)), summed over the latents of each tile; 0 for the prior itself."""
     mean, log_variance = images(4, 6) * 3, images(4, 6, seed=1) * 4
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1)
-    torch.testing.assert_close(divergence(mean, log_variance), expected)
-    assert divergence(torch.zeros(1, 6), torch.zeros(1, 6)).item() == 0
+    torch.testing.assert_close(kl(mean, log_variance), expected)
+    assert kl(torch.zeros(1, 6), torch.zeros(1, 6)).item() == 0
 
 
 def seen(logit: Tensor | None = None, log_variance: Tensor | None = None) -> Reconstruction:
@@ -94,10 +94,10 @@ def seen(logit: Tensor | None = None, log_variance: Tensor | None = None) -> Rec
 
 
 def test_the_terms_of_a_vae_are_its_bound_per_value() -> None:
-    """Times the number of values they are E[−log p(x|z)] + kl·KL, the paper's sums, averaged over the batch."""
+    """Times the number of values they are E[−log p(x|z)] + kl_weight·KL, the paper's sums, averaged over the batch."""
     x, log_variance = images(3, 2, 8, 8), 3 * images(3, 2, 8, 8, seed=4)
     view = seen(log_variance=log_variance)
-    terms = elbo_terms(x, view, Vae(kind="vae", kl=0.3))
+    terms = elbo_terms(x, view, Vae(kind="vae", kl_weight=0.3))
     density = norm.logpdf(x.numpy(), view.image.numpy(), np.exp(log_variance.numpy() / 2)).sum((1, 2, 3))
     assert view.mean is not None and view.spread is not None
     mean, spread = view.mean.numpy(), view.spread.numpy()
@@ -106,10 +106,10 @@ def test_the_terms_of_a_vae_are_its_bound_per_value() -> None:
 
 
 def test_the_terms_of_anovaegan_are_l1_divergence_and_adversary() -> None:
-    """(Σ|x − x̂| + kl·KL) over the number of values, plus the adversary's −log D(x̂), by NumPy."""
+    """(Σ|x − x̂| + kl_weight·KL) over the number of values, plus the adversary's −log D(x̂), by NumPy."""
     x, logit = images(3, 2, 8, 8), 4 * images(3, seed=5)
     view = seen(logit=logit)
-    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl=0.5, adversarial=0.2))
+    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial=0.2))
     assert view.mean is not None and view.spread is not None
     mean, spread = view.mean.numpy(), view.spread.numpy()
     kl = (0.5 * (mean**2 + np.exp(spread) - spread - 1)).sum(1)

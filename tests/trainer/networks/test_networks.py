@@ -31,27 +31,27 @@ from trainer.reference.search import loss_and_gradient, reference_search, search
     st.sampled_from([1, 2, 4]),
 )
 def test_every_stage_makes_and_judges_images_of_its_size(
-    size: int, channels: int, stage: int, alpha: float, patch: int
+    size: int, channels: int, stage: int, alpha: float, patch_size: int
 ) -> None:
-    """Stage s works at 4·2^s positions of `patch` px, with every alpha."""
-    generator = Generator(size, channels, 8, 64, 8, patch)
-    discriminator = Discriminator(size, channels, 64, 8, patch, local=size // patch >= 16)
+    """Stage s works at 4·2^s positions of `patch_size` px, with every alpha."""
+    generator = Generator(size, channels, 8, 64, 8, patch_size)
+    discriminator = Discriminator(size, channels, 64, 8, patch_size, patch_head=size // patch_size >= 16)
     stage = min(stage, generator.last_stage)
     images = generator(torch.randn(4, 8), stage, alpha)
-    assert images.shape == (4, channels, 4 * 2**stage * patch, 4 * 2**stage * patch)
+    assert images.shape == (4, channels, 4 * 2**stage * patch_size, 4 * 2**stage * patch_size)
     logit, features = discriminator(images, stage, alpha)
     assert logit.shape == (4,) and features.shape[2:] == (4, 4)
-    if discriminator.local is None:
+    if discriminator.patch_head is None:
         return
-    patches = discriminator.judge(torch.randn(4, channels, size, size), local=True)[2]
-    assert patches is not None and patches.shape == (4, size // patch // 4, size // patch // 4)
+    patches = discriminator.judge(torch.randn(4, channels, size, size), patch_head=True)[2]
+    assert patches is not None and patches.shape == (4, size // patch_size // 4, size // patch_size // 4)
 
 
 def test_a_patch_head_that_has_no_room_is_refused() -> None:
     """32 px in patches of 4 are 8 positions, and a head that judges 4 x 4 of them says nothing of where."""
     content = tiny_config(Path("unused"))
-    content["network"]["patch"], content["method"] = 4, {"kind": "noisy_anogan", "local": 1.0}
-    with pytest.raises(ValidationError, match=r"needs 16 positions.*are 8: lower network\.patch"):
+    content["network"]["patch_size"], content["method"] = 4, {"kind": "noisy_anogan", "patch_head": 1.0}
+    with pytest.raises(ValidationError, match=r"needs 16 positions.*are 8: lower network\.patch_size"):
         TrainConfig.model_validate(content)
 
 
@@ -120,22 +120,22 @@ def test_minibatch_stddev_sees_a_collapsed_batch_in_training_only() -> None:
 
 def test_a_mirrored_verdict_does_not_depend_on_the_side() -> None:
     """Mirrored images get the same verdict, the patch head's mirrored along; without flips it is D's own."""
-    _, discriminator = networks(32, local=True)
+    _, discriminator = networks(32, patch_head=True)
     _, x = points(32, 1, 6, 3)
     judge, axes = discriminator.double().judge_all, {"horizontal": -1, "vertical": -2}
     for one, own in zip(judge_mirrored(judge, x, ()), judge(x), strict=True):
         assert torch.equal(one, own)
     flips: tuple[Flip, ...] = ("horizontal", "vertical")
-    logit, features, local = judge_mirrored(judge, x, flips)
+    logit, features, patch_head = judge_mirrored(judge, x, flips)
     assert torch.equal(features, judge(x)[1])
     assert not torch.allclose(logit, judge(x)[0])
     for flip in flips:
         other, _, patches = judge_mirrored(judge, x.flip(axes[flip]), flips)
         torch.testing.assert_close(other, logit)
-        torch.testing.assert_close(patches.flip(axes[flip]), local)
+        torch.testing.assert_close(patches.flip(axes[flip]), patch_head)
         once, _, mirrored = judge_mirrored(judge, x, (flip,))
         torch.testing.assert_close(once, (judge(x)[0] + judge(x.flip(axes[flip]))[0]) / 2)
-        assert not torch.allclose(mirrored, local)
+        assert not torch.allclose(mirrored, patch_head)
 
 
 def test_search_loss_equals_the_papers_sums_in_numpy() -> None:

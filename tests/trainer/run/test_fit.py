@@ -55,7 +55,10 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     [
         {"method": {"kind": "anogan"}, "data": {"root": "data"}},
         {"method": {"kind": "f_anogan"}, "search": {"iterations": 0}, "schedule": {"encoder_images": 16}},
-        {"method": {"kind": "noisy_anogan", "synthetic": 0.5, "local": 0.5}, "schedule": {"precision": "bfloat16"}},
+        {
+            "method": {"kind": "noisy_anogan", "synthetic": 0.5, "patch_head": 0.5},
+            "schedule": {"precision": "bfloat16"},
+        },
         {"method": {"kind": "autoencoder"}, "search": {"iterations": 0}},
         {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability", "samples": 2}},
         {"method": {"kind": "anovaegan"}, "search": {"iterations": 0}},

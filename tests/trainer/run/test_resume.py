@@ -51,10 +51,18 @@ def run_signalled(number: signal.Signals, step: int, training: str, *arguments: 
 
 def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     """SIGKILL before a random step of growth, verdict or encoder: every tensor and the log are the same to the bit."""
-    path, run = write_config(tmp_path, verdict_images=64, encoder_images=96, checkpoint_images=40), tmp_path / "killed"
-    refit = random.Random(os.urandom(8)).random() < 0.5
+    path, run = (
+        write_config(tmp_path, discriminator_images=64, encoder_images=96, checkpoint_images=40),
+        tmp_path / "killed",
+    )
+    finetune_generator = random.Random(os.urandom(8)).random() < 0.5
     path.write_text(
-        yaml.safe_dump({**yaml.safe_load(path.read_text()), "method": {"kind": "noisy_anogan", "refit": refit}})
+        yaml.safe_dump(
+            {
+                **yaml.safe_load(path.read_text()),
+                "method": {"kind": "noisy_anogan", "finetune_generator": finetune_generator},
+            }
+        )
     )
     fit(load_config(path, None), tmp_path / "whole")
     step = random.Random(os.urandom(8)).randint(1, 37)  # of 38
@@ -63,7 +71,7 @@ def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -
     assert main(["--threads", "1", "fit", str(path), str(run), "--resume"]) == 0
     assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))
     logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path / "whole", run)]
-    assert logs[0] == logs[1], f"killed before step {step}, refit {refit}"
+    assert logs[0] == logs[1], f"killed before step {step}, finetune_generator {finetune_generator}"
 
 
 def test_an_encoder_is_in_the_checkpoint_only_when_it_is_trained(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from latentline.errors import VerificationError
 from latentline.package.model_package import ModelPackage
 from latentline.package.selftest import SelfTest
 from latentline.scoring.components import frame_components
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing, to_model_range, to_picture
 
 log = logging.getLogger(__name__)
@@ -151,10 +151,10 @@ def _differences(
 
 def _judge(package: ModelPackage, searcher: RoundedSearcher, tile: UInt8) -> tuple[Float, float]:
     """ẑ and the score of a tile, as a frame of that size and no preprocessing."""
-    viewer = Viewer(Preprocessing(channels=package.manifest.channels), package.manifest.tile_size, 0.0)
-    evidence = viewer.search(searcher, tile)
-    values = frame_components(evidence.result, package.statistics.maps(evidence), package.statistics)
-    return evidence.result.z, package.manifest.calibration.score(values)[0]
+    tiler = FrameTiler(Preprocessing(channels=package.manifest.channels), package.manifest.tile_size, 0.0)
+    searched = tiler.search(searcher, tile)
+    values = frame_components(searched.result, package.statistics.maps(searched), package.statistics)
+    return searched.result.z, package.manifest.calibration.score(values)[0]
 
 
 def _relative(found: Float, true: Float) -> float:

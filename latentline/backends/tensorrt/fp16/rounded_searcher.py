@@ -76,7 +76,7 @@ class RoundedSearcher:
 
     def _judge(self, x: Float) -> dict[str, Float]:
         """All that D gives for one image."""
-        names = ["logit", "features"] if self._spec.local_shape is None else ["logit", "features", "local"]
+        names = ["logit", "features"] if self._spec.patch_shape is None else ["logit", "features", "patch_logits"]
         return dict(zip(names, self._graphs[DISCRIMINATOR].run(names, {"image": x}), strict=True))
 
     def _search_one(self, x: Float) -> dict[str, Float]:
@@ -94,7 +94,7 @@ class RoundedSearcher:
             "logit_frame": judged["logit"],
             "loss": self.step(z, x, features)[0],
         }
-        return found if self._spec.local_shape is None else {**found, "local": judged["local"]}
+        return found if self._spec.patch_shape is None else {**found, "patch_logits": judged["patch_logits"]}
 
 
 def _session(graph: bytes) -> Any:

@@ -26,7 +26,7 @@ class BatchSearch:
 
     tiles, reconstruction  real [B, C, S, S]; z float32 [B, L]
     feature_residual, loss, logit_frame, logit_reconstruction  float32 [B], as in `SearchResult`
-    local                  float32 [B, h, w], as in `SearchResult`; None without a patch head
+    patch_logits                  float32 [B, h, w], as in `SearchResult`; None without a patch head
     trace                  float32 [iterations, B]: L' before each iteration's step
     """
 
@@ -44,12 +44,17 @@ class BatchSearch:
         )
         self.trace = arena.device((max(spec.search.iterations, 1), batch), np.float32)
 
-        self.local: DeviceArray | None = None
-        local_of_frame: dict[str, DeviceArray] = {}
-        local_of_reconstruction: dict[str, DeviceArray] = {}  # nobody asks for it, but an engine writes all its outputs
-        if spec.local_shape is not None:
-            self.local, spare = (arena.device((batch, *spec.local_shape), np.float32) for _ in range(2))
-            local_of_frame, local_of_reconstruction = {"local": self.local}, {"local": spare}
+        self.patch_logits: DeviceArray | None = None
+        patch_logits_of_frame: dict[str, DeviceArray] = {}
+        patch_logits_of_reconstruction: dict[
+            str, DeviceArray
+        ] = {}  # nobody asks for it, but an engine writes all its outputs
+        if spec.patch_shape is not None:
+            self.patch_logits, spare = (arena.device((batch, *spec.patch_shape), np.float32) for _ in range(2))
+            patch_logits_of_frame, patch_logits_of_reconstruction = (
+                {"patch_logits": self.patch_logits},
+                {"patch_logits": spare},
+            )
 
         def call(graph: str, **memory: DeviceArray) -> Callable[[cuda.Stream], None]:
             addresses = {port: array.address for port, array in memory.items()}
@@ -60,7 +65,7 @@ class BatchSearch:
             image=self.tiles,
             logit=self.logit_frame,
             features=self._features_frame,
-            **local_of_frame,
+            **patch_logits_of_frame,
         )
         self._generate = call(GENERATOR, z=self.z, image=self.reconstruction)
         self._judge = call(
@@ -68,7 +73,7 @@ class BatchSearch:
             image=self.reconstruction,
             logit=self.logit_reconstruction,
             features=self._features,
-            **local_of_reconstruction,
+            **patch_logits_of_reconstruction,
         )
         self._step = call(
             SEARCH_STEP,

@@ -57,7 +57,7 @@ class Slot:
     frame     in: what the camera gave, or the prepared frame
     prepared  out: the prepared frame, where the graph makes it
     values    out: raw components of the frame; tile_values, z: of every tile; anomaly_map, picture: of the frame
-    local     out: logits of the patch head of every tile, where the model has one
+    patch_logits     out: logits of the patch head of every tile, where the model has one
     """
 
     def __init__(self, plan: FramePlan, search: BatchSearch, scales: int, arena: Arena) -> None:
@@ -67,7 +67,9 @@ class Slot:
         self.values = arena.mirror((scales + len(TILE_VALUES),), np.float32)
         self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in TILE_VALUES}
         self.z = arena.mirror((tiles, *search.z.shape[1:]), np.float32)
-        self.local = None if search.local is None else arena.mirror((tiles, *search.local.shape[1:]), np.float32)
+        self.patch_logits = (
+            None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
+        )
         self.anomaly_map = arena.mirror(plan.prepared[:2], np.float32)
         self.picture = arena.mirror(plan.prepared, np.uint8)
         self.uploaded, self.begun = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
@@ -77,7 +79,7 @@ class Slot:
     def outputs(self, plan: FramePlan) -> list[Mirror]:
         """What comes back to the host."""
         made = [self.prepared] if plan.prepares else []
-        made += [self.local] if self.local is not None else []
+        made += [self.patch_logits] if self.patch_logits is not None else []
         return [*made, self.values, *self.tile_values.values(), self.z, self.anomaly_map, self.picture]
 
 
@@ -189,8 +191,8 @@ class FrameGraph:
             (self._search.reconstruction, self.reconstruction.address),
         ]
         found += [(getattr(self._search, name), slot.tile_values[name].address) for name in TILE_VALUES]
-        if self._search.local is not None and slot.local is not None:
-            found.append((self._search.local, slot.local.address))
+        if self._search.patch_logits is not None and slot.patch_logits is not None:
+            found.append((self._search.patch_logits, slot.patch_logits.address))
         for source, target in found:
             row = source.nbytes // self.plan.batch
             cuda.memcpy_dtod_async(target + first * row, source.address, source.nbytes, self._stream)

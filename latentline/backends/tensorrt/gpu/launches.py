@@ -178,7 +178,7 @@ def blend(
     prepared       uint8 [h, w, C]: x itself, so the tiles need not be read again (nor in half precision)
     reconstruction real [row_count * column_count, C, S, S]; mean, std of normal differences float32 [C, S, S]
     rows, columns  int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
-    difference     out, float32 [C, h, w]: blended `Evidence.difference` of that kind, less its mean, over its std
+    difference     out, float32 [C, h, w]: blended `SearchedFrame.difference` of that kind, less its mean, over its std
     picture        out, uint8 [h, w, C]: the blended G(ẑ) as a picture
     """
     height, width, _ = shape

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from latentline.search.tiler import Viewer
+from latentline.search.tiler import FrameTiler
 from latentline.vision.tiles import TilePlan
 
 Shape = tuple[int, int, int]
@@ -31,16 +31,16 @@ class FramePlan:
     batches: int
 
     @classmethod
-    def of(cls, frame: npt.NDArray[np.uint8], viewer: Viewer, most: int) -> FramePlan:
+    def of(cls, frame: npt.NDArray[np.uint8], tiler: FrameTiler, most: int) -> FramePlan:
         """Plan for a frame uint8 [H, W] or [H, W, C], at most `most` tiles at a time. Raises ImageError.
 
         Channels and scale are made on the GPU where the frame shrinks or keeps its size and grey levels stay as they
         are; otherwise `Preprocessing` makes the prepared frame on the CPU.
         """
-        prepared = viewer.preprocessing.prepared_shape(frame)
+        prepared = tiler.preprocessing.prepared_shape(frame)
         camera = (frame.shape[0], frame.shape[1], 1 if frame.ndim == 2 else frame.shape[2])
-        on_gpu = viewer.preprocessing.normalise == "none" and prepared[0] <= camera[0] and prepared[1] <= camera[1]
-        tiles = TilePlan.cover(prepared[0], prepared[1], viewer.tile_size, viewer.overlap)
+        on_gpu = tiler.preprocessing.normalise == "none" and prepared[0] <= camera[0] and prepared[1] <= camera[1]
+        tiles = TilePlan.cover(prepared[0], prepared[1], tiler.tile_size, tiler.overlap)
         return cls(camera if on_gpu else prepared, prepared, tiles, *_batches(len(tiles.corners), most))
 
     @classmethod

@@ -14,11 +14,11 @@ def require_supported(package: ModelPackage) -> SelfTest:
     if not isinstance(package.selftest, SelfTest):
         raise BackendError(
             f"{name} is a model of method {package.manifest.method}, which has no search for the GPU to run; "
-            "use backend cpu"
+            "use backend openvino"
         )
     if kind not in KINDS:
         raise BackendError(
             f"{name} compares frame and reconstruction by map {kind}, and the GPU backend has only maps "
-            f"{', '.join(KINDS)}; use backend cpu"
+            f"{', '.join(KINDS)}; use backend openvino"
         )
     return package.selftest

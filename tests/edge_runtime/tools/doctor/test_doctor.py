@@ -13,16 +13,16 @@ import pytest
 
 from edge_runtime.cli import main
 from edge_runtime.tools.doctor import examination
-from edge_runtime.tools.doctor.conformance import Comparison, conformance, loss_curve
+from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, loss_curve
 from edge_runtime.tools.doctor.report import to_text
 from edge_runtime.tools.doctor.timing import timed
 from export.from_checkpoint import search_settings
-from export.package import draft
-from latentline.backends.openvino.searcher import CpuSearcher
+from export.package import export_model
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings
 from latentline.errors import BackendError
-from latentline.inspection.host_reconstructor import HostExplainer
-from latentline.inspection.reconstructor import Explained
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.search.searcher import SearchResult
 from tests.checkpoints import random_checkpoint
@@ -38,14 +38,14 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 class Twin:
     """A backend that is the CPU itself, with faults planted on request."""
 
-    def __init__(self, package: ModelPackage, cpu: CpuSearcher, **faults: float) -> None:
+    def __init__(self, package: ModelPackage, cpu: OpenVinoSearcher, **faults: float) -> None:
         self._package, self._cpu = package, cpu
-        self._host = HostExplainer(cpu, package.viewer, package.statistics)
+        self._host = HostReconstructor(cpu, package.tiler, package.statistics)
         self.faults = SimpleNamespace(**{"loss": 0.0, "map": 0.0, "value": 0.0, "repeat": 0.0} | faults)
         self._calls = 0
 
-    def explain(self, frame: np.ndarray) -> Explained:
-        seen = self._host.explain(frame)
+    def reconstruct(self, frame: np.ndarray) -> ReconstructedFrame:
+        seen = self._host.reconstruct(frame)
         self._calls += 1
         seen.anomaly_map[0, 0] += self.faults.map + self._calls * self.faults.repeat
         seen.values["feature"] += self.faults.value
@@ -58,8 +58,8 @@ class Twin:
         return loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
 
 
-def _failures(package: ModelPackage, **faults: float) -> list[Comparison]:
-    cpu = CpuSearcher(package, threads=1)
+def _failures(package: ModelPackage, **faults: float) -> list[BackendComparison]:
+    cpu = OpenVinoSearcher(package, threads=1)
     try:
         compared = list(conformance(package, cpu, Twin(package, cpu, **faults), "fp32"))
     finally:
@@ -108,7 +108,7 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     text = (tmp_path / "report" / "doctor.txt").read_text()
-    assert text in ran.stdout and "backend cpu: passed" in text and "backend tensorrt cannot run here" in text
+    assert text in ran.stdout and "backend openvino: passed" in text and "backend tensorrt cannot run here" in text
     report = json.loads((tmp_path / "report" / "doctor.json").read_text())
     topics = {fact["topic"] for fact in report["facts"]}
     assert {"Python", "OpenCV", "GPU", "TensorRT", "NVRTC", "pycuda", "model", "engine cache"} <= topics
@@ -116,7 +116,7 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
     assert "search_ms" not in report, "no GPU was timed"
 
 
-@pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("cpu", True), ("tensorrt", False)])
+@pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("openvino", True), ("tensorrt", False)])
 def test_a_gpu_that_is_configured_must_be_there(
     package: ModelPackage, backend: str, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -161,7 +161,7 @@ def test_timing_repeats_as_told() -> None:
 def test_a_model_without_a_search_is_examined(tmp_path: Path) -> None:
     """Its CPU is judged by the forward self-test; the report says why no GPU runs it, and that is no failure."""
     checkpoint = random_checkpoint("autoencoder")
-    model = draft(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    model = export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
     package = write_random_package(tmp_path / "package", model, "ssim")
     report = examination.examine(package, "auto", GpuSettings(cache=tmp_path / "cache"), 0.01, lambda line: None)
     cpu, gpu = report.backends

@@ -22,7 +22,7 @@ BIRTH = {
     "at": AT,
     "software": {"name": "latentline", "version": "0.1.0"},
     "model": {"name": "tiles", "sha256": "ab" * 32},
-    "backend": "cpu",
+    "backend": "openvino",
     "threshold": 3.2,
     "cameras": [{"id": "top", "kind": "device"}, {"id": "side", "kind": "stream"}],
 }

@@ -28,9 +28,9 @@ def test_options_and_the_yaml_agree(tmp_path: Path) -> None:
     assert (order.broker.port, order.broker.username, order.broker.password) == (1234, "line-1", "secret")
     assert order.broker.client_id != "latentline-line-1" and order.broker.clean_start
     assert order.filters["plant/a/line-1/v1/cam/+/defect"] == 1 and "secret" not in repr(order)
-    order = _order("--tls", "--username", "viewer", "--port", "99", "--station", "+", str(tmp_path / "station.yaml"))
+    order = _order("--tls", "--username", "tiler", "--port", "99", "--station", "+", str(tmp_path / "station.yaml"))
     assert order.broker.tls is not None and order.broker.tls.ca == tmp_path / "ca.pem"
-    assert (order.broker.port, order.broker.username, order.broker.password) == (99, "viewer", None)
+    assert (order.broker.port, order.broker.username, order.broker.password) == (99, "tiler", None)
     assert "plant/a/+/v1/status" in order.filters
     order = _order("--ca", "ca.pem", "--session", "office")
     assert (order.broker.port, order.broker.client_id) == (8883, "latentline-listen-office")

@@ -181,14 +181,14 @@ def test_a_session_hears_what_it_missed(mosquitto: Mosquitto, listen: Start) -> 
 
 def test_a_user_with_a_wrong_password_is_told(tmp_path: Path, mosquitto: Mosquitto, listen: Start) -> None:
     """One sentence that names broker and user, exit code 2, and no password anywhere."""
-    mosquitto.add_user("viewer", "right")
+    mosquitto.add_user("tiler", "right")
     mosquitto.start()
     (tmp_path / "password").write_text("wrong-one")
     listening = listen(
-        "--port", str(mosquitto.port), "--username", "viewer", "--password-file", str(tmp_path / "password")
+        "--port", str(mosquitto.port), "--username", "tiler", "--password-file", str(tmp_path / "password")
     )
     error = listening.error()
-    assert "refuses the connection of user 'viewer'" in error and "Traceback" not in error
+    assert "refuses the connection of user 'tiler'" in error and "Traceback" not in error
     assert "wrong-one" not in error + listening.output
 
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from latentline.backends.openvino.searcher import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.tensorrt.cache import EngineCache
 from latentline.backends.tensorrt.fp16 import check as half_check
 from latentline.backends.tensorrt.fp16.check import BOUND, check_half, measure_half
@@ -44,7 +44,7 @@ def overflowing(package: ModelPackage) -> ModelPackage:
 def test_float32_search_is_the_cpu_backend_s(brief: ModelPackage) -> None:
     """What fp16 is compared with is the search of the station's CPU backend."""
     tile = half_check._check_tiles(require_supported(brief), RoundedSearcher(brief, "fp32"))[1:]
-    backend = CpuSearcher(brief, threads=1)
+    backend = OpenVinoSearcher(brief, threads=1)
     found, true = RoundedSearcher(brief, "fp32").search(tile), backend.search(tile)
     backend.close()
     parts = {name: array for name, array in vars(true).items() if array is not None}

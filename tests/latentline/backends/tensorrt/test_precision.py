@@ -27,7 +27,7 @@ def types(graph: onnx.GraphProto) -> dict[str, int]:
     ("name", "ports"),
     [
         (GENERATOR, {"z": FLOAT, "image": HALF}),
-        (DISCRIMINATOR, {"image": HALF, "logit": FLOAT, "features": HALF, "local": FLOAT}),
+        (DISCRIMINATOR, {"image": HALF, "logit": FLOAT, "features": HALF, "patch_logits": FLOAT}),
         (ENCODER, {"image": HALF, "z": FLOAT}),
         (SEARCH_STEP, {"z": FLOAT, "x": HALF, "fx": HALF, "loss": FLOAT, "grad_z": FLOAT}),
     ],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from latentline.backends.adam import adam_search
 from latentline.backends.tensorrt.gpu import launches
 from latentline.scoring.maps import pool
-from latentline.search.searched_frame import Evidence
+from latentline.search.searched_frame import SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import Preprocessing, to_model_range, to_picture
 from latentline.vision.tiles import TilePlan
@@ -242,11 +242,11 @@ def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channel
     difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind)
     generated = reconstruction.astype(np.float32)
     found = SearchResult(z=np.empty(0, np.float32), reconstruction=generated)
-    evidence = Evidence(image, plan, plan.cut(image), found, {})
-    standardised = (evidence.difference(kind) - mean) / std
-    blended = evidence.blend(standardised.transpose(0, 2, 3, 1))
+    searched = SearchedFrame(image, plan, plan.cut(image), found, {})
+    standardised = (searched.difference(kind) - mean) / std
+    blended = searched.blend(standardised.transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
-    pictured = evidence.blend(generated.transpose(0, 2, 3, 1))
+    pictured = searched.blend(generated.transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(picture, to_picture(pictured.transpose(2, 0, 1)))
 
 
