@@ -19,8 +19,8 @@ Opened = TypeVar("Opened", bound=FrameInspector)
 def prepare_package(path: Path, backend: Backend, gpu: GpuSettings) -> Prepared:
     """Load and check a package. Raises PackageError and what opening it raises.
 
-    backend  that of the running model, "openvino" or "tensorrt". With OpenVINO everything is done here, self-test included; on
-             a GPU only the files, and engines that are not in the cache are built when it is opened: minutes
+    backend  that of the running model, "openvino" or "tensorrt". OpenVINO does everything here, self-test included; on a GPU
+             only the files are read here, and engines that are not in the cache are built on opening: minutes
     """
     from latentline.model import Model  # needs the inference runtime
     from latentline.package.model_package import load_package

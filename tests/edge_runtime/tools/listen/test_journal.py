@@ -27,8 +27,10 @@ def test_each_message_is_said_in_words() -> None:
     journal = Journal("latentline")
     (entry,) = journal.hear(_heard("status", status("degraded", camera="top is stalled", disk="full")))
     assert entry.line() == f"{AT}  line-1        status      degraded (camera: top is stalled; disk: full)"
-    birth = "latentline 0.1.0, model tiles abababababab, backend openvino, threshold 3.2, cameras top (device), "
-        "side (stream)"
+    birth = (
+        "latentline 0.1.0, model tiles abababababab, backend openvino, threshold 3.2, "
+        "cameras top (device), side (stream)"
+    )
     assert _said(journal, "birth", BIRTH) == [("birth", birth)]
     camera = {"at": AT, "state": "stalled", "reason": "no frame for 5 s"}
     assert _said(journal, "cam/top/status", camera) == [("camera", "top: stalled (no frame for 5 s)")]
