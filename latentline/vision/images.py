@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from latentline.errors import ImageError
 
+Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # A decoder fills the rest of a cut file with grey and says nothing; these formats end with a mark.
 _END_MARKS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
@@ -45,3 +46,10 @@ def mean_grey(image: npt.NDArray[np.uint8]) -> float:
 def list_images(folder: Path) -> list[Path]:
     """Pictures directly in `folder` by their suffix, sorted by name; hidden files are left out."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def to_8_bit(image: Image) -> npt.NDArray[np.uint8]:
+    """A 16-bit image by its upper eight bits, as `read_image` reads a 16-bit file; any other array as it is."""
+    if isinstance(image, np.ndarray) and image.dtype == np.uint16:
+        return (image >> 8).astype(np.uint8)
+    return image  # type: ignore[return-value]  # whoever uses it refuses what is not uint8, with a sentence
