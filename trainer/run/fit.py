@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from latentline.base.atomic import put_back
+from latentline.base.signals import StopRequest, stop_on_signals
 from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
 from trainer.loops.autoencoder import AutoencoderTraining
@@ -27,7 +28,6 @@ from trainer.run.folder import RunFolder
 from trainer.run.log import log_to
 from trainer.run.report import duration
 from trainer.run.training_data import FitData, open_data
-from trainer.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
 

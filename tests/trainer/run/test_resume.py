@@ -16,7 +16,6 @@ from tests.trainer.runs import all_tensors, assert_same, write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
 from trainer.run.fit import fit
-from trainer.signals import stop_on_signals
 
 # a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
 # process, whose libraries may have spoilt the stack that signals are delivered on
@@ -102,14 +101,6 @@ def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.
     sentence = f"stopped by {number.name}; the checkpoint of 24 images is kept in {run / 'checkpoint'}"
     assert sentence in said and "go on with --resume" in said
     assert load_checkpoint(run).images == 24
-
-
-def test_handlers_are_as_before() -> None:
-    """A training that is over leaves SIGINT and SIGTERM as it found them."""
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with stop_on_signals():
-        assert signal.getsignal(signal.SIGTERM) != before[1]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_crash_between_two_renames_loses_no_checkpoint(tmp_path: Path) -> None:
