@@ -7,7 +7,16 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from export.layers import Convolution, Dense, DownConvolution, LinearMap, LinearMaps, Unfolding, activate, normalise
+from export.layers import (
+    Convolution,
+    Dense,
+    DownConvolution,
+    FromImageConvolution,
+    LinearMap,
+    LinearMaps,
+    activate,
+    normalise,
+)
 from trainer.networks.discriminator import DiscriminatorBlock
 from trainer.networks.encoder import Encoder
 
@@ -17,7 +26,7 @@ class FoldedEncoder(nn.Module):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        layers: list[LinearMap] = [Unfolding(encoder.from_image)]
+        layers: list[LinearMap] = [FromImageConvolution(encoder.from_image)]
         for block in cast("Iterable[DiscriminatorBlock]", encoder.blocks):
             layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
         self.layers = LinearMaps(layers)

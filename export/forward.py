@@ -15,8 +15,8 @@ from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.flip_average import average_over_flips
 from trainer.networks.generator import Generator
-from trainer.networks.mirrored import judge_mirrored
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -30,7 +30,7 @@ ROWS = 4
 
 def packaged_networks(graphs: Mapping[str, bytes]) -> dict[str, Forward]:
     """The forward graphs of a package in float64, by file name."""
-    return {name: _tuple_of(OnnxNetwork(graphs[name], name)) for name in OUTPUTS if name in graphs}
+    return {name: _as_forward(OnnxNetwork(graphs[name], name)) for name in OUTPUTS if name in graphs}
 
 
 def trained_networks(
@@ -49,7 +49,7 @@ def trained_networks(
         for name, network in networks.items()
         if network is not None
     }
-    return {name: _tuple_of(network, flips) for name, network in ready.items()}
+    return {name: _as_forward(network, flips) for name, network in ready.items()}
 
 
 def forward_images(networks: Mapping[str, Forward], latent_size: int, seed: int) -> Tensor:
@@ -77,10 +77,10 @@ def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
     )
 
 
-def _tuple_of(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:
+def _as_forward(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:
     def run(value: Tensor) -> tuple[Tensor, ...]:
         if isinstance(network, Discriminator):
-            return judge_mirrored(network.judge_all, value, flips)
+            return average_over_flips(network.all_outputs, value, flips)
         outputs = network(value)
         return outputs if isinstance(outputs, tuple) else (outputs,)
 

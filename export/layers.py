@@ -79,7 +79,7 @@ class Convolution(LinearMap):
         return F.conv2d(grad, kernel, padding=self.padding)
 
 
-class Unfolding(LinearMap):
+class FromImageConvolution(LinearMap):
     """Patches of an image -> maps: convolution whose stride is its kernel; 1x1 where a patch is a pixel.
 
     Forward and backward pass share a constant here: with more maps than channels it is not square.
@@ -100,8 +100,8 @@ class Unfolding(LinearMap):
         return F.conv_transpose2d(grad, self.weight, stride=self.patch_size)
 
 
-class Refolding(LinearMap):
-    """Maps -> patches of the image; the counterpart of `Unfolding`."""
+class ToImageConvolution(LinearMap):
+    """Maps -> patches of the image; the counterpart of `FromImageConvolution`."""
 
     def __init__(self, layer: ToImage) -> None:
         super().__init__(layer.scaled_weight(), layer.bias)

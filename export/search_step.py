@@ -21,10 +21,10 @@ from export.layers import (
     Convolution,
     Dense,
     DownConvolution,
+    FromImageConvolution,
     LinearMap,
     LinearMaps,
-    Refolding,
-    Unfolding,
+    ToImageConvolution,
     UpConvolution,
     activate,
     activate_backward,
@@ -33,9 +33,9 @@ from export.layers import (
 )
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator, DiscriminatorBlock
+from trainer.networks.flip_average import average_over_flips
 from trainer.networks.generator import Generator, GeneratorBlock
 from trainer.networks.layers import FromImage, ToImage
-from trainer.networks.mirrored import judge_mirrored
 
 Normed = tuple[Tensor, Tensor]  # output of pixel norm, and its scale
 
@@ -50,13 +50,13 @@ class FoldedGenerator(nn.Module):
         for block in cast("Iterable[GeneratorBlock]", generator.blocks):
             layers += [UpConvolution(block.up_conv), Convolution.folded(block.conv)]
         self.layers = LinearMaps(layers)
-        self.to_image = Refolding(cast("ToImage", generator.to_image[generator.last_stage]))
+        self.to_image = ToImageConvolution(cast("ToImage", generator.to_image[generator.last_stage]))
 
     def forward(self, z: Tensor) -> Tensor:
         """z [N, L] -> image [N, C, R, R]."""
-        return self.forward_keeping(z)[0]
+        return self.image_and_activations(z)[0]
 
-    def forward_keeping(self, z: Tensor) -> tuple[Tensor, list[Normed]]:
+    def image_and_activations(self, z: Tensor) -> tuple[Tensor, list[Normed]]:
         """The image, and what `backward` needs: outputs and scales of every pixel norm, the latent's first."""
         kept = [normalise(z)]
         h = self.dense(kept[0][0])
@@ -85,7 +85,9 @@ class FoldedDiscriminator(nn.Module):
     def __init__(self, discriminator: Discriminator, flips: Sequence[Flip] = ()) -> None:
         super().__init__()
         self.flips = flips
-        layers: list[LinearMap] = [Unfolding(cast("FromImage", discriminator.from_image[discriminator.last_stage]))]
+        layers: list[LinearMap] = [
+            FromImageConvolution(cast("FromImage", discriminator.from_image[discriminator.last_stage]))
+        ]
         for block in reversed(cast("Sequence[DiscriminatorBlock]", discriminator.blocks)):
             layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
         self.layers = LinearMaps([*layers, _without_stddev_channel(discriminator)])
@@ -98,25 +100,25 @@ class FoldedDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and patch_logits [N, r, r]."""
-        return judge_mirrored(self._judge, x, self.flips)
+        return average_over_flips(self._judge, x, self.flips)
 
     def _judge(self, x: Tensor) -> tuple[Tensor, ...]:
-        kept = self.features_keeping(x)
-        logit = self.logit_keeping(kept[-1])[0]
+        kept = self.activations(x)
+        logit = self.logit_and_hidden(kept[-1])[0]
         if self.patch_head is None:
             return logit, kept[-1]
         first, last = self.patch_head
         trunk = kept[2 * PATCH_HEAD_BLOCKS]  # two layers a block
         return logit, kept[-1], last(activate(first(trunk))).squeeze(1)
 
-    def features_keeping(self, x: Tensor) -> list[Tensor]:
+    def activations(self, x: Tensor) -> list[Tensor]:
         """Output of every convolution's activation; the last is f(x)."""
         kept: list[Tensor] = []
         for layer in self.layers:
             kept.append(activate(layer(kept[-1] if kept else x)))
         return kept
 
-    def logit_keeping(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def logit_and_hidden(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logit [N], and the hidden activations [N, maps] for `logit_backward`."""
         hidden = activate(self.dense(features.flatten(1)))
         return self.out(hidden).squeeze(1), hidden
@@ -152,7 +154,7 @@ class SearchStep(nn.Module):
 
     def forward(self, z: Tensor, x: Tensor, fx: Tensor) -> tuple[Tensor, Tensor]:
         """(loss [N], grad_z [N, L])."""
-        image, kept = self.generator.forward_keeping(z)
+        image, kept = self.generator.image_and_activations(z)
         terms: list[Tensor] = []
         grads: list[Tensor] = []
         if self.residual_weight:
@@ -167,7 +169,7 @@ class SearchStep(nn.Module):
 
     def _through_discriminator(self, image: Tensor, fx: Tensor) -> tuple[Tensor, Tensor]:
         """The two terms that D makes, [N], and their ∂/∂image."""
-        kept = self.discriminator.features_keeping(image)
+        kept = self.discriminator.activations(image)
         terms: list[Tensor] = []
         grads: list[Tensor] = []
         if self.feature_weight:
@@ -175,7 +177,7 @@ class SearchStep(nn.Module):
             terms.append(self.feature_weight * difference.abs().sum(dim=(1, 2, 3)))
             grads.append(self.feature_weight * difference.sign())
         if self.verdict_weight:
-            logit, hidden = self.discriminator.logit_keeping(kept[-1])
+            logit, hidden = self.discriminator.logit_and_hidden(kept[-1])
             doubt = torch.sigmoid(-logit)  # 1 − D, without cancellation; its derivative is −doubt·(1 − doubt)
             terms.append(self.verdict_weight * doubt)
             slope = -self.verdict_weight * doubt * (1 - doubt)

@@ -80,7 +80,7 @@ def _compare_search(
         truth = solve(*_searched(networks), search.gamma, search.lam, package.graphs, z, x)
         if not index:
             stored = _rows(truth, len(test.loss))
-            yield _step_check(f"selftest.npz and {oracle}", _answer(test), stored)
+            yield _step_check(f"selftest.npz and {oracle}", _stored_step(test), stored)
         for name, runtime in runtimes.items():
             where = f"in {name} and {oracle}"
             yield _step_check(f"{SEARCH_STEP} {where}", _step(runtime), truth)
@@ -180,6 +180,6 @@ def _rows(truth: SelfTest, count: int) -> SelfTest:
     return replace(truth, **{name: array[:count] for name, array in vars(truth).items()})
 
 
-def _answer(test: SelfTest) -> Step:
+def _stored_step(test: SelfTest) -> Step:
     """A step that knows the stored answers."""
     return lambda z, x, fx: (test.loss.astype(np.float32), test.grad_z.astype(np.float32))

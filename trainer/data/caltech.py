@@ -11,7 +11,7 @@ import numpy.typing as npt
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
 from trainer.data.settings import CaltechData
-from trainer.data.split import Split, share_known, shuffled, take
+from trainer.data.split import Split, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
 CATEGORY = re.compile(r"\d{3}\.(?P<name>.+)")
@@ -68,7 +68,7 @@ class CaltechSource:
         known, abnormal = take(self._clutter, config.known_fraction, {}, rng)
         if not config.known_fraction:
             known, abnormal = (), self._clutter
-        trained, validation = share_known(known, {}, rng)
+        trained, validation = split_known_abnormal(known, {}, rng)
         return Split(
             tuple(sorted(train)), tuple(sorted(held_out)), trained, validation, tuple(sorted(test)), {CLUTTER: abnormal}
         )

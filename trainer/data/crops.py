@@ -74,7 +74,7 @@ class CropSampler:
         self._first = np.cumsum(self._counts) - self._counts
         # an image is drawn as often as its area says, so that every place of the product is seen alike
         areas = np.array([i.shape[0] * i.shape[1] for i in self._images], dtype=np.float64)
-        self._chances = areas / areas.sum()
+        self._probabilities = areas / areas.sum()
 
     def draw(self, count: int, rng: np.random.Generator) -> Tensor:
         """`count` tiles, float32 [count, C, size, size] in [-1, 1]."""
@@ -105,7 +105,7 @@ class CropSampler:
 
     def _places(self, count: int, rng: np.random.Generator) -> _Places:
         size, augment = self.size, self._augment
-        picks = rng.choice(len(self._images), size=count, p=self._chances)
+        picks = rng.choice(len(self._images), size=count, p=self._probabilities)
         last = self._last[picks]
         corners = rng.integers(0, last + 1)
         if len(self._targets):  # tiles about a pixel of the mask, where there is a mask

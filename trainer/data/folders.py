@@ -17,7 +17,7 @@ import numpy.typing as npt
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
 from trainer.data.settings import FolderData
-from trainer.data.split import Split, at_most, share_known, shuffled, take
+from trainer.data.split import Split, at_most, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
 MASK_END = "_mask.png"
@@ -109,7 +109,7 @@ class FolderSource:
         groups = self.groups()
         train, held_out = self._normals(groups, rng)
         known = self._known(groups, rng)
-        trained, validation = share_known(known, groups, rng)
+        trained, validation = split_known_abnormal(known, groups, rng)
         if self._config.contamination:
             # first those that would train as known abnormal, so that two such runs differ in the label alone
             order = shuffled(trained, rng) + shuffled(validation, rng)

@@ -13,7 +13,7 @@ from latentline.errors import DatasetError, ImageError
 from trainer.data.source import ImageSource
 
 UInt8 = npt.NDArray[np.uint8]
-BAD_FILES_ALLOWED = 0.1
+MAX_UNREADABLE_SHARE = 0.1
 SECONDS_BEFORE_PROGRESS = 2.0
 
 
@@ -53,7 +53,7 @@ def read_each(
             broken += 1
         else:
             yield name, image
-    if broken > BAD_FILES_ALLOWED * len(names):
+    if broken > MAX_UNREADABLE_SHARE * len(names):
         raise DatasetError(
             f"{source.place}: {broken} of {len(names)} images cannot be used, the first: {bad[-broken]}; "
             "mend or remove them"

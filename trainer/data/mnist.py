@@ -12,12 +12,12 @@ import numpy.typing as npt
 from latentline.errors import DatasetError, ImageError
 from trainer.data.idx import read_idx
 from trainer.data.settings import MnistData
-from trainer.data.split import Split, share_known, shuffled
+from trainer.data.split import Split, shuffled, split_known_abnormal
 
 UInt8 = npt.NDArray[np.uint8]
 SIDE = 28  # px
 BORDER = 2  # px of black, so that an image is one tile of 32 px
-MOST_HELD_OUT = 300  # enough for a threshold at 1 %, and calibration searches every one
+MAX_HELD_OUT = 300  # enough for a threshold at 1 %, and calibration searches every one
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class MnistSource:
         test = {digit: self._names("test", digit, rng) for digit in range(10)}
         normal = train[config.normal]
         count = round(config.normal_fraction * len(normal))
-        shown, held_out = normal[:count], normal[count : count + MOST_HELD_OUT]
+        shown, held_out = normal[:count], normal[count : count + MAX_HELD_OUT]
         known = [
             name
             for digit in (config.known_digits or others)
@@ -92,7 +92,7 @@ class MnistSource:
                 f"{self.place}: no images are left to train, to hold out or to test; look at normal {config.normal}, "
                 f"normal_fraction {config.normal_fraction} and known_digits {list(config.known_digits)}"
             )
-        trained, validation = share_known(known, {}, rng)
+        trained, validation = split_known_abnormal(known, {}, rng)
         if config.contaminated:
             shown, trained, validation = shown + known, (), ()
         return Split(

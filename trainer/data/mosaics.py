@@ -10,7 +10,7 @@ import numpy.typing as npt
 from latentline.errors import DatasetError, ImageError
 from trainer.data.mnist import SIDE, Digits
 from trainer.data.settings import IrMnistData
-from trainer.data.split import Split, share_known
+from trainer.data.split import Split, split_known_abnormal
 
 UInt8 = npt.NDArray[np.uint8]
 CELLS = 11  # a side: 308 px
@@ -50,7 +50,7 @@ class MosaicSource:
     def split(self, seed: int) -> Split:
         """Share the mosaics out; `seed` chooses only which known-abnormal ones are kept from training."""
         sides = {kind: tuple(f"{kind}/{i}" for i in range(count)) for kind, count in self._counts.items()}
-        known, validation = share_known(sides["known"], {}, np.random.default_rng(seed))
+        known, validation = split_known_abnormal(sides["known"], {}, np.random.default_rng(seed))
         abnormal = {f"digit-{self._config.abnormal}": sides["test_abnormal"]}
         return Split(sides["train"], sides["held_out"], known, validation, sides["test_good"], abnormal)
 

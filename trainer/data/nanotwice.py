@@ -17,7 +17,7 @@ import numpy.typing as npt
 from latentline.errors import DatasetError, ImageError
 from trainer.data.folders import ImageFolder
 from trainer.data.settings import NanoTwiceData
-from trainer.data.split import Split, share_known, take
+from trainer.data.split import Split, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
 PIECE = 128  # px, the least side of a held-out piece where the image allows it
@@ -67,7 +67,7 @@ class NanoTwiceSource:
             shared = {d: take(names, self._config.known_abnormal_fraction, {}, rng) for d, names in abnormal.items()}
             known = tuple(name for chosen, _ in shared.values() for name in chosen)
             abnormal = {defect: rest for defect, (_, rest) in shared.items()}
-        trained, validation = share_known(known, {}, rng)
+        trained, validation = split_known_abnormal(known, {}, rng)
         train = tuple(part[0] for part in parts)
         held_out = tuple(sorted(piece for part in parts for piece in part[1:]))
         return Split(train, held_out, trained, validation, (), abnormal)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 VALIDATION_SHARE = 1 / 3
-FEWEST_TO_SHARE = 15  # known-abnormal parts; a third of fewer could not fit the weights: all of them train
-MOST_VALIDATION = 200  # plenty for the weights of a few components, and each one is searched
+MIN_PARTS_FOR_VALIDATION = 15  # known-abnormal parts; a third of fewer could not fit the weights: all of them train
+MAX_VALIDATION = 200  # plenty for the weights of a few components, and each one is searched
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ def take(
     return tuple(sorted(taken)), tuple(sorted(set(names) - set(taken)))
 
 
-def share_known(
+def split_known_abnormal(
     names: Sequence[str], groups: Mapping[str, str], rng: np.random.Generator
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Known-abnormal images as (trained on, kept to weight the score); the latter of enough parts alone."""
-    if len(_members(names, groups)) < FEWEST_TO_SHARE:
+    if len(_members(names, groups)) < MIN_PARTS_FOR_VALIDATION:
         return tuple(sorted(names)), ()
-    validation, trained = take(names, min(VALIDATION_SHARE, MOST_VALIDATION / len(names)), groups, rng)
+    validation, trained = take(names, min(VALIDATION_SHARE, MAX_VALIDATION / len(names)), groups, rng)
     return trained, validation
 
 

@@ -20,9 +20,9 @@ from trainer.data.loading import read_each
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
+from trainer.evaluation.error_panels import ErrorPanels
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
 from trainer.evaluation.report import GOOD, EvaluationReport, Scores, write_results
-from trainer.evaluation.worst import WorstCases
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
@@ -39,7 +39,7 @@ def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, parts:
     )
     readable = check_test_images(source, kinds, accumulator.skipped)
     out.mkdir(parents=True, exist_ok=True)
-    worst, groups = WorstCases(), source.groups()
+    worst, groups = ErrorPanels(), source.groups()
     maps: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]] = {}
     with tqdm(total=sum(map(len, readable.values())), unit="img") as bar:
         for kind, names in readable.items():

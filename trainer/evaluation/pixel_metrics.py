@@ -118,7 +118,7 @@ def _matrix(rows: Sequence[Counts], bins: npt.NDArray[np.int64]) -> csr_array:
 
 
 def _falling(counts: Float) -> Float:
-    """Share of each row at or above a falling threshold, from 0 to 1: [n, K + 1]."""
+    """Share of each row at or above a learning_rate_at threshold, from 0 to 1: [n, K + 1]."""
     above = counts[:, ::-1].cumsum(axis=1)
     return np.pad(above / above[:, -1:], ((0, 0), (1, 0)))
 

@@ -95,9 +95,9 @@ class Discriminator(nn.Module):
         self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Image [N, C, R, R] -> logit [N] and features f(x) [N, maps, 4, 4], the last convolution's activations."""
-        return self.judge(x, stage, alpha, record_stddev)[:2]
+        return self.outputs(x, stage, alpha, record_stddev)[:2]
 
-    def judge(
+    def outputs(
         self,
         x: Tensor,
         stage: int | None = None,
@@ -120,9 +120,9 @@ class Discriminator(nn.Module):
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
         return logit, features, patches
 
-    def judge_all(self, x: Tensor) -> tuple[Tensor, ...]:
+    def all_outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logit, features and, with a patch head, its logits, of the last stage."""
-        logit, features, patches = self.judge(x, patch_head=True)
+        logit, features, patches = self.outputs(x, patch_head=True)
         return (logit, features) if patches is None else (logit, features, patches)
 
     def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:

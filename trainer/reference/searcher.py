@@ -16,9 +16,9 @@ from trainer.checkpoint import Checkpoint
 from trainer.config import SearchConfig
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.flip_average import average_over_flips
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.networks.mirrored import judge_mirrored
 from trainer.reference.search import reference_search, search_loss
 
 Pair = tuple[Tensor, Tensor | None]  # a network's output, and the log variance where it gives one
@@ -98,8 +98,8 @@ def _verdicts(
     discriminator: Discriminator, x: Tensor, reconstruction: Tensor, flips: Sequence[Flip]
 ) -> dict[str, Tensor]:
     """What D makes of tiles and of their reconstructions."""
-    logit_frame, fx, *patch_logits = judge_mirrored(discriminator.judge_all, x, flips)
-    logit, features, *_ = judge_mirrored(discriminator.judge_all, reconstruction, flips)
+    logit_frame, fx, *patch_logits = average_over_flips(discriminator.all_outputs, x, flips)
+    logit, features, *_ = average_over_flips(discriminator.all_outputs, reconstruction, flips)
     feature_residual = (fx - features).abs().flatten(1).sum(1)
     found = {"feature_residual": feature_residual, "logit_reconstruction": logit, "logit_frame": logit_frame}
     return {**found, "patch_logits": patch_logits[0]} if patch_logits else found

@@ -20,7 +20,7 @@ TITLE_HEIGHT = 22  # px
 
 
 @dataclass
-class WorstCases:
+class ErrorPanels:
     """The worst misses and false alarms so far, as panels; no more than SHOWN of each are held."""
 
     _misses: list[tuple[float, UInt8]] = field(default_factory=list)

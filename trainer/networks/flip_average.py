@@ -14,7 +14,7 @@ Judge = Callable[[Tensor], Sequence[Tensor]]  # image -> logit [N], features; th
 AXIS: dict[Flip, int] = {"vertical": -2, "horizontal": -1}
 
 
-def judge_mirrored(judge: Judge, x: Tensor, flips: Sequence[Flip]) -> tuple[Tensor, ...]:
+def average_over_flips(judge: Judge, x: Tensor, flips: Sequence[Flip]) -> tuple[Tensor, ...]:
     """As `judge` of x [N, C, R, R], but logits are means over x and all that `flips` make of it."""
     logit, features, *patches = judge(x)
     views = [axes for count in range(1, len(flips) + 1) for axes in combinations([AXIS[f] for f in flips], count)]
