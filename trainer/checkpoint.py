@@ -54,7 +54,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, split: Split) -> None:
-    """Write a checkpoint and replace the one at `folder` in one step. Raises OSError and leaves the old one as it is."""
+    """Write a checkpoint and replace the one at `folder` in one step. After an OSError the old one is still there."""
     metadata = {**state.metadata, "split": split.to_json(), "code_version": software_version()}
     with new_folder(folder) as new:
         (new / "config.yaml").write_text(dump_config(config), encoding="utf-8")
@@ -104,7 +104,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         images, code_version = int(state["images"]), str(state["code_version"])
     except (KeyError, RuntimeError, TypeError):
         raise CheckpointError(
-            f"{folder}: its weights do not fit its configuration; restore the folder, or train again"
+            f"{folder}: its weights do not fit its configuration; restore it, or train again"
         ) from None
     return Checkpoint(config, *networks, split, images, code_version)
 

@@ -1,4 +1,4 @@
-"""Pictures of the test images that were judged most wrongly: where to look first."""
+"""Pictures of the test images with the largest errors: where to look first."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ TITLE_HEIGHT = 22  # px
 
 @dataclass
 class ErrorPanels:
-    """The worst misses and false alarms so far, as panels; no more than SHOWN of each are held."""
+    """Panels of the misses and false alarms furthest from the threshold so far, at most SHOWN of each."""
 
     _misses: list[tuple[float, UInt8]] = field(default_factory=list)
-    _alarms: list[tuple[float, UInt8]] = field(default_factory=list)
+    _false_alarms: list[tuple[float, UInt8]] = field(default_factory=list)
 
     def add(
-        self, name: str, kind: str, frame: UInt8, seen: InspectionResult, mask: npt.NDArray[np.bool_] | None
+        self, name: str, kind: str, frame: UInt8, result: InspectionResult, mask: npt.NDArray[np.bool_] | None
     ) -> None:
-        """Look at one image; it is kept when it was judged wrongly, and worse than others."""
-        if seen.is_abnormal != (kind == GOOD):
+        """Take one image; keep it when it is on the wrong side of the threshold, and further from it than others."""
+        if result.is_abnormal != (kind == GOOD):
             return
-        worst = self._alarms if kind == GOOD else self._misses
-        depth = abs(seen.score - seen.threshold)
-        if len(worst) == SHOWN and depth <= worst[-1][0]:
+        errors = self._false_alarms if kind == GOOD else self._misses
+        distance = abs(result.score - result.threshold)
+        if len(errors) == SHOWN and distance <= errors[-1][0]:
             return
-        worst.append((depth, _titled(draw_panel(frame, seen, mask), name)))
-        worst.sort(key=lambda case: -case[0])  # stable: of equals the first stays
-        del worst[SHOWN:]
+        errors.append((distance, _titled(draw_panel(frame, result, mask), name)))
+        errors.sort(key=lambda error: -error[0])  # stable: of equal errors the first stays
+        del errors[SHOWN:]
 
     def save(self, misses: Path, false_alarms: Path) -> None:
-        """Write the panels, the worst on top; without any, no file is left of an earlier evaluation."""
-        for path, cases in ((misses, self._misses), (false_alarms, self._alarms)):
-            if cases:
-                write_bytes(path, cv2.imencode(".png", _stacked([panel for _, panel in cases]))[1].tobytes())
+        """Write the panels, the largest error on top; without any, delete the file of an earlier evaluation."""
+        for path, errors in ((misses, self._misses), (false_alarms, self._false_alarms)):
+            if errors:
+                write_bytes(path, cv2.imencode(".png", _stacked([panel for _, panel in errors]))[1].tobytes())
             else:
                 path.unlink(missing_ok=True)
 

@@ -35,7 +35,7 @@ class Workers:
         return self.rank == 0
 
     def check_batch(self, batch: int) -> None:
-        """Raise ConfigError when a global batch does not divide into the same number of whole groups for each process."""
+        """Raise ConfigError when a global batch does not give each process as many whole groups as the others."""
         if self.count > 1 and batch % (STDDEV_GROUP * self.count):
             raise ConfigError(
                 f"a batch of {batch} does not divide among {self.count} processes; "
@@ -102,7 +102,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"--device {name}: no such device; give auto, cpu, cuda or cuda:n") from None
+        raise ConfigError(f"--device {name}: there is no such device; give auto, cpu, cuda or cuda:n") from None
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"--device {name}: training does not run there; give auto, cpu, cuda or cuda:n")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

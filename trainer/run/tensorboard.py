@@ -14,7 +14,7 @@ from trainer.run.history import Record
 
 
 class TensorBoardWriter:
-    """Writes event files into `folder`. TensorBoard hides older events after `images`, which a killed run left there."""
+    """Writes event files into `folder`; TensorBoard hides events after `images` that a killed run left there."""
 
     def __init__(self, folder: Path, images: int) -> None:
         self._writer = SummaryWriter(str(folder), purge_step=images + 1)

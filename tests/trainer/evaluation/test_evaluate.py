@@ -177,7 +177,7 @@ def test_a_broken_image_is_skipped_and_named(tmp_path: Path) -> None:
     (root / "test" / "good" / "005.png").write_bytes(b"no image")
     report = _evaluate(root, tmp_path / "out")
     assert report.normal_images == 11 and len(report.skipped) == 1 and "005.png" in report.skipped[0]
-    assert "| images skipped as unreadable | 1 |" in report.to_markdown()
+    assert "| unreadable images, skipped | 1 |" in report.to_markdown()
 
 
 @pytest.mark.parametrize("missing", ["abnormal", "both"])

@@ -24,7 +24,7 @@ def _loss(network: nn.Module, seed: int) -> torch.Tensor:
 
 
 def test_steps_equal_plain_adam() -> None:
-    """Against torch's unfused implementation, five steps with a learning_rate_at rate."""
+    """Against torch's unfused implementation, five steps with a falling rate."""
     network, twin = _network(), _network()
     optimizer_step = OptimizerStep(network.parameters(), (0.5, 0.9), "float32", ALONE, weight_decay=0.01)
     adam = torch.optim.Adam(twin.parameters(), betas=(0.5, 0.9), weight_decay=0.01, foreach=False, fused=False)
