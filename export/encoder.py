@@ -1,4 +1,4 @@
-"""The encoder, folded: image -> the latent that the search starts from."""
+"""The folded encoder: image -> latent from which the search starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.networks.encoder import Encoder
 
 
 class FoldedEncoder(nn.Module):
-    """`Encoder` with scales in the weights and 3x3 + average as one stride-2 convolution."""
+    """`Encoder` with scales in the weights, and 3x3 convolution and average as one stride-2 convolution."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()

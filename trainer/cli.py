@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument(
-        "--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="that the threshold promises (0.05)"
+        "--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)"
     )
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)

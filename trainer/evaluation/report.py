@@ -177,7 +177,7 @@ def _read(path: Path, model: type[Model], place: Path) -> Model:
         fault = error.errors(include_url=False)[0]
         key = ".".join(map(str, fault["loc"])) or "the file"
         raise DatasetError(
-            f"{path}: another version wrote this report ('{key}': {fault['msg']}); evaluate again"
+            f"{path}: not a report of this version ('{key}': {fault['msg']}); evaluate again"
         ) from None
 
 
