@@ -34,9 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
-    package.add_argument(
-        "--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)"
-    )
+    package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     package.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")

@@ -39,9 +39,7 @@ def package_checkpoint(
     if iterations and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
     if iterations == 0 and not config.schedule.encoder_images and config.method.is_gan:
-        raise ConfigError(
-            f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more"
-        )
+        raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
     if config.schedule.encoder_images and checkpoint.encoder is None:
         raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))

@@ -47,9 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
-    evaluate.add_argument(
-        "--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)"
-    )
+    evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     compare = commands.add_parser("compare", help="show evaluations side by side")

@@ -44,9 +44,7 @@ def evaluate_checkpoint(
     if iterations and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
     if iterations == 0 and checkpoint.encoder is None:
-        raise ConfigError(
-            f"{path}: it has no encoder, and --iterations 0 needs one; give 1 or more"
-        )
+        raise ConfigError(f"{path}: it has no encoder, and --iterations 0 needs one; give 1 or more")
     search = config.search.model_copy(update={} if iterations is None else {"iterations": iterations})
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
     tiler = FrameTiler(config.preprocessing, config.network.resolution, search.overlap)

@@ -176,9 +176,7 @@ def _read(path: Path, model: type[Model], place: Path) -> Model:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         key = ".".join(map(str, fault["loc"])) or "the file"
-        raise DatasetError(
-            f"{path}: not a report of this version ('{key}': {fault['msg']}); evaluate again"
-        ) from None
+        raise DatasetError(f"{path}: not a report of this version ('{key}': {fault['msg']}); evaluate again") from None
 
 
 def _text(value: Estimate | None, reason: str) -> str:
