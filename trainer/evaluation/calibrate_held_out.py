@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, shortage
+from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
 from latentline.scoring.maps import PATCH
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -36,7 +36,7 @@ def calibrate_held_out(
     searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
     """Calibrate, with a progress bar. Raises DatasetError, before any search, when normal frames are too few."""
-    if reason := shortage(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
+    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
         raise DatasetError(reason)
     search = config.search
     synthetic: list[UInt8] = []
