@@ -190,7 +190,7 @@ def test_nothing_to_measure_is_said(root: Path, tmp_path: Path, missing: str) ->
     else:
         for path in (root / "ground_truth" / "square").iterdir():
             path.unlink()
-        parts, sentence = replace(parts, test_good=()), "or masks of the abnormal ones"
+        parts, sentence = replace(parts, test_good=()), "or masks of abnormal ones"
     with pytest.raises(DatasetError, match=sentence):
         evaluate(brightness_inspector(), SUBJECT, source, parts, tmp_path / "out")
 
