@@ -16,10 +16,11 @@ import yaml
 from edge_runtime.cli import main as edge
 from export.cli import main as export
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.cli import main as train
 
-SCHEMA = Path(__file__).parents[1] / "docs" / "mqtt" / "defect.schema.json"
+SCHEMA = ROOT / "docs" / "mqtt" / "defect.schema.json"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 from edge_runtime.cameras.aravis import AravisCamera
 from edge_runtime.cameras.settings import AravisSettings
 from latentline.errors import CameraError
-from tests.edge_runtime.fakes import ROOT
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 _FAKE = shutil.which("arv-fake-gv-camera-0.8")

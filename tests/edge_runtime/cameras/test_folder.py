@@ -18,7 +18,8 @@ from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.settings import FolderSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import drain
-from tests.edge_runtime.fakes import ROOT, write_picture
+from tests.edge_runtime.fakes import write_picture
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 

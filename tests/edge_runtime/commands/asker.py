@@ -18,7 +18,8 @@ from paho.mqtt.properties import Properties
 from edge_runtime.commands.actions import Finish, Result
 from latentline.errors import CameraError, LatentlineError
 from latentline.package.identity import ModelIdentity
-from tests.edge_runtime.fakes import ROOT, FakeInspector
+from tests.edge_runtime.fakes import FakeInspector
+from tests.paths import ROOT
 
 RESPONSES = "l/s/v1/response/office"
 

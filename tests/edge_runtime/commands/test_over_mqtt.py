@@ -26,8 +26,8 @@ from edge_runtime.mqtt.topics import Topics
 from edge_runtime.pacing import Backoff
 from latentline.base.strict_yaml import parse
 from tests.edge_runtime.commands.asker import Asker, NotingStation, check_answer
-from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]

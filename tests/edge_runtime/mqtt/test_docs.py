@@ -19,8 +19,8 @@ from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
-from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 

@@ -15,8 +15,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge_runtime.fakes import BRIGHT, ROOT, station_data, write_picture
+from tests.edge_runtime.fakes import BRIGHT, station_data, write_picture
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 

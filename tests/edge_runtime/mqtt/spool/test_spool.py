@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edge_runtime.mqtt.spool.numbering import STEP
 from edge_runtime.mqtt.spool.spool import Spool, Spooled
 from latentline.errors import ConfigError
-from tests.edge_runtime.fakes import ROOT
+from tests.paths import ROOT
 
 _WRITER = """
 import sys
