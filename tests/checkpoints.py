@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from export.from_checkpoint import search_settings
+from export.package import export_model
+from latentline.package.model_package import SearchModel
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
@@ -61,6 +65,15 @@ def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint
             network.eval()
     parts: Any = networks
     return Checkpoint(config, *parts, Split((), (), (), (), (), {}), 0, "0")
+
+
+@cache
+def exported(name: str) -> tuple[Checkpoint, SearchModel]:
+    """The random checkpoint of METHODS[name] and the model that it becomes; made once for all tests, which do not
+    change them."""
+    checkpoint = random_checkpoint(name)
+    networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
+    return checkpoint, export_model(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
 
 
 def _stir(network: nn.Module) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.cameras.base import IDLE, Frame
@@ -229,7 +229,7 @@ def test_journal_stays_small(tmp_path: Path) -> None:
     assert _all(_camera(tmp_path, watch=True)) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Whatever the journal holds, the folder opens, and what is marked from now on stays marked."""
@@ -240,7 +240,7 @@ def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: by
     assert _all(_camera(folder, after="mark")) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_picture_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """A file of any bytes is a frame or an ImageError, and the picture after it comes."""

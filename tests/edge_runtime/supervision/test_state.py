@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.supervision.state import Health, State
@@ -53,7 +53,6 @@ def test_faults_of_the_start_are_there_when_it_is_ready() -> None:
     assert health.state == "degraded"
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_EVENTS, max_size=30))
 def test_no_other_transition(events: list[tuple[str, str | None]]) -> None:
     """Whatever happens in whatever order: only the drawn transitions, nothing after `stopped`, reasons never lie."""

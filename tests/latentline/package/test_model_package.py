@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.errors import PackageError
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.files import read_zip
@@ -25,7 +23,7 @@ from latentline.package.model_package import (
 )
 from latentline.package.write import write_package
 from latentline.scoring.maps import PixelStatistics
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_random_package, write_tiny_package
 
 
@@ -293,8 +291,7 @@ AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.fixture(scope="module")
 def autoencoder() -> SearchModel:
     """A model that has no discriminator."""
-    checkpoint = random_checkpoint("autoencoder")
-    return export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    return exported("autoencoder")[1]
 
 
 @pytest.mark.parametrize("fault", AUTOENCODER_FAULTS)

@@ -17,7 +17,7 @@ def images(normal: int, abnormal: int, shift: list[float], seed: int = 0) -> tup
 
 
 @given(st.integers(0, 1000), st.integers(5, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> None:
     """The same weights as another optimiser finds for the posterior as written down, without gradients."""
     shift = list(np.random.default_rng(seed).uniform(-0.5, 2, 4))
@@ -41,7 +41,7 @@ def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> No
 
 
 @given(st.integers(0, 100), st.integers(0, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weights_are_shares(seed: int, abnormal: int) -> None:
     """Not negative, none below three percent, their sum 1; the same images give the same weights."""
     low, high = images(20, abnormal, [1.0, 0.3, 0.0, -1.0], seed)
@@ -67,7 +67,7 @@ def test_the_more_images_say_the_same_the_further_weights_move() -> None:
 
 
 @given(st.integers(0, 100), st.integers(1, 4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_exposures_of_one_part_are_one_opinion(seed: int, exposures: int) -> None:
     """Every image repeated under the name of its part gives the weights of the images alone; unnamed it would not."""
     low, high = images(12, 9, [1.0, 0.3, -0.5], seed)

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.crops import CropSampler, prepare_mask
@@ -36,7 +36,6 @@ def test_a_small_defect_survives_scaling_down() -> None:
     assert scaled.any() and scaled[40:46, 19:24].any()
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 99),
     channels=st.sampled_from([1, 3]),

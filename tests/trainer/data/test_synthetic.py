@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data import synthetic
@@ -21,7 +21,6 @@ def textures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     size=st.sampled_from([32, 64, 128]),
@@ -92,7 +91,6 @@ def test_a_sampler_of_made_tiles_repeats_exactly() -> None:
     assert changed.flatten(1).any(1).all() and not (changed & ~masks).any()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 999), st.sampled_from([(1, 1), (2, 5), (8, 3), (16, 16)]))
 def test_perlin_noise_is_what_its_definition_says(seed: int, cells: tuple[int, int]) -> None:
     """Against the definition, pixel by pixel in float64: corner slopes times offsets, blended by 6t⁵ − 15t⁴ + 10t³."""

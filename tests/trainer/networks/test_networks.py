@@ -22,7 +22,7 @@ from trainer.networks.mirrored import judge_mirrored
 from trainer.reference.search import loss_and_gradient, reference_search, search_loss
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     st.sampled_from([32, 64]),
     st.sampled_from([1, 3]),

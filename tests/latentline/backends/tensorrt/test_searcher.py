@@ -17,8 +17,6 @@ import numpy as np
 import pytest
 
 from edge_runtime.tools.doctor.conformance import conformance, example_frames
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings
 from latentline.errors import BackendError, EngineError
@@ -27,12 +25,12 @@ from latentline.package.model_package import ModelPackage, load_package
 from latentline.scoring.components import frame_components
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.packages import SIZE, write_random_package, write_tiny_package
-from tests.paths import DEMO_MODEL
+from tests.paths import DEMO_MODEL, FAKE_CUDA
 from tests.tensorrt_standin import StandIn
 
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
@@ -60,7 +58,7 @@ def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Host-built kernels, compiled kernels and engines, made once."""
+    """Compiled kernels and engines, made once."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -74,7 +72,7 @@ def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> It
     ) -> Any:
         from latentline.backends.tensorrt.searcher import open_tensorrt
 
-        fake_driver.use_kernels(build_host_kernels(precision, folder))
+        fake_driver.use_kernels(build_host_kernels(precision, FAKE_CUDA))
         settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
         opened.append(open_tensorrt(model, trt or StandIn(), settings))
         return opened[-1]
@@ -155,9 +153,7 @@ def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int
 
 @pytest.fixture(scope="module")
 def with_patch_head(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    checkpoint = random_checkpoint("noisy_anogan")
-    model = export_model(checkpoint.generator, checkpoint.discriminator, None, search_settings(checkpoint))
-    return write_random_package(tmp_path_factory.mktemp("package") / "patches", model)
+    return write_random_package(tmp_path_factory.mktemp("package") / "patches", exported("noisy_anogan")[1])
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("residual", None), ("residual", (-0.5, 0.3)), ("l2", (-0.5, 0.3))])
@@ -314,9 +310,10 @@ def test_a_program_that_ends_without_closing_releases_everything(
         from latentline.backends.settings import GpuSettings
         from latentline.backends.tensorrt.searcher import open_tensorrt
         from tests.fake_cuda.host_kernels import build_host_kernels
+        from tests.paths import FAKE_CUDA
         from tests.tensorrt_standin import StandIn
         folder, opened = Path({str(folder)!r}), []
-        driver.use_kernels(build_host_kernels("fp32", folder))
+        driver.use_kernels(build_host_kernels("fp32", FAKE_CUDA))
         package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)
         def work():
             opened.append(open_tensorrt(package, StandIn(), GpuSettings(cache=folder)))

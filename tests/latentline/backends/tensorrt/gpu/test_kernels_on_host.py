@@ -22,7 +22,7 @@ from tests.fake_cuda.host_kernels import KERNELS, Buffer, kernel_names
 
 seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(launches.KINDS)
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def real(precision):
