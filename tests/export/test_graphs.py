@@ -34,9 +34,8 @@ def test_step_of_patches_equals_oracle_in_both_runtimes(patch_size: int) -> None
     """Outermost layers that see patches: loss and gradient equal autograd in float64."""
     shape = 32, 1, 8, 256, 16
     model = export_model(*networks(*shape, patch_size=patch_size, patch_head=patch_size == 2), None, SEARCH)
-    generator, discriminator = (
-        network.double() for network in networks(*shape, patch_size=patch_size, patch_head=patch_size == 2)
-    )
+    generator, discriminator = networks(*shape, patch_size=patch_size, patch_head=patch_size == 2)
+    generator.double(), discriminator.double()
     searcher = OpenVinoSearcher(model, threads=1)
     for seed in (1, 2):
         z, x = points(*shape[:3], 3, seed)
@@ -89,8 +88,8 @@ def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(
     discriminator.double()
     x = points(32, 3, 8, 3)[1]
     axes = {"horizontal": -1, "vertical": -2}
-    turned = [[axes[f] for f, used in zip(flips, chosen, strict=False) if used] for chosen in np.ndindex(2, 2)]
-    turned = [list(view) for view in {tuple(view) for view in turned}]
+    chosen = itertools.product((False, True), repeat=len(flips))
+    turned = [tuple(axes[f] for f, used in zip(flips, view, strict=True) if used) for view in chosen]
     assert len(turned) == 2 ** len(flips)
     logits, patches = [], []
     for view in turned:

@@ -17,8 +17,13 @@ from pathlib import Path
 
 if __package__:
     from tests.fake_cuda.cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
-else:  # run as a script
-    from cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
+else:  # run as a script, which finds its neighbours only
+    from cuda_header import (  # type: ignore[import-not-found,no-redef]
+        ToolchainMissing,
+        driver_functions,
+        error_names,
+        find_cuda_include,
+    )
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "emulation"

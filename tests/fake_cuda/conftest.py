@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_cuda.build import ToolchainMissing
+from tests.fake_cuda.cuda_header import ToolchainMissing
 from tests.fake_cuda.driver import FakeDriver, RealDriverLoaded
 
 
@@ -17,7 +17,7 @@ from tests.fake_cuda.driver import FakeDriver, RealDriverLoaded
 def loaded_fake_driver() -> FakeDriver:
     """The emulated driver, loaded before pycuda."""
     if importlib.util.find_spec("pycuda") is None:
-        pytest.skip("PYCUDA IS NOT INSTALLED: the CUDA emulation did not run; python tests/fake_cuda/build.py --pycuda")
+        pytest.skip("PYCUDA IS NOT INSTALLED: the CUDA emulation did not run; make emulation")
     try:
         return FakeDriver.load()
     except (ToolchainMissing, RealDriverLoaded) as error:

@@ -154,4 +154,5 @@ class Buffer:
         """What it holds. Raises KernelFault when something was written beside it."""
         if any((slack != CANARY).any() for slack in self._slack):
             raise KernelFault("memory beside a buffer was written")
-        return self.array.copy()
+        contents: npt.NDArray[Any] = self.array.copy()
+        return contents

@@ -37,7 +37,13 @@ def _camera(folder: Path, **options: Any) -> FolderCamera:
 
 def _next(camera: FolderCamera) -> Frame:
     got: list[Frame] = []
-    wait_until(lambda: got.append(f) or True if isinstance(f := camera.read(), Frame) else False, "a picture")
+
+    def came() -> bool:
+        if isinstance(frame := camera.read(), Frame):
+            got.append(frame)
+        return bool(got)
+
+    wait_until(came, "a picture")
     return got[0]
 
 

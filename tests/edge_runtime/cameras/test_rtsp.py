@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def server() -> Iterator[RtspServer]:
     one.kill()
 
 
-def _settings(url: str, **options: float) -> StreamSettings:
+def _settings(url: str, **options: Any) -> StreamSettings:
     return StreamSettings(kind="stream", id="north", source=url, reopen_seconds=0.1, reopen_max_seconds=0.2, **options)
 
 

@@ -155,7 +155,7 @@ class Asker:
         client.subscribe(RESPONSES, qos=1)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self.answers.put((getattr(message.properties, "CorrelationData", None), check_answer(message.payload)))
+        self.answers.put((getattr(message.properties, "CorrelationData", None), check_answer(bytes(message.payload))))
 
 
 def collecting(answers: list[tuple[str, bytes, bytes | None]]) -> Callable[[str, bytes, bytes | None], bool]:

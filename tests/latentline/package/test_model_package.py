@@ -21,6 +21,7 @@ from latentline.package.model_package import (
     SearchModel,
     load_package,
 )
+from latentline.package.selftest import SelfTest
 from latentline.package.write import write_package
 from latentline.scoring.maps import PixelStatistics
 from tests.checkpoints import exported
@@ -37,6 +38,7 @@ def test_package_comes_back_as_it_was_written(package: Path) -> None:
     """Graphs, self-test, calibration and settings survive the way through the folder."""
     loaded, model = load_package(package), tiny_model()
     assert dict(loaded.graphs) == dict(model.graphs)
+    assert isinstance(loaded.selftest, SelfTest) and isinstance(model.selftest, SelfTest)
     assert np.array_equal(loaded.selftest.grad_z, model.selftest.grad_z)
     assert loaded.manifest.search == model.spec.search
     assert loaded.statistics.scales == (1.0, 2.0)

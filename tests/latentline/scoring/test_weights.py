@@ -37,7 +37,8 @@ def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> No
         for side, sign in ((low, -1), (high, 1)):
             margin = sign * (p[1] * side @ p[2:] / 4 + p[0])
             total += min(len(low), len(high)) * float(np.mean(np.log1p(np.exp(-margin))))
-        return total + ((p[2:] - 4 * start) ** 2).sum() / (2 * FREEDOM**2) + p[1] ** 2 / (2 * STEEPEST**2)
+        priors = ((p[2:] - 4 * start) ** 2).sum() / (2 * FREEDOM**2) + p[1] ** 2 / (2 * STEEPEST**2)
+        return total + float(priors)
 
     first = np.array([0.0, 1.0, *(4 * start)])
     bounds = [(None, None), *[(0, None)] * 5]
@@ -100,9 +101,8 @@ def test_many_images_of_few_parts_move_nothing() -> None:
 def test_too_few_images_move_nothing() -> None:
     """With fewer than five abnormal images the given weights stay, and no AUROC of fitted ones is claimed."""
     low, high = images(20, FEWEST_ABNORMAL - 1, [5.0, 0.0])
-    weights, why = choose_weights(
-        {"a": 1, "b": 3, "coarse": 0}, *(np.pad(side, [(0, 0), (0, 1)]) for side in (low, high, high[:0]))
-    )
+    normal, real, synthetic = (np.pad(side, [(0, 0), (0, 1)]) for side in (low, high, high[:0]))
+    weights, why = choose_weights({"a": 1, "b": 3, "coarse": 0}, normal, real, synthetic)
     assert weights == {"a": 0.25, "b": 0.75}
     assert why is not None and why.fitted_auroc is None and why.abnormals == 4 and why.dropped == ("coarse",)
     assert choose_weights({"a": 1, "b": 1}, low, high[:0], high[:0]) == ({"a": 0.5, "b": 0.5}, None)

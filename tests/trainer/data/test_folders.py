@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -105,7 +106,7 @@ def test_a_contaminated_run_tests_on_the_same_images(tmp_path: Path) -> None:
     """The images that would be known abnormal train as normal ones; held-out and test images do not change."""
     root = write_folder(tmp_path, train=60, defects=40)
     groups = write_group_table(root, each=2)
-    settings = {"root": root, "groups": "groups.csv", "known_abnormal_fraction": 0.5}
+    settings: dict[str, Any] = {"root": root, "groups": "groups.csv", "known_abnormal_fraction": 0.5}
     clean = FolderSource(FolderData(**settings)).split(3)
     dirty = FolderSource(FolderData(**settings, contamination=0.1)).split(3)
     added = set(dirty.train) - set(clean.train)

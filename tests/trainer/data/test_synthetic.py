@@ -1,5 +1,7 @@
 """Synthetic abnormal tiles: changed inside their mask, and only there."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -30,14 +32,15 @@ def textures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
 def test_every_tile_changes_inside_its_mask_and_nowhere_else(seed: int, size: int, channels: int, kind: str) -> None:
     """Also tiles that are flat, black or white: somewhere by 8 grey levels, outside the mask by none."""
     shape = (4, size, size, channels)
-    tiles = {
+    tiles_of: dict[str, Callable[[], np.ndarray]] = {
         "texture": lambda: textures(4, size, channels, seed),
         "noise": lambda: np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8),
         "steps": lambda: np.where(np.arange(size)[:, None] % 2, np.uint8(0), np.uint8(255)) * np.ones(shape, np.uint8),
         "black": lambda: np.zeros(shape, np.uint8),
         "white": lambda: np.full(shape, 255, np.uint8),
         "grey": lambda: np.full(shape, 128, np.uint8),
-    }[kind]()
+    }
+    tiles = tiles_of[kind]()
     given_tiles = tiles.copy()
     made, masks = synthesise(tiles, np.random.default_rng(seed))
     assert np.array_equal(tiles, given_tiles), "the normal tiles stay as they are"

@@ -126,7 +126,7 @@ def test_a_gradient_that_is_not_finite_stops_as_well(method: dict[str, Any]) -> 
     training = start(method, batch=8)
     training.step()
     before = tensors(training)
-    training.encoder.out.weight.register_hook(lambda gradient: gradient * float("inf"))
+    training.encoder.out.weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     with pytest.raises(TrainingError, match=r"step 2 \(after 8 images\): the gradient of the loss is not finite"):
         training.step()
     after = training.state().networks
@@ -142,10 +142,11 @@ def test_the_adversary_and_the_coder_each_descend_their_own_loss() -> None:
     seen, real = other._reconstruct(x), x.clone().requires_grad_(True)
     logit = d(real)[0]
     penalty = 8 * r1_penalty(logit, real)  # the first of every eight steps
-    (discriminator_loss(logit, d(seen.image.detach())[0], None, 1.0) + penalty).backward()
+    of_d = discriminator_loss(logit, d(seen.image.detach())[0], None, 1.0) + penalty
+    of_d.backward()  # type: ignore[no-untyped-call]
     terms = anovaegan_terms(x, replace(seen, logit=training.discriminator(seen.image)[0]), AnoVaeGan(kind="anovaegan"))
     coder = [*other.encoder.parameters(), *other.decoder.parameters()]
-    expected = [p.grad for p in d.parameters()] + list(torch.autograd.grad(sum(terms.values()), coder))
+    expected = [p.grad for p in d.parameters()] + list(torch.autograd.grad(torch.stack([*terms.values()]).sum(), coder))
     networks = (training.discriminator, training.encoder, training.decoder)
     for gradient, parameter in zip(expected, (p for n in networks for p in n.parameters()), strict=True):
         assert (parameter.grad is None) == (gradient is None)  # layers of smaller stages take no part

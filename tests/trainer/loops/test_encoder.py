@@ -26,7 +26,8 @@ class Generated:
     def draw(self, count: int, rng: np.random.Generator) -> torch.Tensor:
         assert self._gan is not None
         with torch.no_grad():
-            return self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+            images: torch.Tensor = self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+            return images
 
 
 def test_izi_f_equals_its_equation_in_numpy() -> None:

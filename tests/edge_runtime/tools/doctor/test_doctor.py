@@ -17,7 +17,7 @@ from edge_runtime.tools.doctor.conformance import BackendComparison, conformance
 from edge_runtime.tools.doctor.report import to_text
 from edge_runtime.tools.doctor.timing import timed
 from latentline.backends.openvino.searcher import OpenVinoSearcher
-from latentline.backends.settings import GpuSettings
+from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import BackendError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.reconstructor import ReconstructedFrame
@@ -53,7 +53,8 @@ class Twin:
         return self._cpu.search(tiles)
 
     def trace(self, tiles: np.ndarray) -> np.ndarray:
-        return loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
+        curve: np.ndarray = loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
+        return curve
 
 
 def _failures(package: ModelPackage, **faults: float) -> list[BackendComparison]:
@@ -116,7 +117,7 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("openvino", True), ("tensorrt", False)])
 def test_a_gpu_that_is_configured_must_be_there(
-    package: ModelPackage, backend: str, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    package: ModelPackage, backend: Backend, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where a station insists on TensorRT, a machine without it does not pass; elsewhere the CPU is enough."""
 
