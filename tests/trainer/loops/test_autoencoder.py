@@ -64,18 +64,20 @@ def tensors(training: AutoencoderTraining) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     ("method", "left"),
-    [(L2, 0.25), (SSIM, 0.67), (VAE, 0.25), (ANOVAEGAN, 0.8)],
+    [(L2, 0.25), (SSIM, 0.25), (VAE, 0.25), (ANOVAEGAN, 0.6)],
     ids=["l2", "ssim", "vae", "anovaegan"],
 )
 def test_each_method_learns(method: dict[str, Any], left: float) -> None:
-    """After 80 steps of 16 tiles no more than a fraction of the first loss is left, and no constant was learnt."""
-    training = start(method)
-    first = training.step()
-    for _ in range(79):
-        last = training.step()
-    assert last.losses["reconstruction"] < left * first.losses["reconstruction"]
-    assert last.losses["contrast"] > 0.6
-    assert last.images == training.images == 16 * 80 and (last.stage, last.alpha) == (3, 1.0)
+    """In steps 111 to 120 no more than a fraction of the first loss is left, in the mean, and no constant was learnt.
+
+    An AnoVAEGAN may be slow to begin: with one seed 0.8 is left after 80 steps, with three others less than half.
+    """
+    training = start(method, final_images=2400)
+    reports = [training.step() for _ in range(120)]
+    first, last = reports[0], reports[-1]
+    assert np.mean([r.losses["reconstruction"] for r in reports[-10:]]) < left * first.losses["reconstruction"]
+    assert np.mean([r.losses["contrast"] for r in reports[-10:]]) > 0.6
+    assert last.images == training.images == 16 * 120 and (last.stage, last.alpha) == (3, 1.0)
 
 
 @METHODS

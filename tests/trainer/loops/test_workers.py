@@ -21,10 +21,11 @@ from trainer.run.history import read_history
 FIT = """
 import sys
 from pathlib import Path
-from trainer import fit, run_folder
 from trainer.cli import load_config
-run_folder.LOG_EVERY = 1
-fit.fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=32, device="cpu")
+from trainer.run import folder
+from trainer.run.fit import fit
+folder.LOG_EVERY = 1
+fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=32, device="cpu")
 """
 
 
