@@ -44,6 +44,7 @@ def _station(work: Path, port: int, folder: Path) -> Path:
         "cameras": [{"kind": "folder", "source": str(work / "data" / "test" / "square")}],
         "mqtt": {"host": "127.0.0.1", "port": port},
         "spool": {"path": str(folder / "spool.sqlite")},
+        "supervision": {"http_port": None},  # the usual one may be another station's
     }
     path.write_text(yaml.safe_dump(station))
     return path

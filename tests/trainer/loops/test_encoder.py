@@ -65,7 +65,7 @@ def test_a_refitted_generator_makes_what_the_game_left_out(tmp_path: Path) -> No
     losses = {}
     for finetune_generator in (False, True):
         content = tiny_config(
-            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=1200, encoder_learning_rate=5e-3
+            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=600, encoder_learning_rate=5e-3
         )
         content["method"] = {"kind": "noisy_anogan", "kappa": 0.0, "finetune_generator": finetune_generator}
         config = TrainConfig.model_validate(content)
