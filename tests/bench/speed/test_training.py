@@ -8,7 +8,7 @@ from bench.configs import CONFIGS, read_config
 from bench.speed.training import make_training, measure, memory_growth
 from bench.speed.training_floor import floor_of
 
-TINY = {"network.resolution": 32, "network.patch": 2, "network.latent_size": 8, "schedule.batch": 8}
+TINY = {"network.resolution": 32, "network.patch_size": 2, "network.latent_size": 8, "schedule.batch": 8}
 SIZES = {"noisy_anogan": {"network.fmap_base": 64, "network.fmap_max": 8}, "autoencoder_ssim": {"network.width": 4}}
 
 
