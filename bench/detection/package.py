@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.baselines.evaluation import ALL, baseline_results
 from bench.command_line import bench_parser
 from bench.detection.protocol.comparison import report_cells
-from bench.detection.protocol.options import test_note
+from bench.detection.protocol.options import limit_note
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import run_command
@@ -51,7 +51,7 @@ def main() -> int:
     table.add(manifest.name, report_cells(report))
     for name, (found, _) in baselines.items():
         table.add(f"no model: {name}", report_cells(found))
-    notes = {"test": test_note(options.limit), **({"left out": "; ".join(missing)} if missing else {})}
+    notes = {"test": limit_note(options.limit), **({"left out": "; ".join(missing)} if missing else {})}
     print(write_tables(options.out, f"Detection by {manifest.name}", notes, [table]))
     return 0
 

@@ -28,10 +28,10 @@ def option_parser(doc: str | None) -> argparse.ArgumentParser:
 def budget_notes(options: argparse.Namespace) -> dict[str, str]:
     """Budget, test images and seed, for the notes above a table."""
     images = "the configuration's" if options.images is None else f"{options.images} images a training"
-    return {"budget": images, "test": test_note(options.limit), "seed": str(options.seed)}
+    return {"budget": images, "test": limit_note(options.limit), "seed": str(options.seed)}
 
 
-def test_note(limit: int | None) -> str:
+def limit_note(limit: int | None) -> str:
     """Which test images were used, as a note."""
     return "all test images" if limit is None else f"at most {limit} test images of each kind, seeded"
 

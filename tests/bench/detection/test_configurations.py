@@ -1,13 +1,12 @@
 """Two trainings that a bench compares differ in what they know about the images, and in nothing else."""
 
 import argparse
-import gzip
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bench.detection import contamination, ir_mnist, methods, mnist, nanotwice
+from tests.bench.detection.mnist_files import write_digits
 from tests.trainer.folder import write_folder
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
@@ -18,24 +17,10 @@ def _split(config: TrainConfig) -> Split:
     return open_source(config.data).split(config.schedule.seed)
 
 
-def _write_digits(root: Path) -> Path:
-    """MNIST's four files with forty digits of each class, black but for noise."""
-    root.mkdir()
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(10, dtype=np.uint8), 40)
-    images = rng.integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
-    for prefix in ("train", "t10k"):
-        head = np.array([0x803, len(labels), 28, 28], ">i4").tobytes()
-        (root / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(head + images.tobytes()))
-        head = np.array([0x801, len(labels)], ">i4").tobytes()
-        (root / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(head + labels.tobytes()))
-    return root
-
-
 @pytest.mark.parametrize("protocol", ["known", "unseen"])
 def test_digits_differ_only_in_what_is_known_of_them(tmp_path: Path, protocol: str) -> None:
     """Noisy-AnoGAN knows as abnormal what AnoGAN takes for normal; test, networks, schedule and search are equal."""
-    data = _write_digits(tmp_path / "mnist")
+    data = write_digits(tmp_path / "mnist")
     options = argparse.Namespace(data=data, images=5000, iterations=3, test_limit=20, seed=4)
     noisy, anogan = (mnist.configuration(protocol, 8, m, options) for m in (mnist.NOISY, mnist.CONTAMINATED))
     assert (noisy.network, noisy.schedule, noisy.search) == (anogan.network, anogan.schedule, anogan.search)
