@@ -12,7 +12,7 @@ from typing import Literal
 
 from edge_runtime.cameras.base import Camera, Frame, Idle
 from edge_runtime.cameras.reader import Reader
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from edge_runtime.cameras.waiting_frames import WaitingFrames
 from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError

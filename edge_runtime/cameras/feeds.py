@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.feed import CameraReport, Feed
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from latentline.errors import CameraError
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, Remembering, Triggerable
-from edge_runtime.cameras.settings import mask_source
+from edge_runtime.cameras.masking import mask_source
 from latentline.errors import CameraError, ImageError
 
 _log = logging.getLogger(__name__)
@@ -89,11 +89,6 @@ class Reader:
     def remembers(self) -> bool:
         """Whether the camera keeps account of the frames that were finished."""
         return isinstance(self._camera, Remembering)
-
-    @property
-    def triggerable(self) -> bool:
-        """Whether the camera takes a frame when told to."""
-        return isinstance(self._camera, Triggerable)
 
     def _run(self) -> None:
         try:

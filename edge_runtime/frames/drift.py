@@ -23,6 +23,8 @@ from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
 
 _BLOCKS = 20  # of a window
 _FIRST_LOOK = 6  # blocks; before that nothing is said
+_FRAMES_PER_FALSE_WARNING = 100_000  # on an unchanged line: at 10 frames/s, three hours between two warnings
+_BRIGHTNESS_TOLERANCE = 2.0  # grey levels of 255: less than that moves no score, however certain it is
 _QUESTIONS = 5  # scores higher, lower; brighter, darker; alarms
 
 
@@ -71,7 +73,7 @@ class DriftMonitor:
         self._settings = settings
         self._block = settings.window // _BLOCKS
         # A union bound over all looks and questions: no independence is assumed.
-        self._level = self._block / (settings.frames_per_false_warning * _QUESTIONS)
+        self._level = self._block / (_FRAMES_PER_FALSE_WARNING * _QUESTIONS)
         self._lock = threading.Lock()
         self._normals = sorted(map(float, normal_scores))
         self._above = len(self._normals) - bisect_right(self._normals, threshold)
@@ -149,7 +151,7 @@ class DriftMonitor:
             causes.add(f"scores {side}")
         if self._brightness is not None and (side := self._brightness.side()):
             _, shift = self._brightness_now()
-            if abs(shift or 0.0) > self._settings.brightness_tolerance:
+            if abs(shift or 0.0) > _BRIGHTNESS_TOLERANCE:
                 causes.add(f"brightness {side}")
         if self._too_many_alarms("alarms" in self._causes):
             causes.add("alarms")

@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.2  # how soon `stop` is noticed
 _WATCH_SECONDS = 1.0  # between two looks at what no call reports
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: socket and greeting, with their own limits, and a little
+_FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the next pauses double
 _STOP_SECONDS = 0.7  # for the cameras to end, and for the spool to drain, when the station was told to stop
 
 
@@ -136,7 +137,7 @@ class Station:
         supervisor = Supervisor(
             config.station.id, config.supervision, self.health, self.snapshot, limits.path, self._end_for_memory
         )
-        pauses = Backoff(mqtt.reconnect_seconds, mqtt.reconnect_max_seconds)
+        pauses = Backoff(min(_FIRST_PAUSE_SECONDS, mqtt.reconnect_max_seconds), mqtt.reconnect_max_seconds)
         publisher = Publisher(self._broker, spool, self._announcer.will, pauses, fault, supervisor.sender)
         self._announcer.begin(publisher, spool)
         threshold = self._threshold_of(inspector.identity)

@@ -20,7 +20,12 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def resolve_paths(self: Section, base: Path) -> Section:
+        """This section, and those in it, with each relative path taken from the folder `base`; `~` is the home."""
+        return self.model_copy(update={name: _resolve(value, base) for name, value in self})
 
+
+Section = TypeVar("Section", bound=StrictModel)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -58,6 +63,14 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         ]
         sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data)) for fault in own)
         raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
+
+
+def _resolve(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return base / value.expanduser()
+    if isinstance(value, StrictModel):
+        return value.resolve_paths(base)
+    return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value
 
 
 def _reason(error: Exception) -> str:
