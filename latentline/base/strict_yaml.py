@@ -22,7 +22,8 @@ class StrictModel(BaseModel):
 
     def resolve_paths(self: Section, base: Path) -> Section:
         """This section, and those in it, with each relative path taken from the folder `base`; `~` is the home."""
-        return self.model_copy(update={name: _resolve(value, base) for name, value in self})
+        resolved = {name: _resolve(value, base) for name, value in self}
+        return self.model_copy(update={name: new for name, new in resolved.items() if new is not getattr(self, name)})
 
 
 Section = TypeVar("Section", bound=StrictModel)

@@ -97,11 +97,11 @@ def test_a_budget_is_kept(method: str) -> None:
 def test_a_method_meets_a_data_set() -> None:
     """Networks and schedule are the method's, images and their preparation the data set's, then come the changes."""
     path = CONFIGS / "magnetic_tile.yaml"
-    config = method_on(path, "vae", {"schedule.seed": 7, "data.holdout": 0.5})
+    config = method_on(path, "vae", {"schedule.seed": 7, "data.held_out_fraction": 0.5})
     method, dataset = read_config(CONFIGS / "methods" / "vae.yaml", {}), read_config(path, {})
     assert config.network == method.network and config.method == method.method
     assert config.preprocessing == dataset.preprocessing and config.augment == dataset.augment
-    assert config.schedule.seed == 7 and config.data.holdout == 0.5
+    assert config.schedule.seed == 7 and config.data.held_out_fraction == 0.5
     with pytest.raises(ConfigError, match="holdoot"):
         method_on(path, "vae", {"data.holdoot": 0.5})
 

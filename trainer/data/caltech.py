@@ -58,15 +58,15 @@ class CaltechSource:
         held_out: list[str] = []
         test: list[str] = []
         for category, names in self.normal.items():
-            tested, others = take(names, 1 - config.normal_fraction, {}, rng)
-            kept, shown = take(others, config.holdout, {}, rng)
+            tested, others = take(names, 1 - config.train_fraction, {}, rng)
+            kept, shown = take(others, config.held_out_fraction, {}, rng)
             if not (tested and kept and shown):
                 raise DatasetError(f"{self.place}: {category} has {len(names)} images, too few to share out")
             train, held_out, test = [*train, *shown], [*held_out, *kept], [*test, *tested]
         if not self._clutter:
             raise DatasetError(f"{self.place}: the clutter category has no images")
-        known, abnormal = take(self._clutter, config.known_fraction, {}, rng)
-        if not config.known_fraction:
+        known, abnormal = take(self._clutter, config.known_abnormal_fraction, {}, rng)
+        if not config.known_abnormal_fraction:
             known, abnormal = (), self._clutter
         trained, validation = share_known(known, {}, rng)
         return Split(

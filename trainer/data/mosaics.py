@@ -30,10 +30,18 @@ class MosaicSource:
         seen, unseen = (Digits(train.images[part], train.labels[part]) for part in (~held_out, held_out))
         self._digits = {"train": seen, "held_out": unseen, "known": seen, "test_good": test, "test_abnormal": test}
         for kind, digits in self._digits.items():
-            if len(np.unique(digits.labels == config.abnormal)) < 2:
-                raise DatasetError(f"{self.place}: digit {config.abnormal}, or any other, is missing for '{kind}'")
-        half = config.test // 2
-        self._counts = dict(zip(KINDS, (config.train, config.held_out, config.known, half, half), strict=True))
+            if len(np.unique(digits.labels == config.abnormal_digit)) < 2:
+                raise DatasetError(
+                    f"{self.place}: digit {config.abnormal_digit}, or any other, is missing for '{kind}'"
+                )
+        half = config.test_mosaics // 2
+        self._counts = dict(
+            zip(
+                KINDS,
+                (config.train_mosaics, config.held_out_mosaics, config.known_abnormal_mosaics, half, half),
+                strict=True,
+            )
+        )
 
     def read(self, name: str) -> UInt8:
         """One mosaic, uint8 [308, 308]. Raises ImageError when there is no such name."""
@@ -51,7 +59,7 @@ class MosaicSource:
         """Share the mosaics out; `seed` chooses only which known-abnormal ones are kept from training."""
         sides = {kind: tuple(f"{kind}/{i}" for i in range(count)) for kind, count in self._counts.items()}
         known, validation = share_known(sides["known"], {}, np.random.default_rng(seed))
-        abnormal = {f"digit-{self._config.abnormal}": sides["test_abnormal"]}
+        abnormal = {f"digit-{self._config.abnormal_digit}": sides["test_abnormal"]}
         return Split(sides["train"], sides["held_out"], known, validation, sides["test_good"], abnormal)
 
     def _mosaic(self, name: str) -> tuple[UInt8, npt.NDArray[np.bool_]]:
@@ -60,7 +68,7 @@ class MosaicSource:
             raise ImageError(f"{self.place}: there is no mosaic '{name}'")
         rng = np.random.default_rng([self._config.seed, KINDS.index(kind), int(index)])
         digits = self._digits[kind]
-        is_abnormal = digits.labels == self._config.abnormal
+        is_abnormal = digits.labels == self._config.abnormal_digit
         cells = rng.choice(np.flatnonzero(~is_abnormal), size=(CELLS, CELLS))
         marked = np.zeros((CELLS, CELLS), np.bool_)
         if kind in ("known", "test_abnormal"):

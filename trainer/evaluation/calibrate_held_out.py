@@ -72,7 +72,7 @@ def weights_before(config: TrainConfig) -> dict[str, float] | None:
 
 def _knows_made(config: TrainConfig) -> bool:
     """Whether made defects were trained on: of such a model they say nothing."""
-    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic > 0
+    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic_fraction > 0
 
 
 def make_abnormal(frames: Sequence[UInt8], tiler: FrameTiler, seed: int) -> list[UInt8]:

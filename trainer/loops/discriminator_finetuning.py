@@ -18,6 +18,7 @@ from latentline.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.loops.averaging import update_average
 from trainer.loops.gan import GanTraining
 from trainer.loops.growth import falling
 from trainer.loops.optimizer_step import OptimizerStep, mixed
@@ -47,7 +48,7 @@ class DiscriminatorFinetuning:
         self._gamma, self._patch_weight = config.method.gamma, config.method.patch_head
         self._discriminator = gan.discriminator.eval()
         self._average = copy.deepcopy(self._discriminator).requires_grad_(False)
-        self._batch = schedule.batches.get(config.network.resolution, schedule.batch)
+        self._batch = schedule.batch_per_resolution.get(config.network.resolution, schedule.batch)
         self._optimizer_step = OptimizerStep(self._discriminator.parameters(), ADAM_BETAS, schedule.precision, workers)
         self._crops = np.random.default_rng(schedule.seed + 2)
 
@@ -70,7 +71,7 @@ class DiscriminatorFinetuning:
             figures = self._optimizer_step.step(loss, rate, {"verdict": loss, **verdicts})
         except FloatingPointError as error:
             raise TrainingError(f"verdict, after {self.images} images: {error}") from None
-        self._average_step()
+        update_average(self._average, self._discriminator, self._batch, self.images)
         self.images += self._batch
         if self.images >= self.total_images:
             self._discriminator.load_state_dict(self._average.state_dict())
@@ -81,12 +82,6 @@ class DiscriminatorFinetuning:
     def _local_loss(self, patches: Tensor, masks: Tensor, known: Tensor) -> Tensor:
         none, told = torch.zeros_like(masks), torch.ones_like(known)
         return patch_head_loss(patches, torch.cat([none, masks]), torch.cat([told, known]))
-
-    def _average_step(self) -> None:
-        half_life = min(self._config.schedule.ema_images, max(self.images, self._batch) / 4)
-        keep = 0.5 ** (self._batch / half_life)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self._average.parameters()), list(self._discriminator.parameters()), 1 - keep)
 
     def state(self) -> TrainingState:
         """The discriminator itself is the GAN's; here is what a resume needs beside it."""

@@ -14,6 +14,7 @@ from latentline.errors import CheckpointError, TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.loops.averaging import update_average
 from trainer.loops.growth import Growth, falling, growth_at, stage_resolution, total_images
 from trainer.loops.optimizer_step import OptimizerStep, mixed
 from trainer.loops.training import StepReport, TrainingState, part
@@ -60,7 +61,7 @@ class GanTraining:
         }
         for stage in range(self.generator.last_stage + 1):
             workers.check_batch(
-                schedule.batches.get(stage_resolution(stage, config.network.patch_size), schedule.batch)
+                schedule.batch_per_resolution.get(stage_resolution(stage, config.network.patch_size), schedule.batch)
             )
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
@@ -89,7 +90,7 @@ class GanTraining:
                 f"step {self._steps + 1} (after {self.images} images): {error}; the networks are as before it; "
                 "lower schedule.learning_rate, or train with schedule.precision float32"
             ) from None
-        self._average_step(growth.batch)
+        update_average(self.average, self.generator, growth.batch, self.images)
         self.images += growth.batch
         self._steps += 1
         losses = {k: figures.pop(k) for k in ("discriminator", "generator")}
@@ -144,13 +145,6 @@ class GanTraining:
             return self._optimizer_steps["generator"].step(loss, rate, {"generator": loss})
         finally:
             self.discriminator.requires_grad_(True)
-
-    def _average_step(self, batch: int) -> None:
-        # at the start the average follows quickly, else it would show the first random weights for long
-        half_life = min(self._config.schedule.ema_images, max(self.images, batch) / 4)
-        keep = 0.5 ** (batch / half_life)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - keep)
 
     def _mixed(self, wanted: bool = True) -> AbstractContextManager[object]:
         return mixed(self._config.schedule.precision if wanted else "float32", self._workers.device)

@@ -40,7 +40,7 @@ class Workers:
         if self.count > 1 and batch % (GROUP * self.count):
             raise ConfigError(
                 f"a batch of {batch} cannot be shared by {self.count} processes; "
-                f"set schedule.batch and schedule.batches to multiples of {GROUP * self.count}"
+                f"set schedule.batch and schedule.batch_per_resolution to multiples of {GROUP * self.count}"
             )
 
     def share(self, rows: Tensor) -> Tensor:

@@ -27,5 +27,5 @@ def anovaegan_terms(x: Tensor, seen: Reconstruction, method: AnoVaeGan) -> dict[
     return {
         "reconstruction": l1_loss(x, seen.image),
         "kl": method.kl_weight / seen.values * kl(seen.mean, seen.spread).mean(),
-        "adversarial": method.adversarial * generator_loss(seen.logit, gamma=1.0),
+        "adversarial": method.adversarial_weight * generator_loss(seen.logit, gamma=1.0),
     }

@@ -41,7 +41,7 @@ def open_data(config: TrainConfig) -> FitData:
     standardising, scored = share_out(split.held_out, source.groups(), config.schedule.seed)
     if reason := shortage(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(
-            "%d normal images are held out (data.holdout), too few for evaluate and export: %s",
+            "%d normal images are held out (data.held_out_fraction), too few for evaluate and export: %s",
             len(split.held_out),
             reason,
         )
@@ -55,15 +55,15 @@ def _abnormal(config: TrainConfig, source: ImageSource, split: Split, normal: Cr
     method = config.method
     if not isinstance(method, NoisyAnoGan):
         return None
-    if not (split.known_abnormal or method.synthetic):
+    if not (split.known_abnormal or method.synthetic_fraction):
         if config.schedule.discriminator_images:
             raise DatasetError(
                 f"{source.place}: no known-abnormal image is left to train on; "
                 "schedule.discriminator_images needs some; "
-                "name more, or set method.synthetic"
+                "name more, or set method.synthetic_fraction"
             )
         return None
-    if not split.known_abnormal or method.synthetic == 1:
+    if not split.known_abnormal or method.synthetic_fraction == 1:
         return abnormal_tiles(method, None, normal)
     loaded = load(source, split.known_abnormal)
     _say(loaded.bad)
@@ -77,10 +77,10 @@ def _abnormal(config: TrainConfig, source: ImageSource, split: Split, normal: Cr
 
 def abnormal_tiles(method: NoisyAnoGan, real: CropSampler | None, normal: CropSampler) -> KnownAbnormal:
     """The shares that the method asks for, of known-abnormal images `real`; without any, all tiles are made."""
-    made = 1.0 if real is None else method.synthetic
+    made = 1.0 if real is None else method.synthetic_fraction
     sources: list[tuple[MaskedTiles, float]] = []
     if real is not None:
-        moved = method.pasted * (1 - made)
+        moved = method.pasted_fraction * (1 - made)
         sources += [(real, 1 - made - moved), (PastedSampler(real, normal), moved)]
     return KnownAbnormal([*sources, (SyntheticSampler(normal), made)])
 

@@ -109,7 +109,7 @@ def test_the_terms_of_anovaegan_are_l1_divergence_and_adversary() -> None:
     """(Σ|x − x̂| + kl_weight·KL) over the number of values, plus the adversary's −log D(x̂), by NumPy."""
     x, logit = images(3, 2, 8, 8), 4 * images(3, seed=5)
     view = seen(logit=logit)
-    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial=0.2))
+    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial_weight=0.2))
     assert view.mean is not None and view.spread is not None
     mean, spread = view.mean.numpy(), view.spread.numpy()
     kl = (0.5 * (mean**2 + np.exp(spread) - spread - 1)).sum(1)
