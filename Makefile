@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup emulation clean
+.PHONY: demo test check setup settings-reference emulation clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -17,6 +17,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 setup: $(VENV)/.dev
+
+# docs/reference/settings.md, from the docstrings of the settings classes; a test compares.
+settings-reference: $(VENV)/.dev
+	$(BIN)/python -m latentline.base.settings_reference docs/reference/settings.md \
+		edge_runtime.config:StationConfig trainer.config:TrainConfig
 
 # What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.
 emulation: $(VENV)/.dev

@@ -42,7 +42,7 @@ class StationConfig(StrictModel):
     """How the backend `tensorrt` builds and runs its engines."""
 
     threshold: float | None = None
-    """A frame with an anomaly score above it is abnormal. Unset: the threshold of the package. [score]"""
+    """A frame with an anomaly score above it is abnormal. Unset: the threshold of the package."""
 
     cameras: tuple[CameraSettings, ...] = Field(min_length=1)
     """One or more cameras, each with an id of its own."""

@@ -23,7 +23,7 @@ class AravisSettings(CommonSettings):
     """Height of the region to read, from the top edge of the sensor. [px]"""
 
     pixel_format: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{3,40}$")
-    """GenICam name of the pixel format: `Mono8`, `BayerRG8`, `BGR8`, …"""
+    """GenICam name of the pixel format, such as `Mono8`, `BayerRG8` or `BGR8`."""
 
     exposure_us: float | None = Field(default=None, gt=0)
     """Exposure time. [µs]"""
