@@ -26,7 +26,10 @@ class StationSection(StrictModel):
 
 
 class StationConfig(StrictModel):
-    """The station file. Relative paths start at the folder of this file."""
+    """The station file. Relative paths start at the folder of this file.
+
+    A reload applies changes of `threshold`, `drift` and `log`; changes of other keys need a restart.
+    """
 
     station: StationSection
     """Who this station is."""
