@@ -7,10 +7,10 @@ from pydantic import model_validator
 from latentline.base.strict_yaml import StrictModel
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import AugmentConfig, DataConfig, Flip
-from trainer.loops.settings import ScheduleConfig
 from trainer.methods import GanMethod, Method, NoisyAnoGan
-from trainer.networks.settings import NetworkConfig
-from trainer.reference.settings import SearchConfig
+from trainer.settings.network import NetworkConfig
+from trainer.settings.schedule import ScheduleConfig
+from trainer.settings.search import SearchConfig
 
 
 class TrainConfig(StrictModel):

@@ -84,7 +84,7 @@ def test_a_budget_is_kept(method: str) -> None:
     """All lengths of a schedule shrink alike, and together are the images that were asked for."""
     config = method_on(CONFIGS / "magnetic_tile.yaml", method, {})
     small = within_budget(config, 5000)
-    last = stages(config.network.resolution, config.network.patch) - 1
+    last = stages(config.network.resolution, config.network.patch_size) - 1
     gan = config.method.is_gan
     shown = total_images(small.schedule, last) if gan else small.schedule.final_images
     assert shown + small.schedule.encoder_images + small.schedule.discriminator_images == pytest.approx(5000, rel=0.01)

@@ -13,7 +13,7 @@ from protocols.configs import CONFIGS, read_config
 from training_parts.floor import floor_of
 from training_speed import growth, make_training, measure
 
-TINY = {"network.resolution": 32, "network.patch": 2, "network.latent_size": 8, "schedule.batch": 8}
+TINY = {"network.resolution": 32, "network.patch_size": 2, "network.latent_size": 8, "schedule.batch": 8}
 SIZES = {
     "noisy_anogan": {"network.fmap_base": 64, "network.fmap_max": 8},
     "autoencoder_ssim": {"network.autoencoder_width": 4},

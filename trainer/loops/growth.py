@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.loops.settings import ScheduleConfig
+from trainer.settings.schedule import ScheduleConfig
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
 from trainer.networks.mirrored import judge_mirrored
 from trainer.reference.search import reference_search, search_loss
-from trainer.reference.settings import SearchConfig
+from trainer.settings.search import SearchConfig
 
 Pair = tuple[Tensor, Tensor | None]  # a network's output, and the log variance where it gives one
 

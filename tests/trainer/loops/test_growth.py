@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.loops.growth import falling, growth_at, total_images
-from trainer.loops.settings import ScheduleConfig
+from trainer.settings.schedule import ScheduleConfig
 
 schedules = st.builds(
     ScheduleConfig,
