@@ -23,9 +23,9 @@ NETWORK = {
 }  # pixel norm of few maps magnifies rounding
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
-    "noisy_anogan": {"method": {"kind": "noisy_anogan", "local": 1.0}, "search": {"iterations": 3}},
+    "noisy_anogan": {"method": {"kind": "noisy_anogan", "patch_head": 1.0}, "search": {"iterations": 3}},
     "verdict": {
-        "method": {"kind": "noisy_anogan", "local": 1.0},
+        "method": {"kind": "noisy_anogan", "patch_head": 1.0},
         "augment": {"flip": ["horizontal", "vertical"]},
         "schedule": {"discriminator_images": 8},
         "search": {"iterations": 3, "gamma": 1.0},

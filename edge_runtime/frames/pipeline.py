@@ -1,4 +1,4 @@
-"""Frames on their way through the inspector: how old they are, how long they take, and what goes wrong with one."""
+"""The frames that the inspector has in work: their age, their time, and the faults of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from latentline.scoring.defects import find_defects
 
 @dataclass(frozen=True)
 class InspectedFrame:
-    """A frame with its inspection; wait_ms: how old it was when it was begun."""
+    """A frame with its inspection; wait_ms: how old it was when it was oldest."""
 
     frame: Frame
     inspection: InspectionResult
@@ -39,12 +39,12 @@ class _FrameInWork:
 
 
 class FramePipeline:
-    """Frames begun and finished in order, in the station's thread.
+    """Inspects frames in order, in the station's thread, several in work at a time.
 
-    threshold  None: the package's; may be changed between frames, as may the inspector when no frame is begun
-    summary    counts what comes of them
-    stage      of the supervisor: working on one frame
-    fault      called with ("inspector", sentence), and None when it works again
+    threshold  None: the package's. It may change between frames; the inspector may, when no frame is in work
+    summary    counts the outcomes
+    stage      of the supervisor: one frame in work
+    fault      called with ("inspector", sentence), and with None when it works again
     unusable   called with a frame that no inspector can use
     """
 
@@ -60,33 +60,33 @@ class FramePipeline:
         self.inspector, self.own_threshold = inspector, threshold
         self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
         self._complaints = RateLimitedLog(logging.getLogger(__name__))
-        self._begun: deque[_FrameInWork] = deque()
+        self._in_work: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
-        """How many frames are begun and not finished."""
-        return len(self._begun)
+        """How many frames are in work."""
+        return len(self._in_work)
 
     @property
     def threshold(self) -> float:
         """The score above which a frame is abnormal."""
         return self.inspector.identity.threshold if self.own_threshold is None else self.own_threshold
 
-    def begin(self, frame: Frame) -> None:
-        """Begin a frame; one that cannot be is counted and said."""
+    def submit(self, frame: Frame) -> None:
+        """Begin a frame. One that cannot be used is counted and logged."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
         with self._faults(frame), self._stage.working():
-            self._begun.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
+            self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
 
-    def finish(self) -> InspectedFrame | None:
-        """Finish the oldest frame begun; None when it came to nothing, which is counted and said."""
-        begun = self._begun.popleft()
-        with self._faults(begun.frame), self._stage.working():
-            inspection = self._checked(begun.finish())
-            self._summary.inspect_ms.append(1e3 * (time.perf_counter() - begun.start))
+    def collect(self) -> InspectedFrame | None:
+        """Finish the oldest frame in work. None when its inspection failed, which is counted and logged."""
+        oldest = self._in_work.popleft()
+        with self._faults(oldest.frame), self._stage.working():
+            inspection = self._checked(oldest.finish())
+            self._summary.inspect_ms.append(1e3 * (time.perf_counter() - oldest.start))
             self._summary.inspected += 1
             self._fault("inspector", None)
-            return InspectedFrame(begun.frame, inspection, begun.wait_ms)
+            return InspectedFrame(oldest.frame, inspection, oldest.wait_ms)
         return None
 
     def _checked(self, inspection: InspectionResult) -> InspectionResult:
@@ -104,7 +104,7 @@ class FramePipeline:
 
     @contextmanager
     def _faults(self, frame: Frame) -> Iterator[None]:
-        """Count and say what goes wrong with one frame, and swallow it: the next may be another matter."""
+        """Count and log the fault of one frame, and go on: the next frame may be fine."""
         try:
             yield
         except ImageError as error:

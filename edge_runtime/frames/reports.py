@@ -7,15 +7,16 @@ import sqlite3
 from collections.abc import Callable, Mapping
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.pipeline import InspectedFrame
 from edge_runtime.frames.summary import Summary
-from edge_runtime.mqtt.events import Message
+from edge_runtime.mqtt.events import Message, Messages
 from edge_runtime.mqtt.pictures import CONTENT_TYPE, defect_pictures
 from edge_runtime.mqtt.publisher import Publisher
+from edge_runtime.mqtt.settings import PictureSection
+from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
-from edge_runtime.station.announcer import Announcer
+from edge_runtime.mqtt.topics import Topics
 from edge_runtime.supervision.watchdog import Stage
 from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
@@ -26,30 +27,38 @@ Observer = Callable[[Frame, InspectionResult], None]
 
 
 class FrameReporter:
-    """Reports frames in the station's thread.
+    """Reports inspected frames, in the station's thread.
 
+    limits    of the spool
     stage     of the supervisor, for writes to the disk
-    fault     (code, sentence or None): `disk`, `spool`
-    done      called with every frame whose verdict is safe
-    observer  called with every inspected frame; its faults are logged and change nothing
+    fault     (code, sentence or None): `disk`, `spool`, `spool_file`
+    done      called with each frame whose event is on the disk, or that needs none
+    pictures  None: no pictures of defects
+    results   publish a short message for each frame, normal ones too
+    observer  called with each inspected frame; its exceptions are logged and change nothing
     """
 
     def __init__(
         self,
-        config: StationConfig,
-        announcer: Announcer,
+        messages: Messages,
+        topics: Topics,
         spool: Spool,
+        limits: SpoolSection,
         publisher: Publisher,
         drift: DriftWatch,
         summary: Summary,
         stage: Stage,
         fault: Callable[[str, str | None], None],
         done: Callable[[Frame], None],
-        observer: Observer | None,
+        *,
+        pictures: PictureSection | None = None,
+        results: bool = False,
+        observer: Observer | None = None,
     ) -> None:
-        self._config, self._messages, self._topics = config, announcer.messages, announcer.topics
-        self._spool, self._publisher, self._drift, self._summary = spool, publisher, drift, summary
+        self._messages, self._topics, self._publisher = messages, topics, publisher
+        self._spool, self._limits, self._drift, self._summary = spool, limits, drift, summary
         self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
+        self._pictures, self._results = pictures, results
         self._dropped = spool.dropped
 
     def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
@@ -61,7 +70,7 @@ class FrameReporter:
             event = self._messages.defect(frame, inspection, model, inspected.wait_ms)
             safe = self._keep(frame.camera, event)
             self._send_pictures(frame, inspection, event)
-        if self._config.mqtt.results:
+        if self._results:
             self._publisher.result(
                 self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
@@ -72,7 +81,7 @@ class FrameReporter:
 
     def watch(self) -> None:
         """Notice what the spool does not say by itself: that it has room again, that a broken file was set aside."""
-        limits = self._config.spool
+        limits = self._limits
         light = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
         if light and len(self._spool) < 0.9 * limits.max_events:
             self._fault("spool", None)
@@ -85,7 +94,7 @@ class FrameReporter:
                 self._spool.append(self._topics.defect(camera), event)
         except (sqlite3.Error, ValueError) as error:
             self._summary.lost += 1
-            self._fault("disk", f"an event could not be written to {self._config.spool.path} ({error})")
+            self._fault("disk", f"an event could not be written to {self._limits.path} ({error})")
             return False
         self._summary.events += 1
         self._fault("disk", None)
@@ -97,7 +106,7 @@ class FrameReporter:
         return True
 
     def _send_pictures(self, frame: Frame, inspection: InspectionResult, event: Message) -> None:
-        settings = self._config.pictures
+        settings = self._pictures
         if settings is None or not self._publisher.connected:
             return
         for picture in defect_pictures(frame, inspection, event, settings, self._publisher.maximum_packet_size):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, shortage
+from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
 from latentline.scoring.maps import PATCH
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -35,7 +35,7 @@ def calibrate_held_out(
     searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
     """Calibrate with progress. Raises DatasetError when normal frames are too few, before any is searched."""
-    if reason := shortage(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
+    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
         raise DatasetError(reason)
     search = config.search
     wanted = search.score == "calibrated" and len(held_out.abnormal) < ENOUGH_ABNORMAL and not _knows_made(config)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import share_out, shortage
+from latentline.scoring.calibrate import split_held_out, too_few_normals
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
@@ -38,8 +38,8 @@ def open_data(config: TrainConfig) -> FitData:
     split = source.split(config.schedule.seed)
     if not isinstance(config.method, NoisyAnoGan):
         split = split.without_abnormal()
-    standardising, scored = share_out(split.held_out, source.groups(), config.schedule.seed)
-    if reason := shortage(len(standardising), len(scored), FALSE_ALARM_RATE):
+    standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
+    if reason := too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(
             "%d normal images are held out (data.held_out_fraction), too few for evaluate and export: %s",
             len(split.held_out),

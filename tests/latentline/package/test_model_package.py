@@ -55,14 +55,16 @@ def test_every_map_comes_back_as_it_was_calibrated(package: Path) -> None:
     edit_manifest(package, lambda manifest: manifest.update(map="ssim", patch_shape=[4, 4]))
     rewrite(package, CALIBRATION, calibration_to_bytes(known, np.arange(9.0), None))
     read = load_package(package).statistics
-    assert (read.kind, read.scales, read.patch_logits, read.names) == (
+    assert (read.kind, read.scales, read.patch_statistics, read.names) == (
         known.kind,
         known.scales,
-        known.patch_logits,
+        known.patch_statistics,
         known.names,
     )
-    rewrite(package, CALIBRATION, calibration_to_bytes(replace(known, patch_logits=(0.25, 0.0)), np.arange(9.0), None))
-    with pytest.raises(PackageError, match="'patch_logits' is not positive"):
+    rewrite(
+        package, CALIBRATION, calibration_to_bytes(replace(known, patch_statistics=(0.25, 0.0)), np.arange(9.0), None)
+    )
+    with pytest.raises(PackageError, match="'patch_statistics' is not positive"):
         load_package(package)
 
 
@@ -127,10 +129,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "folder inside": (lambda p: (p / "more").mkdir(), "not a plain file"),
     "symbolic link": (link, "not a plain file"),
     "newer schema": (
-        manifest(schema_version=2),
-        r"newer latentline \(schema 2, this one reads 1\): update the station",
+        manifest(schema_version=3),
+        r"newer latentline \(schema 3; this one reads 2\); update latentline here",
     ),
-    "older schema": (manifest(schema_version=0), "'schema_version'"),
+    "older schema": (
+        manifest(schema_version=1),
+        r"older latentline \(schema 1; this one reads 2\); export it again .*`latentline-export package",
+    ),
     "unknown key": (manifest(colour="red"), "'colour'"),
     "gamma out of range": (
         lambda p: edit_manifest(p, lambda m: m["search"].update(gamma=0)),
@@ -147,7 +152,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: edit_manifest(p, lambda m: m["search"].update(samples=2)),
         "search.samples needs latent_variance and pixel_variance",
     ),
-    "verdict without a patch head": (with_arrays(patch_logits=np.ones(2)), "array 'patch_logits' is unknown"),
+    "verdict without a patch head": (with_arrays(patch_statistics=np.ones(2)), "array 'patch_statistics' is unknown"),
     "NaN threshold": (
         lambda p: edit_manifest(p, lambda m: m["calibration"].update(threshold=float("nan"))),
         r"'calibration\.threshold'",
@@ -222,7 +227,7 @@ def test_zip_with_the_same_name_twice_is_refused(tmp_path: Path) -> None:
     """Two entries of one name would leave open which was meant."""
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = zip_with(tmp_path / "model.zip", ("manifest.json", b"{}"), ("manifest.json", b"[]"))
-    with pytest.raises(PackageError, match="in it twice"):
+    with pytest.raises(PackageError, match="appears twice"):
         load_package(path)
 
 
@@ -309,7 +314,7 @@ def test_broken_package_without_discriminator_is_refused(autoencoder: SearchMode
     assert "\n" not in str(caught.value)
 
 
-def test_package_from_before_other_methods_loads(package: Path) -> None:
+def test_fields_of_other_methods_have_defaults(package: Path) -> None:
     """A manifest without the fields of later methods is that of a GAN with the map of its residual."""
     later = ("map", "patch_shape", "latent_variance", "pixel_variance")
     edit_manifest(package, lambda manifest: [manifest.pop(field, None) for field in later])

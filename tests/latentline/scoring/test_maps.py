@@ -88,10 +88,10 @@ def test_every_kind_of_map_is_its_definition(kind: MapKind, channels: int) -> No
     assert (maps[0] == 0).any() == (kind != "residual")  # less than usual is not abnormal
 
 
-def test_the_patch_heads_doubt_is_one_more_map() -> None:
+def test_the_patch_head_gives_one_more_map() -> None:
     """−logits, upsampled bilinearly to the tile, blended, standardised by two numbers; its peak is `d_patch`."""
     seen = searched()
-    known = replace(statistics(), patch_logits=(0.3, 1.7))
+    known = replace(statistics(), patch_statistics=(0.3, 1.7))
     assert known.names == ("residual_0px", "residual_1px", "residual_2.5px", "d_patch")
     assert seen.result.patch_logits is not None
     up = np.stack(
@@ -123,7 +123,7 @@ def test_components_exist_where_the_method_has_them() -> None:
 @given(st.sets(st.sampled_from(["residual_0px", "residual_1px", "residual_2.5px", "d_patch"])))
 def test_fewer_maps_are_the_same_maps(names: set[str]) -> None:
     """What `only` keeps is unchanged, in order."""
-    known = replace(statistics(), patch_logits=(0.3, 1.7))
+    known = replace(statistics(), patch_statistics=(0.3, 1.7))
     seen = searched()
     fewer = known.only(names)
     kept = [i for i, name in enumerate(known.names) if name in names]
@@ -139,4 +139,4 @@ def test_a_map_that_the_searcher_cannot_give_is_refused() -> None:
     with pytest.raises(ValueError, match="probability"):
         statistics(kind="probability").maps(bare)
     with pytest.raises(ValueError, match="patch head"):
-        replace(statistics(), patch_logits=(0.0, 1.0)).maps(bare)
+        replace(statistics(), patch_statistics=(0.0, 1.0)).maps(bare)

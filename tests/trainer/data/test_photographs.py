@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentline.errors import DatasetError, ImageError
-from latentline.scoring.calibrate import share_out
+from latentline.scoring.calibrate import split_held_out
 from trainer.data.caltech import CaltechSource
 from trainer.data.nanotwice import NanoTwiceSource
 from trainer.data.settings import CaltechData, NanoTwiceData
@@ -121,7 +121,7 @@ def test_all_five_normal_images_train_and_calibrate(nanotwice: Path) -> None:
 def test_the_held_out_pieces_are_enough_to_calibrate(nanotwice: Path) -> None:
     """8 pieces standardise and 19 set a threshold at 5 %, of different images, and no piece is smaller than 128 px."""
     source = nanotwice_source(nanotwice)
-    standardising, scored = share_out(source.split(0).held_out, source.groups(), 0)
+    standardising, scored = split_held_out(source.split(0).held_out, source.groups(), 0)
     assert len(standardising) >= 8 and len(scored) >= 19
     assert not {n.partition("@")[0] for n in standardising} & {n.partition("@")[0] for n in scored}
     assert min(min(source.read(name).shape) for name in standardising) >= 128

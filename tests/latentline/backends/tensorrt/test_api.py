@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import edge_runtime
 import export
+import latentline
 import tests
 from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
@@ -53,7 +53,7 @@ def apis() -> dict[str, dict[str, set[str]]]:
 
 def sources() -> list[Path]:
     """All code that may be handed a TensorRT module."""
-    packages: list[ModuleType] = [edge_runtime, export]
+    packages: list[ModuleType] = [latentline, export]
     return [file for package in packages for file in sorted(Path(package.__path__[0]).rglob("*.py"))]
 
 
