@@ -98,7 +98,8 @@ class MqttSection(StrictModel):
     [s]"""
 
     drain_seconds: float = Field(default=10.0, ge=0)
-    """When the station stops, it gives the broker this long to take the events that still wait. [s]"""
+    """When all cameras have come to their end, the broker gets this long to take the events that still wait. A station
+    that is told to stop leaves them in the spool for its next start. [s]"""
 
     @field_validator("password_file", "password_env")
     @classmethod

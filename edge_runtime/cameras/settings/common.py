@@ -28,7 +28,7 @@ class CommonSettings(StrictModel):
     """When an open camera gives no frame for this long, the station abandons it and opens it again. [s]"""
 
     open_seconds: float = Field(default=15.0, gt=0, le=3600)
-    """Time a camera has for opening and its first frame; a network stream may need several seconds. [s]"""
+    """Longest time that opening the camera may take; a network stream may need several seconds. [s]"""
 
     reopen_seconds: float = Field(default=1.0, gt=0, le=3600)
     """First pause before the station opens a failed camera again. The pause doubles with each failure. [s]"""
