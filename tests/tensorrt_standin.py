@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from latentline.backends.tensorrt.graphs.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 
 _PLAN = b"stand-in plan\n"
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -281,7 +281,9 @@ class Engine:
         self._inputs = [port.name for port in ports.input]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(rounding_twin(graph), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            emulate_rounding(graph), options, providers=["CPUExecutionProvider"]
+        )
 
     num_io_tensors = property(lambda self: len(self._tensors))
 

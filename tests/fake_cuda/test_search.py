@@ -165,7 +165,7 @@ def test_a_patch_head_has_its_part_in_map_and_score(
     emulated: Open, with_patch_head: ModelPackage, kind: MapKind, verdict: tuple[float, float] | None
 ) -> None:
     """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
-    statistics = replace(with_patch_head.statistics, kind=kind, patch_logits=verdict)
+    statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
     package = replace(with_patch_head, statistics=statistics)
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=4)

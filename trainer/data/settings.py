@@ -43,7 +43,7 @@ class FolderData(StrictModel):
 
     known_abnormal: Path | None = None
     """Text file that lists the known-abnormal images, one a line, relative to `root`. Known-abnormal images leave the
-    test set; from six on, a third of them is kept from training to weigh the score's components."""
+    test set; of fifteen parts or more, a third is kept from training to weigh the score's components."""
 
     known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of each defect folder that is known abnormal, in place of the list `known_abnormal`."""

@@ -10,7 +10,7 @@ _HALF_LIFE = 2000.0  # images; every model of docs/results was trained with it
 
 def update_average(average: nn.Module, network: nn.Module, batch: int, images: int) -> None:
     """Move the weights of `average` towards those of `network` after a batch; `images` were shown so far."""
-    # at the start the average follows quickly, else it would show the first random weights for long
+    # the half-life is short at first: otherwise the average would show the first random weights for long
     half_life = min(_HALF_LIFE, max(images, batch) / 4)
     keep = 0.5 ** (batch / half_life)
     with torch.no_grad():

@@ -64,7 +64,7 @@ def test_every_kind_shows_on_a_texture(kind: str) -> None:
 
 
 def test_shading_is_of_low_frequency_and_smoothing_loses_detail() -> None:
-    """A shaded blob's change is itself smooth; a smoothed one has less patch_head variation than before."""
+    """A shaded blob's change is itself smooth; a smoothed one has less local variation than before."""
     tiles = textures(30, 64, 1)
     rng = np.random.default_rng(0)
     for tile in tiles:
