@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check docs wheel setup emulation clean
+.PHONY: demo test check docs wheel setup settings-reference emulation clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -28,6 +28,11 @@ wheel: $(VENV)/.dev
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 setup: $(VENV)/.dev
+
+# docs/reference/settings.md, from the docstrings of the settings classes; a test compares.
+settings-reference: $(VENV)/.dev
+	$(BIN)/python -m latentline.base.settings_reference docs/reference/settings.md \
+		edge_runtime.config:StationConfig trainer.config:TrainConfig
 
 # What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.
 emulation: $(VENV)/.dev

@@ -14,7 +14,7 @@ from edge_runtime.cameras.frame_queue import FrameQueue
 from edge_runtime.cameras.reader import Reader
 from edge_runtime.cameras.reader_supervisor import ReaderSupervisor
 from edge_runtime.cameras.report import CameraReport, CameraState
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError
 

@@ -11,7 +11,7 @@ from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.feed import Feed
 from edge_runtime.cameras.report import CameraReport
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from latentline.errors import CameraError
 
 

@@ -33,6 +33,7 @@ from latentline.errors import LatentlineError
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("latentline.audit")
 _WAITING = 32  # requests that wait for the station's thread at most
+_MAX_PAYLOAD_BYTES = 16 * 1024  # the largest request that means something has a few hundred
 _LONGEST_VERB = 64  # characters of a verb that is repeated in an answer
 
 Reply = Callable[[str, bytes, bytes | None], object]  # topic, payload, correlation data
@@ -130,8 +131,8 @@ class Commander:
         if verb not in settings.verbs:
             allowed = ", ".join(settings.verbs)
             raise CommandError(f"the command {verb[:_LONGEST_VERB]!r} is not one that this station allows ({allowed})")
-        if len(item.payload) > settings.max_payload_bytes:
-            raise CommandError(f"its payload is larger than {settings.max_payload_bytes} bytes")
+        if len(item.payload) > _MAX_PAYLOAD_BYTES:
+            raise CommandError(f"its payload is larger than {_MAX_PAYLOAD_BYTES} bytes")
         if item.expiry is not None and moment - taken_at >= item.expiry:
             raise CommandError("it expired before the station came to it")
         if where.correlation is None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.commands.actions import Finish
 from edge_runtime.commands.request import CommandError
@@ -21,7 +20,6 @@ from latentline.package.files import is_plain_name
 from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
-UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -80,12 +78,11 @@ class ModelSwitch:
         """Whether a package waits to be switched to, or its fault to be said."""
         return self._wish is not None and not self._ready.empty()
 
-    def run_pending(self, check_frame: UInt8 | None = None) -> FrameInspector | None:
+    def run_pending(self) -> FrameInspector | None:
         """Switch, if a package is ready; the new inspector when it took the place of the old, which is closed then.
 
-        Call it when no frame is begun and not finished. check_frame: uint8 [H, W, C] that the new model must be able
-        to judge, e.g. the newest one; None for noise. When the new model does not open, fails its self-test or the
-        frame, or cannot be remembered, the old one stays.
+        Call it when no frame is begun and not finished. The old model stays when the new one does not open, fails its
+        self-test, cannot inspect a frame of noise, or cannot be remembered.
         """
         if self._wish is None:
             return None
@@ -96,7 +93,7 @@ class ModelSwitch:
         wish, self._wish = self._wish, None
         old = self.inspector
         try:
-            new = self._opened(prepared, wish, check_frame)
+            new = self._opened(prepared, wish)
         except Exception as error:
             wish.finish(self._sentence(error))
             return None
@@ -126,14 +123,14 @@ class ModelSwitch:
         except Exception as error:
             self._ready.put(error)
 
-    def _opened(self, prepared: Prepared | Exception, wish: _Wish, check_frame: UInt8 | None) -> FrameInspector:
+    def _opened(self, prepared: Prepared | Exception, wish: _Wish) -> FrameInspector:
         if isinstance(prepared, Exception):
             raise prepared
         if wish.sha256 not in (None, prepared.sha256):
             raise CommandError(f"{wish.name} has sha256 {prepared.sha256}, another one was asked for")
         new = prepared.open()
         try:
-            _check(new, check_frame)
+            _check(new)
             self._remember(wish.name, prepared.sha256)
         except BaseException:
             _close(new)
@@ -148,14 +145,13 @@ class ModelSwitch:
         return CommandError(f"{stays}: the new one cannot be used here ({type(error).__name__}: {error})")
 
 
-def _check(inspector: FrameInspector, frame: UInt8 | None) -> None:
-    """Raise what the inspector raises, or CommandError when its score is no number."""
-    if frame is None:
-        size, channels = inspector.identity.tile_size, inspector.identity.channels
-        frame = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
+def _check(inspector: FrameInspector) -> None:
+    """Inspect noise. Raises what the inspector raises, or CommandError when its score is no number."""
+    size, channels = inspector.identity.tile_size, inspector.identity.channels
+    frame = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
     score = inspector.begin(frame)().score
     if not math.isfinite(score):
-        raise CommandError(f"its score of the check frame is {score}")
+        raise CommandError(f"its score of a frame of noise is {score}")
 
 
 def _close(inspector: FrameInspector) -> None:

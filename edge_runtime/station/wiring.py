@@ -35,6 +35,8 @@ from edge_runtime.supervision.supervisor import Supervisor
 from latentline.backends.settings import Backend
 from latentline.package.identity import ModelIdentity
 
+_FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the pauses then double
+
 
 class Host(Protocol):
     """What the services of a station ask of the station itself."""
@@ -114,7 +116,8 @@ def assemble(
     supervisor = Supervisor(
         config.station.id, config.supervision, host.health, host.snapshot, config.spool.path, host.end_for_memory
     )
-    pauses = Backoff(config.mqtt.reconnect_seconds, config.mqtt.reconnect_max_seconds)
+    longest = config.mqtt.reconnect_max_seconds
+    pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
     threshold = host.threshold_of(inspector.identity)
     pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import CameraSettings
+from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected

@@ -10,7 +10,7 @@ import threading
 from dataclasses import asdict
 
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import AravisSettings
+from edge_runtime.cameras.settings.aravis import AravisSettings
 
 
 def main() -> None:

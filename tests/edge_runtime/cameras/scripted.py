@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_runtime.cameras.base import Frame, Idle
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import DeviceSettings, FolderSettings, StreamSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, StreamSettings
 from tests.waiting import wait_until
 
 Step = int | Exception | Idle | Frame | Callable[[], object]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge_runtime.cameras.aravis import AravisCamera
-from edge_runtime.cameras.settings import AravisSettings
+from edge_runtime.cameras.settings.aravis import AravisSettings
 from latentline.errors import CameraError
 from tests.paths import ROOT
 from tests.sharing import alone
@@ -125,7 +125,7 @@ def test_camera_is_set_up_unplugged_and_comes_back(start_client: Callable[..., C
     """Settings reach the camera and frames carry the time of the grab; one that goes is named, and opened once back."""
     camera.start()
     began = time.time()
-    client = start_client(pixel_format="BayerRG8", width=256, exposure_us=5000, gain=1, frame_rate=50, buffers=16)
+    client = start_client(pixel_format="BayerRG8", width=256, exposure_us=5000, gain=1, fps=50, buffers=16)
     client.wait_frames(3)
     assert client.all("frame")[0] == [512, 256, 3]
     assert all(began <= at <= time.time() for at in client.all("at"))

@@ -8,7 +8,7 @@ import pytest
 
 from edge_runtime.cameras.base import IDLE, BadFrame, Frame
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import SimulatorSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import (
     FILE,

@@ -15,7 +15,7 @@ from edge_runtime.cameras.base import IDLE, Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.folder import FolderCamera
 from edge_runtime.cameras.folder_memory import FolderMemory
-from edge_runtime.cameras.settings import FolderSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import drain
 from tests.edge_runtime.fakes import write_picture

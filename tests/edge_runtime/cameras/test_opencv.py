@@ -11,7 +11,7 @@ import pytest
 from edge_runtime.cameras.device import DeviceCamera
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.opencv import load_cv2
-from edge_runtime.cameras.settings import DeviceSettings, StreamSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, StreamSettings
 from edge_runtime.cameras.stream import StreamCamera
 from latentline.errors import CameraError
 from tests.edge_runtime.cameras.scripted import drain

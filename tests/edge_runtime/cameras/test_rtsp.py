@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import StreamSettings
+from edge_runtime.cameras.settings.opencv import StreamSettings
 from tests.edge_runtime.cameras.scripted import take
 from tests.sharing import free_port
 from tests.waiting import wait_until

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.settings import SimulatorSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.simulator import SimulatorCamera
 
 

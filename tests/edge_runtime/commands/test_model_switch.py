@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge_runtime.commands.actions import Result
@@ -15,6 +16,7 @@ from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.request import CommandError
 from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.errors import LatentlineError, PackageError
+from latentline.inspection.result import InspectionResult
 from tests.edge_runtime.commands.asker import check_answer
 from tests.edge_runtime.fakes import FATAL, NOT_A_NUMBER, UNUSABLE, FakeInspector
 from tests.waiting import wait_until
@@ -23,12 +25,16 @@ NEW = "cd" * 32
 
 
 class Model(FakeInspector):
-    """A fake that knows its name, which thread opened it, and whether it is closed."""
+    """A fake that knows its name, which thread opened it, and whether it is closed; `level` is what it sees."""
 
-    def __init__(self, name: str, sha256: str = NEW) -> None:
+    def __init__(self, name: str, sha256: str = NEW, level: int = 50) -> None:
+        self._level = level
         self.identity = replace(FakeInspector.identity, name=name, sha256=sha256)
         self.opened_by = threading.current_thread()
         self.closed = 0
+
+    def inspect(self, image: npt.NDArray[np.uint8]) -> InspectionResult:
+        return super().inspect(np.full_like(image, self._level))
 
     def close(self) -> None:
         self.closed += 1
@@ -46,17 +52,18 @@ class Bench:
         self.loaders: list[threading.Thread] = []
         self.fault: Exception | None = None
         self.full: LatentlineError | None = None
+        self.level = 50
         self.switch = ModelSwitch(folder / "models", self.old, self._prepare, self._remember)
 
     def ask(self, name: str = "new", sha256: str | None = None) -> None:
         self.switch.request(name, sha256, self.answers.append)
 
-    def finish(self, frame: Any = None) -> FrameInspector | None:
+    def finish(self) -> FrameInspector | None:
         """Run what is pending until there is an answer; what the last run returned."""
         returned: list[FrameInspector | None] = []
 
         def run() -> bool:
-            returned.append(self.switch.run_pending(frame))
+            returned.append(self.switch.run_pending())
             return bool(self.answers)
 
         wait_until(run, "the answer")
@@ -71,7 +78,7 @@ class Bench:
     def _open(self) -> FrameInspector:
         if self.fault is not None:
             raise self.fault
-        self.opened.append(Model("new"))
+        self.opened.append(Model("new", level=self.level))
         return self.opened[-1]
 
     def _remember(self, name: str, sha256: str) -> None:
@@ -88,7 +95,7 @@ def bench(tmp_path: Path) -> Bench:
 def test_the_new_model_takes_the_place_of_the_old(bench: Bench) -> None:
     """Loaded in another thread, opened in this one, checked, remembered; then the old one is closed."""
     bench.ask(sha256=NEW)
-    new = bench.finish(np.full((4, 4, 1), 50, np.uint8))
+    new = bench.finish()
     assert new is bench.switch.inspector is bench.opened[0]
     assert bench.opened[0].opened_by is threading.current_thread() is not bench.loaders[0]
     assert bench.remembered == [("new", NEW)] and (bench.old.closed, bench.opened[0].closed) == (1, 0)
@@ -125,10 +132,11 @@ def test_a_model_that_does_not_open_changes_nothing(bench: Bench, fault: Excepti
 
 
 @pytest.mark.parametrize("level", [UNUSABLE, FATAL, NOT_A_NUMBER])
-def test_a_model_that_fails_on_the_check_frame_is_not_taken(bench: Bench, level: int) -> None:
+def test_a_model_that_cannot_inspect_is_not_taken(bench: Bench, level: int) -> None:
     """The first inspection must give a number; otherwise the new model is closed and the old one stays."""
+    bench.level = level
     bench.ask()
-    assert bench.finish(np.full((4, 4, 1), level, np.uint8)) is None
+    assert bench.finish() is None
     assert isinstance(bench.answers[0], LatentlineError) and bench.opened[0].closed == 1
     assert bench.switch.inspector is bench.old and bench.remembered == []
 

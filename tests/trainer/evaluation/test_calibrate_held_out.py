@@ -92,7 +92,8 @@ def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthe
 
 def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> None:
     """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
-    tiler, config = FrameTiler(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    config = _config(method={"kind": "noisy_anogan", "synthetic_fraction": 0.5})
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
     found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration.validation
     assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
