@@ -29,15 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_at_start
-    from edge_runtime.station.from_config import broker_of, persisted_of, secrets_of
     from edge_runtime.station.station import Station
+    from edge_runtime.station.wiring import broker_of, persisted_of, secrets_of
     from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
     persisted = persisted_of(config)
     start = open_at_start(
-        lambda path: open_model(path, config.backend, config.gpu), config.model, config.commands.models, persisted
+        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, persisted
     )
     try:
         station = Station(config, start.inspector, persisted=persisted, path=options.config)

@@ -1,13 +1,11 @@
-"""Open a model package for inspection: what a station calls once at start."""
+"""An opened model package: what inspects pictures, in a program of your own and in a station alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
-import numpy.typing as npt
 
 from latentline.backends.select import open_reconstructor
 from latentline.backends.settings import Backend, GpuSettings
@@ -16,47 +14,55 @@ from latentline.inspection.result import InspectionResult
 from latentline.package.baseline import NormalBaseline
 from latentline.package.identity import ModelIdentity
 from latentline.package.model_package import ModelPackage, load_package
+from latentline.vision.images import Image
 
 
-class Model:
-    """A checked package with an opened, self-tested backend. Close it, or use it as a context manager.
+class Model(Inspector):
+    """A checked package with an opened, self-tested backend. One thread at a time may use it. Close it after use.
 
-    reason  why it is this backend
+    package   the content of the model package
+    identity  name, sha256, backend and thresholds
+    reason    why this backend was chosen, in a few words
     """
 
     def __init__(
-        self, package: ModelPackage, backend: Backend, gpu: GpuSettings | None = None, threads: int | None = None
+        self,
+        package: ModelPackage,
+        backend: Backend = "auto",
+        gpu: GpuSettings | None = None,
+        threads: int | None = None,
     ) -> None:
-        chosen = open_reconstructor(package, backend, gpu, threads)
+        opened = open_reconstructor(package, backend, gpu, threads)
+        super().__init__(opened.reconstructor, package.manifest.calibration)
         self.package = package
-        self.reason = chosen.reason
-        self.identity: ModelIdentity = package.identity(chosen.reconstructor.name)
-        self._inspector = Inspector(chosen.reconstructor, package.manifest.calibration)
+        self.reason = opened.reason
+        self.identity: ModelIdentity = package.identity(opened.reconstructor.name)
+
+    @property
+    def threshold(self) -> float:
+        """The anomaly score above which an image is abnormal."""
+        return self.identity.threshold
 
     @property
     def baseline(self) -> NormalBaseline:
-        """What the line looked like at the calibration."""
+        """Scores and grey levels of the normal images behind the threshold."""
         package = self.package
         return NormalBaseline(
             package.normal_scores, package.normal_brightness, package.manifest.calibration.false_alarm_rate
         )
 
-    @property
-    def ahead(self) -> int:
-        """How many frames may be begun before the first of them is finished."""
-        return self._inspector.reconstructor.ahead
+    def inspect_many(self, images: Iterable[Image], /) -> Iterator[InspectionResult]:
+        """The result of each image, in order; on a GPU the next image uploads while one is searched.
 
-    def begin(self, image: npt.NDArray[np.uint8], /) -> Callable[[], InspectionResult]:
-        """Begin a frame; what is returned finishes it, in the order of beginning. Raises ImageError."""
-        return self._inspector.begin(image)
-
-    def inspect(self, image: npt.NDArray[np.uint8], /) -> InspectionResult:
-        """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
-        return self._inspector.inspect(image)
-
-    def close(self) -> None:
-        """Release the backend."""
-        self._inspector.close()
+        Raises ImageError at the first image that cannot be used.
+        """
+        pending: deque[Callable[[], InspectionResult]] = deque()
+        for image in images:
+            pending.append(self.begin(image))
+            if len(pending) >= self.ahead:
+                yield pending.popleft()()
+        while pending:
+            yield pending.popleft()()
 
     def __enter__(self) -> Model:
         return self
@@ -68,7 +74,16 @@ class Model:
 
 
 def open_model(
-    path: Path, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
+    path: str | Path, backend: Backend = "auto", *, gpu: GpuSettings | None = None, threads: int | None = None
 ) -> Model:
-    """Load, check and self-test the package at `path`. Raises PackageError, and what `open_reconstructor` raises."""
-    return Model(load_package(path), backend, gpu, threads)
+    """Load, check and self-test the model package at `path`, a folder or a .zip.
+
+    backend  "openvino": the CPU; "tensorrt": an NVIDIA GPU; "auto": the GPU where it works, else the CPU
+    gpu      how TensorRT builds and runs; None: float32, as suits the tile size
+    threads  CPU threads; None: all cores that this process may use
+
+    Raises PackageError for a missing, damaged or foreign package, VerificationError when the backend fails the
+    package's self-test, BackendError or EngineError when "tensorrt" was asked for and cannot be used. The first start
+    on a GPU builds the engines, which takes minutes.
+    """
+    return Model(load_package(Path(path)), backend, gpu, threads)

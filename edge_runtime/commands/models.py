@@ -19,8 +19,8 @@ Opened = TypeVar("Opened", bound=FrameInspector)
 def prepare_package(path: Path, backend: Backend, gpu: GpuSettings) -> Prepared:
     """Load and check a package. Raises PackageError and what opening it raises.
 
-    backend  that of the running model, "openvino" or "tensorrt". OpenVINO does everything here, self-test included; on a GPU
-             only the files are read here, and engines that are not in the cache are built on opening: minutes
+    backend  of the running model. "openvino" opens the model here, self-test included; "tensorrt" only reads the files,
+             and builds engines that are not in the cache when the model is opened, which takes minutes
     """
     from latentline.model import Model  # needs the inference runtime
     from latentline.package.model_package import load_package

@@ -1,4 +1,4 @@
-"""Frames on their way through the inspector: how old they are, how long they take, and what goes wrong with one."""
+"""The frames in work: each is timed, and a fault costs only its own frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from latentline.scoring.defects import find_defects
 
 @dataclass(frozen=True)
 class InspectedFrame:
-    """A frame with its inspection; wait_ms: how old it was when it was begun."""
+    """A frame and its inspection. wait_ms: milliseconds from its capture to the start of its inspection."""
 
     frame: Frame
     inspection: InspectionResult
@@ -39,13 +39,15 @@ class _FrameInWork:
 
 
 class FramePipeline:
-    """Frames begun and finished in order, in the station's thread.
+    """Inspects frames in order, several of them in work at a time. Used by the station's thread.
 
-    threshold  None: the package's; may be changed between frames, as may the inspector when no frame is begun
-    summary    counts what comes of them
-    stage      of the supervisor: working on one frame
-    fault      called with ("inspector", sentence), and None when it works again
-    unusable   called with a frame that no inspector can use
+    threshold  of the anomaly score; None: the package's
+    summary    counts the outcomes
+    stage      of the watchdog: one frame in work
+    fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again
+    unusable   called with each frame that cannot be inspected
+
+    `own_threshold` may change between two frames, `inspector` while no frame is in work.
     """
 
     def __init__(
@@ -59,60 +61,60 @@ class FramePipeline:
     ) -> None:
         self.inspector, self.own_threshold = inspector, threshold
         self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
-        self._complaints = RateLimitedLog(logging.getLogger(__name__))
-        self._begun: deque[_FrameInWork] = deque()
+        self._log = RateLimitedLog(logging.getLogger(__name__))
+        self._in_work: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
-        """How many frames are begun and not finished."""
-        return len(self._begun)
+        """Number of frames in work."""
+        return len(self._in_work)
 
     @property
     def threshold(self) -> float:
         """The score above which a frame is abnormal."""
         return self.inspector.identity.threshold if self.own_threshold is None else self.own_threshold
 
-    def begin(self, frame: Frame) -> None:
-        """Begin a frame; one that cannot be is counted and said."""
+    def submit(self, frame: Frame) -> None:
+        """Start on a frame. An unusable one is counted and logged."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
         with self._faults(frame), self._stage.working():
-            self._begun.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
+            self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
 
-    def finish(self) -> InspectedFrame | None:
-        """Finish the oldest frame begun; None when it came to nothing, which is counted and said."""
-        begun = self._begun.popleft()
-        with self._faults(begun.frame), self._stage.working():
-            inspection = self._checked(begun.finish())
-            self._summary.inspect_ms.append(1e3 * (time.perf_counter() - begun.start))
+    def collect(self) -> InspectedFrame | None:
+        """Finish the oldest frame in work. None if its inspection failed, which is counted and logged."""
+        oldest = self._in_work.popleft()
+        with self._faults(oldest.frame), self._stage.working():
+            inspection = self._checked(oldest.finish())
+            self._summary.inspect_ms.append(1e3 * (time.perf_counter() - oldest.start))
             self._summary.inspected += 1
             self._fault("inspector", None)
-            return InspectedFrame(begun.frame, inspection, begun.wait_ms)
+            return InspectedFrame(oldest.frame, inspection, oldest.wait_ms)
         return None
 
     def _checked(self, inspection: InspectionResult) -> InspectionResult:
-        """The inspection, by this station's threshold."""
+        """Apply this station's threshold. Raises ArithmeticError if the score is not finite."""
         if not math.isfinite(inspection.score):
             raise ArithmeticError(f"the score is {inspection.score}")
         if self.own_threshold is None:
             return inspection
         inspection = replace(inspection, threshold=self.own_threshold)
         if inspection.is_abnormal and not inspection.defects:
-            # The package's own threshold called the frame normal, so nobody looked for its defects.
+            # By the package's threshold the frame is normal, so its defects have not been searched for.
             found = find_defects(inspection.anomaly_map, self.inspector.identity.map_threshold)
             inspection = replace(inspection, defects=found)
         return inspection
 
     @contextmanager
     def _faults(self, frame: Frame) -> Iterator[None]:
-        """Count and say what goes wrong with one frame, and swallow it: the next may be another matter."""
+        """Count and log an exception about one frame: the next frame may be fine."""
         try:
             yield
         except ImageError as error:
             self._summary.bad_frames += 1
             self._unusable(frame)
-            self._complaints.warning(f"skipped: {frame.source}: {error}")
+            self._log.warning(f"{frame.source} is skipped: {error}")
         except Exception as error:
             self._summary.failed += 1
             sentence = f"the inspector failed ({type(error).__name__}: {error})"
             self._fault("inspector", sentence)
-            self._complaints.warning(f"{frame.source}: {sentence}")
+            self._log.warning(f"{frame.source}: {sentence}")

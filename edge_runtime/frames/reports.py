@@ -1,4 +1,4 @@
-"""What becomes of a inspected frame: its event on the disk, its pictures and result on their way, its file done."""
+"""Reports an inspected frame: writes its event to the spool, publishes pictures and result, releases the frame."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import sqlite3
 from collections.abc import Callable, Mapping
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.pipeline import InspectedFrame
 from edge_runtime.frames.summary import Summary
-from edge_runtime.mqtt.events import Message
+from edge_runtime.mqtt.events import Message, Messages
 from edge_runtime.mqtt.pictures import CONTENT_TYPE, defect_pictures
 from edge_runtime.mqtt.publisher import Publisher
+from edge_runtime.mqtt.settings import PictureSection
+from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
-from edge_runtime.station.announcer import Announcer
+from edge_runtime.mqtt.topics import Topics
 from edge_runtime.supervision.watchdog import Stage
 from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
@@ -26,78 +27,86 @@ Observer = Callable[[Frame, InspectionResult], None]
 
 
 class FrameReporter:
-    """Reports frames in the station's thread.
+    """Reports inspected frames. Used by the station's thread.
 
-    stage     of the supervisor, for writes to the disk
-    fault     (code, sentence or None): `disk`, `spool`
-    done      called with every frame whose verdict is safe
-    observer  called with every inspected frame; its faults are logged and change nothing
+    limits    of the spool
+    stage     of the watchdog: one write to the disk
+    fault     called with (code, sentence or None); the codes are `disk`, `spool` and `spool_file`
+    done      called with each frame whose event is on the disk, or that has none
+    pictures  None: no pictures of defects
+    results   publish a short message about each frame, normal ones included
+    observer  called with each inspected frame; its exceptions are logged and have no other effect
     """
 
     def __init__(
         self,
-        config: StationConfig,
-        announcer: Announcer,
+        messages: Messages,
+        topics: Topics,
         spool: Spool,
+        limits: SpoolSection,
         publisher: Publisher,
         drift: DriftWatch,
         summary: Summary,
         stage: Stage,
         fault: Callable[[str, str | None], None],
         done: Callable[[Frame], None],
-        observer: Observer | None,
+        *,
+        pictures: PictureSection | None = None,
+        results: bool = False,
+        observer: Observer | None = None,
     ) -> None:
-        self._config, self._messages, self._topics = config, announcer.messages, announcer.topics
-        self._spool, self._publisher, self._drift, self._summary = spool, publisher, drift, summary
+        self._messages, self._topics, self._publisher = messages, topics, publisher
+        self._spool, self._limits, self._drift, self._summary = spool, limits, drift, summary
         self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
+        self._pictures, self._results = pictures, results
         self._dropped = spool.dropped
 
     def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
-        """Report one frame that `model` inspected."""
+        """Report one frame, inspected by `model`."""
         frame, inspection = inspected.frame, inspected.inspection
-        safe = True
+        stored = True
         if inspection.is_abnormal:
             self._summary.abnormal += 1
             event = self._messages.defect(frame, inspection, model, inspected.wait_ms)
-            safe = self._keep(frame.camera, event)
+            stored = self._spool_event(frame.camera, event)
             self._send_pictures(frame, inspection, event)
-        if self._config.mqtt.results:
-            self._publisher.result(
+        if self._results:
+            self._publisher.send_json(
                 self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
-        self._drift.seen(frame.image, inspection)
+        self._drift.add(frame.image, inspection)
         self._observe(frame, inspection)
-        if safe:
+        if stored:
             self._done(frame)
 
-    def watch(self) -> None:
-        """Notice what the spool does not say by itself: that it has room again, that a broken file was set aside."""
-        limits = self._config.spool
-        light = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
-        if light and len(self._spool) < 0.9 * limits.max_events:
+    def check_spool(self) -> None:
+        """Report that the spool has room again, or that its file was corrupt."""
+        limits = self._limits
+        small = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
+        if small and len(self._spool) < 0.9 * limits.max_events:
             self._fault("spool", None)
         self._fault("spool_file", self._spool.set_aside)
 
-    def _keep(self, camera: str, event: Message) -> bool:
-        """Write an event to the disk; whether it is there."""
+    def _spool_event(self, camera: str, event: Message) -> bool:
+        """Write an event to the spool. Returns whether it is on the disk."""
         try:
             with self._stage.working():
                 self._spool.append(self._topics.defect(camera), event)
         except (sqlite3.Error, ValueError) as error:
             self._summary.lost += 1
-            self._fault("disk", f"an event could not be written to {self._config.spool.path} ({error})")
+            self._fault("disk", f"an event cannot be written to {self._limits.path} ({error})")
             return False
         self._summary.events += 1
         self._fault("disk", None)
         if (dropped := self._spool.dropped) != self._dropped:
-            why = _new(self._dropped, dropped)
-            self._fault("spool", f"the spool is over its limit ({why}): the oldest events are dropped")
+            limits = _exceeded(self._dropped, dropped)
+            self._fault("spool", f"the spool has reached its limit ({limits}), so the oldest events are dropped")
             self._dropped = dropped
-        self._publisher.appended()
+        self._publisher.wake_up()
         return True
 
     def _send_pictures(self, frame: Frame, inspection: InspectionResult, event: Message) -> None:
-        settings = self._config.pictures
+        settings = self._pictures
         if settings is None or not self._publisher.connected:
             return
         for picture in defect_pictures(frame, inspection, event, settings, self._publisher.maximum_packet_size):
@@ -117,6 +126,6 @@ class FrameReporter:
             _log.exception("the observer failed on %s", frame.source)
 
 
-def _new(before: Mapping[str, int], now: Mapping[str, int]) -> str:
-    """Which limit bit, e.g. "bytes"."""
+def _exceeded(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """Which limits caused events to be dropped, e.g. "bytes"."""
     return ", ".join(cause for cause in now if now[cause] > before.get(cause, 0))

@@ -17,8 +17,8 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.frame_inspector import FrameInspector
-from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
-from edge_runtime.station.from_config import broker_of
+from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
+from edge_runtime.station.wiring import broker_of
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
@@ -35,7 +35,12 @@ class OpenedInspector(FrameInspector, Protocol):
         ...
 
 
-OpenInspector = Callable[[Path, Backend, GpuSettings], OpenedInspector]
+class OpenModel(Protocol):
+    """`latentline.open_model`, or what stands for it in a test."""
+
+    def __call__(self, path: Path, backend: Backend, *, gpu: GpuSettings) -> OpenedInspector:
+        """Open the package at `path`. Raises LatentlineError."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Finding:
     message: str
 
 
-def check_station(path: Path, open_model: OpenInspector) -> Iterator[Finding]:
+def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
     """Findings one by one: config, model, self-test, camera, broker. A broken config ends the list."""
     try:
         config = load_station(path)
@@ -75,11 +80,11 @@ def _tried(part: str, trial: Callable[[], str]) -> Finding:
         return Finding(part, False, f"{type(error).__name__}: {error}")
 
 
-def _model(config: StationConfig, open_model: OpenInspector) -> Iterator[Finding]:
+def _model(config: StationConfig, open_model: OpenModel) -> Iterator[Finding]:
     opened: list[OpenedInspector] = []
 
     def load() -> str:
-        opened.append(open_model(config.model, config.backend, config.gpu))
+        opened.append(open_model(config.model, config.backend, gpu=config.gpu))
         identity = opened[0].identity
         return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
 
@@ -138,7 +143,7 @@ def _first_frame(feeds: Feeds, camera: CameraSettings, said: list[str]) -> Frame
 def _broker(config: StationConfig) -> str:
     # Another client id, so that a station which runs at this moment is not thrown out by its own check.
     broker = replace(broker_of(config), client_id=f"{config.client_id}-check", clean_start=True)
-    answers: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
     connection = Connection(broker, None, answers.put)
     connection.start()
     try:

@@ -1,9 +1,8 @@
-"""Inspect one frame: explain it, score what remains, find defects."""
+"""Inspect one frame: reconstruct it, score what differs, find defects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
 
@@ -15,38 +14,46 @@ from latentline.inspection.reconstructor import ReconstructedFrame, Reconstructo
 from latentline.inspection.result import InspectionResult
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.defects import Defect, find_defects, tile_defect
+from latentline.vision.images import Image, to_8_bit
 
 UInt8 = npt.NDArray[np.uint8]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
-@dataclass(frozen=True)
 class Inspector:
-    """An reconstructor and what calibration fixed: scores frames and finds their defects."""
+    """A reconstructor and what calibration fixed: scores frames and finds their defects."""
 
-    reconstructor: Reconstructor
-    calibration: Calibration
+    def __init__(self, reconstructor: Reconstructor, calibration: Calibration) -> None:
+        self.reconstructor, self.calibration = reconstructor, calibration
 
-    def inspect(self, frame: UInt8) -> InspectionResult:
-        """Judge a frame uint8 [H, W] or [H, W, C] of any size. Raises ImageError when it is no usable picture."""
+    @property
+    def ahead(self) -> int:
+        """How many frames may be begun before the first of them is finished."""
+        return self.reconstructor.ahead
+
+    def inspect(self, frame: Image, /) -> InspectionResult:
+        """Inspect a frame uint8 or uint16 [H, W] or [H, W, C] of any size, channels in BGR order. Raises ImageError."""
         return self.begin(frame)()
 
-    def begin(self, frame: UInt8) -> Callable[[], InspectionResult]:
-        """Begin a frame; what is returned finishes it, in the order of beginning. Raises ImageError."""
-        finish = self.reconstructor.begin(frame)
-        return lambda: self._judged(finish(), (frame.shape[1], frame.shape[0]))
+    def begin(self, frame: Image, /) -> Callable[[], InspectionResult]:
+        """Begin a frame; call what is returned to finish it. Frames finish in the order in which they began.
 
-    def _judged(self, seen: ReconstructedFrame, size: tuple[int, int]) -> InspectionResult:
+        At most `ahead` frames may be begun and not finished. Raises ImageError.
+        """
+        finish = self.reconstructor.begin(to_8_bit(frame))
+        return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]))
+
+    def _scored(self, seen: ReconstructedFrame, size: tuple[int, int]) -> InspectionResult:
         start = perf_counter()
         anomaly_map = _resized(seen.anomaly_map, size)
-        score, parts = self.calibration.score(seen.values)
+        score, standardised = self.calibration.score(seen.values)
         abnormal = score > self.calibration.threshold
         defects = self._defects(seen, anomaly_map) if abnormal else ()
         times = {**seen.milliseconds, "score": 1e3 * (perf_counter() - start)}
         return InspectionResult(
             score,
             self.calibration.threshold,
-            parts,
+            standardised,
             defects,
             anomaly_map,
             _resized(seen.reconstruction, size),

@@ -8,10 +8,11 @@ import yaml
 
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.mqtt.settings import read_password
-from edge_runtime.station.from_config import broker_of
+from edge_runtime.station.wiring import broker_of
 from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
-from tests.edge_runtime.fakes import ROOT, station_data
+from tests.edge_runtime.fakes import station_data
+from tests.paths import ROOT
 
 
 def _changed(tmp_path: Path, **sections: dict[str, Any]) -> dict[str, Any]:

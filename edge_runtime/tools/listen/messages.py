@@ -34,7 +34,7 @@ class Software(BaseModel):
     version: str
 
 
-class Model(BaseModel):
+class BirthModel(BaseModel):
     """The model package a station runs."""
 
     name: str
@@ -53,7 +53,7 @@ class Birth(BaseModel):
 
     at: str
     software: Software
-    model: Model
+    model: BirthModel
     backend: str
     threshold: float
     cameras: list[BirthCamera]

@@ -58,8 +58,8 @@ def test_a_bad_frame_in_between_costs_only_itself() -> None:
     )
     levels = [DARK, UNUSABLE, BRIGHT, FATAL, DARK]
     for level in levels:
-        pipeline.begin(_frame(level))
-    outcomes = [pipeline.finish() for _ in levels]
+        pipeline.submit(_frame(level))
+    outcomes = [pipeline.collect() for _ in levels]
     assert [o and o.frame.number for o in outcomes] == [DARK, None, BRIGHT, None, DARK] and len(pipeline) == 0
     assert (summary.inspected, summary.bad_frames, summary.failed) == (3, 1, 1)
     assert [frame.number for frame in given_up] == [UNUSABLE], "a frame at which the inspector failed is not done with"
@@ -80,7 +80,7 @@ def test_only_frames_that_wait_are_begun_ahead(
     data["cameras"][0]["every_frame"] = lossless
     inspector = Diary()
     station = Station(parse(data, StationConfig, "-"), inspector)
-    inspector.feeds = station._feeds
+    inspector.feeds = station.feeds
     summary = station.run()
     finished = [note for note in inspector.notes if note.startswith("finish")]
     assert summary.inspected == len(finished) and finished == sorted(finished)

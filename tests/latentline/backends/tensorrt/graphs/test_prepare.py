@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.errors import EngineError
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, ModelPackage
@@ -40,7 +41,7 @@ def test_folded_graph_equals_the_original(demo: ModelPackage, name: str) -> None
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_constant_is_left_to_compute(demo: ModelPackage, name: str, precision: str) -> None:
+def test_nothing_constant_is_left_to_compute(demo: ModelPackage, name: str, precision: Precision) -> None:
     """Every node depends on an input, every weight is used, every shape but the batch is known."""
     graph = onnx.load_from_string(prepare_graph(demo.graphs[name], name, precision)).graph
     weights = {i.name for i in graph.initializer}

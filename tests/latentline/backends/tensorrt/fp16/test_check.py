@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from onnx import numpy_helper
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.tensorrt.cache import EngineCache
 from latentline.backends.tensorrt.fp16 import check as half_check
-from latentline.backends.tensorrt.fp16.check import BOUND, check_half, measure_half
+from latentline.backends.tensorrt.fp16.check import BOUND, HalfReport, check_half, measure_half
 from latentline.backends.tensorrt.fp16.rounded_searcher import RoundedSearcher
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import VerificationError
@@ -82,7 +83,12 @@ def test_a_model_is_checked_once(brief: ModelPackage, tmp_path: Path, monkeypatc
     """The second time the report comes from the cache; another model is checked anew."""
     searches = []
     monkeypatch.setattr(half_check, "BOUND", np.inf)  # two tiles and four steps are no measure of the model
-    monkeypatch.setattr(half_check, "measure_half", lambda *given: searches.append(given) or measure_half(*given))
+
+    def counted(*given: Any) -> HalfReport:
+        searches.append(given)
+        return measure_half(*given)
+
+    monkeypatch.setattr(half_check, "measure_half", counted)
     first, second = (check_half(brief, EngineCache(tmp_path)) for _ in range(2))
     assert first == second and len(searches) == 1
     check_half(replace(brief, model_hash="another"), EngineCache(tmp_path))

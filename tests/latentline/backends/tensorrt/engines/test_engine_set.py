@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_second_start_builds_nothing(wanted: EngineSet) -> None:
     ids=["compute capability", "GPU", "TensorRT", "model", "batch", "precision"],
 )
 def test_whatever_an_engine_depends_on_makes_it_anew(
-    wanted: EngineSet, change: dict[str, object], reason: str, monkeypatch: pytest.MonkeyPatch
+    wanted: EngineSet, change: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another GPU, TensorRT, model, batch or precision: the old engine is not given, and the state says why."""
     monkeypatch.setattr(engines, "check_half", lambda *given: None)

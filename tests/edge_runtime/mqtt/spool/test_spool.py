@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.mqtt.spool.numbering import STEP
-from edge_runtime.mqtt.spool.spool import Spool, Spooled
+from edge_runtime.mqtt.spool.high_water_mark import STEP
+from edge_runtime.mqtt.spool.spool import Spool, SpooledEvent
 from latentline.errors import ConfigError
-from tests.edge_runtime.fakes import ROOT
+from tests.paths import ROOT
 
 _WRITER = """
 import sys
@@ -43,7 +43,7 @@ def test_numbers_have_no_gap_over_a_restart(tmp_path: Path) -> None:
     assert (len(spool), spool.last_seq) == (0, 3)
     assert spool.append("t", {"n": 3}) == 4
     (waiting,) = spool.waiting(0, 10)
-    assert waiting == Spooled(4, "t", b'{"n":3}')
+    assert waiting == SpooledEvent(4, "t", b'{"n":3}')
     spool.close()
 
 
@@ -128,7 +128,7 @@ def test_age_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     max_events=st.integers(1, 6),
     max_bytes=st.integers(10, 80),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_history_keeps_the_books(steps: list[tuple[str, int]], max_events: int, max_bytes: int) -> None:
     """Whatever was done to it, a spool's events, sizes, drops and numbers are those of a list in memory."""
     expected: list[tuple[int, int]] = []  # seq, bytes
@@ -317,7 +317,7 @@ def test_numbers_after_a_crash_are_never_given_twice(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_bound_file_is_survived(content: bytes) -> None:
     """Whatever the file beside the spool holds, the spool opens, and its own numbers count."""
     with tempfile.TemporaryDirectory() as folder:

@@ -17,22 +17,20 @@ import numpy as np
 import pytest
 
 from edge_runtime.tools.doctor.conformance import conformance, example_frames
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
-from latentline.backends.settings import GpuSettings
+from latentline.backends.settings import GpuSettings, Precision
 from latentline.errors import BackendError, EngineError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.scoring.components import frame_components
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.packages import SIZE, write_random_package, write_tiny_package
-from tests.paths import DEMO_MODEL
+from tests.paths import DEMO_MODEL, FAKE_CUDA
 from tests.tensorrt_standin import StandIn
 
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
@@ -60,7 +58,7 @@ def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Host-built kernels, compiled kernels and engines, made once."""
+    """Compiled kernels and engines, made once."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -70,11 +68,14 @@ def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> It
     opened = []
 
     def open_searcher(
-        model: ModelPackage = package, precision: str = "fp32", batch: int | None = None, trt: StandIn | None = None
+        model: ModelPackage = package,
+        precision: Precision = "fp32",
+        batch: int | None = None,
+        trt: StandIn | None = None,
     ) -> Any:
         from latentline.backends.tensorrt.searcher import open_tensorrt
 
-        fake_driver.use_kernels(build_host_kernels(precision, folder))
+        fake_driver.use_kernels(build_host_kernels(precision, FAKE_CUDA))
         settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
         opened.append(open_tensorrt(model, trt or StandIn(), settings))
         return opened[-1]
@@ -111,6 +112,7 @@ def test_a_search_finds_what_the_cpu_finds(
     own, reference = searcher.search(tiles), cpu.search(tiles)
     np.testing.assert_allclose(own.z, reference.z, atol=2e-3)
     np.testing.assert_allclose(own.reconstruction, reference.reconstruction, atol=2e-3)
+    assert own.loss is not None and reference.loss is not None
     np.testing.assert_allclose(own.loss, reference.loss, rtol=1e-3)
     assert own.loss == pytest.approx(found.tile_values["loss"], abs=0), "the same graph for tiles and for frames"
 
@@ -139,7 +141,7 @@ def test_any_frame_is_prepared_as_on_the_cpu(
 
 
 @pytest.mark.parametrize(("precision", "iterations"), [("fp32", 12), ("fp16", 8)])
-def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int) -> None:
+def test_the_demo_model_conforms(emulated: Open, precision: Precision, iterations: int) -> None:
     """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
     demo = load_package(DEMO_MODEL)
     search = demo.manifest.search.model_copy(update={"iterations": iterations})
@@ -155,9 +157,7 @@ def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int
 
 @pytest.fixture(scope="module")
 def with_patch_head(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    checkpoint = random_checkpoint("noisy_anogan")
-    model = export_model(checkpoint.generator, checkpoint.discriminator, None, search_settings(checkpoint))
-    return write_random_package(tmp_path_factory.mktemp("package") / "patches", model)
+    return write_random_package(tmp_path_factory.mktemp("package") / "patches", exported("noisy_anogan")[1])
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("residual", None), ("residual", (-0.5, 0.3)), ("l2", (-0.5, 0.3))])
@@ -165,7 +165,7 @@ def test_a_patch_head_has_its_part_in_map_and_score(
     emulated: Open, with_patch_head: ModelPackage, kind: MapKind, verdict: tuple[float, float] | None
 ) -> None:
     """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
-    statistics = replace(with_patch_head.statistics, kind=kind, patch_logits=verdict)
+    statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
     package = replace(with_patch_head, statistics=statistics)
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=4)
@@ -176,9 +176,9 @@ def test_a_patch_head_has_its_part_in_map_and_score(
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=5e-3)
     tiles = found.plan.cut(found.prepared)
-    np.testing.assert_allclose(
-        searcher.search(tiles).patch_logits, cpu.search(tiles).patch_logits, rtol=1e-3, atol=1e-4
-    )
+    on_gpu, on_cpu = searcher.search(tiles).patch_logits, cpu.search(tiles).patch_logits
+    assert on_gpu is not None and on_cpu is not None
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-3, atol=1e-4)
     cpu.close()
 
 
@@ -311,12 +311,13 @@ def test_a_program_that_ends_without_closing_releases_everything(
         driver = FakeDriver.load()
         import numpy as np
         from latentline.package.model_package import load_package
-        from latentline.backends.settings import GpuSettings
+        from latentline.backends.settings import GpuSettings, Precision
         from latentline.backends.tensorrt.searcher import open_tensorrt
         from tests.fake_cuda.host_kernels import build_host_kernels
+        from tests.paths import FAKE_CUDA
         from tests.tensorrt_standin import StandIn
         folder, opened = Path({str(folder)!r}), []
-        driver.use_kernels(build_host_kernels("fp32", folder))
+        driver.use_kernels(build_host_kernels("fp32", FAKE_CUDA))
         package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)
         def work():
             opened.append(open_tensorrt(package, StandIn(), GpuSettings(cache=folder)))
