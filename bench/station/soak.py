@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -112,7 +111,6 @@ def _watch(
     pause = min(5.0, seconds / 400)
     restart_at = [begin + seconds * (number + 1) / (restarts + 1) for number in range(restarts)]
     samples: list[ProcessSample] = []
-    stop = threading.Event()
     while (now := time.monotonic()) < begin + seconds:
         if station.poll() is not None:
             raise LatentlineError(f"the station ended by itself: {(folder / STATION_LOG).read_text()[-2000:]}")
@@ -121,7 +119,7 @@ def _watch(
             restart_at.pop(0)
             broker.stop()
             broker.start()
-        stop.wait(pause)
+        time.sleep(pause)
     return samples
 
 
