@@ -288,7 +288,8 @@ class Engine:
     num_io_tensors = property(lambda self: len(self._tensors))
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self._tensors)[index]
+        name: str = list(self._tensors)[index]
+        return name
 
     def get_tensor_dtype(self, name: str) -> DataType:
         return self._tensors[name].dtype
@@ -363,7 +364,8 @@ class Context:
         dtype = np.dtype(self._types[self._engine._tensors[name].dtype])
         shape = self.get_tensor_shape(name)
         memory = (ctypes.c_char * (int(np.prod(shape)) * dtype.itemsize)).from_address(address)
-        return np.frombuffer(memory, dtype).reshape(shape)
+        array: np.ndarray = np.frombuffer(memoryview(memory), dtype).reshape(shape)
+        return array
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:

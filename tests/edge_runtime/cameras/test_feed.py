@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
-from edge_runtime.cameras.base import IDLE, BadFrame
+from edge_runtime.cameras.base import IDLE, BadFrame, Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import SimulatorSettings
 from latentline.errors import CameraError, ImageError
@@ -77,7 +77,7 @@ def test_failure_of_an_input_with_an_end_stays_in_error() -> None:
 
 def test_unusable_frames_are_counted_by_cause_and_passed() -> None:
     """A frame that cannot be read, or is no picture, costs nothing but itself; sizes may change between frames."""
-    steps = [
+    steps: list[Frame | Exception] = [
         picture(0, shape=(4, 6, 3)),
         ImageError("a.png: cut"),
         BadFrame("top: frame 1 is not whole", "lost packets"),
@@ -100,14 +100,13 @@ def test_camera_that_hangs_is_left_behind(where: str) -> None:
     hang = threading.Event()
     stuck = ScriptedCamera([hang.wait, 7], at_open=hang.wait if where == "open" else None)
     faults: Faults = []
-    options = {"stall_seconds": 0.05, "open_seconds": 0.05}
-    with feeds_of(stuck, Endless(), faults=faults, **options) as feeds:
-        fresh = feeds._feeds["top"]
+    with feeds_of(stuck, Endless(), faults=faults, stall_seconds=0.05, open_seconds=0.05) as feeds:
+        feed = feeds._feeds["top"]
         wait_until(lambda: faults, "the stall to be named")
         assert "is stalled: " + ("device 0 did not open" if where == "open" else "no usable frame") in str(faults[0][1])
         assert stuck.closed.is_set()
         hang.set()
-        wait_until(lambda: not any(reader.alive for reader in fresh._hung), "the thread that hung to end")
+        wait_until(lambda: not any(reader.alive for reader in feed._supervisor.hung), "the thread that hung to end")
         assert feeds.states()["top"].frames == 0
         assert feeds.states()["top"].stalls >= 1
 
@@ -206,7 +205,7 @@ def test_trigger_takes_a_frame_that_was_exposed_after_it() -> None:
     with feeds_of(camera, trigger="command") as feeds:
         camera.step.release()
         wait_until(lambda: feeds.states()["top"].dropped.get("no trigger") == 1, "the first frame")
-        reader = feeds._feeds["top"]._reader
+        reader = feeds._feeds["top"].reader
         assert reader is not None
         wait_until(lambda: reader.busy, "the next read")
         assert feeds.trigger() == ["top"]
@@ -322,7 +321,7 @@ def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
     feeds.start()
     seen = []
     for _ in range(20):
-        wait_until(lambda: all(len(feed._waiting) for feed in feeds._feeds.values()), "frames of both")
+        wait_until(lambda: all(len(feed._queue) for feed in feeds._feeds.values()), "frames of both")
         frame = feeds.get(0.0)
         assert frame is not None
         seen.append(frame.camera)
