@@ -7,12 +7,12 @@ from pathlib import Path
 from export.package import ModelCard, export_model, write_model_package
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.base.version import software_version
-from latentline.errors import CheckpointError, ConfigError
 from latentline.package.manifest import SearchSettings
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import FrameTiler
-from trainer.checkpoint import Checkpoint, load_checkpoint
+from trainer.checkpoint import Checkpoint, load_checkpoint, search_config
+from trainer.config import SearchConfig
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
@@ -36,19 +36,14 @@ def package_checkpoint(
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    if iterations and not config.method.is_gan:
-        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
-    if iterations == 0 and not config.schedule.encoder_images and config.method.is_gan:
-        raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
-    if config.schedule.encoder_images and checkpoint.encoder is None:
-        raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
-    source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
+    search = search_config(path, checkpoint, iterations)
+    source = open_source(config.data, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
         checkpoint.encoder,
-        search_settings(checkpoint, iterations),
+        search_settings(checkpoint, search),
         config.verdict_flips,
     )
     searcher = OpenVinoSearcher(model, threads)
@@ -64,13 +59,13 @@ def package_checkpoint(
     return calibrated
 
 
-def search_settings(checkpoint: Checkpoint, iterations: int | None = None) -> SearchSettings:
-    """The search settings of a package of this checkpoint; `iterations` replaces the configuration's."""
-    search = checkpoint.config.search
+def search_settings(checkpoint: Checkpoint, search: SearchConfig | None = None) -> SearchSettings:
+    """The search settings of a package of this checkpoint; `search` replaces the configuration's."""
+    search = search or checkpoint.config.search
     return SearchSettings(
         init="random" if checkpoint.encoder is None else "encoder",
         seed=search.seed,
-        iterations=search.iterations if iterations is None else iterations,
+        iterations=search.iterations,
         learning_rate=search.learning_rate,
         gamma=search.gamma,
         lam=search.lam,

@@ -1,7 +1,7 @@
 """A checkpoint: one folder with weights as safetensors and everything else as text, written whole or not at all.
 
 config.yaml             the complete training configuration
-state.json              images seen, split, state of the crop generator, code version
+state.json              images shown, split, state of the crop generator, code version
 networks.safetensors    generator (of an autoencoder: decoder), its running average, discriminator, finished encoder
 optimizer.safetensors   what only a resume needs: Adam's moments, states of random generators, an unfinished encoder
 """
@@ -22,7 +22,7 @@ from latentline.base.atomic import new_folder
 from latentline.base.strict_yaml import load_yaml
 from latentline.base.version import software_version
 from latentline.errors import CheckpointError, ConfigError
-from trainer.config import TrainConfig
+from trainer.config import SearchConfig, TrainConfig
 from trainer.data.split import Split
 from trainer.loops.training import TrainingState, tensors_under
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
@@ -115,6 +115,23 @@ def read_config(folder: Path) -> TrainConfig:
         return load_yaml(folder / "config.yaml", TrainConfig)
     except ConfigError as error:
         raise CheckpointError(f"{folder}: another version wrote this checkpoint: {error}") from None
+
+
+def search_config(path: Path, checkpoint: Checkpoint, iterations: int | None) -> SearchConfig:
+    """The search of the checkpoint at `path`, with other `iterations` unless they are None.
+
+    Raises CheckpointError when the encoder is not finished, ConfigError when the iterations do not fit the method.
+    """
+    config = checkpoint.config
+    if config.schedule.encoder_images and checkpoint.encoder is None:
+        raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
+    if iterations is None:
+        return config.search
+    if iterations and not config.method.is_gan:
+        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
+    if not iterations and checkpoint.encoder is None:
+        raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
+    return config.search.model_copy(update={"iterations": iterations})
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:

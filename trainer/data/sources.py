@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trainer.data.caltech import CaltechSource
 from trainer.data.folders import FolderSource
 from trainer.data.mnist import MnistSource
@@ -11,8 +13,13 @@ from trainer.data.settings import CaltechData, DataConfig, FolderData, IrMnistDa
 from trainer.data.source import ImageSource
 
 
-def open_source(config: DataConfig) -> ImageSource:
-    """Open the source that `config` describes. Raises DatasetError when it is missing or broken."""
+def open_source(config: DataConfig, root: Path | None = None) -> ImageSource:
+    """Open the source that `config` describes. Raises DatasetError when it is missing or broken.
+
+    root  None: the data root of `config`
+    """
+    if root is not None:
+        config = config.model_copy(update={"root": root.resolve()})
     if isinstance(config, FolderData):
         return FolderSource(config)
     if isinstance(config, MnistData):

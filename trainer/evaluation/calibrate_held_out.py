@@ -68,10 +68,10 @@ def prior_weights(config: TrainConfig) -> dict[str, float] | None:
     if not config.schedule.discriminator_images:
         return None
     fine = [f"{config.search.map}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
-    verdicts = (
+    discriminator = (
         ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
     )
-    return {name: 1 / len(family) for family in (fine, verdicts) for name in family}
+    return {name: 1 / len(family) for family in (fine, discriminator) for name in family}
 
 
 def _trained_on_synthetic(config: TrainConfig) -> bool:

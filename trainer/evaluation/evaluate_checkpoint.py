@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from latentline.errors import CheckpointError, ConfigError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
-from trainer.checkpoint import load_checkpoint
+from trainer.checkpoint import load_checkpoint, search_config
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.accumulator import Subject
@@ -39,14 +38,8 @@ def evaluate_checkpoint(
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    if config.schedule.encoder_images and checkpoint.encoder is None:
-        raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
-    if iterations and not config.method.is_gan:
-        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
-    if iterations == 0 and checkpoint.encoder is None:
-        raise ConfigError(f"{path}: it has no encoder, and --iterations 0 needs one; give 1 or more")
-    search = config.search.model_copy(update={} if iterations is None else {"iterations": iterations})
-    source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
+    search = search_config(path, checkpoint, iterations)
+    source = open_source(config.data, data)
     tiler = FrameTiler(config.preprocessing, config.network.resolution, search.overlap)
     split = limited(checkpoint.split, limit, config.schedule.seed)
     searcher = ReferenceSearcher(checkpoint, search)

@@ -64,10 +64,10 @@ class DiscriminatorFinetuning:
         loss = discriminator_finetune_loss(real, known_abnormal, self._gamma)
         if patches is not None:
             loss = loss + self._patch_weight * self._patch_head_loss(patches.float(), masks, known)
-        verdicts = {"real": real.sigmoid().mean(), "abnormal": known_abnormal.sigmoid().mean()}
+        probabilities = {"real": real.sigmoid().mean(), "abnormal": known_abnormal.sigmoid().mean()}
         rate = learning_rate_at(self._config.schedule.discriminator_learning_rate, self.images, self.total_images)
         try:
-            metrics = self._optimizer_step.step(loss, rate, {FINETUNING: loss, **verdicts})
+            metrics = self._optimizer_step.step(loss, rate, {FINETUNING: loss, **probabilities})
         except FloatingPointError as error:
             raise TrainingError(f"discriminator fine-tuning, after {self.images} images: {error}") from None
         update_average(self._average, self._discriminator, self._batch, self.images)

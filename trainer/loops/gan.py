@@ -120,8 +120,8 @@ class GanTraining:
         loss = objective = objective + self._patch_weight * patch_loss
         if penalised:
             loss = loss + self._gamma * method.r1_every * method.r1 * r1_penalty(real_logit, real)
-        verdicts = {name: logit.sigmoid().mean() for name, logit in logits.items()}
-        metrics = self._optimizer_steps["discriminator"].step(loss, rate, {"discriminator": objective, **verdicts})
+        probabilities = {name: logit.sigmoid().mean() for name, logit in logits.items()}
+        metrics = self._optimizer_steps["discriminator"].step(loss, rate, {"discriminator": objective, **probabilities})
         # each process recorded the mean over its own rows
         self._workers.average([self.discriminator.stddev_mean])
         return metrics

@@ -15,17 +15,17 @@ from torch import Tensor
 class StepReport:
     """What one step gave, in numbers.
 
-    images    shown so far
-    stage     of the growth, with images of 4·2^stage positions a side; alpha in (0, 1] is the stage's weight
-    losses    by name, e.g. discriminator, generator, reconstruction, kl
-    verdicts  mean D(x) by the kind of image: real, generated, abnormal
+    images         shown so far
+    stage          of the growth, with images of 4·2^stage positions a side; alpha in (0, 1] is the stage's weight
+    losses         by name, e.g. discriminator, generator, reconstruction, kl
+    probabilities  mean D(x) by kind of image: real, generated, abnormal
     """
 
     images: int
     stage: int
     alpha: float
     losses: Mapping[str, float]
-    verdicts: Mapping[str, float] = field(default_factory=dict)
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ def health_warnings(reports: Sequence[StepReport], diversity: float | None) -> t
 
 
 def _saturation(last: Sequence[StepReport]) -> str | None:
-    if not all({"real", "generated"} <= set(r.verdicts) and "generator" in r.losses for r in last):
+    if not all({"real", "generated"} <= set(r.probabilities) and "generator" in r.losses for r in last):
         return None
-    real, generated = (fmean(r.verdicts[name] for r in last) for name in ("real", "generated"))
+    real, generated = (fmean(r.probabilities[name] for r in last) for name in ("real", "generated"))
     half = len(last) // 2
     before, after = (fmean(r.losses["generator"] for r in part) for part in (last[:half], last[half:]))
     if real > SATURATED and generated < 1 - SATURATED and after >= before:

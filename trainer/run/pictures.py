@@ -27,14 +27,14 @@ UInt8 = npt.NDArray[np.uint8]
 def save_curves(path: Path, reports: Sequence[StepReport]) -> None:
     """Losses and mean D(x) over the images shown; grey bands where a stage fades in."""
     figure = Figure(figsize=(9, 6), layout="constrained")
-    losses, verdicts = figure.subplots(2, 1, sharex=True)
+    losses, probabilities = figure.subplots(2, 1, sharex=True)
     _plot(losses, [(r.images, r.losses) for r in reports])
     losses.set_ylabel("loss")
-    _plot(verdicts, [(r.images, {f"D({k})": v for k, v in r.verdicts.items()}) for r in reports])
-    verdicts.set_ylabel("D, probability of normal")
-    verdicts.set_ylim(0, 1)
-    verdicts.set_xlabel("images shown")
-    for axes in (losses, verdicts):
+    _plot(probabilities, [(r.images, {f"D({k})": v for k, v in r.probabilities.items()}) for r in reports])
+    probabilities.set_ylabel("D, probability of normal")
+    probabilities.set_ylim(0, 1)
+    probabilities.set_xlabel("images shown")
+    for axes in (losses, probabilities):
         for before, after in pairwise(reports):
             if after.alpha < 1:
                 axes.axvspan(before.images, after.images, color="0.9", lw=0)

@@ -71,8 +71,8 @@ def _outcome(config: TrainConfig, facts: RunFacts, records: Sequence[Record]) ->
         return ""
     last = records[-1]
     losses = {name: value for r in records for name, value in r.report.losses.items()}
-    verdicts = {f"D({name})": value for r in records for name, value in r.report.verdicts.items()}
-    table = "\n".join(f"| {name} | {value:.4f} |" for name, value in {**losses, **verdicts}.items())
+    probabilities = {f"D({name})": value for r in records for name, value in r.report.probabilities.items()}
+    table = "\n".join(f"| {name} | {value:.4f} |" for name, value in {**losses, **probabilities}.items())
     measured = [r.diversity for r in records if r.diversity is not None]
     diversity = f"\n\nSamples vary {measured[-1]:.2f} times as much as real tiles." if measured else ""
     health = "\n".join(f"- {sentence}" for sentence in last.health) or "Nothing looks wrong."

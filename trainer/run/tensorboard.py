@@ -28,8 +28,8 @@ class TensorBoardWriter:
                 continue
             for name, value in report.losses.items():
                 self._writer.add_scalar(f"loss/{name}", value, report.images)
-            for name, value in report.verdicts.items():
-                self._writer.add_scalar(f"verdict/{name}", value, report.images)
+            for name, value in report.probabilities.items():
+                self._writer.add_scalar(f"probability/{name}", value, report.images)
             if record.diversity is not None:
                 self._writer.add_scalar("diversity", record.diversity, report.images)
         self._written = records[-1].report.images if records else self._written

@@ -83,7 +83,7 @@ def test_weights_that_are_not_numbers_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--iterations", "0"], "--iterations 0 needs one; give 1 or more"),
+        (["--iterations", "0"], "--iterations 0 needs an encoder, but this training has none; give 1 or more"),
         (["--false-alarm-rate", "0.001"], "a false-alarm rate of 0.001 needs at least 999"),
         (["--data", "nowhere"], "there is no such folder"),
     ],

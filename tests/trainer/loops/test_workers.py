@@ -62,7 +62,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.M
         torch.testing.assert_close(got[key], expected[key], rtol=1e-6, atol=1e-6, msg=key)
     for a, b in zip(read_history(one / "metrics.jsonl", 32), read_history(two / "metrics.jsonl", 32), strict=True):
         assert b.report.losses == pytest.approx(a.report.losses, rel=1e-5)
-        assert b.report.verdicts == pytest.approx(a.report.verdicts, rel=1e-5)
+        assert b.report.probabilities == pytest.approx(a.report.probabilities, rel=1e-5)
     fit(config, two, resume=True, stop_after=48)
     assert "divided among 1 processes instead of 2" in (two / "log.txt").read_text()
 

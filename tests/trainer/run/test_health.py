@@ -16,9 +16,9 @@ from trainer.run.history import read_history
 
 
 def _reports(count: int, real: float, generated: float, slope: float = 0.0) -> list[StepReport]:
-    verdicts = {"real": real, "generated": generated}
+    probabilities = {"real": real, "generated": generated}
     losses = [{"discriminator": 0.01, "generator": 5 + slope * i} for i in range(count)]
-    return [StepReport(i, 3, 1.0, loss, verdicts) for i, loss in enumerate(losses)]
+    return [StepReport(i, 3, 1.0, loss, probabilities) for i, loss in enumerate(losses)]
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 3))
