@@ -33,7 +33,7 @@ def shim(tmp_path: Path) -> Path:
 
 
 def test_jumps_of_the_clock_delay_nothing(tmp_path: Path, mosquitto: Mosquitto, shim: Path) -> None:
-    """After a jump of 400 days ahead, and one of 800 back while the broker restarts, pictures are inspected, the station
+    """After a jump of 400 days ahead, and one of 800 back while the broker restarts, frames are inspected, the station
     reconnects, and events arrive with the new time and a `wait` without the jump."""
     mosquitto.start()
     data = watched(station_data(tmp_path, mosquitto.port))
