@@ -93,7 +93,7 @@ class Feeds:
         """Stop reading and release the cameras. One that hangs is left behind after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         for feed in self._feeds.values():
-            feed.end()
+            feed.close()
         for feed in self._feeds.values():
             feed.join(deadline)
 

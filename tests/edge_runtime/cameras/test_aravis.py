@@ -160,21 +160,21 @@ def test_software_trigger_takes_frames(start_client: Callable[..., Client], came
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "sentence"),
     [
         ({"pixel_format": "BayerXX8"}, "127.0.0.1 refuses pixel_format \\(BayerXX8\\)"),
         ({"source": "Nobody-1"}, "Nobody-1 does not open .*; is it plugged in"),
     ],
 )
 def test_what_a_camera_refuses_is_named(
-    start_client: Callable[..., Client], camera: FakeCamera, settings: dict[str, Any], said: str
+    start_client: Callable[..., Client], camera: FakeCamera, settings: dict[str, Any], sentence: str
 ) -> None:
-    """A value that the camera does not take, or a camera that is not there, is one sentence with its name."""
+    """A setting that the camera refuses, and a camera that is absent, give one sentence with its name."""
     camera.start()
     client = start_client(**settings)
     wait_until(lambda: client.all("fault"), "the fault")
     client.end()
-    with pytest.raises(CameraError, match=said):
+    with pytest.raises(CameraError, match=sentence):
         raise CameraError(client.all("fault")[0])
 
 
