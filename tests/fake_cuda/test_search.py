@@ -30,8 +30,8 @@ from tests.checkpoints import random_checkpoint
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
+from tests.gpu.standin.module import StandIn
 from tests.packages import SIZE, write_random_package, write_tiny_package
-from tests.tensorrt_standin import StandIn
 
 DEMO = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
@@ -311,7 +311,7 @@ def test_a_program_that_ends_without_closing_releases_everything(
         from edge_runtime.search.settings import GpuSettings
         from edge_runtime.search.tensorrt import open_tensorrt
         from tests.fake_cuda.host_kernels import build_host_kernels
-        from tests.tensorrt_standin import StandIn
+        from tests.gpu.standin.module import StandIn
         folder, opened = Path({str(folder)!r}), []
         driver.use_kernels(build_host_kernels("fp32", folder))
         package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)

@@ -15,7 +15,7 @@ from edge_runtime.engines.prepare import prepare_graph
 from edge_runtime.model_package import GENERATOR, SEARCH_STEP, ModelPackage
 from edge_runtime.search.settings import Precision
 from latentline.errors import EngineError
-from tests.tensorrt_standin import StandIn
+from tests.gpu.standin.module import StandIn
 
 Graphs = Mapping[str, Mapping[str, bytes]]
 ADA = (8, 9)

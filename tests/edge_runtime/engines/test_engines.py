@@ -10,7 +10,7 @@ from edge_runtime.engines.cache import EngineCache
 from edge_runtime.engines.engines import EngineSet
 from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, ModelPackage
 from latentline.errors import EngineError, VerificationError
-from tests.tensorrt_standin import StandIn
+from tests.gpu.standin.module import StandIn
 
 
 @pytest.fixture

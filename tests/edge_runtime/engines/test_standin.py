@@ -11,7 +11,8 @@ from edge_runtime.engines.prepare import prepare_graph
 from edge_runtime.engines.rounded_searcher import RoundedSearcher
 from edge_runtime.model_package import GENERATOR, ModelPackage
 from edge_runtime.search.settings import Precision
-from tests.tensorrt_standin import Context, StandIn
+from tests.gpu.standin.engine import Context
+from tests.gpu.standin.module import StandIn
 
 
 def context(package: ModelPackage, precision: Precision, module: StandIn) -> Context:
