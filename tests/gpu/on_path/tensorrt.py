@@ -7,6 +7,6 @@ from typing import Any
 
 from tests.gpu.standin.torch_engine import TorchStandIn
 
-_module: Any = TorchStandIn.here()
+_module: Any = TorchStandIn()
 _module.__spec__, _module.__file__ = __spec__, __file__  # torch.export asks every imported module for its spec
 sys.modules[__name__] = _module

@@ -27,21 +27,18 @@ WARM_UPS = 3  # executions at the first enqueue: cuDNN chooses its algorithms, t
 
 
 class TorchStandIn(StandIn):
-    """The module `tensorrt` with engines in PyTorch, on "cuda" or, with the tests-only driver, on "cpu"."""
+    """The module `tensorrt` with engines in PyTorch.
+
+    device  "cuda", or "cpu" beside the tests-only driver; None: "cpu" where this process has loaded that driver
+    """
 
     __version__ = f"0.0.standin+torch{torch.__version__}"
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str | None = None) -> None:
         super().__init__()
-        self._device = torch.device(device)
+        self._device = torch.device(device or _device_of_this_process())
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-
-    @classmethod
-    def here(cls) -> TorchStandIn:
-        """For this process: on the CPU where it has loaded the tests-only driver, else on the GPU."""
-        emulated = hasattr(ctypes.CDLL("libcuda.so.1"), "fake_cuda_annotate")
-        return cls("cpu" if emulated else "cuda")
 
     def _load(self, graph: bytes, most: int) -> TorchEngine:
         return TorchEngine(self, graph, most, self._device)
@@ -119,6 +116,10 @@ class _DeviceMemory:
             "strides": None,
             "stream": None,
         }
+
+
+def _device_of_this_process() -> str:
+    return "cpu" if hasattr(ctypes.CDLL("libcuda.so.1"), "fake_cuda_annotate") else "cuda"
 
 
 @cache

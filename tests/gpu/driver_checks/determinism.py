@@ -1,0 +1,70 @@
+"""The same frame gives the same bits: again, in another searcher, and with mapped memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from edge_runtime.doctor.conformance import example_frames
+from edge_runtime.search.openvino_cpu import CpuSearcher
+from edge_runtime.search.settings import Precision
+from latentline.explainer import Explained
+from tests.gpu.driver_checks.outcome import Outcome
+from tests.gpu.driver_checks.rig import Rig, UInt8, demo
+
+
+def check(rig: Rig) -> Outcome:
+    """Compare maps and components bit by bit."""
+    package = demo(None if rig.emulation is None else 2)
+    cpu = CpuSearcher(package, threads=1)
+    try:
+        frame = example_frames(package, cpu)["several tiles"]
+    finally:
+        cpu.close()
+    found: dict[str, object] = {}
+    failures = []
+    for precision in rig.precisions:
+        with rig.opened(package, precision) as searcher:
+            first = searcher.explain(frame)
+            again = [searcher.explain(frame) for _ in range(rig.count(30, 2))]
+        if not all(_same(first, other) for other in again):
+            failures.append(f"{precision}: the same frame gave other bits in the same searcher")
+        second, calls = _fresh(rig, precision, frame)
+        if not _same(first, second):
+            failures.append(f"{precision}: the same frame gave other bits in another searcher")
+        with _mapped_memory():
+            mapped, mapped_calls = _fresh(rig, precision, frame)
+        if not _same(first, mapped):
+            failures.append(f"{precision}: the same frame gave other bits in mapped memory")
+        found[precision] = {"host calls": calls, "host calls, memory mapped": mapped_calls}
+    return Outcome(found, failures)
+
+
+def _fresh(rig: Rig, precision: Precision, frame: UInt8) -> tuple[Explained, int]:
+    """The frame in a searcher of its own, and the driver calls it takes."""
+    with rig.opened(demo(None if rig.emulation is None else 2), precision) as searcher:
+        return searcher.explain(frame), searcher.measure(frame).host_calls
+
+
+def _same(one: Explained, other: Explained) -> bool:
+    return one.values == other.values and np.array_equal(one.anomaly_map, other.anomaly_map)
+
+
+@contextmanager
+def _mapped_memory() -> Iterator[None]:
+    """Let the GPU say that it shares the host's memory, as a Jetson's does: frames are then not copied."""
+    from edge_runtime.gpu.device import Device
+
+    opened = Device.__init__
+
+    def integrated(self: Device, ordinal: int = 0) -> None:
+        opened(self, ordinal)
+        self.integrated = True
+
+    Device.__init__ = integrated  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Device.__init__ = opened  # type: ignore[method-assign]

@@ -1,0 +1,100 @@
+"""What the driver checks run on, and the frames they run with."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import edge_runtime.demo
+from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from edge_runtime.model_package import ModelPackage, load_package
+from edge_runtime.search.settings import GpuSettings, Precision
+from tests.fake_cuda.driver import FakeDriver
+from tests.fake_cuda.host_kernels import build_host_kernels
+from tests.gpu.standin.torch_engine import TorchStandIn
+
+if TYPE_CHECKING:  # it imports pycuda, which must find the emulation loaded
+    from edge_runtime.search.tensorrt import TensorRtSearcher
+
+UInt8 = npt.NDArray[np.uint8]
+DEMO = Path(edge_runtime.demo.__file__).parent / "model"
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A driver and what stands for TensorRT on it.
+
+    trt        the module `tensorrt`, or a stand-in
+    emulation  the tests-only driver that this process has loaded; None: a GPU's
+    cache      folder of engines and kernels
+    precisions  that the checks go through
+    """
+
+    trt: Any
+    cache: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "latentline-driver-checks")
+    emulation: FakeDriver | None = None
+    precisions: Sequence[Precision] = ("fp32", "fp16")
+
+    @classmethod
+    def here(cls, emulated: bool) -> Rig:
+        """For a program: the GPU with `import tensorrt`, or the tests-only driver with PyTorch's engines.
+
+        Raises BackendError without TensorRT, or something in its place; ToolchainMissing without a compiler.
+        """
+        if not emulated:
+            return cls(import_tensorrt())
+        emulation = FakeDriver.load()
+        emulation.configure(compute_capability=(8, 7))
+        return cls(TorchStandIn("cpu"), emulation=emulation)
+
+    @contextmanager
+    def opened(
+        self, package: ModelPackage, precision: Precision = "fp32", batch: int | None = None
+    ) -> Iterator[TensorRtSearcher]:
+        """A searcher, closed in the end. Raises BackendError, EngineError, VerificationError."""
+        from edge_runtime.search.tensorrt import open_tensorrt
+
+        if self.emulation is not None:
+            self.emulation.use_kernels(build_host_kernels(precision, self.cache))
+        settings = GpuSettings(precision=precision, batch=batch, cache=self.cache)
+        searcher = open_tensorrt(package, self.trt, settings)
+        try:
+            yield searcher
+        finally:
+            searcher.close()
+
+    def count(self, on_gpu: int, emulated: int) -> int:
+        """How often to repeat something: a GPU is fast, the emulation is not."""
+        return on_gpu if self.emulation is None else emulated
+
+    def free_mib(self) -> int | None:
+        """The GPU's free memory in MiB, in the context that is current; None on the emulation, which has no such."""
+        if self.emulation is not None:
+            return None
+        free, _ = import_pycuda().mem_get_info()
+        return int(free) >> 20
+
+
+def demo(iterations: int | None = None) -> ModelPackage:
+    """The demo's package at any size of frame; `iterations` of the search in the place of its own."""
+    package = load_package(DEMO)
+    manifest = package.manifest
+    search = manifest.search if iterations is None else manifest.search.model_copy(update={"iterations": iterations})
+    preprocessing = manifest.preprocessing.model_copy(update={"height": None})
+    changed = manifest.model_copy(update={"search": search, "preprocessing": preprocessing})
+    return replace(package, spec=changed, manifest=changed)
+
+
+def tiled(package: ModelPackage, down: int, across: int, seed: int = 3) -> UInt8:
+    """A frame of noise, uint8 [H, W, C], that exactly down x across tiles cover."""
+    size = package.spec.tile_size
+    step = size - round(size * package.viewer.overlap)
+    shape = (size + (down - 1) * step, size + (across - 1) * step, package.spec.channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
