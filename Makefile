@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup emulation clean
+.PHONY: demo test check setup emulation gpu-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -21,6 +21,10 @@ setup: $(VENV)/.dev
 # What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.
 emulation: $(VENV)/.dev
 	$(BIN)/python tests/fake_cuda/build.py --pycuda
+
+# On a machine with an NVIDIA GPU and PyTorch: what the GPU path and the trainer do there (bench/gpu/README.md).
+gpu-check: $(VENV)/.dev
+	$(BIN)/python -m bench.gpu.check $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -21,10 +21,13 @@ from trainer.tally import Subject
 PACKAGE = "package"
 
 
-def evaluate_on_station(run: Path, out: Path, limit: int | None = None) -> Report:
-    """Write run/package, then an evaluation of it into `out`. Raises LatentlineError."""
-    package_checkpoint(run, run / PACKAGE, threads=1)
-    return _evaluate(run, out, limit, None)
+def evaluate_on_station(run: Path, out: Path, limit: int | None = None, threads: int | None = 1) -> Report:
+    """Write run/package, then an evaluation of it into `out`. Raises LatentlineError.
+
+    threads  of the CPU; None: all of them
+    """
+    package_checkpoint(run, run / PACKAGE, threads=threads)
+    return _evaluate(run, out, limit, None, threads)
 
 
 def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None = None) -> Report:
@@ -36,11 +39,13 @@ def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None 
     return _evaluate(run, out, limit, {component.name: component.weight for component in lent})
 
 
-def _evaluate(run: Path, out: Path, limit: int | None, weights: Mapping[str, float] | None) -> Report:
+def _evaluate(
+    run: Path, out: Path, limit: int | None, weights: Mapping[str, float] | None, threads: int | None = 1
+) -> Report:
     checkpoint, package = load_checkpoint(run), load_package(run / PACKAGE)
     config = checkpoint.config
     parts = limited(checkpoint.split, limit, config.schedule.seed)
-    searcher = CpuSearcher(package, threads=1)
+    searcher = CpuSearcher(package, threads=threads)
     try:
         inspector = package.inspector(searcher)
         if weights is not None:

@@ -7,8 +7,11 @@ TensorRT's place. Each check prints a line, and adds a line of JSON to FILE. End
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from bench.gpu.outcome import Outcome, run
 from edge_runtime.gpu.presence import import_pycuda
 from latentline.errors import run_command
 from tests.gpu.driver_checks import (
@@ -21,10 +24,9 @@ from tests.gpu.driver_checks import (
     threads,
     two_in_flight,
 )
-from tests.gpu.driver_checks.outcome import Check, run
 from tests.gpu.driver_checks.rig import Rig
 
-CHECKS: dict[str, Check] = {
+CHECKS: dict[str, Callable[[Rig], Outcome]] = {
     "calls": calls.check,
     "determinism": determinism.check,
     "two_in_flight": two_in_flight.check,
@@ -51,7 +53,7 @@ def main() -> int:
     print(f"engines: {rig.trt.__name__} {rig.trt.__version__}", flush=True)
     failed = 0
     for name in options.checks or CHECKS:
-        line = run(name, CHECKS[name], rig)
+        line = run(name, partial(CHECKS[name], rig))
         print(line, flush=True)
         if options.out:
             line.append_to(options.out)

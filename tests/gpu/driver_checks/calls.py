@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.gpu.outcome import Outcome
 from edge_runtime.gpu.presence import import_pycuda
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, demo, tiled
+from tests.gpu.driver_checks.frames import demo, tiled
+from tests.gpu.driver_checks.rig import Rig
 
 SOURCE = Path(__file__).with_name("calls.c")
 REPEATS = 10

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
+from bench.gpu.outcome import Outcome
 from edge_runtime.doctor.conformance import example_frames
 from edge_runtime.search.openvino_cpu import CpuSearcher
 from edge_runtime.search.settings import Precision
 from latentline.explainer import Explained
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, UInt8, demo
+from tests.gpu.driver_checks.frames import UInt8, demo, same_bits
+from tests.gpu.driver_checks.rig import Rig
 
 
 def check(rig: Rig) -> Outcome:
-    """Compare maps and components bit by bit."""
+    """Compare results bit by bit."""
     package = demo(None if rig.emulation is None else 2)
     cpu = CpuSearcher(package, threads=1)
     try:
@@ -29,14 +28,14 @@ def check(rig: Rig) -> Outcome:
         with rig.opened(package, precision) as searcher:
             first = searcher.explain(frame)
             again = [searcher.explain(frame) for _ in range(rig.count(30, 2))]
-        if not all(_same(first, other) for other in again):
+        if not all(same_bits(first, other) for other in again):
             failures.append(f"{precision}: the same frame gave other bits in the same searcher")
         second, calls = _fresh(rig, precision, frame)
-        if not _same(first, second):
+        if not same_bits(first, second):
             failures.append(f"{precision}: the same frame gave other bits in another searcher")
         with _mapped_memory():
             mapped, mapped_calls = _fresh(rig, precision, frame)
-        if not _same(first, mapped):
+        if not same_bits(first, mapped):
             failures.append(f"{precision}: the same frame gave other bits in mapped memory")
         found[precision] = {"host calls": calls, "host calls, memory mapped": mapped_calls}
     return Outcome(found, failures)
@@ -46,10 +45,6 @@ def _fresh(rig: Rig, precision: Precision, frame: UInt8) -> tuple[Explained, int
     """The frame in a searcher of its own, and the driver calls it takes."""
     with rig.opened(demo(None if rig.emulation is None else 2), precision) as searcher:
         return searcher.explain(frame), searcher.measure(frame).host_calls
-
-
-def _same(one: Explained, other: Explained) -> bool:
-    return one.values == other.values and np.array_equal(one.anomaly_map, other.anomaly_map)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import json
 import subprocess
 import sys
 
+from bench.gpu.outcome import Outcome
 from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
 from latentline.errors import BackendError
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, demo, tiled
+from tests.gpu.driver_checks.frames import demo, tiled
+from tests.gpu.driver_checks.rig import Rig
 
 NOWHERE = 0x10  # an address that no memory has
 ATTEMPTS = 3

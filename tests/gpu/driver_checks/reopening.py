@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from bench.gpu.outcome import Outcome
 from latentline.errors import BackendError
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, UInt8, demo, tiled
+from tests.gpu.driver_checks.frames import UInt8, demo, tiled
+from tests.gpu.driver_checks.rig import Rig
 
 if TYPE_CHECKING:
     from edge_runtime.search.tensorrt import TensorRtSearcher

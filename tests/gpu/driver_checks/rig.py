@@ -1,30 +1,24 @@
-"""What the driver checks run on, and the frames they run with."""
+"""What the driver checks run on."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-import edge_runtime.demo
 from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
-from edge_runtime.model_package import ModelPackage, load_package
+from edge_runtime.model_package import ModelPackage
 from edge_runtime.search.settings import GpuSettings, Precision
+from tests.fake_cuda.build import CACHE
 from tests.fake_cuda.driver import FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.gpu.standin.torch_engine import TorchStandIn
 
 if TYPE_CHECKING:  # it imports pycuda, which must find the emulation loaded
     from edge_runtime.search.tensorrt import TensorRtSearcher
-
-UInt8 = npt.NDArray[np.uint8]
-DEMO = Path(edge_runtime.demo.__file__).parent / "model"
 
 
 @dataclass(frozen=True)
@@ -50,9 +44,7 @@ class Rig:
         """
         if not emulated:
             return cls(import_tensorrt())
-        emulation = FakeDriver.load()
-        emulation.configure(compute_capability=(8, 7))
-        return cls(TorchStandIn("cpu"), emulation=emulation)
+        return cls(TorchStandIn("cpu"), emulation=FakeDriver.load())
 
     @contextmanager
     def opened(
@@ -62,7 +54,7 @@ class Rig:
         from edge_runtime.search.tensorrt import open_tensorrt
 
         if self.emulation is not None:
-            self.emulation.use_kernels(build_host_kernels(precision, self.cache))
+            self.emulation.use_kernels(build_host_kernels(precision, CACHE))
         settings = GpuSettings(precision=precision, batch=batch, cache=self.cache)
         searcher = open_tensorrt(package, self.trt, settings)
         try:
@@ -80,21 +72,3 @@ class Rig:
             return None
         free, _ = import_pycuda().mem_get_info()
         return int(free) >> 20
-
-
-def demo(iterations: int | None = None) -> ModelPackage:
-    """The demo's package at any size of frame; `iterations` of the search in the place of its own."""
-    package = load_package(DEMO)
-    manifest = package.manifest
-    search = manifest.search if iterations is None else manifest.search.model_copy(update={"iterations": iterations})
-    preprocessing = manifest.preprocessing.model_copy(update={"height": None})
-    changed = manifest.model_copy(update={"search": search, "preprocessing": preprocessing})
-    return replace(package, spec=changed, manifest=changed)
-
-
-def tiled(package: ModelPackage, down: int, across: int, seed: int = 3) -> UInt8:
-    """A frame of noise, uint8 [H, W, C], that exactly down x across tiles cover."""
-    size = package.spec.tile_size
-    step = size - round(size * package.viewer.overlap)
-    shape = (size + (down - 1) * step, size + (across - 1) * step, package.spec.channels)
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)

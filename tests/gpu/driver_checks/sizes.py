@@ -6,9 +6,10 @@ import time
 
 import numpy as np
 
+from bench.gpu.outcome import Outcome
 from edge_runtime.search.settings import Precision
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, demo, tiled
+from tests.gpu.driver_checks.frames import demo, tiled
+from tests.gpu.driver_checks.rig import Rig
 
 # iterations, tiles down, tiles across
 ON_GPU = (

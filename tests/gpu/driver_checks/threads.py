@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench.gpu.outcome import Outcome
 from edge_runtime.model_package import ModelPackage
 from latentline.errors import BackendError
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, demo, tiled
+from tests.gpu.driver_checks.frames import demo, tiled
+from tests.gpu.driver_checks.rig import Rig
 
 KEPT = 3  # messages of a kind in the report
 PAUSE = 1e-4  # seconds between two waits for the device

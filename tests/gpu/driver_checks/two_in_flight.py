@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from tests.gpu.driver_checks.outcome import Outcome
-from tests.gpu.driver_checks.rig import Rig, UInt8, demo, tiled
+from bench.gpu.outcome import Outcome
+from latentline.explainer import Explained
+from tests.gpu.driver_checks.frames import UInt8, demo, same_bits, tiled
+from tests.gpu.driver_checks.rig import Rig
 
 if TYPE_CHECKING:
     from edge_runtime.search.tensorrt import TensorRtSearcher
@@ -20,7 +21,7 @@ FRAMES = 8  # different ones, taken in turn
 
 
 def check(rig: Rig) -> Outcome:
-    """Compare each map with that of its frame alone, and time both ways."""
+    """Compare each result with that of its frame alone, and time both ways."""
     package = demo(None if rig.emulation is None else 2)
     side = rig.count(3, 2)
     frames = [tiled(package, side, side, seed) for seed in range(FRAMES)]
@@ -29,7 +30,7 @@ def check(rig: Rig) -> Outcome:
     failures = []
     for precision in rig.precisions:
         with rig.opened(package, precision) as searcher:
-            alone = [searcher.explain(frame).anomaly_map for frame in frames[: min(turns, FRAMES)]]
+            alone = [searcher.explain(frame) for frame in frames[: min(turns, FRAMES)]]
             start = time.perf_counter()
             for turn in range(turns):
                 searcher.explain(frames[turn % FRAMES])
@@ -49,16 +50,14 @@ def check(rig: Rig) -> Outcome:
     return Outcome(found, failures)
 
 
-def _overlapped(
-    searcher: TensorRtSearcher, frames: Sequence[UInt8], alone: Sequence[npt.NDArray[np.float32]], turns: int
-) -> int:
-    """Search `turns` frames with as many in flight as the searcher takes; gives how many maps were wrong."""
+def _overlapped(searcher: TensorRtSearcher, frames: Sequence[UInt8], alone: Sequence[Explained], turns: int) -> int:
+    """Search `turns` frames with as many in flight as the searcher takes; gives how many results were wrong."""
     wrong = 0
     pending = deque((turn, searcher.begin(frames[turn % FRAMES])) for turn in range(min(turns, searcher.ahead)))
     following = len(pending)
     while pending:
         turn, finish = pending.popleft()
-        wrong += not np.array_equal(finish().anomaly_map, alone[turn % FRAMES])
+        wrong += not same_bits(finish(), alone[turn % FRAMES])
         if following < turns:
             pending.append((following, searcher.begin(frames[following % FRAMES])))
             following += 1

@@ -112,8 +112,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Put the GPU in the place of the host's build before a test imports it."""
     emulation = FakeDriver.load() if early_config.known_args_namespace.emulated else None
-    if emulation is not None:
-        emulation.configure(compute_capability=(8, 7))
     context = PrimaryContext(emulation, host_kernels.build_host_kernels)
     early_config.pluginmanager.register(context)
     host_kernels.Buffer = GpuBuffer  # type: ignore[misc,assignment]

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.gpu.driver_checks.rig import Rig
-
 TRACE = 2000  # characters of a traceback that a report keeps
 
 
@@ -20,9 +18,6 @@ class Outcome:
 
     found: dict[str, object]
     failures: Sequence[str] = field(default_factory=tuple)
-
-
-Check = Callable[[Rig], Outcome]
 
 
 @dataclass(frozen=True)
@@ -45,11 +40,11 @@ class Line:
             file.write(json.dumps(asdict(self)) + "\n")
 
 
-def run(name: str, check: Check, rig: Rig) -> Line:
+def run(name: str, check: Callable[[], Outcome]) -> Line:
     """Run a check; whatever it raises is a failure of it, not of the ones that follow."""
     start = time.perf_counter()
     try:
-        outcome = check(rig)
+        outcome = check()
     except Exception as error:
         trace = traceback.format_exc()[-TRACE:]
         outcome = Outcome({"trace": trace}, [f"{type(error).__name__}: {error}"])
