@@ -43,7 +43,7 @@ from station_parts.process import KEEP_ALIVE, STATION, WILL_DELAY, start_station
 from station_parts.source import Journal, defective
 from station_parts.status_judge import StatusJudge
 
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
 from latentline.errors import LatentlineError, run_command
 
 _LIMIT = WILL_DELAY + 1.5 * KEEP_ALIVE  # seconds that a status may be wrong

@@ -29,7 +29,7 @@ from protocols.tables import Table, write_tables
 from latentline.errors import run_command
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
-from trainer.report import Scores, read_results
+from trainer.evaluation.report import Scores, read_results
 
 KNOWN = "blowhole"
 LOWEST = 0.05
@@ -45,7 +45,7 @@ VALUES = {
 
 def known_fraction(level: float, options: argparse.Namespace) -> float:
     """The fraction of all blowholes that makes up `level` of the training images."""
-    alone = {"data.known_abnormal_fraction": 0.0, "method": {"kind": "anogan"}, "schedule.verdict_images": 0}
+    alone = {"data.known_abnormal_fraction": 0.0, "method": {"kind": "anogan"}, "schedule.discriminator_images": 0}
     config = read_config(CONFIG, changed(options) | alone)
     parts = open_source(config.data).split(options.seed)
     return round(level * len(parts.train)) / len(parts.test_abnormal[KNOWN])
@@ -58,9 +58,9 @@ def configuration(level: float, fraction: float, method: str, options: argparse.
     if method == NOISY:  # images made or masked by hand would help one side alone
         changes |= {"method.synthetic": 0.0, "method.local": 0.0, "method.pasted": 0.0}
     if method == CONTAMINATED:
-        shared = read_config(CONFIG, {}).method.model_dump(include={"r1", "kappa", "refit"})
+        shared = read_config(CONFIG, {}).method.model_dump(include={"r1", "kappa", "finetune_generator"})
         changes["method"] = {"kind": "anogan", **shared}
-        changes |= {"data.contamination": level, "schedule.verdict_images": 0}
+        changes |= {"data.contamination": level, "schedule.discriminator_images": 0}
     if options.iterations is not None:
         changes["search.iterations"] = options.iterations
     return within_budget(read_config(CONFIG, changes), options.images)

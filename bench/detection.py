@@ -15,13 +15,13 @@ from pathlib import Path
 from protocols.commands import ALL, baseline_results, report_cells
 from protocols.tables import Table, write_tables
 
-from edge_runtime.model_package import load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import run_command
+from latentline.package.model_package import load_package
 from trainer.checkpoint import load_checkpoint
 from trainer.data.sources import open_source
-from trainer.evaluate import evaluate, limited
-from trainer.tally import Subject
+from trainer.evaluation.accumulator import Subject
+from trainer.evaluation.evaluate import evaluate, limited
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
     if options.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": options.data.resolve()})})
     parts = limited(checkpoint.split, options.limit, config.schedule.seed)
-    searcher = CpuSearcher(package)
+    searcher = OpenVinoSearcher(package)
     manifest = package.manifest
     subject = Subject(manifest.name, manifest.method, searcher.name, manifest.search.iterations)
     try:

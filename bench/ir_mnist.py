@@ -20,7 +20,10 @@ from trainer.config import TrainConfig
 
 METHODS: dict[str, dict[str, object]] = {
     "noisy_anogan": {},
-    "anogan": {"method": {"kind": "anogan", "kappa": 0.0, "refit": True}, "schedule.verdict_images": 0},
+    "anogan": {
+        "method": {"kind": "anogan", "kappa": 0.0, "finetune_generator": True},
+        "schedule.discriminator_images": 0,
+    },
 }
 
 

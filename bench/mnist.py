@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from latentline.errors import run_command
 from trainer.config import TrainConfig
-from trainer.report import read_results
+from trainer.evaluation.report import read_results
 
 KNOWN_DIGITS = 3  # of the unseen protocol
 NOISY, CONTAMINATED = "Noisy-AnoGAN", "AnoGAN, contaminated"

@@ -33,12 +33,12 @@ from roofline_graph import GraphCost, Precision, graph_cost
 from roofline_measured import Measured, measure_cpu, read_report
 from roofline_peaks import DEVICES, find_device
 
-import edge_runtime.demo
-from edge_runtime.model_package import SEARCH_STEP, ModelPackage, load_package
-from latentline.arguments import count
+import edge_runtime.tools.demo
+from latentline.base.arguments import count
 from latentline.errors import run_command
+from latentline.package.model_package import SEARCH_STEP, ModelPackage, load_package
 
-DEMO = Path(edge_runtime.demo.__file__).parent / "model"
+DEMO = Path(edge_runtime.tools.demo.__file__).parent / "model"
 ITERATIONS, BATCHES = (100, 500), (1, 9)
 
 Case = tuple[int, int]  # iterations, batch

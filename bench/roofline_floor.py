@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from roofline_graph import GraphCost, Precision
 from roofline_peaks import Device
 
-from edge_runtime.manifest import ModelSpec
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP
+from latentline.package.manifest import ModelSpec
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP
 
 
 @dataclass(frozen=True)

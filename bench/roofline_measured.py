@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.model_package import ModelPackage, SearchModel
-from edge_runtime.search.openvino_cpu import CpuSearcher
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import ConfigError
+from latentline.package.model_package import ModelPackage, SearchModel
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def measure_cpu(package: ModelPackage, cases: list[tuple[int, int]], repeats: in
         model = SearchModel(spec.model_copy(update={"search": settings}), package.graphs, package.selftest)
         shape = (batch, spec.tile_size, spec.tile_size, spec.channels)
         tiles = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        searcher = CpuSearcher(model)
+        searcher = OpenVinoSearcher(model)
         try:
             searcher.search(tiles)
             times = [_milliseconds(searcher, tiles) for _ in range(repeats)]
@@ -75,7 +75,7 @@ def measure_cpu(package: ModelPackage, cases: list[tuple[int, int]], repeats: in
     return measured
 
 
-def _milliseconds(searcher: CpuSearcher, tiles: np.ndarray) -> float:
+def _milliseconds(searcher: OpenVinoSearcher, tiles: np.ndarray) -> float:
     start = time.perf_counter()
     searcher.search(tiles)
     return 1e3 * (time.perf_counter() - start)

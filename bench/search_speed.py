@@ -37,17 +37,18 @@ import torch
 from protocols.circumstances import processor
 from torch import Tensor
 
-from edge_runtime.manifest import SearchSettings
-from edge_runtime.model_package import SEARCH_STEP
-from edge_runtime.search.adam import adam_search
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from export.package import draft
+from export.package import export_model
+from latentline.backends.adam import adam_search
+from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import run_command
-from latentline.preprocessing import to_model_range
+from latentline.package.manifest import SearchSettings
+from latentline.package.model_package import SEARCH_STEP
+from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import load_checkpoint
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze, loss_and_gradient, search_loss
+from trainer.reference.search import loss_and_gradient, search_loss
 
 GAMMA, LAM, LEARNING_RATE = 0.1, 0.1, 0.05
 PAUSE = 0.03  # seconds
@@ -107,7 +108,7 @@ def torch_search(problem: Problem, well: bool) -> Search:
     return search
 
 
-def exported_search(problem: Problem, searcher: CpuSearcher) -> Search:
+def exported_search(problem: Problem, searcher: OpenVinoSearcher) -> Search:
     """The station's loop on the exported step."""
     x, fx, z = (t.numpy() for t in (problem.x, problem.fx, problem.z))
 
@@ -178,7 +179,7 @@ def milliseconds(action: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def equality(problem: Problem, searcher: CpuSearcher, searches: dict[str, Search]) -> dict[str, float]:
+def equality(problem: Problem, searcher: OpenVinoSearcher, searches: dict[str, Search]) -> dict[str, float]:
     """Whether all ways compute the same: gradient against float64, z and loss after steps against the naive loop."""
     generator, discriminator = freeze(problem.generator, problem.discriminator)
     networks = generator.double(), discriminator.double()
@@ -206,8 +207,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     settings = SearchSettings(
         seed=0, iterations=arguments.iterations, learning_rate=LEARNING_RATE, gamma=GAMMA, lam=LAM
     )
-    model = draft(problem.generator, problem.discriminator, None, settings)
-    searcher = CpuSearcher(model, arguments.threads)
+    model = export_model(problem.generator, problem.discriminator, None, settings)
+    searcher = OpenVinoSearcher(model, arguments.threads)
     searches = {
         "naive": torch_search(problem, well=False),
         "frozen": torch_search(problem, well=True),

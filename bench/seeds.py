@@ -18,7 +18,7 @@ from protocols.runs import Job
 from protocols.tables import Cell, Table, write_tables
 
 from latentline.errors import ConfigError, run_command
-from trainer.compare import difference
+from trainer.evaluation.compare import difference
 
 
 @dataclass(frozen=True)

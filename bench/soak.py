@@ -27,7 +27,7 @@ import numpy as np
 from station_parts.broker import Listener, Mosquitto
 from station_parts.process import STATION, start_station
 
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
 from latentline.errors import LatentlineError, run_command
 
 _SPANS = 10

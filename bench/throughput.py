@@ -30,16 +30,16 @@ import numpy as np
 import numpy.typing as npt
 from station_parts.source import BrightSpotInspector, NumberedCamera
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.config import StationConfig
-from edge_runtime.model_identity import ModelIdentity
 from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.events import Message, Messages
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
-from edge_runtime.station import Station
-from latentline.inspection import Inspection
-from latentline.strict_config import parse
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
+from edge_runtime.station.station import Station
+from latentline.base.strict_yaml import parse
+from latentline.inspection.result import InspectionResult
+from latentline.package.identity import ModelIdentity
 
 _BATCH = 100
 _SIZE = 480, 640  # px
@@ -181,13 +181,13 @@ class _WaitingInspector(BrightSpotInspector):
         self._ended: float | None = None
         self.between: list[float] = []  # seconds from the end of an inspection to the beginning of the next
 
-    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], Inspection]:
+    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], InspectionResult]:
         """What is returned waits and inspects."""
         if self._ended is not None:
             self.between.append(time.perf_counter() - self._ended)
         inspect = super().begin(image)
 
-        def finish() -> Inspection:
+        def finish() -> InspectionResult:
             time.sleep(self._seconds)
             inspection = inspect()
             self._ended = time.perf_counter()
@@ -207,7 +207,7 @@ def _station(folder: Path, port: int, frames: int, search: float) -> dict[str, f
     data: dict[str, Any] = {
         "station": {"id": "bench"},
         "model": str(folder),
-        "backend": "cpu",
+        "backend": "openvino",
         "cameras": [{"id": "line", "kind": "folder", "source": str(folder)}],
         "mqtt": {"host": "127.0.0.1", "port": port, "results": True},
         "pictures": {},

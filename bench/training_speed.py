@@ -28,13 +28,13 @@ from protocols.configs import CONFIGS, read_config
 from tqdm import tqdm
 from training_parts.floor import batch_of, floor_of
 
-from latentline.arguments import count
+from latentline.base.arguments import count
 from latentline.errors import run_command
-from trainer.autoencoding import AutoencoderTraining
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
-from trainer.fit_data import abnormal_tiles
-from trainer.loop import GanTraining
+from trainer.loops.autoencoder import AutoencoderTraining
+from trainer.loops.gan import GanTraining
+from trainer.run.training_data import abnormal_tiles
 
 SPANS = 20
 T_95 = 2.101  # Student's t, 18 degrees of freedom

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge_runtime.check import check_station
 from edge_runtime.config import load_station
-from edge_runtime.listen.arguments import add_arguments
-from edge_runtime.signals import stop_on_signals
 from edge_runtime.supervision.logs import configure_log
+from edge_runtime.tools.check import check_station
+from edge_runtime.tools.listen.arguments import add_arguments
+from latentline.base.signals import stop_on_signals
 from latentline.errors import run_command
 
 
@@ -29,15 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_at_start
-    from edge_runtime.from_config import broker_of, persisted_of, secrets_of
-    from edge_runtime.inspector import open_inspector
-    from edge_runtime.station import Station
+    from edge_runtime.station.station import Station
+    from edge_runtime.station.wiring import broker_of, persisted_of, secrets_of
+    from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
     persisted = persisted_of(config)
     start = open_at_start(
-        lambda path: open_inspector(path, config.backend, config.gpu), config.model, config.commands.models, persisted
+        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, persisted
     )
     try:
         station = Station(config, start.inspector, persisted=persisted, path=options.config)
@@ -50,10 +50,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_runtime.inspector import open_inspector
+    from latentline.model import open_model
 
     findings = []
-    for finding in check_station(options.config, open_inspector):
+    for finding in check_station(options.config, open_model):
         findings.append(finding)
         if not options.json:
             print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.part:9} {finding.message}", flush=True)
@@ -63,19 +63,19 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from edge_runtime.doctor.command import run_doctor
+    from edge_runtime.tools.doctor.command import run_doctor
 
     return int(run_doctor(options.target, options.precision, options.output, options.seconds, options.json))
 
 
 def _listen(options: argparse.Namespace) -> int:
-    from edge_runtime.listen.command import run_listen
+    from edge_runtime.tools.listen.command import run_listen
 
     return int(run_listen(options))
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge_runtime.demo.run import run_demo
+    from edge_runtime.tools.demo.run import run_demo
 
     return int(run_demo(options.seconds, options.seed, options.broker, options.output))
 

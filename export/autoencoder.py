@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edge_runtime.model_package import ENCODER, GENERATOR
 from export.graphs import to_onnx
+from latentline.package.model_package import ENCODER, GENERATOR
 from trainer.networks.autoencoder import ConvBlock, ConvDecoder, ConvEncoder
 
 Network = TypeVar("Network", ConvEncoder, ConvDecoder)

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentline.arguments import count, rate
-from latentline.calibration import FALSE_ALARM_RATE
+from latentline.base.arguments import count, rate
 from latentline.errors import run_command
+from latentline.scoring.calibration import FALSE_ALARM_RATE
 
 if TYPE_CHECKING:
     from export.verify import Check
@@ -108,9 +108,9 @@ def _line(check: Check) -> str:
 
 
 def _engines(arguments: argparse.Namespace) -> int:
-    from edge_runtime.gpu.presence import import_tensorrt
-    from edge_runtime.search.settings import GpuSettings
-    from latentline.strict_config import parse
+    from latentline.backends.settings import GpuSettings
+    from latentline.backends.tensorrt.gpu.presence import import_tensorrt
+    from latentline.base.strict_yaml import parse
 
     given = {key: getattr(arguments, key) for key in ("tensorrt", "precision", "batch", "cache")}
     if arguments.workspace is not None:

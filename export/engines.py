@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.engines.builder import ComputeCapability, Progress, version_of
-from edge_runtime.engines.engines import EngineSet
-from edge_runtime.engines.half_check import HalfReport, check_half
-from edge_runtime.gpu.kernel_cache import cached_kernels
-from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
-from edge_runtime.gpu.supported import require_supported
-from edge_runtime.model_package import load_package
-from edge_runtime.search.settings import Flavour, GpuSettings, Precision
+from latentline.backends.settings import Flavour, GpuSettings, Precision
+from latentline.backends.tensorrt.engines.builder import ComputeCapability, Progress, version_of
+from latentline.backends.tensorrt.engines.engine_set import EngineSet
+from latentline.backends.tensorrt.fp16.check import HalfReport, check_half
+from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
+from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import BackendError, EngineError
+from latentline.package.model_package import load_package
 
 
 @dataclass(frozen=True)

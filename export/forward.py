@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR
-from edge_runtime.selftest import ForwardTest
 from export.onnx_oracle import OnnxNetwork
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR
+from latentline.package.selftest import ForwardTest
 from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import Discriminator
@@ -22,7 +22,7 @@ Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
 OUTPUTS = {  # in this order; the last of each is not in every model
     GENERATOR: ("image", "log_variance"),
-    DISCRIMINATOR: ("logit", "features", "local"),
+    DISCRIMINATOR: ("logit", "features", "patch_logits"),
     ENCODER: ("z", "log_variance"),
 }
 ROWS = 4

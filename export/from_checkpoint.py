@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_runtime.manifest import SearchSettings
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from export.package import ModelCard, draft, write_model_package
-from latentline.calibrate import Calibrated
-from latentline.calibration import FALSE_ALARM_RATE
+from export.package import ModelCard, export_model, write_model_package
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.base.version import software_version
 from latentline.errors import CheckpointError, ConfigError
-from latentline.evidence import Viewer
-from latentline.version import software_version
-from trainer.calibrating import calibrate_held_out
+from latentline.package.manifest import SearchSettings
+from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
+from trainer.evaluation.calibrate_held_out import calibrate_held_out
 
 
 def package_checkpoint(
@@ -43,17 +43,17 @@ def package_checkpoint(
         raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
-    model = draft(
+    model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
         checkpoint.encoder,
         search_settings(checkpoint, iterations),
         config.verdict_flips,
     )
-    searcher = CpuSearcher(model, threads)
+    searcher = OpenVinoSearcher(model, threads)
     try:
-        viewer = Viewer(config.preprocessing, config.network.resolution, config.search.overlap)
-        calibrated = calibrate_held_out(searcher, viewer, config, held_out, false_alarm_rate)
+        tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
+        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
     finally:
         searcher.close()
     card = ModelCard(

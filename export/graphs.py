@@ -19,8 +19,8 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
@@ -34,7 +34,8 @@ def export_graphs(
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
     generator.onnx      z [batch, L] -> image [batch, C, R, R]
-    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: local [batch, r, r]
+    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: patch_logits
+                        [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
 
     flips  over which the logits of discriminator.onnx, not of the search step, are averaged; then γ must be 1
@@ -54,7 +55,7 @@ def export_graphs(
 def export_discriminator(discriminator: Discriminator, flips: Sequence[Flip] = ()) -> bytes:
     """discriminator.onnx, as in `export_graphs`."""
     image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
-    outputs = ["logit", "features"] if discriminator.local is None else ["logit", "features", "local"]
+    outputs = ["logit", "features"] if discriminator.patch_head is None else ["logit", "features", "patch_logits"]
     return to_onnx(FoldedDiscriminator(discriminator, flips), {"image": image}, outputs)
 
 

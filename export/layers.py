@@ -87,17 +87,17 @@ class Unfolding(LinearMap):
 
     def __init__(self, layer: FromImage) -> None:
         super().__init__(layer.scaled_weight(), layer.bias)
-        self.patch = layer.patch
+        self.patch_size = layer.patch_size
 
     def forward(self, h: Tensor) -> Tensor:
-        """[N, C, R, R] -> [N, maps, R/patch, R/patch]."""
-        return F.conv2d(h, self.weight, self.bias, stride=self.patch)
+        """[N, C, R, R] -> [N, maps, R/patch_size, R/patch_size]."""
+        return F.conv2d(h, self.weight, self.bias, stride=self.patch_size)
 
     def backward(self, grad: Tensor) -> Tensor:
-        """[N, maps, R/patch, R/patch] -> [N, C, R, R]."""
-        if self.patch == 1:
+        """[N, maps, R/patch_size, R/patch_size] -> [N, C, R, R]."""
+        if self.patch_size == 1:
             return F.conv2d(grad, self.weight.transpose(0, 1))
-        return F.conv_transpose2d(grad, self.weight, stride=self.patch)
+        return F.conv_transpose2d(grad, self.weight, stride=self.patch_size)
 
 
 class Refolding(LinearMap):
@@ -105,17 +105,17 @@ class Refolding(LinearMap):
 
     def __init__(self, layer: ToImage) -> None:
         super().__init__(layer.scaled_weight(), layer.bias)
-        self.patch = layer.patch
+        self.patch_size = layer.patch_size
 
     def forward(self, h: Tensor) -> Tensor:
-        """[N, maps, R/patch, R/patch] -> [N, C, R, R]."""
-        if self.patch == 1:
+        """[N, maps, R/patch_size, R/patch_size] -> [N, C, R, R]."""
+        if self.patch_size == 1:
             return F.conv2d(h, self.weight, self.bias)
-        return F.conv_transpose2d(h, self.weight.transpose(0, 1), self.bias, stride=self.patch)
+        return F.conv_transpose2d(h, self.weight.transpose(0, 1), self.bias, stride=self.patch_size)
 
     def backward(self, grad: Tensor) -> Tensor:
-        """[N, C, R, R] -> [N, maps, R/patch, R/patch]."""
-        return F.conv2d(grad, self.weight.transpose(0, 1), stride=self.patch)
+        """[N, C, R, R] -> [N, maps, R/patch_size, R/patch_size]."""
+        return F.conv2d(grad, self.weight.transpose(0, 1), stride=self.patch_size)
 
 
 class UpConvolution(LinearMap):

@@ -1,6 +1,6 @@
 """The forward graphs of a package as differentiable networks: an oracle from the package alone.
 
-They hold no backward pass. Here PyTorch evaluates them node by node, so that `trainer.search.search_loss`
+They hold no backward pass. Here PyTorch evaluates them node by node, so that `trainer.reference.search.search_loss`
 and autograd give L' and ∂L'/∂z in float64 without the checkpoint and without the code that wrote the search step.
 """
 

@@ -1,8 +1,8 @@
 """From a checkpoint to a model package, in the two steps that calibration needs.
 
-model = draft(generator, discriminator, encoder, search)    graphs and self-test, in memory
-searcher = CpuSearcher(model)                               the station's own backend
-calibrated = latentline.calibrate.calibrate(searcher, ...)
+model = export_model(generator, discriminator, encoder, search)    graphs and self-test, in memory
+searcher = OpenVinoSearcher(model)                               the station's own backend
+calibrated = latentline.scoring.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
 """
 
@@ -15,29 +15,23 @@ from pathlib import Path
 
 import torch
 
-from edge_runtime.manifest import Manifest, ModelSpec, SearchSettings
-from edge_runtime.model_package import (
-    CALIBRATION,
-    DISCRIMINATOR,
-    ENCODER,
-    SELFTEST,
-    SearchModel,
-    calibration_to_bytes,
-    write_package,
-)
 from export.autoencoder import export_autoencoder
 from export.encoder import FoldedEncoder
 from export.forward import forward_images, forward_test, trained_networks
 from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
-from latentline.calibrate import Calibrated
-from latentline.preprocessing import Preprocessing
+from latentline.package.calibration_file import calibration_to_bytes
+from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
+from latentline.package.model_package import CALIBRATION, DISCRIMINATOR, ENCODER, SELFTEST, SearchModel
+from latentline.package.write import write_package
+from latentline.scoring.calibrate import Calibrated
+from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
-from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator
+from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class ModelCard:
     overlap: float
 
 
-def draft(
+def export_model(
     generator: Generator | ConvDecoder,
     discriminator: Discriminator | None,
     encoder: Encoder | ConvEncoder | None,
@@ -91,23 +85,23 @@ def _autoencoder(
         graphs[DISCRIMINATOR] = export_discriminator(discriminator.eval())
     networks = trained_networks(decoder, discriminator, encoder)
     selftest = forward_test(networks, forward_images(networks, decoder.latent_size, seed=0))
-    spec = _spec(decoder, discriminator, search, divergence=encoder.variational, variance=decoder.variance)
+    spec = _spec(decoder, discriminator, search, latent_variance=encoder.variational, pixel_variance=decoder.variance)
     return SearchModel(spec, graphs, selftest)
 
 
 def _spec(
     generator: Generator | ConvDecoder, discriminator: Discriminator | None, search: SearchSettings, **outputs: bool
 ) -> ModelSpec:
-    local = None
-    if discriminator is not None and discriminator.local is not None:
-        local = discriminator.resolution // discriminator.patch // 2**LOCAL_BLOCKS
+    positions = None
+    if discriminator is not None and discriminator.patch_head is not None:
+        positions = discriminator.resolution // discriminator.patch_size // 2**PATCH_HEAD_BLOCKS
     return ModelSpec.model_validate(
         {
             "tile_size": generator.resolution,
             "channels": generator.channels,
             "latent_size": generator.latent_size,
             "feature_shape": None if discriminator is None else feature_shape(discriminator),
-            "local_shape": None if local is None else (local, local),
+            "patch_shape": None if positions is None else (positions, positions),
             "search": search,
             **outputs,
         }

@@ -5,7 +5,7 @@
 
 Folded exactly: the scale of the equalised learning rate into the weights, up and 3x3 (G) and 3x3 and average (D) into
 4x4 stride-2 kernels, the constant minibatch-stddev channel into a bias map. Only the full-resolution stage is here,
-alpha = 1. Runs in float32 and float64; the oracle is `trainer.search.loss_and_gradient`.
+alpha = 1. Runs in float32 and float64; the oracle is `trainer.reference.search.loss_and_gradient`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from export.layers import (
     normalise_backward,
 )
 from trainer.data.settings import Flip
-from trainer.networks.discriminator import LOCAL_BLOCKS, Discriminator, DiscriminatorBlock
+from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator, DiscriminatorBlock
 from trainer.networks.generator import Generator, GeneratorBlock
 from trainer.networks.layers import FromImage, ToImage
 from trainer.networks.mirrored import judge_mirrored
@@ -91,20 +91,22 @@ class FoldedDiscriminator(nn.Module):
         self.layers = LinearMaps([*layers, _without_stddev_channel(discriminator)])
         self.dense = Dense(discriminator.dense)
         self.out = Dense(discriminator.out)
-        head = discriminator.local
-        self.local = None if head is None else LinearMaps([Convolution.folded(head.conv), Convolution.folded(head.out)])
+        head = discriminator.patch_head
+        self.patch_head = (
+            None if head is None else LinearMaps([Convolution.folded(head.conv), Convolution.folded(head.out)])
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and local [N, r, r]."""
+        """x [N, C, R, R] -> logit [N], features [N, maps, 4, 4]; with a patch head: and patch_logits [N, r, r]."""
         return judge_mirrored(self._judge, x, self.flips)
 
     def _judge(self, x: Tensor) -> tuple[Tensor, ...]:
         kept = self.features_keeping(x)
         logit = self.logit_keeping(kept[-1])[0]
-        if self.local is None:
+        if self.patch_head is None:
             return logit, kept[-1]
-        first, last = self.local
-        trunk = kept[2 * LOCAL_BLOCKS]  # two layers a block
+        first, last = self.patch_head
+        trunk = kept[2 * PATCH_HEAD_BLOCKS]  # two layers a block
         return logit, kept[-1], last(activate(first(trunk))).squeeze(1)
 
     def features_keeping(self, x: Tensor) -> list[Tensor]:

@@ -8,12 +8,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR
-from edge_runtime.selftest import SelfTest
 from export.onnx_oracle import OnnxNetwork
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR
+from latentline.package.selftest import SelfTest
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze, loss_and_gradient
+from trainer.reference.search import loss_and_gradient
 
 Network = Callable[[Tensor], Any]  # generator: z -> image; discriminator: image -> logit, features
 

@@ -1,10 +1,10 @@
 """Compare a package's graphs, in the runtimes that will run them, with oracles that share no code with the search step.
 
 Oracle of a package alone: its own forward graphs in float64 (`export.onnx_oracle`), and for the search step
-`trainer.search.search_loss` and autograd over them. With a checkpoint: the same over its networks. Points: those of the
+`search_loss` and autograd over them. With a checkpoint: the same over its networks. Points: those of the
 self-test and as many others; those of a search step are chosen away from kinks. A graph passes where its relative error
 is below `TOLERANCE`; a point of the search step that float32 cannot tell from a kink is judged as
-`edge_runtime.search.selftest` says, and the report counts it.
+`latentline.backends.selftest_check` says, and the report counts it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, ModelPackage, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.selftest import RESOLVED, Step, relative_errors, tolerances
-from edge_runtime.selftest import ForwardTest, SelfTest
 from export.forward import OUTPUTS, Forward, forward_images, forward_test, packaged_networks, trained_networks
 from export.selftest import Network, choose_points, solve
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.selftest_check import RESOLVED, Step, relative_errors, tolerances
 from latentline.errors import VerificationError
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, ModelPackage, load_package
+from latentline.package.selftest import ForwardTest, SelfTest
 from trainer.checkpoint import load_checkpoint
 
 TOLERANCE = 1e-4
@@ -122,7 +122,7 @@ def _graph_checks(
 
 @contextmanager
 def _runtimes(package: ModelPackage) -> Iterator[dict[str, Runtime]]:
-    searcher = CpuSearcher(package)
+    searcher = OpenVinoSearcher(package)
     runtimes: dict[str, Runtime] = {"OpenVINO": searcher.run}
     onnx_runtime = _onnx_runtime(package)
     if onnx_runtime is not None:

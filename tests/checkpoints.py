@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.checkpoint import Checkpoint, build_discriminator, build_encoder, build_gan
+from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.networks.autoencoder import build_autoencoder
+from trainer.networks.factory import build_discriminator, build_encoder, build_gan
 
 SIZE, LATENT = 32, 6
 NETWORK = {
@@ -22,11 +23,11 @@ NETWORK = {
 }  # pixel norm of few maps magnifies rounding
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
-    "noisy_anogan": {"method": {"kind": "noisy_anogan", "local": 1.0}, "search": {"iterations": 3}},
+    "noisy_anogan": {"method": {"kind": "noisy_anogan", "patch_head": 1.0}, "search": {"iterations": 3}},
     "verdict": {
-        "method": {"kind": "noisy_anogan", "local": 1.0},
+        "method": {"kind": "noisy_anogan", "patch_head": 1.0},
         "augment": {"flip": ["horizontal", "vertical"]},
-        "schedule": {"verdict_images": 8},
+        "schedule": {"discriminator_images": 8},
         "search": {"iterations": 3, "gamma": 1.0},
     },
     "f_anogan": {"method": {"kind": "f_anogan"}, "schedule": GAN, "search": {"iterations": 0}},

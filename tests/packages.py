@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge_runtime.manifest import SearchSettings
-from edge_runtime.model_package import ModelPackage, SearchModel, load_package
-from export.package import ModelCard, draft, write_model_package
-from latentline.calibrate import Calibrated
-from latentline.calibration import Calibration, Component
-from latentline.evidence import MapKind, PixelStatistics
-from latentline.preprocessing import Preprocessing
+from export.package import ModelCard, export_model, write_model_package
+from latentline.package.manifest import SearchSettings
+from latentline.package.model_package import ModelPackage, SearchModel, load_package
+from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.calibration import Calibration, Component
+from latentline.scoring.maps import PixelStatistics
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.search import freeze
 
 SIZE, LATENT = 16, 6
 SEARCH = SearchSettings(seed=3, iterations=4, learning_rate=0.05, gamma=0.1, lam=0.1)
@@ -34,14 +35,14 @@ def networks(
     base: int = 64,
     maximum: int = 8,
     seed: int = 0,
-    patch: int = 1,
-    local: bool = False,
+    patch_size: int = 1,
+    patch_head: bool = False,
 ) -> tuple[Generator, Discriminator]:
     """Frozen float32 networks with random weights, random biases and a stddev constant that is not its default."""
     torch.manual_seed(seed)
     pair = (
-        Generator(resolution, channels, latent, base, maximum, patch),
-        Discriminator(resolution, channels, base, maximum, patch, local),
+        Generator(resolution, channels, latent, base, maximum, patch_size),
+        Discriminator(resolution, channels, base, maximum, patch_size, patch_head),
     )
     for network in pair:
         for name, parameter in network.named_parameters():
@@ -61,7 +62,7 @@ def points(resolution: int, channels: int, latent: int, count: int, seed: int = 
 @lru_cache
 def tiny_model() -> SearchModel:
     """A model of 16 px grey tiles, not calibrated; made once for all tests, which do not change it."""
-    return draft(*networks(), None, SEARCH)
+    return export_model(*networks(), None, SEARCH)
 
 
 def write_tiny_package(out: Path) -> Path:

@@ -110,7 +110,7 @@ def test_a_training_without_its_encoder_yet_is_not_packaged(
 ) -> None:
     """A run that was stopped before the encoder says how to go on."""
     script = (
-        "import sys; from pathlib import Path; from trainer.cli import load_config; from trainer.fit import fit; "
+        "import sys; from pathlib import Path; from trainer.cli import load_config; from trainer.run.fit import fit; "
         "fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=48)"
     )
     subprocess.run(

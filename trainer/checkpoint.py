@@ -19,18 +19,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from latentline.atomic import new_folder
+from latentline.base.atomic import new_folder
+from latentline.base.strict_yaml import load_yaml
+from latentline.base.version import software_version
 from latentline.errors import CheckpointError, ConfigError
-from latentline.strict_config import load_yaml
-from latentline.version import software_version
 from trainer.config import TrainConfig
 from trainer.data.split import Split
-from trainer.methods import NoisyAnoGan
+from trainer.loops.training import TrainingState, part
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.factory import build_discriminator, build_encoder, build_gan
 from trainer.networks.generator import Generator
-from trainer.training import TrainingState
 
 Networks = tuple[Generator | ConvDecoder, Discriminator | None, Encoder | ConvEncoder | None]
 
@@ -52,26 +52,6 @@ class Checkpoint:
     split: Split
     images: int
     code_version: str
-
-
-def build_gan(config: TrainConfig) -> tuple[Generator, Discriminator]:
-    """Fresh networks from torch's global random state."""
-    n = config.network
-    generator = Generator(n.resolution, config.preprocessing.channels, n.latent_size, n.fmap_base, n.fmap_max, n.patch)
-    return generator, build_discriminator(config)
-
-
-def build_discriminator(config: TrainConfig) -> Discriminator:
-    """A fresh discriminator from torch's global random state, with the patch head that the method asks for."""
-    n, local = config.network, isinstance(config.method, NoisyAnoGan) and config.method.local > 0
-    return Discriminator(n.resolution, config.preprocessing.channels, n.fmap_base, n.fmap_max, n.patch, local)
-
-
-def build_encoder(config: TrainConfig) -> Encoder:
-    """A GAN's encoder, fresh from torch's global random state, with half the discriminator's maps: it only begins."""
-    n = config.network
-    maps = n.fmap_base // 2, n.fmap_max // 2
-    return Encoder(n.resolution, config.preprocessing.channels, n.latent_size, *maps, n.patch)
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, split: Split) -> None:
@@ -152,8 +132,3 @@ def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:
             network.load_state_dict(part(tensors, name))
             network.eval()
     return generator.eval(), discriminator, encoder
-
-
-def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors under `name.`, without that prefix."""
-    return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}

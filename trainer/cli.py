@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from latentline.arguments import count, rate
-from latentline.calibration import FALSE_ALARM_RATE
+from latentline.base.arguments import count, rate
+from latentline.base.strict_yaml import load_yaml
 from latentline.errors import run_command
-from latentline.strict_config import load_yaml
+from latentline.scoring.calibration import FALSE_ALARM_RATE
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 
@@ -68,7 +68,7 @@ def load_config(path: Path, data: Path | None) -> TrainConfig:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from trainer.fit import fit
+    from trainer.run.fit import fit
 
     config = load_config(options.config, options.data)
     fit(config, options.run, options.resume, device=options.device, data_moved=options.data is not None)
@@ -78,7 +78,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluate_checkpoint import evaluate_checkpoint
+    from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 
     report = evaluate_checkpoint(
         options.checkpoint,
@@ -93,7 +93,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from trainer.compare import compare
+    from trainer.evaluation.compare import compare
 
     found = compare(options.places, options.out)
     print(found.to_json() if options.json else found.to_markdown())

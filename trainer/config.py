@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from latentline.evidence import MapKind
-from latentline.preprocessing import Preprocessing
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import AugmentConfig, DataConfig, Flip
 from trainer.methods import GanMethod, Method, NoisyAnoGan
 
@@ -18,7 +18,7 @@ class NetworkConfig(StrictModel):
 
     resolution   px of an image or tile: 32 … 1024, a power of two
     latent_size  numbers in z
-    patch        GANs: px a side of what the outermost layers take for one position: 1, or 2 or 4: about twice as
+    patch_size   GANs: px a side of what the outermost layers take for one position: 1, or 2 or 4: about twice as
                  fast on a CPU, or two and a half times, and coarser in detail
     fmap_base    GANs: feature maps at r positions a side are 2·fmap_base / r …
     fmap_max     … but never more than this
@@ -27,7 +27,7 @@ class NetworkConfig(StrictModel):
 
     resolution: int = Field(default=64, ge=32, le=1024)
     latent_size: int = Field(default=128, ge=2, le=1024)
-    patch: Literal[1, 2, 4] = 1
+    patch_size: Literal[1, 2, 4] = 1
     fmap_base: int = Field(default=1024, ge=16)
     fmap_max: int = Field(default=64, ge=4, le=1024)
     width: int = Field(default=32, ge=4, le=256)
@@ -42,7 +42,7 @@ class NetworkConfig(StrictModel):
     @model_validator(mode="after")
     def _enough_maps(self) -> NetworkConfig:
         # pixel norm over one map leaves nothing but its sign, and no gradient
-        if 2 * self.fmap_base // (self.resolution // self.patch) < 4:
+        if 2 * self.fmap_base // (self.resolution // self.patch_size) < 4:
             raise ValueError(f"fmap_base {self.fmap_base} leaves fewer than 4 feature maps at {self.resolution} px")
         return self
 
@@ -60,9 +60,9 @@ class ScheduleConfig(StrictModel):
     encoder_images  afterwards, tiles shown to the encoder that gives the search its first z; 0: no encoder, the search
                     starts from a random latent
     encoder_learning_rate   of Adam for it; falls over the second half
-    verdict_images  Noisy-AnoGAN: at last so many normal tiles, and as many known-abnormal ones, are shown to the
+    discriminator_images  Noisy-AnoGAN: at last so many normal tiles, and as many known-abnormal ones, are shown to the
                     discriminator alone: its verdict becomes much better, and D(G(z)) and so L' lose their meaning
-    verdict_learning_rate   of Adam for that; falls as learning_rate
+    discriminator_learning_rate   of Adam for that; falls as learning_rate
     checkpoint_images   a checkpoint, and pictures, every so many
     precision       of layers: float32, or mixed with bfloat16 or float16 (float16 needs a GPU); losses, penalty and
                     optimiser stay float32
@@ -77,8 +77,8 @@ class ScheduleConfig(StrictModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     ema_images: float = Field(default=2000, gt=0)
-    verdict_images: int = Field(default=0, ge=0)
-    verdict_learning_rate: float = Field(default=5e-3, gt=0)
+    discriminator_images: int = Field(default=0, ge=0)
+    discriminator_learning_rate: float = Field(default=5e-3, gt=0)
     encoder_images: int = Field(default=0, ge=0)
     encoder_learning_rate: float = Field(default=1e-3, gt=0)
     checkpoint_images: int = Field(default=10000, ge=1)
@@ -125,7 +125,7 @@ class TrainConfig(StrictModel):
     @property
     def verdict_flips(self) -> tuple[Flip, ...]:
         """What D's verdict on a tile is averaged over: the augmentation's mirrorings, of a D that went on alone."""
-        return self.augment.flip if self.schedule.verdict_images else ()
+        return self.augment.flip if self.schedule.discriminator_images else ()
 
     @model_validator(mode="after")
     def _method_fits(self) -> TrainConfig:
@@ -135,19 +135,22 @@ class TrainConfig(StrictModel):
                 "method noisy_anogan needs known-abnormal images (data.known_abnormal or "
                 "data.known_abnormal_fraction) or method.synthetic; without any use method anogan"
             )
-        positions = self.network.resolution // self.network.patch
-        if method.kind == "noisy_anogan" and method.local and positions < 16:
+        positions = self.network.resolution // self.network.patch_size
+        if method.kind == "noisy_anogan" and method.patch_head and positions < 16:
             raise ValueError(
-                f"method.local, a patch head, needs 16 positions a side, and network.resolution in patches of "
-                f"{self.network.patch} px are {positions}: lower network.patch or set method.local to 0"
+                f"method.patch_head, a patch head, needs 16 positions a side, and network.resolution in patches of "
+                f"{self.network.patch_size} px are {positions}: lower network.patch_size or set method.patch_head to 0"
             )
-        if method.kind != "noisy_anogan" and self.schedule.verdict_images:
-            raise ValueError("schedule.verdict_images shows known-abnormal images: it is for method noisy_anogan")
-        if isinstance(method, GanMethod) and method.refit and not self.schedule.encoder_images:
-            raise ValueError("method.refit trains the generator along with an encoder: set schedule.encoder_images")
-        if self.schedule.verdict_images and search.gamma < 1:
+        if method.kind != "noisy_anogan" and self.schedule.discriminator_images:
+            raise ValueError("schedule.discriminator_images shows known-abnormal images: it is for method noisy_anogan")
+        if isinstance(method, GanMethod) and method.finetune_generator and not self.schedule.encoder_images:
             raise ValueError(
-                "after schedule.verdict_images D(G(z)) means nothing and must not steer a search: set search.gamma to 1"
+                "method.finetune_generator trains the generator along with an encoder: set schedule.encoder_images"
+            )
+        if self.schedule.discriminator_images and search.gamma < 1:
+            raise ValueError(
+                "after schedule.discriminator_images D(G(z)) "
+                "means nothing and cannot steer a search: set search.gamma to 1"
             )
         if method.kind == "f_anogan" and not self.schedule.encoder_images:
             raise ValueError("method f_anogan is an encoder on a GAN: set schedule.encoder_images")

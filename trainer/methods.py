@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
 
 
 class _Gan(StrictModel):
@@ -15,7 +15,7 @@ class _Gan(StrictModel):
     r1         weight of the R1 gradient penalty on real images (Mescheder et al. 2018)
     r1_every   the penalty is taken every so many steps, and weighted by that number (lazy regularisation)
     kappa      weight of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4); 0: pixels alone
-    refit      the generator learns along with the encoder: normal tiles that the game left out come into its range
+    finetune_generator  the generator learns along with the encoder, so that its range holds more normal tiles
     """
 
     has_discriminator: ClassVar[bool] = True
@@ -24,21 +24,21 @@ class _Gan(StrictModel):
     r1: float = Field(default=1.0, ge=0)
     r1_every: int = Field(default=8, ge=1)
     kappa: float = Field(default=1.0, ge=0)
-    refit: bool = False
+    finetune_generator: bool = False
 
 
 class NoisyAnoGan(_Gan):
     """Noisy-AnoGAN (Kimura & Yanagihara 2018, eq. 15–17): known-abnormal images teach what not to generate.
 
     gamma      weight of the adversarial term in (0, 1]; the known-abnormal term has 1 − gamma
-    local      weight of the discriminator's patch head, which says where D sees something abnormal; 0: no such head
+    patch_head  weight of the discriminator's patch head, which says where D sees something abnormal; 0: no such head
     synthetic  share of the known-abnormal tiles that are made from normal ones (CutPaste, Perlin-masked texture)
     pasted     share of the others whose defect is put on a normal tile: few defects, many backgrounds
     """
 
     kind: Literal["noisy_anogan"] = "noisy_anogan"
     gamma: float = Field(default=0.1, gt=0, lt=1)
-    local: float = Field(default=0.0, ge=0)
+    patch_head: float = Field(default=0.0, ge=0)
     synthetic: float = Field(default=0.0, ge=0, le=1)
     pasted: float = Field(default=0.0, ge=0, le=1)
 
@@ -68,20 +68,20 @@ class Autoencoder(StrictModel):
 class Vae(StrictModel):
     """Variational autoencoder with a learned variance of each pixel (Kingma & Welling 2014; An & Cho 2015).
 
-    kl  weight of the divergence; 1 is the ELBO
+    kl_weight  weight of the Kullback-Leibler divergence; 1 is the ELBO
     """
 
     has_discriminator: ClassVar[bool] = False
     is_gan: ClassVar[bool] = False
 
     kind: Literal["vae"]
-    kl: float = Field(default=1.0, ge=0)
+    kl_weight: float = Field(default=1.0, ge=0)
 
 
 class AnoVaeGan(StrictModel):
     """VAE with ℓ1 loss and an adversary (Baur et al. 2018).
 
-    kl           weight of the divergence
+    kl_weight           weight of the Kullback-Leibler divergence
     adversarial  weight of the adversary's term
     r1, r1_every  the adversary's gradient penalty, as for the GANs
     """
@@ -90,7 +90,7 @@ class AnoVaeGan(StrictModel):
     is_gan: ClassVar[bool] = False
 
     kind: Literal["anovaegan"]
-    kl: float = Field(default=1.0, ge=0)
+    kl_weight: float = Field(default=1.0, ge=0)
     adversarial: float = Field(default=0.1, ge=0)
     r1: float = Field(default=1.0, ge=0)
     r1_every: int = Field(default=8, ge=1)

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from trainer.config import TrainConfig
 from trainer.data.loading import load, read_each
 from trainer.data.sources import open_source
-from trainer.evaluate import limited
-from trainer.report import GOOD, Report, write_results
-from trainer.tally import Subject, Tally
+from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
+from trainer.evaluation.evaluate import limited
+from trainer.evaluation.report import GOOD, EvaluationReport, write_results
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -37,7 +37,7 @@ class Baseline(Protocol):
         ...
 
 
-def judge(baseline: Baseline, config: TrainConfig, out: Path, limit: int | None = None) -> Report:
+def judge(baseline: Baseline, config: TrainConfig, out: Path, limit: int | None = None) -> EvaluationReport:
     """Fit on the training images that `config` chooses, score its test images; writes an evaluation into `out`.
 
     limit  at most so many test images of each kind, seeded as for the models. Raises DatasetError.
@@ -46,20 +46,20 @@ def judge(baseline: Baseline, config: TrainConfig, out: Path, limit: int | None 
     split = limited(source.split(config.schedule.seed), limit, config.schedule.seed)
     groups = source.groups()
     baseline.fit(list(load(source, split.train, prepare).images.values()))
-    tally = Tally(Subject(baseline.name, baseline.name, "no network of its own"))
+    accumulator = EvaluationAccumulator(Subject(baseline.name, baseline.name, "no network of its own"))
     kinds = {GOOD: split.test_good, **split.test_abnormal}
     with tqdm(total=sum(map(len, kinds.values())), unit="img", desc=baseline.name, delay=2) as bar:
         for kind, names in kinds.items():
-            for name, frame in read_each(source, names, tally.skipped):
+            for name, frame in read_each(source, names, accumulator.skipped):
                 start = perf_counter()
                 score, plane = baseline.score(prepare(frame))
                 height, width = frame.shape[:2]
                 plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-                tally.seconds += perf_counter() - start
+                accumulator.seconds += perf_counter() - start
                 mask = None if kind == GOOD else source.mask(name, (height, width))
-                tally.add(name, kind, groups.get(name, name), frame, score, {}, plane, mask)
+                accumulator.add(name, kind, groups.get(name, name), frame, score, {}, plane, mask)
                 bar.update()
     out.mkdir(parents=True, exist_ok=True)
-    report = tally.report()
-    write_results(out, report, tally.scores())
+    report = accumulator.report()
+    write_results(out, report, accumulator.scores())
     return report

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentline.errors import BackendError
-from latentline.evidence import pool
+from latentline.scoring.maps import pool
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from latentline.evidence import pool
+from latentline.scoring.maps import pool
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -16,12 +16,12 @@ UInt8 = npt.NDArray[np.uint8]
 class PatchPca:
     """Probabilistic PCA of patches (Tipping & Bishop 1999).
 
-    A patch's distance is its Mahalanobis distance in the subspace that holds `explained` of the variance, plus its
+    A patch's distance is its Mahalanobis distance in the subspace that holds `reconstructed` of the variance, plus its
     squared distance from the subspace over the mean variance outside. The map is the mean distance of all patches that
     cover a pixel, smoothed; the score is its maximum.
 
     patch      px; stride between the patches of an image that is scored
-    explained  fraction of the variance of normal patches
+    reconstructed  fraction of the variance of normal patches
     sampled    patches to learn from, drawn with `seed`
     smoothing  px
     """
@@ -32,12 +32,12 @@ class PatchPca:
         self,
         patch: int = 16,
         stride: int = 4,
-        explained: float = 0.95,
+        reconstructed: float = 0.95,
         sampled: int = 60000,
         smoothing: float = 2.0,
         seed: int = 0,
     ) -> None:
-        self._patch, self._stride, self._explained = patch, stride, explained
+        self._patch, self._stride, self._reconstructed = patch, stride, reconstructed
         self._sampled, self._smoothing, self._seed = sampled, smoothing, seed
 
     def fit(self, normal: Sequence[UInt8]) -> None:
@@ -48,7 +48,7 @@ class PatchPca:
         self._mean = drawn.mean(axis=0)
         variances, directions = np.linalg.eigh(np.cov((drawn - self._mean).T))
         variances, directions = np.maximum(variances[::-1], 0), directions[:, ::-1]
-        kept = 1 + int(np.searchsorted(np.cumsum(variances) / variances.sum(), self._explained))
+        kept = 1 + int(np.searchsorted(np.cumsum(variances) / variances.sum(), self._reconstructed))
         outside = max(float(variances[kept:].mean()) if kept < len(variances) else 0.0, 1e-6)
         # distance² = Σ inside z²/variance + (|p|² − Σ inside z²)/outside
         self._directions = directions[:, :kept].astype(np.float32)

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from latentline.calibrate import FEWEST_STANDARDISING, calibrate
-from latentline.evidence import Viewer
-from latentline.explainer import HostExplainer
-from latentline.inspector import Inspector
-from latentline.preprocessing import Preprocessing, to_model_range
-from latentline.searcher import SearchResult
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.inspector import Inspector
+from latentline.scoring.calibrate import FEWEST_STANDARDISING, calibrate
+from latentline.search.searcher import SearchResult
+from latentline.search.tiler import FrameTiler
+from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -50,10 +50,10 @@ class PooledInput:
     def fit(self, normal: Sequence[UInt8]) -> None:
         """Statistics of all images, each counted as often as makes enough; no threshold is looked at."""
         prepared = Preprocessing(channels=3 if normal[0].shape[2] == 3 else 1)
-        viewer, searcher = Viewer(prepared, self._tile_size, self._overlap), Nothing()
+        tiler, searcher = FrameTiler(prepared, self._tile_size, self._overlap), Nothing()
         images = list(normal) * -(-FEWEST_STANDARDISING // len(normal))
-        found = calibrate(searcher, viewer, images, images[:1], FALSE_ALARM_RATE, map=self._kind)
-        self._inspector = Inspector(HostExplainer(searcher, viewer, found.statistics), found.calibration)
+        found = calibrate(searcher, tiler, images, images[:1], FALSE_ALARM_RATE, map=self._kind)
+        self._inspector = Inspector(HostReconstructor(searcher, tiler, found.statistics), found.calibration)
 
     def score(self, prepared: UInt8) -> tuple[float, Float]:
         """As `Baseline.score`."""

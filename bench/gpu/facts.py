@@ -46,7 +46,7 @@ def _smi() -> str:
 
 
 def _pycuda() -> str:
-    from edge_runtime.gpu.presence import import_pycuda
+    from latentline.backends.tensorrt.gpu.presence import import_pycuda
 
     cuda = import_pycuda()
     device = cuda.Device(0)
@@ -60,7 +60,7 @@ def _torch() -> str:
 
 
 def _nvrtc() -> str:
-    from edge_runtime.gpu.nvrtc import nvrtc_version
+    from latentline.backends.tensorrt.gpu.nvrtc import nvrtc_version
 
     return ".".join(map(str, nvrtc_version()))
 

@@ -22,7 +22,7 @@ from bench.protocols.configs import CONFIGS, read_config, within_budget
 from bench.protocols.station import evaluate_on_station
 from latentline.errors import run_command
 from trainer.config import TrainConfig
-from trainer.fit import fit
+from trainer.run.fit import fit
 
 LARGE = ("events*", "*.safetensors", "checkpoint")  # of a run, left out of its report
 TRIAL = {"cuda": 6000, "cpu": 600}  # images

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.engines.prepare import prepare_graph
+from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 
-GENERATOR = Path(__file__).resolve().parents[2] / "edge_runtime/demo/model/generator.onnx"
+GENERATOR = Path(__file__).resolve().parents[2] / "edge_runtime/tools/demo/model/generator.onnx"
 ROWS = 4  # that the engine takes
 
 

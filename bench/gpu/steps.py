@@ -13,8 +13,8 @@ from bench.gpu.limited import Task
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / ".gpu-kit"
 CARRIED = KIT / "carry"
-DEMO = "edge_runtime/demo/model"
-KERNEL_TESTS = "tests/edge_runtime/gpu/test_kernels_on_host.py"
+DEMO = "edge_runtime/tools/demo/model"
+KERNEL_TESTS = "tests/latentline/backends/tensorrt/gpu/test_kernels_on_host.py"
 SEARCH_TESTS = "tests/fake_cuda/test_search.py"
 STANDIN = "tests/gpu/on_path"  # where `import tensorrt` finds PyTorch standing in for it
 # A test of the kernels takes hundreds of launches of these, each slow under compute-sanitizer.

@@ -26,8 +26,8 @@ import torch.distributed as dist
 from bench.gpu.outcome import Outcome, run
 from bench.gpu.trainings import Case, full_resolution, training
 from latentline.errors import TrainingError
-from trainer.loop import GanTraining
-from trainer.workers import Workers
+from trainer.loops.gan import GanTraining
+from trainer.loops.workers import Workers
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PERIOD = 8  # steps between two gradient penalties: what is timed holds one

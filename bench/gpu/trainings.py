@@ -9,10 +9,10 @@ import torch
 
 from bench.protocols.configs import CONFIGS, read_config
 from trainer.data.crops import CropSampler
-from trainer.fit_data import abnormal_tiles
-from trainer.loop import GanTraining
+from trainer.loops.gan import GanTraining
+from trainer.loops.workers import Workers
 from trainer.methods import NoisyAnoGan
-from trainer.workers import Workers
+from trainer.run.training_data import abnormal_tiles
 
 IMAGES, ABNORMAL = 32, 8
 DEFECT = 24  # px, the side of the square that is marked in an abnormal image
@@ -20,7 +20,10 @@ DEFECT = 24  # px, the side of the square that is marked in an abnormal image
 
 @dataclass(frozen=True)
 class Case:
-    """A network and its batch. px: resolution; patch: of the noise; base, most: of the feature maps."""
+    """A network and its batch. px: resolution; patch: px a side of a position of the outermost layers.
+
+    base, most  how many feature maps: `network.fmap_base`, `network.fmap_max`
+    """
 
     px: int
     batch: int
@@ -36,7 +39,7 @@ def training(case: Case, precision: str, device: torch.device, **schedule: objec
     """Noisy-AnoGAN's training of a case from its beginning. schedule: changes to that section of the configuration."""
     changes = {
         "network.resolution": case.px,
-        "network.patch": case.patch,
+        "network.patch_size": case.patch,
         "network.fmap_base": case.base,
         "network.fmap_max": case.most,
         "schedule.batch": case.batch,

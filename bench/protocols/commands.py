@@ -12,16 +12,16 @@ from baselines.feature_knn import FeatureKnn
 from baselines.patch_pca import PatchPca
 from baselines.pooled import PooledInput
 
-from latentline.arguments import count
+from latentline.base.arguments import count
 from latentline.errors import BackendError
 from protocols.runs import Job, finish_all
 from protocols.tables import Cell, Table, write_tables
-from trainer.compare import difference
 from trainer.config import TrainConfig
-from trainer.report import Report, Scores, read_results
+from trainer.evaluation.compare import difference
+from trainer.evaluation.report import EvaluationReport, Scores, read_results
 
 Maker = Callable[[TrainConfig], Baseline]
-Results = tuple[Report, Scores]
+Results = tuple[EvaluationReport, Scores]
 
 
 def _pooled(kind: Literal["residual", "l2"]) -> Maker:
@@ -100,7 +100,7 @@ def gains(scores: Scores, plain: Mapping[str, Results]) -> dict[str, Cell]:
     return {f"gain on {name}": difference(theirs, scores).value for name, theirs in inputs.items()}
 
 
-def report_cells(report: Report, job: Job | None = None) -> dict[str, Cell]:
+def report_cells(report: EvaluationReport, job: Job | None = None) -> dict[str, Cell]:
     """The columns of a table of methods."""
     return {
         "image AUROC": report.image_auroc,

@@ -8,12 +8,19 @@ from typing import Any
 
 import yaml
 
-from latentline.strict_config import parse
+from latentline.base.strict_yaml import parse
 from trainer.config import TrainConfig
 from trainer.networks.layers import stages
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "train"
-_IMAGES = ("fade_images", "stable_images", "final_images", "verdict_images", "encoder_images", "checkpoint_images")
+_IMAGES = (
+    "fade_images",
+    "stable_images",
+    "final_images",
+    "discriminator_images",
+    "encoder_images",
+    "checkpoint_images",
+)
 
 
 def read_config(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
@@ -39,8 +46,8 @@ def within_budget(config: TrainConfig, images: int | None) -> TrainConfig:
     if images is None:
         return config
     schedule = config.schedule
-    grown = stages(config.network.resolution, config.network.patch) - 1 if config.method.is_gan else 0
-    later = schedule.final_images + schedule.verdict_images + schedule.encoder_images
+    grown = stages(config.network.resolution, config.network.patch_size) - 1 if config.method.is_gan else 0
+    later = schedule.final_images + schedule.discriminator_images + schedule.encoder_images
     total = grown * (schedule.fade_images + schedule.stable_images) + later
     lengths = {name: getattr(schedule, name) for name in _IMAGES}
     scaled = {name: max(1, round(length * images / total)) for name, length in lengths.items() if length}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.figures import ImageFigures
-from trainer.intervals import Estimate
-from trainer.metrics import f1_max, weighted_auroc, weighted_f1_max
-from trainer.report import GOOD, Scores
+from trainer.evaluation.figures import ImageFigures
+from trainer.evaluation.intervals import Estimate
+from trainer.evaluation.metrics import f1_max, weighted_auroc, weighted_f1_max
+from trainer.evaluation.report import GOOD, Scores
 
 Float = npt.NDArray[np.float64]
 SCORE = "score"  # the name of the score among the components

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.intervals import Estimate, Weights, estimate, resample
-from trainer.metrics import weighted_auroc
-from trainer.report import GOOD, Scores
+from trainer.evaluation.intervals import Estimate, Weights, estimate, resample
+from trainer.evaluation.metrics import weighted_auroc
+from trainer.evaluation.report import GOOD, Scores
 
 
 def mean_auroc(trainings: Sequence[Scores], less: Sequence[Scores] | None = None) -> Estimate:

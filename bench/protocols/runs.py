@@ -16,9 +16,9 @@ from tqdm import tqdm
 from latentline.errors import LatentlineError
 from protocols.station import evaluate_on_station
 from trainer.config import TrainConfig
-from trainer.config_differences import check_same_config
-from trainer.fit import fit
-from trainer.report import Report, Scores, read_results
+from trainer.evaluation.report import EvaluationReport, Scores, read_results
+from trainer.run.config_differences import check_same_config
+from trainer.run.fit import fit
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Job:
         """Whether the results are there: report.json is the last that is written but scores.json."""
         return (self.evaluation / "scores.json").is_file()
 
-    def results(self) -> tuple[Report, Scores]:
+    def results(self) -> tuple[EvaluationReport, Scores]:
         """Of a finished job. Raises DatasetError when it is not."""
         return read_results(self.evaluation)
 

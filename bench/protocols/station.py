@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_runtime.model_package import ModelPackage, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.from_checkpoint import package_checkpoint
-from latentline.calibrate import calibrate
-from latentline.explainer import HostExplainer
-from latentline.inspector import Inspector
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.inspector import Inspector
+from latentline.package.model_package import ModelPackage, load_package
+from latentline.scoring.calibrate import calibrate
 from trainer.checkpoint import Checkpoint, load_checkpoint
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
-from trainer.evaluate import evaluate, limited
-from trainer.report import Report
-from trainer.tally import Subject
+from trainer.evaluation.accumulator import Subject
+from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.report import EvaluationReport
 
 PACKAGE = "package"
 
 
-def evaluate_on_station(run: Path, out: Path, limit: int | None = None, threads: int | None = 1) -> Report:
+def evaluate_on_station(run: Path, out: Path, limit: int | None = None, threads: int | None = 1) -> EvaluationReport:
     """Write run/package, then an evaluation of it into `out`. Raises LatentlineError.
 
     threads  of the CPU; None: all of them
@@ -30,7 +30,7 @@ def evaluate_on_station(run: Path, out: Path, limit: int | None = None, threads:
     return _evaluate(run, out, limit, None, threads)
 
 
-def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None = None) -> Report:
+def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None = None) -> EvaluationReport:
     """As `evaluate_on_station`, of a run with a package, but with the component weights of the run `lender`.
 
     Everything else that calibration fixes is of the run itself: the two runs' scores then differ in the model alone.
@@ -41,11 +41,11 @@ def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None 
 
 def _evaluate(
     run: Path, out: Path, limit: int | None, weights: Mapping[str, float] | None, threads: int | None = 1
-) -> Report:
+) -> EvaluationReport:
     checkpoint, package = load_checkpoint(run), load_package(run / PACKAGE)
     config = checkpoint.config
     parts = limited(checkpoint.split, limit, config.schedule.seed)
-    searcher = CpuSearcher(package, threads=threads)
+    searcher = OpenVinoSearcher(package, threads=threads)
     try:
         inspector = package.inspector(searcher)
         if weights is not None:
@@ -57,11 +57,11 @@ def _evaluate(
 
 
 def _weighted(
-    checkpoint: Checkpoint, package: ModelPackage, searcher: CpuSearcher, weights: Mapping[str, float]
+    checkpoint: Checkpoint, package: ModelPackage, searcher: OpenVinoSearcher, weights: Mapping[str, float]
 ) -> Inspector:
     config, rate = checkpoint.config, package.manifest.calibration.false_alarm_rate
     frames = read_held_out(open_source(config.data), checkpoint.split, config.schedule.seed)
     found = calibrate(
-        searcher, package.viewer, frames.standardising, frames.scored, rate, map=config.search.map, weights=weights
+        searcher, package.tiler, frames.standardising, frames.scored, rate, map=config.search.map, weights=weights
     )
-    return Inspector(HostExplainer(searcher, package.viewer, found.statistics), found.calibration)
+    return Inspector(HostReconstructor(searcher, package.tiler, found.statistics), found.calibration)

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from latentline.atomic import write_text
+from latentline.base.atomic import write_text
 
 
 def write_strips(root: Path, out: Path) -> Path:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from latentline.atomic import write_text
+from latentline.base.atomic import write_text
 from protocols.circumstances import circumstances
-from trainer.intervals import Estimate
+from trainer.evaluation.intervals import Estimate
 
 Cell = Estimate | float | str | None
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.config import StationConfig
-from edge_runtime.inspector import open_inspector
-from edge_runtime.signals import stop_on_signals
-from edge_runtime.station import Station
+from edge_runtime.station.station import Station
+from latentline.base.signals import stop_on_signals
+from latentline.base.strict_yaml import parse
 from latentline.errors import run_command
-from latentline.inspection import Inspection
-from latentline.strict_config import parse
+from latentline.inspection.result import InspectionResult
+from latentline.model import open_model
 from station_parts.source import BrightSpotInspector, Journal, NumberedCamera
 
 STATION = "bench"
@@ -57,10 +57,10 @@ def _run(options: argparse.Namespace) -> int:
     journal = Journal(options.folder / "journal")
     camera = NumberedCamera(journal.following, options.frames, options.rate, tuple(options.size))
 
-    def observe(frame: Frame, _inspection: Inspection) -> None:
+    def observe(frame: Frame, _inspection: InspectionResult) -> None:
         journal.done(int(frame.source))
 
-    inspector = open_inspector(options.model, config.backend) if options.model else BrightSpotInspector()
+    inspector = open_model(options.model, config.backend) if options.model else BrightSpotInspector()
     station = Station(config, inspector, cameras={camera.name: lambda: camera}, observer=observe)
     with stop_on_signals(station.stop):
         station.run()
@@ -71,7 +71,7 @@ def _config(folder: Path, port: int, model: Path | None) -> StationConfig:
     data = {
         "station": {"id": STATION},
         "model": str(model or folder),
-        "backend": "cpu",
+        "backend": "openvino",
         "cameras": [{"id": NumberedCamera.name, "kind": "folder", "source": str(folder)}],
         "mqtt": {
             "host": "127.0.0.1",

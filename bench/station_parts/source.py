@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.model_identity import ModelIdentity
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import InspectionResult
+from latentline.package.identity import ModelIdentity
+from latentline.scoring.defects import Defect
 
 _NORMAL, _BRIGHT = 60, 220  # grey levels of the surface and of a defect
 
@@ -98,14 +99,14 @@ class BrightSpotInspector:
     ahead = 2
     baseline = None
 
-    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], Inspection]:
+    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], InspectionResult]:
         """What is returned inspects."""
         return lambda: self._inspect(image)
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def _inspect(self, image: npt.NDArray[np.uint8]) -> Inspection:
+    def _inspect(self, image: npt.NDArray[np.uint8]) -> InspectionResult:
         score = float(image.max())
         defects: tuple[Defect, ...] = ()
         if score > self.identity.threshold:
@@ -115,4 +116,4 @@ class BrightSpotInspector:
             defects = (Defect((x, y, right - x, bottom - y), len(xs), 9.0, 4.0, corners, "map"),)
         anomaly_map = image[:, :, 0].astype(np.float32) / 10
         times = {"preprocess": 0.0, "search": 0.0, "score": 0.0}
-        return Inspection(score, 100.0, {"level": score}, defects, anomaly_map, image, image, 1, times)
+        return InspectionResult(score, 100.0, {"level": score}, defects, anomaly_map, image, image, 1, times)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trainer.autoencoding import TERMS, AutoencoderTraining
 from trainer.config import TrainConfig
-from trainer.loop import GanTraining
+from trainer.loops.autoencoder import TERMS, AutoencoderTraining
+from trainer.loops.gan import GanTraining
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
-from trainer.losses.local import local_loss
+from trainer.losses.patch_head import patch_head_loss
 from trainer.losses.reconstruction import Reconstruction
 from trainer.methods import GanMethod, NoisyAnoGan
 
@@ -38,7 +38,7 @@ class GanFloor:
         self._generator, self._discriminator = copy.deepcopy(training.generator), copy.deepcopy(training.discriminator)
         self._method = config.method
         noisy = config.method if isinstance(config.method, NoisyAnoGan) else None
-        self._gamma, self._local, self._noisy = (noisy.gamma, noisy.local, True) if noisy else (1.0, 0.0, False)
+        self._gamma, self._local, self._noisy = (noisy.gamma, noisy.patch_head, True) if noisy else (1.0, 0.0, False)
         size, batch = config.network.resolution, batch_of(config)
         self._z = torch.randn(batch, config.network.latent_size)
         self._real, self._abnormal = (random_tiles(batch, config) for _ in range(2))
@@ -52,12 +52,12 @@ class GanFloor:
         generated = self._generator(self._z)
         seen = generated.detach()
         real = self._real.detach().requires_grad_(penalised)
-        local = self._local > 0
-        real_logit, _, normal_patches = self._discriminator.judge(real, record_stddev=True, local=local)
+        patch_head = self._local > 0
+        real_logit, _, normal_patches = self._discriminator.judge(real, record_stddev=True, patch_head=patch_head)
         generated_logit = self._discriminator(seen)[0]
         abnormal_logit = patches = None
         if self._noisy:
-            abnormal_logit, _, patches = self._discriminator.judge(self._abnormal, local=local)
+            abnormal_logit, _, patches = self._discriminator.judge(self._abnormal, patch_head=patch_head)
         loss = discriminator_loss(real_logit, generated_logit, abnormal_logit, self._gamma)
         if normal_patches is not None and patches is not None:
             loss = loss + self._local * self._local_loss(torch.cat([normal_patches, patches]))
@@ -71,7 +71,7 @@ class GanFloor:
 
     def _local_loss(self, patches: Tensor) -> Tensor:
         masks, known = torch.cat([torch.zeros_like(self._masks), self._masks]), torch.cat([self._known, self._known])
-        return local_loss(patches, masks, known)
+        return patch_head_loss(patches, masks, known)
 
 
 class AutoencoderFloor:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.cameras.base import Camera, Frame, Idle
 from edge_runtime.cameras.reader import Reader
 from edge_runtime.cameras.settings import CommonSettings
 from edge_runtime.cameras.waiting_frames import WaitingFrames
-from edge_runtime.rate_limit import RateLimitedLog
+from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections import deque
 from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
-from edge_runtime.cameras.folder_memory import FolderMemory, Picture
+from edge_runtime.cameras.folder_memory import FolderMemory, FolderPicture
 from edge_runtime.cameras.settings import FolderSettings
 from latentline.errors import CameraError, ImageError
 
@@ -31,8 +31,8 @@ class FolderCamera:
         self._settle_seconds = settings.settle_seconds if settings.watch else 0.0
         self._memory = memory
         self._closed = threading.Event()
-        self._ready: deque[Picture] = deque()
-        self._growing: dict[str, tuple[Picture, float]] = {}  # by name, and since when it is as it is
+        self._ready: deque[FolderPicture] = deque()
+        self._growing: dict[str, tuple[FolderPicture, float]] = {}  # by name, and since when it is as it is
         self._next_look = 0.0
         self._number = 0
 
@@ -54,9 +54,9 @@ class FolderCamera:
             return None
         return self._frame(self._ready.popleft()) if self._ready else IDLE
 
-    def _frame(self, picture: Picture) -> Frame | Idle:
+    def _frame(self, picture: FolderPicture) -> Frame | Idle:
         # The decoder needs OpenCV; a station whose package imports without it can still say so in a sentence.
-        from latentline.images import read_image
+        from latentline.vision.images import read_image
 
         path = self._folder / picture.name
         captured_at, fault = datetime.now(timezone.utc), None
@@ -64,7 +64,7 @@ class FolderCamera:
             image = as_hwc(read_image(path))
         except ImageError as error:
             fault = error
-        if self._watch and Picture.of(path) != picture:
+        if self._watch and FolderPicture.of(path) != picture:
             self._memory.not_given(picture)  # it grew or was taken away meanwhile
             return IDLE
         number, self._number = self._number, self._number + 1
@@ -76,7 +76,7 @@ class FolderCamera:
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""
-        if isinstance(frame.ticket, Picture):
+        if isinstance(frame.ticket, FolderPicture):
             self._memory.done(frame.ticket)
 
     def close(self) -> None:
@@ -102,8 +102,8 @@ class FolderCamera:
         self._next_look = now + max(_POLL_SECONDS, _REST * (now - begun))
         return len(found)
 
-    def _pictures(self) -> list[Picture]:
-        from latentline.images import list_images
+    def _pictures(self) -> list[FolderPicture]:
+        from latentline.vision.images import list_images
 
         try:
             found = list_images(self._folder)
@@ -111,4 +111,4 @@ class FolderCamera:
             raise CameraError(f"camera {self.name}: the folder {self._folder} is gone") from None
         except OSError as error:
             raise CameraError(f"camera {self.name}: {self._folder} cannot be read ({error.strerror})") from None
-        return [picture for path in found if (picture := Picture.of(path)) is not None]
+        return [picture for path in found if (picture := FolderPicture.of(path)) is not None]

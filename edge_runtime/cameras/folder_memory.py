@@ -17,7 +17,7 @@ _ROOM = 1000  # lines of the journal beyond the files that are there, before it 
 
 
 @dataclass(frozen=True)
-class Picture:
+class FolderPicture:
     """A file as it was when it was looked at. Another size or time under the same name is another picture."""
 
     name: str
@@ -25,7 +25,7 @@ class Picture:
     mtime_ns: int
 
     @classmethod
-    def of(cls, path: Path) -> Picture | None:
+    def of(cls, path: Path) -> FolderPicture | None:
         """The picture at `path`; None where no file is (any more)."""
         try:
             found = path.stat()
@@ -46,8 +46,8 @@ class FolderMemory:
         self._folder = settings.source
         self._after = settings.memory
         self._journal = settings.journal or self._folder / f".latentline-{settings.id}.journal"
-        self._given: dict[str, Picture] = {}
-        self._marked: dict[str, Picture] = {}
+        self._given: dict[str, FolderPicture] = {}
+        self._marked: dict[str, FolderPicture] = {}
         self._lines: int | None = None  # of the journal; None: it was not yet read
 
     def open(self) -> None:
@@ -69,28 +69,28 @@ class FolderMemory:
         """Whether a restart goes on where this run stopped."""
         return self._after != "keep"
 
-    def fresh(self, found: Sequence[Picture]) -> list[Picture]:
+    def fresh(self, found: Sequence[FolderPicture]) -> list[FolderPicture]:
         """Those of all pictures `found` that were not given; one that is gone is forgotten, and new when it returns."""
         here = {picture.name for picture in found}
         for name in self._given.keys() - here:
             del self._given[name]
         return [picture for picture in found if self._given.get(picture.name) != picture]
 
-    def given(self, picture: Picture) -> None:
+    def given(self, picture: FolderPicture) -> None:
         """`picture` is being read."""
         self._given[picture.name] = picture
 
-    def not_given(self, picture: Picture) -> None:
+    def not_given(self, picture: FolderPicture) -> None:
         """`picture` was not whole after all: it is fresh again."""
         self._given.pop(picture.name, None)
 
-    def done(self, picture: Picture) -> None:
+    def done(self, picture: FolderPicture) -> None:
         """`picture` was inspected: mark, move or delete it, unless another took its name. Raises CameraError."""
         path = self._folder / picture.name
         try:
             if self._after == "mark":
                 self._mark(picture)
-            elif self._after in ("move", "delete") and Picture.of(path) == picture:
+            elif self._after in ("move", "delete") and FolderPicture.of(path) == picture:
                 if self._after == "move":
                     path.replace(self._free(self._folder / _PROCESSED / picture.name))
                 else:
@@ -113,7 +113,7 @@ class FolderMemory:
             free = path.with_name(f"{path.stem}~{number}{path.suffix}")
         return free
 
-    def _mark(self, picture: Picture) -> None:
+    def _mark(self, picture: FolderPicture) -> None:
         self._marked[picture.name] = picture
         self._lines = (self._lines or 0) + 1
         if self._lines > len(self._given) + _ROOM:
@@ -129,7 +129,7 @@ class FolderMemory:
         for line in text.splitlines():
             with contextlib.suppress(ValueError, TypeError):
                 name, size, mtime_ns = json.loads(line)
-                self._marked[str(name)] = Picture(str(name), int(size), int(mtime_ns))
+                self._marked[str(name)] = FolderPicture(str(name), int(size), int(mtime_ns))
         self._given.update(self._marked)
         self._lines = text.count("\n")
         if not text.endswith("\n") and text:
@@ -137,12 +137,12 @@ class FolderMemory:
 
     def _write_journal(self) -> None:
         """Write the journal anew, without pictures that are gone."""
-        here = {name: one for name, one in self._marked.items() if Picture.of(self._folder / name) == one}
+        here = {name: one for name, one in self._marked.items() if FolderPicture.of(self._folder / name) == one}
         draft = self._journal.with_name(self._journal.name + ".new")
         draft.write_text("".join(map(_line, here.values())), encoding="ascii")
         draft.replace(self._journal)
         self._marked, self._lines = here, len(here)
 
 
-def _line(picture: Picture) -> str:
+def _line(picture: FolderPicture) -> str:
     return json.dumps([picture.name, picture.size, picture.mtime_ns]) + "\n"

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from latentline.strict_config import StrictModel, mask_credentials
+from latentline.base.secrets import mask_credentials
+from latentline.base.strict_yaml import StrictModel
 
 CAMERA_ID = r"^[A-Za-z0-9_.-]{1,64}$"  # one MQTT topic level: no slash, wildcard or blank
 _SECRET = re.compile(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from edge_runtime.model_identity import ModelIdentity
 from latentline.errors import LatentlineError
+from latentline.package.identity import ModelIdentity
 
 Result = Mapping[str, Any]  # becomes JSON
 Finish = Callable[[Result | LatentlineError], None]

@@ -26,9 +26,9 @@ from edge_runtime.commands.request import (
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
-from edge_runtime.rate_limit import RateLimitedLog
+from edge_runtime.pacing import RateLimitedLog
+from latentline.base.secrets import mask_credentials
 from latentline.errors import LatentlineError
-from latentline.strict_config import mask_credentials
 
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("latentline.audit")

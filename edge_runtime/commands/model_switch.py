@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from edge_runtime.commands.actions import Finish
 from edge_runtime.commands.request import CommandError
-from edge_runtime.judging import Inspector
-from edge_runtime.model_identity import ModelIdentity
-from edge_runtime.package_files import is_plain_name
+from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.errors import LatentlineError
+from latentline.package.files import is_plain_name
+from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
 UInt8 = npt.NDArray[np.uint8]
@@ -32,7 +32,7 @@ class Prepared:
     """
 
     sha256: str
-    open: Callable[[], Inspector]
+    open: Callable[[], FrameInspector]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ModelSwitch:
     def __init__(
         self,
         folder: Path,
-        current: Inspector,
+        current: FrameInspector,
         prepare: Callable[[Path], Prepared],
         remember: Callable[[str, str], None],
     ) -> None:
@@ -80,7 +80,7 @@ class ModelSwitch:
         """Whether a package waits to be switched to, or its fault to be said."""
         return self._wish is not None and not self._ready.empty()
 
-    def run_pending(self, check_frame: UInt8 | None = None) -> Inspector | None:
+    def run_pending(self, check_frame: UInt8 | None = None) -> FrameInspector | None:
         """Switch, if a package is ready; the new inspector when it took the place of the old, which is closed then.
 
         Call it when no frame is begun and not finished. check_frame: uint8 [H, W, C] that the new model must be able
@@ -126,7 +126,7 @@ class ModelSwitch:
         except Exception as error:
             self._ready.put(error)
 
-    def _opened(self, prepared: Prepared | Exception, wish: _Wish, check_frame: UInt8 | None) -> Inspector:
+    def _opened(self, prepared: Prepared | Exception, wish: _Wish, check_frame: UInt8 | None) -> FrameInspector:
         if isinstance(prepared, Exception):
             raise prepared
         if wish.sha256 not in (None, prepared.sha256):
@@ -148,7 +148,7 @@ class ModelSwitch:
         return CommandError(f"{stays}: the new one cannot be used here ({type(error).__name__}: {error})")
 
 
-def _check(inspector: Inspector, frame: UInt8 | None) -> None:
+def _check(inspector: FrameInspector, frame: UInt8 | None) -> None:
     """Raise what the inspector raises, or CommandError when its score is no number."""
     if frame is None:
         size, channels = inspector.identity.tile_size, inspector.identity.channels
@@ -158,7 +158,7 @@ def _check(inspector: Inspector, frame: UInt8 | None) -> None:
         raise CommandError(f"its score of the check frame is {score}")
 
 
-def _close(inspector: Inspector) -> None:
+def _close(inspector: FrameInspector) -> None:
     """Release it; a fault there must not undo what was decided."""
     try:
         inspector.close()

@@ -9,26 +9,26 @@ from typing import Generic, TypeVar
 
 from edge_runtime.commands.model_switch import Prepared
 from edge_runtime.commands.persisted import Persisted
-from edge_runtime.judging import Inspector
-from edge_runtime.search.settings import Backend, GpuSettings
+from edge_runtime.frames.frame_inspector import FrameInspector
+from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import LatentlineError
 
-Opened = TypeVar("Opened", bound=Inspector)
+Opened = TypeVar("Opened", bound=FrameInspector)
 
 
 def prepare_package(path: Path, backend: Backend, gpu: GpuSettings) -> Prepared:
     """Load and check a package. Raises PackageError and what opening it raises.
 
-    backend  that of the running model, "cpu" or "tensorrt". On the CPU everything is done here, self-test included; on
-             a GPU only the files, and engines that are not in the cache are built when it is opened: minutes
+    backend  of the running model. "openvino" opens the model here, self-test included; "tensorrt" only reads the files,
+             and builds engines that are not in the cache when the model is opened, which takes minutes
     """
-    from edge_runtime.inspector import PackageInspector  # needs the inference runtime
-    from edge_runtime.model_package import load_package
+    from latentline.model import Model  # needs the inference runtime
+    from latentline.package.model_package import load_package
 
     package = load_package(path)
-    if backend != "cpu":
-        return Prepared(package.model_hash, lambda: PackageInspector(package, backend, gpu))
-    opened = PackageInspector(package, backend)
+    if backend != "openvino":
+        return Prepared(package.model_hash, lambda: Model(package, backend, gpu))
+    opened = Model(package, backend)
     return Prepared(package.model_hash, lambda: opened)
 
 
@@ -41,17 +41,17 @@ class Start(Generic[Opened]):
 
 
 def open_at_start(
-    open_inspector: Callable[[Path], Opened], configured: Path, folder: Path | None, persisted: Persisted
+    open_model: Callable[[Path], Opened], configured: Path, folder: Path | None, persisted: Persisted
 ) -> Start[Opened]:
-    """The model that a command switched to, else the YAML's `configured` one. Raises what `open_inspector` raises.
+    """The model that a command switched to, else the YAML's `configured` one. Raises what `open_model` raises.
 
     folder  of the packages, `commands.models`; None: the YAML's model is used
     """
     wanted = persisted.model
     if wanted is None or folder is None:
-        return Start(open_inspector(configured))
+        return Start(open_model(configured))
     try:
-        inspector = open_inspector(folder / wanted.name)
+        inspector = open_model(folder / wanted.name)
         found = inspector.identity.sha256
         if found == wanted.sha256:
             return Start(inspector)
@@ -60,4 +60,4 @@ def open_at_start(
     except LatentlineError as error:
         reason = str(error)
     fault = f"model {wanted.name}, to which a command had switched, cannot be used ({reason}); {configured} is used"
-    return Start(open_inspector(configured), fault)
+    return Start(open_model(configured), fault)

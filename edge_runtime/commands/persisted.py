@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from edge_runtime.commands.request import CommandError
 from edge_runtime.mqtt.events import now
-from latentline import atomic
+from latentline.base import atomic
+from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ConfigError
-from latentline.strict_config import StrictModel
 
 
 class SetThreshold(StrictModel):

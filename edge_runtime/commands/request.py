@@ -11,8 +11,8 @@ from pydantic_core import from_json
 from edge_runtime.commands.settings import Verb
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
+from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import ConfigError, LatentlineError
-from latentline.strict_config import StrictModel, parse
 
 _LONGEST_TOPIC = 256  # characters of a response topic
 _LONGEST_CORRELATION = 128  # bytes

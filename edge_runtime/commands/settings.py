@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
 
 Verb = Literal["capture", "pause", "resume", "threshold", "model", "diagnostics"]
 

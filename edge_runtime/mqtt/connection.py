@@ -22,9 +22,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_runtime.config import TlsSection
-from edge_runtime.mqtt.guarded import GuardedClient, guarded, use_tls
+from edge_runtime.mqtt.client import MqttClient, log_exceptions, use_tls
 from edge_runtime.mqtt.packets import Extras, Received, new_properties, received
+from edge_runtime.mqtt.settings import TlsSection
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
@@ -183,7 +183,7 @@ class Connection:
 
     def _make_client(self, will: Will | None) -> paho.Client:
         broker = self._broker
-        client = GuardedClient(
+        client = MqttClient(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -199,11 +199,11 @@ class Connection:
             properties = new_properties(PacketTypes.WILLMESSAGE)
             properties.WillDelayInterval = will.delay
             client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
-        client.on_connect = guarded(self._on_connect)
-        client.on_publish = guarded(self._on_publish)
-        client.on_disconnect = guarded(self._on_disconnect)
-        client.on_subscribe = guarded(self._on_subscribe)
-        client.on_message = guarded(self._on_message)
+        client.on_connect = log_exceptions(self._on_connect)
+        client.on_publish = log_exceptions(self._on_publish)
+        client.on_disconnect = log_exceptions(self._on_disconnect)
+        client.on_subscribe = log_exceptions(self._on_subscribe)
+        client.on_message = log_exceptions(self._on_message)
         # With this callback set, publish() leaves the socket to the thread that runs the loop. Without it paho writes
         # from both threads when loop_start() is not used, and packets can be torn.
         client.on_socket_register_write = lambda *_: None

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import NO_SUBSCRIBER, NOT_AUTHORISED, QUOTA_EXCEEDED, WINDOW, Connection
 from edge_runtime.mqtt.events import stamp
 from edge_runtime.mqtt.packets import packet_size
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
 
 _log = logging.getLogger(__name__)
 _SUCCESS_BELOW = 0x80  # MQTT 5 reason codes

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feed import CameraReport
-from edge_runtime.model_identity import ModelIdentity
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import InspectionResult
+from latentline.package.identity import ModelIdentity
+from latentline.scoring.defects import Defect
 
 SCHEMA_VERSION = 1
 
@@ -83,7 +84,7 @@ class Messages:
         }
         return self._head(camera=camera, state=report.state, reason=report.reason, counts=counts)
 
-    def defect(self, frame: Frame, inspection: Inspection, model: ModelIdentity, wait_ms: float) -> Message:
+    def defect(self, frame: Frame, inspection: InspectionResult, model: ModelIdentity, wait_ms: float) -> Message:
         """An abnormal frame. `seq`, `published_at` and `replayed` are added by `stamp` at hand-over."""
         return {
             **self._head(),
@@ -93,12 +94,12 @@ class Messages:
             "defects": [_defect(defect) for defect in inspection.defects],
         }
 
-    def result(self, frame: Frame, inspection: Inspection, wait_ms: float) -> Message:
+    def result(self, frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
         """Any inspected frame, in short."""
         return {
             **self._head(),
             **_verdict(frame, inspection, wait_ms),
-            "abnormal": inspection.abnormal,
+            "abnormal": inspection.is_abnormal,
             "defect_count": len(inspection.defects),
         }
 
@@ -119,7 +120,7 @@ def stamp(body: bytes, seq: int, *, replayed: bool) -> bytes:
     return more if body == b"{}" else body[:-1] + b"," + more[1:]
 
 
-def _verdict(frame: Frame, inspection: Inspection, wait_ms: float) -> Message:
+def _verdict(frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
     height, width, channels = frame.image.shape
     timings = {name: float(value) for name, value in inspection.milliseconds.items()}
     return {

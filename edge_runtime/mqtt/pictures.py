@@ -11,7 +11,8 @@ import numpy.typing as npt
 from edge_runtime.cameras.base import Frame
 from edge_runtime.mqtt.events import Message
 from edge_runtime.mqtt.settings import SMALLEST_SIDE, PictureSection
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import InspectionResult
+from latentline.scoring.defects import Defect
 
 CONTENT_TYPE = "image/jpeg"
 _PACKET_HEAD = 1024  # bytes left free in a packet for topic and properties
@@ -20,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Picture:
+class DefectPicture:
     """One JPEG, and what goes beside it as MQTT 5 user properties (content type: image/jpeg).
 
     topic       below the station's: cam/{id}/picture
@@ -34,8 +35,12 @@ class Picture:
 
 
 def defect_pictures(
-    frame: Frame, inspection: Inspection, event: Message, settings: PictureSection, packet_bytes: int | None = None
-) -> list[Picture]:
+    frame: Frame,
+    inspection: InspectionResult,
+    event: Message,
+    settings: PictureSection,
+    packet_bytes: int | None = None,
+) -> list[DefectPicture]:
     """Pictures of the defects in `event`, which was made of `frame` and `inspection`.
 
     packet_bytes  the largest packet the broker takes, None: any
@@ -56,7 +61,7 @@ def defect_pictures(
                 "bbox": ",".join(map(str, defect.bbox)),
                 "crop": ",".join(map(str, box)),
             }
-            pictures.append(Picture(f"cam/{frame.camera}/picture", payload, tuple(properties.items())))
+            pictures.append(DefectPicture(f"cam/{frame.camera}/picture", payload, tuple(properties.items())))
     return pictures
 
 

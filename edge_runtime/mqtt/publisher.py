@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import (
     SESSION_TAKEN_OVER,
     Acked,
@@ -28,10 +27,11 @@ from edge_runtime.mqtt.connection import (
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.packets import Extras, Received
-from edge_runtime.mqtt.passing import Passing, PassingMessage
 from edge_runtime.mqtt.retained import Retained
-from edge_runtime.mqtt.rival import Rival
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.mqtt.takeover import TakeoverDetector
+from edge_runtime.mqtt.transient import TransientMessage, TransientMessages
+from edge_runtime.pacing import Backoff
 from edge_runtime.supervision.watchdog import Stage
 from latentline.errors import BrokerError
 
@@ -50,7 +50,7 @@ class _Stop:
     deadline: float
 
 
-_Item = Connected | Subscribed | Acked | Disconnected | _Wake | PassingMessage | _Stop
+_Item = Connected | Subscribed | Acked | Disconnected | _Wake | TransientMessage | _Stop
 
 
 class Publisher:
@@ -75,10 +75,10 @@ class Publisher:
         self._stage = stage
         self._broker, self._make_will, self._backoff, self._on_fault = broker, make_will, backoff, on_fault
         # Unbounded, because a callback that waits for room while paho holds its locks would be a deadlock. Short all
-        # the same: one _Wake, and the acks of one window and of what Passing admits.
+        # the same: one _Wake, and the acks of one window and of what TransientMessages admits.
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._woken = threading.Event()
-        self._passing = Passing()
+        self._transient = TransientMessages()
         self._first_try = threading.Event()
         self._first_refusal: BrokerError | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt sender", daemon=True)
@@ -92,7 +92,7 @@ class Publisher:
         self._stop: _Stop | None = None
         self._last_status: tuple[str, Message] | None = None  # set before _Stop is put
         self._done = False
-        self._rival = Rival(backoff)
+        self._takeover = TakeoverDetector(backoff)
         self.connections = 0
         self.dropped = 0  # messages of `send_once` and `reply` that did not go out
         self.maximum_packet_size: int | None = None  # bytes that the broker takes; None: any, or not known yet
@@ -164,11 +164,13 @@ class Publisher:
         That is while there is no connection, while too many are on their way, and when it is larger than the broker
         takes. expiry: seconds after which the broker shall forget it.
         """
-        return self._pass(PassingMessage(topic, payload, 0, Extras(content_type, expiry, None, tuple(user_properties))))
+        return self._pass(
+            TransientMessage(topic, payload, 0, Extras(content_type, expiry, None, tuple(user_properties)))
+        )
 
     def reply(self, topic: str, payload: bytes, correlation: bytes | None) -> bool:
         """Answer a `Received` on its response topic, QoS 1, on this connection or not at all, as `send_once` does."""
-        return self._pass(PassingMessage(topic, payload, 1, Extras("application/json", None, correlation)))
+        return self._pass(TransientMessage(topic, payload, 1, Extras("application/json", None, correlation)))
 
     def result(self, topic: str, message: Message) -> None:
         """`send_once` of a JSON message."""
@@ -181,8 +183,8 @@ class Publisher:
         if self._thread.is_alive():
             self._thread.join(timeout + 3 * _GOODBYE_SECONDS)
 
-    def _pass(self, message: PassingMessage) -> bool:
-        if self._accepted and self._passing.admit(message, self.maximum_packet_size):
+    def _pass(self, message: TransientMessage) -> bool:
+        if self._accepted and self._transient.admit(message, self.maximum_packet_size):
             self._queue.put(message)
             return True
         self.dropped += 1
@@ -216,7 +218,7 @@ class Publisher:
             self._finish(self._stop)
         elif self._connection is None and not self._done and time.monotonic() >= self._connect_at:
             self._connect()
-        if self._accepted and self._rival.gone():
+        if self._accepted and self._takeover.gone():
             self._on_fault("client_id", None)
         if self._connection is not None and self._accepted and not self._done:
             self._retained.send(self._connection)
@@ -244,9 +246,9 @@ class Publisher:
     def _handle(self, item: _Item) -> None:
         if isinstance(item, _Wake):
             self._woken.clear()
-        elif isinstance(item, PassingMessage):
+        elif isinstance(item, TransientMessage):
             connection = self._connection if self._accepted else None
-            self.dropped += not self._passing.send(connection, item)
+            self.dropped += not self._transient.send(connection, item)
         elif isinstance(item, _Stop):
             self._stop = item
         elif item.connection is not self._connection:
@@ -256,7 +258,7 @@ class Publisher:
         elif isinstance(item, Subscribed):
             self._subscribed(item.reason)
         elif isinstance(item, Acked):
-            self._passing.acked(item.mid)
+            self._transient.acked(item.mid)
             self._delivery.acked(item.mid, item.reason)
             self._retained.acked(item.mid, item.reason)
         else:
@@ -288,7 +290,7 @@ class Publisher:
         _log.info("connected to broker %s", item.connection.address)
         self._accepted = True
         self.maximum_packet_size = item.maximum_packet_size
-        self._rival.connected()
+        self._takeover.connected()
         self.connections += 1
         self._backoff.reset()
         self._delivery.begin(item.maximum_packet_size)
@@ -303,12 +305,12 @@ class Publisher:
             self._first_refusal = BrokerError(item.sentence)
             self._done = True
         taken_over = item.reason == SESSION_TAKEN_OVER
-        rival = self._rival.ended(item.thrown_out or taken_over, said=taken_over)
-        self._lose_connection(self._backoff.longest() if rival else self._backoff.pause())
+        takeover = self._takeover.ended(item.thrown_out or taken_over, said=taken_over)
+        self._lose_connection(self._backoff.longest() if takeover else self._backoff.pause())
         if self._stop is None:
             self._on_fault("broker", item.sentence)
-            if rival:
-                self._on_fault("client_id", self._rival.sentence(self._broker.client_id, item.connection.address))
+            if takeover:
+                self._on_fault("client_id", self._takeover.sentence(self._broker.client_id, item.connection.address))
         self._first_try.set()
 
     def _lose_connection(self, pause: float) -> None:
@@ -317,7 +319,7 @@ class Publisher:
         self._connection = None
         self._accepted = False
         self._connect_at = time.monotonic() + pause
-        self._passing.end()
+        self._transient.end()
         self._delivery.end()
 
     def _finish(self, stop: _Stop) -> None:

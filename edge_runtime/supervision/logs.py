@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from edge_runtime.supervision.settings import LogSection
-from latentline.strict_config import mask_credentials
+from latentline.base.secrets import mask_credentials
 
 _BURST = 20  # what one line of code may say at once before its repeats are left out
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "left_out", "taskName"}

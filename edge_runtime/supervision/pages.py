@@ -9,7 +9,7 @@ from edge_runtime.supervision.http import Page
 from edge_runtime.supervision.metrics import CONTENT_TYPE, metrics_text
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health
-from latentline.version import software_version
+from latentline.base.version import software_version
 
 
 def health_pages(

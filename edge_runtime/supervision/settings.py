@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
 
 
 class SupervisionSection(StrictModel):

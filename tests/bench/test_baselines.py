@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
-from trainer.report import read_results
+from trainer.evaluation.report import read_results
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
 
@@ -38,7 +38,7 @@ def test_patch_pca_is_the_distance_of_the_full_covariance(height: int, width: in
     """Each pixel has the mean, over the patches on it, of pᵀC⁻¹p with the small eigenvalues of C replaced by a mean."""
     normal = _textures(6, (48, 40, channels), seed=1)
     image = _textures(1, (height, width, channels), seed=height)[0]
-    baseline = PatchPca(patch=6, stride=stride, explained=0.8, sampled=3000, smoothing=0.0)
+    baseline = PatchPca(patch=6, stride=stride, reconstructed=0.8, sampled=3000, smoothing=0.0)
     baseline.fit(normal)
     score, plane = baseline.score(image)
 

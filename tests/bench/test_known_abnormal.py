@@ -73,8 +73,10 @@ def test_tiles_are_the_same_but_for_what_is_said_of_them(
         for m in (contamination.NOISY, contamination.CONTAMINATED)
     )
     assert (noisy.network, noisy.search) == (anogan.network, anogan.search)
-    assert noisy.schedule.model_copy(update={"verdict_images": 0}) == anogan.schedule  # nothing to teach a verdict with
-    shared = ("r1", "kappa", "refit")
+    assert (
+        noisy.schedule.model_copy(update={"discriminator_images": 0}) == anogan.schedule
+    )  # nothing to teach a verdict with
+    shared = ("r1", "kappa", "finetune_generator")
     assert [getattr(noisy.method, n) for n in shared] == [getattr(anogan.method, n) for n in shared]
     told, mixed = _split(noisy), _split(anogan)
     known = {*told.known_abnormal, *told.validation_abnormal}

@@ -10,10 +10,10 @@ import pytest
 from latentline.errors import ConfigError, LatentlineError
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
-from trainer.growth import total_images
-from trainer.intervals import Estimate
+from trainer.evaluation.intervals import Estimate
+from trainer.evaluation.report import ImageScore, Scores, read_results
+from trainer.loops.growth import total_images
 from trainer.networks.layers import stages
-from trainer.report import ImageScore, Scores, read_results
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))  # where the scripts of the bench find one another
 
@@ -45,7 +45,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 def test_a_run_is_finished_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second finish trains nothing, another limit only evaluates, another configuration is refused by its key."""
     report, scores = job.results()
-    assert job.finished and report.normal_images == 2 and len(scores.images) == 4 and report.backend == "cpu"
+    assert job.finished and report.normal_images == 2 and len(scores.images) == 4 and report.backend == "openvino"
     assert job.training_seconds() > 0
 
     def never(*_: object, **__: object) -> None:
@@ -87,7 +87,7 @@ def test_a_budget_is_kept(method: str) -> None:
     last = stages(config.network.resolution, config.network.patch) - 1
     gan = config.method.is_gan
     shown = total_images(small.schedule, last) if gan else small.schedule.final_images
-    assert shown + small.schedule.encoder_images + small.schedule.verdict_images == pytest.approx(5000, rel=0.01)
+    assert shown + small.schedule.encoder_images + small.schedule.discriminator_images == pytest.approx(5000, rel=0.01)
     ratio = small.schedule.final_images / config.schedule.final_images
     if config.schedule.encoder_images:
         assert small.schedule.encoder_images == pytest.approx(ratio * config.schedule.encoder_images, rel=0.01)

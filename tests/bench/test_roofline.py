@@ -24,9 +24,9 @@ from roofline_floor import Floor, executions, search_floor  # noqa: E402
 from roofline_graph import GraphCost, Precision, graph_cost  # noqa: E402
 from roofline_peaks import DEVICES, Device, find_device  # noqa: E402
 
-from edge_runtime.model_package import ModelPackage, load_package  # noqa: E402
+from latentline.package.model_package import ModelPackage, load_package  # noqa: E402
 
-DEMO = ROOT / "edge_runtime" / "demo" / "model"
+DEMO = ROOT / "edge_runtime" / "tools" / "demo" / "model"
 BATCH = 3
 
 

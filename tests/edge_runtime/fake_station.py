@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from edge_runtime.config import load_station
-from edge_runtime.signals import stop_on_signals
-from edge_runtime.station import Station
+from edge_runtime.station.station import Station
+from latentline.base.signals import stop_on_signals
 from latentline.errors import run_command
 from tests.edge_runtime.fakes import FakeInspector
 

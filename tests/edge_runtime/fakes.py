@@ -12,9 +12,10 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.model_identity import ModelIdentity
 from latentline.errors import ImageError
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import InspectionResult
+from latentline.package.identity import ModelIdentity
+from latentline.scoring.defects import Defect
 
 ROOT = Path(__file__).parents[2]
 BRIGHT, DARK, UNUSABLE, FATAL, NOT_A_NUMBER = 200, 20, 1, 2, 3  # grey levels
@@ -28,11 +29,11 @@ class FakeInspector:
     ahead = 2
     baseline = None
 
-    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], Inspection]:
+    def begin(self, image: npt.NDArray[np.uint8]) -> Callable[[], InspectionResult]:
         """What is returned inspects."""
         return lambda: self.inspect(image)
 
-    def inspect(self, image: npt.NDArray[np.uint8]) -> Inspection:
+    def inspect(self, image: npt.NDArray[np.uint8]) -> InspectionResult:
         """Score is the mean grey level; one defect, the whole frame."""
         level = int(image.mean())
         if level == UNUSABLE:
@@ -45,7 +46,7 @@ class FakeInspector:
         anomaly_map = np.full((height, width), level / 10, np.float32)
         times = {"preprocess": 0.1, "search": 1.0, "score": 0.1}
         defects = (defect,) if score > 100 else ()
-        return Inspection(score, 100.0, {"mean": score}, defects, anomaly_map, image, image, 1, times)
+        return InspectionResult(score, 100.0, {"mean": score}, defects, anomaly_map, image, image, 1, times)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_runtime.config import StationConfig, load_station, read_password
-from edge_runtime.from_config import broker_of
+from edge_runtime.config import StationConfig, load_station
+from edge_runtime.mqtt.settings import read_password
+from edge_runtime.station.wiring import broker_of
+from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
-from latentline.strict_config import parse
 from tests.edge_runtime.fakes import ROOT, station_data
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.inspector import open_inspector
-from edge_runtime.model_package import load_package
 from export.cli import main
+from latentline.model import open_model
+from latentline.package.model_package import load_package
 from tests.checkpoints import random_checkpoint
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.data.sources import open_source
-from trainer.training import TrainingState
+from trainer.loops.training import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "kind", "components"),
     [
-        ("noisy_anogan", "residual", {"residual_1px", "d_local", "feature", "d_frame", "d_reconstruction"}),
-        ("vae", "probability", {"probability_1px", "divergence"}),
+        ("noisy_anogan", "residual", {"residual_1px", "d_patch", "feature", "d_frame", "d_reconstruction"}),
+        ("vae", "probability", {"probability_1px", "kl"}),
         ("autoencoder", "ssim", {"ssim_1px"}),
     ],
 )
@@ -59,7 +59,7 @@ def test_checkpoint_becomes_a_package(
     assert (manifest.map, manifest.method) == (kind, name)
     assert manifest.calibration.validation is not None
     assert components <= {*manifest.calibration.validation.component_auroc}
-    with open_inspector(out, "cpu", threads=1) as inspector:
+    with open_model(out, "openvino", threads=1) as inspector:
         seen = inspector.inspect(np.full((40, 48), 90, np.uint8))
     assert set(seen.components) == {c.name for c in manifest.calibration.components}
 

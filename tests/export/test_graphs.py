@@ -8,13 +8,13 @@ import onnxruntime
 import pytest
 import torch
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
-from edge_runtime.search.openvino_cpu import CpuSearcher
 from export.graphs import export_discriminator, export_graphs
-from export.package import draft
+from export.package import export_model
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
 from tests.packages import SEARCH, networks, points, tiny_model
 from trainer.data.settings import Flip
-from trainer.search import loss_and_gradient
+from trainer.reference.search import loss_and_gradient
 
 DERIVED_SMALL = 16  # elements; constants such as slopes, axes and the 4x3 spreading matrix
 
@@ -28,13 +28,15 @@ def weights(content: bytes) -> list[np.ndarray]:
     return [t for t in tensors if t.size > DERIVED_SMALL and t.dtype == np.float32]
 
 
-@pytest.mark.parametrize("patch", [2, 4])
-def test_step_of_patches_equals_oracle_in_both_runtimes(patch: int) -> None:
+@pytest.mark.parametrize("patch_size", [2, 4])
+def test_step_of_patches_equals_oracle_in_both_runtimes(patch_size: int) -> None:
     """Outermost layers that see patches: loss and gradient equal autograd in float64."""
     shape = 32, 1, 8, 256, 16
-    model = draft(*networks(*shape, patch=patch, local=patch == 2), None, SEARCH)
-    generator, discriminator = (network.double() for network in networks(*shape, patch=patch, local=patch == 2))
-    searcher = CpuSearcher(model, threads=1)
+    model = export_model(*networks(*shape, patch_size=patch_size, patch_head=patch_size == 2), None, SEARCH)
+    generator, discriminator = (
+        network.double() for network in networks(*shape, patch_size=patch_size, patch_head=patch_size == 2)
+    )
+    searcher = OpenVinoSearcher(model, threads=1)
     for seed in (1, 2):
         z, x = points(*shape[:3], 3, seed)
         fx = discriminator(x)[1]
@@ -52,7 +54,7 @@ def test_step_of_patches_equals_oracle_in_both_runtimes(patch: int) -> None:
 @pytest.fixture(scope="module")
 def square() -> SearchModel:
     """A model all of whose convolutions are square, where OpenVINO 2026.4.1 mistakes shared constants."""
-    return draft(*networks(32, 3, 8, 1024, 16), None, SEARCH)
+    return export_model(*networks(32, 3, 8, 1024, 16), None, SEARCH)
 
 
 @pytest.mark.parametrize("runtime", ["OpenVINO", "ONNX Runtime"])
@@ -66,7 +68,7 @@ def test_step_equals_oracle_in_both_runtimes(square: SearchModel, runtime: str) 
         true = [t.numpy() for t in loss_and_gradient(generator, discriminator, z, x, fx, 0.1, 0.1)]
         inputs = {k: v.numpy().astype(np.float32) for k, v in {"z": z, "x": x, "fx": fx}.items()}
         if runtime == "OpenVINO":
-            searcher = CpuSearcher(square, threads=1)
+            searcher = OpenVinoSearcher(square, threads=1)
             found = searcher.step(**inputs)
             searcher.close()
         else:
@@ -79,8 +81,10 @@ def test_step_equals_oracle_in_both_runtimes(square: SearchModel, runtime: str) 
 @pytest.mark.parametrize("flips", [("horizontal",), ("horizontal", "vertical")])
 def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(flips: tuple[Flip, ...]) -> None:
     """Logits are the float64 means of D over all mirrorings by NumPy, features those of the image; weights stay one."""
-    _, discriminator = networks(32, 3, 8, 1024, 16, local=True)
-    model = draft(*networks(32, 3, 8, 1024, 16, local=True), None, SEARCH.model_copy(update={"gamma": 1.0}), flips)
+    _, discriminator = networks(32, 3, 8, 1024, 16, patch_head=True)
+    model = export_model(
+        *networks(32, 3, 8, 1024, 16, patch_head=True), None, SEARCH.model_copy(update={"gamma": 1.0}), flips
+    )
     discriminator.double()
     x = points(32, 3, 8, 3)[1]
     axes = {"horizontal": -1, "vertical": -2}
@@ -89,12 +93,14 @@ def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(flips: tuple[
     assert len(turned) == 2 ** len(flips)
     logits, patches = [], []
     for view in turned:
-        logit, _, local = discriminator.judge(torch.from_numpy(np.flip(x.numpy(), view).copy()), local=True)
-        assert local is not None
+        logit, _, patch_logits = discriminator.judge(
+            torch.from_numpy(np.flip(x.numpy(), view).copy()), patch_logits=True
+        )
+        assert patch_logits is not None
         logits.append(logit.numpy())
-        patches.append(np.flip(local.numpy(), view))
-    true = {"logit": np.mean(logits, 0), "features": discriminator(x)[1].numpy(), "local": np.mean(patches, 0)}
-    searcher = CpuSearcher(model, threads=1)
+        patches.append(np.flip(patch_logits.numpy(), view))
+    true = {"logit": np.mean(logits, 0), "features": discriminator(x)[1].numpy(), "patch_logits": np.mean(patches, 0)}
+    searcher = OpenVinoSearcher(model, threads=1)
     image = x.numpy().astype(np.float32)
     found = searcher.run(DISCRIMINATOR, {"image": image})
     searcher.close()
@@ -109,7 +115,7 @@ def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(flips: tuple[
 def test_a_mirrored_verdict_does_not_steer_a_search() -> None:
     """With D(G(z)) in L' the packaged verdict would not be the one that the search step follows."""
     with pytest.raises(ValueError, match="set gamma to 1"):
-        draft(*networks(), None, SEARCH, ("horizontal",))
+        export_model(*networks(), None, SEARCH, ("horizontal",))
 
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, SEARCH_STEP])

@@ -9,24 +9,24 @@ import onnx
 import pytest
 import torch
 
-from edge_runtime.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.selftest import check_forward
-from edge_runtime.selftest import ForwardTest
 from export.autoencoder import folded
 from export.from_checkpoint import search_settings
-from export.package import ModelCard, draft, write_model_package
+from export.package import ModelCard, export_model, write_model_package
 from export.verify import verify_package
-from latentline.calibrate import calibrate
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.selftest_check import check_forward
 from latentline.errors import VerificationError
-from latentline.evidence import Viewer
-from latentline.preprocessing import Preprocessing
-from latentline.searcher import SearchResult
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel, load_package
+from latentline.package.selftest import ForwardTest
+from latentline.scoring.calibrate import calibrate
+from latentline.search.searcher import SearchResult
+from latentline.search.tiler import FrameTiler
+from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import METHODS, SIZE, random_checkpoint
 from tests.packages import rewrite
 from trainer.checkpoint import Checkpoint
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
-from trainer.reference_searcher import ReferenceSearcher
+from trainer.reference.searcher import ReferenceSearcher
 
 FILES = {
     "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
@@ -39,13 +39,13 @@ FILES = {
 }
 OF_GAN = {"feature_residual", "logit_reconstruction", "logit_frame", "loss"}
 FIELDS = {
-    "noisy_anogan": OF_GAN | {"local"},
-    "verdict": OF_GAN | {"local"},
+    "noisy_anogan": OF_GAN | {"patch_logits"},
+    "verdict": OF_GAN | {"patch_logits"},
     "f_anogan": OF_GAN,
     "autoencoder": set(),
-    "vae": {"divergence", "surprise"},
-    "vae, mean": {"divergence", "surprise"},
-    "anovaegan": OF_GAN - {"loss"} | {"divergence"},
+    "vae": {"kl", "negative_log_likelihood"},
+    "vae, mean": {"kl", "negative_log_likelihood"},
+    "anovaegan": OF_GAN - {"loss"} | {"kl"},
 }
 
 
@@ -54,7 +54,7 @@ def checkpoint_and_model(name: str) -> tuple[Checkpoint, SearchModel]:
     """Made once for all tests, which do not change them."""
     checkpoint = random_checkpoint(name)
     networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
-    return checkpoint, draft(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
+    return checkpoint, export_model(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
 
 
 def frames(count: int, seed: int = 0) -> np.ndarray:
@@ -66,8 +66,8 @@ def parts(result: SearchResult) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def searcher(request: pytest.FixtureRequest) -> Iterator[CpuSearcher]:
-    searcher = CpuSearcher(checkpoint_and_model(request.param)[1], threads=1)
+def searcher(request: pytest.FixtureRequest) -> Iterator[OpenVinoSearcher]:
+    searcher = OpenVinoSearcher(checkpoint_and_model(request.param)[1], threads=1)
     yield searcher
     searcher.close()
 
@@ -75,9 +75,9 @@ def searcher(request: pytest.FixtureRequest) -> Iterator[CpuSearcher]:
 def write(name: str, out: Path) -> Path:
     """The calibrated package of a method at `out`."""
     checkpoint, model = checkpoint_and_model(name)
-    searcher = CpuSearcher(model, threads=1)
+    searcher = OpenVinoSearcher(model, threads=1)
     kind = checkpoint.config.search.map
-    calibrated = calibrate(searcher, Viewer(Preprocessing(), SIZE, 0.25), frames(8), frames(9, 1), 0.1, map=kind)
+    calibrated = calibrate(searcher, FrameTiler(Preprocessing(), SIZE, 0.25), frames(8), frames(9, 1), 0.1, map=kind)
     searcher.close()
     write_model_package(out, model, ModelCard("tiny", name, "0", Preprocessing(), 0.25), calibrated)
     return out
@@ -88,7 +88,7 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
     """Graphs, fields and their numbers equal the reference's in PyTorch, for three tiles at once and for each alone."""
     checkpoint, model = checkpoint_and_model(name)
     assert set(model.graphs) == FILES[name]
-    searcher = CpuSearcher(model, threads=2)
+    searcher = OpenVinoSearcher(model, threads=2)
     found = parts(searcher.search(frames(3)))
     alone = parts(searcher.search(frames(3)[1:2]))
     searcher.close()
@@ -111,7 +111,7 @@ def test_package_is_verified_and_explains_frames(name: str, tmp_path: Path) -> N
             assert any(graph in check.what and runtime in check.what for check in checks)
     package = load_package(path)
     assert package.manifest.map == checkpoint_and_model(name)[0].config.search.map
-    inspector = package.inspector(CpuSearcher(package, threads=1))
+    inspector = package.inspector(OpenVinoSearcher(package, threads=1))
     seen = inspector.inspect(frames(1, 5)[0])
     inspector.close()
     assert np.isfinite(seen.score) and seen.anomaly_map.shape == (SIZE, SIZE)
@@ -128,8 +128,8 @@ def test_altered_graph_is_noticed(name: str, tmp_path: Path) -> None:
         scaled = onnx.numpy_helper.to_array(weight) * np.float32(1.02)
         weight.CopyFrom(onnx.numpy_helper.from_array(scaled, weight.name))
         rewrite(path, graph, model.SerializeToString())
-        with pytest.raises(VerificationError, match="computes something else"):
-            CpuSearcher(load_package(path), threads=1)
+        with pytest.raises(VerificationError, match="computes wrong numbers"):
+            OpenVinoSearcher(load_package(path), threads=1)
         rewrite(path, graph, content)
 
 
@@ -163,7 +163,7 @@ def test_normalisation_folds_exactly(resolution: int, channels: int, variational
 
 
 @pytest.mark.parametrize("searcher", ["vae"], indirect=True)
-def test_surprise_is_the_mean_over_samples(searcher: CpuSearcher) -> None:
+def test_surprise_is_the_mean_over_samples(searcher: OpenVinoSearcher) -> None:
     """−log p(x|z) by SciPy's normal distribution over the same noise, from the networks in float64."""
     from scipy.stats import norm
 
@@ -177,7 +177,7 @@ def test_surprise_is_the_mean_over_samples(searcher: CpuSearcher) -> None:
         for row in noise:
             image, spread = decoder(mean + (log_variance / 2).exp() * torch.from_numpy(row))
             total -= norm.logpdf(x.numpy(), image.numpy(), np.exp(spread.numpy() / 2))
-    found = searcher.search(frames(2)).surprise
+    found = searcher.search(frames(2)).negative_log_likelihood
     assert found is not None
     np.testing.assert_allclose(found, total / 3, rtol=1e-3, atol=1e-3)
 

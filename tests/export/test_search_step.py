@@ -9,7 +9,7 @@ from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
 from tests.packages import networks, points
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
-from trainer.search import loss_and_gradient
+from trainer.reference.search import loss_and_gradient
 
 weights = st.sampled_from([0.1, 0.5, 1.0]) | st.floats(0.01, 1)
 
@@ -19,16 +19,16 @@ def relative(found: torch.Tensor, true: torch.Tensor) -> float:
 
 
 def doubles(
-    resolution: int, channels: int, latent: int, base: int, seed: int, patch: int = 1, local: bool = False
+    resolution: int, channels: int, latent: int, base: int, seed: int, patch_size: int = 1, patch_head: bool = False
 ) -> tuple[Generator, Discriminator]:
-    generator, discriminator = networks(resolution, channels, latent, base, 8, seed, patch, local)
+    generator, discriminator = networks(resolution, channels, latent, base, 8, seed, patch_size, patch_head)
     return generator.double(), discriminator.double()
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     positions=st.sampled_from([4, 8, 16, 32]),
-    patch=st.sampled_from([1, 1, 2, 4]),
+    patch_size=st.sampled_from([1, 1, 2, 4]),
     channels=st.sampled_from([1, 3]),
     latent=st.integers(4, 9),
     base=st.sampled_from([64, 100]),  # at least 4 feature maps: pixel norm of one map is a sign, of gradient 0
@@ -39,7 +39,7 @@ def doubles(
 )
 def test_gradient_equals_autograd(
     positions: int,
-    patch: int,
+    patch_size: int,
     channels: int,
     latent: int,
     base: int,
@@ -49,8 +49,8 @@ def test_gradient_equals_autograd(
     seed: int,
 ) -> None:
     """Loss and gradient equal those of the networks under autograd, in float64, for any shape and any weights."""
-    resolution = positions * patch
-    generator, discriminator = doubles(resolution, channels, latent, base, seed, patch)
+    resolution = positions * patch_size
+    generator, discriminator = doubles(resolution, channels, latent, base, seed, patch_size)
     z, x = points(resolution, channels, latent, count, seed)
     fx = discriminator(x)[1]
     loss, grad = SearchStep(generator, discriminator, gamma, lam)(z, x, fx)
@@ -70,14 +70,14 @@ def test_gradient_equals_finite_differences() -> None:
     assert relative((above - below) / 2e-7, step(z, x, fx)[1][0]) < 1e-5
 
 
-@pytest.mark.parametrize(("resolution", "patch"), [(4, 1), (8, 1), (32, 1), (32, 2), (32, 4)])
-def test_folded_networks_are_the_networks(resolution: int, patch: int) -> None:
+@pytest.mark.parametrize(("resolution", "patch_size"), [(4, 1), (8, 1), (32, 1), (32, 2), (32, 4)])
+def test_folded_networks_are_the_networks(resolution: int, patch_size: int) -> None:
     """Folding scale, up, average and the stddev channel away changes no output, up to float64 rounding."""
-    local = resolution // patch > 8
-    generator, discriminator = doubles(resolution, 3, 7, 64, 1, patch, local)
+    patch_head = resolution // patch_size > 8
+    generator, discriminator = doubles(resolution, 3, 7, 64, 1, patch_size, patch_head)
     z, x = points(resolution, 3, 7, 2)
     assert relative(FoldedGenerator(generator)(z), generator(z)) < 1e-13
-    verdicts = [verdict for verdict in discriminator.judge(x, local=local) if verdict is not None]
+    verdicts = [verdict for verdict in discriminator.judge(x, patch_head=patch_head) if verdict is not None]
     for found, true in zip(FoldedDiscriminator(discriminator)(x), verdicts, strict=True):
         assert relative(found, true) < 1e-13
 

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_runtime.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, load_package
 from export.cli import main
 from export.verify import verify_package
 from latentline.errors import VerificationError
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, load_package
 from tests.packages import rewrite, write_tiny_package
 
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.gpu.launches import Launch
+from latentline.backends.tensorrt.gpu.launches import Launch
+from tests.paths import KERNELS
 
-KERNELS = Path(__file__).parents[2] / "edge_runtime" / "gpu" / "kernels.cu"
 SHIM = Path(__file__).with_name("host_device.h")
 # -ffp-contract=off as --fmad=false on the device: a product and a sum round separately, as in NumPy
 FLAGS = ("-std=c++20", "-O2", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden", "-Wall")

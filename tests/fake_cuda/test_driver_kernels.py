@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime.gpu.nvrtc import compile_kernels
+from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels
 from latentline.errors import EngineError
 from tests.fake_cuda import faulty
 from tests.fake_cuda.build import CACHE

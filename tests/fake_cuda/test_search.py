@@ -17,24 +17,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime.doctor.conformance import conformance, example_frames
-from edge_runtime.model_package import ModelPackage, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.settings import GpuSettings
+from edge_runtime.tools.doctor.conformance import conformance, example_frames
 from export.from_checkpoint import search_settings
-from export.package import draft
+from export.package import export_model
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import GpuSettings
 from latentline.errors import BackendError, EngineError
-from latentline.evidence import MapKind, frame_components
-from latentline.explainer import HostExplainer
-from latentline.preprocessing import Preprocessing
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.package.model_package import ModelPackage, load_package
+from latentline.scoring.components import frame_components
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import random_checkpoint
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.gpu.standin.module import StandIn
 from tests.packages import SIZE, write_random_package, write_tiny_package
+from tests.paths import DEMO_MODEL
 
-DEMO = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
 SYNCHRONISATIONS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "implicit synchronisation"}
 
@@ -52,8 +53,8 @@ def package(package_path: Path) -> ModelPackage:
 
 
 @pytest.fixture(scope="module")
-def cpu(package: ModelPackage) -> Iterator[CpuSearcher]:
-    searcher = CpuSearcher(package, threads=1)
+def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
+    searcher = OpenVinoSearcher(package, threads=1)
     yield searcher
     searcher.close()
 
@@ -72,7 +73,7 @@ def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> It
     def open_searcher(
         model: ModelPackage = package, precision: str = "fp32", batch: int | None = None, trt: StandIn | None = None
     ) -> Any:
-        from edge_runtime.search.tensorrt import open_tensorrt
+        from latentline.backends.tensorrt.searcher import open_tensorrt
 
         fake_driver.use_kernels(build_host_kernels(precision, folder))
         settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
@@ -91,14 +92,14 @@ def frames(count: int, shape: tuple[int, ...] = (2 * SIZE, 3 * SIZE)) -> list[np
 
 @pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "l1"), (5, "l2")])
 def test_a_search_finds_what_the_cpu_finds(
-    emulated: Open, package: ModelPackage, cpu: CpuSearcher, batch: int | None, kind: MapKind
+    emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, batch: int | None, kind: MapKind
 ) -> None:
     """ẑ, loss, reconstruction, map, components and picture equal the CPU backend's, in one batch or several."""
     statistics = replace(package.statistics, kind=kind, mean=package.statistics.mean + 1)
     searcher = emulated(replace(package, statistics=statistics), batch=batch)
-    host = HostExplainer(cpu, package.viewer, statistics)
+    host = HostReconstructor(cpu, package.tiler, statistics)
     frame = frames(1)[0]
-    found, expected = searcher.explain(frame), host.explain(frame)
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
     assert (expected.anomaly_map == 0).any() == (kind != "residual"), "of a size, less than usual is not abnormal"
     assert found.plan == expected.plan and len(found.plan.corners) == 12
     np.testing.assert_array_equal(found.prepared, expected.prepared)
@@ -126,13 +127,13 @@ def test_a_search_finds_what_the_cpu_finds(
 )
 @pytest.mark.parametrize("shape", [(37, 50), (37, 50, 3), (40, 23, 4), (12, 90, 1)])
 def test_any_frame_is_prepared_as_on_the_cpu(
-    emulated: Open, package: ModelPackage, cpu: CpuSearcher, preprocessing: Preprocessing, shape: tuple[int, ...]
+    emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> None:
     """Colour, scale and normalisation give the same prepared frame and map, whether kernels or the CPU make them."""
     changed = replace(package, manifest=package.manifest.model_copy(update={"preprocessing": preprocessing}))
-    searcher, host = emulated(changed), HostExplainer(cpu, changed.viewer, changed.statistics)
+    searcher, host = emulated(changed), HostReconstructor(cpu, changed.tiler, changed.statistics)
     frame = frames(1, shape)[0]
-    found, expected = searcher.explain(frame), host.explain(frame)
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
     assert np.abs(found.prepared.astype(int) - expected.prepared).max() <= 1
     if (found.prepared == expected.prepared).all():
         np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=2e-3)
@@ -141,11 +142,11 @@ def test_any_frame_is_prepared_as_on_the_cpu(
 @pytest.mark.parametrize(("precision", "iterations"), [("fp32", 12), ("fp16", 8)])
 def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int) -> None:
     """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
-    demo = load_package(DEMO)
+    demo = load_package(DEMO_MODEL)
     search = demo.manifest.search.model_copy(update={"iterations": iterations})
     manifest = demo.manifest.model_copy(update={"search": search})
     demo = replace(demo, spec=manifest, manifest=manifest)
-    cpu = CpuSearcher(demo)
+    cpu = OpenVinoSearcher(demo)
     try:
         compared = list(conformance(demo, cpu, emulated(demo, precision), precision))
     finally:
@@ -156,7 +157,7 @@ def test_the_demo_model_conforms(emulated: Open, precision: str, iterations: int
 @pytest.fixture(scope="module")
 def with_patch_head(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     checkpoint = random_checkpoint("noisy_anogan")
-    model = draft(checkpoint.generator, checkpoint.discriminator, None, search_settings(checkpoint))
+    model = export_model(checkpoint.generator, checkpoint.discriminator, None, search_settings(checkpoint))
     return write_random_package(tmp_path_factory.mktemp("package") / "patches", model)
 
 
@@ -165,27 +166,29 @@ def test_a_patch_head_has_its_part_in_map_and_score(
     emulated: Open, with_patch_head: ModelPackage, kind: MapKind, verdict: tuple[float, float] | None
 ) -> None:
     """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
-    statistics = replace(with_patch_head.statistics, kind=kind, local=verdict)
+    statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
     package = replace(with_patch_head, statistics=statistics)
-    cpu = CpuSearcher(package, threads=1)
-    host, searcher = HostExplainer(cpu, package.viewer, package.statistics), emulated(package, batch=4)
+    cpu = OpenVinoSearcher(package, threads=1)
+    host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=4)
     frame = frames(1, (80, 100))[0]
-    found, expected = searcher.explain(frame), host.explain(frame)
-    assert (expected.values.get("d_local", 0) > 0) == (verdict is not None)
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
+    assert (expected.values.get("d_patch", 0) > 0) == (verdict is not None)
     assert set(found.values) == set(expected.values)
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=5e-3)
     tiles = found.plan.cut(found.prepared)
-    np.testing.assert_allclose(searcher.search(tiles).local, cpu.search(tiles).local, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        searcher.search(tiles).patch_logits, cpu.search(tiles).patch_logits, rtol=1e-3, atol=1e-4
+    )
     cpu.close()
 
 
-def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPackage, cpu: CpuSearcher) -> None:
+def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher) -> None:
     """Scale 0, which the paper's score has, leaves the residual as it is."""
     statistics = package.statistics.only(["residual_1px"])
     changed = replace(package, statistics=replace(statistics, scales=(0.0,)))
-    found = emulated(changed).explain(frames(1)[0])
-    expected = HostExplainer(cpu, changed.viewer, changed.statistics).explain(frames(1)[0])
+    found = emulated(changed).reconstruct(frames(1)[0])
+    expected = HostReconstructor(cpu, changed.tiler, changed.statistics).reconstruct(frames(1)[0])
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
 
@@ -193,15 +196,15 @@ def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPack
 def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:
     """The captured graph gives each of several frames what a fresh searcher gives it, in any order."""
     searcher, pictures = emulated(), frames(4)
-    fresh = [emulated().explain(frame).anomaly_map for frame in pictures]
+    fresh = [emulated().reconstruct(frame).anomaly_map for frame in pictures]
     for index in (0, 1, 2, 3, 1, 0):
-        np.testing.assert_array_equal(searcher.explain(pictures[index]).anomaly_map, fresh[index])
+        np.testing.assert_array_equal(searcher.reconstruct(pictures[index]).anomaly_map, fresh[index])
 
 
 def test_a_frame_is_one_launch(emulated: Open, fake_driver: FakeDriver) -> None:
     """After the first frame: no capture, no allocation, one graph launch, no wait before the result is asked for."""
     searcher, pictures = emulated(), frames(3)
-    searcher.explain(pictures[0])
+    searcher.reconstruct(pictures[0])
     before = fake_driver.calls()
     finish = searcher.begin(pictures[1])
     launched = _new_calls(fake_driver, before)
@@ -218,9 +221,9 @@ def test_the_driver_calls_of_a_frame_are_as_reported(emulated: Open, fake_driver
         fake_driver.reset()
         fake_driver.configure(integrated=integrated)
         searcher = emulated()
-        searcher.explain(frames(1)[0])
+        searcher.reconstruct(frames(1)[0])
         before = fake_driver.calls()
-        searcher.explain(frames(1)[0])
+        searcher.reconstruct(frames(1)[0])
         counted = sum(n for name, n in _new_calls(fake_driver, before).items() if name.startswith("cu"))
         assert searcher.measure(frames(1)[0]).host_calls == counted
         searcher.close()
@@ -229,7 +232,7 @@ def test_the_driver_calls_of_a_frame_are_as_reported(emulated: Open, fake_driver
 def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_driver: FakeDriver) -> None:
     """The upload of a second frame runs before the first one's search has, and both get their own result."""
     searcher, (first, second) = emulated(), frames(2)
-    alone = [searcher.explain(frame).anomaly_map for frame in (first, second)]
+    alone = [searcher.reconstruct(frame).anomaly_map for frame in (first, second)]
     ran = len(fake_driver.timeline())
     finish = [searcher.begin(frame) for frame in (first, second)]
     session = searcher._session
@@ -246,14 +249,14 @@ def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_drive
 def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
     """With host memory mapped, a frame needs no copy over a bus, and finds the same."""
     searcher, frame = emulated(), frames(1)[0]
-    discrete = searcher.explain(frame)
+    discrete = searcher.reconstruct(frame)
     searcher.close()
     fake_driver.reset()
     fake_driver.configure(integrated=True)
     searcher = emulated()
-    searcher.explain(frame)
+    searcher.reconstruct(frame)
     ran = len(fake_driver.timeline())
-    np.testing.assert_array_equal(searcher.explain(frame).anomaly_map, discrete.anomaly_map)
+    np.testing.assert_array_equal(searcher.reconstruct(frame).anomaly_map, discrete.anomaly_map)
     assert not [line for line in fake_driver.timeline()[ran:] if "copy host" in line or "to host" in line]
 
 
@@ -263,7 +266,7 @@ def test_frames_of_many_shapes_do_not_pile_up(emulated: Open, fake_driver: FakeD
     shapes = [(2 * SIZE, SIZE + 12 * step) for step in range(9)]
     held = []
     for shape in shapes:
-        searcher.explain(frames(1, shape)[0])
+        searcher.reconstruct(frames(1, shape)[0])
         held.append(len(fake_driver.leaks()))
     assert held[3] == max(held[3:]), "no more than four graphs, and no search that none of them uses"
     searcher.close()
@@ -275,11 +278,11 @@ def test_everything_is_released(
     emulated: Open, fake_driver: FakeDriver, package: ModelPackage, folder: Path, how: str
 ) -> None:
     """However a searcher ends, the driver holds nothing of it."""
-    from edge_runtime.search.tensorrt import open_tensorrt
+    from latentline.backends.tensorrt.searcher import open_tensorrt
 
     emulated().close()  # engines and kernels are in the cache now
     searcher = open_tensorrt(package, StandIn(), GpuSettings(cache=folder))
-    searcher.explain(frames(1)[0])
+    searcher.reconstruct(frames(1)[0])
     if how == "finaliser":
         del searcher
     elif how == "other thread":
@@ -308,9 +311,9 @@ def test_a_program_that_ends_without_closing_releases_everything(
         from tests.fake_cuda.driver import FakeDriver
         driver = FakeDriver.load()
         import numpy as np
-        from edge_runtime.model_package import load_package
-        from edge_runtime.search.settings import GpuSettings
-        from edge_runtime.search.tensorrt import open_tensorrt
+        from latentline.package.model_package import load_package
+        from latentline.backends.settings import GpuSettings
+        from latentline.backends.tensorrt.searcher import open_tensorrt
         from tests.fake_cuda.host_kernels import build_host_kernels
         from {StandIn.__module__} import {StandIn.__name__} as StandIn
         folder, opened = Path({str(folder)!r}), []
@@ -318,7 +321,7 @@ def test_a_program_that_ends_without_closing_releases_everything(
         package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)
         def work():
             opened.append(open_tensorrt(package, StandIn(), GpuSettings(cache=folder)))
-            opened[0].explain(frame)
+            opened[0].reconstruct(frame)
             opened[0].begin(frame)
         {where}
         print(len(driver.leaks()) > 0)
@@ -333,7 +336,7 @@ def test_another_thread_is_refused(emulated: Open) -> None:
 
     def use() -> None:
         try:
-            searcher.explain(frames(1)[0])
+            searcher.reconstruct(frames(1)[0])
         except BackendError as error:
             said.append(str(error))
 
@@ -341,13 +344,13 @@ def test_another_thread_is_refused(emulated: Open) -> None:
     thread.start()
     thread.join()
     assert len(said) == 1 and "belongs to the thread that opened it" in said[0]
-    assert np.isfinite(searcher.explain(frames(1)[0]).anomaly_map).all()
+    assert np.isfinite(searcher.reconstruct(frames(1)[0]).anomaly_map).all()
 
 
 def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fake_driver: FakeDriver) -> None:
     """Whichever allocation fails, opening and the first frame end in one sentence and hold nothing."""
     searcher = emulated()
-    searcher.explain(frames(1)[0])
+    searcher.reconstruct(frames(1)[0])
     searcher.close()
     for api in ("cuMemAlloc", "cuMemHostAlloc"):
         needed = fake_driver.calls()[api]
@@ -358,14 +361,14 @@ def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fa
             with pytest.raises(BackendError, match="out of memory"):
                 searcher = emulated()
                 try:
-                    searcher.explain(frames(1)[0])
+                    searcher.reconstruct(frames(1)[0])
                 finally:
                     searcher.close()
             gc.collect()
             assert fake_driver.leaks() == []
         fake_driver.reset()
         searcher = emulated()
-        searcher.explain(frames(1)[0])
+        searcher.reconstruct(frames(1)[0])
         searcher.close()
 
 
@@ -373,12 +376,12 @@ def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fa
 def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver, api: str) -> None:
     """The frame whose launch fails is said to have failed, and the next one is searched."""
     searcher, frame = emulated(), frames(1)[0]
-    expected = searcher.explain(frame).anomaly_map
+    expected = searcher.reconstruct(frame).anomaly_map
     for _ in range(3):  # more often than there are slots
         fake_driver.fail(api, LAUNCH_FAILED if api == "cuGraphLaunch" else INVALID_VALUE, 1)
         with pytest.raises(BackendError):
-            searcher.explain(frame)
-    np.testing.assert_array_equal(searcher.explain(frame).anomaly_map, expected)
+            searcher.reconstruct(frame)
+    np.testing.assert_array_equal(searcher.reconstruct(frame).anomaly_map, expected)
 
 
 @pytest.mark.parametrize(
@@ -390,14 +393,14 @@ def test_a_capture_that_another_thread_breaks_is_tried_again(
     """One invalidated capture changes nothing; captures that always fail end in a sentence, and nothing is held."""
     searcher, frame = emulated(), frames(1)[0]
     fake_driver.invalidate_captures(at=at, nth=nth)
-    found = searcher.explain(frame).anomaly_map
+    found = searcher.reconstruct(frame).anomaly_map
     assert fake_driver.calls()["cuStreamBeginCapture"] == 3
-    np.testing.assert_array_equal(found, emulated().explain(frame).anomaly_map)
+    np.testing.assert_array_equal(found, emulated().reconstruct(frame).anomaly_map)
     other = emulated()
     for nth in (1, 2, 3):
         fake_driver.invalidate_captures(at="cuStreamEndCapture", nth=nth)
     with pytest.raises(BackendError, match="CAPTURE_INVALIDATED"):
-        other.explain(frame)
+        other.reconstruct(frame)
 
 
 def test_another_thread_may_use_the_default_stream_during_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
@@ -427,14 +430,14 @@ def test_another_thread_may_use_the_default_stream_during_a_capture(emulated: Op
             thread.join()
 
     session._run = run_beside
-    searcher.explain(frame)
+    searcher.reconstruct(frame)
     assert answers == ["copied", "copied"] and fake_driver.calls()["cuStreamBeginCapture"] == 2
 
 
 def test_a_result_belongs_to_its_frame(emulated: Open) -> None:
     """Frames in flight may be finished in any order; a third is refused; tiles are searched beside one in flight."""
     searcher, (first, second) = emulated(), frames(2)
-    expected = [searcher.explain(frame).anomaly_map for frame in (first, second)]
+    expected = [searcher.reconstruct(frame).anomaly_map for frame in (first, second)]
     finish = [searcher.begin(frame) for frame in (first, second)]
     with pytest.raises(BackendError, match="2 frames are in flight"):
         searcher.begin(first)
@@ -451,7 +454,7 @@ def test_a_closed_searcher_says_so(emulated: Open) -> None:
     searcher, frame = emulated(), frames(1)[0]
     pending = searcher.begin(frame)
     searcher.close()
-    for use in (pending, lambda: searcher.explain(frame), lambda: searcher.search(frame[None, :SIZE, :SIZE, None])):
+    for use in (pending, lambda: searcher.reconstruct(frame), lambda: searcher.search(frame[None, :SIZE, :SIZE, None])):
         with pytest.raises(BackendError, match="closed; open another"):
             use()
 
@@ -467,7 +470,7 @@ def test_kernels_are_loaded_before_a_capture(emulated: Open, fake_driver: FakeDr
     """The driver loads a kernel when it is asked for, which may break a capture: so all are asked for at the start."""
     searcher = emulated()
     before = fake_driver.calls()
-    searcher.explain(frames(1)[0])
+    searcher.reconstruct(frames(1)[0])
     assert "cuModuleGetFunction" not in _new_calls(fake_driver, before)
 
 
@@ -488,7 +491,7 @@ def test_a_tensorrt_that_does_not_start_is_said(emulated: Open, fake_driver: Fak
 def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDriver) -> None:
     """Executions are made with eager specialisation, by names that the real module has; else with no configuration."""
     rtx = pytest.importorskip("tensorrt_rtx", reason="TENSORRT-RTX IS NOT INSTALLED: its names were not compared")
-    from edge_runtime.gpu.engine import Engine
+    from latentline.backends.tensorrt.gpu.engine import Engine
 
     assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
     assert hasattr(rtx.ICudaEngine, "create_runtime_config")
@@ -540,11 +543,11 @@ def test_a_driver_that_refuses_without_a_log_is_said(emulated: Open, monkeypatch
 def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: FakeDriver) -> None:
     """After the context is lost every frame fails with a sentence, and closing neither raises nor hangs."""
     searcher, frame = emulated(), frames(1)[0]
-    searcher.explain(frame)
+    searcher.reconstruct(frame)
     fake_driver.lose_context()
     for _ in range(3):
         with pytest.raises(BackendError, match="restart"):
-            searcher.explain(frame)
+            searcher.reconstruct(frame)
     searcher.close()
 
 
@@ -577,14 +580,14 @@ def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_drive
 def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPackage) -> None:
     """Per-frame components equal NumPy's from the per-tile numbers that came back with them."""
     searcher = emulated(batch=4)
-    found = searcher.explain(frames(1)[0])
+    found = searcher.reconstruct(frames(1)[0])
     own = searcher.search(found.plan.cut(found.prepared))
     expected = frame_components(own, np.zeros((2, 1, 1), np.float32), package.statistics)
     for name in ("feature", "d_reconstruction", "d_frame", "loss"):
         assert found.values[name] == pytest.approx(expected[name], rel=1e-5)
 
 
-def test_example_frames_reach_every_path(package: ModelPackage, cpu: CpuSearcher) -> None:
+def test_example_frames_reach_every_path(package: ModelPackage, cpu: OpenVinoSearcher) -> None:
     """The conformance frames hold a single tile, several, and one whose colour the GPU has to turn grey."""
     shapes = [frame.shape for frame in example_frames(package, cpu).values()]
     assert (SIZE, SIZE, 1) in shapes and any(shape[2] == 3 for shape in shapes) and max(s[0] for s in shapes) > SIZE

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.config import StationConfig, load_station
-from edge_runtime.model_package import CALIBRATION, MANIFEST, SELFTEST, ModelPackage, load_package
 from latentline.errors import ConfigError, ImageError, PackageError
-from latentline.images import read_image
+from latentline.package.model_package import CALIBRATION, MANIFEST, SELFTEST, ModelPackage, load_package
+from latentline.vision.images import read_image
 from tests.packages import rewrite, write_tiny_package
 
 EXAMPLES = settings(

@@ -3,22 +3,21 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from edge_runtime.doctor.conformance import conformance, example_frames
-from edge_runtime.doctor.timing import Spread
-from edge_runtime.model_package import ModelPackage, load_package
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.settings import GpuSettings
+from edge_runtime.tools.doctor.conformance import conformance, example_frames
+from edge_runtime.tools.doctor.timing import Spread
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import GpuSettings
+from latentline.package.model_package import ModelPackage, load_package
+from tests.paths import DEMO_MODEL
 
 pytestmark = pytest.mark.gpu
 
-PACKAGE = Path(__file__).parents[2] / "edge_runtime" / "demo" / "model"
 # In a process of its own: this one may hold the tests-only emulation of the driver.
 PROBE = """
-from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.errors import LatentlineError
 try:
     import_pycuda(), import_tensorrt()
@@ -32,21 +31,21 @@ def package() -> ModelPackage:
     probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=False)
     if probe.returncode:
         pytest.skip(f"NO GPU TEST RAN: {probe.stderr.strip()}")
-    return load_package(PACKAGE)
+    return load_package(DEMO_MODEL)
 
 
 @pytest.fixture(scope="module")
-def cpu(package: ModelPackage) -> Iterator[CpuSearcher]:
-    searcher = CpuSearcher(package)
+def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
+    searcher = OpenVinoSearcher(package)
     yield searcher
     searcher.close()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_gpu_finds_what_the_cpu_finds(package: ModelPackage, cpu: CpuSearcher, precision: str) -> None:
+def test_the_gpu_finds_what_the_cpu_finds(package: ModelPackage, cpu: OpenVinoSearcher, precision: str) -> None:
     """Loss curve, score, map and components agree with the CPU, and a search repeated gives the same bits."""
-    from edge_runtime.gpu.presence import import_tensorrt
-    from edge_runtime.search.tensorrt import open_tensorrt
+    from latentline.backends.tensorrt.gpu.presence import import_tensorrt
+    from latentline.backends.tensorrt.searcher import open_tensorrt
 
     searcher = open_tensorrt(package, import_tensorrt(), GpuSettings.model_validate({"precision": precision}))
     try:
@@ -58,11 +57,11 @@ def test_the_gpu_finds_what_the_cpu_finds(package: ModelPackage, cpu: CpuSearche
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_frame_is_one_launch_and_timed(
-    package: ModelPackage, cpu: CpuSearcher, precision: str, record_property: Callable[[str, object], None]
+    package: ModelPackage, cpu: OpenVinoSearcher, precision: str, record_property: Callable[[str, object], None]
 ) -> None:
     """The GPU's clock gives a time for every frame; the median is printed and recorded, not judged."""
-    from edge_runtime.gpu.presence import import_tensorrt
-    from edge_runtime.search.tensorrt import open_tensorrt
+    from latentline.backends.tensorrt.gpu.presence import import_tensorrt
+    from latentline.backends.tensorrt.searcher import open_tensorrt
 
     frame = example_frames(package, cpu)["several tiles"]
     searcher = open_tensorrt(package, import_tensorrt(), GpuSettings.model_validate({"precision": precision}))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bench.gpu.outcome import run
-from edge_runtime.model_package import ModelPackage
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from latentline.explainer import HostExplainer
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.package.model_package import ModelPackage
 from tests.fake_cuda.driver import FakeDriver
 from tests.gpu.driver_checks import calls, determinism, large_tiles, reopening, sizes, threads, two_in_flight
 from tests.gpu.driver_checks.frames import tiled
@@ -34,13 +34,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 def test_a_search_finds_what_the_cpu_finds(rig: Rig, package: ModelPackage) -> None:
     """Map, picture, components and the loss of every tile equal the CPU backend's, in several batches."""
     frame = tiled(package, 2, 3)
-    cpu = CpuSearcher(package, threads=1)
+    cpu = OpenVinoSearcher(package, threads=1)
     try:
-        expected = HostExplainer(cpu, package.viewer, package.statistics).explain(frame)
+        expected = HostReconstructor(cpu, package.tiler, package.statistics).reconstruct(frame)
     finally:
         cpu.close()
     with rig.opened(package, batch=4) as searcher:
-        found = searcher.explain(frame)
+        found = searcher.reconstruct(frame)
     assert len(found.plan.corners) == 6
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
     assert np.abs(found.reconstruction.astype(int) - expected.reconstruction).max() <= 1
@@ -53,7 +53,7 @@ def test_a_step_in_half_is_onnx_runtime_s_rounded_to_half(rig: Rig, package: Mod
     rng, spec = np.random.default_rng(0), package.spec
     z = rng.standard_normal((2, spec.latent_size)).astype(np.float32)
     x = np.tanh(rng.standard_normal((2, spec.channels, spec.tile_size, spec.tile_size))).astype(np.float32)
-    cpu = CpuSearcher(package, threads=1)
+    cpu = OpenVinoSearcher(package, threads=1)
     try:
         fx = cpu.discriminate(x)[1]
     finally:
@@ -124,7 +124,7 @@ def test_an_engine_that_fails_is_a_failure_of_its_check_alone(rig: Rig) -> None:
 def test_the_kernels_run_on_whatever_driver_is_loaded(loaded_fake_driver: FakeDriver) -> None:
     """The plugin takes the tests of the kernels to a driver: modules, launches and buffers are the driver's."""
     plugin = ["-p", "tests.gpu.plugins.gpu_kernels", "--emulated"]
-    tests = ["tests/edge_runtime/gpu/test_kernels_on_host.py", "-k", "adam"]
+    tests = ["tests/latentline/backends/tensorrt/gpu/test_kernels_on_host.py", "-k", "adam"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", *plugin, *tests]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout

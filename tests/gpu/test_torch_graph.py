@@ -12,8 +12,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime.engines.prepare import prepare_graph
-from edge_runtime.model_package import ModelPackage
+from latentline.backends.tensorrt.graphs.prepare import prepare_graph
+from latentline.package.model_package import ModelPackage
 from tests.gpu.driver_checks.frames import demo
 from tests.gpu.standin.torch_graph import TorchGraph
 

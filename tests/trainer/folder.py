@@ -46,5 +46,5 @@ def tiny_config(root: Path, **schedule: object) -> dict:
             "checkpoint_images": 48,
             **schedule,
         },
-        "search": {"iterations": 3, "gamma": 1.0 if schedule.get("verdict_images") else 0.1},
+        "search": {"iterations": 3, "gamma": 1.0 if schedule.get("discriminator_images") else 0.1},
     }

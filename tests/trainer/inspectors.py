@@ -1,13 +1,13 @@
-"""An explainer without a model, so that every figure of an evaluation can be foretold."""
+"""An reconstructor without a model, so that every figure of an evaluation can be foretold."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from latentline.calibration import Calibration, Component
-from latentline.explainer import Explained
-from latentline.inspector import Inspector
-from latentline.tiles import TilePlan
+from latentline.inspection.inspector import Inspector
+from latentline.inspection.reconstructor import ReconstructedFrame
+from latentline.scoring.calibration import Calibration, Component
+from latentline.vision.tiles import TilePlan
 
 
 class BrightnessExplainer:
@@ -18,15 +18,15 @@ class BrightnessExplainer:
     def __init__(self, ahead: int = 1, broken: int | None = None) -> None:
         self.ahead, self.order, self._broken = ahead, [], broken
 
-    def begin(self, frame: np.ndarray) -> Callable[[], Explained]:
+    def begin(self, frame: np.ndarray) -> Callable[[], ReconstructedFrame]:
         number = sum(step == "begin" for step, _ in self.order)
         self.order.append(("begin", number))
-        return lambda: self._explained(frame, number)
+        return lambda: self._reconstructed(frame, number)
 
     def close(self) -> None:
         pass
 
-    def _explained(self, frame: np.ndarray, number: int) -> Explained:
+    def _reconstructed(self, frame: np.ndarray, number: int) -> ReconstructedFrame:
         self.order.append(("finish", number))
         plane = frame.astype(np.float32)
         values = {"peak": float(plane.max()), "loss": -float(plane.mean()), "d_frame": float(plane.std())}
@@ -34,7 +34,7 @@ class BrightnessExplainer:
             values["peak"] = float("nan")
         plan = TilePlan.cover(*frame.shape, min(frame.shape), 0.0)
         picture = frame[..., None]
-        return Explained(picture, plan, plane, picture, values, {}, {})
+        return ReconstructedFrame(picture, plan, plane, picture, values, {}, {})
 
 
 def brightness_inspector(threshold: float = 200.0, ahead: int = 1, broken: int | None = None) -> Inspector:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
-from latentline.images import list_images, read_image
+from latentline.vision.images import list_images, read_image
 from trainer.data.settings import CaltechData
 from trainer.data.split import Split, share_known, shuffled, take
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from latentline.preprocessing import to_model_range
-from latentline.tiles import pad_to
+from latentline.vision.preprocessing import to_model_range
+from latentline.vision.tiles import pad_to
 from trainer.data.settings import AugmentConfig
 
 UInt8 = npt.NDArray[np.uint8]

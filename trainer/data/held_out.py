@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from latentline.calibrate import Parts, share_out
+from latentline.scoring.calibrate import PartLabels, split_held_out
 from trainer.data.loading import load
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
@@ -27,7 +27,7 @@ class HeldOut:
     standardising: list[UInt8]
     scored: list[UInt8]
     abnormal: list[UInt8]
-    parts: Parts = (None, None)
+    parts: PartLabels = (None, None)
 
 
 def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
@@ -35,7 +35,7 @@ def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
 
     Raises DatasetError when too many are broken.
     """
-    standardising, scored = share_out(split.held_out, source.groups(), seed)
+    standardising, scored = split_held_out(split.held_out, source.groups(), seed)
     normal, abnormal = load(source, (*standardising, *scored)), load(source, split.validation_abnormal)
     for sentence in normal.bad + abnormal.bad:
         log.warning("skipped: %s", sentence)

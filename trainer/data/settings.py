@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from latentline.strict_config import StrictModel
+from latentline.base.strict_yaml import StrictModel
 
 Flip = Literal["horizontal", "vertical"]
 

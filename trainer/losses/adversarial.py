@@ -23,7 +23,7 @@ def discriminator_loss(real: Tensor, generated: Tensor, abnormal: Tensor | None,
     return loss
 
 
-def verdict_loss(real: Tensor, abnormal: Tensor, gamma: float) -> Tensor:
+def discriminator_finetune_loss(real: Tensor, abnormal: Tensor, gamma: float) -> Tensor:
     """Negative of D's part of the objective when nothing is generated any more: γ·E_x and (1 − γ)·E_an alone.
 
     Logits [N] of real and known-abnormal images; γ in (0, 1).

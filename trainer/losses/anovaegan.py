@@ -1,8 +1,8 @@
 """AnoVAEGAN (Baur et al. 2018): a VAE with ℓ1 loss whose reconstructions an adversary must take for real.
 
-    min_VAE  Σ|x − x̂| + kl·KL(q(z|x) ‖ N(0, 1)), over the number of values of a tile  +  adversarial·(−log D(x̂))
+    min_VAE  Σ|x − x̂| + kl_weight·KL(q(z|x) ‖ N(0, 1)), over the number of values of a tile  +  adversarial·(−log D(x̂))
 
-Sum and divergence keep the ratio of the bound. The adversary is weighed against the mean error of a value: against
+Sum and kl keep the ratio of the bound. The adversary is weighed against the mean error of a value: against
 the sum it would drown.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from trainer.losses.adversarial import generator_loss
-from trainer.losses.elbo import divergence
+from trainer.losses.elbo import kl
 from trainer.losses.reconstruction import Reconstruction
 from trainer.methods import AnoVaeGan
 
@@ -26,6 +26,6 @@ def anovaegan_terms(x: Tensor, seen: Reconstruction, method: AnoVaeGan) -> dict[
     assert seen.mean is not None and seen.spread is not None and seen.logit is not None
     return {
         "reconstruction": l1_loss(x, seen.image),
-        "divergence": method.kl / seen.values * divergence(seen.mean, seen.spread).mean(),
+        "kl": method.kl_weight / seen.values * kl(seen.mean, seen.spread).mean(),
         "adversarial": method.adversarial * generator_loss(seen.logit, gamma=1.0),
     }

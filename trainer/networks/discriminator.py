@@ -19,7 +19,7 @@ from trainer.networks.layers import (
 )
 
 STDDEV_GROUP = 4
-LOCAL_BLOCKS = 2  # of the trunk come before the patch head: a verdict for every 4 x 4 positions
+PATCH_HEAD_BLOCKS = 2  # of the trunk come before the patch head: a verdict for every 4 x 4 positions
 STDDEV_MOMENTUM = 0.01
 
 
@@ -60,24 +60,30 @@ class Discriminator(nn.Module):
     Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in
     training its value on real images is recorded (`record_stddev`), and in eval mode that mean is a constant channel.
 
-    patch  px a side of what the outermost layer sees as one position; 1, 2 or 4
-    local  with a patch head, that judges squares of 4·patch px; the last stage needs 16 positions a side or more
+    patch_size  px a side of what the outermost layer sees as one position; 1, 2 or 4
+    patch_head  add a patch head, which judges squares of 4·patch_size px; the last stage needs 16 positions a side
     """
 
     stddev_mean: Tensor
 
     def __init__(
-        self, resolution: int, channels: int, fmap_base: int, fmap_max: int, patch: int = 1, local: bool = False
+        self,
+        resolution: int,
+        channels: int,
+        fmap_base: int,
+        fmap_max: int,
+        patch_size: int = 1,
+        patch_head: bool = False,
     ) -> None:
         super().__init__()
-        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages(resolution, patch))]
-        self.resolution, self.channels, self.patch = resolution, channels, patch
-        self.from_image = nn.ModuleList(FromImage(channels, m, patch) for m in maps)
+        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages(resolution, patch_size))]
+        self.resolution, self.channels, self.patch_size = resolution, channels, patch_size
+        self.from_image = nn.ModuleList(FromImage(channels, m, patch_size) for m in maps)
         self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in pairwise(maps))
         self.conv = EqualizedConv2d(maps[0] + 1, maps[0], 3)
         self.dense = EqualizedLinear(maps[0] * 16, maps[0])
         self.out = EqualizedLinear(maps[0], 1, gain=1.0)
-        self.local = PatchHead(maps[self.last_stage - LOCAL_BLOCKS]) if local else None
+        self.patch_head = PatchHead(maps[self.last_stage - PATCH_HEAD_BLOCKS]) if patch_head else None
         self.register_buffer("stddev_mean", torch.tensor(0.5))
 
     @property
@@ -92,26 +98,31 @@ class Discriminator(nn.Module):
         return self.judge(x, stage, alpha, record_stddev)[:2]
 
     def judge(
-        self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False, local: bool = False
+        self,
+        x: Tensor,
+        stage: int | None = None,
+        alpha: float = 1.0,
+        record_stddev: bool = False,
+        patch_head: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As `forward`; with `local` also the patch head's logits [N, r, r], r = R / (4·patch), at the last stage."""
+        """As `forward`; with `patch_head` also the patch head's logits [N, r, r], r = R / (4·patch_size)."""
         stage = self.last_stage if stage is None else stage
-        listens = stage - LOCAL_BLOCKS if local else -1
+        listens = stage - PATCH_HEAD_BLOCKS if patch_head else -1
         h, patches = leaky_relu(self.from_image[stage](x)), None
         for index in reversed(range(stage + 1)):
             if index < stage:
                 h = self.blocks[index](h)
             if index == stage - 1 and alpha < 1:
                 h = torch.lerp(leaky_relu(self.from_image[stage - 1](downsample(x))), h, alpha)
-            if index == listens and self.local is not None:
-                patches = self.local(h)
+            if index == listens and self.patch_head is not None:
+                patches = self.patch_head(h)
         features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
         return logit, features, patches
 
     def judge_all(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logit, features and, with a patch head, its logits, of the last stage."""
-        logit, features, patches = self.judge(x, local=True)
+        logit, features, patches = self.judge(x, patch_head=True)
         return (logit, features) if patches is None else (logit, features, patches)
 
     def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:

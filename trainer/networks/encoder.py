@@ -18,12 +18,12 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int, patch: int = 1
+        self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int, patch_size: int = 1
     ) -> None:
         super().__init__()
-        growing = range(stages(resolution, patch))
+        growing = range(stages(resolution, patch_size))
         maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in reversed(growing)]
-        self.from_image = FromImage(channels, maps[0], patch)
+        self.from_image = FromImage(channels, maps[0], patch_size)
         self.blocks = nn.ModuleList(DiscriminatorBlock(a, b) for a, b in pairwise(maps))
         self.out = EqualizedLinear(maps[-1] * 16, latent_size, gain=1.0)
 

@@ -35,22 +35,22 @@ class GeneratorBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Progressive generator. Stage s makes images of 4·2^s positions, each a patch of `patch` x `patch` px.
+    """Progressive generator. Stage s makes images of 4·2^s positions, each a patch of `patch_size` x `patch_size` px.
 
     `alpha` fades stage s in over stage s - 1. Input z [N, latent_size], any length: pixel norm puts it on the
     hypersphere. Output [N, channels, R, R], linear, trained to [-1, 1].
     """
 
     def __init__(
-        self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int, patch: int = 1
+        self, resolution: int, channels: int, latent_size: int, fmap_base: int, fmap_max: int, patch_size: int = 1
     ) -> None:
         super().__init__()
-        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages(resolution, patch))]
+        maps = [feature_maps(4 * 2**stage, fmap_base, fmap_max) for stage in range(stages(resolution, patch_size))]
         self.resolution, self.channels, self.latent_size = resolution, channels, latent_size
         self.dense = EqualizedLinear(latent_size, maps[0] * 16, gain=HE_GAIN / 4)
         self.conv = EqualizedConv2d(maps[0], maps[0], 3)
         self.blocks = nn.ModuleList(GeneratorBlock(a, b) for a, b in pairwise(maps))
-        self.to_image = nn.ModuleList(ToImage(m, channels, patch) for m in maps)
+        self.to_image = nn.ModuleList(ToImage(m, channels, patch_size) for m in maps)
 
     @property
     def last_stage(self) -> int:

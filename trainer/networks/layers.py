@@ -49,39 +49,39 @@ class EqualizedConv2d(nn.Module):
 class FromImage(nn.Module):
     """Square patches of an image -> feature maps, equalised: 1x1 convolution where a patch is a pixel."""
 
-    def __init__(self, channels: int, maps: int, patch: int) -> None:
+    def __init__(self, channels: int, maps: int, patch_size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(maps, channels, patch, patch))
+        self.weight = nn.Parameter(torch.randn(maps, channels, patch_size, patch_size))
         self.bias = nn.Parameter(torch.zeros(maps))
-        self.scale = HE_GAIN / math.sqrt(channels * patch * patch)
-        self.patch = patch
+        self.scale = HE_GAIN / math.sqrt(channels * patch_size * patch_size)
+        self.patch_size = patch_size
 
     def scaled_weight(self) -> Tensor:
-        """Weights as they act, [maps, channels, patch, patch]."""
+        """Weights as they act, [maps, channels, patch_size, patch_size]."""
         return self.weight * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, channels, H, W] -> [N, maps, H/patch, W/patch]."""
-        return F.conv2d(x, self.scaled_weight(), self.bias, stride=self.patch)
+        """[N, channels, H, W] -> [N, maps, H/patch_size, W/patch_size]."""
+        return F.conv2d(x, self.scaled_weight(), self.bias, stride=self.patch_size)
 
 
 class ToImage(nn.Module):
     """Feature maps -> a square patch of the image at each position, equalised; the counterpart of `FromImage`."""
 
-    def __init__(self, maps: int, channels: int, patch: int) -> None:
+    def __init__(self, maps: int, channels: int, patch_size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels, maps, patch, patch))
+        self.weight = nn.Parameter(torch.randn(channels, maps, patch_size, patch_size))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.scale = 1.0 / math.sqrt(maps)
-        self.patch = patch
+        self.patch_size = patch_size
 
     def scaled_weight(self) -> Tensor:
-        """Weights as they act, [channels, maps, patch, patch]."""
+        """Weights as they act, [channels, maps, patch_size, patch_size]."""
         return self.weight * self.scale
 
     def forward(self, h: Tensor) -> Tensor:
-        """[N, maps, H, W] -> [N, channels, patch·H, patch·W]."""
-        return F.conv_transpose2d(h, self.scaled_weight().transpose(0, 1), self.bias, stride=self.patch)
+        """[N, maps, H, W] -> [N, channels, patch_size·H, patch_size·W]."""
+        return F.conv_transpose2d(h, self.scaled_weight().transpose(0, 1), self.bias, stride=self.patch_size)
 
 
 class EqualizedLinear(nn.Module):
@@ -134,9 +134,9 @@ def _spread(kernel: Tensor) -> Tensor:
     return spread @ kernel @ spread.T
 
 
-def stages(resolution: int, patch: int) -> int:
-    """Stages of a network for images of `resolution` px: 4, 8 … resolution / patch positions a side."""
-    return (resolution // patch).bit_length() - 2
+def stages(resolution: int, patch_size: int) -> int:
+    """Stages of a network for images of `resolution` px: 4, 8 … resolution / patch_size positions a side."""
+    return (resolution // patch_size).bit_length() - 2
 
 
 def feature_maps(resolution: int, base: int, maximum: int) -> int:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from trainer.data.settings import Flip
 
-Judge = Callable[[Tensor], Sequence[Tensor]]  # image -> logit [N], features; with a patch head: and local [N, r, r]
+Judge = Callable[[Tensor], Sequence[Tensor]]  # image -> logit [N], features; then patch logits [N, r, r], if any
 AXIS: dict[Flip, int] = {"vertical": -2, "horizontal": -1}
 
 
 def judge_mirrored(judge: Judge, x: Tensor, flips: Sequence[Flip]) -> tuple[Tensor, ...]:
-    """As `judge` of x [N, C, R, R], but logit and local are means over x and all that `flips` make of it."""
+    """As `judge` of x [N, C, R, R], but logits are means over x and all that `flips` make of it."""
     logit, features, *patches = judge(x)
     views = [axes for count in range(1, len(flips) + 1) for axes in combinations([AXIS[f] for f in flips], count)]
     for axes in views:

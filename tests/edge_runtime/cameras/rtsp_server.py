@@ -32,13 +32,13 @@ def main() -> None:
 
 def _admit_only(server: object, factory: object, user: str, password: str) -> None:
     token = GstRtspServer.RTSPToken()
-    token.set_string("media.factory.role", "viewer")
+    token.set_string("media.factory.role", "tiler")
     auth = GstRtspServer.RTSPAuth()
     auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(auth)
     permissions = GstRtspServer.RTSPPermissions()
-    permissions.add_permission_for_role("viewer", "media.factory.access", True)
-    permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+    permissions.add_permission_for_role("tiler", "media.factory.access", True)
+    permissions.add_permission_for_role("tiler", "media.factory.construct", True)
     factory.set_permissions(permissions)
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.settings import CameraSettings, FolderSettings, StreamSettings, mask_source
+from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import CameraError, ConfigError
-from latentline.strict_config import StrictModel, parse
 
 
 class _Cameras(StrictModel):

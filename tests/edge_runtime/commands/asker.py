@@ -16,8 +16,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_runtime.commands.actions import Finish, Result
-from edge_runtime.model_identity import ModelIdentity
 from latentline.errors import CameraError, LatentlineError
+from latentline.package.identity import ModelIdentity
 from tests.edge_runtime.fakes import ROOT, FakeInspector
 
 RESPONSES = "l/s/v1/response/office"

@@ -15,8 +15,8 @@ from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
+from latentline.base.strict_yaml import parse
 from latentline.errors import LatentlineError
-from latentline.strict_config import parse
 from tests.edge_runtime.commands.asker import RESPONSES, NotingStation, check_answer, check_request, collecting
 
 VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
@@ -89,7 +89,7 @@ def test_a_model_is_answered_when_it_is_switched(desk: Desk) -> None:
     desk.give("model", payload)
     desk.give("model", payload)
     assert desk.answers == [] and len(desk.station.finishes) == 1
-    about = {"name": "n", "sha256": "s", "backend": "cpu", "threshold": 1.0}
+    about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
     desk.station.finishes[0]({"old": about, "new": about, "package": "brick-2.zip"})
     assert check_answer(desk.answers[0][1])["result"]["package"] == "brick-2.zip"
     assert desk.ask("model", payload) == check_answer(desk.answers[0][1])
@@ -228,7 +228,7 @@ def test_a_threshold_that_cannot_be_remembered_is_not_set(desk: Desk, monkeypatc
     def full(path: Path, content: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("latentline.atomic.write_text", full)
+    monkeypatch.setattr("latentline.base.atomic.write_text", full)
     body = desk.ask("threshold", {"value": 4})
     assert not body["ok"] and "No space left" in body["error"] and desk.station.done == []
 

@@ -13,7 +13,7 @@ from edge_runtime.commands.model_switch import ModelSwitch, Prepared
 from edge_runtime.commands.models import open_at_start
 from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.request import CommandError
-from edge_runtime.judging import Inspector
+from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.errors import LatentlineError, PackageError
 from tests.edge_runtime.commands.asker import check_answer
 from tests.edge_runtime.fakes import FATAL, NOT_A_NUMBER, UNUSABLE, FakeInspector
@@ -51,9 +51,9 @@ class Bench:
     def ask(self, name: str = "new", sha256: str | None = None) -> None:
         self.switch.request(name, sha256, self.answers.append)
 
-    def finish(self, frame: Any = None) -> Inspector | None:
+    def finish(self, frame: Any = None) -> FrameInspector | None:
         """Run what is pending until there is an answer; what the last run returned."""
-        returned: list[Inspector | None] = []
+        returned: list[FrameInspector | None] = []
 
         def run() -> bool:
             returned.append(self.switch.run_pending(frame))
@@ -68,7 +68,7 @@ class Bench:
             raise self.fault
         return Prepared(NEW, self._open)
 
-    def _open(self) -> Inspector:
+    def _open(self) -> FrameInspector:
         if self.fault is not None:
             raise self.fault
         self.opened.append(Model("new"))
@@ -171,13 +171,13 @@ def _start(folder: Path, made: dict[str, Model | LatentlineError], wanted: tuple
     if wanted is not None:
         persisted.set_model(*wanted)
 
-    def open_inspector(path: Path) -> Model:
+    def open_model(path: Path) -> Model:
         model = made[path.name]
         if isinstance(model, LatentlineError):
             raise model
         return model
 
-    return open_at_start(open_inspector, Path("yaml"), folder, persisted)
+    return open_at_start(open_model, Path("yaml"), folder, persisted)
 
 
 def test_a_restart_comes_up_with_the_model_of_the_last_switch(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from edge_runtime.commands.actions import Result
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.commands.models import prepare_package
-from edge_runtime.inspector import open_inspector
-from edge_runtime.search.settings import GpuSettings
+from latentline.backends.settings import GpuSettings
 from latentline.errors import LatentlineError
+from latentline.model import open_model
 from tests.packages import rewrite, write_tiny_package
 from tests.waiting import wait_until
 
@@ -36,12 +36,12 @@ def test_real_packages_are_switched_and_bad_ones_are_not(tmp_path: Path, package
     with (tmp_path / "damaged" / "generator.onnx").open("ab") as file:
         file.write(b"x")
     rewrite(tmp_path / "wrong", "search_step.onnx", (package / "generator.onnx").read_bytes())
-    old = open_inspector(package, "cpu")
+    old = open_model(package, "openvino")
     remembered: list[tuple[str, str]] = []
     switch = ModelSwitch(
         tmp_path,
         old,
-        lambda path: prepare_package(path, "cpu", GpuSettings()),
+        lambda path: prepare_package(path, "openvino", GpuSettings()),
         lambda name, sha256: remembered.append((name, sha256)),
     )
     for name in ("damaged", "wrong"):

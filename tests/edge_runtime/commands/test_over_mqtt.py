@@ -16,15 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.mqtt.topics import Topics
-from latentline.strict_config import parse
+from edge_runtime.pacing import Backoff
+from latentline.base.strict_yaml import parse
 from tests.edge_runtime.commands.asker import Asker, NotingStation, check_answer
 from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
@@ -99,7 +99,7 @@ def test_every_verb_end_to_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert asker.ask("diagnostics", b"5")["result"] == {"state": "online"}
         asker.send(f"{COMMANDS}/model", b'{"name": "brick"}', correlation=b"6")
         wait_until(lambda: station.finishes, "the switch to begin")
-        about = {"name": "n", "sha256": "s", "backend": "cpu", "threshold": 1.0}
+        about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
         station.finishes[0]({"old": about, "new": about, "package": "brick"})
         assert asker.answer()[0] == b"6"
         assert [action[0] for action in station.done] == [

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edge_runtime.commands.settings import CommandsSection
+from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
-from latentline.strict_config import parse
 
 
 def test_nothing_is_enabled_unless_named() -> None:

@@ -19,9 +19,9 @@ import yaml
 
 from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.config import StationConfig
-from edge_runtime.judging import Inspector
-from edge_runtime.station import Station
-from latentline.strict_config import parse
+from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.station.station import Station
+from latentline.base.strict_yaml import parse
 from tests.edge_runtime.fakes import ROOT, FakeInspector
 
 Step = npt.NDArray[Any] | Exception | Callable[[], Any]
@@ -75,7 +75,9 @@ def grey(level: int, height: int = 6, width: int = 8, channels: int = 1) -> npt.
     return np.full((height, width, channels), level, np.uint8)
 
 
-def make_station(config: StationConfig, camera: Camera | None = None, inspector: Inspector | None = None) -> Station:
+def make_station(
+    config: StationConfig, camera: Camera | None = None, inspector: FrameInspector | None = None
+) -> Station:
     """A station over the cameras of `config`, or with `camera` for the first of them."""
     makers = {config.cameras[0].id: lambda: camera} if camera is not None else None
     return Station(config, inspector or FakeInspector(), cameras=makers)
@@ -83,7 +85,7 @@ def make_station(config: StationConfig, camera: Camera | None = None, inspector:
 
 @contextmanager
 def running(
-    data: dict[str, Any], camera: Camera | None = None, inspector: Inspector | None = None, **mqtt: Any
+    data: dict[str, Any], camera: Camera | None = None, inspector: FrameInspector | None = None, **mqtt: Any
 ) -> Iterator[Station]:
     """The station that `data` describes, at work within the block; told to stop and waited for at its end.
 

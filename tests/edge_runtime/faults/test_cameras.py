@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.inspector import open_inspector
 from latentline.errors import CameraError, ImageError
+from latentline.model import open_model
 from tests.edge_runtime.fakes import BRIGHT, DARK, station_data, validate
 from tests.edge_runtime.faults.running import ScriptedCamera, grey, running
 from tests.mosquitto import Mosquitto, Subscriber
@@ -83,7 +83,7 @@ def test_garbage_and_sizes_that_change_reach_the_real_inspector(tmp_path: Path, 
     data = _live(station_data(tmp_path, mosquitto.port))
     data["cameras"][0]["stall_seconds"] = 60.0
     with Subscriber(mosquitto.port) as subscriber:
-        with running(data, camera, open_inspector(package, "cpu")) as station:
+        with running(data, camera, open_model(package, "openvino")) as station:
             wait_until(lambda: station.summary.inspected >= len(GARBAGE), "every picture to be inspected")
             camera.put(grey(DARK, 40, 40))
             subscriber.wait_state("online")
@@ -100,7 +100,7 @@ def test_package_that_is_removed_changes_nothing(tmp_path: Path, mosquitto: Mosq
     data["cameras"][0]["stall_seconds"] = 60.0
     with (
         Subscriber(mosquitto.port) as subscriber,
-        running(data, camera, open_inspector(package, "cpu")) as station,
+        running(data, camera, open_model(package, "openvino")) as station,
     ):
         wait_until(lambda: station.summary.inspected == 1, "a frame before")
         for file in package.iterdir():

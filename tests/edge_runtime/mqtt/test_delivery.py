@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import NOT_AUTHORISED, QUOTA_EXCEEDED, WINDOW, Broker, Will
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.waiting import wait_until
 

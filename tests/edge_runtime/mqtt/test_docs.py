@@ -15,10 +15,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt.connection import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
 from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
 from tests.waiting import wait_until

@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.mqtt.events import Message, Messages
-from edge_runtime.mqtt.pictures import Picture, defect_pictures
+from edge_runtime.mqtt.pictures import DefectPicture, defect_pictures
 from edge_runtime.mqtt.settings import PictureSection
-from latentline.inspection import Defect, Inspection
+from latentline.inspection.result import InspectionResult
+from latentline.scoring.defects import Defect
 from tests.edge_runtime.fakes import FakeInspector
 
 UInt8 = npt.NDArray[np.uint8]
 
 
-def _event(image: UInt8, *boxes: tuple[int, int, int, int]) -> tuple[Frame, Inspection, Message]:
+def _event(image: UInt8, *boxes: tuple[int, int, int, int]) -> tuple[Frame, InspectionResult, Message]:
     """A frame with defects at `boxes`, each weaker than the one before, and its event."""
     defects = tuple(Defect(box, 1, 9.0 - n, 4.0, (), "map") for n, box in enumerate(boxes))
-    inspection = Inspection(5.0, 2.0, {}, defects, np.zeros(image.shape[:2], np.float32), image, image, 1, {})
+    inspection = InspectionResult(5.0, 2.0, {}, defects, np.zeros(image.shape[:2], np.float32), image, image, 1, {})
     frame = Frame(image, datetime.now(timezone.utc), "top", "a.png", 0)
     return frame, inspection, Messages("line-1").defect(frame, inspection, FakeInspector.identity, 1.0)
 
@@ -30,7 +31,7 @@ def _noise(height: int, width: int, channels: int = 1, seed: int = 0) -> UInt8:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
 
 
-def _decoded(picture: Picture) -> UInt8:
+def _decoded(picture: DefectPicture) -> UInt8:
     found = cv2.imdecode(np.frombuffer(picture.payload, np.uint8), cv2.IMREAD_UNCHANGED)
     assert found is not None
     return np.asarray(found, np.uint8)

@@ -12,12 +12,12 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_runtime.backoff import Backoff
 from edge_runtime.mqtt import packets
 from edge_runtime.mqtt.connection import WINDOW, Broker, Will
 from edge_runtime.mqtt.events import encode
 from edge_runtime.mqtt.publisher import Publisher
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError
 from tests.mosquitto import Mosquitto, Received, Subscriber
 from tests.waiting import wait_until
@@ -305,11 +305,11 @@ def test_a_second_process_with_our_client_id_is_named(mosquitto: Mosquitto, spoo
     sender = Sender(spool, mosquitto.port)
     sender.publisher.start()
     sender.publisher.wait_first_try(10)
-    rival = ["mosquitto_sub", "-V", "5", "-i", "sender", "-p", str(mosquitto.port), "-t", "x"]
-    if shutil.which(rival[0]) is None:
+    takeover = ["mosquitto_sub", "-V", "5", "-i", "sender", "-p", str(mosquitto.port), "-t", "x"]
+    if shutil.which(takeover[0]) is None:
         sender.close()
         pytest.skip("MOSQUITTO_SUB IS MISSING: install mosquitto-clients")
-    process = subprocess.Popen(rival, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(takeover, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: sender.faults.get("client_id"), "the fault")
         wait_until(lambda: sender.publisher.connected and sender.publisher.connections > 1, "our place")

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.mqtt.numbering import STEP
-from edge_runtime.mqtt.spool import Spool, Spooled
+from edge_runtime.mqtt.spool.numbering import STEP
+from edge_runtime.mqtt.spool.spool import Spool, Spooled
 from latentline.errors import ConfigError
 from tests.edge_runtime.fakes import ROOT
 
 _WRITER = """
 import sys
 from pathlib import Path
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
 spool = Spool(Path(sys.argv[1]), 10**6)
 while True:
     print(spool.append("t", {"pid": 1}), flush=True)
@@ -173,7 +173,7 @@ def test_refused_event_leaves_no_gap(tmp_path: Path) -> None:
 _FULL_DISK = """
 import resource, sqlite3, sys
 from pathlib import Path
-from edge_runtime.mqtt.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool
 spool, event = Spool(Path(sys.argv[1]), 10**6), {"padding": "x" * 3000}
 for _ in range(20):
     spool.append("t", event)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import TlsSection
 from edge_runtime.mqtt.connection import Broker, Connected, Connection, Disconnected, Item
+from edge_runtime.mqtt.settings import TlsSection
 from latentline.errors import BrokerError
 from tests.mosquitto import Mosquitto
 

@@ -38,7 +38,7 @@ def snapshot(**changes: Any) -> Snapshot:
         connections=18,
         model_name="demo",
         model_sha256="ab" * 32,
-        backend="cpu",
+        backend="openvino",
         threshold=2.5,
         drift={"alarm_rate_seen": 0.05},
         process=Process(19_000, 20, 21),

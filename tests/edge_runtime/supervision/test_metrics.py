@@ -25,7 +25,7 @@ def _value(samples: dict[_Sample, float], metric: str, /, **labels: str) -> floa
 def test_each_number_arrives_under_its_name() -> None:
     """Prometheus reads from the page what the snapshot holds."""
     samples = _samples(metrics_text(snapshot(), "0.1.0"))
-    about = {"version": "0.1.0", "model": "demo", "model_sha256": "ab" * 32, "backend": "cpu"}
+    about = {"version": "0.1.0", "model": "demo", "model_sha256": "ab" * 32, "backend": "openvino"}
     assert _value(samples, "info", **about) == 1
     states = {state: _value(samples, "state", state=state) for state in ("starting", "online", "degraded", "stopped")}
     assert states == {"starting": 0, "online": 0, "degraded": 1, "stopped": 0}

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.gpu.outcome import Outcome, run
-from edge_runtime.gpu.presence import import_pycuda
+from latentline.backends.tensorrt.gpu.presence import import_pycuda
 from latentline.errors import run_command
 from tests.gpu.driver_checks import (
     calls,

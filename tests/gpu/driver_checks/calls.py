@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu.outcome import Outcome
-from edge_runtime.gpu.presence import import_pycuda
+from latentline.backends.tensorrt.gpu.presence import import_pycuda
 from tests.gpu.driver_checks.frames import demo, tiled
 from tests.gpu.driver_checks.rig import Rig
 
@@ -64,11 +64,11 @@ def main() -> int:
     frame = tiled(package, 2, 2)
     with rig.opened(package) as searcher, _graph_calls() as graphs:
         reported = searcher.measure(frame).host_calls
-        searcher.explain(frame)
+        searcher.reconstruct(frame)
         before = {name: library.calls_of(name.encode()) for name in names}
         graphs[0] = 0
         for _ in range(REPEATS):
-            searcher.explain(frame)
+            searcher.reconstruct(frame)
         counted = {name: (library.calls_of(name.encode()) - before[name]) / REPEATS for name in names}
         counted["graph calls, by ctypes"] = graphs[0] / REPEATS
     print(json.dumps({"counted": {name: calls for name, calls in counted.items() if calls}, "reported": reported}))
@@ -78,7 +78,7 @@ def main() -> int:
 @contextmanager
 def _graph_calls() -> Iterator[list[int]]:
     """Count the calls by ctypes, which no linked function sees; in a list of one number."""
-    from edge_runtime.gpu.capture import GraphDriver
+    from latentline.backends.tensorrt.gpu.capture import GraphDriver
 
     calls, call = [0], GraphDriver.call
 

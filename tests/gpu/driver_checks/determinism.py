@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.gpu.outcome import Outcome
-from edge_runtime.doctor.conformance import example_frames
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.settings import Precision
-from latentline.explainer import Explained
+from edge_runtime.tools.doctor.conformance import example_frames
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import Precision
+from latentline.inspection.reconstructor import ReconstructedFrame
 from tests.gpu.driver_checks.frames import UInt8, demo, same_bits
 from tests.gpu.driver_checks.rig import Rig
 
@@ -17,7 +17,7 @@ from tests.gpu.driver_checks.rig import Rig
 def check(rig: Rig) -> Outcome:
     """Compare results bit by bit."""
     package = demo(None if rig.emulation is None else 2)
-    cpu = CpuSearcher(package, threads=1)
+    cpu = OpenVinoSearcher(package, threads=1)
     try:
         frame = example_frames(package, cpu)["several tiles"]
     finally:
@@ -26,8 +26,8 @@ def check(rig: Rig) -> Outcome:
     failures = []
     for precision in rig.precisions:
         with rig.opened(package, precision) as searcher:
-            first = searcher.explain(frame)
-            again = [searcher.explain(frame) for _ in range(rig.count(30, 2))]
+            first = searcher.reconstruct(frame)
+            again = [searcher.reconstruct(frame) for _ in range(rig.count(30, 2))]
         if not all(same_bits(first, other) for other in again):
             failures.append(f"{precision}: the same frame gave other bits in the same searcher")
         second, calls = _fresh(rig, precision, frame)
@@ -41,16 +41,16 @@ def check(rig: Rig) -> Outcome:
     return Outcome(found, failures)
 
 
-def _fresh(rig: Rig, precision: Precision, frame: UInt8) -> tuple[Explained, int]:
+def _fresh(rig: Rig, precision: Precision, frame: UInt8) -> tuple[ReconstructedFrame, int]:
     """The frame in a searcher of its own, and the driver calls it takes."""
     with rig.opened(demo(None if rig.emulation is None else 2), precision) as searcher:
-        return searcher.explain(frame), searcher.measure(frame).host_calls
+        return searcher.reconstruct(frame), searcher.measure(frame).host_calls
 
 
 @contextmanager
 def _mapped_memory() -> Iterator[None]:
     """Let the GPU say that it shares the host's memory, as a Jetson's does: frames are then not copied."""
-    from edge_runtime.gpu.device import Device
+    from latentline.backends.tensorrt.gpu.device import Device
 
     opened = Device.__init__
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-import edge_runtime.demo
-from edge_runtime.model_package import ModelPackage, load_package
-from latentline.explainer import Explained
+import edge_runtime.tools.demo
+from latentline.inspection.reconstructor import ReconstructedFrame
+from latentline.package.model_package import ModelPackage, load_package
 
 UInt8 = npt.NDArray[np.uint8]
-DEMO = Path(edge_runtime.demo.__file__).parent / "model"
+DEMO = Path(edge_runtime.tools.demo.__file__).parent / "model"
 
 
 def demo(iterations: int | None = None) -> ModelPackage:
@@ -29,12 +29,12 @@ def demo(iterations: int | None = None) -> ModelPackage:
 def tiled(package: ModelPackage, down: int, across: int, seed: int = 3) -> UInt8:
     """A frame of noise, uint8 [H, W, C], that exactly down x across tiles cover."""
     size = package.spec.tile_size
-    step = size - round(size * package.viewer.overlap)
+    step = size - round(size * package.tiler.overlap)
     shape = (size + (down - 1) * step, size + (across - 1) * step, package.spec.channels)
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def same_bits(one: Explained, other: Explained) -> bool:
+def same_bits(one: ReconstructedFrame, other: ReconstructedFrame) -> bool:
     """Whether score components, map and reconstruction are equal to the last bit.
 
     The map alone is no witness: where D's patch head decides it, it does not depend on the search.

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.gpu.outcome import Outcome
-from edge_runtime.model_package import ModelPackage
-from edge_runtime.search.openvino_cpu import CpuSearcher
-from edge_runtime.search.settings import Precision
-from export.package import draft
+from export.package import export_model
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import Precision
 from latentline.errors import BackendError
+from latentline.package.model_package import ModelPackage
 from tests.gpu.driver_checks.rig import Rig
 from tests.packages import SEARCH, SIZE, networks, tiny_model, write_random_package
 
@@ -62,14 +62,14 @@ def _package(rig: Rig, px: int, out: Path) -> ModelPackage:
     if rig.emulation is not None:
         return write_random_package(out, tiny_model())
     search = SEARCH.model_copy(update={"iterations": ITERATIONS})
-    return write_random_package(out, draft(*networks(px, latent=128, base=2048, maximum=64), None, search))
+    return write_random_package(out, export_model(*networks(px, latent=128, base=2048, maximum=64), None, search))
 
 
 def _reference(package: ModelPackage) -> Reference:
     rng, size = np.random.default_rng(0), package.spec.tile_size
     z = rng.standard_normal((2, package.spec.latent_size)).astype(np.float32)
     x = np.tanh(rng.standard_normal((2, 1, size, size))).astype(np.float32)
-    cpu = CpuSearcher(package)
+    cpu = OpenVinoSearcher(package)
     try:
         fx = cpu.discriminate(x)[1]
         loss, gradient = cpu.step(z, x, fx)

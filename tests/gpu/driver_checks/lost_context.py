@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from bench.gpu.outcome import Outcome
-from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.errors import BackendError
 from tests.gpu.driver_checks.frames import demo, tiled
 from tests.gpu.driver_checks.rig import Rig
@@ -38,13 +38,13 @@ def check(rig: Rig) -> Outcome:
 def main() -> int:
     """Lose the context of this process, use the searcher on, close it."""
     import_pycuda()
-    from edge_runtime.gpu import launches
+    from latentline.backends.tensorrt.gpu import launches
 
     package = demo(2)
     frame = tiled(package, 2, 2)
     said = []
     with Rig(import_tensorrt()).opened(package) as searcher:
-        searcher.explain(frame)
+        searcher.reconstruct(frame)
         session = searcher._session
         for attempt in range(ATTEMPTS):
             try:
@@ -53,7 +53,7 @@ def main() -> int:
                         bad = launches.adam(*[NOWHERE] * 6, count=64, batch=1, iteration=1, learning_rate=0.1)
                         session._run(bad, session.stream)
                         session.stream.synchronize()
-                searcher.explain(frame)
+                searcher.reconstruct(frame)
             except BackendError as error:
                 said.append(str(error))
     print(json.dumps(said, indent=1))

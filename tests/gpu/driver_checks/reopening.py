@@ -11,7 +11,7 @@ from tests.gpu.driver_checks.frames import UInt8, demo, tiled
 from tests.gpu.driver_checks.rig import Rig
 
 if TYPE_CHECKING:
-    from edge_runtime.search.tensorrt import TensorRtSearcher
+    from latentline.backends.tensorrt.searcher import TensorRtSearcher
 
 SETTLED = 2  # openings after which memory must not grow
 DRIFT = 64  # MiB that may be lost between then and the end
@@ -19,7 +19,7 @@ DRIFT = 64  # MiB that may be lost between then and the end
 
 def check(rig: Rig) -> Outcome:
     """Compare the free memory after each closing."""
-    from edge_runtime.gpu.device import Device
+    from latentline.backends.tensorrt.gpu.device import Device
 
     package = demo(2)
     frame = tiled(package, 2, 2)
@@ -27,7 +27,7 @@ def check(rig: Rig) -> Outcome:
     said = ""
     for opening in range(rig.count(12, 3)):
         with rig.opened(package) as searcher:
-            searcher.explain(frame)
+            searcher.reconstruct(frame)
             if opening == 0:
                 said = _from_another_thread(searcher, frame)
         device = Device()
@@ -49,7 +49,7 @@ def _from_another_thread(searcher: TensorRtSearcher, frame: UInt8) -> str:
 
     def use() -> None:
         try:
-            searcher.explain(frame)
+            searcher.reconstruct(frame)
         except BackendError as error:
             said.append(str(error))
 

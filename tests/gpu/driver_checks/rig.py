@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.gpu.presence import import_pycuda, import_tensorrt
-from edge_runtime.model_package import ModelPackage
-from edge_runtime.search.settings import GpuSettings, Precision
+from latentline.backends.settings import GpuSettings, Precision
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
+from latentline.package.model_package import ModelPackage
 from tests.fake_cuda.build import CACHE
 from tests.fake_cuda.driver import FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.gpu.standin.torch_engine import TorchStandIn
 
 if TYPE_CHECKING:  # it imports pycuda, which must find the emulation loaded
-    from edge_runtime.search.tensorrt import TensorRtSearcher
+    from latentline.backends.tensorrt.searcher import TensorRtSearcher
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Rig:
         self, package: ModelPackage, precision: Precision = "fp32", batch: int | None = None
     ) -> Iterator[TensorRtSearcher]:
         """A searcher, closed in the end. Raises BackendError, EngineError, VerificationError."""
-        from edge_runtime.search.tensorrt import open_tensorrt
+        from latentline.backends.tensorrt.searcher import open_tensorrt
 
         if self.emulation is not None:
             self.emulation.use_kernels(build_host_kernels(precision, CACHE))

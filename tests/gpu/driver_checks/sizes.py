@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from bench.gpu.outcome import Outcome
-from edge_runtime.search.settings import Precision
+from latentline.backends.settings import Precision
 from tests.gpu.driver_checks.frames import demo, tiled
 from tests.gpu.driver_checks.rig import Rig
 
@@ -42,7 +42,7 @@ def _row(rig: Rig, precision: Precision, iterations: int, down: int, across: int
     frame = tiled(package, down, across)
     with rig.opened(package, precision) as searcher:
         start = time.perf_counter()
-        searcher.explain(frame)
+        searcher.reconstruct(frame)
         recorded = time.perf_counter() - start
         measured = [searcher.measure(frame) for _ in range(rig.count(20, 1))]
         with searcher._session.working("the GPU's memory cannot be read"):

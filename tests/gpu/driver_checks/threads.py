@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.gpu.outcome import Outcome
-from edge_runtime.model_package import ModelPackage
 from latentline.errors import BackendError
+from latentline.package.model_package import ModelPackage
 from tests.gpu.driver_checks.frames import demo, tiled
 from tests.gpu.driver_checks.rig import Rig
 
@@ -65,16 +65,16 @@ def _capture_beside(rig: Rig, work: Callable[[], None], captures: int) -> tuple[
     package = demo(rig.count(10, 2))
     made, failures = 0, []
     with rig.opened(package) as searcher:
-        searcher.explain(tiled(package, 1, 1))
+        searcher.reconstruct(tiled(package, 1, 1))
         with _repeated(work, idle=rig.emulation is not None) as beside:
             for frame in _shapes(package, captures):
                 try:
-                    searcher.explain(frame)
+                    searcher.reconstruct(frame)
                     made += 1
                 except BackendError as error:
                     failures.append(str(error)[:200])
         try:
-            if not np.isfinite(searcher.explain(tiled(package, 1, 1)).anomaly_map).all():
+            if not np.isfinite(searcher.reconstruct(tiled(package, 1, 1)).anomaly_map).all():
                 failures.append("the frame after them has a map that is not finite")
         except BackendError as error:
             failures.append(f"the frame after them failed: {error}"[:200])

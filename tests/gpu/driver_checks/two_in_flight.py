@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.gpu.outcome import Outcome
-from latentline.explainer import Explained
+from latentline.inspection.reconstructor import ReconstructedFrame
 from tests.gpu.driver_checks.frames import UInt8, demo, same_bits, tiled
 from tests.gpu.driver_checks.rig import Rig
 
 if TYPE_CHECKING:
-    from edge_runtime.search.tensorrt import TensorRtSearcher
+    from latentline.backends.tensorrt.searcher import TensorRtSearcher
 
 FRAMES = 8  # different ones, taken in turn
 
@@ -30,10 +30,10 @@ def check(rig: Rig) -> Outcome:
     failures = []
     for precision in rig.precisions:
         with rig.opened(package, precision) as searcher:
-            alone = [searcher.explain(frame) for frame in frames[: min(turns, FRAMES)]]
+            alone = [searcher.reconstruct(frame) for frame in frames[: min(turns, FRAMES)]]
             start = time.perf_counter()
             for turn in range(turns):
-                searcher.explain(frames[turn % FRAMES])
+                searcher.reconstruct(frames[turn % FRAMES])
             one = time.perf_counter() - start
             start = time.perf_counter()
             wrong = _overlapped(searcher, frames, alone, turns)
@@ -50,7 +50,9 @@ def check(rig: Rig) -> Outcome:
     return Outcome(found, failures)
 
 
-def _overlapped(searcher: TensorRtSearcher, frames: Sequence[UInt8], alone: Sequence[Explained], turns: int) -> int:
+def _overlapped(
+    searcher: TensorRtSearcher, frames: Sequence[UInt8], alone: Sequence[ReconstructedFrame], turns: int
+) -> int:
     """Search `turns` frames with as many in flight as the searcher takes; gives how many results were wrong."""
     wrong = 0
     pending = deque((turn, searcher.begin(frames[turn % FRAMES])) for turn in range(min(turns, searcher.ahead)))

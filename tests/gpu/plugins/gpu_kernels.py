@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 
 import tests.fake_cuda.host_kernels as host_kernels
-from edge_runtime.gpu.launches import KERNELS, Launch
-from edge_runtime.gpu.nvrtc import compile_kernels
+from latentline.backends.tensorrt.gpu.launches import KERNELS, Launch
+from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels
 from tests.fake_cuda.driver import FakeDriver
 
 SLACK = 4096  # bytes of canaries on either side of a buffer

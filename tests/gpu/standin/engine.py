@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from edge_runtime.engines.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import rounding_twin
 from tests.gpu.standin.building import PLAN
 from tests.gpu.standin.faults import Faults
 from tests.gpu.standin.interface import DataType, TensorIOMode, tensor_of

@@ -1,0 +1,131 @@
+"""What becomes of a inspected frame: its event on the disk, its pictures and result on their way, its file done."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from edge_runtime.cameras.base import Frame
+from edge_runtime.frames.drift_watch import DriftWatch
+from edge_runtime.frames.pipeline import InspectedFrame
+from edge_runtime.frames.summary import Summary
+from edge_runtime.mqtt.events import Message, Messages
+from edge_runtime.mqtt.pictures import CONTENT_TYPE, defect_pictures
+from edge_runtime.mqtt.publisher import Publisher
+from edge_runtime.mqtt.settings import PictureSection
+from edge_runtime.mqtt.spool.settings import SpoolSection
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.mqtt.topics import Topics
+from edge_runtime.supervision.watchdog import Stage
+from latentline.inspection.result import InspectionResult
+from latentline.package.identity import ModelIdentity
+
+_log = logging.getLogger(__name__)
+
+Observer = Callable[[Frame, InspectionResult], None]
+
+
+class FrameReporter:
+    """Reports inspected frames, in the station's thread.
+
+    limits    of the spool
+    stage     of the supervisor, for writes to the disk
+    fault     (code, sentence or None): `disk`, `spool`, `spool_file`
+    done      called with each frame whose event is on the disk, or that needs none
+    pictures  None: no pictures of defects
+    results   publish a short message for each frame, normal ones too
+    observer  called with each inspected frame; its exceptions are logged and change nothing
+    """
+
+    def __init__(
+        self,
+        messages: Messages,
+        topics: Topics,
+        spool: Spool,
+        limits: SpoolSection,
+        publisher: Publisher,
+        drift: DriftWatch,
+        summary: Summary,
+        stage: Stage,
+        fault: Callable[[str, str | None], None],
+        done: Callable[[Frame], None],
+        *,
+        pictures: PictureSection | None = None,
+        results: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        self._messages, self._topics, self._publisher = messages, topics, publisher
+        self._spool, self._limits, self._drift, self._summary = spool, limits, drift, summary
+        self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
+        self._pictures, self._results = pictures, results
+        self._dropped = spool.dropped
+
+    def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
+        """Report one frame that `model` inspected."""
+        frame, inspection = inspected.frame, inspected.inspection
+        safe = True
+        if inspection.is_abnormal:
+            self._summary.abnormal += 1
+            event = self._messages.defect(frame, inspection, model, inspected.wait_ms)
+            safe = self._keep(frame.camera, event)
+            self._send_pictures(frame, inspection, event)
+        if self._results:
+            self._publisher.result(
+                self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
+            )
+        self._drift.seen(frame.image, inspection)
+        self._observe(frame, inspection)
+        if safe:
+            self._done(frame)
+
+    def watch(self) -> None:
+        """Notice what the spool does not say by itself: that it has room again, that a broken file was set aside."""
+        limits = self._limits
+        light = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
+        if light and len(self._spool) < 0.9 * limits.max_events:
+            self._fault("spool", None)
+        self._fault("spool_file", self._spool.set_aside)
+
+    def _keep(self, camera: str, event: Message) -> bool:
+        """Write an event to the disk; whether it is there."""
+        try:
+            with self._stage.working():
+                self._spool.append(self._topics.defect(camera), event)
+        except (sqlite3.Error, ValueError) as error:
+            self._summary.lost += 1
+            self._fault("disk", f"an event could not be written to {self._limits.path} ({error})")
+            return False
+        self._summary.events += 1
+        self._fault("disk", None)
+        if (dropped := self._spool.dropped) != self._dropped:
+            why = _new(self._dropped, dropped)
+            self._fault("spool", f"the spool is over its limit ({why}): the oldest events are dropped")
+            self._dropped = dropped
+        self._publisher.appended()
+        return True
+
+    def _send_pictures(self, frame: Frame, inspection: InspectionResult, event: Message) -> None:
+        settings = self._pictures
+        if settings is None or not self._publisher.connected:
+            return
+        for picture in defect_pictures(frame, inspection, event, settings, self._publisher.maximum_packet_size):
+            self._publisher.send_once(
+                self._topics.at(picture.topic),
+                picture.payload,
+                content_type=CONTENT_TYPE,
+                user_properties=picture.properties,
+            )
+
+    def _observe(self, frame: Frame, inspection: InspectionResult) -> None:
+        if self._observer is None:
+            return
+        try:
+            self._observer(frame, inspection)
+        except Exception:
+            _log.exception("the observer failed on %s", frame.source)
+
+
+def _new(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """Which limit bit, e.g. "bytes"."""
+    return ", ".join(cause for cause in now if now[cause] > before.get(cause, 0))

@@ -1,0 +1,191 @@
+"""Put a station together from its configuration."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, cast
+
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.model_switch import ModelSwitch
+from edge_runtime.commands.models import prepare_package
+from edge_runtime.commands.persisted import Persisted
+from edge_runtime.config import StationConfig
+from edge_runtime.frames.drift_watch import DriftWatch
+from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.frames.pipeline import FramePipeline
+from edge_runtime.frames.reports import FrameReporter, Observer
+from edge_runtime.frames.summary import Summary
+from edge_runtime.mqtt.connection import Broker
+from edge_runtime.mqtt.publisher import Publisher
+from edge_runtime.mqtt.settings import read_password
+from edge_runtime.mqtt.spool.settings import SpoolSection
+from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.pacing import Backoff
+from edge_runtime.station.actions import StationActions
+from edge_runtime.station.announcer import Announcer
+from edge_runtime.station.reload import Reload
+from edge_runtime.supervision.process import read_process
+from edge_runtime.supervision.snapshot import Snapshot
+from edge_runtime.supervision.state import Health
+from edge_runtime.supervision.supervisor import Supervisor
+from latentline.backends.settings import Backend
+from latentline.package.identity import ModelIdentity
+
+
+class Host(Protocol):
+    """What the services of a station ask of the station itself."""
+
+    health: Health
+    summary: Summary
+    feeds: Feeds
+    announcer: Announcer
+
+    def snapshot(self) -> Snapshot:
+        """The station in numbers, now. Any thread may ask."""
+        ...
+
+    def threshold_of(self, model: ModelIdentity) -> float | None:
+        """The threshold for `model` instead of its package's; None: the package's."""
+        ...
+
+    def end_for_memory(self, sentence: str) -> None:
+        """End the station, because memory is used up."""
+        ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that lives as long as `Station.run` does."""
+
+    spool: Spool
+    publisher: Publisher
+    supervisor: Supervisor
+    pipeline: FramePipeline
+    reporter: FrameReporter
+    drift: DriftWatch
+    switch: ModelSwitch
+    actions: StationActions
+    commander: Commander
+    reload: Reload
+
+
+def broker_of(config: StationConfig) -> Broker:
+    """How to reach the broker. Raises ConfigError when the password cannot be read."""
+    mqtt = config.mqtt
+    password = read_password(mqtt)
+    return Broker(mqtt.host, mqtt.broker_port, config.client_id, mqtt.username, password, mqtt.tls, mqtt.keep_alive)
+
+
+def secrets_of(broker: Broker) -> list[str]:
+    """What no log may contain."""
+    return [broker.password] if broker.password else []
+
+
+def persisted_of(config: StationConfig) -> Persisted:
+    """What commands have set, from the file beside the spool. Raises ConfigError when it cannot be read."""
+    return Persisted(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
+
+
+def assemble(
+    config: StationConfig,
+    inspector: FrameInspector,
+    host: Host,
+    broker: Broker,
+    persisted: Persisted,
+    observer: Observer | None,
+    path: Path | None,
+    stack: ExitStack,
+) -> Services:
+    """Make the services of a station and connect them. `stack` closes those that hold something.
+
+    inspector  the first one; the model switch owns it from now on
+    path       of the configuration, for a reload
+    Raises ConfigError when the spool cannot be opened.
+    """
+    fault = host.health.fault
+    switch = _model_switch(config, inspector, persisted)
+    stack.callback(switch.close)
+    spool = _open_spool(config.spool)
+    stack.callback(spool.close)
+    supervisor = Supervisor(
+        config.station.id, config.supervision, host.health, host.snapshot, config.spool.path, host.end_for_memory
+    )
+    pauses = Backoff(config.mqtt.reconnect_seconds, config.mqtt.reconnect_max_seconds)
+    publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
+    threshold = host.threshold_of(inspector.identity)
+    pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)
+    drift = DriftWatch(config.drift, fault)
+    actions = StationActions(
+        host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
+    )
+    commander = Commander(config.commands, host.announcer.topics, actions, publisher.reply, persisted)
+    if commander.topic_filter is not None:
+        publisher.subscribe(commander.topic_filter, commander.received)
+    reporter = FrameReporter(
+        host.announcer.messages,
+        host.announcer.topics,
+        spool,
+        config.spool,
+        publisher,
+        drift,
+        host.summary,
+        supervisor.spool,
+        fault,
+        host.feeds.done,
+        pictures=config.pictures,
+        results=config.mqtt.results,
+        observer=observer,
+    )
+    reload = Reload(path or Path(), config, fault, supervisor.systemd)
+    return Services(spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload)
+
+
+def _model_switch(config: StationConfig, inspector: FrameInspector, persisted: Persisted) -> ModelSwitch:
+    folder = config.commands.models or config.model.parent
+    backend = cast("Backend", inspector.identity.backend)
+    prepare = partial(prepare_package, backend=backend, gpu=config.gpu)
+    return ModelSwitch(folder, inspector, prepare, persisted.set_model)
+
+
+def _open_spool(limits: SpoolSection) -> Spool:
+    age = None if limits.max_days is None else limits.max_days * 86400
+    size = None if limits.max_mib is None else limits.max_mib << 20
+    return Spool(limits.path, limits.max_events, size, age)
+
+
+def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
+    """The station in numbers, for metrics and the `health` message; uptime in seconds."""
+    pipeline, summary, spool, publisher = services.pipeline, host.summary, services.spool, services.publisher
+    identity = pipeline.inspector.identity
+    return Snapshot(
+        state=host.health.state,
+        faults=host.health.faults,
+        uptime_seconds=uptime,
+        paused=services.actions.paused,
+        cameras=host.feeds.states(),
+        inspected=summary.inspected,
+        abnormal=summary.abnormal,
+        unusable=summary.bad_frames,
+        failed=summary.failed,
+        inspect_ms_p50=summary.latency(50),
+        inspect_ms_p99=summary.latency(99),
+        events=summary.events,
+        lost=summary.lost,
+        spool_waiting=len(spool),
+        spool_bytes=spool.size_bytes,
+        spool_dropped=spool.dropped,
+        published=publisher.published,
+        unheard=publisher.unheard,
+        connected=publisher.connected,
+        connections=publisher.connections,
+        model_name=identity.name,
+        model_sha256=identity.sha256,
+        backend=identity.backend,
+        threshold=pipeline.threshold,
+        drift=services.drift.numbers,
+        process=read_process(),
+    )

@@ -1,0 +1,200 @@
+"""The examination: facts, the backends that can run, whether they agree, and how fast they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, example_frames
+from edge_runtime.tools.doctor.facts import Fact, gpu_facts, machine_facts
+from edge_runtime.tools.doctor.timing import Spread, timed
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.selftest_check import STATION_TOLERANCE
+from latentline.backends.settings import Backend, GpuSettings
+from latentline.backends.tensorrt.cache import EngineCache
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
+from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.errors import EngineError, LatentlineError
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.package.model_package import ModelPackage
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What was seen of one backend.
+
+    problem      why it could not run; then the rest is empty
+    needed       a station would have used it: it was opened and then failed, or the configuration asks for it alone
+    comparisons  with the float64 oracle (cpu), with the CPU (tensorrt)
+    frame_ms     one example frame, from camera's picture to components
+    search_ms, graph_nodes, host_calls  of the CUDA graph; None on the CPU
+    """
+
+    name: str
+    problem: str | None = None
+    needed: bool = False
+    comparisons: tuple[BackendComparison, ...] = ()
+    tiles: int = 0
+    frame_ms: Spread | None = None
+    search_ms: Spread | None = None
+    graph_nodes: int | None = None
+    host_calls: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """It ran, and every comparison is within its bound."""
+        return self.problem is None and all(comparison.passed for comparison in self.comparisons)
+
+
+@dataclass
+class DoctorReport:
+    """The doctor's report. iterations, precision: of the search that was timed."""
+
+    iterations: int
+    precision: str
+    facts: list[Fact] = field(default_factory=list)
+    backends: list[BackendReport] = field(default_factory=list)
+    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for a program. Where a GPU was timed, `search_ms` and what it belongs to stand at the top."""
+        backends = [{**asdict(backend), "passed": backend.passed} for backend in self.backends]
+        for backend, report in zip(backends, self.backends, strict=True):
+            for row, comparison in zip(backend["comparisons"], report.comparisons, strict=True):
+                row["passed"] = comparison.passed
+        timed_on_gpu: dict[str, Any] = {}
+        for report in self.backends:
+            if report.search_ms is not None:
+                timed_on_gpu = {"search_ms": report.search_ms.median, "batch": report.tiles}
+        return {
+            "created": self.created,
+            "device": next((fact.value.split(",")[0] for fact in self.facts if fact.topic == "GPU" and fact.ok), None),
+            "iterations": self.iterations,
+            "precision": self.precision,
+            **timed_on_gpu,
+            "facts": [asdict(fact) for fact in self.facts],
+            "backends": backends,
+        }
+
+    @property
+    def passed(self) -> bool:
+        """Every backend that could run, or had to, agrees with its reference, and one could."""
+        inspected = [backend for backend in self.backends if backend.problem is None or backend.needed]
+        return bool(inspected) and all(backend.passed for backend in inspected)
+
+
+def examine(
+    package: ModelPackage, backend: Backend, settings: GpuSettings, seconds: float, progress: Progress
+) -> DoctorReport:
+    """Examine this machine with `package`; each backend is timed for about `seconds`.
+
+    backend  what the station is configured for: with "tensorrt" the CPU alone is not enough
+    """
+    facts = [*machine_facts(), *gpu_facts(), *package_facts(package), *cache_facts(package, settings)]
+    report = DoctorReport(package.spec.search.iterations, settings.precision, facts)
+    progress("searching on the CPU")
+    cpu = OpenVinoSearcher(package)
+    try:
+        report.backends.append(_cpu_report(package, cpu, seconds))
+        progress("searching with TensorRT (engines that are not in the cache are built first: minutes)")
+        report.backends.append(_tensorrt_report(package, cpu, backend, settings, seconds, progress))
+    finally:
+        cpu.close()
+    return report
+
+
+def package_facts(package: ModelPackage) -> Iterator[Fact]:
+    """Which model the examination is about."""
+    spec, search = package.manifest, package.spec.search
+    yield Fact("model", f"{spec.name}, sha256 {package.model_hash[:12]}…, made by latentline {spec.code_version}", True)
+    channels = "grey" if spec.channels == 1 else "colour"
+    yield Fact("search", f"{spec.tile_size} px {channels} tiles, {search.iterations} iterations from {search.init}")
+
+
+def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
+    """Where engines are kept, whether that can be written, and which of this model's are there."""
+    try:
+        cache = EngineCache(settings.cache)
+    except EngineError as error:
+        yield Fact("engine cache", str(error), False)
+        return
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=cache.folder):
+            yield Fact("engine cache", str(cache.folder), True)
+    except OSError as error:
+        yield Fact("engine cache", f"{cache.folder} cannot be written ({error.strerror}); set gpu.cache", False)
+    try:
+        require_supported(package)
+        device = import_pycuda().Device(0)
+        trt = import_tensorrt(settings.tensorrt)
+    except LatentlineError:
+        return
+    from latentline.backends.tensorrt.engines.engine_set import EngineSet
+
+    engines = EngineSet.of(package, settings, trt, device.compute_capability(), device.name())
+    for graph, state in engines.states().items():
+        yield Fact(f"engine of {graph}", f"{state} ({engines.precision}, at most {engines.batch} tiles at a time)")
+
+
+def _cpu_report(package: ModelPackage, cpu: OpenVinoSearcher, seconds: float) -> BackendReport:
+    frame = example_frames(package, cpu)["a camera's frame"]
+    host = HostReconstructor(cpu, package.tiler, package.statistics)
+    first, again = host.reconstruct(frame), host.reconstruct(frame)
+    repeated = float(np.max(np.abs(first.anomaly_map - again.anomaly_map)))
+    comparisons = (
+        BackendComparison("self-test against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
+        BackendComparison("searched again", repeated, 0.0),
+    )
+    frame_ms = timed(lambda: host.reconstruct(frame), seconds)
+    return BackendReport("openvino", comparisons=comparisons, tiles=len(first.plan.corners), frame_ms=frame_ms)
+
+
+def _tensorrt_report(
+    package: ModelPackage,
+    cpu: OpenVinoSearcher,
+    backend: Backend,
+    settings: GpuSettings,
+    seconds: float,
+    progress: Progress,
+) -> BackendReport:
+    try:
+        require_supported(package)
+        import_pycuda()
+        trt = import_tensorrt(settings.tensorrt)
+        from latentline.backends.tensorrt.searcher import open_tensorrt
+
+        searcher = open_tensorrt(package, trt, settings)
+    except LatentlineError as error:
+        return BackendReport("tensorrt", problem=str(error), needed=backend == "tensorrt")
+    try:
+        comparisons = []
+        for comparison in conformance(package, cpu, searcher, settings.precision):
+            progress(f"{comparison.what}: {comparison.measured:.2g}")
+            comparisons.append(comparison)
+        frame = example_frames(package, cpu)["a camera's frame"]
+        frame_ms = timed(lambda: searcher.reconstruct(frame), seconds)
+        measured = [searcher.measure(frame) for _ in range(max(5, frame_ms.repeats))]
+    except LatentlineError as error:
+        return BackendReport("tensorrt", problem=str(error), needed=True)
+    finally:
+        searcher.close()
+    return BackendReport(
+        "tensorrt",
+        comparisons=tuple(comparisons),
+        tiles=measured[0].tiles,
+        frame_ms=frame_ms,
+        search_ms=Spread.of([one.device_ms for one in measured]),
+        graph_nodes=measured[0].nodes,
+        host_calls=measured[0].host_calls,
+    )

@@ -1,0 +1,40 @@
+"""One thing a listener has to say, as a line for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_runtime.mqtt.events import now
+from latentline.base.secrets import mask_credentials
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What happened at a station, or with the listener's own connection (then `station` and `topic` are empty).
+
+    kind     status | birth | camera | defect | picture | response | health: a message of that kind; gap | duplicates |
+             silent | unreadable: what the listener noticed; connection | end: of the listener itself
+    text     in words
+    time     UTC, of the happening; unset: now
+    message  as the station sent it; of a picture, what came beside it and its size
+    """
+
+    kind: str
+    text: str
+    station: str = ""
+    topic: str = ""
+    time: str = field(default_factory=now)
+    message: dict[str, Any] | None = None
+
+    def line(self) -> str:
+        """One line; whatever came from outside can neither break it nor command a terminal."""
+        line = f"{self.time}  {self.station or '-':12}  {self.kind:10}  {self.text}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in mask_credentials(line))
+
+    def json(self) -> str:
+        """One JSON object in ASCII."""
+        known = {"time": self.time, "kind": self.kind, "station": self.station or None, "text": self.text}
+        rest = {"topic": self.topic or None, "message": self.message}
+        return mask_credentials(json.dumps({**known, **rest}, allow_nan=False))

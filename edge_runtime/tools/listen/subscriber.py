@@ -1,0 +1,157 @@
+"""A subscriber that stays: it connects again after each loss, and subscribes again on each connection.
+
+It has no thread: whoever calls `run` is in the loop. A message is handed over before the broker gets its PUBACK, so one
+that arrives as the process dies comes again to a session.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+
+from edge_runtime.mqtt.client import MqttClient, use_tls
+from edge_runtime.mqtt.connection import Broker
+from edge_runtime.mqtt.packets import Received, new_properties, received
+from edge_runtime.pacing import Backoff
+from latentline.errors import BrokerError
+
+_CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
+_SESSION_SECONDS = 7 * 24 * 3600  # how long a broker keeps messages for a session that is away
+_TICK_SECONDS = 0.2  # how soon `stop` is noticed
+_PASSING = {0x88, 0x89, 0x97, 0x9F}  # CONNACK: unavailable, busy, quota, rate; any other refusal stays
+
+
+class Subscriber:
+    """Hears `filters` (topic filter -> QoS) for as long as `run` runs.
+
+    on_message     called for each message
+    on_connection  called with (True, sentence) when everything is subscribed, (False, sentence) when a connection is
+                   lost or none can be made; the same sentence is not said twice in a row
+    on_tick        called a few times a second while everything is subscribed
+    All are called in the thread of `run`, and `run` raises what they raise.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        filters: Mapping[str, int],
+        on_message: Callable[[Received], None],
+        on_connection: Callable[[bool, str], None],
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._broker, self._filters = broker, filters
+        self._on_message, self._on_connection, self._on_tick = on_message, on_connection, on_tick
+        self._address = f"{broker.host}:{broker.port}"
+        self._pauses = Backoff(0.5, 5.0)
+        self._lost = ""  # why the present connection ended
+        self._said = ""
+        self._hearing = False
+        self._final: Exception | None = None  # what ends `run`
+        self.connections = 0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Hear until `stop` says so. Raises BrokerError when the broker refuses this user, client or subscription."""
+        while not stop():
+            self._hear_on_one_connection(stop)
+            if not stop() and self._final is None:
+                self._say(False, f"{self._lost}; trying again")
+            if self._final is not None:
+                raise self._final
+            resume = time.monotonic() + self._pauses.pause()
+            while not stop() and (left := resume - time.monotonic()) > 0:
+                time.sleep(min(left, _TICK_SECONDS))
+
+    def _hear_on_one_connection(self, stop: Callable[[], bool]) -> None:
+        self._lost, self._hearing = f"connection to broker {self._address} was lost", False
+        client = self._make_client()
+        try:
+            self._loop(client, stop)
+        except ssl.SSLCertVerificationError as error:
+            self._refuse(f"its certificate is not accepted ({error.verify_message})")
+        except OSError as error:
+            self._lost = f"broker {self._address} cannot be reached ({error.strerror or error})"
+        except Exception as error:  # paho, at something that does not speak MQTT
+            self._lost = f"connection to broker {self._address} failed ({type(error).__name__}: {error})"
+        finally:
+            sock = client.socket()
+            if sock is not None:
+                sock.close()
+
+    def _loop(self, client: paho.Client, stop: Callable[[], bool]) -> None:
+        session = new_properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 0 if self._broker.clean_start else _SESSION_SECONDS
+        broker = self._broker
+        client.connect(broker.host, broker.port, broker.keep_alive, clean_start=broker.clean_start, properties=session)
+        deadline = time.monotonic() + _CONNECT_SECONDS
+        while client.loop(timeout=_TICK_SECONDS) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if stop() or self._final is not None:
+                client.disconnect()
+                return
+            if self._hearing:
+                self._call(self._on_tick)
+            elif time.monotonic() > deadline:
+                self._lost = f"broker {self._address} does not answer"
+                return
+
+    def _make_client(self) -> paho.Client:
+        broker = self._broker
+        client = MqttClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=broker.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_SECONDS
+        client.username_pw_set(broker.username, broker.password)
+        if broker.tls is not None:
+            use_tls(client, broker.tls)
+        client.on_connect = self._connected
+        client.on_subscribe = self._subscribed
+        client.on_message = lambda _client, _data, message: self._call(self._on_message, received(message))
+        client.on_disconnect = self._disconnected
+        return client
+
+    def _connected(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if not reason.is_failure:
+            # On every connection: a broker that came back without our session has forgotten it.
+            client.subscribe(list(self._filters.items()))
+            return
+        self._lost = f"broker {self._address} refuses the connection ({reason})"
+        if int(reason.value) not in _PASSING:
+            user = f" of user '{self._broker.username}'" if self._broker.username else ""
+            self._refuse(f"it refuses the connection{user} ({reason})")
+
+    def _subscribed(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        for topic, reason in zip(self._filters, reasons, strict=True):
+            if reason.is_failure:
+                self._refuse(f"it does not let this user subscribe to {topic} ({reason})")
+                return
+        self._hearing = True
+        self.connections += 1
+        self._pauses.reset()
+        self._say(True, f"connected to broker {self._address}")
+
+    def _disconnected(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._lost = f"broker {self._address} ended the connection ({reason})"
+
+    def _refuse(self, why: str) -> None:
+        self._final = BrokerError(f"broker {self._address}: {why}")
+
+    def _say(self, connected: bool, sentence: str) -> None:
+        if sentence != self._said:
+            self._said = sentence
+            self._call(self._on_connection, connected, sentence)
+
+    def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """Run a callback; paho, which may be around us, does not see what it raises."""
+        try:
+            callback(*arguments)
+        except Exception as error:
+            self._final = error

@@ -1,0 +1,70 @@
+"""Messages of a station in words."""
+
+from __future__ import annotations
+
+import json
+
+from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, HealthMessage, Response, Status
+
+_BOXES = 3  # of one event that are written out
+
+
+def status(message: Status) -> str:
+    """State and reasons."""
+    if message.state == "offline":
+        return "offline: the station has vanished, says the broker"
+    reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in message.reasons)
+    return f"{message.state} ({reasons})" if reasons else message.state
+
+
+def birth(message: Birth) -> str:
+    """What runs there."""
+    cameras = ", ".join(f"{camera.id} ({camera.kind})" for camera in message.cameras)
+    return (
+        f"{message.software.name} {message.software.version}, model {message.model.name} {message.model.sha256[:12]}, "
+        f"backend {message.backend}, threshold {message.threshold:g}, cameras {cameras}"
+    )
+
+
+def camera(name: str, message: CameraStatus) -> str:
+    """State of a camera, and why."""
+    return f"{name}: {message.state}" + (f" ({message.reason})" if message.reason else "")
+
+
+def event(name: str, message: Event) -> str:
+    """Score and boxes of an abnormal frame."""
+    boxes = [
+        f"{width} x {height} px at x {x} y {y}, peak {box.peak:.1f}"
+        for box in message.defects[:_BOXES]
+        for x, y, width, height in [box.bbox]
+    ]
+    more = len(message.defects) - len(boxes)
+    parts = [
+        f"{name}: score {message.score:.2f} > {message.threshold:.2f}",
+        "; ".join(boxes) + (f"; {more} more" if more else "") or "no box",
+        f"seq {message.seq}" + (", replayed" if message.replayed else ""),
+    ]
+    return "  ".join(parts)
+
+
+def response(message: Response) -> str:
+    """What became of a command."""
+    verb = message.verb or "a command"
+    if not message.ok:
+        return f"{verb} refused: {message.error}"
+    return f"{verb} done" + ("" if message.result is None else f": {json.dumps(message.result)}")
+
+
+def health(message: HealthMessage) -> str:
+    """A sign of life, with numbers."""
+    faults = f" ({', '.join(message.faults)})" if message.faults else ""
+    return (
+        f"{message.state}{faults}, up {_duration(message.uptime_seconds)}, {message.frames.inspected} frames, "
+        f"{message.frames.abnormal} abnormal, {message.events.waiting} events waiting, "
+        f"{message.process.rss_bytes / 2**20:.0f} MiB"
+    )
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = int(seconds // 3600), int(seconds // 60 % 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {int(seconds % 60)} s"

@@ -1,0 +1,60 @@
+"""Choose the backend, and keep the reason."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import Backend, GpuSettings
+from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
+from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.errors import BackendError, EngineError, VerificationError
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.reconstructor import Reconstructor
+from latentline.package.model_package import ModelPackage
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OpenedBackend:
+    """An opened, self-tested reconstructor, and the reason for this backend."""
+
+    reconstructor: Reconstructor
+    reason: str
+
+
+def open_reconstructor(
+    package: ModelPackage, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
+) -> OpenedBackend:
+    """Open the backend that was asked for; "auto": TensorRT where it works on this machine, else OpenVINO.
+
+    Raises PackageError or VerificationError when the model cannot run, BackendError or EngineError when "tensorrt" was
+    asked for and cannot be used. Engines that are not in the cache are built first, which takes minutes.
+    """
+    if backend == "openvino":
+        return OpenedBackend(_on_cpu(package, threads), "asked for")
+    try:
+        reconstructor = _on_gpu(package, gpu or GpuSettings())
+    except (BackendError, EngineError, VerificationError) as error:
+        if backend == "tensorrt":
+            raise
+        _log.info("backend openvino, because TensorRT cannot be used: %s", error)
+        return OpenedBackend(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
+    why = "asked for" if backend == "tensorrt" else "TensorRT works here"
+    _log.info("backend tensorrt, %s", why)
+    return OpenedBackend(reconstructor, why)
+
+
+def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
+    return HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
+
+
+def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Reconstructor:
+    require_supported(package)
+    import_pycuda()
+    trt = import_tensorrt(settings.tensorrt)
+    from latentline.backends.tensorrt.searcher import open_tensorrt  # needs pycuda
+
+    return open_tensorrt(package, trt, settings)

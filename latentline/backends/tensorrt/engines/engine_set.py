@@ -1,0 +1,122 @@
+"""The engines of a model: prepared, checked, built and kept. What the command and the station both call."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from latentline.backends.settings import GpuSettings, Precision
+from latentline.backends.tensorrt.cache import EngineCache
+from latentline.backends.tensorrt.engines.builder import (
+    WORKSPACE,
+    ComputeCapability,
+    Progress,
+    build_engine,
+    version_of,
+)
+from latentline.backends.tensorrt.fp16.check import check_half
+from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.backends.tensorrt.graphs.prepare import REVISION, prepare_graph
+from latentline.package.manifest import Manifest
+from latentline.package.model_package import ModelPackage, SearchModel
+
+log = logging.getLogger(__name__)
+
+_TIMINGS = "timings"
+
+
+@dataclass(frozen=True)
+class EngineSet:
+    """The engines of all graphs of `model`, for one GPU, TensorRT, precision and batch.
+
+    batch               the most tiles that an engine takes at a time
+    trt                 the module tensorrt or tensorrt_rtx
+    compute_capability  (major, minor) of the GPU that will run them
+    gpu                 its name: TensorRT chooses kernels for that model of GPU. Empty for TensorRT-RTX, whose engines
+                        are for every GPU of the compute capability
+    workspace_bytes     TensorRT's limit of scratch memory
+    """
+
+    model: SearchModel
+    batch: int
+    precision: Precision
+    trt: Any
+    cache: EngineCache
+    compute_capability: ComputeCapability
+    gpu: str = ""
+    workspace_bytes: int = WORKSPACE
+
+    @classmethod
+    def of(
+        cls, package: ModelPackage, settings: GpuSettings, trt: Any, compute_capability: ComputeCapability, gpu: str
+    ) -> EngineSet:
+        """What a station with the section `settings` needs on this GPU. Raises BackendError: the GPU cannot run it."""
+        require_supported(package)
+        return cls(
+            model=package,
+            batch=settings.batch_for(package.spec.tile_size),
+            precision=settings.precision,
+            trt=trt,
+            cache=EngineCache(settings.cache),
+            compute_capability=compute_capability,
+            gpu=gpu if settings.tensorrt == "tensorrt" else "",
+            workspace_bytes=settings.workspace_mib << 20,
+        )
+
+    def plans(self, progress: Progress = log.info) -> dict[str, bytes]:
+        """The serialised engine of every graph, by the graph's file name, from the cache or built now.
+
+        In fp16 a calibrated model is checked first, once. Raises VerificationError when fp16 moves its score too far,
+        EngineError when an engine cannot be built or the cache cannot be written.
+        """
+        if self.precision == "fp16" and isinstance(self.model, ModelPackage):
+            check_half(self.model, self.cache, progress)
+        return {
+            graph: self.cache.fetch(self._name(graph), self._fingerprint(graph), partial(self._build, graph, progress))
+            for graph in sorted(self.model.graphs)
+        }
+
+    def states(self) -> dict[str, str]:
+        """What the cache holds for every graph: "ready", "missing" or "stale: " and why."""
+        graphs = sorted(self.model.graphs)
+        return {graph: self.cache.state(self._name(graph), self._fingerprint(graph)) for graph in graphs}
+
+    def _name(self, graph: str) -> str:
+        """Model, graph, precision and batch: such engines stand side by side in the cache."""
+        title = self.model.spec.name if isinstance(self.model.spec, Manifest) else "model"
+        return f"{title}.{graph.removesuffix('.onnx')}.{self.precision}.batch{self.batch}"
+
+    def _fingerprint(self, graph: str) -> dict[str, str]:
+        """Everything an engine depends on."""
+        return {
+            "graph": hashlib.sha256(self.model.graphs[graph]).hexdigest(),
+            "batch": str(self.batch),
+            "precision": self.precision,
+            "preparation": str(REVISION),
+            **self._machine(),
+        }
+
+    def _machine(self) -> dict[str, str]:
+        major, minor = self.compute_capability
+        return {"TensorRT": version_of(self.trt), "compute capability": f"{major}.{minor}", "GPU": self.gpu}
+
+    def _build(self, graph: str, progress: Progress) -> bytes:
+        """Build one engine, with the timings of all builds for this GPU."""
+        progress(f"{graph}: building for {self.precision}, up to {self.batch} tiles at a time; this may take minutes")
+        built = build_engine(
+            self.trt,
+            prepare_graph(self.model.graphs[graph], graph, self.precision),
+            graph,
+            self.precision,
+            self.batch,
+            workspace_bytes=self.workspace_bytes,
+            timing_cache=self.cache.load(_TIMINGS, self._machine()) or b"",
+            compute_capability=self.compute_capability,
+            progress=progress,
+        )
+        if built.timing_cache:
+            self.cache.store(_TIMINGS, self._machine(), built.timing_cache)
+        return built.plan

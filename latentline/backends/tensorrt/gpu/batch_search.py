@@ -1,0 +1,144 @@
+"""The search of one batch of tiles: its memory, its engines' executions, and the order of its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pycuda.driver as cuda
+
+from latentline.backends.adam import initial_latent
+from latentline.backends.tensorrt.gpu import launches
+from latentline.backends.tensorrt.gpu.engine import Engine, real_type
+from latentline.backends.tensorrt.gpu.launches import Launch
+from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
+from latentline.package.manifest import ModelSpec
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP
+
+Float = npt.NDArray[np.float32]
+Run = Callable[[Launch, cuda.Stream], None]
+
+
+class BatchSearch:
+    """B tiles, always in the same memory: `tiles` in; `z`, `reconstruction`, `sums` and `trace` out.
+
+    tiles, reconstruction  real [B, C, S, S]; z float32 [B, L]
+    feature_residual, loss, logit_frame, logit_reconstruction  float32 [B], as in `SearchResult`
+    patch_logits                  float32 [B, h, w], as in `SearchResult`; None without a patch head
+    trace                  float32 [iterations, B]: L' before each iteration's step
+    """
+
+    def __init__(self, spec: ModelSpec, engines: Mapping[str, Engine], run: Run, batch: int, arena: Arena) -> None:
+        self._spec, self._run, self.batch = spec, run, batch
+        assert spec.feature_shape is not None  # see latentline.backends.tensorrt.gpu.supported
+        real = real_type(engines)
+        image, features = (batch, spec.channels, spec.tile_size, spec.tile_size), (batch, *spec.feature_shape)
+        latent = (batch, spec.latent_size)
+        self.tiles, self.reconstruction = arena.device(image, real), arena.device(image, real)
+        self._features_frame, self._features = arena.device(features, real), arena.device(features, real)
+        self.z, self._gradient, self._m, self._v = (arena.device(latent, np.float32) for _ in range(4))
+        self.logit_frame, self.logit_reconstruction, self.feature_residual, self.loss, self._step_loss = (
+            arena.device((batch,), np.float32) for _ in range(5)
+        )
+        self.trace = arena.device((max(spec.search.iterations, 1), batch), np.float32)
+
+        self.patch_logits: DeviceArray | None = None
+        patch_logits_of_frame: dict[str, DeviceArray] = {}
+        patch_logits_of_reconstruction: dict[
+            str, DeviceArray
+        ] = {}  # nobody asks for it, but an engine writes all its outputs
+        if spec.patch_shape is not None:
+            self.patch_logits, spare = (arena.device((batch, *spec.patch_shape), np.float32) for _ in range(2))
+            patch_logits_of_frame, patch_logits_of_reconstruction = (
+                {"patch_logits": self.patch_logits},
+                {"patch_logits": spare},
+            )
+
+        def call(graph: str, **memory: DeviceArray) -> Callable[[cuda.Stream], None]:
+            addresses = {port: array.address for port, array in memory.items()}
+            return engines[graph].bind(addresses, {port: array.shape for port, array in memory.items()}).enqueue
+
+        self._see_frame = call(
+            DISCRIMINATOR,
+            image=self.tiles,
+            logit=self.logit_frame,
+            features=self._features_frame,
+            **patch_logits_of_frame,
+        )
+        self._generate = call(GENERATOR, z=self.z, image=self.reconstruction)
+        self._judge = call(
+            DISCRIMINATOR,
+            image=self.reconstruction,
+            logit=self.logit_reconstruction,
+            features=self._features,
+            **patch_logits_of_reconstruction,
+        )
+        self._step = call(
+            SEARCH_STEP,
+            z=self.z,
+            x=self.tiles,
+            fx=self._features_frame,
+            loss=self._step_loss,
+            grad_z=self._gradient,
+        )
+        self._start: Callable[[cuda.Stream], None]
+        if spec.search.init == "encoder":
+            self._start = call(ENCODER, image=self.tiles, z=self.z)
+        else:
+            first = arena.constant(initial_latent(spec.search.seed, batch, spec.latent_size))
+            self._start = partial(cuda.memcpy_dtod_async, self.z.address, first.address, first.nbytes)
+
+    def warm_up(self, stream: cuda.Stream) -> None:
+        """Run every engine once: TensorRT sets up on its first enqueue, which a capture must not see."""
+        for call in (self._see_frame, self._start, self._step, self._generate, self._judge):
+            call(stream)
+        stream.synchronize()
+
+    def enqueue(self, stream: cuda.Stream) -> None:
+        """The whole search of the batch, on `stream`. Only enqueues."""
+        search = self._spec.search
+        self._see_frame(stream)
+        self._start(stream)
+        for moment in (self._m, self._v):
+            cuda.memset_d8_async(moment.address, 0, moment.nbytes, stream)
+        for iteration in range(1, search.iterations + 1):
+            self._step(stream)
+            self._run(self._adam(iteration), stream)
+        self._generate(stream)
+        self._judge(stream)
+        self._run(self._sums(), stream)
+
+    def step(self, z: Float, x: Float, fx: Float, stream: cuda.Stream) -> tuple[Float, Float]:
+        """One search step of at most B rows, outside a search: loss [K] and grad_z [K, L]."""
+        rows = len(z)
+        for array, values in ((self.z, z), (self.tiles, x), (self._features_frame, fx)):
+            filled = np.repeat(np.asarray(values[:1], array.dtype), self.batch, axis=0)
+            filled[:rows] = values
+            array.write(filled)
+        self._step(stream)
+        stream.synchronize()
+        return self._step_loss.read()[:rows], self._gradient.read()[:rows]
+
+    def _adam(self, iteration: int) -> Launch:
+        memory = (self.z, self._gradient, self._m, self._v, self._step_loss, self.trace)
+        return launches.adam(
+            *(array.address for array in memory),
+            count=self.batch * self._spec.latent_size,
+            batch=self.batch,
+            iteration=iteration,
+            learning_rate=self._spec.search.learning_rate,
+        )
+
+    def _sums(self) -> Launch:
+        memory = (self._features_frame, self._features, self.tiles, self.reconstruction)
+        outputs = (self.logit_reconstruction, self.feature_residual, self.loss)
+        return launches.tile_sums(
+            *(array.address for array in (*memory, *outputs)),
+            batch=self.batch,
+            feature_count=int(np.prod(self._features.shape[1:])),
+            pixel_count=self._spec.channels * self._spec.tile_size**2,
+            gamma=self._spec.search.gamma,
+            lam=self._spec.search.lam,
+        )

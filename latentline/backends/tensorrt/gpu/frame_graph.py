@@ -1,0 +1,242 @@
+"""One frame, from upload to download, as one CUDA graph.
+
+    frame -> [prepare] -> per batch: gather tiles -> search -> collect
+          -> blend -> per scale: pool rows, pool columns -> values -> downloads
+
+Everything is allocated and captured here, once for all frames of a shape. A frame is then one launch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pycuda.driver as cuda
+
+from latentline.backends.tensorrt.gpu import launches
+from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
+from latentline.backends.tensorrt.gpu.capture import CaptureInvalidatedError, Graph, GraphDriver
+from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
+from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.scoring.maps import PixelStatistics
+from latentline.search.searched_frame import MapKind
+
+UInt8 = npt.NDArray[np.uint8]
+
+SLOTS = 2  # one is searched while the next frame uploads
+CAPTURE_TRIES = 3
+TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
+
+
+@dataclass(frozen=True)
+class DeviceStatistics:
+    """`PixelStatistics` on the device: kind, mean, std [C, S, S], and the taps of each scale's Gaussian."""
+
+    kind: MapKind
+    mean: DeviceArray
+    std: DeviceArray
+    taps: tuple[DeviceArray, ...]
+    pooled_std: tuple[float, ...]
+
+    @classmethod
+    def on(cls, arena: Arena, statistics: PixelStatistics) -> DeviceStatistics:
+        """Copy the statistics of a package to the device."""
+        return cls(
+            statistics.kind,
+            arena.constant(statistics.mean),
+            arena.constant(statistics.std),
+            tuple(arena.constant(launches.gaussian_taps(scale)) for scale in statistics.scales),
+            tuple(float(std) for std in statistics.pooled_std),
+        )
+
+
+class Slot:
+    """Memory of one frame in flight on both sides of the bus, its graph, and the events around it.
+
+    frame     in: what the camera gave, or the prepared frame
+    prepared  out: the prepared frame, where the graph makes it
+    values    out: raw components of the frame; tile_values, z: of every tile; anomaly_map, picture: of the frame
+    patch_logits     out: logits of the patch head of every tile, where the model has one
+    """
+
+    def __init__(self, plan: FramePlan, search: BatchSearch, scales: int, arena: Arena) -> None:
+        tiles = plan.batches * plan.batch
+        self.frame = arena.mirror(plan.source, np.uint8)
+        self.prepared = arena.mirror(plan.prepared, np.uint8) if plan.prepares else self.frame
+        self.values = arena.mirror((scales + len(TILE_VALUES),), np.float32)
+        self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in TILE_VALUES}
+        self.z = arena.mirror((tiles, *search.z.shape[1:]), np.float32)
+        self.patch_logits = (
+            None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
+        )
+        self.anomaly_map = arena.mirror(plan.prepared[:2], np.float32)
+        self.picture = arena.mirror(plan.prepared, np.uint8)
+        self.uploaded, self.begun = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
+        self.done = cuda.Event(cuda.event_flags.BLOCKING_SYNC)  # whoever waits for it sleeps, and leaves cameras a core
+        self.graph: Graph | None = None
+
+    def outputs(self, plan: FramePlan) -> list[Mirror]:
+        """What comes back to the host."""
+        made = [self.prepared] if plan.prepares else []
+        made += [self.patch_logits] if self.patch_logits is not None else []
+        return [*made, self.values, *self.tile_values.values(), self.z, self.anomaly_map, self.picture]
+
+
+class FrameGraph:
+    """All that inspects frames of one shape. Raises BackendError when memory is short or a capture fails."""
+
+    def __init__(
+        self,
+        plan: FramePlan,
+        search: BatchSearch,
+        statistics: DeviceStatistics,
+        run: Run,
+        driver: GraphDriver,
+        streams: tuple[cuda.Stream, cuda.Stream],
+        arena: Arena,
+    ) -> None:
+        self.plan, self._search, self._statistics, self._run = plan, search, statistics, run
+        self._stream, self._upload_stream = streams
+        height, width, channels = plan.prepared
+        tiles = (plan.batches * plan.batch, *search.reconstruction.shape[1:])
+        self._corners = arena.constant(plan.corners)
+        self._rows, self._columns = arena.constant(plan.rows), arena.constant(plan.columns)
+        self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
+        self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
+        scales = len(statistics.taps)
+        self._blocks = launches.pool_blocks(height, width)
+        self._maxima = arena.device((scales, self._blocks), np.float32)
+        self._free = [Slot(plan, search, scales, arena) for _ in range(SLOTS)]
+        self._slots = tuple(self._free)
+        try:
+            for slot in self._slots:
+                slot.graph = self._captured(slot, driver)
+                slot.graph.upload(self._stream)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def nodes(self) -> int:
+        """Operations of one launch."""
+        graph = self._slots[0].graph
+        return 0 if graph is None else graph.nodes
+
+    @property
+    def host_calls(self) -> int:
+        """Driver calls of a frame, from its upload to its result.
+
+        Context made current and back, to launch and to wait: 4. Marks around one launch: 3. The wait: 1. Where the GPU
+        has memory of its own, the upload and joining it: 3.
+        """
+        return 8 if self._slots[0].frame.mapped else 11
+
+    def submit(self, frame: UInt8) -> Slot:
+        """Upload `frame` (shape `plan.source`) and launch its graph, after what is in flight. Returns at once."""
+        slot = self._free.pop()
+        try:
+            np.copyto(slot.frame.host, frame.reshape(self.plan.source))
+            if not slot.frame.mapped:
+                slot.frame.upload(self._upload_stream)
+                slot.uploaded.record(self._upload_stream)
+                self._stream.wait_for_event(slot.uploaded)
+            slot.begun.record(self._stream)
+            assert slot.graph is not None
+            slot.graph.launch(self._stream)
+            slot.done.record(self._stream)
+        except BaseException:
+            self._free.append(slot)
+            raise
+        return slot
+
+    def release(self, slot: Slot) -> None:
+        """The slot's results have been read: it may carry another frame."""
+        self._free.append(slot)
+
+    def close(self) -> None:
+        """Release the graphs; the memory is its arena's."""
+        for slot in self._slots:
+            if slot.graph is not None:
+                slot.graph.close()
+
+    def _captured(self, slot: Slot, driver: GraphDriver) -> Graph:
+        for _ in range(CAPTURE_TRIES - 1):
+            try:
+                return driver.capture(self._stream, lambda: self._enqueue(slot))
+            except CaptureInvalidatedError:
+                continue
+        return driver.capture(self._stream, lambda: self._enqueue(slot))
+
+    def _enqueue(self, slot: Slot) -> None:
+        plan, stream, search = self.plan, self._stream, self._search
+        if plan.prepares:
+            pitch = plan.source[1] * plan.source[2]
+            shapes = slot.frame.address, pitch, plan.source, slot.prepared.address, plan.prepared
+            self._run(launches.prepare_frame(*shapes), stream)
+        for first in range(0, plan.batches * plan.batch, plan.batch):
+            corners = self._corners.address + first * self._corners.dtype.itemsize * 2
+            tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
+            self._run(launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
+            search.enqueue(stream)
+            self._collect(slot, first)
+        self._compare(slot)
+        for mirror in slot.outputs(plan):
+            mirror.download(stream)
+
+    def _collect(self, slot: Slot, first: int) -> None:
+        """Move what the search of one batch found to its place among all tiles, which begins with tile `first`."""
+        found: list[tuple[DeviceArray, int]] = [
+            (self._search.z, slot.z.address),
+            (self._search.reconstruction, self.reconstruction.address),
+        ]
+        found += [(getattr(self._search, name), slot.tile_values[name].address) for name in TILE_VALUES]
+        if self._search.patch_logits is not None and slot.patch_logits is not None:
+            found.append((self._search.patch_logits, slot.patch_logits.address))
+        for source, target in found:
+            row = source.nbytes // self.plan.batch
+            cuda.memcpy_dtod_async(target + first * row, source.address, source.nbytes, self._stream)
+
+    def _compare(self, slot: Slot) -> None:
+        """What the reconstruction leaves unexplained: difference, anomaly map, components of the frame."""
+        plan, statistics, stream = self.plan, self._statistics, self._stream
+        self._run(
+            launches.blend(
+                slot.prepared.address,
+                plan.prepared,
+                self.reconstruction.address,
+                statistics.mean.address,
+                statistics.std.address,
+                self._rows.address,
+                self._rows.shape[0],
+                self._columns.address,
+                self._columns.shape[0],
+                plan.tiles.size,
+                self._difference.address,
+                slot.picture.address,
+                kind=statistics.kind,
+            ),
+            stream,
+        )
+        for index, (taps, pooled_std) in enumerate(zip(statistics.taps, statistics.pooled_std, strict=True)):
+            pool = taps.address, taps.shape[0]
+            self._run(launches.pool_rows(self._difference.address, plan.prepared, *pool, self._pooled.address), stream)
+            columns = self._pooled.address, plan.prepared, *pool, slot.anomaly_map.address, self._maxima.address
+            finish = launches.pool_columns(*columns, pooled_std=pooled_std, kind=statistics.kind, scale_index=index)
+            self._run(finish, stream)
+        scores = slot.tile_values
+        self._run(
+            launches.frame_values(
+                self._maxima.address,
+                len(statistics.taps),
+                self._blocks,
+                scores["feature_residual"].address,
+                scores["logit_reconstruction"].address,
+                scores["logit_frame"].address,
+                scores["loss"].address,
+                plan.count,
+                slot.values.address,
+                kind=statistics.kind,
+            ),
+            stream,
+        )

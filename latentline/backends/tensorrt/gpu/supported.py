@@ -1,0 +1,24 @@
+"""Which packages the GPU backend runs: the search of a GAN, and the maps that its kernels compute."""
+
+from __future__ import annotations
+
+from latentline.backends.tensorrt.gpu.launches import KINDS
+from latentline.errors import BackendError
+from latentline.package.model_package import ModelPackage
+from latentline.package.selftest import SelfTest
+
+
+def require_supported(package: ModelPackage) -> SelfTest:
+    """The self-test of a package that the GPU backend runs. Raises BackendError for any other, saying why."""
+    name, kind = package.manifest.name, package.statistics.kind
+    if not isinstance(package.selftest, SelfTest):
+        raise BackendError(
+            f"{name} is a model of method {package.manifest.method}, which has no search for the GPU to run; "
+            "use backend openvino"
+        )
+    if kind not in KINDS:
+        raise BackendError(
+            f"{name} compares frame and reconstruction by map {kind}, and the GPU backend has only maps "
+            f"{', '.join(KINDS)}; use backend openvino"
+        )
+    return package.selftest

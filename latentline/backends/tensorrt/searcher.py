@@ -1,0 +1,232 @@
+"""The GPU backend: TensorRT engines, and one frame is one launch of a CUDA graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.backends.selftest_check import STATION_TOLERANCE, Tolerance, check_selftest
+from latentline.backends.settings import GpuSettings, Precision
+from latentline.backends.tensorrt.engines.engine_set import EngineSet
+from latentline.backends.tensorrt.gpu.device import Device
+from latentline.backends.tensorrt.gpu.frame_graph import SLOTS, FrameGraph, Slot
+from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels
+from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.backends.tensorrt.gpu.session import GpuSession
+from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.errors import BackendError
+from latentline.inspection.reconstructor import ReconstructedFrame
+from latentline.package.model_package import ModelPackage
+from latentline.scoring.components import tile_components
+from latentline.scoring.maps import PATCH, PixelStatistics
+from latentline.search.searched_frame import spread_over_frame
+from latentline.search.searcher import SearchResult, TileScores
+
+Float = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+# Of the self-test. Rounding to half takes some activations across their kinks, and each moves the gradient: by up to
+# 0.16 in all with the demo's model, emulated on a CPU. Gradients that have nothing in common are 1.4 apart.
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp32": Tolerance(STATION_TOLERANCE, STATION_TOLERANCE),
+    "fp16": Tolerance(5e-3, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class MeasuredFrame:
+    """One frame on the GPU.
+
+    device_ms   from before the launch to the last download, by CUDA events
+    nodes       operations in the frame's CUDA graph
+    host_calls  calls into the driver for the frame
+    tiles       searched
+    """
+
+    device_ms: float
+    nodes: int
+    host_calls: int
+    tiles: int
+
+
+class TensorRtSearcher:
+    """`Reconstructor` and `Searcher` on an NVIDIA GPU. It belongs to the thread that opens it.
+
+    device   open; closed with the searcher
+    trt      the TensorRT module; plans: its engines for `package` by graph name; kernels: kernels.cu, compiled
+    batch    the most tiles that the engines take at a time; precision: of the engines
+    Opening runs the package's self-test on the engine. Raises BackendError, EngineError, VerificationError.
+    """
+
+    name = "tensorrt"
+    ahead = SLOTS
+
+    def __init__(
+        self,
+        device: Device,
+        package: ModelPackage,
+        trt: Any,
+        plans: Mapping[str, bytes],
+        kernels: bytes,
+        batch: int,
+        precision: Precision,
+    ) -> None:
+        self._package, self._most, self.precision = package, batch, precision
+        self._session = GpuSession(device, package, trt, plans, kernels)
+        self._release = weakref.finalize(self, self._session.close)
+        try:
+            check_selftest(self.step, require_supported(package), TOLERANCES[precision])
+        except BaseException:
+            self.close()
+            raise
+
+    def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
+        """Begin and finish at once."""
+        return self.begin(frame)()
+
+    def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
+        """Upload uint8 [H, W] or [H, W, C] and launch its search; what is returned waits for it, once.
+
+        Raises ImageError for no usable picture, BackendError when `ahead` frames are in flight, and, also from what is
+        returned, when the GPU fails.
+        """
+        return partial(self._finish, self._begun(frame))
+
+    def _finish(self, ticket: object) -> ReconstructedFrame:
+        start = perf_counter()
+        with self._result(ticket) as (graph, slot):
+            waited = 1e3 * (perf_counter() - start)
+            components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
+            pooled = [name for name in self._package.statistics.names if name != PATCH]
+            reconstructed = ReconstructedFrame(
+                prepared=slot.prepared.host.copy(),
+                plan=graph.plan.tiles,
+                anomaly_map=slot.anomaly_map.host.copy(),
+                reconstruction=slot.picture.host.copy(),
+                values=dict(zip([*pooled, *components], slot.values.host.tolist(), strict=True)),
+                tile_values=components,
+                milliseconds={"search": waited},
+            )
+            patch_logits = _patch_logits(slot, graph.plan.count)
+        if patch_logits is None or self._package.statistics.patch_statistics is None:
+            return reconstructed
+        return _with_verdict(reconstructed, patch_logits, self._package.statistics)
+
+    def search(self, tiles: UInt8) -> SearchResult:
+        """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames.
+
+        Raises BackendError, ValueError for another shape.
+        """
+        spec, count = self._package.spec, len(tiles)
+        if not count or tiles.shape[1:] != (spec.tile_size, spec.tile_size, spec.channels):
+            wanted = f"[N, {spec.tile_size}, {spec.tile_size}, {spec.channels}]"
+            raise ValueError(f"tiles must be uint8 {wanted}, not {tiles.shape}")
+        plan = FramePlan.stacked(count, spec.tile_size, spec.channels, self._most)
+        with self._result(self._launch(plan, tiles)) as (graph, slot):
+            with self._session.working("the reconstruction cannot be read"):
+                reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
+            z = slot.z.host[:count].copy()
+            found = {"z": z, "reconstruction": reconstruction, **_tile_values(slot, count)}
+            return SearchResult(**found, patch_logits=_patch_logits(slot, count))
+
+    def trace(self, tiles: UInt8) -> Float:
+        """L' [iterations, N] before each iteration's step, of tiles uint8 [N, S, S, C]. Raises BackendError."""
+        parts = []
+        for first in range(0, len(tiles), self._most):
+            some = tiles[first : first + self._most]
+            self.search(some)
+            with self._session.working("the loss curve cannot be read"):
+                parts.append(self._session.search(len(some)).trace.read())
+        return np.concatenate(parts, axis=1)[: self._package.spec.search.iterations]
+
+    def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
+        """One search step of each row, as `OpenVinoSearcher.step`: loss [N] and grad_z [N, L]."""
+        batch = min(len(z), self._most)
+        session = self._session
+        with session.working("the search step failed on the GPU"):
+            parts = [
+                session.search(batch).step(z[i : i + batch], x[i : i + batch], fx[i : i + batch], session.stream)
+                for i in range(0, len(z), batch)
+            ]
+        loss, gradient = zip(*parts, strict=True)
+        return np.concatenate(loss), np.concatenate(gradient)
+
+    def measure(self, frame: UInt8) -> MeasuredFrame:
+        """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
+        with self._result(self._begun(frame)) as (graph, slot), self._session.working("the GPU's clock cannot be read"):
+            return MeasuredFrame(slot.begun.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
+
+    def close(self) -> None:
+        """Release the GPU; may be called again."""
+        self._release()
+
+    def _begun(self, frame: UInt8) -> object:
+        """The ticket of a camera's frame whose search has been launched."""
+        plan = FramePlan.of(frame, self._package.tiler, self._most)
+        source = frame if plan.source != plan.prepared else self._package.tiler.preprocessing.apply(frame)
+        return self._launch(plan, source)
+
+    def _launch(self, plan: FramePlan, source: UInt8) -> object:
+        session, ticket = self._session, object()
+        with session.working("the frame could not be given to the GPU"):
+            if len(session.in_flight) >= self.ahead:
+                raise BackendError(f"{self.ahead} frames are in flight already; finish one of them first")
+            graph = session.graph(plan)
+            session.in_flight[ticket] = graph, graph.submit(source)
+        return ticket
+
+    @contextmanager
+    def _result(self, ticket: object) -> Iterator[tuple[FrameGraph, Slot]]:
+        """Wait for a launch, and hold its slot while the results are read."""
+        with ExitStack() as stack:
+            with self._session.working("the search failed on the GPU"):
+                graph, slot = self._session.in_flight.pop(ticket)
+                stack.callback(graph.release, slot)
+                slot.done.synchronize()
+            yield graph, slot
+
+
+def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> TensorRtSearcher:
+    """A searcher on the first GPU, with engines and kernels from the cache or built now.
+
+    Raises BackendError, EngineError, VerificationError.
+    """
+    device = Device()
+    try:
+        engines = EngineSet.of(package, settings, trt, device.compute_capability, device.name)
+        plans = engines.plans()
+        kernels = cached_kernels(engines.cache, device.compute_capability, settings.precision)
+    except BaseException:
+        device.close()
+        raise
+    return TensorRtSearcher(device, package, trt, plans, kernels, engines.batch, settings.precision)
+
+
+def _with_verdict(
+    reconstructed: ReconstructedFrame, patch_logits: Float, statistics: PixelStatistics
+) -> ReconstructedFrame:
+    """Map and components with the patch head's part, which is made here: a few pixels for each of the tiles."""
+    plane = statistics.standardise_patch_map(
+        spread_over_frame(-patch_logits, reconstructed.plan, reconstructed.anomaly_map.shape)
+    )
+    anomaly_map = np.maximum(reconstructed.anomaly_map, plane)
+    return replace(
+        reconstructed, anomaly_map=anomaly_map, values={**reconstructed.values, PATCH: max(0.0, float(plane.max()))}
+    )
+
+
+def _patch_logits(slot: Slot, count: int) -> Float | None:
+    return None if slot.patch_logits is None else slot.patch_logits.host[:count].copy()
+
+
+def _tile_values(slot: Slot, count: int) -> dict[str, Float]:
+    """Copies of the fields of `TileScores`, [count]."""
+    return {name: mirror.host[:count].copy() for name, mirror in slot.tile_values.items()}

@@ -1,0 +1,125 @@
+"""Strict YAML: unknown keys are refused, and each fault is reported with its place and the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from latentline.base.secrets import mask_credentials
+from latentline.errors import ConfigError
+
+
+class StrictModel(BaseModel):
+    """A section of a configuration: frozen, without unknown keys, NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_yaml(path: Path, model: type[Model]) -> Model:
+    """Read `path` as `model`. Raises ConfigError that names the file, the key and what was expected there."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}" if place else ""
+        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML (nested too deeply)") from None
+    except (ValueError, AttributeError) as error:  # a date that does not exist, a tag on what it does not fit
+        raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
+    return parse(data, model, str(path))
+
+
+def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
+    """Validate `data`, the content of `source`, as `model`. Raises ConfigError with a sentence for each fault."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        # Leave out a list that is too short only because its items are wrong.
+        within = {fault["loc"][:-1] for fault in faults}
+        own = [
+            f for f in faults if f["type"] != "too_short" or not any(loc[: len(f["loc"])] == f["loc"] for loc in within)
+        ]
+        sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data)) for fault in own)
+        raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
+    path = ".".join(_place(fault["loc"], data)) or "the file"
+    if fault["type"] == "extra_forbidden":
+        valid = sorted(_keys_at(model, fault["loc"][:-1]))
+        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"valid keys are {', '.join(valid)}"
+        return f"unknown key '{path}'; {hint}"
+    if fault["type"] == "missing":
+        return f"'{path}' is missing; it has no default"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"'{path}': {message[:1].lower()}{message[1:]} (got {_shown(path, fault['input'])})"
+
+
+def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
+    """`loc` as a user wrote it, without the tags and branches of unions that pydantic adds."""
+    place: list[str] = []
+    for index, part in enumerate(loc):
+        within = (
+            part in data if isinstance(data, Mapping) else isinstance(part, int) and isinstance(data, (list, tuple))
+        )
+        last = index == len(loc) - 1  # only the last can be a key that is missing
+        if within and (isinstance(data, Mapping) or part < len(data)):
+            data = data[part]
+        elif not last or not isinstance(data, Mapping) or part in data.values():
+            continue  # a branch of a union; a tag, which stands as a value beside the other keys
+        place.append(str(part))
+    return place
+
+
+def _shown(path: str, value: Any) -> str:
+    short = reprlib.Repr()  # a few aliases make a huge value of a short file
+    short.maxstring = short.maxother = 1000  # and credentials are masked before anything is cut off
+    shown = "a hidden value" if "password" in path else short.repr(value)
+    return f"{mask_credentials(shown):.80}"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:
+    """The valid field names at `loc`, through nested models, lists, dicts and unions."""
+    models: list[type[BaseModel]] = [model]
+    for part in loc:
+        inner: list[type[BaseModel]] = []
+        for candidate in models:
+            if part in candidate.model_fields:
+                inner += _models_in(candidate.model_fields[part].annotation)
+        tagged = [candidate for candidate in models if part in _tags(candidate)]
+        models = inner or tagged or models  # an index or a dict key stays where it is
+    return {name for candidate in models for name in candidate.model_fields}
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """Values of `kind` that choose this model among others."""
+    field = model.model_fields.get("kind")
+    return () if field is None else get_args(field.annotation)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]

@@ -1,0 +1,93 @@
+"""Inspect one frame: reconstruct it, score what differs, find defects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from latentline.inspection.reconstructor import ReconstructedFrame, Reconstructor
+from latentline.inspection.result import InspectionResult
+from latentline.scoring.calibration import Calibration
+from latentline.scoring.defects import Defect, find_defects, tile_defect
+from latentline.vision.images import Image, to_8_bit
+
+UInt8 = npt.NDArray[np.uint8]
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+
+
+class Inspector:
+    """A reconstructor and what calibration fixed: scores frames and finds their defects."""
+
+    def __init__(self, reconstructor: Reconstructor, calibration: Calibration) -> None:
+        self.reconstructor, self.calibration = reconstructor, calibration
+
+    @property
+    def ahead(self) -> int:
+        """How many frames may be begun before the first of them is finished."""
+        return self.reconstructor.ahead
+
+    def inspect(self, frame: Image, /) -> InspectionResult:
+        """Inspect a frame uint8 or uint16 [H, W] or [H, W, C] of any size, channels in BGR order. Raises ImageError."""
+        return self.begin(frame)()
+
+    def begin(self, frame: Image, /) -> Callable[[], InspectionResult]:
+        """Begin a frame; call what is returned to finish it. Frames finish in the order in which they began.
+
+        At most `ahead` frames may be begun and not finished. Raises ImageError.
+        """
+        finish = self.reconstructor.begin(to_8_bit(frame))
+        return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]))
+
+    def _scored(self, seen: ReconstructedFrame, size: tuple[int, int]) -> InspectionResult:
+        start = perf_counter()
+        anomaly_map = _resized(seen.anomaly_map, size)
+        score, standardised = self.calibration.score(seen.values)
+        abnormal = score > self.calibration.threshold
+        defects = self._defects(seen, anomaly_map) if abnormal else ()
+        times = {**seen.milliseconds, "score": 1e3 * (perf_counter() - start)}
+        return InspectionResult(
+            score,
+            self.calibration.threshold,
+            standardised,
+            defects,
+            anomaly_map,
+            _resized(seen.reconstruction, size),
+            _resized(seen.prepared, size),
+            len(seen.plan.corners),
+            times,
+            seen.values,
+        )
+
+    def close(self) -> None:
+        """Release the reconstructor."""
+        self.reconstructor.close()
+
+    def _defects(self, seen: ReconstructedFrame, anomaly_map: npt.NDArray[np.float32]) -> tuple[Defect, ...]:
+        found = find_defects(anomaly_map, self.calibration.map_threshold)
+        return found or (tile_defect(anomaly_map, self._worst_tile(seen, anomaly_map.shape)),)
+
+    def _worst_tile(self, seen: ReconstructedFrame, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Box in frame px (x, y, width, height) of the tile with the largest weighted components."""
+        raw = seen.tile_values
+        votes = [c.weight * (raw[c.name] - c.mean) / c.std for c in self.calibration.components if c.name in raw]
+        worst = int(np.argmax(np.sum(votes, axis=0))) if votes else 0
+        y, x = seen.plan.corners[worst]
+        height, width = seen.prepared.shape[:2]
+        down, across = shape[0] / height, shape[1] / width
+        left, top = round(x * across), round(y * down)
+        right = min(shape[1], round((x + seen.plan.size) * across))
+        bottom = min(shape[0], round((y + seen.plan.size) * down))
+        return left, top, right - left, bottom - top
+
+
+def _resized(image: npt.NDArray[Pixel], size: tuple[int, int]) -> npt.NDArray[Pixel]:
+    """To `size` (width, height), keeping a channel axis."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    resized: npt.NDArray[Pixel] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return resized.reshape(*resized.shape[:2], *image.shape[2:])

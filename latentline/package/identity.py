@@ -1,0 +1,27 @@
+"""Which model a station runs. Its birth message and every event carry this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Name, hash and limits of the loaded model package.
+
+    name           as the package's manifest says
+    sha256         hex digest of the package, the same wherever the package runs
+    backend        what runs the networks, e.g. "openvino"
+    threshold      anomaly score above which a frame is abnormal
+    map_threshold  value of the anomaly map above which a pixel is a defect, standard deviations of normal frames
+    channels       channels the model was trained on: 1 or 3
+    tile_size      height and width of a tile, pixels
+    """
+
+    name: str
+    sha256: str
+    backend: str
+    threshold: float
+    map_threshold: float
+    channels: int
+    tile_size: int

@@ -1,0 +1,139 @@
+"""manifest.json of a model package: the model, its search, its calibration, and the hash of every other file."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Final, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
+
+from latentline.base.strict_yaml import StrictModel
+from latentline.errors import PackageError
+from latentline.scoring.calibration import Calibration
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
+
+SCHEMA_VERSION: Final = 2
+
+
+class SearchSettings(StrictModel):
+    """How ẑ is found: `iterations` Adam steps on L'; 0: none.
+
+    init     random: every tile starts at one standard normal latent, drawn with `seed`; encoder: at encoder.onnx(tile)
+    samples  VAE: draws of z, with `seed`, over which −log p(x | z) of each pixel is averaged; 0: the mean z alone
+    gamma, lam  γ and λ of L'; unused by a model without a search step
+    """
+
+    init: Literal["random", "encoder"] = "random"
+    seed: int = Field(ge=0)
+    iterations: int = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    gamma: float = Field(gt=0, le=1)
+    lam: float = Field(ge=0, le=1)
+    samples: int = Field(default=0, ge=0, le=64)
+
+
+class ModelSpec(StrictModel):
+    """What a searcher needs to know about a model: sizes, outputs and search.
+
+    tile_size      height and width of the square tiles, pixels
+    feature_shape  maps, 4, 4 of f(x); None: the model has no discriminator
+    patch_shape    [h, w] of the patch head's logits; None: no patch head
+    latent_variance  encoder.onnx also gives the log variance of z (VAE)
+    pixel_variance   generator.onnx also gives the log variance of every pixel (VAE)
+    """
+
+    tile_size: int = Field(ge=8, le=1024)
+    channels: Literal[1, 3]
+    latent_size: int = Field(ge=1)
+    feature_shape: tuple[int, int, int] | None
+    patch_shape: tuple[int, int] | None = None
+    latent_variance: bool = False
+    pixel_variance: bool = False
+    search: SearchSettings
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the package brings D."""
+        return self.feature_shape is not None
+
+    @property
+    def has_search_step(self) -> bool:
+        """Whether the package brings L' and its gradient. GANs do; autoencoders with a discriminator do not."""
+        return self.has_discriminator and not self.latent_variance
+
+    @model_validator(mode="after")
+    def _outputs_fit(self) -> ModelSpec:
+        search = self.search
+        if not self.has_search_step and (search.iterations or search.init != "encoder"):
+            raise ValueError("a model without a search step needs search.iterations 0 and search.init encoder")
+        if self.patch_shape is not None and not self.has_discriminator:
+            raise ValueError("patch_shape needs a discriminator, and feature_shape says that there is none")
+        if search.samples and not (self.latent_variance and self.pixel_variance):
+            raise ValueError("search.samples needs latent_variance and pixel_variance")
+        return self
+
+
+class Manifest(ModelSpec):
+    """manifest.json.
+
+    overlap  of neighbouring tiles, as a fraction of the tile
+    map      how frame and reconstruction are compared
+    files    sha256 of each file, by name
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    name: str = Field(min_length=1, max_length=100)
+    method: str = Field(min_length=1)
+    created: AwareDatetime
+    code_version: str
+    preprocessing: Preprocessing
+    overlap: float = Field(ge=0, lt=0.9)
+    map: MapKind = "residual"
+    calibration: Calibration
+    precision: Literal["float32"] = "float32"
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("created")
+    @classmethod
+    def _in_utc(cls, value: datetime) -> datetime:
+        return value.astimezone(timezone.utc)
+
+    @model_validator(mode="after")
+    def _map_fits(self) -> Manifest:
+        if self.map == "probability" and not self.pixel_variance:
+            raise ValueError("map probability needs pixel_variance")
+        return self
+
+
+def parse_manifest(content: bytes, source: str) -> Manifest:
+    """The manifest in `content`. Raises PackageError, naming `source`: no manifest, another schema, a wrong value."""
+    try:
+        data = json.loads(content)
+        version = data["schema_version"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise PackageError(
+            f"{source} is not the manifest of a model package; copy the package again, or export it again"
+        ) from None
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise PackageError(f"{source}: {_other_schema(version)}")
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "manifest"
+        raise PackageError(f"{source}: '{place}': {fault['msg']}; export the package again") from None
+
+
+def _other_schema(version: int) -> str:
+    """Why a package of another schema is refused, and what to do."""
+    if version > SCHEMA_VERSION:
+        return (
+            f"made by a newer latentline (schema {version}; this one reads {SCHEMA_VERSION}); update latentline here, "
+            "then try again"
+        )
+    return (
+        f"made by an older latentline (schema {version}; this one reads {SCHEMA_VERSION}); export it again from its "
+        "run folder with `latentline-export package RUN OUT.zip`"
+    )

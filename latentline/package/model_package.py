@@ -1,0 +1,160 @@
+"""The model package: a folder, or the same files in one .zip. The exporter writes it, and a station opens it.
+
+    manifest.json        `Manifest`: what the model is, how to search, thresholds, sha256 of every other file
+    generator.onnx       z -> image                 a VAE: also log_variance of every pixel
+    encoder.onnx         image -> z                 a VAE: also log_variance of z. Only where a search starts there
+    discriminator.onnx   image -> logit, features   with a patch head: also patch_logits. Only with a discriminator
+    search_step.onnx     z, x, fx -> loss, grad_z   only with a search step
+    calibration.npz      statistics of normal frames, and the scores behind the threshold
+    selftest.npz         inputs with answers in float64 (`latentline.package.selftest`)
+
+Every file's hash is verified before an inference runtime gets it. The hashes guard against damage and mix-ups, not
+against an attacker who rewrites the manifest too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.errors import PackageError
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.inspector import Inspector
+from latentline.package.calibration_file import read_calibration
+from latentline.package.files import is_plain_name, read_files
+from latentline.package.identity import ModelIdentity
+from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
+from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
+from latentline.scoring.maps import PixelStatistics
+from latentline.search.searcher import Searcher
+from latentline.search.tiler import FrameTiler
+
+MANIFEST = "manifest.json"
+GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
+ENCODER = "encoder.onnx"
+CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SearchModel:
+    """A model that can search, calibrated or not: sizes, ONNX graphs by file name, self-test."""
+
+    spec: ModelSpec
+    graphs: Mapping[str, bytes]
+    selftest: SelfTest | ForwardTest
+
+
+@dataclass(frozen=True)
+class ModelPackage(SearchModel):
+    """A loaded and checked package: a calibrated `SearchModel`.
+
+    model_hash         sha256 of manifest.json, which holds the hashes of all other files
+    normal_scores      [n] scores of the held-out normal frames behind the threshold
+    normal_brightness  [n] their mean grey levels; None: not recorded
+    """
+
+    manifest: Manifest
+    model_hash: str
+    statistics: PixelStatistics
+    normal_scores: Float64
+    normal_brightness: Float64 | None
+
+    @property
+    def tiler(self) -> FrameTiler:
+        """Cuts frames into tiles as this model needs them."""
+        m = self.manifest
+        return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+
+    def inspector(self, searcher: Searcher) -> Inspector:
+        """An inspector around `searcher`, which was opened from this package."""
+        return Inspector(HostReconstructor(searcher, self.tiler, self.statistics), self.manifest.calibration)
+
+    def identity(self, backend: str) -> ModelIdentity:
+        """Name, hash and thresholds of this model on `backend`."""
+        return ModelIdentity(
+            name=self.manifest.name,
+            sha256=self.model_hash,
+            backend=backend,
+            threshold=self.manifest.calibration.threshold,
+            map_threshold=self.manifest.calibration.map_threshold,
+            channels=self.manifest.channels,
+            tile_size=self.manifest.tile_size,
+        )
+
+
+def files_of(spec: ModelSpec) -> frozenset[str]:
+    """Names of the files beside the manifest."""
+    graphs = {
+        GENERATOR: True,
+        DISCRIMINATOR: spec.has_discriminator,
+        SEARCH_STEP: spec.has_search_step,
+        ENCODER: spec.search.init == "encoder",
+    }
+    return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})
+
+
+def load_package(path: Path) -> ModelPackage:
+    """Load and check the package at `path`, a folder or a .zip. Raises PackageError."""
+    files = read_files(path)
+    if MANIFEST not in files:
+        raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
+    manifest_bytes = files.pop(MANIFEST)
+    manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
+    _check_files(files, manifest, path)
+    statistics, normal_scores, normal_brightness = read_calibration(
+        files[CALIBRATION], manifest, f"{path}: {CALIBRATION}"
+    )
+    _check_components(manifest, statistics, path)
+    return ModelPackage(
+        spec=manifest,
+        graphs={name: content for name, content in files.items() if name.endswith(".onnx")},
+        selftest=read_selftest(files[SELFTEST], manifest, f"{path}: {SELFTEST}"),
+        manifest=manifest,
+        model_hash=hashlib.sha256(manifest_bytes).hexdigest(),
+        statistics=statistics,
+        normal_scores=normal_scores,
+        normal_brightness=normal_brightness,
+    )
+
+
+def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> None:
+    hashes, required = manifest.files, files_of(manifest)
+    for name in sorted(hashes):
+        if not is_plain_name(name):
+            raise PackageError(f"{path}: {MANIFEST} names {name!r}, which leads out of the package; do not use it")
+    for name in sorted(required | set(hashes)):
+        if name not in hashes:
+            raise PackageError(f"{path}: {MANIFEST} does not list {name}; export the package again")
+        if name not in required:
+            raise PackageError(f"{path}: {MANIFEST} lists {name}, which this station cannot use; export it again")
+        if name not in files:
+            raise PackageError(f"{path}: {name} is missing; copy the package again")
+    for name, content in files.items():
+        if name not in hashes:
+            raise PackageError(f"{path}: {name} does not belong to this package; remove it or copy the package again")
+        if hashlib.sha256(content).hexdigest() != hashes[name]:
+            raise PackageError(f"{path}: {name} is damaged (its sha256 is not the manifest's); copy the package again")
+
+
+def _check_components(manifest: Manifest, statistics: PixelStatistics, path: Path) -> None:
+    """Refuse a score with a component that this model does not give."""
+    given = {*statistics.names}
+    if manifest.has_discriminator:
+        given |= {"feature", "d_reconstruction", "d_frame"}
+    if manifest.has_search_step:
+        given.add("loss")
+    if manifest.latent_variance:
+        given.add("kl")
+    for component in manifest.calibration.components:
+        if component.name not in given:
+            raise PackageError(
+                f"{path}: {MANIFEST} makes the score of '{component.name}', which this model does not give; "
+                "export the package again"
+            )

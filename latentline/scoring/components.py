@@ -1,0 +1,44 @@
+"""Raw score components of tiles and frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from latentline.scoring.maps import PixelStatistics
+from latentline.search.searcher import TileScores
+
+Float = npt.NDArray[np.float32]
+
+
+def tile_components(result: TileScores) -> dict[str, Float]:
+    """Raw components of each tile, [N], as far as the method has them. Larger is more abnormal.
+
+    feature           log Σ|f(x) − f(G(ẑ))|
+    d_reconstruction  −logit of D(G(ẑ))
+    d_frame           −logit of D(x), the verdict; logits do not saturate as D does
+    loss              L'(ẑ), the paper's score
+    kl                log KL(q(z|x) ‖ N(0, 1))
+    """
+    values = {
+        "feature": _log(result.feature_residual),
+        "d_reconstruction": _negative(result.logit_reconstruction),
+        "d_frame": _negative(result.logit_frame),
+        "loss": result.loss,
+        "kl": _log(result.kl),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def frame_components(result: TileScores, maps: Float, statistics: PixelStatistics) -> dict[str, float]:
+    """Raw components of a frame: the largest over its tiles, and the peak of each of its `maps`."""
+    worst = {name: float(tiles.max()) for name, tiles in tile_components(result).items()}
+    return {**worst, **statistics.peaks(maps)}
+
+
+def _log(values: Float | None) -> Float | None:
+    return None if values is None else np.log(values + np.float32(1e-6))
+
+
+def _negative(values: Float | None) -> Float | None:
+    return None if values is None else -values

@@ -1,0 +1,128 @@
+"""From a camera's frame to what the model sees: channels, scale, normalisation. Uint8 in, uint8 out.
+
+The same code runs in training, calibration and on the station; its settings travel in the model package. The result is
+uint8 so that a tile costs a byte a pixel on its way to the searcher, which maps it to [-1, 1] (`to_model_range`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from latentline.base.strict_yaml import StrictModel
+from latentline.errors import ImageError
+
+UInt8 = npt.NDArray[np.uint8]
+LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite, a quotient by black too, and their noise small
+BLURRED_HEIGHT = 64  # px
+SMALLEST_SIDE = 8  # px
+_CONVERSIONS = {  # channels given, channels of the model
+    (1, 3): cv2.COLOR_GRAY2BGR,
+    (3, 1): cv2.COLOR_BGR2GRAY,
+    (4, 1): cv2.COLOR_BGRA2GRAY,
+    (4, 3): cv2.COLOR_BGRA2BGR,
+}
+
+
+class Preprocessing(StrictModel):
+    """How frames are prepared. Part of the training configuration and of the model package.
+
+    channels   1 grey, 3 BGR
+    height     frames are scaled to this height at constant aspect; null keeps their size
+    normalise  none; per_image: grey levels centred on the frame's mean, `contrast` standard deviations to each side;
+               flat_field: divided by the frame's own wide blur (illumination goes, and what is as wide);
+               destripe: logarithm minus its blur along the columns (vertical stripes and illumination go)
+    contrast   from mean to white, in standard deviations (per_image), relative brightness (flat_field: 1 is twice as
+               bright as the surroundings), or log units (destripe)
+    """
+
+    channels: Literal[1, 3] = 1
+    height: int | None = Field(default=None, ge=16, le=4096)
+    normalise: Literal["none", "per_image", "flat_field", "destripe"] = "none"
+    contrast: float = Field(default=3.0, gt=0)
+
+    def apply(self, frame: UInt8) -> UInt8:
+        """Prepare a frame uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (BGR order); gives uint8 [h, w, channels].
+
+        Raises ImageError when the frame is not such an array or too small.
+        """
+        height, width, _ = self.prepared_shape(frame)
+        image = self._channels(frame)
+        if image.shape[:2] != (height, width):
+            shrinks = height < image.shape[0]
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        image = image.reshape(height, width, self.channels)
+        if self.normalise == "none":
+            return image
+        if self.normalise == "per_image":
+            values = image.astype(np.float32)
+            spread = float(values.std()) + 1.0
+            return _to_uint8((values - values.mean(axis=(0, 1))) / (spread * self.contrast))
+        flattened = _flat_field(image) if self.normalise == "flat_field" else _destripe(image)
+        return _to_uint8(flattened / self.contrast)
+
+    def prepared_shape(self, frame: UInt8) -> tuple[int, int, int]:
+        """Shape (h, w, channels) that `apply` gives for this frame. Raises ImageError as `apply` does."""
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim not in (2, 3):
+            kind = f"{getattr(frame, 'dtype', type(frame).__name__)} {getattr(frame, 'shape', '')}".strip()
+            raise ImageError(f"a frame must be a uint8 picture [H, W] or [H, W, channels], not {kind}")
+        height, width = frame.shape[:2]
+        if min(height, width) < SMALLEST_SIDE:
+            raise ImageError(f"a frame of {width} x {height} px is too small to inspect")
+        given = 1 if frame.ndim == 2 else frame.shape[2]
+        if given != self.channels and (given, self.channels) not in _CONVERSIONS:
+            raise ImageError(f"a frame has {given} channels; 1, 3 or 4 can be used")
+        if self.height is not None and height != self.height:
+            height, width = self.height, max(SMALLEST_SIDE, round(width * self.height / height))
+        return height, width, self.channels
+
+    def _channels(self, frame: UInt8) -> UInt8:
+        given = 1 if frame.ndim == 2 else frame.shape[2]
+        if given == self.channels:
+            return np.ascontiguousarray(frame)
+        converted: UInt8 = cv2.cvtColor(frame, _CONVERSIONS[given, self.channels])
+        return converted
+
+
+def to_model_range(tiles: UInt8) -> npt.NDArray[np.float32]:
+    """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1], contiguous."""
+    scaled: npt.NDArray[np.float32] = np.ascontiguousarray(tiles.transpose(0, 3, 1, 2), dtype=np.float32)
+    scaled /= np.float32(127.5)
+    scaled -= np.float32(1)
+    return scaled
+
+
+def to_picture(images: npt.NDArray[np.float32]) -> UInt8:
+    """float32 [..., C, H, W] in [-1, 1] -> uint8 [..., H, W, C]."""
+    return _to_uint8(np.moveaxis(images, -3, -1))
+
+
+def _to_uint8(values: npt.NDArray[np.float32]) -> UInt8:
+    """[-1, 1] -> 0..255, rounded and clipped."""
+    return np.asarray(np.clip(np.rint((values + 1) * 127.5), 0, 255), dtype=np.uint8)
+
+
+def _flat_field(image: UInt8) -> npt.NDArray[np.float32]:
+    """Image over its blur with a Gaussian of height / 6, minus 1. Blurred small: such a blur has no fine detail."""
+    height, width = image.shape[:2]
+    values = image.astype(np.float32) + LOG_OFFSET
+    factor = max(1, height // BLURRED_HEIGHT)
+    small = cv2.resize(values, (-(-width // factor), -(-height // factor)), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), small.shape[0] / 6, borderType=cv2.BORDER_REFLECT)
+    field = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR).reshape(values.shape)
+    quotient: npt.NDArray[np.float32] = values / field - 1
+    return quotient
+
+
+def _destripe(image: UInt8) -> npt.NDArray[np.float32]:
+    """Log image minus its blur with a tall Gaussian (height / 6 by 1 px): what differs from its own column stays."""
+    values = np.log(image.astype(np.float32) + LOG_OFFSET)
+    blurred = cv2.GaussianBlur(
+        values, ksize=(0, 0), sigmaX=1.0, sigmaY=image.shape[0] / 6, borderType=cv2.BORDER_REFLECT
+    )
+    difference: npt.NDArray[np.float32] = values - blurred.reshape(values.shape)
+    return difference

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_runtime.frames.drift import DriftMonitor
+from edge_runtime.frames.settings import DriftSection
+from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
+from latentline.scoring.calibration import conformal_threshold
+
+Float64 = npt.NDArray[np.float64]
+RATE = 0.05
+
+
+def _scores(rng: np.random.Generator, count: int) -> Float64:
+    """Heavy-tailed, as scores are."""
+    return rng.standard_t(3, count) + 0.5 * rng.exponential(2.0, count)
+
+
+def _grey(rng: np.random.Generator, count: int) -> Float64:
+    return rng.normal(120.0, 4.0, count)
+
+
+def _monitor(
+    rng: np.random.Generator, normals: int = 106, section: DriftSection | None = None, own_baseline: bool = False
+) -> DriftMonitor:
+    scores = _scores(rng, normals)
+    brightness = None if own_baseline else _grey(rng, normals)
+    return DriftMonitor(section or DriftSection(), scores, brightness, conformal_threshold(scores, RATE), RATE)
+
+
+def _warnings(monitor: DriftMonitor, threshold: float, scores: Float64, brightness: Float64) -> list[int]:
+    """After which frames a warning began."""
+    begun, before = [], monitor.warning
+    for number, (score, grey) in enumerate(zip(scores.tolist(), brightness.tolist(), strict=True)):
+        monitor.seen(score, grey, score > threshold)
+        if monitor.warning is not None and before is None:
+            begun.append(number)
+        before = monitor.warning
+    return begun
+
+
+def _line(seed: int, normals: int = 106, own_baseline: bool = False) -> tuple[DriftMonitor, float, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    scores = _scores(rng, normals)
+    threshold = conformal_threshold(scores, RATE)
+    brightness = None if own_baseline else _grey(rng, normals)
+    return DriftMonitor(DriftSection(), scores, brightness, threshold, RATE), threshold, rng
+
+
+@pytest.mark.parametrize("normals", [40, 1000])
+def test_unchanged_line_is_left_in_peace(normals: int) -> None:
+    """On an unchanged line there is at most one warning per 100,000 frames, whatever the calibration's size: here 8
+    stations, each with its own calibration, see 50,000 frames each, which allows 4."""
+    begun = 0
+    for seed in range(8):
+        monitor, threshold, rng = _line(seed, normals)
+        begun += len(_warnings(monitor, threshold, _scores(rng, 50_000), _grey(rng, 50_000)))
+    assert begun <= 4
+
+
+def test_rare_real_defects_are_no_drift() -> None:
+    """Five in a hundred frames with real defects, of any score and brightness, bring no warning."""
+    for seed in range(4):
+        monitor, threshold, rng = _line(seed, 1000)
+        scores, grey = _scores(rng, 20_000), _grey(rng, 20_000)
+        defects = rng.random(20_000) < 0.05
+        assert not _warnings(monitor, threshold, scores + 50 * defects, grey - 60 * defects)
+
+
+def test_neighbours_that_resemble_each_other_are_no_drift() -> None:
+    """Frames that come in runs of one part (ten alike) do not count as ten witnesses."""
+    begun = 0
+    for seed in range(4):
+        monitor, threshold, rng = _line(seed)
+        scores, grey = _scores(rng, 3000).repeat(10), _grey(rng, 3000).repeat(10)
+        begun += len(_warnings(monitor, threshold, scores, grey))
+    assert begun <= 1
+
+
+def test_warning_comes_before_alarms_flood() -> None:
+    """A line whose scores creep upwards is warned of while fewer than a fifth of its frames are false alarms."""
+    for seed in range(5):
+        monitor, threshold, rng = _line(seed, 300)
+        creep = np.linspace(0.0, 4.0, 20_000)
+        scores = _scores(rng, 20_000) + creep
+        (first, *_) = _warnings(monitor, threshold, scores, _grey(rng, 20_000))
+        rate = np.mean(_scores(rng, 20_000) + creep[first] > threshold)
+        assert rate < 0.2, f"seed {seed}: {rate:.0%} false alarms when it was said"
+        assert "scores are higher" in str(monitor.warning)
+
+
+def test_brightness_alone_is_drift() -> None:
+    """A lamp that loses light is said, though every score is as before."""
+    monitor, threshold, rng = _line(0)
+    (first,) = _warnings(monitor, threshold, _scores(rng, 600), _grey(rng, 600) - 8.0)
+    assert first < 150 and "darker" in str(monitor.warning)
+    report = monitor.report()
+    assert report.brightness_baseline == "calibration"
+    assert report.brightness_mean == pytest.approx(112, abs=1) and report.brightness_shift == pytest.approx(-2, abs=0.5)
+
+
+def test_brightness_within_the_tolerance_is_no_drift() -> None:
+    """A change of one grey level is not said, however certain it is."""
+    section = DriftSection()
+    monitor = DriftMonitor(section, [0.0, 1.0, 2.0], np.full(500, 100.0), 9.0, RATE)
+    for number in range(2000):
+        monitor.seen(float(number % 3), 101.0, False)
+    assert monitor.warning is None and monitor.report().brightness_shift == pytest.approx(10.0)
+
+
+def test_package_without_brightness() -> None:
+    """Then the station's first frames are the baseline: it is said, and a later change is seen."""
+    monitor, threshold, rng = _line(0, own_baseline=True)
+    assert not _warnings(monitor, threshold, _scores(rng, 300), _grey(rng, 300))
+    report = monitor.report()
+    assert (report.brightness_baseline, report.brightness_shift) == ("station", None)
+    assert report.brightness_mean == pytest.approx(120, abs=1)
+    assert _warnings(monitor, threshold, _scores(rng, 600), _grey(rng, 600) + 8.0)
+    assert "brighter" in str(monitor.warning)
+
+
+def test_more_alarms_than_promised() -> None:
+    """Alarms that defects and the promise do not explain are said, with the rates, when the median is as ever."""
+    monitor, threshold, rng = _line(0, 1000)
+    scores = _scores(rng, 1000)
+    scores[rng.random(1000) < 0.25] = threshold + 1
+    scores[rng.random(1000) < 0.25] = np.median(scores) - 3  # so that the ranks say nothing
+    assert _warnings(monitor, threshold, scores, _grey(rng, 1000))
+    assert "of frames are abnormal, where at most 5.0% false alarms are due" in str(monitor.warning)
+    report = monitor.report()
+    assert report.alarm_interval is not None and report.alarm_rate_seen is not None
+    assert report.alarm_interval[0] > report.alarm_rate_promised == RATE
+    assert report.alarm_interval[0] < report.alarm_rate_seen < report.alarm_interval[1]
+
+
+def test_it_does_not_flap() -> None:
+    """A line that stays at the limit is warned of once or twice, not again and again; one that comes back is well."""
+    monitor, threshold, rng = _line(3, 1000)
+    begun = _warnings(monitor, threshold, _scores(rng, 30_000) + 0.75, _grey(rng, 30_000))
+    assert 1 <= len(begun) <= 3
+    _warnings(monitor, threshold, _scores(rng, 1000), _grey(rng, 1000))
+    assert monitor.warning is None
+
+
+def test_sentence_keeps_its_numbers() -> None:
+    """While the same things are wrong the sentence stays the same, so that it is published once."""
+    monitor, threshold, rng = _line(0)
+    said = set()
+    for _ in range(60):
+        _warnings(monitor, threshold, _scores(rng, 15) + 5.0, _grey(rng, 15))
+        said.add(monitor.warning)
+    assert len(said - {None}) <= 2  # the scores, then the alarms too
+
+
+def test_own_threshold_has_its_own_promise() -> None:
+    """A threshold below the calibration's promises what the normal scores say of it, and keeps that promise."""
+    rng = np.random.default_rng(0)
+    normals = _scores(rng, 1000)
+    threshold = float(np.quantile(normals, 0.7))
+    monitor = DriftMonitor(DriftSection(), normals, _grey(rng, 1000), threshold, RATE)
+    assert not _warnings(monitor, threshold, _scores(rng, 5000), _grey(rng, 5000))
+    assert monitor.report().alarm_rate_promised == pytest.approx(0.3, abs=0.005)
+
+
+def test_nothing_to_say_yet() -> None:
+    """Before the first frame every number is None but the promise."""
+    report = _monitor(np.random.default_rng(0)).report()
+    assert (report.window, report.median_score, report.alarm_interval, report.warning) == (0, None, None, None)
+    assert report.alarm_rate_promised == RATE
+
+
+@given(
+    normals=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50),
+    grey=st.none() | st.lists(st.floats(0, 255), min_size=1, max_size=50),
+    frames=st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(0, 255), st.booleans()), max_size=60),
+    threshold=st.floats(-1e6, 1e6),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_numbers_are_survived(
+    normals: list[float], grey: list[float] | None, frames: list[tuple[float, float, bool]], threshold: float
+) -> None:
+    """Tiny, equal and extreme calibrations and frames never raise, and rates stay rates."""
+    monitor = DriftMonitor(DriftSection(window=100), normals, grey, threshold, RATE)
+    for frame in frames * 4:
+        monitor.seen(*frame)
+    report = monitor.report()
+    assert 0 < report.alarm_rate_promised <= 1
+    if frames:
+        assert report.median_quantile is not None and 0 <= report.median_quantile <= 1
+        assert report.alarm_interval is not None and report.alarm_rate_seen is not None
+        assert 0 <= report.alarm_interval[0] <= report.alarm_rate_seen <= report.alarm_interval[1] <= 1
+
+
+@pytest.mark.parametrize("law", [lambda: binomial(20, 0.3), lambda: beta_binomial(20, 3.0, 7.0)])
+def test_probabilities_sum_to_one(law: Callable[[], Float64]) -> None:
+    """Each law is one, and its mean is the textbook's: 20 · 0.3."""
+    found = law()
+    assert found.sum() == pytest.approx(1) and found @ np.arange(21) == pytest.approx(6)
+
+
+def test_intervals_of_the_textbook() -> None:
+    """Clopper and Pearson's interval: closed forms at the ends, the published values of 10 in 100 between."""
+    assert clopper_pearson(0, 50) == pytest.approx((0.0, 1 - 0.025 ** (1 / 50)))
+    assert clopper_pearson(50, 50) == pytest.approx((0.025 ** (1 / 50), 1.0))
+    assert clopper_pearson(10, 100) == pytest.approx((0.0490, 0.1762), abs=1e-4)
+
+
+def test_exceedances_follow_the_exact_law() -> None:
+    """How many of 60 new values pass the 3rd largest of 30: simulated shares agree with the beta-binomial law."""
+    rng = np.random.default_rng(0)
+    values = rng.random((20_000, 90))
+    limits = np.sort(values[:, :30], axis=1)[:, -3]
+    counts = (values[:, 30:] > limits[:, None]).sum(axis=1)
+    simulated = np.bincount(counts, minlength=61) / len(counts)
+    assert np.abs(simulated - beta_binomial(60, 3, 28)).max() < 0.01

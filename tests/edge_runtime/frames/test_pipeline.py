@@ -1,0 +1,91 @@
+"""Frames go through the inspector in order, as many ahead as it takes, and a bad one costs only itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime.cameras.base import Frame
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.config import StationConfig
+from edge_runtime.frames.pipeline import FramePipeline
+from edge_runtime.frames.summary import Summary
+from edge_runtime.station.station import Station
+from edge_runtime.supervision.watchdog import Watchdog
+from latentline.base.strict_yaml import parse
+from latentline.inspection.result import InspectionResult
+from tests.edge_runtime.fakes import BRIGHT, DARK, FATAL, UNUSABLE, FakeInspector, station_data, write_picture
+from tests.mosquitto import Mosquitto
+from tests.waiting import wait_until
+
+
+class Diary(FakeInspector):
+    """Notes when frames are begun and finished, by their grey level; a begun frame waits for the next to be there."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.feeds: Feeds | None = None
+
+    def begin(self, image: np.ndarray) -> Callable[[], InspectionResult]:
+        level = int(image.mean())
+        self.notes.append(f"begin {level}")
+        assert self.feeds is not None
+        feeds, begun = self.feeds, sum(note.startswith("begin") for note in self.notes)
+        wait_until(lambda: feeds.states()["top"].frames > begun or feeds.states()["top"].state == "ended", "the next")
+
+        def finish() -> InspectionResult:
+            self.notes.append(f"finish {level}")
+            return self.inspect(image)
+
+        return finish
+
+
+def _frame(level: int) -> Frame:
+    return Frame(np.full((4, 4, 1), level, np.uint8), datetime.now(timezone.utc), "top", f"{level}.png", level)
+
+
+def test_a_bad_frame_in_between_costs_only_itself() -> None:
+    """Of frames begun together each comes out in its turn; the bad ones are counted by their kind."""
+    summary, faults = Summary(), []
+    given_up: list[Frame] = []
+    stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
+    pipeline = FramePipeline(
+        FakeInspector(), None, summary, stage, lambda _, sentence: faults.append(sentence), given_up.append
+    )
+    levels = [DARK, UNUSABLE, BRIGHT, FATAL, DARK]
+    for level in levels:
+        pipeline.submit(_frame(level))
+    outcomes = [pipeline.collect() for _ in levels]
+    assert [o and o.frame.number for o in outcomes] == [DARK, None, BRIGHT, None, DARK] and len(pipeline) == 0
+    assert (summary.inspected, summary.bad_frames, summary.failed) == (3, 1, 1)
+    assert [frame.number for frame in given_up] == [UNUSABLE], "a frame at which the inspector failed is not done with"
+    assert any("backend lost" in (sentence or "") for sentence in faults) and faults[-1] is None
+
+
+@pytest.mark.parametrize(("lossless", "order"), [(True, ["begin", "begin"]), (False, ["begin", "finish"])])
+def test_only_frames_that_wait_are_begun_ahead(
+    tmp_path: Path, mosquitto: Mosquitto, lossless: bool, order: list[str]
+) -> None:
+    """Where every frame is inspected the next one begins beside the one in work; a live camera's newest one waits."""
+    mosquitto.start()
+    (tmp_path / "pictures").mkdir()
+    levels = (10, 11, 12, 13, 14)
+    for number, level in enumerate(levels):
+        write_picture(tmp_path / "pictures" / f"{number}.png", level)
+    data = station_data(tmp_path, mosquitto.port)
+    data["cameras"][0]["every_frame"] = lossless
+    inspector = Diary()
+    station = Station(parse(data, StationConfig, "-"), inspector)
+    inspector.feeds = station.feeds
+    summary = station.run()
+    finished = [note for note in inspector.notes if note.startswith("finish")]
+    assert summary.inspected == len(finished) and finished == sorted(finished)
+    if lossless:
+        assert len(finished) == len(levels) and "".join(inspector.notes).count("begin") == len(levels)
+    assert [note.split()[0] for note in inspector.notes[:2]] == order
+    if not lossless:
+        assert all(a.split()[0] != b.split()[0] for a, b in zip(inspector.notes, inspector.notes[1:], strict=False))

@@ -1,0 +1,179 @@
+"""Commands reach a whole station: they change what it does, what it says, and what it is after a restart."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edge_runtime.config import StationConfig, load_station
+from edge_runtime.station.station import Station
+from latentline.base.strict_yaml import parse
+from latentline.model import open_model
+from tests.edge_runtime.commands.asker import Asker
+from tests.edge_runtime.fakes import BRIGHT, FakeInspector, station_data, validate, write_picture
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.packages import edit_manifest, write_tiny_package
+
+VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
+
+
+def _data(folder: Path, port: int) -> dict[str, Any]:
+    data = station_data(folder, port, results=True)
+    data["cameras"][0]["watch"] = True
+    data["station"]["id"], data["mqtt"]["root"] = "s", "l"  # where the asker asks
+    models = folder / "models"
+    models.mkdir(exist_ok=True)
+    data["commands"] = {"threshold": {"minimum": 1, "maximum": 240}, "models": str(models), "verbs": VERBS}
+    return data
+
+
+@contextmanager
+def _running(data: dict[str, Any], inspector: Any = None) -> Iterator[Station]:
+    station = Station(parse(data, StationConfig, "-"), inspector or FakeInspector())
+    thread = threading.Thread(target=station.run)
+    thread.start()
+    try:
+        yield station
+    finally:
+        station.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def _ask(port: int, verb: str, **payload: Any) -> dict[str, Any]:
+    with Asker(port) as asker:
+        return asker.ask(verb, os.urandom(6), payload)
+
+
+def test_a_threshold_is_set_said_and_kept(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """The new threshold judges the next frame, stands in the birth message, and holds after a restart."""
+    mosquitto.start()
+    data = _data(tmp_path, mosquitto.port)
+    with Subscriber(mosquitto.port) as subscriber, _running(data):
+        subscriber.wait_state("online")
+        answer = _ask(mosquitto.port, "threshold", value=230)
+        assert answer["ok"] and (answer["result"]["old"], answer["result"]["new"]) == (100.0, 230.0)
+        birth = subscriber.wait("birth", lambda all_: all_[-1:] != [] and all_[-1].body["threshold"] == 230.0)
+        validate("v1/birth", birth[-1].body)
+        write_picture(tmp_path / "pictures" / "a.png", BRIGHT)
+        (result,) = subscriber.wait("result", lambda all_: len(all_) == 1)
+        assert result.body["threshold"] == 230.0 and not result.body["abnormal"]
+    with _running(data) as station, Subscriber(mosquitto.port) as subscriber:
+        birth = subscriber.wait(
+            "birth", lambda all_: all_[-1:] != [] and all_[-1].body["boot_id"] != birth[-1].body["boot_id"]
+        )
+        assert birth[-1].body["threshold"] == 230.0 and station.snapshot().threshold == 230.0
+
+
+def test_a_paused_station_says_so_and_goes_on(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Paused, it is degraded and inspects nothing; resumed, what waited in the folder is inspected."""
+    mosquitto.start()
+    with Subscriber(mosquitto.port) as subscriber, _running(_data(tmp_path, mosquitto.port)) as station:
+        subscriber.wait_state("online")
+        assert _ask(mosquitto.port, "pause")["ok"]
+        (reason,) = subscriber.wait_state("degraded")["reasons"]
+        assert reason["code"] == "paused"
+        write_picture(tmp_path / "pictures" / "a.png", BRIGHT)
+        diagnostics = _ask(mosquitto.port, "diagnostics")["result"]
+        assert diagnostics["paused"] and diagnostics["inspected"] == 0 and "top" in diagnostics["cameras"]
+        assert _ask(mosquitto.port, "resume")["ok"]
+        subscriber.wait("defect", lambda all_: len(all_) == 1)
+        assert station.summary.inspected == 1
+
+
+def test_a_frame_is_captured_on_command(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A triggered camera gives one frame for each command, and a camera that runs by itself is refused."""
+    mosquitto.start()
+    data = _data(tmp_path, mosquitto.port)
+    data["cameras"].append({"id": "bench", "kind": "simulator", "trigger": "command"})
+    with Subscriber(mosquitto.port) as subscriber, _running(data):
+        subscriber.wait_state("online")
+        for count in (1, 2):
+            answer = _ask(mosquitto.port, "capture", camera="bench")
+            assert answer["ok"] and answer["result"]["cameras"] == ["bench"]
+            subscriber.wait("cam/bench/result", lambda all_, count=count: len(all_) == count)
+        assert "top" in _ask(mosquitto.port, "capture", camera="top")["error"]
+
+
+def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """The new package judges after its self-test; a damaged one leaves the running model, and the birth tells which."""
+    mosquitto.start()
+    data = _data(tmp_path, mosquitto.port)
+    data["model"] = str(write_tiny_package(tmp_path / "first"))
+    better = write_tiny_package(tmp_path / "models" / "better")
+    edit_manifest(better, lambda manifest: manifest.update(name="better"))
+    broken = write_tiny_package(tmp_path / "models" / "broken")
+    (broken / "generator.onnx").write_bytes(b"not a graph")
+    inspector = open_model(Path(data["model"]), "openvino", threads=1)
+    with Subscriber(mosquitto.port) as subscriber, _running(data, inspector):
+        subscriber.wait_state("online")
+        refused = _ask(mosquitto.port, "model", name="broken")
+        assert not refused["ok"] and "tiny stays" in refused["error"]
+        answer = _ask(mosquitto.port, "model", name="better")
+        assert answer["ok"], answer
+        assert answer["result"]["new"]["name"] == "better"
+        subscriber.wait("birth", lambda all_: all_[-1:] != [] and all_[-1].body["model"]["name"] == "better")
+        write_picture(tmp_path / "pictures" / "a.png", BRIGHT, (40, 30))
+        subscriber.wait("result", lambda all_: len(all_) == 1)
+
+
+def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A reload takes over a changed threshold; a file that is wrong changes nothing and is a fault till it is right."""
+    mosquitto.start()
+    data, path = _data(tmp_path, mosquitto.port), tmp_path / "station.yaml"
+    path.write_text(yaml.safe_dump(data))
+    station = Station(load_station(path), FakeInspector(), path=path)
+
+    def script() -> None:
+        with Subscriber(mosquitto.port) as subscriber:
+            try:
+                subscriber.wait_state("online")
+                for text, waited in (
+                    (yaml.safe_dump({**data, "threshold": 55.0}), ("birth", lambda body: body["threshold"] == 55.0)),
+                    ("cameras: 7", ("v1/status", lambda body: body["reasons"][0]["code"] == "config")),
+                    (yaml.safe_dump({**data, "threshold": 66.0}), ("birth", lambda body: body["threshold"] == 66.0)),
+                ):
+                    path.write_text(text)
+                    station.reload()  # what SIGHUP calls; a signal in a process of its own: supervision/test_signals
+                    topic, right = waited
+                    subscriber.wait(topic, lambda all_, right=right: any(_holds(right, m.body) for m in all_))
+                done.append(True)
+            finally:
+                station.stop()
+
+    done: list[bool] = []
+    thread = threading.Thread(target=script)
+    thread.start()
+    station.run()
+    thread.join(10)
+    assert done == [True]
+
+
+def _holds(right: Any, body: dict[str, Any]) -> bool:
+    try:
+        return bool(right(body))
+    except (KeyError, IndexError):
+        return False
+
+
+@pytest.mark.parametrize("verbs", [[], ["pause"]])
+def test_what_is_not_enabled_is_not_heard(tmp_path: Path, mosquitto: Mosquitto, verbs: list[str]) -> None:
+    """Without a verb the station subscribes to nothing; with another one it refuses in a sentence."""
+    mosquitto.start()
+    data = _data(tmp_path, mosquitto.port)
+    data["commands"]["verbs"] = verbs
+    with Subscriber(mosquitto.port) as subscriber, _running(data) as station:
+        subscriber.wait_state("online")
+        with Asker(mosquitto.port) as asker:
+            asker.send("l/s/v1/cmd/threshold", b'{"value": 7}', correlation=b"1")
+            if verbs:
+                _, answer = asker.answer()
+                assert not answer["ok"]
+        assert station.snapshot().threshold == 100.0

@@ -1,0 +1,91 @@
+"""The demo tells the truth: known defects, strips that do not overlap, events counted by an independent reader."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_runtime.tools.demo.camera import VISIBLE, PanningCamera
+from edge_runtime.tools.demo.dataset import KNOWN_KINDS
+from edge_runtime.tools.demo.defects import PAINTERS, paint
+from edge_runtime.tools.demo.run import MODEL
+from edge_runtime.tools.demo.surface import CALIBRATION_COLUMNS, CAMERA_COLUMNS, FRAME, TRAIN_COLUMNS
+from export.verify import verify_package
+from latentline.package.model_package import load_package
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from(sorted(PAINTERS)), st.integers(20, 90), st.integers(20, 90), st.integers(0, 99))
+def test_the_mask_is_where_the_paint_is(kind: str, x: int, y: int, seed: int) -> None:
+    """Outside the mask nothing changed visibly; inside every pixel did; the defect lies around its centre."""
+    image = np.full((112, 112), 110, np.uint8)
+    painted, mask = paint(image, kind, (x, y), np.random.default_rng(seed))
+    change = np.abs(painted.astype(int) - image)
+    assert mask.any() and (change[~mask] <= 6).all() and (change[mask] > 6).all()
+    ys, xs = np.nonzero(mask)
+    assert np.hypot(xs - x, ys - y).max() < 40
+
+
+def test_the_three_strips_do_not_overlap() -> None:
+    """What trained or calibrated the shipped model is never in front of the camera."""
+    columns = [set(range(*s.indices(512))) for s in (TRAIN_COLUMNS, CALIBRATION_COLUMNS, CAMERA_COLUMNS)]
+    assert not columns[0] & columns[1] and not columns[1] & columns[2] and not columns[0] & columns[2]
+    assert set(KNOWN_KINDS) < set(PAINTERS)  # one kind was never shown to the model
+
+
+def test_the_camera_knows_the_truth_about_every_frame() -> None:
+    """Same seed, same frames; the truth's mask and kinds belong to the frame; after `close` there are no more."""
+    cameras = [PanningCamera("a", 60, 3), PanningCamera("a", 60, 3)]
+    for camera in cameras:
+        camera.open()
+    for number in range(25):
+        first, second = (camera.read() for camera in cameras)
+        assert first is not None and second is not None and first.number == number
+        assert first.image.shape == (FRAME, FRAME, 1) and np.array_equal(first.image, second.image)
+        truth = cameras[0].truths[number]
+        assert truth.abnormal == bool(truth.kinds)
+        assert not truth.abnormal or truth.mask.sum() >= VISIBLE
+        assert not truth.clear or truth.abnormal or not truth.mask.any()
+    cameras[0].close()
+    assert cameras[0].read() is None
+
+
+def test_the_shipped_model_verifies_and_is_small() -> None:
+    """Its graphs equal their oracles in the station's runtime; all of it is under 6 MB."""
+    assert sum(p.stat().st_size for p in MODEL.iterdir()) < 6e6
+    assert all(check.passed for check in verify_package(MODEL))
+    assert load_package(MODEL).manifest.calibration.false_alarm_rate <= 0.05
+
+
+def test_the_demo_runs_by_itself(tmp_path: Path) -> None:
+    """Exit 0, every published event received, a summary that counts them, pictures; no line of log on stdout."""
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "edge_runtime", "demo", "--seconds", "8", "--seed", "1", "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["frames"] >= 2 and summary["events_published"] == summary["events_received"]
+    lines = [line for line in done.stdout.splitlines() if "defect at x" in line]
+    assert len(lines) >= summary["events_received"] > 0
+    assert list(output.glob("*.png")) and "image AUROC" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--broker", "127.0.0.1:1"], "no MQTT broker answers at 127.0.0.1:1"),
+        (["--broker", ":x"], "--broker"),
+        (["--seconds", "0"], "--seconds"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """Exit code 2, no traceback."""
+    command = [sys.executable, "-m", "edge_runtime", "demo", "--output", str(tmp_path / "out"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr

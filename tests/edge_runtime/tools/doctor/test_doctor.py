@@ -1,0 +1,170 @@
+"""The doctor's report on a machine without a GPU is useful, and no fault escapes its comparisons."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge_runtime.cli import main
+from edge_runtime.tools.doctor import examination
+from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, loss_curve
+from edge_runtime.tools.doctor.report import to_text
+from edge_runtime.tools.doctor.timing import timed
+from export.from_checkpoint import search_settings
+from export.package import export_model
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import GpuSettings
+from latentline.errors import BackendError
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.reconstructor import ReconstructedFrame
+from latentline.package.model_package import ModelPackage, load_package
+from latentline.search.searcher import SearchResult
+from tests.checkpoints import random_checkpoint
+from tests.packages import write_random_package, write_tiny_package
+from tests.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return load_package(write_tiny_package(tmp_path_factory.mktemp("doctor") / "package"))
+
+
+class Twin:
+    """A backend that is the CPU itself, with faults planted on request."""
+
+    def __init__(self, package: ModelPackage, cpu: OpenVinoSearcher, **faults: float) -> None:
+        self._package, self._cpu = package, cpu
+        self._host = HostReconstructor(cpu, package.tiler, package.statistics)
+        self.faults = SimpleNamespace(**{"loss": 0.0, "map": 0.0, "value": 0.0, "repeat": 0.0} | faults)
+        self._calls = 0
+
+    def reconstruct(self, frame: np.ndarray) -> ReconstructedFrame:
+        seen = self._host.reconstruct(frame)
+        self._calls += 1
+        seen.anomaly_map[0, 0] += self.faults.map + self._calls * self.faults.repeat
+        seen.values["feature"] += self.faults.value
+        return seen
+
+    def search(self, tiles: np.ndarray) -> SearchResult:
+        return self._cpu.search(tiles)
+
+    def trace(self, tiles: np.ndarray) -> np.ndarray:
+        return loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
+
+
+def _failures(package: ModelPackage, **faults: float) -> list[BackendComparison]:
+    cpu = OpenVinoSearcher(package, threads=1)
+    try:
+        compared = list(conformance(package, cpu, Twin(package, cpu, **faults), "fp32"))
+    finally:
+        cpu.close()
+    assert len(compared) >= 4 * 8
+    return [comparison for comparison in compared if not comparison.passed]
+
+
+def test_the_cpu_conforms_to_itself(package: ModelPackage) -> None:
+    """A backend that computes the same passes every comparison."""
+    assert _failures(package) == []
+
+
+def test_a_map_that_is_0_everywhere_is_compared(package: ModelPackage) -> None:
+    """So is a one-sided map of frames that differ less than usual: no fault by itself, and a fault in it is caught."""
+    statistics = replace(package.statistics, kind="l2", mean=package.statistics.mean + 9)
+    quiet = replace(package, statistics=statistics)
+    assert _failures(quiet) == []
+    assert any("anomaly map" in comparison.what for comparison in _failures(quiet, map=0.01))
+
+
+@pytest.mark.parametrize(
+    ("fault", "size", "caught_by"),
+    [
+        ("loss", 0.1, "loss curve"),
+        ("loss", 0.01, "first loss"),
+        ("loss", float("nan"), "loss curve"),
+        ("map", 1.0, "anomaly map"),
+        ("map", float("nan"), "anomaly map"),
+        ("value", 0.1, "components"),
+        ("value", float("nan"), "score"),
+        ("repeat", 1e-3, "searched again"),
+    ],
+)
+def test_a_planted_fault_is_caught(package: ModelPackage, fault: str, size: float, caught_by: str) -> None:
+    """Each kind of wrong answer, NaN too, fails the comparison that is there for it."""
+    assert any(caught_by in comparison.what for comparison in _failures(package, **{fault: size}))
+
+
+def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
+    """The command says what is missing, examines the CPU, writes both files and ends with 0."""
+    package = write_tiny_package(tmp_path / "package")
+    command = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0", "--output", "report"]
+    environment = {**os.environ, "LATENTLINE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": "-1"}
+    environment["PYTHONPATH"] = str(ROOT)
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    text = (tmp_path / "report" / "doctor.txt").read_text()
+    assert text in ran.stdout and "backend openvino: passed" in text and "backend tensorrt cannot run here" in text
+    report = json.loads((tmp_path / "report" / "doctor.json").read_text())
+    topics = {fact["topic"] for fact in report["facts"]}
+    assert {"Python", "OpenCV", "GPU", "TensorRT", "NVRTC", "pycuda", "model", "engine cache"} <= topics
+    assert report["backends"][0]["passed"] and report["backends"][0]["frame_ms"]["median"] > 0
+    assert "search_ms" not in report, "no GPU was timed"
+
+
+@pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("openvino", True), ("tensorrt", False)])
+def test_a_gpu_that_is_configured_must_be_there(
+    package: ModelPackage, backend: str, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where a station insists on TensorRT, a machine without it does not pass; elsewhere the CPU is enough."""
+
+    def missing() -> None:
+        raise BackendError("there is no GPU")
+
+    monkeypatch.setattr(examination, "import_pycuda", missing)
+    report = examination.examine(package, backend, GpuSettings(cache=tmp_path), 0, lambda line: None)
+    assert report.passed is passed
+    assert ("backend tensorrt: FAILED: there is no GPU" in to_text(report)) is not passed
+
+
+def test_a_user_without_a_home_gets_a_report(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No default cache folder is a fact of the report and not its end."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("LATENTLINE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (fact,) = examination.cache_facts(package, GpuSettings())
+    assert fact.ok is False and "LATENTLINE_CACHE" in fact.value
+
+
+def test_a_target_that_is_no_package_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong path ends with 2 and a sentence, and writes no report."""
+    assert main(["doctor", str(tmp_path / "nothing"), "--output", str(tmp_path / "report")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "nothing" in error and not (tmp_path / "report").exists()
+
+
+def test_timing_repeats_as_told() -> None:
+    """At least `least` runs are counted, and the first one is not."""
+    runs: list[None] = []
+    spread = timed(lambda: runs.append(None), seconds=0, least=7)
+    assert spread.repeats == 7 and len(runs) == 8 and spread.p10 <= spread.median <= spread.p90
+
+
+def test_a_model_without_a_search_is_examined(tmp_path: Path) -> None:
+    """Its CPU is judged by the forward self-test; the report says why no GPU runs it, and that is no failure."""
+    checkpoint = random_checkpoint("autoencoder")
+    model = export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    package = write_random_package(tmp_path / "package", model, "ssim")
+    report = examination.examine(package, "auto", GpuSettings(cache=tmp_path / "cache"), 0.01, lambda line: None)
+    cpu, gpu = report.backends
+    assert report.passed and cpu.passed and cpu.comparisons[0].what == "self-test against the float64 oracle"
+    assert gpu.problem is not None and "has no search for the GPU to run" in gpu.problem
+    assert "has no search for the GPU to run" in to_text(report)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from edge_runtime import cli
+from edge_runtime.tools.check import check_station
+from latentline.errors import PackageError
+from tests.edge_runtime.fakes import DARK, FakeInspector, station_data, write_picture
+from tests.mosquitto import Mosquitto
+
+
+def _open(_package: Path, _backend: str, *, gpu: object) -> FakeInspector:
+    return FakeInspector()
+
+
+def _write(tmp_path: Path, port: int) -> Path:
+    path = tmp_path / "station.yaml"
+    path.write_text(yaml.safe_dump(station_data(tmp_path, port)))
+    return path
+
+
+def test_every_part_is_tried(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Where all is well, config, model, self-test, camera and broker each say so."""
+    mosquitto.start()
+    path = _write(tmp_path, mosquitto.port)
+    write_picture(tmp_path / "pictures" / "a.png", DARK)
+    findings = list(check_station(path, _open))
+    assert [(finding.part, finding.ok) for finding in findings] == [
+        (part, True) for part in ("config", "model", "self-test", "camera", "broker")
+    ]
+
+
+def test_each_fault_is_its_own_line(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Broken package, empty folder and absent broker are three findings, each with its sentence."""
+
+    def refuse(package: Path, _backend: str, *, gpu: object) -> FakeInspector:
+        raise PackageError(f"{package}: not a package")
+
+    findings = list(check_station(_write(tmp_path, mosquitto.port), refuse))
+    assert [(finding.part, finding.ok) for finding in findings] == [
+        ("config", True),
+        ("model", False),
+        ("camera", False),
+        ("broker", False),
+    ]
+    assert "cannot be reached" in findings[-1].message
+
+
+def test_config_fault_ends_the_check(tmp_path: Path) -> None:
+    """A file that cannot be read is the only finding."""
+    (finding,) = check_station(tmp_path / "nowhere.yaml", _open)
+    assert (finding.part, finding.ok) == ("config", False)
+
+
+def test_command_prints_json_and_exit_code(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check --json` prints the findings as JSON and ends with 2 when one failed, `check` prints a line for each."""
+    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
+    path = _write(tmp_path, mosquitto.port)
+    write_picture(tmp_path / "pictures" / "a.png", DARK)
+    assert cli.main(["check", "--json", str(path)]) == 2
+    findings = json.loads(capsys.readouterr().out)
+    assert [finding["part"] for finding in findings if not finding["ok"]] == ["broker"]
+    mosquitto.start()
+    assert cli.main(["check", str(path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_run_command_inspects_to_the_end(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run` opens the package, inspects a folder to its end and exits 0; a config fault exits 2."""
+    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
+    mosquitto.start()
+    path = _write(tmp_path, mosquitto.port)
+    write_picture(tmp_path / "pictures" / "a.png", DARK)
+    assert cli.main(["run", str(path)]) == 0
+    assert cli.main(["run", str(tmp_path / "nowhere.yaml")]) == 2

@@ -1,0 +1,41 @@
+"""Models to build engines of, and the real TensorRT-RTX, which builds without a GPU."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edge_runtime.tools.demo
+from latentline.package.model_package import ModelPackage, load_package
+
+DEMO = Path(edge_runtime.tools.demo.__file__).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def demo() -> ModelPackage:
+    """The demo's package."""
+    return load_package(DEMO)
+
+
+@pytest.fixture(scope="session")
+def models(demo: ModelPackage) -> Mapping[str, Mapping[str, bytes]]:
+    """Graphs of the demo package, and of untrained 256 and 1024 px models with few maps."""
+    pytest.importorskip("torch", reason="PYTORCH IS MISSING: engines of 256 and 1024 px models were not tried")
+    from export.graphs import export_graphs
+    from tests.packages import networks
+
+    large = {f"{size} px": export_graphs(*networks(size, 3, 8, size, 8), 0.1, 0.1) for size in (256, 1024)}
+    return {"demo": demo.graphs, **large}
+
+
+@pytest.fixture(scope="session")
+def rtx() -> Any:
+    """The module tensorrt_rtx."""
+    try:
+        return importlib.import_module("tensorrt_rtx")
+    except ImportError as error:
+        pytest.skip(f"TENSORRT-RTX IS MISSING: no engine was really built; pip install tensorrt-rtx ({error})")

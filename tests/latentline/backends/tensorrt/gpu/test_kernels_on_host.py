@@ -1,0 +1,434 @@
+"""The host build of kernels.cu against NumPy, OpenCV and the CPU path. g++ compiled it; no GPU takes part."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentline.backends.adam import adam_search
+from latentline.backends.tensorrt.gpu import launches
+from latentline.scoring.maps import pool
+from latentline.search.searched_frame import SearchedFrame
+from latentline.search.searcher import SearchResult
+from latentline.vision.preprocessing import Preprocessing, to_model_range, to_picture
+from latentline.vision.tiles import TilePlan
+from tests.fake_cuda.host_kernels import KERNELS, Buffer, kernel_names
+
+seeds = st.integers(0, 2**32 - 1)
+kinds = st.sampled_from(launches.KINDS)
+few = settings(max_examples=60, deadline=None)
+
+
+def real(precision):
+    return np.float16 if precision == "fp16" else np.float32
+
+
+@few
+@given(
+    seed=seeds,
+    height=st.integers(8, 70),
+    width=st.integers(8, 90),
+    channels=st.sampled_from([(1, 1), (1, 3), (3, 1), (3, 3), (4, 1), (4, 3)]),
+    padding=st.integers(0, 9),
+    target=st.integers(16, 70),
+)
+def test_host_build_of_prepare_frame_equals_preprocessing(host_fp32, seed, height, width, channels, padding, target):
+    """Channels and area resize are those of the CPU path, bit for bit, whatever the row pitch."""
+    given_channels, wanted = channels
+    height = max(height, target)
+    frame = np.random.default_rng(seed).integers(0, 256, (height, width, given_channels), np.uint8)
+    expected = Preprocessing(channels=wanted, height=target).apply(frame)
+    pitch = width * given_channels + padding
+    rows = np.full((height, pitch), 77, np.uint8)
+    rows[:, : width * given_channels] = frame.reshape(height, -1)
+    source = Buffer(rows.reshape(-1)[: pitch * (height - 1) + width * given_channels], aligned=padding == 4)
+    prepared = Buffer.empty(expected.shape, np.uint8, aligned=False)
+    host_fp32.run(
+        launches.prepare_frame(source.address, pitch, frame.shape, prepared.address, expected.shape),
+    )
+    np.testing.assert_array_equal(prepared.read(), expected)
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 3, 4])
+def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32, divisor):
+    """A scale that divides the frame takes OpenCV's integer path, with its own rounding for 2 x 2."""
+    frame = np.random.default_rng(divisor).integers(0, 256, (24 * divisor, 17 * divisor, 3), np.uint8)
+    expected = cv2.resize(frame, (17, 24), interpolation=cv2.INTER_AREA)
+    prepared = Buffer.empty(expected.shape, np.uint8)
+    source = Buffer(frame)
+    host_fp32.run(
+        launches.prepare_frame(source.address, 3 * 17 * divisor, frame.shape, prepared.address, expected.shape)
+    )
+    np.testing.assert_array_equal(prepared.read(), expected)
+
+
+def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32):
+    """Less than a thousandth of a source pixel does not count, more does, up to a grey level's rounding."""
+    frame = np.random.default_rng(0).integers(0, 2, (1203, 1403, 1), np.uint8) * np.uint8(255)
+    expected = cv2.resize(frame, (1402, 1201), interpolation=cv2.INTER_AREA)[..., None]
+    prepared, source = Buffer.empty(expected.shape, np.uint8), Buffer(frame)
+    host_fp32.run(launches.prepare_frame(source.address, 1403, frame.shape, prepared.address, expected.shape))
+    np.testing.assert_array_equal(prepared.read(), expected)
+
+
+def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32):
+    """All corners of the colour cube and a fine grid within become the grey of cv2.cvtColor."""
+    levels = np.array([*range(0, 256, 7), 1, 254, 255], np.uint8)
+    frame = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(levels.size, -1, 3)
+    prepared = Buffer.empty((*frame.shape[:2], 1), np.uint8)
+    source = Buffer(frame)
+    host_fp32.run(
+        launches.prepare_frame(source.address, frame.shape[1] * 3, frame.shape, prepared.address, (*frame.shape[:2], 1))
+    )
+    np.testing.assert_array_equal(prepared.read()[..., 0], cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+
+
+@pytest.mark.parametrize(
+    ("pitch", "source", "prepared"),
+    [(30, (10, 10, 2), (10, 10, 1)), (29, (10, 10, 3), (10, 10, 3)), (30, (10, 10, 3), (11, 10, 3))],
+)
+def test_a_frame_the_kernels_cannot_prepare_is_refused(pitch, source, prepared):
+    """Foreign channels, a pitch shorter than a row, and enlarging are refused before anything is launched."""
+    with pytest.raises(ValueError, match=r"no kernel|does not fit"):
+        launches.prepare_frame(0, pitch, source, 0, prepared)
+
+
+@few
+@given(
+    seed=seeds,
+    height=st.integers(8, 60),
+    width=st.integers(8, 60),
+    channels=st.sampled_from([1, 3]),
+    size=st.integers(8, 41),
+    overlap=st.floats(0, 0.6),
+    precision=st.sampled_from(["fp32", "fp16"]),
+    aligned=st.booleans(),
+)
+def test_host_build_of_gather_tiles_equals_tile_plan(
+    host, seed, height, width, channels, size, overlap, precision, aligned
+):
+    """Tiles are cut, mirrored and scaled as on the CPU: bit for bit in float32, correctly rounded in half."""
+    kernels = host(precision)
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    plan = TilePlan.cover(height, width, size, overlap)
+    expected = to_model_range(plan.cut(image)).astype(real(precision))
+    corners = Buffer(np.array(plan.corners, np.int32))
+    prepared = Buffer(image, aligned=False)
+    tiles = Buffer.empty(expected.shape, real(precision), aligned)
+    kernels.run(
+        launches.gather_tiles(prepared.address, image.shape, corners.address, len(plan.corners), tiles.address, size)
+    )
+    np.testing.assert_array_equal(tiles.read(), expected)
+
+
+def test_host_build_of_gather_tiles_mirrors_a_small_frame_again_and_again(host_fp32):
+    """A frame much smaller than the tile repeats, mirrored each time."""
+    image = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9, 1)
+    expected = to_model_range(TilePlan.cover(8, 9, 64, 0).cut(image))
+    tiles = Buffer.empty(expected.shape, np.float32)
+    prepared, corners = Buffer(image), Buffer(np.zeros((1, 2), np.int32))
+    host_fp32.run(launches.gather_tiles(prepared.address, image.shape, corners.address, 1, tiles.address, 64))
+    np.testing.assert_array_equal(tiles.read(), expected)
+
+
+@few
+@given(seed=seeds, batch=st.integers(1, 9), latent=st.integers(1, 130), magnitude=st.sampled_from([1e-30, 1, 1e18]))
+def test_host_build_of_adam_equals_adam_search(host_fp32, seed, batch, latent, magnitude):
+    """Eight iterations move z as `adam_search` does, bit for bit, and leave the loss of each in the trace."""
+    rng = np.random.default_rng(seed)
+    gradients = (rng.standard_normal((8, batch, latent)) * magnitude).astype(np.float32)
+    losses = rng.standard_normal((8, batch)).astype(np.float32)
+    start = rng.standard_normal((batch, latent)).astype(np.float32)
+    z, m, v = (Buffer(a) for a in (start, np.zeros_like(start), np.zeros_like(start)))
+    gradient, loss = Buffer.empty(start.shape, np.float32), Buffer.empty((batch,), np.float32)
+    trace = Buffer.empty(losses.shape, np.float32)
+    for t in range(8):
+        gradient.array[...], loss.array[...] = gradients[t], losses[t]
+        host_fp32.run(
+            launches.adam(
+                z.address,
+                gradient.address,
+                m.address,
+                v.address,
+                loss.address,
+                trace.address,
+                count=start.size,
+                batch=batch,
+                iteration=t + 1,
+                learning_rate=0.05,
+            )
+        )
+    steps = iter(gradients)
+    np.testing.assert_array_equal(z.read(), adam_search(lambda _: next(steps), start, 8, 0.05))
+    np.testing.assert_array_equal(trace.read(), losses)
+
+
+@few
+@given(
+    seed=seeds,
+    batch=st.integers(1, 4),
+    maps=st.integers(1, 40),
+    pixels=st.integers(1, 3000),
+    precision=st.sampled_from(["fp32", "fp16"]),
+    aligned=st.booleans(),
+)
+def test_host_build_of_tile_sums_equals_float64(host, seed, batch, maps, pixels, precision, aligned):
+    """The feature residual and the paper's loss agree with float64, for any length and alignment."""
+    kernels, rng = host(precision), np.random.default_rng(seed)
+    gamma, lam = rng.uniform(0.05, 1), rng.uniform(0, 1)
+    f = rng.standard_normal((2, batch, 16 * maps)).astype(real(precision))
+    x = rng.uniform(-1, 1, (2, batch, pixels)).astype(real(precision))
+    logit = (rng.standard_normal(batch) * 60).astype(np.float32)
+    feature_residual, loss = _tile_sums(kernels, f, x, logit, gamma, lam, aligned)
+    of_features, of_pixels = (np.abs(np.diff(a.astype(np.float64), axis=0)[0]).sum(axis=1) for a in (f, x))
+    verdict = 1 / (1 + np.exp(np.float64(logit)))
+    expected = gamma * ((1 - lam) * of_pixels + lam * of_features) + (1 - gamma) * verdict
+    np.testing.assert_allclose(feature_residual, of_features, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(loss, expected, rtol=2e-6, atol=1e-6)
+
+
+def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32):
+    """A NaN in one tile spoils that tile's sums and no other's; extreme logits stay finite."""
+    f, x = np.ones((2, 3, 16), np.float32), np.zeros((2, 3, 5), np.float32)
+    x[1, 1, 4] = f[0, 1, 3] = np.nan
+    feature_residual, loss = _tile_sums(host_fp32, f, x, np.array([1e30, 0, -1e30], np.float32), 0.5, 0.5, True)
+    np.testing.assert_array_equal(np.isnan(feature_residual), [False, True, False])
+    np.testing.assert_array_equal(loss, np.array([0, np.nan, 0.5], np.float32))
+
+
+def _tile_sums(kernels, f, x, logit, gamma, lam, aligned):
+    batch = len(logit)
+    inputs = [Buffer(a, aligned) for a in (*f, *x, logit)]
+    outputs = [Buffer.empty((batch,), np.float32) for _ in range(2)]
+    kernels.run(
+        launches.tile_sums(
+            *(b.address for b in (*inputs, *outputs)),
+            batch=batch,
+            feature_count=f.shape[2],
+            pixel_count=x.shape[2],
+            gamma=gamma,
+            lam=lam,
+        )
+    )
+    return [b.read() for b in outputs]
+
+
+@few
+@given(
+    seed=seeds,
+    height=st.integers(8, 60),
+    width=st.integers(8, 75),
+    channels=st.sampled_from([1, 3]),
+    size=st.integers(8, 33),
+    overlap=st.floats(0, 0.7),
+    precision=st.sampled_from(["fp32", "fp16"]),
+    kind=kinds,
+)
+def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channels, size, overlap, precision, kind):
+    """Difference and picture are those of `TilePlan.blend`, bit for bit, also where the plan exceeds the frame."""
+    kernels, rng = host(precision), np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, channels), np.uint8)
+    plan = TilePlan.cover(height, width, size, overlap)
+    shape = (len(plan.corners), channels, size, size)
+    reconstruction = rng.uniform(-1.5, 1.5, shape).astype(real(precision))
+    mean = rng.standard_normal(shape[1:]).astype(np.float32)
+    std = rng.uniform(0.01, 1, shape[1:]).astype(np.float32)
+    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind)
+    generated = reconstruction.astype(np.float32)
+    found = SearchResult(z=np.empty(0, np.float32), reconstruction=generated)
+    searched = SearchedFrame(image, plan, plan.cut(image), found, {})
+    standardised = (searched.difference(kind) - mean) / std
+    blended = searched.blend(standardised.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
+    pictured = searched.blend(generated.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(picture, to_picture(pictured.transpose(2, 0, 1)))
+
+
+def test_host_build_of_blend_shows_nan_where_a_tile_is_broken(host_fp32):
+    """A NaN in a tile is NaN in the difference there and nowhere else, and black in the picture."""
+    plan = TilePlan.cover(16, 30, 16, 0.1)
+    image = np.full((16, 30, 1), 200, np.uint8)
+    reconstruction = np.zeros((len(plan.corners), 1, 16, 16), np.float32)
+    reconstruction[0, 0, 3, 4] = np.nan
+    zero, one = np.zeros((1, 16, 16), np.float32), np.ones((1, 16, 16), np.float32)
+    difference, picture = _blend(host_fp32, plan, image, reconstruction, zero, one, "residual")
+    assert [tuple(at) for at in np.argwhere(np.isnan(difference))] == [(0, 3, 4)]
+    assert picture[3, 4, 0] == 0
+
+
+def _blend(kernels, plan, image, reconstruction, mean, std, kind):
+    rows, columns = (np.array(sorted({corner[axis] for corner in plan.corners}), np.int32) for axis in (0, 1))
+    prepared, generated, means, stds = (Buffer(a) for a in (image, reconstruction, mean, std))
+    row_starts, column_starts = Buffer(rows, aligned=False), Buffer(columns, aligned=False)
+    height, width, channels = image.shape
+    difference = Buffer.empty((channels, height, width), np.float32, aligned=False)
+    picture = Buffer.empty(image.shape, np.uint8, aligned=False)
+    kernels.run(
+        launches.blend(
+            prepared.address,
+            image.shape,
+            generated.address,
+            means.address,
+            stds.address,
+            row_starts.address,
+            rows.size,
+            column_starts.address,
+            columns.size,
+            plan.size,
+            difference.address,
+            picture.address,
+            kind=kind,
+        )
+    )
+    return difference.read(), picture.read()
+
+
+@few
+@given(
+    seed=seeds,
+    height=st.integers(8, 70),
+    width=st.integers(8, 80),
+    channels=st.sampled_from([1, 3]),
+    scales=st.lists(st.just(0.0) | st.floats(0.5, 9), min_size=1, max_size=3),  # 0: not pooled
+    kind=kinds,
+)
+def test_host_build_of_pooling_equals_opencv(host_fp32, seed, height, width, channels, scales, kind):
+    """The map of several scales, and each scale's largest value, are those of `PixelStatistics.maps`."""
+    rng = np.random.default_rng(seed)
+    difference = rng.standard_normal((channels, height, width)).astype(np.float32)
+    stds = rng.uniform(0.1, 2, len(scales)).astype(np.float32)
+    anomaly_map, maxima = _pool(host_fp32, difference, scales, stds, kind)
+    pooled = [pool(difference.transpose(1, 2, 0), scale) / std for scale, std in zip(scales, stds, strict=True)]
+    planes = [
+        np.sqrt(np.square(p).mean(axis=2)) if kind == "residual" else np.maximum(p.mean(axis=2), 0) for p in pooled
+    ]
+    atol = 1e-6 if kind == "residual" else 1e-5  # channels of both signs cancel in a mean
+    np.testing.assert_allclose(anomaly_map, np.max(planes, axis=0), rtol=2e-5, atol=atol)
+    np.testing.assert_allclose(maxima.max(axis=1), [p.max() for p in planes], rtol=2e-5, atol=atol)
+
+
+def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32):
+    """A row that needs several blocks joins without a seam."""
+    difference = np.random.default_rng(0).standard_normal((1, 9, 2100)).astype(np.float32)
+    anomaly_map, _ = _pool(host_fp32, difference, [3.0], np.ones(1, np.float32), "residual")
+    np.testing.assert_allclose(anomaly_map, np.abs(pool(difference[0][..., None], 3.0))[..., 0], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", launches.KINDS)
+def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(host_fp32, kind):
+    """NaN covers the taps around it, no more; it wins the maximum of its scale and stays in the map."""
+    difference = np.zeros((1, 40, 64), np.float32)
+    difference[0, 20, 30] = np.nan
+    radius = launches.gaussian_taps(1.0).size // 2
+    anomaly_map, maxima = _pool(host_fp32, difference, [1.0, 0.5], np.ones(2, np.float32), kind)
+    expected = np.zeros((40, 64), bool)
+    expected[20 - radius : 21 + radius, 30 - radius : 31 + radius] = True
+    np.testing.assert_array_equal(np.isnan(anomaly_map), expected)
+    assert np.isnan(maxima.max(axis=1)).all()
+
+
+def _pool(kernels, difference, scales, stds, kind):
+    channels, height, width = difference.shape
+    shape = height, width, channels
+    source, between = Buffer(difference, aligned=False), Buffer.empty(difference.shape, np.float32, aligned=False)
+    anomaly_map = Buffer.empty((height, width), np.float32, aligned=False)
+    maxima = Buffer.empty((len(scales), launches.pool_blocks(height, width)), np.float32, aligned=False)
+    for index, (scale, std) in enumerate(zip(scales, stds, strict=True)):
+        taps = Buffer(launches.gaussian_taps(scale), aligned=False)
+        kernels.run(launches.pool_rows(source.address, shape, taps.address, taps.array.size, between.address))
+        kernels.run(
+            launches.pool_columns(
+                between.address,
+                shape,
+                taps.address,
+                taps.array.size,
+                anomaly_map.address,
+                maxima.address,
+                pooled_std=std,
+                kind=kind,
+                scale_index=index,
+            )
+        )
+    return anomaly_map.read(), maxima.read()
+
+
+@few
+@given(scale=st.floats(0.3, 30))
+def test_gaussian_taps_reach_as_far_as_opencv(scale):
+    """The taps are what cv2.GaussianBlur makes of an impulse."""
+    taps = launches.gaussian_taps(scale)
+    impulse = np.zeros((1, 2 * taps.size + 1), np.float32)
+    impulse[0, taps.size] = 1
+    blurred = cv2.GaussianBlur(impulse, (0, 0), scale, sigmaY=1e-6, borderType=cv2.BORDER_REFLECT)[0]
+    np.testing.assert_allclose(blurred[taps.size - taps.size // 2 :][: taps.size], taps, rtol=1e-6)
+    assert np.count_nonzero(blurred) <= taps.size
+
+
+@few
+@given(
+    seed=seeds,
+    scales=st.integers(1, 4),
+    blocks=st.integers(1, 1500),
+    tiles=st.integers(1, 700),
+    broken=st.sampled_from([None, 0, 1, 2, 3, 4]),
+    kind=kinds,
+)
+def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks, tiles, broken, kind):
+    """The worst of every component is NumPy's maximum, NaN where any of its inputs is NaN."""
+    rng = np.random.default_rng(seed)
+    maxima = rng.uniform(0, 50, (scales, blocks)).astype(np.float32)
+    components = [rng.standard_normal(tiles).astype(np.float32) for _ in range(4)]
+    components[0] = np.abs(components[0])
+    arrays = [maxima, *components]
+    if broken is not None:
+        arrays[broken].reshape(-1)[rng.integers(arrays[broken].size)] = np.nan
+    buffers = [Buffer(a, aligned=False) for a in arrays]
+    values = Buffer.empty((scales + 4,), np.float32, aligned=False)
+    addresses = [b.address for b in buffers]
+    host_fp32.run(launches.frame_values(addresses[0], scales, blocks, *addresses[1:], tiles, values.address, kind=kind))
+    offset, floor = np.float32(1e-6), np.float32(1e-6 if kind == "residual" else 1)
+    feature, reconstruction, frame, loss = components
+    expected = [
+        *np.log(maxima.max(axis=1) + floor),
+        np.log(feature.max() + offset),
+        (-reconstruction).max(),
+        (-frame).max(),
+        loss.max(),
+    ]
+    np.testing.assert_allclose(values.read(), expected, rtol=3e-7, atol=1e-7)
+
+
+def test_host_build_gives_the_same_bits_every_time(host):
+    """Two runs on the same half-precision input agree to the bit."""
+    rng = np.random.default_rng(3)
+    f, x = rng.standard_normal((2, 2, 160)).astype(np.float16), rng.standard_normal((2, 2, 1001)).astype(np.float16)
+    logit = rng.standard_normal(2).astype(np.float32)
+    first, second = (_tile_sums(host("fp16"), f, x, logit, 0.1, 0.1, True) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_launches_keep_the_bounds_the_kernels_declare():
+    """No block has more threads than its kernel's __launch_bounds__, nor more shared memory than every GPU has."""
+    shape = (1000, 3000, 3)
+    made = [
+        launches.prepare_frame(0, 9000, shape, 0, shape),
+        launches.gather_tiles(0, shape, 0, 9, 0, 64),
+        launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
+        launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
+        launches.blend(0, shape, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
+        launches.pool_rows(0, shape, 0, 801, 0),
+        launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, kind="l2", scale_index=0),
+        launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0, kind="l2"),
+    ]
+    declared = re.findall(r"__launch_bounds__\((\d+)\)\s+(\w+)\(", KERNELS.read_text(encoding="utf-8"))
+    bounds = {name: int(threads) for threads, name in declared}
+    assert [launch.name for launch in made] == list(bounds) == kernel_names()
+    for launch in made:
+        assert math.prod(launch.block) == bounds[launch.name]
+        assert launch.shared <= 48 * 1024

@@ -1,0 +1,83 @@
+"""kernels.cu through the real NVRTC: it compiles for every GPU we name. Nothing is run; no GPU takes part."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from latentline.backends.tensorrt.gpu import nvrtc
+from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels, kernel_source, nvrtc_version, source_hash
+from latentline.errors import EngineError
+from tests.fake_cuda.host_kernels import kernel_names
+
+CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (11, 0), (12, 0)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def found_nvrtc() -> None:
+    """Skip, naming what is missing, where there is no NVRTC."""
+    try:
+        nvrtc_version()
+    except EngineError as error:
+        pytest.skip(f"NVRTC IS MISSING: nothing was compiled for a GPU; {error}")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_kernels_compile(capability, precision):
+    """A cubin, or PTX where this NVRTC does not know the architecture, holds every kernel."""
+    module = compile_kernels(capability, precision)
+    assert module.startswith(b"\x7fELF") or b".version" in module
+    names = kernel_names()
+    assert len(names) == 8
+    for name in names:
+        assert name.encode() in module
+
+
+def test_a_gpu_of_the_future_gets_ptx():
+    """For a compute capability nobody knows yet the newest PTX is made, which its driver can finish."""
+    module = compile_kernels((99, 0), "fp32")
+    assert b".version" in module
+    assert b".entry adam(" in module
+
+
+def test_a_gpu_too_old_is_refused():
+    """A compute capability older than NVRTC knows is named, with what to install."""
+    with pytest.raises(EngineError, match=r"this GPU has 2\.0; install the NVRTC of an older CUDA version"):
+        compile_kernels((2, 0), "fp32")
+
+
+def test_a_broken_source_gives_the_compilers_first_error():
+    """The sentence holds the version, the target, and the first error with its line."""
+    with pytest.raises(EngineError) as caught:
+        compile_kernels((8, 7), "fp32", 'extern "C" __global__ void broken() {\n  nonsense;\n}\nmore nonsense')
+    major, minor = nvrtc_version()
+    assert str(caught.value) == (
+        f"NVRTC {major}.{minor} cannot compile the kernels for sm_87: "
+        'kernels.cu(2): error: identifier "nonsense" is undefined'
+    )
+
+
+def test_a_missing_nvrtc_says_what_to_install(monkeypatch):
+    """Without the library, and without the package that finds it, the sentence names what to install."""
+    from cuda import pathfinder
+
+    def missing(name: str) -> None:
+        raise pathfinder.DynamicLibNotFoundError(name)
+
+    monkeypatch.setattr(pathfinder, "load_nvidia_dynamic_lib", missing)
+    with pytest.raises(EngineError, match="NVRTC was not found; install the CUDA toolkit"):
+        compile_kernels((8, 7), "fp32")
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
+    with pytest.raises(EngineError, match="install the package cuda-pathfinder"):
+        nvrtc_version()
+
+
+def test_the_hash_changes_with_the_source(monkeypatch):
+    """A cache keyed by the hash cannot serve the kernels of another version."""
+    before = source_hash()
+    assert before == source_hash()
+    source = kernel_source()
+    monkeypatch.setattr(nvrtc, "kernel_source", lambda: source + "\n")
+    assert source_hash() != before

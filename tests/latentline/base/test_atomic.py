@@ -1,0 +1,60 @@
+"""Files and folders are there whole or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from latentline.base.atomic import new_folder, write_text
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk refuses, what stood there stands, and nothing lies beside it."""
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    """An exception inside the block changes nothing."""
+    path = tmp_path / "folder"
+    with new_folder(path) as folder:
+        (folder / "a").write_text("1")
+    with pytest.raises(RuntimeError), new_folder(path) as folder:
+        (folder / "a").write_text("2")
+        raise RuntimeError
+    assert (path / "a").read_text() == "1" and list(tmp_path.iterdir()) == [path]
+    with new_folder(path) as folder:
+        (folder / "b").write_text("3")
+    assert [p.name for p in path.iterdir()] == ["b"] and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_a_whole_folder(tmp_path: Path) -> None:
+    """kill -9 while folders are written over and over: what stands is one of them, complete."""
+    script = (
+        "import sys; from pathlib import Path; from latentline.base.atomic import new_folder\n"
+        "for n in range(100000):\n"
+        "    with new_folder(Path(sys.argv[1])) as f:\n"
+        "        [(f / str(i)).write_text(str(n)) for i in range(20)]\n"
+        "    print(n, flush=True)\n"
+    )
+    path = tmp_path / "folder"
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(30):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    stands = path if path.exists() else next(tmp_path.glob(".folder.*.old"))
+    contents = {p.read_text() for p in stands.iterdir()}
+    assert len(list(stands.iterdir())) == 20 and len(contents) == 1

@@ -1,0 +1,193 @@
+"""What calibration fixes: weights and statistics on one set of frames, thresholds on another, nothing on a third."""
+
+import numpy as np
+import pytest
+
+from latentline.errors import DatasetError
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.inspector import Inspector
+from latentline.scoring.calibrate import SCALES, Calibrated, calibrate, pixel_statistics
+from latentline.scoring.calibration import conformal_threshold
+from latentline.scoring.components import frame_components
+from latentline.search.searched_frame import MapKind, SearchedFrame
+from latentline.search.searcher import SearchResult
+from latentline.search.tiler import FrameTiler
+from latentline.vision.preprocessing import Preprocessing, to_model_range
+
+UInt8 = np.ndarray
+VIEWER = FrameTiler(Preprocessing(), 32, 0.25)
+SPOT = 12  # grey levels: hard to see in the noise
+
+
+class FlatSearcher:
+    """Explains every tile by its own mean, with the parts that a GAN with a patch head gives, or with none.
+
+    Its d_reconstruction hardly changes; its d_frame is noise; its patch head sees what is bright.
+    """
+
+    name = "flat"
+
+    def __init__(self, gan: bool = True) -> None:
+        self._gan = gan
+
+    def search(self, tiles: UInt8) -> SearchResult:
+        x = to_model_range(tiles)
+        z = x.mean((1, 2, 3), keepdims=True)
+        flat = np.broadcast_to(z, x.shape).astype(np.float32)
+        if not self._gan:
+            return SearchResult(z=z[:, :, 0, 0], reconstruction=flat)
+        noise = np.modf(1e4 * np.abs(x[:, 0, 3, 5] + x[:, 0, 9, 2]))[0].astype(np.float32)
+        return SearchResult(
+            z=z[:, :, 0, 0],
+            reconstruction=flat,
+            feature_residual=np.abs(x - flat).sum((1, 2, 3)),
+            logit_reconstruction=1e-3 * noise,
+            logit_frame=noise,
+            loss=np.abs(x - flat).sum((1, 2, 3)) + 7,
+            patch_logits=-x[:, 0].reshape(len(x), 8, 4, 8, 4).mean((2, 4)),
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def frames(count: int, seed: int, spot: int = 0) -> list[UInt8]:
+    """Noise around grey, with a spot of 4 px that is so much brighter."""
+    rng = np.random.default_rng(seed)
+    made = rng.normal(128, 6, (count, 40, 70))
+    for frame in made:
+        y, x = rng.integers(4, 32), rng.integers(4, 60)
+        frame[y : y + 4, x : x + 4] += spot
+    return list(np.clip(made, 0, 255).astype(np.uint8))
+
+
+def calibrated(abnormal: int = 0, gan: bool = True, kind: MapKind = "residual", made: int = 0) -> Calibrated:
+    return calibrate(
+        FlatSearcher(gan),
+        VIEWER,
+        frames(20, 0),
+        frames(39, 1),
+        0.05,
+        map=kind,
+        validation=frames(abnormal, 2, SPOT),
+        synthetic=frames(made, 3, SPOT),
+    )
+
+
+def test_without_abnormal_frames_all_fine_components_count_alike() -> None:
+    """Coarse maps, which cost a station time, wait for a reason; the paper's loss is no component beside its parts."""
+    found = calibrated().calibration
+    names = [c.name for c in found.components]
+    assert names == [
+        "feature",
+        "d_reconstruction",
+        "d_frame",
+        "residual_1px",
+        "residual_2px",
+        "residual_4px",
+        "d_patch",
+    ]
+    np.testing.assert_allclose([c.weight for c in found.components], 1 / 7)
+    assert found.validation is None
+
+
+def test_abnormal_frames_fix_the_weights_and_leave_evidence() -> None:
+    """What sees the spot gains, noise loses; maps without weight are not made; the score separates unseen frames."""
+    found = calibrated(abnormal=30, made=12)
+    weights = {c.name: c.weight for c in found.calibration.components}
+    why = found.calibration.validation
+    assert why is not None and (why.normals, why.abnormals, why.synthetic) == (20, 30, 12)
+    assert sum(weights.values()) == pytest.approx(1) and weights.get("d_frame", 0) < 1 / 7
+    assert weights["residual_1px"] + weights["residual_2px"] + weights.get("d_patch", 0) > 0.5
+    assert not set(why.dropped) & set(weights) and set(why.dropped) | set(weights) == set(why.component_auroc)
+    assert set(found.statistics.names) <= set(weights)
+    assert why.fitted_auroc is not None and why.fitted_auroc > why.given_auroc
+    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    scores = [[inspector.inspect(f).score for f in frames(20, 5, spot)] for spot in (0, 30)]
+    assert max(scores[0]) < np.quantile(scores[1], 0.2)
+    assert sum(s > found.calibration.threshold for s in scores[1]) >= 18
+
+
+@pytest.mark.parametrize("abnormal", [0, 12])
+def test_thresholds_are_of_the_other_frames_alone(abnormal: int) -> None:
+    """Conformal thresholds of the scores and map peaks of the scored frames, which nothing else has seen."""
+    found = calibrated(abnormal)
+    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    seen = [inspector.inspect(frame) for frame in frames(39, 1)]
+    np.testing.assert_allclose(found.normal_scores, [s.score for s in seen], rtol=1e-5)
+    assert found.calibration.threshold == conformal_threshold(found.normal_scores, 0.05)
+    peaks = np.array([float(s.anomaly_map.max()) for s in seen])
+    assert found.calibration.map_threshold == pytest.approx(conformal_threshold(peaks, 0.05), rel=1e-5)
+    other = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 9), 0.05, validation=frames(abnormal, 2, SPOT))
+    assert other.calibration.components == found.calibration.components
+
+
+def test_a_component_that_hardly_changes_does_not_outvote_the_others() -> None:
+    """No standard deviation below a fifth is believed."""
+    (steady,) = (c for c in calibrated().calibration.components if c.name == "d_reconstruction")
+    assert steady.std == pytest.approx(0.2)
+
+
+def test_the_papers_score_is_the_loss_itself() -> None:
+    """The score of a frame is L' of its worst tile, to the last digit; the map is |x − G(ẑ)|, not pooled."""
+    found = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, score="paper")
+    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    frame = frames(1, 7, spot=40)[0]
+    searched = VIEWER.search(FlatSearcher(), frame)
+    assert inspector.inspect(frame).score == float(searched.result.loss.max())  # type: ignore[union-attr]
+    assert found.statistics.names == ("residual_0px",) and found.statistics.patch_statistics is None
+    y, x = np.unravel_index(np.argmax(inspector.inspect(frame).anomaly_map), frame.shape)
+    assert frame[y - 1 : y + 2, x - 1 : x + 2].max() > 150
+    with pytest.raises(DatasetError, match="score calibrated"):
+        calibrate(FlatSearcher(gan=False), VIEWER, frames(20, 0), frames(39, 1), 0.05, score="paper")
+
+
+@pytest.mark.parametrize("kind", ["residual", "l2", "ssim"])
+def test_a_method_without_a_discriminator_is_scored_by_its_maps(kind: MapKind) -> None:
+    """Every map works for every method, and finds the spot."""
+    found = calibrated(abnormal=12, gan=False, kind=kind)
+    assert all(c.name.startswith(f"{kind}_") for c in found.calibration.components)
+    inspector = Inspector(HostReconstructor(FlatSearcher(gan=False), VIEWER, found.statistics), found.calibration)
+    frame = frames(1, 11)[0]
+    frame[20:26, 30:36] = 220
+    (defect, *_) = inspector.inspect(frame).defects
+    x, y, width, height = defect.bbox
+    assert x <= 33 < x + width and y <= 23 < y + height
+
+
+def test_some_map_remains_to_say_where() -> None:
+    """Also where the weights ask for none: then the one that tells most."""
+    found = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, weights={"d_frame": 1})
+    assert [(c.name, c.weight) for c in found.calibration.components] == [("d_frame", 1.0)]
+    assert found.statistics.names == ("residual_1px",)
+    known = {"d_frame": 1, "feature": 1}
+    found = calibrate(
+        FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, weights=known, validation=frames(4, 2, 10)
+    )
+    why = found.calibration.validation
+    assert why is not None and [c.name for c in found.calibration.components] == ["feature", "d_frame"]
+    maps = {name: value for name, value in why.component_auroc.items() if name.startswith("residual")}
+    assert found.statistics.names == (max(maps, key=lambda name: maps[name]),)
+
+
+def test_pooled_maps_of_normal_frames_have_unit_mean_square() -> None:
+    """On the frames that the statistics were taken of, away from the blind edge: one unit is one deviation."""
+    searched: list[SearchedFrame] = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
+    for kind in ("residual", "l2", "ssim"):
+        known = pixel_statistics(searched, SCALES, kind)  # type: ignore[arg-type]
+        squares = np.mean([np.square(known.planes(e)).mean((1, 2)) for e in searched], axis=0)
+        np.testing.assert_allclose(squares, 1, rtol=0.02)
+
+
+def test_a_frames_border_raises_no_alarm() -> None:
+    """Two pixels along the border have no say; a defect that reaches further has."""
+    searched = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
+    known = pixel_statistics(searched, (1.0,), "residual")
+    clean, border, deep = frames(3, 5)
+    border[:2], deep[:8, 30:38] = 255, 255
+
+    def peak(frame: UInt8) -> float:
+        seen = VIEWER.search(FlatSearcher(), frame)
+        return frame_components(seen.result, known.maps(seen), known)["residual_1px"]
+
+    assert peak(deep) > peak(border) and peak(deep) > peak(clean) + 1

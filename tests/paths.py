@@ -1,0 +1,10 @@
+"""Where the tests find what is not theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DEMO_MODEL = ROOT / "edge_runtime" / "tools" / "demo" / "model"
+KERNELS = ROOT / "latentline" / "backends" / "tensorrt" / "gpu" / "kernels.cu"
+FAKE_CUDA = ROOT / ".fake_cuda"  # build cache of the emulated driver

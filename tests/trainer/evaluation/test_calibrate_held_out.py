@@ -1,0 +1,113 @@
+"""What fixes the weights of the score: abnormal frames nothing was trained on, made where there are too few."""
+
+import numpy as np
+import pytest
+
+from latentline.errors import DatasetError
+from latentline.search.searcher import SearchResult
+from latentline.search.tiler import FrameTiler
+from latentline.vision.preprocessing import Preprocessing
+from trainer.config import TrainConfig
+from trainer.data.held_out import HeldOut
+from trainer.evaluation.calibrate_held_out import ENOUGH_ABNORMAL, calibrate_held_out, make_abnormal, weights_before
+
+
+class FlatSearcher:
+    """Every tile is reconstructed by its own mean."""
+
+    name = "flat"
+
+    def search(self, tiles: np.ndarray) -> SearchResult:
+        x = tiles.astype(np.float32).transpose(0, 3, 1, 2) / 127.5 - 1
+        flat = np.broadcast_to(x.mean(axis=(2, 3), keepdims=True), x.shape)
+        return SearchResult(
+            z=np.zeros((len(x), 2), np.float32),
+            reconstruction=np.ascontiguousarray(flat),
+            loss=np.abs(x).sum((1, 2, 3)),
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class NeverAsked(FlatSearcher):
+    """A searcher that must not be asked."""
+
+    def search(self, tiles: np.ndarray) -> SearchResult:
+        raise AssertionError(f"{len(tiles)} tiles were searched")
+
+
+def _frames(count: int, shape: tuple[int, ...] = (40, 50), seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.clip(rng.normal(128, 6, shape), 0, 255).astype(np.uint8) for _ in range(count)]
+
+
+def _config(**sections: object) -> TrainConfig:
+    return TrainConfig.model_validate({"data": {"root": "images", "known_abnormal_fraction": 0.1}, **sections})
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (32, 32), (20, 90), (64, 48, 3), (64, 48, 1)])
+@pytest.mark.parametrize("height", [None, 64])
+def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
+    """Elsewhere they are the normal frame; the same seed makes the same frames, and the originals stay."""
+    tiler = FrameTiler(Preprocessing(height=height, channels=1), 32, 0.25)
+    normal = _frames(6, shape)
+    before = [frame.copy() for frame in normal]
+    made = make_abnormal(normal, tiler, seed=1)
+    side = 32 * (1 if height is None else shape[0] / height)
+    for frame, damaged in zip(normal, made, strict=True):
+        assert damaged.shape == frame.shape and damaged.dtype == np.uint8
+        ys, xs = np.nonzero((damaged != frame).reshape(*shape[:2], -1).any(axis=2))
+        assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
+    assert all((a == b).all() for a, b in zip(normal, before, strict=True))
+    assert all((a == b).all() for a, b in zip(made, make_abnormal(normal, tiler, seed=1), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("standardising", "scored", "sentence"),
+    [(7, 40, "at least 8 normal images to standardise the score, and has 7"), (8, 18, "at least 19 .* there are 18")],
+)
+def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scored: int, sentence: str) -> None:
+    """A search of hundreds of frames takes minutes, and would end with the same sentence."""
+    held_out = HeldOut(_frames(standardising), _frames(scored, seed=1), [])
+    tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
+    with pytest.raises(DatasetError, match=sentence):
+        calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
+
+
+@pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (ENOUGH_ABNORMAL - 1, 12), (ENOUGH_ABNORMAL, 0)])
+def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
+    """And the calibration says how many of each it saw."""
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    abnormal = [np.where(np.arange(50) < 9, 255, frame).astype(np.uint8) for frame in _frames(real, seed=5)]
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), abnormal)
+    found = calibrate_held_out(FlatSearcher(), tiler, _config(), held_out, 0.05).calibration.validation
+    assert found is not None and (found.abnormals, found.synthetic) == (real, synthetic)
+
+
+def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> None:
+    """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
+    tiler, config = FrameTiler(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
+    found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration.validation
+    assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
+
+
+def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
+    """Maps of fine scales share one half, D's verdicts on the frame the other; nothing else begins with any."""
+    assert weights_before(_config()) is None
+    method = {"kind": "noisy_anogan", "patch_head": 1.0}
+    found = weights_before(
+        _config(method=method, schedule={"discriminator_images": 100}, search={"map": "l2", "gamma": 1.0})
+    )
+    assert found is not None and found == pytest.approx(
+        {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_patch": 0.5}
+    )
+
+
+def test_the_papers_score_needs_no_abnormal_frames() -> None:
+    """It has no weights: nothing is made, nothing but the normal frames is searched."""
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [])
+    found = calibrate_held_out(FlatSearcher(), tiler, _config(search={"score": "paper"}), held_out, 0.05).calibration
+    assert found.validation is None and [c.name for c in found.components] == ["loss"]

@@ -1,0 +1,98 @@
+"""Every method goes from a configuration to a report by the commands alone."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save
+
+from tests.trainer.folder import tiny_config, write_folder
+from trainer.checkpoint import read_tensors
+from trainer.cli import main
+from trainer.evaluation.report import read_results
+
+DISCRIMINATOR = {"d_frame", "d_reconstruction", "feature"}
+NO_SEARCH = {"iterations": 0}
+METHODS: dict[str, tuple[dict, dict, set[str]]] = {  # method, search, components that must stand alone in the table
+    "noisy_anogan": (
+        {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic": 0.5},
+        {},
+        {"loss", "d_patch", *DISCRIMINATOR},
+    ),
+    "anogan, paper": ({"kind": "anogan"}, {"score": "paper"}, {"loss", *DISCRIMINATOR}),
+    "f_anogan": ({"kind": "f_anogan"}, NO_SEARCH, {"loss", *DISCRIMINATOR}),
+    "autoencoder": ({"kind": "autoencoder"}, {**NO_SEARCH, "map": "ssim"}, {"ssim_1px"}),
+    "vae": ({"kind": "vae"}, {**NO_SEARCH, "map": "probability", "samples": 2}, {"kl"}),
+    "anovaegan": ({"kind": "anovaegan"}, {**NO_SEARCH, "map": "l2"}, {"kl", *DISCRIMINATOR}),
+}
+
+
+def _fit(folder: Path, method: dict, search: dict, **schedule: object) -> Path:
+    config = tiny_config(write_folder(folder / "data", train=48), fade_images=8, stable_images=0, **schedule)
+    config |= {"method": method, "search": {"iterations": 2, **search}}
+    config["schedule"] |= {"final_images": 16, "encoder_images": 16 if method["kind"] == "f_anogan" else 0}
+    config["network"] |= {"width": 4}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fit", str(folder / "config.yaml"), str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_fitted_and_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Its own components stand alone in the table, and image and pixel figures are there, with intervals."""
+    method, search, components = METHODS[name]
+    run = _fit(tmp_path, method, search)
+    capsys.readouterr()
+    assert main(["evaluate", str(run / "checkpoint"), "--false-alarm-rate", "0.2"]) == 0
+    report, scores = read_results(run)
+    assert report.to_markdown() in capsys.readouterr().out
+    assert report.method == method["kind"] and set(report.component_auroc) >= components
+    assert ("loss" in report.component_auroc) == ("loss" in components)
+    assert report.image_auroc is not None and report.image_auroc.low is not None
+    assert report.pixel_auroc is not None and report.aupro is not None and len(scores.images) == 12
+    if search.get("score") == "paper":
+        assert report.image_auroc.value == pytest.approx(report.component_auroc["loss"].value)
+
+
+@pytest.fixture(scope="module")
+def anogan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _fit(tmp_path_factory.mktemp("anogan"), {"kind": "anogan"}, {})
+
+
+def test_weights_that_are_not_numbers_end_in_one_sentence(
+    anogan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint of NaN weights is not evaluated to a table of nonsense."""
+    run = tmp_path / "run"
+    shutil.copytree(anogan, run)
+    tensors = read_tensors(run / "checkpoint", "networks.safetensors")
+    broken = {k: torch.full_like(v, float("nan")) if k.startswith("average") else v for k, v in tensors.items()}
+    (run / "checkpoint" / "networks.safetensors").write_bytes(save(broken))
+    assert main(["evaluate", str(run), "--false-alarm-rate", "0.2"]) == 2
+    error = capsys.readouterr().err
+    assert "not finite" in error and "Traceback" not in error and not (run / "evaluation").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--iterations", "0"], "a search of 0 iterations needs one"),
+        (["--false-alarm-rate", "0.001"], "a false-alarm rate of 0.001 needs at least 999"),
+        (["--data", "nowhere"], "there is no such folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said(
+    anogan: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    """Exit code 2 and one sentence."""
+    assert main(["evaluate", str(anogan), *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_an_autoencoder_takes_no_iterations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has nothing to iterate."""
+    run = _fit(tmp_path, {"kind": "autoencoder"}, NO_SEARCH)
+    assert main(["evaluate", str(run), "--iterations", "5"]) == 2
+    assert "has no search, so leave out --iterations" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""The encoder starts the search near to its end."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tests.trainer.folder import tiny_config, write_folder
+from trainer.checkpoint import load_checkpoint
+from trainer.config import TrainConfig
+from trainer.loops.encoder import EncoderTraining
+from trainer.loops.gan import GanTraining
+from trainer.loops.workers import ALONE
+from trainer.losses.encoder import izi_f_loss
+from trainer.networks.encoder import Encoder
+from trainer.run.fit import fit
+from trainer.run.training_data import open_data
+
+
+class Generated:
+    """Draws images of a generator's random latents."""
+
+    def __init__(self, gan: GanTraining | None = None) -> None:
+        self._gan = gan
+
+    def draw(self, count: int, rng: np.random.Generator) -> torch.Tensor:
+        assert self._gan is not None
+        with torch.no_grad():
+            return self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+
+
+def test_izi_f_equals_its_equation_in_numpy() -> None:
+    """‖x − x̂‖² / n + κ·‖f(x) − f(x̂)‖² / n_d, mean over the batch."""
+    rng = np.random.default_rng(0)
+    x, y, fx, fy = rng.normal(size=(3, 1, 8, 8)), rng.normal(size=(3, 1, 8, 8)), *rng.normal(size=(2, 3, 5, 4, 4))
+    expected = np.mean(
+        [((a - b) ** 2).sum() / 64 + 0.5 * ((c - d) ** 2).sum() / 80 for a, b, c, d in zip(x, y, fx, fy, strict=True)]
+    )
+    tensors = [torch.from_numpy(v) for v in (x, y, fx, fy)]
+    got = izi_f_loss(tensors[0], tensors[1], (tensors[2], tensors[3]), kappa=0.5)
+    np.testing.assert_allclose(float(got), expected, rtol=1e-12)
+
+
+def test_a_trained_encoder_finds_what_was_generated() -> None:
+    """G(E(x)) of images that it never saw is much nearer to them than an image of a random latent."""
+    content = tiny_config(Path("unused"), encoder_images=1600, batch=16, encoder_learning_rate=5e-3)
+    content["network"]["latent_size"] = 2
+    config = TrainConfig.model_validate(content)
+    generator = GanTraining(config, Generated(), None)  # type: ignore[arg-type]
+    shown = Generated(generator)
+    training = EncoderTraining(config, generator, shown, ALONE)  # type: ignore[arg-type]
+    while training.images < training.total_images:
+        training.step()
+    x = shown.draw(64, np.random.default_rng(9))
+    with torch.no_grad():
+        warm, cold = generator.average(training.encoder(x)), generator.average(torch.randn(64, 2))
+        z = training.encoder(x)
+    assert (x - warm).abs().mean() < 0.5 * (x - cold).abs().mean()
+    torch.testing.assert_close(z.square().mean(dim=1), torch.ones(64), rtol=1e-3, atol=0)
+
+
+def test_a_refitted_generator_makes_what_the_game_left_out(tmp_path: Path) -> None:
+    """Normal tiles it was not trained on come out much better than from the frozen one; the checkpoint holds it."""
+    losses = {}
+    for finetune_generator in (False, True):
+        content = tiny_config(
+            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=1200, encoder_learning_rate=5e-3
+        )
+        content["method"] = {"kind": "noisy_anogan", "kappa": 0.0, "finetune_generator": finetune_generator}
+        config = TrainConfig.model_validate(content)
+        checkpoint = load_checkpoint(fit(config, tmp_path / f"run-{finetune_generator}"))
+        assert isinstance(checkpoint.encoder, Encoder)
+        x = open_data(config).normal.draw(64, np.random.default_rng(9))
+        with torch.no_grad():
+            losses[finetune_generator] = float((checkpoint.generator(checkpoint.encoder(x)) - x).square().mean())
+    assert losses[True] < 0.5 * losses[False]

@@ -1,0 +1,182 @@
+"""A run that was stopped, killed or broken off goes on as if nothing had been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from latentline.errors import CheckpointError, ConfigError, TrainingError
+from tests.trainer.folder import write_folder
+from tests.trainer.runs import all_tensors, assert_same, write_config
+from trainer.checkpoint import load_checkpoint
+from trainer.cli import load_config, main
+from trainer.run.fit import fit
+from trainer.signals import stop_on_signals
+
+# a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
+# process, whose libraries may have spoilt the stack that signals are delivered on
+SIGNALLED = """
+import os, signal, sys
+from trainer import cli
+from trainer.loops.gan import GanTraining
+from trainer.loops.phases import GanPhases
+number, left = int(sys.argv[1]), int(sys.argv[2])
+def counted(step):
+    def signalled(self):
+        global left
+        left -= 1
+        if left == -1:
+            os.kill(os.getpid(), number)
+        return step(self)
+    return signalled
+if sys.argv[3] == "phases":
+    GanPhases.step = counted(GanPhases.step)
+else:
+    GanTraining.step = counted(GanTraining.step)
+sys.exit(cli.main(sys.argv[4:]))
+"""
+
+
+def run_signalled(number: signal.Signals, step: int, training: str, *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a `fit` that is sent a signal before that step."""
+    command = [sys.executable, "-c", SIGNALLED, str(int(number)), str(step), training, "--threads", "1", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    """SIGKILL before a random step of growth, verdict or encoder: every tensor and the log are the same to the bit."""
+    path, run = (
+        write_config(tmp_path, discriminator_images=64, encoder_images=96, checkpoint_images=40),
+        tmp_path / "killed",
+    )
+    finetune_generator = random.Random(os.urandom(8)).random() < 0.5
+    path.write_text(
+        yaml.safe_dump(
+            {
+                **yaml.safe_load(path.read_text()),
+                "method": {"kind": "noisy_anogan", "finetune_generator": finetune_generator},
+            }
+        )
+    )
+    fit(load_config(path, None), tmp_path / "whole")
+    step = random.Random(os.urandom(8)).randint(1, 37)  # of 38
+    code, said = run_signalled(signal.SIGKILL, step, "phases", "fit", str(path), str(run))
+    assert code == -signal.SIGKILL, (step, said)
+    assert main(["--threads", "1", "fit", str(path), str(run), "--resume"]) == 0
+    assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))
+    logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path / "whole", run)]
+    assert logs[0] == logs[1], f"killed before step {step}, finetune_generator {finetune_generator}"
+
+
+def test_an_encoder_is_in_the_checkpoint_only_when_it_is_trained(tmp_path: Path) -> None:
+    """Half trained, it is kept for the resume, but nobody can take it for a trained one."""
+    config = load_config(write_config(tmp_path, encoder_images=48), None)
+    fit(config, tmp_path / "run", stop_after=144 + 24)
+    half = load_checkpoint(tmp_path / "run")
+    assert half.encoder is None and half.images == 144 + 24
+    assert any(k.startswith("optimizer.safetensors unfinished.encoder.") for k in all_tensors(tmp_path / "run"))
+    assert load_checkpoint(fit(config, tmp_path / "run", resume=True)).encoder is not None
+    assert "unfinished" not in " ".join(all_tensors(tmp_path / "run"))
+
+
+def test_an_encoder_is_finished_when_batches_do_not_divide_the_schedule(tmp_path: Path) -> None:
+    """The GAN's last batch shows more than was asked; the encoder still gets all of its own, also after a resume."""
+    config = load_config(write_config(tmp_path, final_images=45, encoder_images=49), None)
+    fit(config, tmp_path / "run", stop_after=141 + 48)
+    assert load_checkpoint(tmp_path / "run").encoder is None
+    assert load_checkpoint(fit(config, tmp_path / "run", resume=True)).encoder is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
+    """The step in work is finished and kept; the exit code says which signal."""
+    path, run = write_config(tmp_path), tmp_path / "run"
+    code, said = run_signalled(number, 2, "gan", "fit", str(path), str(run))
+    assert code == 128 + number, said
+    sentence = f"stopped by {number.name}; the checkpoint of 24 images is kept in {run / 'checkpoint'}"
+    assert sentence in said and "go on with --resume" in said
+    assert load_checkpoint(run).images == 24
+
+
+def test_handlers_are_as_before() -> None:
+    """A training that is over leaves SIGINT and SIGTERM as it found them."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_crash_between_two_renames_loses_no_checkpoint(tmp_path: Path) -> None:
+    """The checkpoint that was set aside when the process died is taken up; remains are removed."""
+    path, run = write_config(tmp_path), tmp_path / "run"
+    fit(load_config(path, None), run, stop_after=72)
+    (run / "checkpoint").rename(run / ".checkpoint.4711.old")
+    (run / ".checkpoint.4711.tmp").mkdir()
+    fit(load_config(path, None), run, resume=True, stop_after=80)
+    assert load_checkpoint(run).images == 80
+    assert [p.name for p in run.iterdir() if p.name.startswith(".")] == []
+
+
+def test_resuming_with_another_configuration_names_every_difference(tmp_path: Path) -> None:
+    """Weights of one configuration are not trained on under another; keys and both values are named."""
+    path = write_config(tmp_path, fade_images=1, stable_images=0, final_images=8)
+    fit(load_config(path, None), tmp_path / "run")
+    changed = yaml.safe_load(path.read_text())
+    changed["method"] = {"kind": "noisy_anogan", "gamma": 0.9}
+    changed["schedule"]["batch"] = 4
+    path.write_text(yaml.safe_dump(changed))
+    with pytest.raises(ConfigError, match=r"method\.gamma was 0\.1, is 0\.9; schedule\.batch was 8, is 4; use"):
+        fit(load_config(path, None), tmp_path / "run", resume=True)
+
+
+def test_images_may_move_when_the_user_says_so(tmp_path: Path) -> None:
+    """--data with the same images elsewhere goes on; other images are refused, and so is a silent move."""
+    path, run = write_config(tmp_path), tmp_path / "run"
+    fit(load_config(path, None), run, stop_after=24)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "data": {**content["data"], "root": str(tmp_path / "moved")}}))
+    with pytest.raises(ConfigError, match=r"data\.root was '.*/data', is '.*/moved'"):
+        fit(load_config(path, None), run, resume=True)
+    config = load_config(path, tmp_path / "moved")
+    fit(config, run, resume=True, stop_after=32, data_moved=True)
+    assert load_checkpoint(run).images == 32
+    write_folder(tmp_path / "moved", train=30)
+    with pytest.raises(CheckpointError, match="no longer those"):
+        fit(config, run, resume=True, data_moved=True)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence names the step and the checkpoint, which is as it was."""
+    config, run = load_config(write_config(tmp_path, checkpoint_images=24), None), tmp_path / "run"
+    fit(config, run, stop_after=24)
+    before = all_tensors(run)
+    monkeypatch.setattr("trainer.loops.gan.generator_loss", lambda logit, gamma: logit.mean() * float("nan"))
+    with pytest.raises(TrainingError, match=r"step 4 \(after 24 images\).*not finite.*checkpoint of 24 images is kept"):
+        fit(config, run, resume=True)
+    assert_same(before, all_tensors(run))
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    """Under a limit that a checkpoint exceeds (the kernel's own refusal): exit code 1, one sentence, no remains."""
+    path, run = write_config(tmp_path, checkpoint_images=24, final_images=4000), tmp_path / "run"
+    fit(load_config(path, None), run, stop_after=24)
+    before = all_tensors(run)
+    limited = (
+        "import resource, signal, sys; from trainer.cli import main; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", limited, "--threads", "1", "fit", str(path), str(run), "--resume"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "cannot be written" in ended.stderr and "the checkpoint of 24 images is kept" in ended.stderr
+    assert_same(before, all_tensors(run))
+    assert [p.name for p in run.iterdir() if p.name.startswith(".")] == []

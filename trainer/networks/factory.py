@@ -1,0 +1,31 @@
+"""Networks as a training configuration describes them."""
+
+from __future__ import annotations
+
+from trainer.config import TrainConfig
+from trainer.methods import NoisyAnoGan
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.encoder import Encoder
+from trainer.networks.generator import Generator
+
+
+def build_gan(config: TrainConfig) -> tuple[Generator, Discriminator]:
+    """Fresh networks from torch's global random state."""
+    n = config.network
+    generator = Generator(
+        n.resolution, config.preprocessing.channels, n.latent_size, n.fmap_base, n.fmap_max, n.patch_size
+    )
+    return generator, build_discriminator(config)
+
+
+def build_discriminator(config: TrainConfig) -> Discriminator:
+    """A fresh discriminator from torch's global random state, with the patch head that the method asks for."""
+    n, patch_head = config.network, isinstance(config.method, NoisyAnoGan) and config.method.patch_head > 0
+    return Discriminator(n.resolution, config.preprocessing.channels, n.fmap_base, n.fmap_max, n.patch_size, patch_head)
+
+
+def build_encoder(config: TrainConfig) -> Encoder:
+    """A GAN's encoder, fresh from torch's global random state, with half the discriminator's maps: it only begins."""
+    n = config.network
+    maps = n.fmap_base // 2, n.fmap_max // 2
+    return Encoder(n.resolution, config.preprocessing.channels, n.latent_size, *maps, n.patch_size)

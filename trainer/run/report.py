@@ -1,0 +1,104 @@
+"""report.md of a run: what was trained on what, for how long, how it went, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentline.base.atomic import write_text
+from trainer.config import TrainConfig
+from trainer.data.split import Split
+from trainer.run.history import Record
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """images shown of total_images, in so many seconds, by so many processes on `device`."""
+
+    images: int
+    total_images: int
+    seconds: float
+    device: str
+    processes: int
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.images / max(self.seconds, 1e-9)
+
+
+def write_run_report(run: Path, config: TrainConfig, split: Split, facts: RunFacts, records: Sequence[Record]) -> None:
+    """Write it, whole or not at all."""
+    sections = [
+        _heading(config, facts),
+        _data(config, split),
+        _outcome(config, facts, records),
+        _pictures(run),
+        _next(run, facts),
+    ]
+    write_text(run / "report.md", "\n\n".join(s for s in sections if s) + "\n")
+
+
+def _heading(config: TrainConfig, facts: RunFacts) -> str:
+    n = config.network
+    state = "finished" if facts.images >= facts.total_images else "not finished"
+    return (
+        f"# {config.name}: {config.method.kind}, {n.resolution} px\n\n"
+        f"{facts.images:,} of {facts.total_images:,} images shown, {state}; {duration(facts.seconds)} on {facts.device}"
+        f"{f', {facts.processes} processes' if facts.processes > 1 else ''}, {facts.rate:.1f} images/s. "
+        f"Everything else is in config.yaml."
+    )
+
+
+def _data(config: TrainConfig, split: Split) -> str:
+    rows = {
+        "normal, trained on": len(split.train),
+        "normal, held out to calibrate": len(split.held_out),
+        "known abnormal, trained on" if config.method.kind == "noisy_anogan" else "known abnormal, unused": len(
+            split.known_abnormal
+        ),
+        "known abnormal, held out to weight the score": len(split.validation_abnormal),
+        "normal, to test": len(split.test_good),
+        **{f"abnormal, to test: {kind}": len(names) for kind, names in split.test_abnormal.items()},
+    }
+    table = "\n".join(f"| {what} | {count} |" for what, count in rows.items())
+    return f"## Images\n\n{config.data.root}\n\n| | images |\n|---|---|\n{table}"
+
+
+def _outcome(config: TrainConfig, facts: RunFacts, records: Sequence[Record]) -> str:
+    if not records:
+        return ""
+    last = records[-1]
+    losses = {name: value for r in records for name, value in r.report.losses.items()}
+    verdicts = {f"D({name})": value for r in records for name, value in r.report.verdicts.items()}
+    table = "\n".join(f"| {name} | {value:.4f} |" for name, value in {**losses, **verdicts}.items())
+    measured = [r.diversity for r in records if r.diversity is not None]
+    spread = f"\n\nSamples vary {measured[-1]:.2f} times as much as real tiles." if measured else ""
+    health = "\n".join(f"- {sentence}" for sentence in last.health) or "Nothing looks wrong."
+    return f"## At the end\n\n| | last value |\n|---|---|\n{table}{spread}\n\n## Health\n\n{health}"
+
+
+def _pictures(run: Path) -> str:
+    shown = {
+        "curves.png": "losses and verdicts",
+        "samples.png": "samples, or tiles and their reconstructions in turn",
+        "reconstructions.png": "test images: input, reconstruction, difference",
+    }
+    lines = [f"![{what}]({name})" for name, what in shown.items() if (run / name).exists()]
+    return "## Pictures\n\n" + "\n\n".join(lines) if lines else ""
+
+
+def _next(run: Path, facts: RunFacts) -> str:
+    if facts.images < facts.total_images:
+        return f"## Next\n\n    latentline-train fit {run / 'config.yaml'} {run} --resume"
+    return (
+        f"## Next\n\n    latentline-train evaluate {run} {run}-report\n    latentline-export package {run} {run}-model"
+    )
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: 41 s, 12 min, 3.4 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

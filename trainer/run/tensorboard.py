@@ -1,0 +1,42 @@
+"""The curves and samples of a run for TensorBoard, which need not be installed to write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tensorboardX import SummaryWriter
+
+from latentline.vision.preprocessing import to_picture
+from trainer.run.history import Record
+
+
+class Board:
+    """Event files in `folder`. Events after `images`, of a run that was killed, are no longer shown."""
+
+    def __init__(self, folder: Path, images: int) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=images + 1)
+        self._written = images
+
+    def write(self, records: Sequence[Record], samples: npt.NDArray[np.float32]) -> None:
+        """Add the records that are not there yet, and the samples [N, C, r, r] in [-1, 1]."""
+        for record in records:
+            report = record.report
+            if report.images <= self._written:
+                continue
+            for name, value in report.losses.items():
+                self._writer.add_scalar(f"loss/{name}", value, report.images)
+            for name, value in report.verdicts.items():
+                self._writer.add_scalar(f"verdict/{name}", value, report.images)
+            if record.diversity is not None:
+                self._writer.add_scalar("diversity", record.diversity, report.images)
+        self._written = records[-1].report.images if records else self._written
+        pictures = to_picture(samples)[..., ::-1] if samples.shape[1] == 3 else to_picture(samples)
+        self._writer.add_images("samples", pictures, self._written, dataformats="NHWC")
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._writer.close()
