@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup emulation gpu-check clean
+.PHONY: demo test check docs wheel setup emulation gpu-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -16,6 +16,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# The site in site/; a dead link, a missing page or anything loaded from another host ends it with an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+wheel: $(VENV)/.dev
+	rm -rf build    # setuptools would pack modules that an earlier build left there
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 setup: $(VENV)/.dev
 
@@ -36,7 +44,11 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.docs
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[docs]'
+	@touch $@
 
 clean:
-	rm -rf $(VENV) .fake_cuda build *.egg-info
+	rm -rf $(VENV) .fake_cuda build dist site *.egg-info

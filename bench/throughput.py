@@ -31,7 +31,7 @@ import numpy.typing as npt
 from station_parts.source import BrightSpotInspector, NumberedCamera
 
 from edge_runtime.config import StationConfig
-from edge_runtime.mqtt.connection import Broker, Will
+from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.events import Message, Messages
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
@@ -154,7 +154,7 @@ def _delivery(folder: Path, port: int, count: int) -> float:
         begin = time.perf_counter()
         for first in range(0, count, _BATCH):
             spool.append_many([(_TOPIC, event)] * min(_BATCH, count - first))
-            publisher.appended()
+            publisher.wake_up()
         for _ in range(count):
             subscriber.stdout.readline()
         seconds = time.perf_counter() - begin

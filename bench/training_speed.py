@@ -34,7 +34,7 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.autoencoder import AutoencoderTraining
 from trainer.loops.gan import GanTraining
-from trainer.run.training_data import abnormal_tiles
+from trainer.run.training_data import mix_known_abnormal
 
 SPANS = 20
 T_95 = 2.101  # Student's t, 18 degrees of freedom
@@ -64,7 +64,7 @@ def make_training(config: TrainConfig) -> GanTraining | AutoencoderTraining:
     abnormal = None
     if config.method.kind == "noisy_anogan":
         masks = [np.pad(np.ones((24, 24), np.bool_), (SIDE - 24) // 2) for _ in images[:8]]
-        abnormal = abnormal_tiles(config.method, CropSampler(images[:8], size, config.augment, masks), normal)
+        abnormal = mix_known_abnormal(config.method, CropSampler(images[:8], size, config.augment, masks), normal)
     training = GanTraining(config, normal, abnormal)
     training.images = training.total_images - config.schedule.final_images
     return training

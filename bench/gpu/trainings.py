@@ -12,7 +12,7 @@ from trainer.data.crops import CropSampler
 from trainer.loops.gan import GanTraining
 from trainer.loops.workers import Workers
 from trainer.methods import NoisyAnoGan
-from trainer.run.training_data import abnormal_tiles
+from trainer.run.training_data import mix_known_abnormal
 
 IMAGES, ABNORMAL = 32, 8
 DEFECT = 24  # px, the side of the square that is marked in an abnormal image
@@ -54,7 +54,7 @@ def training(case: Case, precision: str, device: torch.device, **schedule: objec
     mask = np.pad(np.ones((DEFECT, DEFECT), np.bool_), (side - DEFECT) // 2)
     normal = CropSampler(images, case.px, settings.augment)
     marked = CropSampler(images[:ABNORMAL], case.px, settings.augment, [mask] * ABNORMAL)
-    abnormal = abnormal_tiles(settings.method, marked, normal)
+    abnormal = mix_known_abnormal(settings.method, marked, normal)
     return GanTraining(settings, normal, abnormal, Workers(device=device))
 
 

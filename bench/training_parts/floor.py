@@ -53,14 +53,14 @@ class GanFloor:
         seen = generated.detach()
         real = self._real.detach().requires_grad_(penalised)
         patch_head = self._local > 0
-        real_logit, _, normal_patches = self._discriminator.judge(real, record_stddev=True, patch_head=patch_head)
+        real_logit, _, normal_patches = self._discriminator.outputs(real, record_stddev=True, patch_head=patch_head)
         generated_logit = self._discriminator(seen)[0]
         abnormal_logit = patches = None
         if self._noisy:
-            abnormal_logit, _, patches = self._discriminator.judge(self._abnormal, patch_head=patch_head)
+            abnormal_logit, _, patches = self._discriminator.outputs(self._abnormal, patch_head=patch_head)
         loss = discriminator_loss(real_logit, generated_logit, abnormal_logit, self._gamma)
         if normal_patches is not None and patches is not None:
-            loss = loss + self._local * self._local_loss(torch.cat([normal_patches, patches]))
+            loss = loss + self._local * self._patch_head_loss(torch.cat([normal_patches, patches]))
         if penalised:
             loss = loss + self._gamma * method.r1_every * method.r1 * r1_penalty(real_logit, real)
         backward(loss, self._discriminator)
@@ -69,7 +69,7 @@ class GanFloor:
         self._discriminator.requires_grad_(True)
         self._steps += 1
 
-    def _local_loss(self, patches: Tensor) -> Tensor:
+    def _patch_head_loss(self, patches: Tensor) -> Tensor:
         masks, known = torch.cat([torch.zeros_like(self._masks), self._masks]), torch.cat([self._known, self._known])
         return patch_head_loss(patches, masks, known)
 
@@ -89,10 +89,10 @@ class AutoencoderFloor:
     def step(self) -> None:
         """Forward and backward."""
         code = self._encoder(self._x)
-        mean, spread = code if isinstance(code, tuple) else (None, None)
-        image = self._decoder(code if mean is None else mean + (spread / 2).exp() * self._noise)
+        mean, z_log_variance = code if isinstance(code, tuple) else (None, None)
+        image = self._decoder(code if mean is None else mean + (z_log_variance / 2).exp() * self._noise)
         image, log_variance = image if isinstance(image, tuple) else (image, None)
-        terms = self._terms(self._x, Reconstruction(image, log_variance, mean, spread), self._method)
+        terms = self._terms(self._x, Reconstruction(image, log_variance, mean, z_log_variance), self._method)
         backward(torch.stack(list(terms.values())).sum(), self._encoder, self._decoder)
 
 

@@ -92,7 +92,7 @@ class StationActions:
         return {**_plain(asdict(snapshot)), "cameras": cameras, "software": software_version()}
 
     def _begin_anew(self) -> None:
-        self._drift.begin(self._pipeline.inspector, self._pipeline.threshold)
+        self._drift.restart(self._pipeline.inspector, self._pipeline.threshold)
         self._announcer.birth(self.identity, self._pipeline.threshold)
 
 

@@ -118,7 +118,7 @@ class Station:
         """The first messages, which go out with the first connection."""
         pipeline = services.pipeline
         self.announcer.begin(services.publisher, services.spool)
-        services.drift.begin(pipeline.inspector, pipeline.threshold)
+        services.drift.restart(pipeline.inspector, pipeline.threshold)
         self.announcer.birth(pipeline.inspector.identity, pipeline.threshold)
         self.announcer.status(self.health.state, self.health.faults)
         self.health.fault("spool_file", services.spool.set_aside)
@@ -170,7 +170,7 @@ class Station:
         if "threshold" in changed:
             services.actions.set_threshold(running.threshold, "the configuration")
         if "drift" in changed:
-            services.drift.change(running.drift, services.pipeline.inspector, services.pipeline.threshold)
+            services.drift.change_settings(running.drift, services.pipeline.inspector, services.pipeline.threshold)
         if "log" in changed:
             configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
 
@@ -178,7 +178,7 @@ class Station:
         """What no call reports: cameras, a spool that has room again, the `health` message that is due."""
         self.announcer.cameras(self.feeds.states())
         with services.supervisor.spool.working():
-            services.reporter.watch()
+            services.reporter.check_spool()
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, now)
 
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
-from edge_runtime.mqtt.connection import Broker
+from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.settings import read_password
 from edge_runtime.mqtt.spool.settings import SpoolSection

@@ -93,7 +93,7 @@ def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(flips: tuple[
     assert len(turned) == 2 ** len(flips)
     logits, patches = [], []
     for view in turned:
-        logit, _, patch_logits = discriminator.judge(
+        logit, _, patch_logits = discriminator.outputs(
             torch.from_numpy(np.flip(x.numpy(), view).copy()), patch_logits=True
         )
         assert patch_logits is not None

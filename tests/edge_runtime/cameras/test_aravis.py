@@ -161,7 +161,7 @@ def test_software_trigger_takes_frames(start_client: Callable[..., Client], came
     ("settings", "said"),
     [
         ({"pixel_format": "BayerXX8"}, "127.0.0.1 refuses pixel_format \\(BayerXX8\\)"),
-        ({"source": "Nobody-1"}, "Nobody-1 does not open .*; is it in this network"),
+        ({"source": "Nobody-1"}, "Nobody-1 does not open .*; is it plugged in"),
     ],
 )
 def test_what_a_camera_refuses_is_named(

@@ -102,12 +102,12 @@ def test_camera_that_hangs_is_left_behind(where: str) -> None:
     faults: Faults = []
     options = {"stall_seconds": 0.05, "open_seconds": 0.05}
     with feeds_of(stuck, Endless(), faults=faults, **options) as feeds:
-        fresh = feeds._feeds["top"]
+        feed = feeds._feeds["top"]
         wait_until(lambda: faults, "the stall to be named")
         assert "is stalled: " + ("device 0 did not open" if where == "open" else "no usable frame") in str(faults[0][1])
         assert stuck.closed.is_set()
         hang.set()
-        wait_until(lambda: not any(reader.alive for reader in fresh._hung), "the thread that hung to end")
+        wait_until(lambda: not any(reader.alive for reader in feed._supervisor.hung), "the thread that hung to end")
         assert feeds.states()["top"].frames == 0
         assert feeds.states()["top"].stalls >= 1
 
@@ -206,7 +206,7 @@ def test_trigger_takes_a_frame_that_was_exposed_after_it() -> None:
     with feeds_of(camera, trigger="command") as feeds:
         camera.step.release()
         wait_until(lambda: feeds.states()["top"].dropped.get("no trigger") == 1, "the first frame")
-        reader = feeds._feeds["top"]._reader
+        reader = feeds._feeds["top"].reader
         assert reader is not None
         wait_until(lambda: reader.busy, "the next read")
         assert feeds.trigger() == ["top"]
@@ -322,7 +322,7 @@ def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
     feeds.start()
     seen = []
     for _ in range(20):
-        wait_until(lambda: all(len(feed._waiting) for feed in feeds._feeds.values()), "frames of both")
+        wait_until(lambda: all(len(feed._queue) for feed in feeds._feeds.values()), "frames of both")
         frame = feeds.get(0.0)
         assert frame is not None
         seen.append(frame.camera)

@@ -96,5 +96,5 @@ def test_wrong_password_is_a_fault(server: RtspServer, capfd: pytest.CaptureFixt
     feeds.start()
     wait_until(lambda: faults, "the fault")
     feeds.close()
-    assert "are user and password?" in faults[0]
+    assert "the user and the password right" in faults[0]
     assert "wrong-one" not in faults[0] + "".join(capfd.readouterr())

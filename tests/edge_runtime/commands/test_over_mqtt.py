@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.persisted import Persisted
 from edge_runtime.commands.settings import CommandsSection
-from edge_runtime.mqtt.connection import Broker, Will
+from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.mqtt.topics import Topics

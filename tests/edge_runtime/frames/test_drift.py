@@ -38,7 +38,7 @@ def _warnings(monitor: DriftMonitor, threshold: float, scores: Float64, brightne
     """After which frames a warning began."""
     begun, before = [], monitor.warning
     for number, (score, grey) in enumerate(zip(scores.tolist(), brightness.tolist(), strict=True)):
-        monitor.seen(score, grey, score > threshold)
+        monitor.add(score, grey, score > threshold)
         if monitor.warning is not None and before is None:
             begun.append(number)
         before = monitor.warning
@@ -110,7 +110,7 @@ def test_brightness_within_the_tolerance_is_no_drift() -> None:
     section = DriftSection()
     monitor = DriftMonitor(section, [0.0, 1.0, 2.0], np.full(500, 100.0), 9.0, RATE)
     for number in range(2000):
-        monitor.seen(float(number % 3), 101.0, False)
+        monitor.add(float(number % 3), 101.0, False)
     assert monitor.warning is None and monitor.report().brightness_shift == pytest.approx(10.0)
 
 
@@ -132,7 +132,7 @@ def test_more_alarms_than_promised() -> None:
     scores[rng.random(1000) < 0.25] = threshold + 1
     scores[rng.random(1000) < 0.25] = np.median(scores) - 3  # so that the ranks say nothing
     assert _warnings(monitor, threshold, scores, _grey(rng, 1000))
-    assert "of frames are abnormal, where at most 5.0% false alarms are due" in str(monitor.warning)
+    assert "of the frames are abnormal, but the calibration promised at most 5.0% false alarms" in str(monitor.warning)
     report = monitor.report()
     assert report.alarm_interval is not None and report.alarm_rate_seen is not None
     assert report.alarm_interval[0] > report.alarm_rate_promised == RATE
@@ -188,7 +188,7 @@ def test_any_numbers_are_survived(
     """Tiny, equal and extreme calibrations and frames never raise, and rates stay rates."""
     monitor = DriftMonitor(DriftSection(window=100), normals, grey, threshold, RATE)
     for frame in frames * 4:
-        monitor.seen(*frame)
+        monitor.add(*frame)
     report = monitor.report()
     assert 0 < report.alarm_rate_promised <= 1
     if frames:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.mqtt.events import Messages, State, encode, stamp, utc
 from edge_runtime.mqtt.topics import Topics
 from tests.edge_runtime.fakes import FakeInspector, validate

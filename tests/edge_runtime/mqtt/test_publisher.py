@@ -13,7 +13,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_runtime.mqtt import packets
-from edge_runtime.mqtt.connection import WINDOW, Broker, Will
+from edge_runtime.mqtt.broker import Broker, Will
+from edge_runtime.mqtt.connection import WINDOW
 from edge_runtime.mqtt.events import encode
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
@@ -45,7 +46,7 @@ class Sender:
     def append(self, number: int) -> None:
         """Spool one event, as the station does."""
         self._spool.append(DEFECT, {"number": number})
-        self.publisher.appended()
+        self.publisher.wake_up()
 
     def close(self, timeout: float = 10.0) -> None:
         """Drain and leave."""

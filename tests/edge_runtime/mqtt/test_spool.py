@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.mqtt.spool.numbering import STEP
-from edge_runtime.mqtt.spool.spool import Spool, Spooled
+from edge_runtime.mqtt.spool.high_water_mark import STEP
+from edge_runtime.mqtt.spool.spool import Spool, SpooledEvent
 from latentline.errors import ConfigError
 from tests.edge_runtime.fakes import ROOT
 
@@ -43,7 +43,7 @@ def test_numbers_have_no_gap_over_a_restart(tmp_path: Path) -> None:
     assert (len(spool), spool.last_seq) == (0, 3)
     assert spool.append("t", {"n": 3}) == 4
     (waiting,) = spool.waiting(0, 10)
-    assert waiting == Spooled(4, "t", b'{"n":3}')
+    assert waiting == SpooledEvent(4, "t", b'{"n":3}')
     spool.close()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.mqtt.connection import Broker, Connected, Connection, Disconnected, Item
+from edge_runtime.mqtt.broker import Broker
+from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
 from edge_runtime.mqtt.settings import TlsSection
 from latentline.errors import BrokerError
 from tests.mosquitto import Mosquitto
@@ -26,8 +27,8 @@ def _certificate(folder: Path) -> Path:
     return folder / "certificate.pem"
 
 
-def _answer(port: int, tls: TlsSection | None) -> Item:
-    answers: queue.SimpleQueue[Item] = queue.SimpleQueue()
+def _answer(port: int, tls: TlsSection | None) -> ConnectionEvent:
+    answers: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
     connection = Connection(Broker("127.0.0.1", port, "station", tls=tls, clean_start=True), None, answers.put)
     connection.start()
     answer = answers.get(timeout=20)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from latentline.backends.tensorrt.graphs.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 from tests.gpu.standin.building import PLAN
 from tests.gpu.standin.faults import Faults
 from tests.gpu.standin.interface import DataType, TensorIOMode, tensor_of
@@ -59,7 +59,9 @@ class OnnxRuntimeEngine(Engine):
         super().__init__(faults, graph, most)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(rounding_twin(graph), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            emulate_rounding(graph), options, providers=["CPUExecutionProvider"]
+        )
 
     def _compute(self, inputs: Arrays) -> Arrays:
         names = [name for name in self._tensors if name not in inputs]

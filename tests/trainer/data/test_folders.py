@@ -13,7 +13,7 @@ from latentline.errors import DatasetError
 from tests.trainer.folder import write_folder
 from trainer.data.folders import FolderSource, ImageFolder
 from trainer.data.settings import FolderData
-from trainer.data.split import Split, share_known, take
+from trainer.data.split import Split, split_known_abnormal, take
 
 
 def write_group_table(root: Path, each: int) -> dict[str, str]:
@@ -97,10 +97,10 @@ def test_a_share_is_as_large_as_asked(count: int, fraction: float, each: int, se
 def test_a_third_of_the_known_abnormal_images_weights_the_score(count: int, validation: int) -> None:
     """None of fewer than fifteen parts, a third of more, never more than 200."""
     names = [f"{i:04}" for i in range(count)]
-    trained, kept = share_known(names, {}, np.random.default_rng(0))
+    trained, kept = split_known_abnormal(names, {}, np.random.default_rng(0))
     assert len(kept) == validation and sorted(trained + kept) == names
     pairs = {name: str(int(name) // 2) for name in names}
-    assert bool(share_known(names, pairs, np.random.default_rng(0))[1]) == (count >= 2 * 15)
+    assert bool(split_known_abnormal(names, pairs, np.random.default_rng(0))[1]) == (count >= 2 * 15)
 
 
 def test_a_contaminated_run_tests_on_the_same_images(tmp_path: Path) -> None:

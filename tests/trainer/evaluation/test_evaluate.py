@@ -177,7 +177,7 @@ def test_a_broken_image_is_skipped_and_named(tmp_path: Path) -> None:
     (root / "test" / "good" / "005.png").write_bytes(b"no image")
     report = _evaluate(root, tmp_path / "out")
     assert report.normal_images == 11 and len(report.skipped) == 1 and "005.png" in report.skipped[0]
-    assert "| images skipped as unreadable | 1 |" in report.to_markdown()
+    assert "| unreadable images, skipped | 1 |" in report.to_markdown()
 
 
 @pytest.mark.parametrize("missing", ["abnormal", "both"])
@@ -190,7 +190,7 @@ def test_nothing_to_measure_is_said(root: Path, tmp_path: Path, missing: str) ->
     else:
         for path in (root / "ground_truth" / "square").iterdir():
             path.unlink()
-        parts, sentence = replace(parts, test_good=()), "or masks of the abnormal ones"
+        parts, sentence = replace(parts, test_good=()), "or masks of abnormal ones"
     with pytest.raises(DatasetError, match=sentence):
         evaluate(brightness_inspector(), SUBJECT, source, parts, tmp_path / "out")
 

@@ -78,7 +78,7 @@ def test_weights_that_are_not_numbers_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--iterations", "0"], "a search of 0 iterations needs one"),
+        (["--iterations", "0"], "--iterations 0 needs one; give 1 or more"),
         (["--false-alarm-rate", "0.001"], "a false-alarm rate of 0.001 needs at least 999"),
         (["--data", "nowhere"], "there is no such folder"),
     ],

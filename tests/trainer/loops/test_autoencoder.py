@@ -89,17 +89,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, method: 
     state = whole.state()
     save_file(state.networks, tmp_path / "networks")
     save_file(state.optimizer, tmp_path / "optimizer")
-    (tmp_path / "rest").write_text(json.dumps(state.rest))
+    (tmp_path / "metadata").write_text(json.dumps(state.metadata))
     expected = [whole.step() for _ in range(3)]
     resumed = start(method, batch=8)
-    rest = json.loads((tmp_path / "rest").read_text())
-    resumed.restore(TrainingState(load_file(tmp_path / "networks"), load_file(tmp_path / "optimizer"), rest))
+    metadata = json.loads((tmp_path / "metadata").read_text())
+    resumed.restore(TrainingState(load_file(tmp_path / "networks"), load_file(tmp_path / "optimizer"), metadata))
     assert resumed.images == 24
     assert [resumed.step() for _ in range(3)] == expected
     a, b = tensors(whole), tensors(resumed)
     assert a.keys() == b.keys() and any("running_mean" in k for k in a)
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert whole.state().rest == resumed.state().rest
+    assert whole.state().metadata == resumed.state().metadata
 
 
 @METHODS

@@ -14,7 +14,7 @@ from trainer.loops.workers import ALONE
 from trainer.losses.encoder import izi_f_loss
 from trainer.networks.encoder import Encoder
 from trainer.run.fit import fit
-from trainer.run.training_data import open_data
+from trainer.run.training_data import load_training_data
 
 
 class Generated:
@@ -70,7 +70,7 @@ def test_a_refitted_generator_makes_what_the_game_left_out(tmp_path: Path) -> No
         config = TrainConfig.model_validate(content)
         checkpoint = load_checkpoint(fit(config, tmp_path / f"run-{finetune_generator}"))
         assert isinstance(checkpoint.encoder, Encoder)
-        x = open_data(config).normal.draw(64, np.random.default_rng(9))
+        x = load_training_data(config).normal.draw(64, np.random.default_rng(9))
         with torch.no_grad():
             losses[finetune_generator] = float((checkpoint.generator(checkpoint.encoder(x)) - x).square().mean())
     assert losses[True] < 0.5 * losses[False]

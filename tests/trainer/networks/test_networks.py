@@ -15,10 +15,10 @@ from tests.trainer.folder import tiny_config
 from trainer.config import TrainConfig
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.flip_average import average_over_flips
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
 from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, pixel_norm
-from trainer.networks.mirrored import judge_mirrored
 from trainer.reference.search import loss_and_gradient, reference_search, search_loss
 
 
@@ -43,7 +43,7 @@ def test_every_stage_makes_and_judges_images_of_its_size(
     assert logit.shape == (4,) and features.shape[2:] == (4, 4)
     if discriminator.patch_head is None:
         return
-    patches = discriminator.judge(torch.randn(4, channels, size, size), patch_head=True)[2]
+    patches = discriminator.outputs(torch.randn(4, channels, size, size), patch_head=True)[2]
     assert patches is not None and patches.shape == (4, size // patch_size // 4, size // patch_size // 4)
 
 
@@ -122,18 +122,18 @@ def test_a_mirrored_verdict_does_not_depend_on_the_side() -> None:
     """Mirrored images get the same verdict, the patch head's mirrored along; without flips it is D's own."""
     _, discriminator = networks(32, patch_head=True)
     _, x = points(32, 1, 6, 3)
-    judge, axes = discriminator.double().judge_all, {"horizontal": -1, "vertical": -2}
-    for one, own in zip(judge_mirrored(judge, x, ()), judge(x), strict=True):
+    judge, axes = discriminator.double().all_outputs, {"horizontal": -1, "vertical": -2}
+    for one, own in zip(average_over_flips(judge, x, ()), judge(x), strict=True):
         assert torch.equal(one, own)
     flips: tuple[Flip, ...] = ("horizontal", "vertical")
-    logit, features, patch_head = judge_mirrored(judge, x, flips)
+    logit, features, patch_head = average_over_flips(judge, x, flips)
     assert torch.equal(features, judge(x)[1])
     assert not torch.allclose(logit, judge(x)[0])
     for flip in flips:
-        other, _, patches = judge_mirrored(judge, x.flip(axes[flip]), flips)
+        other, _, patches = average_over_flips(judge, x.flip(axes[flip]), flips)
         torch.testing.assert_close(other, logit)
         torch.testing.assert_close(patches.flip(axes[flip]), patch_head)
-        once, _, mirrored = judge_mirrored(judge, x, (flip,))
+        once, _, mirrored = average_over_flips(judge, x, (flip,))
         torch.testing.assert_close(once, (judge(x)[0] + judge(x.flip(axes[flip]))[0]) / 2)
         assert not torch.allclose(mirrored, patch_head)
 

@@ -34,7 +34,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     }
     assert capsys.readouterr().out.count("\n") == 1
     report = (run / "report.md").read_text()
-    assert f"latentline-train evaluate {run}" in report and "| normal, trained on | 12 |" in report
+    assert f"latentline-train evaluate {run}" in report and "| normal, for training | 12 |" in report
     assert "256 of 256 images shown, finished" in report
     assert cv2.imread(str(run / "reconstructions.png")).shape == (6 * 96, 3 * 96, 3)
     assert cv2.imread(str(run / "samples.png")).shape == (6 * 96, 6 * 96, 3)

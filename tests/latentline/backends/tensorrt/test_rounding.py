@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
-from latentline.backends.tensorrt.graphs.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, ModelPackage
 
 FLOAT = TensorProto.FLOAT
@@ -54,7 +54,7 @@ def test_every_value_between_layers_is_rounded(optimise: bool) -> None:
     first, second = (half(np.float32(w)) for w in (1.0333, 0.7001))
     a = half(half(VALUES) * first)
     expected = half(half(np.where(a < 0, a * slope, a)) * second)
-    twin = rounding_twin(prepare_graph(content, DISCRIMINATOR, "fp16"))
+    twin = emulate_rounding(prepare_graph(content, DISCRIMINATOR, "fp16"))
     assert np.array_equal(run(twin, optimise), expected)
     assert not np.array_equal(expected, VALUES * np.float32(1.0333) * np.float32(0.7001))  # the test can tell
 
@@ -73,14 +73,14 @@ def test_islands_are_not_rounded_inside(optimise: bool) -> None:
     )
     a = half(half(VALUES) * half(np.float32(1.0333)))
     expected = half(half(a * a - a) * half(np.float32(0.7001)))
-    assert np.array_equal(run(rounding_twin(prepare_graph(content, DISCRIMINATOR, "fp16")), optimise), expected)
+    assert np.array_equal(run(emulate_rounding(prepare_graph(content, DISCRIMINATOR, "fp16")), optimise), expected)
 
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, SEARCH_STEP])
 def test_twin_has_the_graph_s_ports_in_float32(demo: ModelPackage, name: str) -> None:
     """Names and shapes are the graph's, types float32, and it is a valid model."""
     graph = prepare_graph(demo.graphs[name], name, "fp16")
-    twin = onnx.load_from_string(rounding_twin(graph))
+    twin = onnx.load_from_string(emulate_rounding(graph))
     onnx.checker.check_model(twin, full_check=True)
     original = onnx.load_from_string(graph).graph
     for found, true in zip([*twin.graph.input, *twin.graph.output], [*original.input, *original.output], strict=True):
@@ -91,4 +91,4 @@ def test_twin_has_the_graph_s_ports_in_float32(demo: ModelPackage, name: str) ->
 def test_a_float32_graph_is_its_own_twin(demo: ModelPackage) -> None:
     """Where nothing is half, nothing is rounded."""
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")
-    assert onnx.load_from_string(rounding_twin(graph)).graph.node == onnx.load_from_string(graph).graph.node
+    assert onnx.load_from_string(emulate_rounding(graph)).graph.node == onnx.load_from_string(graph).graph.node
