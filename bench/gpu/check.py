@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.gpu.limited import Result, run
-from bench.gpu.machine import has_tensorrt, missing
+from bench.gpu.machine import has_tensorrt, missing, version_of
 from bench.gpu.steps import KIT, ROOT, STEPS, USUAL, Plan
 
 
@@ -33,11 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if unknown := [step for step in options.steps if step not in STEPS]:
         return _refuse(f"there is no step {', '.join(unknown)}; give some of {', '.join(STEPS)}")
+    version = version_of(options.python)
+    if version is None:
+        return _refuse(f"--python {options.python} cannot be run; give a Python with PyTorch")
     if not options.emulated and (lacking := missing(options.python)):
         return _refuse(lacking)
     standin = options.standin or not has_tensorrt(options.python)
     plan = Plan(
         python=options.python,
+        version=version,
         out=options.out.resolve(),
         work=options.work.resolve(),
         emulated=options.emulated,

@@ -19,6 +19,15 @@ def missing(python: str) -> str | None:
     return None
 
 
+def version_of(python: str) -> str | None:
+    """The version of an interpreter, e.g. "3.12"; None when it cannot be run."""
+    try:
+        command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def has_tensorrt(python: str) -> bool:
     """Whether `import tensorrt` works in this interpreter."""
     return subprocess.run([python, "-c", "import tensorrt"], capture_output=True).returncode == 0

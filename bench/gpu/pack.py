@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.gpu.machine import version_of
 from bench.gpu.steps import CARRIED, KIT, ROOT
 
 LIMIT = 64 << 20  # bytes of one folder to carry
@@ -82,7 +83,7 @@ def environment(python: str) -> Path:
 
     Raises Unpackable when `python` cannot be run.
     """
-    version = _version(python)
+    version = version_of(python)
     if version is None:
         raise Unpackable(f"{python} cannot be run; give the Python of the version over there with --python")
     made = KIT / f"venv-{version}" / "bin" / "python"
@@ -93,8 +94,9 @@ def environment(python: str) -> Path:
 
 
 def pack_site(python: Path) -> None:
-    """Write carry/main/site.tar.xz: one folder for PYTHONPATH."""
-    wheels, site = KIT / f"wheels-{_version(str(python))}", KIT / "site"
+    """Write carry/main/site-VERSION.tar.xz: one folder for PYTHONPATH, for Pythons of that version."""
+    version = version_of(str(python))
+    wheels, site = KIT / f"wheels-{version}", KIT / "site"
     wheels.mkdir(parents=True, exist_ok=True)
     _pip(python, "download", "--no-deps", "--only-binary=:all:", "-d", str(wheels), *WHEELS)
     if not list(wheels.glob("pycuda-*.whl")):
@@ -106,7 +108,7 @@ def pack_site(python: Path) -> None:
     remove(site, (*UNUSED, "**/*.pyi"))
     subprocess.run([str(python), "-c", IMPORTED], check=True, cwd=site)
     remove(site, ("**/__pycache__",))
-    compress(site, CARRIED / "main" / "site.tar.xz")
+    compress(site, CARRIED / "main" / f"site-{version}.tar.xz")
 
 
 def pack_rtx(python: Path) -> None:
@@ -172,15 +174,6 @@ def checked_size(folder: Path, limit: int = LIMIT) -> int:
             "leave images out of --data"
         )
     return size
-
-
-def _version(python: str) -> str | None:
-    """E.g. "3.12"; None when it cannot be run."""
-    try:
-        command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _pip(python: Path, *arguments: str) -> None:

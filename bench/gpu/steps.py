@@ -17,7 +17,7 @@ DEMO = "edge_runtime/tools/demo/model"
 KERNEL_TESTS = "tests/latentline/backends/tensorrt/gpu/test_kernels_on_host.py"
 SEARCH_TESTS = "tests/fake_cuda/test_search.py"
 STANDIN = "tests/gpu/on_path"  # where `import tensorrt` finds PyTorch standing in for it
-# A test of the kernels takes hundreds of launches of these, each slow under compute-sanitizer.
+# These tests launch kernels hundreds of times, which compute-sanitizer makes too slow.
 SLOW_KERNEL_TESTS = "not every_colour and not slivers"
 QUICK_KERNEL_TESTS = "pooling or blend or adam"  # what a rehearsal runs of them
 
@@ -26,13 +26,15 @@ QUICK_KERNEL_TESTS = "pooling or blend or adam"  # what a rehearsal runs of them
 class Plan:
     """How the steps are to be run.
 
-    python       with PyTorch; out: folder for the reports; work: folder for what is unpacked and cached
+    python       with PyTorch; version: its, e.g. "3.12"
+    out          folder for the reports; work: folder for what is unpacked and cached
     emulated     a rehearsal on the tests-only driver and the CPU
     standin      PyTorch stands in for TensorRT
     data         folder of images for the step `fit`; fit_seconds of training; fit_set: KEY=VALUE for its configuration
     """
 
     python: str
+    version: str
     out: Path
     work: Path
     emulated: bool = False
@@ -43,8 +45,8 @@ class Plan:
 
     @property
     def site(self) -> Path:
-        """Where the carried libraries are unpacked."""
-        return self.work / "site"
+        """Where the carried libraries for this version of Python are unpacked."""
+        return self.work / f"site-{self.version}"
 
     @property
     def rtx_site(self) -> Path:
@@ -75,8 +77,8 @@ class Plan:
 
 
 def install(plan: Plan) -> Iterator[Task]:
-    """Unpack what was carried here, if anything was, and print what the machine is."""
-    archive = CARRIED / "main" / "site.tar.xz"
+    """Unpack what was carried here for this Python, if anything was, and print what the machine is."""
+    archive = CARRIED / "main" / f"site-{plan.version}.tar.xz"
     if archive.is_file() and not (plan.site / "pycuda").is_dir():
         yield plan.run("unpack", 120, "-m", "bench.gpu.unpack", str(plan.site), str(archive))
     if not plan.emulated:

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,16 @@ def test_an_unknown_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no step fast; give some of install, quick" in capsys.readouterr().err
 
 
+def test_a_python_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and a sentence that says what to give."""
+    assert check.main(["--emulated", "--python", "/no/such/python"]) == 2
+    assert "--python /no/such/python cannot be run" in capsys.readouterr().err
+
+
 @pytest.fixture(params=[False, True], ids=["on a GPU", "emulated"])
 def plan(request: pytest.FixtureRequest, tmp_path: Path) -> Plan:
     (tmp_path / "data").mkdir()
-    return Plan(sys.executable, tmp_path, tmp_path, emulated=request.param, data=tmp_path / "data")
+    return Plan(sys.executable, "3.12", tmp_path, tmp_path, emulated=request.param, data=tmp_path / "data")
 
 
 def tasks(plan: Plan) -> list[Task]:
@@ -50,6 +57,19 @@ def test_the_steps_name_what_is_there(plan: Plan) -> None:
         for word in task.command:
             if word.startswith(("tests/", "bench/", "edge_runtime/")):
                 assert (ROOT / word).exists(), word
+
+
+def test_libraries_of_another_python_are_left_alone(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what was packed for this version of Python is unpacked, and found by the other commands."""
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main" / "site-3.12.tar.xz").touch()
+    monkeypatch.setattr("bench.gpu.steps.CARRIED", tmp_path)
+    for version, unpacked in (("3.12", True), ("3.11", False)):
+        found = list(STEPS["install"](replace(plan, version=version)))
+        assert ("unpack" in [task.name for task in found]) == unpacked
+        assert all(f"site-{version}" in task.environment["PYTHONPATH"] for task in found)
 
 
 def test_a_rehearsal_never_finds_the_stand_in_by_its_name(plan: Plan) -> None:
