@@ -32,6 +32,9 @@ class RealDriver:
     def leaks(self) -> list[str]:
         return []
 
+    def reports(self) -> list[str]:
+        return []
+
     def __getattr__(self, name: str) -> Any:
         pytest.skip(f"NEEDS THE CUDA EMULATION: the driver cannot do {name}")
 
