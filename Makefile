@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check docs wheel setup settings-reference emulation clean
+.PHONY: demo test check docs wheel setup settings-reference emulation gpu-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -37,6 +37,10 @@ settings-reference: $(VENV)/.dev
 # What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.
 emulation: $(VENV)/.dev
 	$(BIN)/python tests/fake_cuda/build.py --pycuda
+
+# On a machine with an NVIDIA GPU and PyTorch: what the GPU path and the trainer do there (bench/gpu/README.md).
+gpu-check: $(VENV)/.dev
+	$(BIN)/python -m bench.gpu.check $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
