@@ -1,7 +1,9 @@
-# Each target does its own set-up in .venv. PYTHON chooses the interpreter, PIP_ARGS adds to every install.
+# Each target does its own set-up in .venv. PYTHON chooses the interpreter, PIP_ARGS adds to every install, TEST_WORKERS
+# says how many processes share the tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TEST_WORKERS ?= 2
 
 .PHONY: demo test check docs wheel setup emulation gpu-check clean
 
@@ -9,7 +11,7 @@ demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

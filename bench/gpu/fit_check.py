@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from bench.protocols.configs import CONFIGS, read_config, within_budget
-from bench.protocols.station import evaluate_on_station
+from bench.configs import CONFIGS, read_config, within_budget
+from bench.detection.protocol.station_evaluation import evaluate_on_station
 from latentline.errors import run_command
 from trainer.config import TrainConfig
 from trainer.run.fit import fit

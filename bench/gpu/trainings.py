@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bench.protocols.configs import CONFIGS, read_config
+from bench.configs import CONFIGS, read_config
 from trainer.data.crops import CropSampler
 from trainer.loops.gan import GanTraining
 from trainer.loops.workers import Workers

@@ -25,7 +25,7 @@ def doubles(
     return generator.double(), discriminator.double()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     positions=st.sampled_from([4, 8, 16, 32]),
     patch_size=st.sampled_from([1, 1, 2, 4]),

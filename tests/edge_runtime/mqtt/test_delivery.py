@@ -153,7 +153,7 @@ def test_disk_that_keeps_confirmed_events(tmp_path: Path, monkeypatch: pytest.Mo
 @given(
     reasons=st.lists(st.sampled_from([OK, OK, OK, QUOTA_EXCEEDED, NOT_AUTHORISED, 0x83]), max_size=60), data=st.data()
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_the_broker_says_all_arrive(
     tmp_path_factory: pytest.TempPathFactory, reasons: list[int], data: st.DataObject
 ) -> None:

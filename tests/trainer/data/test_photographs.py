@@ -112,6 +112,7 @@ def test_all_five_normal_images_train_and_calibrate(nanotwice: Path) -> None:
         count = seen.setdefault(file, np.zeros((700, 1024), np.int64))
         count[y : y + height, x : x + width] += 1
         whole = cv2.imread(str(nanotwice / file), cv2.IMREAD_GRAYSCALE)
+        assert whole is not None
         assert np.array_equal(source.read(name), whole[y : y + height, x : x + width])
         assert (x >= 768) == (name in split.held_out) and source.mask(name, (height, width)) is None
     assert len(seen) == 5 and "test/good/ITIA1104.png" in seen

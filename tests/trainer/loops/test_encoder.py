@@ -26,7 +26,8 @@ class Generated:
     def draw(self, count: int, rng: np.random.Generator) -> torch.Tensor:
         assert self._gan is not None
         with torch.no_grad():
-            return self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+            images: torch.Tensor = self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+            return images
 
 
 def test_izi_f_equals_its_equation_in_numpy() -> None:
@@ -64,7 +65,7 @@ def test_a_refitted_generator_makes_what_the_game_left_out(tmp_path: Path) -> No
     losses = {}
     for finetune_generator in (False, True):
         content = tiny_config(
-            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=1200, encoder_learning_rate=5e-3
+            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=600, encoder_learning_rate=5e-3
         )
         content["method"] = {"kind": "noisy_anogan", "kappa": 0.0, "finetune_generator": finetune_generator}
         config = TrainConfig.model_validate(content)

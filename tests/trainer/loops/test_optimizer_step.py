@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentline.errors import ConfigError
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
@@ -15,12 +15,15 @@ from trainer.networks.generator import Generator
 
 def _network() -> nn.Module:
     torch.manual_seed(3)
-    return Discriminator(16, 1, 64, 8).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Discriminator(16, 1, 64, 8)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _loss(network: nn.Module, seed: int) -> torch.Tensor:
     x = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
-    return network(x)[0].square().mean()
+    loss: Tensor = network(x)[0].square().mean()
+    return loss
 
 
 def test_steps_equal_plain_adam() -> None:
@@ -33,7 +36,7 @@ def test_steps_equal_plain_adam() -> None:
         optimizer_step.step(_loss(network, step), rate, {})
         adam.param_groups[0]["lr"] = rate
         adam.zero_grad()
-        _loss(twin, step).backward()
+        _loss(twin, step).backward()  # type: ignore[no-untyped-call]
         adam.step()
     for got, expected in zip(network.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)

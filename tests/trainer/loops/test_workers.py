@@ -1,7 +1,6 @@
 """Several processes train what one process trains."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from latentline.errors import ConfigError
+from tests.sharing import free_port
 from tests.trainer.runs import all_tensors, write_config
 from trainer.cli import load_config
 from trainer.loops.workers import Workers, open_workers
@@ -31,9 +31,7 @@ fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=32, devi
 
 def _two(arguments: list[str]) -> None:
     """Run a command as two processes, as torchrun does."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(

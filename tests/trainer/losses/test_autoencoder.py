@@ -24,7 +24,7 @@ def images(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(11, 40), st.integers(11, 40), st.sampled_from([1, 3]), st.floats(0, 2), st.integers(0, 99))
 def test_ssim_is_that_of_scikit_image(height: int, width: int, channels: int, noise: float, seed: int) -> None:
     """Of images shifted to [0, 2]: Gaussian window σ = 1.5, 11 px, each channel by itself, where the window fits."""

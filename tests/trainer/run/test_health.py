@@ -26,7 +26,7 @@ def test_diversity_is_the_ratio_of_spreads(seed: int, ratio: float) -> None:
     """Samples that vary `ratio` times as much as real tiles measure `ratio`, whatever their mean image."""
     rng = np.random.default_rng(seed)
     real = rng.normal(size=(200, 1, 4, 4)).astype(np.float32)
-    samples = ratio * rng.permutation(real) + rng.normal(size=(1, 1, 4, 4)).astype(np.float32)
+    samples = (ratio * rng.permutation(real) + rng.normal(size=(1, 1, 4, 4))).astype(np.float32)
     assert measure_diversity(samples, real) == pytest.approx(ratio, rel=1e-3)
 
 

@@ -12,12 +12,12 @@ import pytest
 
 import export
 import latentline
-import tests
 from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.package.model_package import GENERATOR, ModelPackage
 from tests.gpu.standin import building, engine, interface, torch_engine
 from tests.gpu.standin.module import StandIn
+from tests.paths import ROOT
 
 # TensorRT-RTX's ways to build for a GPU that is elsewhere and for a capture; used only where the module has them
 GUARDED = {
@@ -50,7 +50,7 @@ NOT_TENSORRT = {"Severity", "TorchStandIn"}
 @cache
 def apis() -> dict[str, dict[str, set[str]]]:
     """Version -> class or enum -> members."""
-    folder = Path(tests.__file__).parent / "data" / "tensorrt_api"
+    folder = ROOT / "tests" / "data" / "tensorrt_api"
     lists = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     assert [entry["version"] for entry in lists] == ["10.13.3.9", "10.3.0", "11.4.0.106"]
     return {entry["version"]: {k: set(v) for k, v in entry["names"].items()} for entry in lists}
