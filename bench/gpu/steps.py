@@ -15,7 +15,7 @@ KIT = ROOT / ".gpu-kit"
 CARRIED = KIT / "carry"
 DEMO = "edge_runtime/tools/demo/model"
 KERNEL_TESTS = "tests/latentline/backends/tensorrt/gpu/test_kernels_on_host.py"
-SEARCH_TESTS = "tests/fake_cuda/test_search.py"
+SEARCH_TESTS = "tests/latentline/backends/tensorrt/test_searcher.py"
 STANDIN = "tests/gpu/on_path"  # where `import tensorrt` finds PyTorch standing in for it
 # These tests launch kernels hundreds of times, which compute-sanitizer makes too slow.
 SLOW_KERNEL_TESTS = "not every_colour and not slivers"
@@ -130,7 +130,7 @@ def doctor(plan: Plan) -> Iterator[Task]:
         arguments = ("--precision", precision, "--seconds", "5", "--output", out)
         yield plan.run(f"doctor {precision}", 60, "-m", "edge_runtime", "doctor", *arguments)
     measured = str(plan.out / "doctor-fp32" / "doctor.json")
-    yield plan.run("floors", 30, "bench/roofline.py", DEMO, "--measured", measured)
+    yield plan.run("floors", 30, "-m", "bench.roofline.search", DEMO, "--measured", measured)
 
 
 def sanitize(plan: Plan) -> Iterator[Task]:
