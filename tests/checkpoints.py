@@ -31,7 +31,7 @@ NETWORK = {
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
     "noisy_anogan": {"method": {"kind": "noisy_anogan", "patch_head": 1.0}, "search": {"iterations": 3}},
-    "verdict": {
+    "finetuned": {
         "method": {"kind": "noisy_anogan", "patch_head": 1.0},
         "augment": {"flip": ["horizontal", "vertical"]},
         "schedule": {"discriminator_images": 8},

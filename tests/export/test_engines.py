@@ -62,7 +62,7 @@ def test_fp16_reports_what_it_changes(
     assert "fp16 moves the score of a tile by 0.25 (median; at worst 1.5)" in capsys.readouterr().out
 
 
-def test_fp16_that_changes_the_verdicts_is_exit_1(
+def test_fp16_that_changes_the_scores_is_exit_1(
     rtx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bound nothing is built, and the sentence gives the number and the way out."""

@@ -79,7 +79,7 @@ def test_step_equals_oracle_in_both_runtimes(square: SearchModel, runtime: str) 
 
 
 @pytest.mark.parametrize("flips", [("horizontal",), ("horizontal", "vertical")])
-def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(
+def test_logits_averaged_over_mirror_images_are_the_mean_in_both_runtimes(
     square: SearchModel, flips: tuple[Flip, ...]
 ) -> None:
     """Logits are the float64 means of D over all mirrorings by NumPy, features those of the image; weights stay one."""
@@ -113,8 +113,8 @@ def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(
     assert sum(w.size for w in weights(graph)) == plain
 
 
-def test_a_mirrored_verdict_does_not_steer_a_search() -> None:
-    """With D(G(z)) in L' the packaged verdict would not be the one that the search step follows."""
+def test_averaged_logits_do_not_steer_a_search() -> None:
+    """With D(G(z)) in L' the packaged logit would not be the one that the search step follows."""
     with pytest.raises(ValueError, match="set gamma to 1"):
         export_model(*networks(), None, SEARCH, ("horizontal",))
 

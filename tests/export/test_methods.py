@@ -27,7 +27,7 @@ from trainer.reference.searcher import ReferenceSearcher
 
 FILES = {
     "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
-    "verdict": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
+    "finetuned": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
     "f_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, ENCODER},
     "autoencoder": {GENERATOR, ENCODER},
     "vae": {GENERATOR, ENCODER},
@@ -37,7 +37,7 @@ FILES = {
 OF_GAN = {"feature_residual", "logit_reconstruction", "logit_frame", "loss"}
 FIELDS = {
     "noisy_anogan": OF_GAN | {"patch_logits"},
-    "verdict": OF_GAN | {"patch_logits"},
+    "finetuned": OF_GAN | {"patch_logits"},
     "f_anogan": OF_GAN,
     "autoencoder": set(),
     "vae": {"kl", "negative_log_likelihood"},
@@ -89,8 +89,8 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
         np.testing.assert_allclose(alone[field][0], found[field][1], rtol=1e-4, atol=1e-5, err_msg=field)
 
 
-@pytest.mark.parametrize("name", ["noisy_anogan", "verdict", "autoencoder", "vae", "anovaegan"])
-def test_package_is_verified_and_explains_frames(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["noisy_anogan", "finetuned", "autoencoder", "vae", "anovaegan"])
+def test_package_is_verified_and_inspects_frames(name: str, tmp_path: Path) -> None:
     """Written, read and compared with the oracles in both runtimes; its inspector gives a finite score and map."""
     path = write(name, tmp_path / "package")
     checks = verify_package(path)
@@ -153,7 +153,7 @@ def test_normalisation_folds_exactly(resolution: int, channels: int, variational
 
 
 @pytest.mark.parametrize("searcher", ["vae"], indirect=True)
-def test_surprise_is_the_mean_over_samples(searcher: OpenVinoSearcher) -> None:
+def test_negative_log_likelihood_is_the_mean_over_samples(searcher: OpenVinoSearcher) -> None:
     """−log p(x|z) by SciPy's normal distribution over the same noise, from the networks in float64."""
     from scipy.stats import norm
 

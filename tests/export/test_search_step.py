@@ -77,8 +77,8 @@ def test_folded_networks_are_the_networks(resolution: int, patch_size: int) -> N
     generator, discriminator = doubles(resolution, 3, 7, 64, 1, patch_size, patch_head)
     z, x = points(resolution, 3, 7, 2)
     assert relative(FoldedGenerator(generator)(z), generator(z)) < 1e-13
-    verdicts = [verdict for verdict in discriminator.outputs(x, patch_head=patch_head) if verdict is not None]
-    for found, true in zip(FoldedDiscriminator(discriminator)(x), verdicts, strict=True):
+    expected = [output for output in discriminator.outputs(x, patch_head=patch_head) if output is not None]
+    for found, true in zip(FoldedDiscriminator(discriminator)(x), expected, strict=True):
         assert relative(found, true) < 1e-13
 
 

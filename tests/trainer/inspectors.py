@@ -1,4 +1,4 @@
-"""An reconstructor without a model, so that every figure of an evaluation can be foretold."""
+"""A reconstructor without a model: every figure of an evaluation can be computed by hand."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from latentline.scoring.calibration import Calibration, Component
 from latentline.vision.tiles import TilePlan
 
 
-class BrightnessExplainer:
+class BrightnessReconstructor:
     """The brightest pixel is the score, brightness the map; `order` says when frames were begun and finished."""
 
     name = "brightness"
@@ -48,4 +48,4 @@ def brightness_inspector(threshold: float = 200.0, ahead: int = 1, broken: int |
         scored_normals=19,
         standardised_normals=8,
     )
-    return Inspector(BrightnessExplainer(ahead, broken), calibration)
+    return Inspector(BrightnessReconstructor(ahead, broken), calibration)

@@ -45,7 +45,7 @@ def test_an_image_cut_short_is_not_half_read(tmp_path: Path, suffix: str, cut: f
 
 
 def test_more_than_a_tenth_corrupt_stops(tmp_path: Path) -> None:
-    """A mostly broken folder is a mistake to be said, not a small training set."""
+    """A mostly broken folder is an error, not a small training set."""
     source = FolderSource(FolderData(root=write_folder(tmp_path, train=20)))
     for index in range(3):
         (tmp_path / "train" / "good" / f"{index:03}.png").write_bytes(b"")

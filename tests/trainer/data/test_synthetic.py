@@ -42,10 +42,10 @@ def test_every_tile_changes_inside_its_mask_and_nowhere_else(seed: int, size: in
     }
     tiles = tiles_of[kind]()
     given_tiles = tiles.copy()
-    made, masks = synthesise(tiles, np.random.default_rng(seed))
+    changed, masks = synthesise(tiles, np.random.default_rng(seed))
     assert np.array_equal(tiles, given_tiles), "the normal tiles stay as they are"
-    assert made.shape == shape and made.dtype == np.uint8 and masks.shape == shape[:3] and masks.dtype == np.bool_
-    difference = np.abs(made.astype(int) - tiles).max(axis=3)
+    assert changed.shape == shape and changed.dtype == np.uint8 and masks.shape == shape[:3] and masks.dtype == np.bool_
+    difference = np.abs(changed.astype(int) - tiles).max(axis=3)
     assert not difference[~masks].any()
     assert (np.where(masks, difference, 0).max(axis=(1, 2)) >= 8).all()
 
@@ -55,13 +55,13 @@ def test_every_kind_shows_on_a_texture(kind: str) -> None:
     """No kind is so weak that it would be drawn again and again, nor so large that little of the tile stays normal."""
     tiles = textures(40, 64, 1)
     rng = np.random.default_rng(0)
-    made = [getattr(synthetic, kind)(tile, tiles[i - 1], rng) for i, tile in enumerate(tiles)]
+    changed = [getattr(synthetic, kind)(tile, tiles[i - 1], rng) for i, tile in enumerate(tiles)]
     largest = [
         np.abs(np.clip(content, 0, 255) - tile)[mask].max(initial=0)
-        for (content, mask), tile in zip(made, tiles, strict=True)
+        for (content, mask), tile in zip(changed, tiles, strict=True)
     ]
     assert np.mean(np.array(largest) >= 8) > 0.85
-    areas = np.array([mask.mean() for _, mask in made])
+    areas = np.array([mask.mean() for _, mask in changed])
     assert 0.005 < np.median(areas) < 0.35 and areas.max() < 0.8
 
 
@@ -81,7 +81,7 @@ def test_shading_is_of_low_frequency_and_smoothing_loses_detail() -> None:
         )
 
 
-def test_a_sampler_of_made_tiles_repeats_exactly() -> None:
+def test_a_sampler_of_synthetic_tiles_repeats_exactly() -> None:
     """The same random state gives the same tiles and masks, all known, in the form of a CropSampler's."""
     normal = CropSampler(list(textures(5, 80, 3)), 64)
     sampler = SyntheticSampler(normal)

@@ -1,4 +1,4 @@
-"""What fixes the weights of the score: abnormal frames nothing was trained on, made where there are too few."""
+"""The weights of the score come from abnormal frames that were not trained on, synthetic ones where few are real."""
 
 import numpy as np
 import pytest
@@ -53,19 +53,21 @@ def _config(**sections: object) -> TrainConfig:
 
 @pytest.mark.parametrize("shape", [(40, 50), (32, 32), (20, 90), (64, 48, 3), (64, 48, 1)])
 @pytest.mark.parametrize("height", [None, 64])
-def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
-    """Elsewhere they are the normal frame; the same seed makes the same frames, and the originals stay."""
+def test_synthetic_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
+    """Elsewhere they are the normal frame; the same seed gives the same frames, and the originals do not change."""
     tiler = FrameTiler(Preprocessing(height=height, channels=1), 32, 0.25)
     normal = _frames(6, shape)
     before = [frame.copy() for frame in normal]
-    made = make_synthetic_abnormal(normal, tiler, seed=1)
+    synthetic_frames = make_synthetic_abnormal(normal, tiler, seed=1)
     side = 32 * (1 if height is None else shape[0] / height)
-    for frame, damaged in zip(normal, made, strict=True):
+    for frame, damaged in zip(normal, synthetic_frames, strict=True):
         assert damaged.shape == frame.shape and damaged.dtype == np.uint8
         ys, xs = np.nonzero((damaged != frame).reshape(*shape[:2], -1).any(axis=2))
         assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
     assert all((a == b).all() for a, b in zip(normal, before, strict=True))
-    assert all((a == b).all() for a, b in zip(made, make_synthetic_abnormal(normal, tiler, seed=1), strict=True))
+    assert all(
+        (a == b).all() for a, b in zip(synthetic_frames, make_synthetic_abnormal(normal, tiler, seed=1), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scor
 
 
 @pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (MIN_REAL_ABNORMAL - 1, 12), (MIN_REAL_ABNORMAL, 0)])
-def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
+def test_synthetic_frames_are_added_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
     """And the calibration says how many of each it saw."""
     tiler = FrameTiler(Preprocessing(), 32, 0.25)
     abnormal = [np.where(np.arange(50) < 9, 255, frame).astype(np.uint8) for frame in _frames(real, seed=5)]
@@ -90,7 +92,7 @@ def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthe
     assert found is not None and (found.abnormals, found.synthetic) == (real, synthetic)
 
 
-def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> None:
+def test_synthetic_defects_do_not_weight_a_model_that_was_trained_on_them() -> None:
     """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
     tiler = FrameTiler(Preprocessing(), 32, 0.25)
     config = _config(method={"kind": "noisy_anogan", "synthetic_fraction": 0.5})
@@ -99,8 +101,8 @@ def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> No
     assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
 
 
-def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
-    """Maps of fine scales share one half, D's verdicts on the frame the other; nothing else begins with any."""
+def test_a_finetuned_discriminator_has_half_of_the_prior_weight() -> None:
+    """Maps of fine scales share one half, D's logits on the frame the other; nothing else has any."""
     assert prior_weights(_config()) is None
     method = {"kind": "noisy_anogan", "patch_head": 1.0}
     found = prior_weights(
@@ -112,7 +114,7 @@ def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
 
 
 def test_the_papers_score_needs_no_abnormal_frames() -> None:
-    """It has no weights: nothing is made, nothing but the normal frames is searched."""
+    """It has no weights: no frame is synthesised, and only normal frames are searched."""
     tiler = FrameTiler(Preprocessing(), 32, 0.25)
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [])
     found = calibrate_held_out(FlatSearcher(), tiler, _config(search={"score": "paper"}), held_out, 0.05).calibration

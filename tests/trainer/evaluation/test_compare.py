@@ -74,7 +74,7 @@ def test_other_images_are_said_to_be_other() -> None:
 
 
 def test_compare_writes_one_table_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """EvaluationReport folders and runs alike; every column of its own name, every figure in JSON as well."""
+    """Report folders and runs; every column has a name of its own, every figure is in JSON, too."""
     a = _write(tmp_path / "run_a" / "evaluation", _accumulator("a", 1.0))
     b = _write(tmp_path / "b", _accumulator("b", 2.0))
     other = _write(tmp_path / "other", _accumulator("c", 2.0, seed=8))

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from latentline.errors import DatasetError, ImageError
 from tests.trainer.folder import write_folder
-from tests.trainer.inspectors import BrightnessExplainer, brightness_inspector
+from tests.trainer.inspectors import BrightnessReconstructor, brightness_inspector
 from trainer.data.folders import FolderSource
 from trainer.data.settings import FolderData
 from trainer.data.split import Split
@@ -73,7 +73,7 @@ def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path
 
 
 def test_everything_is_written_and_can_be_read_again(root: Path, tmp_path: Path) -> None:
-    """EvaluationReport, scores by image with kind, part and digest, plots and pictures."""
+    """Report, scores by image with kind, part and digest, plots and pictures."""
     out = tmp_path / "out"
     report = _evaluate(root, out)
     again, scores = read_results(out)
@@ -106,7 +106,7 @@ def test_the_table_prints_what_a_method_has_alone(root: Path, tmp_path: Path) ->
 
 
 def test_the_worst_misses_and_false_alarms_are_shown(root: Path, tmp_path: Path) -> None:
-    """Wrong verdicts become pictures, as many as there are, and vanish when the next evaluation has none."""
+    """Errors become pictures, as many as there are, and vanish when the next evaluation has none."""
     out = tmp_path / "out"
     _evaluate(root, out, threshold=300.0)  # misses everything
     assert (out / "misses.png").is_file() and not (out / "false_alarms.png").exists()
@@ -121,7 +121,7 @@ def test_frames_are_begun_ahead_and_finished_in_order(root: Path, tmp_path: Path
     inspector = brightness_inspector(ahead=3)
     source = _source(root)
     report = evaluate(inspector, SUBJECT, source, source.split(0), tmp_path / "ahead")
-    assert isinstance(inspector.reconstructor, BrightnessExplainer)
+    assert isinstance(inspector.reconstructor, BrightnessReconstructor)
     order = inspector.reconstructor.order
     assert order[:4] == [("begin", 0), ("begin", 1), ("begin", 2), ("finish", 0)]
     assert [n for step, n in order if step == "finish"] == list(range(16))
@@ -169,7 +169,7 @@ def test_a_mask_of_another_size_is_named_before_anything_is_searched(root: Path,
     inspector, source = brightness_inspector(), _source(root)
     with pytest.raises(DatasetError, match=r"007_mask\.png"):
         evaluate(inspector, SUBJECT, source, source.split(0), tmp_path / "out")
-    assert isinstance(inspector.reconstructor, BrightnessExplainer) and not inspector.reconstructor.order
+    assert isinstance(inspector.reconstructor, BrightnessReconstructor) and not inspector.reconstructor.order
     assert not (tmp_path / "out").exists()
 
 

@@ -23,7 +23,7 @@ def config_of(folder: Path, **schedule: object) -> TrainConfig:
     )
 
 
-def test_the_verdict_tells_known_defects_from_normal_tiles(tmp_path: Path) -> None:
+def test_fine_tuning_tells_known_defects_from_normal_tiles(tmp_path: Path) -> None:
     """Where the game alone left D undecided; the patch head says where, and D in the checkpoint is the average."""
     config = config_of(tmp_path, discriminator_images=1600)
     data = load_training_data(config)
@@ -42,7 +42,7 @@ def test_the_verdict_tells_known_defects_from_normal_tiles(tmp_path: Path) -> No
 
 
 def test_the_generator_and_what_comes_after_do_not_know_of_it(tmp_path: Path) -> None:
-    """With and without a verdict the generator is the same to the bit: that phase has a random state of its own."""
+    """With and without fine-tuning D the generator is the same to the bit: that phase has a random state of its own."""
     with_it = load_checkpoint(fit(config_of(tmp_path / "a", discriminator_images=32), tmp_path / "with")).generator
     without = load_checkpoint(fit(config_of(tmp_path / "b"), tmp_path / "without")).generator
     assert all(torch.equal(a, b) for a, b in zip(with_it.parameters(), without.parameters(), strict=True))
@@ -65,15 +65,15 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path: Path, monkeypatch: pytest.
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
-def test_a_search_does_not_follow_a_verdict_without_meaning() -> None:
-    """D(G(z)) in L' is refused where D is trained alone at last, with what to set."""
+def test_a_search_does_not_follow_a_finetuned_discriminator() -> None:
+    """D(G(z)) in L' is refused where D is fine-tuned; the sentence says what to set."""
     content = {**tiny_config(Path("unused"), discriminator_images=8), "search": {"gamma": 0.1}}
     with pytest.raises(ValidationError, match=r"set search\.gamma to 1"):
         TrainConfig.model_validate(content)
 
 
 @pytest.mark.parametrize("kind", ["anogan", "autoencoder"])
-def test_methods_that_are_shown_nothing_abnormal_have_no_verdict(kind: str) -> None:
+def test_methods_that_are_shown_nothing_abnormal_do_not_finetune_the_discriminator(kind: str) -> None:
     """A configuration that asks for one is refused, with the key."""
     content = {**tiny_config(Path("unused"), discriminator_images=8), "method": {"kind": kind}}
     content["search"] = {"iterations": 0 if kind == "autoencoder" else 3, "gamma": 1.0}

@@ -60,7 +60,7 @@ def test_a_trained_encoder_finds_what_was_generated() -> None:
     torch.testing.assert_close(z.square().mean(dim=1), torch.ones(64), rtol=1e-3, atol=0)
 
 
-def test_a_refitted_generator_makes_what_the_game_left_out(tmp_path: Path) -> None:
+def test_a_finetuned_generator_makes_what_the_game_left_out(tmp_path: Path) -> None:
     """Normal tiles it was not trained on come out much better than from the frozen one; the checkpoint holds it."""
     losses = {}
     for finetune_generator in (False, True):

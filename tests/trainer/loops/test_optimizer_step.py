@@ -42,7 +42,7 @@ def test_steps_equal_plain_adam() -> None:
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_restored_descent_goes_on_to_the_bit() -> None:
+def test_a_restored_optimizer_continues_to_the_bit() -> None:
     """Moments come back in the layout of their weights."""
     network, twin = _network(), _network()
     optimizer_step = OptimizerStep(network.parameters(), (0.0, 0.99), "float32", ALONE)

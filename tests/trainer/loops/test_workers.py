@@ -47,9 +47,9 @@ def _two(arguments: list[str]) -> None:
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps, with penalty and fade-in: weights, average, recorded statistics, moments, losses and verdicts.
+    """Two steps, with penalty and fade-in: weights, average, recorded statistics, moments, losses and probabilities.
 
-    Only one process writes; one alone can go on with what two began, and says so.
+    Only one process writes; a single process can resume the run of two, and logs it.
     """
     path = write_config(tmp_path, stable_images=8, batch=16)
     config, one, two = load_config(path, None), tmp_path / "one", tmp_path / "two"

@@ -49,7 +49,7 @@ def test_every_stage_makes_and_judges_images_of_its_size(
 
 
 def test_a_patch_head_that_has_no_room_is_refused() -> None:
-    """32 px in patches of 4 are 8 positions, and a head that judges 4 x 4 of them says nothing of where."""
+    """32 px in patches of 4 are 8 positions, and a head with patches of 4 x 4 of them could not say where."""
     content = tiny_config(Path("unused"))
     content["network"]["patch_size"], content["method"] = 4, {"kind": "noisy_anogan", "patch_head": 1.0}
     with pytest.raises(ValidationError, match=r"needs 16 positions.*are 8: lower network\.patch_size"):
@@ -75,7 +75,7 @@ def test_up_and_down_are_the_layers_they_stand_for() -> None:
 
 @pytest.mark.parametrize("alpha", [1e-6])
 def test_fade_in_starts_where_the_stage_before_ended(alpha: float) -> None:
-    """At alpha → 0 a new stage gives the upsampled image of the old one, and D the verdict on the pooled image."""
+    """At alpha → 0 a new stage gives the upsampled image of the old one, and D the logit of the pooled image."""
     generator, discriminator = Generator(32, 1, 8, 64, 8), Discriminator(32, 1, 64, 8).eval()
     z = torch.randn(3, 8)
     old, new = generator(z, 2), generator(z, 3, alpha)
@@ -119,23 +119,23 @@ def test_minibatch_stddev_sees_a_collapsed_batch_in_training_only() -> None:
     assert discriminator._stddev_channel(h, False).unique().numel() == 1  # type: ignore[no-untyped-call]
 
 
-def test_a_mirrored_verdict_does_not_depend_on_the_side() -> None:
-    """Mirrored images get the same verdict, the patch head's mirrored along; without flips it is D's own."""
+def test_averaged_logits_do_not_depend_on_the_side() -> None:
+    """Mirrored images get the same logit, and mirrored patch logits; without flips they are D's own."""
     _, discriminator = networks(32, patch_head=True)
     _, x = points(32, 1, 6, 3)
-    judge, axes = discriminator.double().all_outputs, {"horizontal": -1, "vertical": -2}
-    for one, own in zip(average_over_flips(judge, x, ()), judge(x), strict=True):
+    network, axes = discriminator.double().all_outputs, {"horizontal": -1, "vertical": -2}
+    for one, own in zip(average_over_flips(network, x, ()), network(x), strict=True):
         assert torch.equal(one, own)
     flips: tuple[Flip, ...] = ("horizontal", "vertical")
-    logit, features, patch_head = average_over_flips(judge, x, flips)
-    assert torch.equal(features, judge(x)[1])
-    assert not torch.allclose(logit, judge(x)[0])
+    logit, features, patch_head = average_over_flips(network, x, flips)
+    assert torch.equal(features, network(x)[1])
+    assert not torch.allclose(logit, network(x)[0])
     for flip in flips:
-        other, _, patches = average_over_flips(judge, x.flip(axes[flip]), flips)
+        other, _, patches = average_over_flips(network, x.flip(axes[flip]), flips)
         torch.testing.assert_close(other, logit)
         torch.testing.assert_close(patches.flip(axes[flip]), patch_head)
-        once, _, mirrored = average_over_flips(judge, x, (flip,))
-        torch.testing.assert_close(once, (judge(x)[0] + judge(x.flip(axes[flip]))[0]) / 2)
+        once, _, mirrored = average_over_flips(network, x, (flip,))
+        torch.testing.assert_close(once, (network(x)[0] + network(x.flip(axes[flip]))[0]) / 2)
         assert not torch.allclose(mirrored, patch_head)
 
 

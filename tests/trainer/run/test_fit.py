@@ -86,7 +86,7 @@ def test_every_method_is_fitted_and_loaded(tmp_path: Path, change: dict[str, Any
 
 
 def test_a_run_folder_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second `fit` into the same folder is refused with exit code 2 and says how to go on."""
+    """A second `fit` into the same folder is refused with exit code 2 and says how to continue."""
     config = write_config(tmp_path, fade_images=1, stable_images=0, final_images=8)
     assert main(["fit", str(config), str(tmp_path / "run")]) == 0
     assert main(["fit", str(config), str(tmp_path / "run")]) == 2

@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or broken off goes on as if nothing had been."""
+"""A run that was stopped, killed or broken off continues as if nothing had happened."""
 
 import os
 import random
@@ -65,8 +65,8 @@ def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -
     )
     fit(load_config(path, None), tmp_path / "whole")
     step = random.Random(os.urandom(8)).randint(1, 37)  # of 38
-    code, said = run_signalled(signal.SIGKILL, step, "phases", "fit", str(path), str(run))
-    assert code == -signal.SIGKILL, (step, said)
+    code, errors = run_signalled(signal.SIGKILL, step, "phases", "fit", str(path), str(run))
+    assert code == -signal.SIGKILL, (step, errors)
     assert main(["--threads", "1", "fit", str(path), str(run), "--resume"]) == 0
     assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))
     logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path / "whole", run)]
@@ -96,10 +96,10 @@ def test_an_encoder_is_finished_when_batches_do_not_divide_the_schedule(tmp_path
 def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
     """The step in work is finished and kept; the exit code says which signal."""
     path, run = write_config(tmp_path), tmp_path / "run"
-    code, said = run_signalled(number, 2, "gan", "fit", str(path), str(run))
-    assert code == 128 + number, said
+    code, errors = run_signalled(number, 2, "gan", "fit", str(path), str(run))
+    assert code == 128 + number, errors
     sentence = f"stopped by {number.name}; the checkpoint of 24 images is kept in {run / 'checkpoint'}"
-    assert sentence in said and "continue with --resume" in said
+    assert sentence in errors and "continue with --resume" in errors
     assert load_checkpoint(run).images == 24
 
 
