@@ -1,21 +1,31 @@
-# Each target does its own set-up in .venv. PYTHON chooses the interpreter, PIP_ARGS adds to every install.
+# Each target does its own set-up in .venv. PYTHON chooses the interpreter, PIP_ARGS adds to every install, TEST_WORKERS
+# says how many processes share the tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TEST_WORKERS ?= 2
 
-.PHONY: demo test check setup emulation clean
+.PHONY: demo test check docs wheel setup emulation clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# The site in site/; a dead link, a missing page or anything loaded from another host ends it with an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+wheel: $(VENV)/.dev
+	rm -rf build    # setuptools would pack modules that an earlier build left there
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 setup: $(VENV)/.dev
 
@@ -32,7 +42,11 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.docs
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[docs]'
+	@touch $@
 
 clean:
-	rm -rf $(VENV) .fake_cuda build *.egg-info
+	rm -rf $(VENV) .fake_cuda build dist site *.egg-info

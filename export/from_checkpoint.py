@@ -1,4 +1,4 @@
-"""`latentline-export package`: export a checkpoint, calibrate it on its held-out normal images, write the package."""
+"""`latentline-export package`: export a checkpoint, calibrate the model on held-out images, write the package."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ def package_checkpoint(
     name: str | None = None,
     threads: int | None = None,
 ) -> Calibrated:
-    """Write the package of the checkpoint `path` to `out`, a folder or .zip; gives its calibration.
+    """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
-    data, iterations, name replace the checkpoint's. Raises CheckpointError, ConfigError and DatasetError.
+    data, iterations, name  replace the checkpoint's data root, search iterations and name
+    false_alarm_rate        that the threshold promises
+    threads                 of the CPU; None: all cores
+    Raises CheckpointError, ConfigError and DatasetError.
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     if iterations and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
     if iterations == 0 and not config.schedule.encoder_images and config.method.is_gan:
-        raise ConfigError(
-            f"{path}: --iterations 0 takes the encoder's latent as it is, and this training has no encoder"
-        )
+        raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
     if config.schedule.encoder_images and checkpoint.encoder is None:
-        raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
+        raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
     source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     model = export_model(
@@ -64,7 +65,7 @@ def package_checkpoint(
 
 
 def search_settings(checkpoint: Checkpoint, iterations: int | None = None) -> SearchSettings:
-    """How a station searches with this checkpoint; `iterations` replaces the configuration's."""
+    """The search settings of a package of this checkpoint; `iterations` replaces the configuration's."""
     search = checkpoint.config.search
     return SearchSettings(
         init="random" if checkpoint.encoder is None else "encoder",

@@ -1,6 +1,6 @@
-"""Errors a user can act on, and how a command line says them.
+"""Errors that a user can put right, and how a command line prints them.
 
-LatentlineError                something the user can put right; the message is one sentence: what, where, what to do
+LatentlineError                the message is one sentence: what is wrong, where, and what to do
 ├── ConfigError                a YAML file or a value in it
 ├── DatasetError               a folder of images
 ├── ImageError                 one image or frame
@@ -11,7 +11,7 @@ LatentlineError                something the user can put right; the message is 
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
 ├── EngineError                a TensorRT engine, the compiled kernels, or the cache of both
-└── VerificationError          an exported graph that does not equal its oracle
+└── VerificationError          an exported graph that differs from its float64 reference
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 
 class LatentlineError(Exception):
-    """A fault a user can put right. `exit_code` is what a command ends with."""
+    """A fault that a user can put right. `exit_code` is the exit code of the command."""
 
     exit_code = 2
 
@@ -65,11 +65,11 @@ class BackendError(LatentlineError):
 
 
 class EngineError(LatentlineError):
-    """An engine or a kernel cannot be built, or its cache is stale, foreign, damaged or not writable."""
+    """An engine or a kernel cannot be built, or its cache is outdated, foreign, damaged or not writable."""
 
 
 class VerificationError(LatentlineError):
-    """An exported graph does not compute what its oracle computes."""
+    """An exported graph differs from its float64 reference."""
 
     exit_code = 1
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from latentline.backends.tensorrt.graphs.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 
 _PLAN = b"stand-in plan\n"
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -281,12 +281,15 @@ class Engine:
         self._inputs = [port.name for port in ports.input]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(rounding_twin(graph), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            emulate_rounding(graph), options, providers=["CPUExecutionProvider"]
+        )
 
     num_io_tensors = property(lambda self: len(self._tensors))
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self._tensors)[index]
+        name: str = list(self._tensors)[index]
+        return name
 
     def get_tensor_dtype(self, name: str) -> DataType:
         return self._tensors[name].dtype
@@ -361,7 +364,8 @@ class Context:
         dtype = np.dtype(self._types[self._engine._tensors[name].dtype])
         shape = self.get_tensor_shape(name)
         memory = (ctypes.c_char * (int(np.prod(shape)) * dtype.itemsize)).from_address(address)
-        return np.frombuffer(memory, dtype).reshape(shape)
+        array: np.ndarray = np.frombuffer(memoryview(memory), dtype).reshape(shape)
+        return array
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:

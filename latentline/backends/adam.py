@@ -14,13 +14,13 @@ EPSILON = 1e-8
 
 
 def initial_latent(seed: int, count: int, latent_size: int) -> Float:
-    """The first z: one standard normal draw, the same for every tile, float32 [count, latent_size]."""
+    """Where a search without an encoder starts: one standard normal z for all tiles, float32 [count, latent_size]."""
     first = np.random.default_rng(seed).standard_normal(latent_size).astype(np.float32)
     return np.repeat(first[None], count, axis=0)
 
 
 def adam_search(gradient: Callable[[Float], Float], z: Float, iterations: int, learning_rate: float) -> Float:
-    """ẑ after `iterations` steps z ← z − η·m̂/(√v̂ + ε) from z [N, L], with ∂L'/∂z from `gradient`. In float32."""
+    """ẑ after `iterations` steps z ← z − η·m̂/(√v̂ + ε) from z [N, L], with ∂L'/∂z from `gradient`, in float32."""
     m, v = np.zeros_like(z), np.zeros_like(z)
     beta1, beta2 = BETAS
     for t in range(1, iterations + 1):

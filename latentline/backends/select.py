@@ -1,4 +1,4 @@
-"""Choose the backend that searches, and say why."""
+"""Choose the backend, and keep the reason."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An opened, self-tested reconstructor, and why it is this one."""
+class OpenedBackend:
+    """An opened, self-tested reconstructor, and the reason for this backend."""
 
     reconstructor: Reconstructor
     reason: str
@@ -27,24 +27,24 @@ class Choice:
 
 def open_reconstructor(
     package: ModelPackage, backend: Backend = "auto", gpu: GpuSettings | None = None, threads: int | None = None
-) -> Choice:
-    """The backend asked for; "auto": TensorRT where it works on this machine, else the CPU.
+) -> OpenedBackend:
+    """Open the backend that was asked for; "auto": TensorRT where it works on this machine, else OpenVINO.
 
-    Raises PackageError and VerificationError when the model cannot be run; BackendError or EngineError when
-    "tensorrt" was asked for and cannot be had. Engines that are not in the cache are built first: minutes.
+    Raises PackageError or VerificationError when the model cannot run, BackendError or EngineError when "tensorrt" was
+    asked for and cannot be used. Engines that are not in the cache are built first, which takes minutes.
     """
     if backend == "openvino":
-        return Choice(_on_cpu(package, threads), "asked for")
+        return OpenedBackend(_on_cpu(package, threads), "asked for")
     try:
         reconstructor = _on_gpu(package, gpu or GpuSettings())
     except (BackendError, EngineError, VerificationError) as error:
         if backend == "tensorrt":
             raise
         _log.info("backend openvino, because TensorRT cannot be used: %s", error)
-        return Choice(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
+        return OpenedBackend(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
     why = "asked for" if backend == "tensorrt" else "TensorRT works here"
     _log.info("backend tensorrt, %s", why)
-    return Choice(reconstructor, why)
+    return OpenedBackend(reconstructor, why)
 
 
 def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
@@ -55,6 +55,6 @@ def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Reconstructor:
     require_supported(package)
     import_pycuda()
     trt = import_tensorrt(settings.tensorrt)
-    from latentline.backends.tensorrt.searcher import open_tensorrt  # imports pycuda, which not every machine has
+    from latentline.backends.tensorrt.searcher import open_tensorrt  # needs pycuda
 
     return open_tensorrt(package, trt, settings)

@@ -1,8 +1,8 @@
-"""Whether a backend computes what the oracle computed: checked at every start, for runtimes can be wrong silently.
+"""Run a package's self-test on a backend. Every start does, because runtimes can compute wrong numbers silently.
 
-The loss has kinks, where leaky ReLU and |a| change slope. Nearer to one than float32 resolves, a right float32 graph
-may take the other slope, and one flipped slope moves the gradient by 1e-5 to 1e-2. Package self-tests are chosen
-away from kinks and carry their margin; a row nearer to a kink than `RESOLVED` is judged by the wider `ON_A_KINK`.
+The loss has kinks, where leaky ReLU and |a| change slope. Nearer to a kink than float32 resolves, a correct float32
+graph may take the other slope, and one flipped slope moves the gradient by 1e-5 to 1e-2. Self-tests are chosen away
+from kinks and carry their margin. A row nearer to a kink than `RESOLVED` gets the wider tolerance `ON_A_KINK`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Forward = Callable[[Float], Mapping[str, Float]]
 
 STATION_TOLERANCE = 1e-3
 RESOLVED = 2e-6  # relative to a layer's root mean square; float32 runs differ from float64 by some 1e-7, rarely 1e-5
-ON_A_KINK = 2e-2  # a flipped slope was seen to move the gradient of a trained 64 px model by up to 9e-3
+ON_A_KINK = 2e-2  # a flipped slope moved the gradient of a trained 64 px model by up to 9e-3
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Tolerance:
 
 
 def errors_of(step: Step, test: SelfTest) -> tuple[Float64, Float64]:
-    """|loss − oracle| / |oracle| and ‖grad − oracle‖ / ‖oracle‖ of each row [K]; not finite counts as infinite."""
+    """Relative errors of loss and gradient of each row, [K] and [K]. What is not finite has an infinite error."""
     loss, grad = step(*(np.ascontiguousarray(a, dtype=np.float32) for a in (test.z, test.x, test.fx)))
     of_loss = np.abs(loss - test.loss) / np.abs(test.loss)
     of_grad = np.linalg.norm(grad - test.grad_z, axis=1) / np.linalg.norm(test.grad_z, axis=1)
@@ -44,44 +44,44 @@ def errors_of(step: Step, test: SelfTest) -> tuple[Float64, Float64]:
 
 
 def relative_errors(step: Step, test: SelfTest) -> Float64:
-    """The larger of both errors of each row [K]."""
+    """The larger error of loss and gradient of each row, [K]."""
     return np.maximum(*errors_of(step, test))
 
 
 def tolerances(test: SelfTest, tolerance: float) -> Float64:
-    """The largest error of each row [K] that float32 explains: `tolerance`, or `ON_A_KINK` for a row on a kink."""
+    """The largest acceptable error of each row, [K]: `tolerance`, or `ON_A_KINK` for a row on a kink."""
     return np.where(test.margin >= RESOLVED, tolerance, max(tolerance, ON_A_KINK))
 
 
 def check_selftest(
     step: Step, test: SelfTest, tolerance: Tolerance = Tolerance(STATION_TOLERANCE, STATION_TOLERANCE)
 ) -> float:
-    """Largest relative error of a step on the package's self-test. Raises VerificationError when it is too large."""
+    """The largest relative error of a search step on the self-test. Raises VerificationError when it is too large."""
     of_loss, of_grad = errors_of(step, test)
     if (of_loss > tolerances(test, tolerance.loss)).any() or (of_grad > tolerances(test, tolerance.gradient)).any():
         raise VerificationError(
-            f"search_step.onnx computes something else here than its oracle (relative errors on the package's "
-            f"self-test: loss {of_loss.max():.1e}, gradient {of_grad.max():.1e}; {tolerance.loss:g} and "
+            f"search_step.onnx computes wrong numbers here (relative errors on the package's self-test: "
+            f"loss {of_loss.max():.1e}, gradient {of_grad.max():.1e}; {tolerance.loss:g} and "
             f"{tolerance.gradient:g} allowed); update the runtime or export the package again"
         )
     return float(max(of_loss.max(), of_grad.max()))
 
 
 def forward_answers(
-    encoded: Mapping[str, Float], drawn: Mapping[str, Float], judged: Mapping[str, Float]
+    encoded: Mapping[str, Float], generated: Mapping[str, Float], judged: Mapping[str, Float]
 ) -> dict[str, Float]:
-    """The answers of `ForwardTest`, from the outputs of encoder, generator and (where there is one) discriminator."""
-    answers = {"z": encoded["z"], "image": drawn["image"]}
+    """The answers of `ForwardTest`, from the outputs of encoder, generator and, if there is one, discriminator."""
+    answers = {"z": encoded["z"], "image": generated["image"]}
     renamed = (
         ("z_log_variance", encoded.get("log_variance")),
-        ("log_variance", drawn.get("log_variance")),
+        ("log_variance", generated.get("log_variance")),
         ("logit", judged.get("logit")),
     )
     return answers | {name: array for name, array in renamed if array is not None}
 
 
 def forward_errors(forward: Forward, test: ForwardTest) -> dict[str, float]:
-    """‖answer − oracle‖ / ‖oracle‖ of every answer, by name; what is not finite counts as infinite."""
+    """The relative error of each answer, by name. What is not finite has an infinite error."""
     found = forward(np.ascontiguousarray(test.x, dtype=np.float32))
     errors = {}
     for name, true in test.answers().items():
@@ -91,12 +91,12 @@ def forward_errors(forward: Forward, test: ForwardTest) -> dict[str, float]:
 
 
 def check_forward(forward: Forward, test: ForwardTest, tolerance: float = STATION_TOLERANCE) -> float:
-    """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
+    """The largest relative error on the self-test. Raises VerificationError when it is too large."""
     errors = forward_errors(forward, test)
     worst = max(errors, key=lambda name: errors[name])
     if errors[worst] > tolerance:
         raise VerificationError(
-            f"the model computes something else here than its oracle (relative error of {worst} on the package's "
-            f"self-test: {errors[worst]:.1e}; {tolerance:g} allowed); update the runtime or export the package again"
+            f"the model computes wrong numbers here (relative error of {worst} on the package's self-test: "
+            f"{errors[worst]:.1e}; {tolerance:g} allowed); update the runtime or export the package again"
         )
     return errors[worst]

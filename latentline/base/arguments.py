@@ -1,4 +1,4 @@
-"""Types for command-line arguments, so that a wrong number is argparse's one sentence and exit code 2."""
+"""Types of command-line arguments. A wrong number becomes one sentence of argparse, and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all.
+"""Write files and folders whole or not at all.
 
-Written beside their place, flushed to the disk, then renamed. A crash leaves the old file or the new one, and perhaps a
-`.tmp` beside it. Not promised: that the *rename* itself survives a power cut on file systems that reorder directories.
+The content goes to a temporary file in the same folder, is flushed to the disk, and is then renamed. A crash leaves the
+old file or the new one, and perhaps a `.tmp` beside it. On file systems that reorder directory writes the *rename* may
+be lost in a power cut; then the old file is back.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def put_back(path: Path) -> None:
-    """After a crash within `new_folder`: what was set aside becomes `path` again if nothing new stands there."""
+    """Undo a crash within `new_folder`: put the folder that was set aside back to `path` if nothing is there."""
     for old in path.parent.glob(f".{path.name}.*.old"):
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -44,9 +45,9 @@ def put_back(path: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder beside `path` that becomes `path` when the block ends well and vanishes when it does not.
+    """Yield a folder that becomes `path` when the block succeeds and is deleted when it fails.
 
-    An existing `path` is set aside first and removed only after the new one stands.
+    An existing `path` is set aside first, and removed when the new one is in place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

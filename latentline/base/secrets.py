@@ -6,5 +6,5 @@ import re
 
 
 def mask_credentials(text: str) -> str:
-    """`text` with user and password of every URL replaced by ***; masks too much rather than too little."""
+    """`text` with user and password of each URL replaced by ***. In doubt it masks too much."""
     return re.sub(r"//[^\s'\"]*@", "//***@", text)

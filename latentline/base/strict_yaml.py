@@ -1,4 +1,4 @@
-"""Strict YAML: every key known, every fault named with its place and the nearest valid key."""
+"""Strict YAML: unknown keys are refused, and each fault is reported with its place and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from latentline.errors import ConfigError
 
 
 class StrictModel(BaseModel):
-    """A section of a configuration: frozen, unknown keys refused, no NaN or infinity."""
+    """A section of a configuration: frozen, without unknown keys, NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -46,12 +46,12 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
 
 
 def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
-    """Validate `data` (the content of `source`) as `model`. Raises ConfigError."""
+    """Validate `data`, the content of `source`, as `model`. Raises ConfigError with a sentence for each fault."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        # A list that is too short only because its items are wrong is not a fault of its own.
+        # Leave out a list that is too short only because its items are wrong.
         within = {fault["loc"][:-1] for fault in faults}
         own = [
             f for f in faults if f["type"] != "too_short" or not any(loc[: len(f["loc"])] == f["loc"] for loc in within)
@@ -78,7 +78,7 @@ def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
-    """`loc` as a user wrote it: without the tags and branches of unions, which pydantic puts in between."""
+    """`loc` as a user wrote it, without the tags and branches of unions that pydantic adds."""
     place: list[str] = []
     for index, part in enumerate(loc):
         within = (
@@ -101,7 +101,7 @@ def _shown(path: str, value: Any) -> str:
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:
-    """Names of the fields that are valid at `loc`, following nested models, lists, dicts and unions."""
+    """The valid field names at `loc`, through nested models, lists, dicts and unions."""
     models: list[type[BaseModel]] = [model]
     for part in loc:
         inner: list[type[BaseModel]] = []

@@ -1,4 +1,4 @@
-"""Reconstruct frames on the host with any searcher."""
+"""A reconstructor around any searcher: tiles, maps and components are computed on the CPU."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(eq=False)
 class _PendingFrame:
-    view: TiledFrame
+    tiled: TiledFrame
     searched: SearchedFrame | None = None
 
 
 class HostReconstructor:
-    """Explains with any `Searcher`; tiles are cut when a frame is begun, all else is made when it is finished.
+    """`Reconstructor` around a `Searcher`. Cuts a frame when it begins; does all else when it finishes.
 
-    ahead  frames that may be begun before the first is finished; they are searched together, which is much faster for
-           small frames
+    ahead  frames that may begin before the first finishes. They are searched together: much faster for small frames
     """
 
     def __init__(self, searcher: Searcher, tiler: FrameTiler, statistics: PixelStatistics, ahead: int = 1) -> None:
@@ -40,27 +39,27 @@ class HostReconstructor:
         self._searcher = searcher
         self._tiler = tiler
         self._statistics = statistics
-        self._begun: list[_PendingFrame] = []
+        self._pending: list[_PendingFrame] = []
 
     def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
         """As `Reconstructor.begin`."""
-        begun = _PendingFrame(self._tiler.tile(frame))
-        self._begun = [*self._begun, begun][-self.ahead :]
-        return partial(self._finish, begun)
+        pending = _PendingFrame(self._tiler.tile(frame))
+        self._pending = [*self._pending, pending][-self.ahead :]
+        return partial(self._finish, pending)
 
     def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
         """Begin and finish at once."""
         return self.begin(frame)()
 
-    def _finish(self, begun: _PendingFrame) -> ReconstructedFrame:
-        if begun.searched is None:
-            together = self._begun if begun in self._begun else [begun]
-            self._begun = []
-            found = search_frames(self._searcher, [other.view for other in together])
-            for other, searched in zip(together, found, strict=True):
+    def _finish(self, pending: _PendingFrame) -> ReconstructedFrame:
+        if pending.searched is None:
+            together = self._pending if pending in self._pending else [pending]
+            self._pending = []
+            results = search_frames(self._searcher, [other.tiled for other in together])
+            for other, searched in zip(together, results, strict=True):
                 other.searched = searched
-        assert begun.searched is not None
-        return self._reconstructed(begun.searched)
+        assert pending.searched is not None
+        return self._reconstructed(pending.searched)
 
     def _reconstructed(self, searched: SearchedFrame) -> ReconstructedFrame:
         start = perf_counter()

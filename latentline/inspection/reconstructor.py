@@ -1,4 +1,4 @@
-"""The contract of an reconstructor: a camera's frame in, what the nearest normal image leaves unexplained out."""
+"""The contract of a reconstructor: a frame in, the nearest normal image and the anomaly map out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ReconstructedFrame:
-    """One frame, searched and compared, in pixels of the prepared frame (h x w).
+    """One frame with its reconstruction, in pixels of the prepared frame (h x w).
 
     prepared        uint8 [h, w, C]: what the model saw
     plan            where the N tiles lay
     anomaly_map     float32 [h, w]: standard deviations of normal frames, the largest over the maps
     reconstruction  uint8 [h, w, C]: the nearest normal image
-    values          raw score components of the frame (`latentline.scoring.maps.frame_components`)
-    tile_values     raw components of each tile [N] (`latentline.scoring.maps.tile_components`)
+    values          raw score components of the frame (`latentline.scoring.components.frame_components`)
+    tile_values     raw components of each tile [N] (`latentline.scoring.components.tile_components`)
     milliseconds    time of each stage
     """
 
@@ -38,18 +38,18 @@ class ReconstructedFrame:
 
 
 class Reconstructor(Protocol):
-    """Explains frames of any size by the nearest normal image, in the order in which they were begun.
+    """Finds the nearest normal image of frames of any size. Frames finish in the order in which they began.
 
-    ahead  how many frames may be begun before the first of them is finished
+    ahead  how many frames may begin before the first of them finishes
     """
 
     name: str
     ahead: int
 
     def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
-        """Begin uint8 [H, W] or [H, W, C]; what is returned finishes it. Raises ImageError: no usable picture."""
+        """Begin a frame uint8 [H, W] or [H, W, C]; call what is returned to finish it. Raises ImageError."""
         ...
 
     def close(self) -> None:
-        """Release the backend; afterwards nothing else may be called."""
+        """Release the backend. Call nothing else afterwards."""
         ...

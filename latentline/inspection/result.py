@@ -1,4 +1,4 @@
-"""What the inspection of one frame says."""
+"""The result of inspecting one frame."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from latentline.scoring.defects import Defect
 
 @dataclass(frozen=True)
 class InspectionResult:
-    """Score, defects and pictures of one frame.
+    """Score, defects and pictures of one frame. `Model.inspect` returns it.
 
     score           calibrated anomaly score; abnormal when above `threshold`
-    components      the standardised components the score is made of
-    defects         empty when the frame is normal
+    components      the standardised components of the score, by name
+    defects         regions of an abnormal frame; empty when the frame is normal
     anomaly_map     float32 [H, W] in frame pixels, standard deviations of normal frames
     reconstruction  uint8 [H, W, C] in frame pixels: the nearest normal image of the prepared frame
-    prepared      uint8 [H, W, C] in frame pixels: what the model saw
-    tiles           how many tiles were searched
+    prepared        uint8 [H, W, C] in frame pixels: what the model saw, C as the model has
+    tiles           number of tiles searched
     milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
-    values          raw components of the frame, also those that have no weight in the score
+    values          raw components of the frame, also those without a weight in the score
     """
 
     score: float
@@ -38,5 +38,5 @@ class InspectionResult:
 
     @property
     def is_abnormal(self) -> bool:
-        """Whether the frame is to be reported."""
+        """Whether the score is above the threshold."""
         return self.score > self.threshold

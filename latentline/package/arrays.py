@@ -16,7 +16,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 def read_arrays(content: bytes, source: str) -> dict[str, Float64]:
-    """Arrays of an .npz as float64, by name. Raises PackageError; objects (pickles) are never read."""
+    """Arrays of an .npz as float64, by name. Raises PackageError. Pickled objects are refused."""
     arrays: dict[str, Float64] = {}
     for name, data in read_zip(content, source).items():
         try:
@@ -30,7 +30,7 @@ def read_arrays(content: bytes, source: str) -> dict[str, Float64]:
 
 
 def write_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """An .npz that depends on names and numbers alone."""
+    """The bytes of an .npz that depends on names and numbers alone."""
     files: dict[str, bytes] = {}
     for name, array in arrays.items():
         buffer = io.BytesIO()
@@ -40,7 +40,7 @@ def write_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
 
 
 def check_arrays(arrays: Mapping[str, Float64], shapes: Mapping[str, tuple[int | None, ...]], source: str) -> None:
-    """Names and shapes as expected (None: any length), nothing empty, every value finite. Raises PackageError."""
+    """Check names and shapes (None: any length), and that every array is finite and not empty. Raises PackageError."""
     for name in sorted(set(arrays) ^ set(shapes)):
         state = "missing" if name in shapes else "unknown"
         raise PackageError(f"{source}: array '{name}' is {state}; export the package again")

@@ -1,4 +1,4 @@
-"""What a calibration knows of normal frames, for watching a line drift."""
+"""The normal frames behind a threshold, against which a station watches for drift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class NormalBaseline:
-    """The normal frames of the calibration: scores [n], mean grey levels [n] where known, false alarms promised."""
+    """Held-out normal frames of the calibration.
+
+    scores            [n] anomaly scores
+    brightness        [n] mean grey levels; None: not recorded
+    false_alarm_rate  that the calibration promises
+    """
 
     scores: npt.NDArray[np.float64]
     brightness: npt.NDArray[np.float64] | None

@@ -16,7 +16,7 @@ Float64 = npt.NDArray[np.float64]
 def calibration_to_bytes(
     statistics: PixelStatistics, normal_scores: Float64, normal_brightness: Float64 | None
 ) -> bytes:
-    """calibration.npz."""
+    """The content of calibration.npz, for `read_calibration`."""
     optional = {} if normal_brightness is None else {"normal_brightness": normal_brightness}
     if statistics.patch_statistics is not None:
         optional["patch_statistics"] = np.array(statistics.patch_statistics)
@@ -32,7 +32,11 @@ def calibration_to_bytes(
     )
 
 
-def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
+def read_calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
+    """Pixel statistics, normal scores [n] and mean grey levels [n] (None: not recorded) from calibration.npz.
+
+    Raises PackageError, naming `source`, when arrays are missing, of another shape, not finite or not positive.
+    """
     arrays = read_arrays(content, source)
     tile = (spec.channels, spec.tile_size, spec.tile_size)
     scales = arrays["scales"].size if "scales" in arrays else 0
@@ -56,7 +60,7 @@ def _calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStat
         if (values <= 0).any():
             raise PackageError(f"{source}: '{name}' is not positive everywhere; export the package again")
     if (arrays["scales"] < 0).any():
-        raise PackageError(f"{source}: 'scales' holds a negative one; export the package again")
+        raise PackageError(f"{source}: a value of 'scales' is negative; export the package again")
     statistics = PixelStatistics(
         mean=arrays["residual_mean"].astype(np.float32),
         std=arrays["residual_std"].astype(np.float32),

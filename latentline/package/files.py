@@ -1,4 +1,4 @@
-"""The files of a model package, from a folder or a .zip, as bytes: nothing is extracted, nothing outside is read."""
+"""The files of a model package as bytes, from a folder or a .zip. Nothing is extracted; links are not followed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def read_files(path: Path) -> dict[str, bytes]:
-    """Every file of the package at `path`, by name. Raises PackageError. Hidden files of a folder are left out."""
+    """Every file of the package at `path`, by name, except hidden ones in a folder. Raises PackageError."""
     if path.is_dir():
         return _read_folder(path)
     try:
@@ -33,13 +33,16 @@ def read_files(path: Path) -> dict[str, bytes]:
         raise PackageError(f"{path}: cannot be read ({reason}); give the folder or .zip of a model package") from None
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise PackageError(
-            f"{path}: neither a folder nor a whole .zip, so not a model package; copy or export it again"
+            f"{path}: neither a folder nor a complete .zip, so not a model package; copy or export it again"
         )
     return read_zip(content, str(path))
 
 
 def read_zip(content: bytes, source: str, limit: int = SIZE_LIMIT) -> dict[str, bytes]:
-    """Files of a zip archive in memory. Raises PackageError, naming `source`, when unsafe or damaged."""
+    """The files in a zip archive. Raises PackageError, naming `source`, for an unsafe or damaged archive.
+
+    limit  bytes, unpacked
+    """
     files: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -53,18 +56,20 @@ def read_zip(content: bytes, source: str, limit: int = SIZE_LIMIT) -> dict[str, 
                 with archive.open(info) as file:
                     files[info.filename] = file.read(info.file_size + 1)
                 if len(files[info.filename]) > info.file_size:
-                    raise PackageError(f"{source}: {info.filename!r} is larger than it says; do not use this file")
+                    raise PackageError(
+                        f"{source}: {info.filename!r} is larger than its entry states; do not use this file"
+                    )
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise PackageError(f"{source}: damaged zip ({error!s:.100}); copy or export it again") from None
     return files
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
-    """A zip that depends on names and content alone."""
+    """A zip archive that depends on names and content alone, not on the time."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
-            info = zipfile.ZipInfo(name)  # its time is 1980, whenever this runs
+            info = zipfile.ZipInfo(name)  # with the time 1980-01-01
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
     return buffer.getvalue()
@@ -78,9 +83,11 @@ def _check_entry(info: zipfile.ZipInfo, files: dict[str, bytes], source: str) ->
             "a package holds plain files at its top, export it again"
         )
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise PackageError(f"{source}: {name!r} is packed in a way that no export uses; export the package again")
+        raise PackageError(
+            f"{source}: {name!r} is compressed by a method that no export uses; export the package again"
+        )
     if name in files:
-        raise PackageError(f"{source}: {name!r} is in it twice; export the package again")
+        raise PackageError(f"{source}: {name!r} appears twice; export the package again")
 
 
 def _read_folder(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""manifest.json of a model package: what the model is, how to search, thresholds, and the hash of every other file."""
+"""manifest.json of a model package: the model, its search, its calibration, and the hash of every other file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SCHEMA_VERSION: Final = 2
 
 
 class SearchSettings(StrictModel):
-    """How ẑ is found: `iterations` Adam steps on L', 0 for none.
+    """How ẑ is found: `iterations` Adam steps on L'; 0: none.
 
-    init     random: from one standard-normal latent, drawn with `seed`, for all tiles; encoder: from encoder.onnx's
+    init     random: every tile starts at one standard normal latent, drawn with `seed`; encoder: at encoder.onnx(tile)
     samples  VAE: draws of z, with `seed`, over which −log p(x | z) of each pixel is averaged; 0: the mean z alone
-    gamma, lam  γ and λ of L'; without meaning for a model that has no search step
+    gamma, lam  γ and λ of L'; unused by a model without a search step
     """
 
     init: Literal["random", "encoder"] = "random"
@@ -35,11 +35,11 @@ class SearchSettings(StrictModel):
 
 
 class ModelSpec(StrictModel):
-    """What a searcher needs to know of a model: sizes, outputs and search.
+    """What a searcher needs to know about a model: sizes, outputs and search.
 
     tile_size      height and width of the square tiles, pixels
-    feature_shape  of f(x): maps, 4, 4; None: the model has no discriminator
-    patch_shape    [h, w] of the logits of the discriminator's patch head; None: it has none
+    feature_shape  maps, 4, 4 of f(x); None: the model has no discriminator
+    patch_shape    [h, w] of the patch head's logits; None: no patch head
     latent_variance  encoder.onnx also gives the log variance of z (VAE)
     pixel_variance   generator.onnx also gives the log variance of every pixel (VAE)
     """
@@ -60,16 +60,16 @@ class ModelSpec(StrictModel):
 
     @property
     def has_search_step(self) -> bool:
-        """Whether the package brings L' and its gradient: GANs do; the adversary of an autoencoder only judges."""
+        """Whether the package brings L' and its gradient. GANs do; autoencoders with a discriminator do not."""
         return self.has_discriminator and not self.latent_variance
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> ModelSpec:
+    def _outputs_fit(self) -> ModelSpec:
         search = self.search
         if not self.has_search_step and (search.iterations or search.init != "encoder"):
             raise ValueError("a model without a search step needs search.iterations 0 and search.init encoder")
         if self.patch_shape is not None and not self.has_discriminator:
-            raise ValueError("patch_shape is of a discriminator, and feature_shape says that there is none")
+            raise ValueError("patch_shape needs a discriminator, and feature_shape says that there is none")
         if search.samples and not (self.latent_variance and self.pixel_variance):
             raise ValueError("search.samples needs latent_variance and pixel_variance")
         return self
@@ -78,9 +78,9 @@ class ModelSpec(StrictModel):
 class Manifest(ModelSpec):
     """manifest.json.
 
-    overlap  the fraction of a tile that its neighbour sees too
+    overlap  of neighbouring tiles, as a fraction of the tile
     map      how frame and reconstruction are compared
-    files    sha256 by name
+    files    sha256 of each file, by name
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -108,12 +108,14 @@ class Manifest(ModelSpec):
 
 
 def parse_manifest(content: bytes, source: str) -> Manifest:
-    """The manifest in `content`. Raises PackageError, naming `source`: no manifest, a newer schema, a wrong value."""
+    """The manifest in `content`. Raises PackageError, naming `source`: no manifest, another schema, a wrong value."""
     try:
         data = json.loads(content)
         version = data["schema_version"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise PackageError(f"{source} is not the manifest of a model package; copy or export it again") from None
+        raise PackageError(
+            f"{source} is not the manifest of a model package; copy the package again, or export it again"
+        ) from None
     if isinstance(version, int) and version != SCHEMA_VERSION:
         raise PackageError(f"{source}: {_other_schema(version)}")
     try:

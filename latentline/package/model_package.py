@@ -1,14 +1,14 @@
-"""The model package, what the export room writes and a station runs: a folder, or the same files in one .zip.
+"""The model package: a folder, or the same files in one .zip. The exporter writes it, and a station opens it.
 
     manifest.json        `Manifest`: what the model is, how to search, thresholds, sha256 of every other file
-    generator.onnx       z -> image                 of a VAE: and log_variance of every pixel
-    encoder.onnx         image -> z                 of a VAE: and log_variance of z. Only where z comes from it
-    discriminator.onnx   image -> logit, features   with a patch head: and patch_logits. Only where the model has one
-    search_step.onnx     z, x, fx -> loss, grad_z   only of a GAN
-    calibration.npz      how the residual of normal frames behaves, and the scores behind the threshold
-    selftest.npz         inputs with the float64 oracle's answers (`latentline.package.selftest`)
+    generator.onnx       z -> image                 a VAE: also log_variance of every pixel
+    encoder.onnx         image -> z                 a VAE: also log_variance of z. Only where a search starts there
+    discriminator.onnx   image -> logit, features   with a patch head: also patch_logits. Only with a discriminator
+    search_step.onnx     z, x, fx -> loss, grad_z   only with a search step
+    calibration.npz      statistics of normal frames, and the scores behind the threshold
+    selftest.npz         inputs with answers in float64 (`latentline.package.selftest`)
 
-Nothing is handed to an inference runtime before its hash is verified. The hashes guard against damage and mix-ups, not
+Every file's hash is verified before an inference runtime gets it. The hashes guard against damage and mix-ups, not
 against an attacker who rewrites the manifest too.
 """
 
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from latentline.errors import PackageError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
-from latentline.package.calibration_file import _calibration
+from latentline.package.calibration_file import read_calibration
 from latentline.package.files import is_plain_name, read_files
 from latentline.package.identity import ModelIdentity
 from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
@@ -44,7 +44,7 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SearchModel:
-    """A model that can search but need not be calibrated: sizes, ONNX graphs by file name, self-test."""
+    """A model that can search, calibrated or not: sizes, ONNX graphs by file name, self-test."""
 
     spec: ModelSpec
     graphs: Mapping[str, bytes]
@@ -55,9 +55,9 @@ class SearchModel:
 class ModelPackage(SearchModel):
     """A loaded and checked package: a calibrated `SearchModel`.
 
-    model_hash     sha256 of manifest.json, which holds the hashes of all else: the same model, the same hash
-    normal_scores  [n] scores of the frames that the threshold was taken from
-    normal_brightness  [n] their mean grey levels; None in packages that were written before these were kept
+    model_hash         sha256 of manifest.json, which holds the hashes of all other files
+    normal_scores      [n] scores of the held-out normal frames behind the threshold
+    normal_brightness  [n] their mean grey levels; None: not recorded
     """
 
     manifest: Manifest
@@ -68,16 +68,16 @@ class ModelPackage(SearchModel):
 
     @property
     def tiler(self) -> FrameTiler:
-        """How frames become tiles."""
+        """Cuts frames into tiles as this model needs them."""
         m = self.manifest
         return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
 
     def inspector(self, searcher: Searcher) -> Inspector:
-        """`searcher`, opened from this package, with everything that calibration fixed; the rest on the CPU."""
+        """An inspector around `searcher`, which was opened from this package."""
         return Inspector(HostReconstructor(searcher, self.tiler, self.statistics), self.manifest.calibration)
 
     def identity(self, backend: str) -> ModelIdentity:
-        """What the station says about this model on MQTT."""
+        """Name, hash and thresholds of this model on `backend`."""
         return ModelIdentity(
             name=self.manifest.name,
             sha256=self.model_hash,
@@ -101,14 +101,16 @@ def files_of(spec: ModelSpec) -> frozenset[str]:
 
 
 def load_package(path: Path) -> ModelPackage:
-    """Load the package at `path`, a folder or a .zip. Raises PackageError for everything that is not right."""
+    """Load and check the package at `path`, a folder or a .zip. Raises PackageError."""
     files = read_files(path)
     if MANIFEST not in files:
         raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
     manifest_bytes = files.pop(MANIFEST)
     manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
     _check_files(files, manifest, path)
-    statistics, normal_scores, normal_brightness = _calibration(files[CALIBRATION], manifest, f"{path}: {CALIBRATION}")
+    statistics, normal_scores, normal_brightness = read_calibration(
+        files[CALIBRATION], manifest, f"{path}: {CALIBRATION}"
+    )
     _check_components(manifest, statistics, path)
     return ModelPackage(
         spec=manifest,
@@ -142,7 +144,7 @@ def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> 
 
 
 def _check_components(manifest: Manifest, statistics: PixelStatistics, path: Path) -> None:
-    """The score is made of nothing that this model does not give."""
+    """Refuse a score with a component that this model does not give."""
     given = {*statistics.names}
     if manifest.has_discriminator:
         given |= {"feature", "d_reconstruction", "d_frame"}

@@ -14,9 +14,10 @@ from latentline.package.model_package import MANIFEST, files_of
 
 
 def write_package(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """Write `files` and the manifest, with their hashes in it, to `out`: a .zip when it is named so, else a folder.
+    """Write a package to `out`: a .zip where it has that suffix, else a folder. Replaces what is there, in one step.
 
-    Whole or not at all; what stood at `out` is replaced. Raises PackageError when `files` are not those of a package.
+    files  content by name, without the manifest, which is completed by their hashes
+    Raises PackageError when `files` are not those that a package of this manifest holds.
     """
     required = files_of(manifest)
     if set(files) != required:

@@ -1,8 +1,8 @@
 """Calibrate a searcher on held-out normal frames.
 
-A third of the frames fixes means, standard deviations, pixel statistics and, with abnormal validation frames, weights;
-the others, untouched by that, fix the thresholds. So a new normal frame is exchangeable with the frames behind the
-threshold, and the promise of `conformal_threshold` holds exactly.
+A third of the frames fixes means, standard deviations, pixel statistics and, with abnormal validation frames, weights.
+The other frames, which had no part in that, fix the thresholds. So a new normal frame is exchangeable with the frames
+behind the threshold, and the promise of `conformal_threshold` holds exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from latentline.errors import CheckpointError, DatasetError
 from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
 from latentline.scoring.components import frame_components
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
-from latentline.scoring.weights import weigh
+from latentline.scoring.weights import choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -28,14 +28,14 @@ Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 Values = Mapping[str, float]
 ScoreKind = Literal["calibrated", "paper"]
-Parts = tuple[Sequence[str] | None, Sequence[str] | None]
+PartLabels = tuple[Sequence[str] | None, Sequence[str] | None]
 
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)  # px
-COARSE = ("_8px", "_16px")  # without a weight until validation images ask for them: the station's time goes with scale
+COARSE = ("_8px", "_16px")  # no weight unless validation images ask for one: these scales cost a station the most time
 STANDARDISING_SHARE = 1 / 3
 FEWEST_STANDARDISING = 8
 SMALLEST_STD = 0.2
-PIXEL_SMOOTHING = 2.0  # px; a few dozen frames are too few to know each pixel alone
+PIXEL_SMOOTHING = 2.0  # px; a few dozen frames are too few for statistics of each pixel alone
 EDGE = 2  # px
 BLIND = 1e6  # model range; residuals are below 2
 PAPER = "loss"
@@ -43,7 +43,11 @@ PAPER = "loss"
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Calibration, pixel statistics, and scores and mean grey levels of the frames behind the threshold (in order)."""
+    """A calibration and the pixel statistics it belongs to, with the frames behind the threshold.
+
+    normal_scores      [n] their anomaly scores
+    normal_brightness  [n] their mean grey levels, in the same order
+    """
 
     calibration: Calibration
     statistics: PixelStatistics
@@ -51,8 +55,12 @@ class Calibrated:
     normal_brightness: npt.NDArray[np.float64]
 
 
-def share_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
-    """Split names into (standardising, scored) by whole groups, seeded: a third, or as many as standardising takes."""
+def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
+    """Split held-out names into (standardising, scored), by whole parts and seeded.
+
+    The first gets a third of the names, at least the 8 that standardising needs.
+    groups  part by name; a name without one is a part of its own
+    """
     rng = np.random.default_rng(seed)
     members: dict[str, list[str]] = {}
     for name in names:
@@ -65,8 +73,8 @@ def share_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tup
     return sorted(standardising), sorted(n for key in order for n in members[key])
 
 
-def shortage(standardising: int, scored: int, false_alarm_rate: float) -> str | None:
-    """Why so many normal frames are too few to calibrate with, and what to do; None where they are enough."""
+def too_few_normals(standardising: int, scored: int, false_alarm_rate: float) -> str | None:
+    """Why these numbers of normal frames are too few to calibrate with, and what to do. None: they are enough."""
     if standardising < FEWEST_STANDARDISING:
         return _too_few_to_standardise(standardising)
     return too_few(scored, false_alarm_rate)
@@ -84,19 +92,19 @@ def calibrate(
     validation: Iterable[UInt8] = (),
     synthetic: Iterable[UInt8] = (),
     weights: Values | None = None,
-    parts: Parts = (None, None),
+    parts: PartLabels = (None, None),
 ) -> Calibrated:
-    """Search both sets of normal frames and fix everything a station needs to judge a frame.
+    """Search both sets of normal frames, and fix everything that a station needs to score a frame.
 
-    map        which difference of frame and reconstruction makes the anomaly map
+    map        which difference of frame and reconstruction the anomaly map shows
     score      calibrated, or paper: L'(ẑ) alone
-    validation, synthetic  abnormal frames, real and made, that nothing was trained on: they fix the weights
-    weights    of components, before any abnormal frame is seen (without any: the weights); None: all alike
-    parts      which part each frame shows, of `standardising` and of `validation`; None: each a part of its own
+    validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
+    weights    prior weights of components, which hold where there is no abnormal frame; None: all alike
+    parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
-    searched = [seen for _, seen in tiler.search_each(searcher, standardising)]
+    searched = [frame for _, frame in tiler.search_each(searcher, standardising)]
     if len(searched) < FEWEST_STANDARDISING:
         raise DatasetError(_too_few_to_standardise(len(searched)))
     if not all(np.isfinite(e.result.reconstruction).all() for e in searched):
@@ -107,13 +115,13 @@ def calibrate(
         statistics, components, why = _paper(searched)
     else:
         statistics = pixel_statistics(searched, SCALES, map)
-        normal = [_values(e, statistics) for e in searched]
+        normal = [_components(e, statistics) for e in searched]
         real, made = (
-            [_values(seen, statistics) for _, seen in tiler.search_each(searcher, frames)]
+            [_components(frame, statistics) for _, frame in tiler.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
         components, why = _weighted(normal, real, made, weights, parts)
-        statistics = statistics.only(_shown(components, statistics, why))
+        statistics = statistics.only(_mapped(components, statistics, why))
     provisional = Calibration(
         components=components,
         threshold=0.0,
@@ -124,9 +132,9 @@ def calibrate(
         validation=why,
     )
     scores, peaks, brightness = [], [], []
-    for frame, seen in tiler.search_each(searcher, scored):
-        maps = statistics.maps(seen)
-        scores.append(provisional.score(frame_components(seen.result, maps, statistics))[0])
+    for frame, result in tiler.search_each(searcher, scored):
+        maps = statistics.maps(result)
+        scores.append(provisional.score(frame_components(result.result, maps, statistics))[0])
         peaks.append(float(maps.max()))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
@@ -146,7 +154,7 @@ def _too_few_to_standardise(count: int) -> str:
 
 
 def _paper(searched: Sequence[SearchedFrame]) -> tuple[PixelStatistics, tuple[Component, ...], None]:
-    """L'(ẑ) as it is, beside a map of |x − G(ẑ)| that is not pooled."""
+    """The paper's score: L'(ẑ) unscaled, beside a map of |x − G(ẑ)| that is not pooled."""
     if searched[0].result.loss is None:
         raise DatasetError("score paper is the loss of a GAN's search, and this model has none; use score calibrated")
     statistics = pixel_statistics(searched, (0.0,), "residual")
@@ -158,12 +166,12 @@ def _weighted(
     real: Sequence[Values],
     synthetic: Sequence[Values],
     wanted: Values | None,
-    parts: Parts,
+    parts: PartLabels,
 ) -> tuple[tuple[Component, ...], Validation | None]:
-    """Components with a weight, standardised on the normal frames.
+    """The components with a weight, standardised on the normal frames.
 
-    Raw values are logarithms and logits, so a standard deviation below 0.2 says that a component hardly ever changes
-    by a fifth of itself: such a one would outvote all others with changes of no consequence.
+    Raw values are logarithms and logits. A component whose standard deviation is below 0.2 hardly ever changes by a
+    fifth of itself; standardised by that, it would outvote all others with changes of no consequence.
     """
     names = [name for name in normal[0] if name != PAPER]
     mean, std = ({n: float(f([v[n] for v in normal])) for n in names} for f in (np.mean, np.std))
@@ -175,12 +183,12 @@ def _weighted(
     given = {name: 0.0 if name.endswith(COARSE) else 1.0 for name in names}
     if wanted is not None:
         given = {name: wanted.get(name, 0.0) for name in names}
-    weights, why = weigh(given, low, high, made, parts)
+    weights, why = choose_weights(given, low, high, made, parts)
     return tuple(Component(name=n, mean=mean[n], std=std[n], weight=w) for n, w in weights.items()), why
 
 
-def _shown(components: Sequence[Component], statistics: PixelStatistics, why: Validation | None) -> set[str]:
-    """Names of the maps that a station makes: those of the score, and one pooled in any case, to say where."""
+def _mapped(components: Sequence[Component], statistics: PixelStatistics, why: Validation | None) -> set[str]:
+    """The maps that a station computes: those in the score, and at least one pooled map, to locate defects."""
     scored = {c.name for c in components} & set(statistics.names)
     pooled = [name for name in statistics.names if name != PATCH]
     if not scored & set(pooled):
@@ -190,23 +198,23 @@ def _shown(components: Sequence[Component], statistics: PixelStatistics, why: Va
 
 
 def pixel_statistics(searched: Sequence[SearchedFrame], scales: tuple[float, ...], kind: MapKind) -> PixelStatistics:
-    """Mean and standard deviation of the difference per tile pixel, and of its pooled maps."""
+    """Statistics of the difference at each tile pixel, and of its pooled maps."""
     differences = np.concatenate([e.difference(kind) for e in searched])  # [N, C, S, S]
     mean = _smooth(differences.mean(axis=0))
     variance = _smooth(np.square(differences - mean).mean(axis=0))
-    std = _blind_at_the_edge(np.sqrt(variance) + np.float32(1e-3))
+    std = _ignore_edge(np.sqrt(variance) + np.float32(1e-3))
     unscaled = PixelStatistics(mean, std, scales, np.ones(len(scales), np.float32), kind, _patch_statistics(searched))
     squares = np.stack([np.square(unscaled.planes(e)).mean(axis=(1, 2)) for e in searched])
     rms = np.sqrt(squares.mean(axis=0))[: len(scales)].astype(np.float32) + np.float32(1e-6)
     return replace(unscaled, pooled_std=rms)
 
 
-def _blind_at_the_edge(std: Float) -> Float:
-    """Standard deviations [C, S, S] that make nothing of a tile's outermost pixels.
+def _ignore_edge(std: Float) -> Float:
+    """Standard deviations [C, S, S] that ignore a tile's outermost pixels.
 
-    Those are reconstructed worst. Inside a frame neighbouring tiles know better; at its border none does, and the false
-    alarms there cost more than two pixels are worth (magnetic tile, images that chose it: AUROC of the 1 px map from
-    0.76 to 0.82).
+    Those are reconstructed worst. Inside a frame a neighbouring tile covers them; at the border of the frame none does,
+    and the false alarms there cost more than two pixels are worth (magnetic tile, on the images that it was chosen on:
+    AUROC of the 1 px map 0.82 instead of 0.76).
     """
     blind = np.full_like(std, BLIND)
     blind[:, EDGE:-EDGE, EDGE:-EDGE] = std[:, EDGE:-EDGE, EDGE:-EDGE]
@@ -225,5 +233,5 @@ def _smooth(planes: Float) -> Float:
     return np.ascontiguousarray(pool(planes.transpose(1, 2, 0).astype(np.float32), PIXEL_SMOOTHING).transpose(2, 0, 1))
 
 
-def _values(searched: SearchedFrame, statistics: PixelStatistics) -> dict[str, float]:
+def _components(searched: SearchedFrame, statistics: PixelStatistics) -> dict[str, float]:
     return frame_components(searched.result, statistics.maps(searched), statistics)

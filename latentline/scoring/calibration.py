@@ -1,4 +1,4 @@
-"""What held-out normal images fix: the scale of every score component, the thresholds and the promise behind them."""
+"""A calibration: the scale of each score component, the thresholds, and the promise behind them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import Field
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 
-FALSE_ALARM_RATE = 0.05  # promised where nothing else is asked for
+FALSE_ALARM_RATE = 0.05  # the default promise
 
 
 class Component(StrictModel):
-    """One score component: standardised as (value − mean) / std on held-out normals, then weighted."""
+    """One score component: standardised as (value − mean) / std of held-out normal frames, then weighted."""
 
     name: str
     mean: float
@@ -24,14 +24,14 @@ class Component(StrictModel):
 
 
 class Validation(StrictModel):
-    """What the weights of the components were fixed on, and what they are worth there.
+    """The images that fixed the weights of the components, and the image AUROC on them.
 
-    normals, abnormals, synthetic  images: normal, really abnormal, and abnormal ones made from normal frames
+    normals, abnormals, synthetic  numbers of images: normal, abnormal, and abnormal ones made from normal frames
     component_auroc     of each component alone
-    given_auroc         of the score with the weights that components have before any image is seen
-    fitted_auroc        of the score with fitted weights, each image scored by weights fitted without it; None: too few
-                        abnormal images to fit any
-    dropped             components that got no weight
+    given_auroc         of the score with the prior weights
+    fitted_auroc        of the score with fitted weights, each image scored by weights fitted without its part; None:
+                        too few abnormal images to fit weights
+    dropped             components without a weight
     """
 
     normals: int = Field(gt=0)
@@ -44,15 +44,15 @@ class Validation(StrictModel):
 
 
 class Calibration(StrictModel):
-    """Scalars of the calibration, stored in the manifest. The paper's score is the one component `loss`, unscaled.
+    """The scalars of a calibration, kept in the manifest. The paper's score is the single component `loss`, unscaled.
 
     components         the score is Σ weight · (value − mean) / std
     threshold          a frame whose score is above it is abnormal
     map_threshold      pixels of the anomaly map above it belong to a defect
-    false_alarm_rate   promised: P(score of a new normal frame > threshold) is at most this
-    scored_normals     frames the thresholds were taken from (the promise needs them exchangeable with new frames)
-    standardised_normals  other frames, from which means, standard deviations and pixel statistics were taken
-    validation         why the weights are what they are; None where no abnormal image was given
+    false_alarm_rate   the promise: P(score of a new normal frame > threshold) is at most this
+    scored_normals     normal frames behind the thresholds; the promise needs them exchangeable with new frames
+    standardised_normals  other normal frames, behind means, standard deviations and pixel statistics
+    validation         evidence for the weights; None: no abnormal image was given
     """
 
     components: tuple[Component, ...]
@@ -64,9 +64,9 @@ class Calibration(StrictModel):
     validation: Validation | None = None
 
     def score(self, values: dict[str, float]) -> tuple[float, dict[str, float]]:
-        """Score of a frame from its raw component values, and the standardised components."""
-        parts = {c.name: (values[c.name] - c.mean) / c.std for c in self.components}
-        return sum(c.weight * parts[c.name] for c in self.components), parts
+        """The score of a frame from its raw components, and the standardised components."""
+        standardised = {c.name: (values[c.name] - c.mean) / c.std for c in self.components}
+        return sum(c.weight * standardised[c.name] for c in self.components), standardised
 
 
 def conformal_threshold(normal_scores: npt.NDArray[np.float64], false_alarm_rate: float) -> float:
@@ -83,7 +83,7 @@ def conformal_threshold(normal_scores: npt.NDArray[np.float64], false_alarm_rate
 
 
 def too_few(scored: int, false_alarm_rate: float) -> str | None:
-    """Why so many normal frames cannot promise the rate, and what to do; None where they can."""
+    """Why this number of normal frames cannot promise the rate, and what to do. None: it can."""
     needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
     if scored >= needed:
         return None

@@ -12,12 +12,13 @@ Float = npt.NDArray[np.float32]
 
 
 def tile_components(result: TileScores) -> dict[str, Float]:
-    """Raw components of each tile, [N], of what the method has; larger is more abnormal.
+    """Raw components of each tile, [N], as far as the method has them. Larger is more abnormal.
 
     feature           log Σ|f(x) − f(G(ẑ))|
-    d_reconstruction  −logit D(G(ẑ)); d_frame  −logit D(x): the discriminator's verdicts before they saturate
+    d_reconstruction  −logit of D(G(ẑ))
+    d_frame           −logit of D(x), the verdict; logits do not saturate as D does
     loss              L'(ẑ), the paper's score
-    kl        log KL(q(z|x) ‖ N(0, 1))
+    kl                log KL(q(z|x) ‖ N(0, 1))
     """
     values = {
         "feature": _log(result.feature_residual),
@@ -30,7 +31,7 @@ def tile_components(result: TileScores) -> dict[str, Float]:
 
 
 def frame_components(result: TileScores, maps: Float, statistics: PixelStatistics) -> dict[str, float]:
-    """Raw components of a frame: the worst tile of each, and the peak of each of its `maps`."""
+    """Raw components of a frame: the largest over its tiles, and the peak of each of its `maps`."""
     worst = {name: float(tiles.max()) for name, tiles in tile_components(result).items()}
     return {**worst, **statistics.peaks(maps)}
 

@@ -1,4 +1,4 @@
-"""What a search leaves to judge a frame by: maps of what is unexplained, and the raw score components."""
+"""Anomaly maps: the difference of frame and reconstruction, in standard deviations of normal frames."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PATCH = "d_patch"
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """How the difference of normal frames and their reconstructions behaves.
+    """How normal frames differ from their reconstructions.
 
-    mean, std  [C, S, S]: per pixel of a tile
-    scales     standard deviations in px of the pooling Gaussians; 0: not pooled
-    pooled_std  [len(scales)]: root mean square of the pooled, standardised difference of normal frames
-    kind       which difference: `SearchedFrame.difference`
-    patch_statistics  mean and standard deviation of `SearchedFrame.patch_map` on normal frames; None: not in the map
+    mean, std         [C, S, S] for each pixel of a tile
+    scales            standard deviations of the pooling Gaussians, pixels; 0: not pooled
+    pooled_std        [len(scales)] root mean square of the pooled, standardised difference
+    kind              which difference: `SearchedFrame.difference`
+    patch_statistics  mean and standard deviation of `SearchedFrame.patch_map`; None: the patch head has no map
     """
 
     mean: Float
@@ -37,21 +37,21 @@ class PixelStatistics:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The component that each map gives."""
+        """The name of each map, which is the name of its component."""
         pooled = tuple(f"{self.kind}_{scale:g}px" for scale in self.scales)
         return pooled if self.patch_statistics is None else (*pooled, PATCH)
 
     def maps(self, searched: SearchedFrame) -> Float:
         """Anomaly maps [len(names), h, w] of the prepared frame, at least 0, in standard deviations of normal frames.
 
-        The difference is standardised per tile pixel, blended, and pooled by a Gaussian, so that noise cancels and what
-        is coherent does not. Over the channels the root mean square of a signed residual is taken, and the mean of the
-        other kinds: there only more than usual is abnormal. So it is of the patch head's patch_map.
+        The difference is standardised for each tile pixel, blended over the frame, and pooled by a Gaussian: noise
+        cancels, a coherent difference does not. Channels are joined by the root mean square where the difference is
+        signed, and by the mean where only a larger difference than usual is abnormal.
         """
         return np.maximum(self.planes(searched), 0)
 
     def planes(self, searched: SearchedFrame) -> Float:
-        """`maps` before what is less than usual is cut off."""
+        """`maps` with their negative values."""
         standardised = (searched.difference(self.kind) - self.mean) / self.std
         blended = searched.blend(standardised.transpose(0, 2, 3, 1))
         pooled = [pool(blended, scale) / std for scale, std in zip(self.scales, self.pooled_std, strict=True)]
@@ -60,7 +60,7 @@ class PixelStatistics:
         if self.patch_statistics is not None:
             patch_map = searched.patch_map()
             if patch_map is None:
-                raise ValueError("a map with the patch head's verdict needs a searcher that gives it")
+                raise ValueError("the patch head's map needs a searcher that gives patch logits")
             planes.append(self.standardise_patch_map(patch_map))
         return np.stack(planes)
 
@@ -71,13 +71,13 @@ class PixelStatistics:
         return np.asarray((patch_map - mean) / std, np.float32)
 
     def peaks(self, maps: Float) -> dict[str, float]:
-        """Raw component of each map: its largest value, as a logarithm where that has no bound."""
+        """Raw component of each map: its largest value, as a logarithm where the map has no bound."""
         largest = dict(zip(self.names, (float(plane.max()) for plane in maps), strict=True))
         floor = 1e-6 if self.kind == "residual" else 1.0  # a one-sided map may be 0 everywhere
         return {name: peak if name == PATCH else float(np.log(peak + floor)) for name, peak in largest.items()}
 
     def only(self, names: Collection[str]) -> PixelStatistics:
-        """Without the maps that are not in `names`."""
+        """These statistics with the maps in `names` alone."""
         kept = [i for i, name in enumerate(self.names) if name in names and name != PATCH]
         return replace(
             self,
@@ -88,7 +88,7 @@ class PixelStatistics:
 
 
 def pool(image: Float, scale: float) -> Float:
-    """Gaussian of `scale` px standard deviation over [H, W, C]; 0 leaves it as it is."""
+    """Blur [H, W, C] by a Gaussian with a standard deviation of `scale` pixels; 0 changes nothing."""
     if not scale:
         return image
     blurred = cv2.GaussianBlur(image, (0, 0), scale, borderType=cv2.BORDER_REFLECT)

@@ -1,9 +1,9 @@
-"""How much each score component counts, fixed on validation images; needs SciPy, so only where a model is calibrated.
+"""Fit the weights of score components to validation images. Needs SciPy, so a station does not import it.
 
-A logistic regression, normal against abnormal, on the standardised components. Weights are not negative: a component is
-larger where a frame is more abnormal, or it is noise. And they stay near given ones unless the images speak clearly: a
-Gaussian prior around these, `FREEDOM` times the mean weight wide. So few images move little and many move much, and
-there is no strength to tune. Several images of one part are one opinion: together they count as one. Deterministic.
+A logistic regression of normal against abnormal on the standardised components. Weights are not negative: a component
+that is not larger for abnormal frames is noise. A Gaussian prior, `FREEDOM` times the mean weight wide, keeps weights
+near given ones: few images move them little, many images move them far, and there is no strength to tune. All images of
+one part together count as one image. Deterministic.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from latentline.scoring.calibration import Validation
 Float = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-FEWEST_ABNORMAL = 5  # parts; fewer say nothing about weights
+FEWEST_ABNORMAL = 5  # parts; fewer are no basis for weights
 FREEDOM = 2.0  # on magnetic tile 1 moves too little with 30 abnormal images, and 4 is no better
-STEEPEST = 10.0  # width of the prior of the slope; without one, images that separate perfectly would make it infinite
-SMALLEST_SHARE = 0.03  # of all weight; what has less is not worth computing
+STEEPEST = 10.0  # width of the prior of the slope, which would be infinite for images that separate perfectly
+SMALLEST_SHARE = 0.03  # of all weight; a component below it is not worth computing
 FOLDS = 5
 
 
-def weigh(
+def choose_weights(
     given: Mapping[str, float],
     normal: Float,
     real: Float,
     synthetic: Float,
     parts: tuple[Sequence[str] | None, Sequence[str] | None] = (None, None),
 ) -> tuple[dict[str, float], Validation | None]:
-    """Weights of the components that keep one, sum 1, and why; None without abnormal images.
+    """Weights of the components that keep one, sum 1, and the evidence for them (None without abnormal images).
 
-    given  weight of each component before any image is seen, at least 0, some above
+    given  prior weight of each component, at least 0, some above
     normal, real, synthetic  [images, len(given)] standardised components; the last two of abnormal images
-    parts  which part each image shows, of `normal` and of `real`; None: each a part of its own
+    parts  the part that each image shows, of `normal` and of `real`; None: each its own
     """
     labels = _labels(parts[0], len(normal)), _labels(parts[1], len(real))
     made = np.arange(len(synthetic)) + 1 + labels[1].max(initial=-1)
     groups = labels[0], np.concatenate([labels[1], made])
     names, start = tuple(given), np.array(list(given.values())) / sum(given.values())
     abnormal = np.concatenate([real, synthetic])
-    weights = fit(normal, abnormal, start, groups)
+    weights = fit_weights(normal, abnormal, start, groups)
     chosen = {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0}
     if not len(abnormal):
         return chosen, None
@@ -54,16 +54,16 @@ def weigh(
         synthetic=len(synthetic),
         component_auroc={name: auroc(normal[:, i], abnormal[:, i]) for i, name in enumerate(names)},
         given_auroc=auroc(normal @ start, abnormal @ start),
-        fitted_auroc=_unseen_auroc(normal, abnormal, start, groups) if _enough(groups) else None,
+        fitted_auroc=_cross_validated_auroc(normal, abnormal, start, groups) if _enough(groups) else None,
         dropped=tuple(name for name in names if name not in chosen),
     )
 
 
-def fit(normal: Float, abnormal: Float, start: Float, groups: tuple[Labels, Labels] | None = None) -> Float:
-    """Weights [K], sum 1, near `start` [K], sum 1; `start` itself where fewer than 5 parts are abnormal.
+def fit_weights(normal: Float, abnormal: Float, start: Float, groups: tuple[Labels, Labels] | None = None) -> Float:
+    """Weights [K], sum 1, near `start` [K], sum 1; `start` itself when fewer than 5 parts are abnormal.
 
-    normal, abnormal  [images, K] standardised components. Both sides count alike, as the smaller one has parts.
-    groups            the part of each image, by number; None: each a part of its own
+    normal, abnormal  [images, K] standardised components. Each side counts as many images as the smaller has parts.
+    groups            the part of each image, by number; None: each its own
     """
     groups = groups or (np.arange(len(normal)), np.arange(len(abnormal)))
     if not _enough(groups):
@@ -75,7 +75,7 @@ def fit(normal: Float, abnormal: Float, start: Float, groups: tuple[Labels, Labe
     count = np.concatenate([side * fewer / side.sum() for side in shares])
 
     def cost(parameters: Float) -> tuple[float, Float]:
-        """−log posterior and its gradient at intercept, slope of the score, and weights in units of the mean one."""
+        """−log posterior and its gradient, at intercept, slope of the score, and weights in units of their mean."""
         intercept, slope, weights = parameters[0], parameters[1], parameters[2:]
         score = x @ weights / len(start)
         margin = sign * (slope * score + intercept)
@@ -104,7 +104,7 @@ def _labels(parts: Sequence[str] | None, count: int) -> Labels:
 
 
 def _shares(groups: Labels) -> Float:
-    """Of each image in the opinion of its part; they sum up to the number of parts."""
+    """The share of each image in its part. The shares add up to the number of parts."""
     return np.asarray(1 / np.bincount(groups)[groups], np.float64)
 
 
@@ -112,11 +112,11 @@ def _enough(groups: tuple[Labels, Labels]) -> bool:
     return len(np.unique(groups[1])) >= FEWEST_ABNORMAL
 
 
-def _unseen_auroc(normal: Float, abnormal: Float, start: Float, groups: tuple[Labels, Labels]) -> float:
-    """AUROC of the score where every image is scored by weights that were fitted without its part."""
+def _cross_validated_auroc(normal: Float, abnormal: Float, start: Float, groups: tuple[Labels, Labels]) -> float:
+    """AUROC of the score with each image scored by weights that were fitted without its part."""
     scores = np.zeros(len(normal)), np.zeros(len(abnormal))
     for fold in range(FOLDS):
         held, out = (side % FOLDS == fold for side in groups)
-        weights = fit(normal[~held], abnormal[~out], start, (groups[0][~held], groups[1][~out]))
+        weights = fit_weights(normal[~held], abnormal[~out], start, (groups[0][~held], groups[1][~out]))
         scores[0][held], scores[1][out] = normal[held] @ weights, abnormal[out] @ weights
     return auroc(*scores)

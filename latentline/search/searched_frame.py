@@ -18,14 +18,18 @@ from latentline.vision.tiles import TilePlan
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-
-
 MapKind = Literal["residual", "l1", "l2", "ssim", "probability"]
 
 
 @dataclass(frozen=True)
 class TiledFrame:
-    """One frame as the model sees it: prepared [h, w, C], its plan, tiles [N, S, S, C]; the time that took, in ms."""
+    """A frame that is prepared and cut into tiles.
+
+    prepared      uint8 [h, w, C]
+    plan          where the N tiles lie
+    tiles         uint8 [N, S, S, C]
+    milliseconds  the time that preparing and cutting took
+    """
 
     prepared: UInt8
     plan: TilePlan
@@ -33,23 +37,28 @@ class TiledFrame:
     milliseconds: float
 
 
-def search_frames(searcher: Searcher, views: Sequence[TiledFrame]) -> list[SearchedFrame]:
-    """Search the tiles of several frames as one batch; each frame's share of the time is that of its tiles."""
+def search_frames(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[SearchedFrame]:
+    """Search the tiles of several frames as one batch. Each frame is charged the time of its own tiles."""
     start = perf_counter()
-    result = searcher.search(np.concatenate([view.tiles for view in views]))
-    each = 1e3 * (perf_counter() - start) / len(result.z)
-    found, first = [], 0
-    for view in views:
-        last = first + len(view.tiles)
-        times = {"preprocess": view.milliseconds, "search": each * len(view.tiles)}
-        found.append(SearchedFrame(view.prepared, view.plan, view.tiles, result.tiles(first, last), times))
+    result = searcher.search(np.concatenate([frame.tiles for frame in frames]))
+    per_tile = 1e3 * (perf_counter() - start) / len(result.z)
+    searched, first = [], 0
+    for frame in frames:
+        last = first + len(frame.tiles)
+        times = {"preprocess": frame.milliseconds, "search": per_tile * len(frame.tiles)}
+        searched.append(SearchedFrame(frame.prepared, frame.plan, frame.tiles, result.tiles(first, last), times))
         first = last
-    return found
+    return searched
 
 
 @dataclass(frozen=True)
 class SearchedFrame:
-    """One searched frame: as prepared [h, w, C], its plan, tiles [N, S, S, C], the search's result; times in ms."""
+    """A tiled frame with the result of its search.
+
+    prepared, plan, tiles  as in `TiledFrame`
+    result                 of the N tiles
+    milliseconds           time of each stage: preprocess, search
+    """
 
     prepared: UInt8
     plan: TilePlan
@@ -64,11 +73,11 @@ class SearchedFrame:
         l1           |x − G(ẑ)|
         l2           (x − G(ẑ))²
         ssim         1 − SSIM of 11 px windows
-        probability  −log p(x | z); raises ValueError where the searcher gives none
+        probability  −log p(x | z); raises ValueError for a model without a variance of each pixel
         """
         if kind == "probability":
             if self.result.negative_log_likelihood is None:
-                raise ValueError("a map of the reconstruction probability needs a searcher that gives one")
+                raise ValueError("map probability needs a model that gives the variance of each pixel")
             return self.result.negative_log_likelihood
         x = to_model_range(self.tiles)
         if kind == "ssim":
@@ -79,7 +88,7 @@ class SearchedFrame:
         return np.square(residual) if kind == "l2" else residual
 
     def patch_map(self) -> Float | None:
-        """−logits of the patch head, [h, w] of the prepared frame; None without one."""
+        """Minus the patch head's logits, [h, w] of the prepared frame; None without a patch head."""
         if self.result.patch_logits is None:
             return None
         return spread_over_frame(-self.result.patch_logits, self.plan, self.prepared.shape)
@@ -91,7 +100,7 @@ class SearchedFrame:
 
 
 def spread_over_frame(patches: Float, plan: TilePlan, shape: tuple[int, ...]) -> Float:
-    """A number for each patch of each tile [N, h, w] -> [H, W] of a prepared frame of that shape."""
+    """One number for each patch of each tile [N, h, w] -> [H, W] of a prepared frame with this shape."""
     size = (plan.size, plan.size)
     tiles = np.stack([cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) for tile in patches])
     return plan.blend(tiles)[: shape[0], : shape[1]]

@@ -1,4 +1,4 @@
-"""The contract of a searcher: frames in, nearest normal images out. One file a backend implements it."""
+"""The contract of a searcher: tiles in, nearest normal images out. Each backend implements it once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class TileScores:
-    """What one search leaves of N tiles, in numbers; None where the method has no such part.
+    """The numbers that a search gives for N tiles. None where the method has no such number.
 
     feature_residual      [N] Σ|f(x) − f(G(ẑ))|
     logit_reconstruction  [N] logit of D(G(ẑ))
     logit_frame           [N] logit of D(x)
     loss                  [N] L'(ẑ), the paper's sums
-    kl            [N] KL(q(z|x) ‖ N(0, 1)), nats (VAE)
+    kl                    [N] KL(q(z|x) ‖ N(0, 1)), nats (VAE)
     """
 
     feature_residual: Float | None = None
@@ -32,12 +32,12 @@ class TileScores:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult(TileScores):
-    """What one search found for N tiles.
+    """What a search found for N tiles.
 
-    z               [N, L] latent ẑ
-    reconstruction  [N, C, H, W] G(ẑ), about [-1, 1]
-    patch_logits    [N, h, w] logits of the discriminator's patch head on x, larger is more normal; None without one
-    negative_log_likelihood  [N, C, H, W] −log p(x | z) of each pixel, averaged over the samples of z (VAE); else None
+    z                        [N, L] latent ẑ
+    reconstruction           [N, C, H, W] G(ẑ), about [-1, 1]
+    patch_logits             [N, h, w] of the patch head on x, larger is more normal; None without a patch head
+    negative_log_likelihood  [N, C, H, W] −log p(x | z) of each pixel, averaged over samples of z; None: not a VAE
     """
 
     z: Float
@@ -46,14 +46,14 @@ class SearchResult(TileScores):
     negative_log_likelihood: Float | None = None
 
     def tiles(self, start: int, stop: int) -> SearchResult:
-        """What was found for the tiles from `start` to before `stop`."""
-        found = ((f.name, getattr(self, f.name)) for f in fields(self))
-        parts: dict[str, Any] = {name: None if values is None else values[start:stop] for name, values in found}
-        return SearchResult(**parts)
+        """The result of the tiles from `start` to before `stop`."""
+        arrays = ((f.name, getattr(self, f.name)) for f in fields(self))
+        rows: dict[str, Any] = {name: None if array is None else array[start:stop] for name, array in arrays}
+        return SearchResult(**rows)
 
 
 class Searcher(Protocol):
-    """Explains tiles by the nearest normal image: a fixed amount of work a call, deterministic."""
+    """Finds the normal image nearest to each tile. Deterministic, with fixed work for each tile."""
 
     name: str
 

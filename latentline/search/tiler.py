@@ -1,4 +1,4 @@
-"""How frames become tiles, and how their tiles are searched."""
+"""Cut frames into tiles, and search the tiles."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from latentline.vision.preprocessing import Preprocessing
 from latentline.vision.tiles import TilePlan
 
 UInt8 = npt.NDArray[np.uint8]
-
-
-TILES_TOGETHER = 32  # in one search; more do not make it faster on a CPU
+TILES_TOGETHER = 32  # in one search; more are no faster on a CPU
 
 
 @dataclass(frozen=True)
 class FrameTiler:
-    """How frames become tiles.
+    """Prepares frames and cuts them into tiles.
 
-    tile_size in px; overlap of neighbouring tiles as a fraction of the tile.
+    tile_size  pixels a side
+    overlap    of neighbouring tiles, as a fraction of the tile
     """
 
     preprocessing: Preprocessing
@@ -32,28 +31,30 @@ class FrameTiler:
     overlap: float
 
     def tile(self, frame: UInt8) -> TiledFrame:
-        """Prepare and tile one frame [H, W] or [H, W, C]. Raises ImageError when it is no usable picture."""
+        """Prepare a frame uint8 [H, W] or [H, W, C] and cut it. Raises ImageError for an unusable frame."""
         start = perf_counter()
         prepared = self.preprocessing.apply(frame)
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], self.tile_size, self.overlap)
         return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start))
 
     def search(self, searcher: Searcher, frame: UInt8) -> SearchedFrame:
-        """TiledFrame and search one frame. Raises ImageError."""
+        """Cut and search one frame. Raises ImageError."""
         return search_frames(searcher, [self.tile(frame)])[0]
 
     def search_each(self, searcher: Searcher, frames: Iterable[UInt8]) -> Iterator[tuple[UInt8, SearchedFrame]]:
-        """(frame, searched) of each, small frames searched together: much faster than one by one."""
+        """Each frame with its search, in order. Small frames are searched together, which is much faster."""
         waiting: list[tuple[UInt8, TiledFrame]] = []
         for frame in frames:
             waiting.append((frame, self.tile(frame)))
-            if sum(len(view.tiles) for _, view in waiting) >= TILES_TOGETHER:
-                yield from _searched(searcher, waiting)
+            if sum(len(tiled.tiles) for _, tiled in waiting) >= TILES_TOGETHER:
+                yield from _search_waiting(searcher, waiting)
                 waiting = []
-        yield from _searched(searcher, waiting)
+        yield from _search_waiting(searcher, waiting)
 
 
-def _searched(searcher: Searcher, waiting: Sequence[tuple[UInt8, TiledFrame]]) -> Iterator[tuple[UInt8, SearchedFrame]]:
+def _search_waiting(
+    searcher: Searcher, waiting: Sequence[tuple[UInt8, TiledFrame]]
+) -> Iterator[tuple[UInt8, SearchedFrame]]:
     if waiting:
-        found = search_frames(searcher, [view for _, view in waiting])
-        yield from zip((frame for frame, _ in waiting), found, strict=True)
+        searched = search_frames(searcher, [tiled for _, tiled in waiting])
+        yield from zip((frame for frame, _ in waiting), searched, strict=True)

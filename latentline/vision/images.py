@@ -1,4 +1,4 @@
-"""Read pictures from files, and know a broken one."""
+"""Read images from files, and recognise broken ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from latentline.errors import ImageError
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-# A decoder fills the rest of a cut file with grey and says nothing; these formats end with a mark.
+# A decoder silently fills the missing rest of a file with grey. These formats end with a mark.
 _END_MARKS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Picture as uint8 [H, W] (grey) or [H, W, 3] (BGR).
+    """The image at `path` as uint8 [H, W] (grey) or [H, W, 3] (BGR).
 
-    Raises ImageError when the file is missing, cut short or not a picture.
+    Raises ImageError when the file is missing, cut short or not an image.
     """
     try:
         content = path.read_bytes()
@@ -33,7 +33,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     except cv2.error:
         image = None
     if image is None:
-        raise ImageError(f"{path}: not a picture that can be decoded")
+        raise ImageError(f"{path}: not an image that can be decoded")
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -44,7 +44,7 @@ def mean_grey(image: npt.NDArray[np.uint8]) -> float:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Pictures directly in `folder` by their suffix, sorted by name; hidden files are left out."""
+    """The images in `folder` itself, known by their suffix, sorted by name, without hidden files."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
@@ -52,4 +52,4 @@ def to_8_bit(image: Image) -> npt.NDArray[np.uint8]:
     """A 16-bit image by its upper eight bits, as `read_image` reads a 16-bit file; any other array as it is."""
     if isinstance(image, np.ndarray) and image.dtype == np.uint16:
         return (image >> 8).astype(np.uint8)
-    return image  # type: ignore[return-value]  # whoever uses it refuses what is not uint8, with a sentence
+    return image  # type: ignore[return-value]  # preprocessing refuses other types, with a sentence

@@ -22,10 +22,10 @@ def pad_to(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Where the tiles of a frame lie: evenly spread, edge to edge, overlapping by at least the asked fraction.
+    """Where the tiles of a frame lie: evenly spread from edge to edge, with at least the overlap asked for.
 
-    height, width  px of the frame, after `pad_to`
-    size           px of a tile
+    height, width  of the frame after `pad_to`, pixels
+    size           of a tile, pixels a side
     corners        (y, x) of the upper left corner of each tile
     """
 
@@ -47,7 +47,7 @@ class TilePlan:
         return np.stack([padded[y : y + self.size, x : x + self.size] for y, x in self.corners])
 
     def blend(self, tiles: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[N, size, size, ...] -> [height, width, ...]: weighted mean, a tile's weight falling towards its edges."""
+        """[N, size, size, ...] -> [height, width, ...]: the weighted mean; a tile weighs less towards its edges."""
         total = np.zeros((self.height, self.width, *tiles.shape[3:]), np.float32)
         weights = np.zeros((self.height, self.width), np.float32)
         window = _window(self.size)

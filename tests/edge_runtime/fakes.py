@@ -16,8 +16,8 @@ from latentline.errors import ImageError
 from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
 from latentline.scoring.defects import Defect
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 BRIGHT, DARK, UNUSABLE, FATAL, NOT_A_NUMBER = 200, 20, 1, 2, 3  # grey levels
 
 

@@ -11,7 +11,8 @@ from edge_runtime.mqtt.settings import read_password
 from edge_runtime.station.wiring import broker_of
 from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
-from tests.edge_runtime.fakes import ROOT, station_data
+from tests.edge_runtime.fakes import station_data
+from tests.paths import ROOT
 
 
 def _changed(tmp_path: Path, **sections: dict[str, Any]) -> dict[str, Any]:

@@ -84,5 +84,5 @@ def test_iterations_that_do_not_fit_the_method_are_refused(
     assert capsys.readouterr().err == "error: method autoencoder has no search, so leave out --iterations\n"
     without_encoder = save(random_checkpoint("noisy_anogan"), images, tmp_path / "gan")
     assert main(["package", str(without_encoder), str(tmp_path / "out"), "--iterations", "0"]) == 2
-    assert capsys.readouterr().err.endswith("and this training has no encoder\n")
+    assert capsys.readouterr().err.endswith("but this training has none; give 1 or more\n")
     assert not (tmp_path / "out").exists()

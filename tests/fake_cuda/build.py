@@ -7,18 +7,26 @@ python tests/fake_cuda/build.py --pycuda   builds pycuda (about a minute) and in
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 if __package__:
     from tests.fake_cuda.cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
-else:  # run as a script
-    from cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
+else:  # run as a script, which finds its neighbours only
+    from cuda_header import (  # type: ignore[import-not-found,no-redef]
+        ToolchainMissing,
+        driver_functions,
+        error_names,
+        find_cuda_include,
+    )
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "emulation"
@@ -34,13 +42,22 @@ def build_driver(cache: Path = CACHE) -> Path:
     include = find_cuda_include()
     sources = sorted(SOURCES.glob("*.[ch]*"))
     folder = cache / f"driver-{_digest([*sources, include / 'cuda.h', HERE / 'build.py'])}"
-    if not (folder / LIBRARY).exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _compile_driver(include, Path(scratch))
-            folder.mkdir(exist_ok=True)
-            (Path(scratch) / LIBRARY).replace(folder / LIBRARY)
+    with locked(cache):
+        if not (folder / LIBRARY).exists():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                _compile_driver(include, Path(scratch))
+                folder.mkdir(exist_ok=True)
+                (Path(scratch) / LIBRARY).replace(folder / LIBRARY)
     return folder / LIBRARY
+
+
+@contextmanager
+def locked(cache: Path) -> Iterator[None]:
+    """Hold the cache folder, made where it is missing, for this process alone; others wait for what it builds."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
 
 
 def _need_compiler() -> None:

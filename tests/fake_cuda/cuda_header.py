@@ -18,20 +18,20 @@ class ToolchainMissing(Exception):
 
 
 def find_cuda_include() -> Path:
-    """Give the folder with cuda.h from CUDA_HOME, /usr/patch_logits/cuda or the pip package nvidia-cuda-runtime."""
+    """Give the folder with cuda.h from CUDA_HOME, /usr/local/cuda or the pip package nvidia-cuda-runtime."""
     for folder in _candidates():
         header = folder / "cuda.h"
         if header.is_file() and _version(header) >= OLDEST_VERSION:
             return folder
     raise ToolchainMissing(
-        "no cuda.h of CUDA 13 in $CUDA_HOME or /usr/patch_logits/cuda: pip install 'nvidia-cuda-runtime>=13' brings one"
+        "no cuda.h of CUDA 13 in $CUDA_HOME or /usr/local/cuda: pip install 'nvidia-cuda-runtime>=13' brings one"
     )
 
 
 def _candidates() -> Iterator[Path]:
     if home := os.environ.get("CUDA_HOME"):
         yield Path(home) / "include"
-    yield Path("/usr/patch_logits/cuda/include")
+    yield Path("/usr/local/cuda/include")
     package = importlib.util.find_spec("nvidia")
     for place in (package.submodule_search_locations or []) if package else []:
         yield from sorted(Path(place).glob("cu1[3-9]/include"))

@@ -1,6 +1,7 @@
 """A small folder of synthetic images in the layout the trainer reads."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ def write_folder(root: Path, train: int = 24, good: int = 8, defects: int = 8, s
     return root
 
 
-def tiny_config(root: Path, **schedule: object) -> dict:
+def tiny_config(root: Path, **schedule: object) -> dict[str, Any]:
     """The smallest training there is, as it would stand in a YAML."""
     return {
         "name": "tiny",

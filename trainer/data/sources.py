@@ -1,4 +1,4 @@
-"""The one place that knows which source belongs to which `data.kind`."""
+"""Opens the data source of each `data.kind`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.data.source import ImageSource
 
 
 def open_source(config: DataConfig) -> ImageSource:
-    """Open the source that `config` describes. Raises DatasetError when it is not there or broken."""
+    """Open the source that `config` describes. Raises DatasetError when it is missing or broken."""
     if isinstance(config, FolderData):
         return FolderSource(config)
     if isinstance(config, MnistData):

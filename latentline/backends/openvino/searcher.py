@@ -1,7 +1,7 @@
 """The CPU backend: OpenVINO, float32, Adam in NumPy.
 
-A tile is searched from first to last iteration by one infer request of batch one, and as many tiles at a time as there
-are threads. So tiles cannot influence one another, and none waits for another between iterations.
+One infer request of batch one takes a tile through all its iterations, and as many tiles are in work as there are
+threads. So tiles cannot influence one another, and none waits for another between iterations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from latentline.backends.adam import adam_search, initial_latent
-from latentline.backends.openvino.variational import draws, kl, negative_log_likelihood
+from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
 from latentline.errors import PackageError
 from latentline.package.manifest import ModelSpec
@@ -33,10 +33,11 @@ _Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in
 
 
 class OpenVinoSearcher:
-    """`Searcher` on the CPU. `threads` None: all cores that this process may use.
+    """`Searcher` on the CPU. One thread at a time may use it.
 
-    Opening compiles the graphs and runs the package's self-test. Raises PackageError when a graph cannot be used,
-    VerificationError when it computes something else than its oracle. Used by one thread at a time.
+    threads  CPU threads; None: all cores that this process may use
+    Opening compiles the graphs and runs the package's self-test. Raises PackageError when a graph cannot be used, and
+    VerificationError when it fails the self-test.
     """
 
     name = "openvino"
@@ -48,7 +49,7 @@ class OpenVinoSearcher:
         self._workers: dict[int, list[_Worker]] = {}
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
         self._selftest = model.selftest
-        self._noise = draws(model.spec.search.seed, model.spec.search.samples, model.spec.latent_size)
+        self._noise = sample_noise(model.spec.search.seed, model.spec.search.samples, model.spec.latent_size)
         self.self_test()
 
     def search(self, tiles: UInt8) -> SearchResult:
@@ -67,7 +68,7 @@ class OpenVinoSearcher:
         return check_selftest(self.step, self._selftest)
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
-        """One search step of each row: loss [N] and grad_z [N, L]. The model must have one."""
+        """One search step of each row: loss [N] and grad_z [N, L]. Only for a model with a search step."""
         results = self.run(SEARCH_STEP, {"z": z, "x": x, "fx": fx})
         return results["loss"], results["grad_z"]
 
@@ -76,23 +77,23 @@ class OpenVinoSearcher:
         return self.run(GENERATOR, {"z": z})["image"]
 
     def discriminate(self, x: Float) -> tuple[Float, Float]:
-        """Logit of D(x) [N] and features f(x) [N, maps, 4, 4] of images [N, C, H, W]. The model must have a D."""
+        """Logit of D(x) [N] and features f(x) [N, maps, 4, 4] of images [N, C, H, W]. Only for a model with a D."""
         results = self.run(DISCRIMINATOR, {"image": x})
         return results["logit"], results["features"]
 
     def encode(self, x: Float) -> Float:
-        """First z [N, L] of images [N, C, H, W]."""
+        """Where the search of images [N, C, H, W] starts: z [N, L]."""
         return np.concatenate(self._map(lambda worker, row: self._start(worker, row)["z"], _split(x)))
 
     def forward(self, x: Float) -> dict[str, Float]:
-        """What `ForwardTest` knows of images [N, C, H, W], from a model without a search step."""
+        """The answers of `ForwardTest` for images [N, C, H, W], from a model without a search step."""
         encoded = self.run(ENCODER, {"image": x})
-        drawn = self.run(GENERATOR, {"z": encoded["z"]})
+        generated = self.run(GENERATOR, {"z": encoded["z"]})
         judged = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
-        return forward_answers(encoded, drawn, judged)
+        return forward_answers(encoded, generated, judged)
 
     def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
-        """All outputs of a graph of the package, row by row of its inputs."""
+        """All outputs of one graph of the package, computed row by row."""
         count = len(next(iter(inputs.values())))
         rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(count)]
         results = self._map(lambda worker, row: worker[graph](row), rows)
@@ -105,57 +106,60 @@ class OpenVinoSearcher:
         self._graphs.clear()
 
     def _start(self, worker: _Worker, x: Float) -> dict[str, Float]:
-        """The first z [1, L] of a tile; of a VAE, and its log_variance."""
+        """Where the search of a tile starts: z [1, L], for a VAE also its log_variance."""
         if ENCODER in worker:
             return worker[ENCODER]({"image": x})
         return {"z": initial_latent(self._spec.search.seed, 1, self._spec.latent_size)}
 
     def _search_one(self, worker: _Worker, x: Float) -> dict[str, Float]:
-        """The fields of a `SearchResult` for one tile x [1, C, H, W], those that the model has."""
+        """The fields of `SearchResult` for one tile x [1, C, H, W], as far as the model has them."""
         search = self._spec.search
         start = self._start(worker, x)
-        z, judged = start["z"], {}
+        z, of_tile = start["z"], {}
         if DISCRIMINATOR in worker:
-            judged = worker[DISCRIMINATOR]({"image": x})
+            of_tile = worker[DISCRIMINATOR]({"image": x})
         if search.iterations:
-            feeds = {"x": x, "fx": judged["features"]}
+            feeds = {"x": x, "fx": of_tile["features"]}
             z = adam_search(
                 lambda z: worker[SEARCH_STEP]({"z": z, **feeds})["grad_z"], z, search.iterations, search.learning_rate
             )
-        drawn = worker[GENERATOR]({"z": z})
-        found = {"z": z, "reconstruction": drawn["image"]}
-        if judged:
-            found |= self._verdicts(judged, worker[DISCRIMINATOR]({"image": drawn["image"]}), x, drawn["image"])
+        generated = worker[GENERATOR]({"z": z})
+        found = {"z": z, "reconstruction": generated["image"]}
+        if of_tile:
+            of_reconstruction = worker[DISCRIMINATOR]({"image": generated["image"]})
+            found |= self._discriminator_scores(of_tile, of_reconstruction, x, generated["image"])
         if self._spec.latent_variance:
             found["kl"] = kl(z, start["log_variance"])
         if self._spec.pixel_variance:
-            found["negative_log_likelihood"] = self._negative_log_likelihood(worker, x, start, drawn)
+            found["negative_log_likelihood"] = self._negative_log_likelihood(worker, x, start, generated)
         return found
 
-    def _verdicts(self, judged: dict[str, Float], seen: dict[str, Float], x: Float, image: Float) -> dict[str, Float]:
-        """What D makes of a tile (`judged`) and of its reconstruction (`seen`)."""
-        feature_residual = np.abs(judged["features"] - seen["features"]).sum(axis=(1, 2, 3))
+    def _discriminator_scores(
+        self, of_tile: dict[str, Float], of_reconstruction: dict[str, Float], x: Float, image: Float
+    ) -> dict[str, Float]:
+        """The scores that need D's outputs for a tile x and for its reconstruction `image`."""
+        feature_residual = np.abs(of_tile["features"] - of_reconstruction["features"]).sum(axis=(1, 2, 3))
         found = {
             "feature_residual": feature_residual,
-            "logit_reconstruction": seen["logit"],
-            "logit_frame": judged["logit"],
+            "logit_reconstruction": of_reconstruction["logit"],
+            "logit_frame": of_tile["logit"],
         }
         if self._spec.has_search_step:  # L' needs no further pass
             gamma, lam = self._spec.search.gamma, self._spec.search.lam
             residual = np.abs(x - image).sum(axis=(1, 2, 3))
-            patch_map = 1 / (1 + np.exp(seen["logit"].astype(np.float64)))
-            loss = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * patch_map
+            one_minus_d = 1 / (1 + np.exp(of_reconstruction["logit"].astype(np.float64)))
+            loss = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * one_minus_d
             found["loss"] = loss.astype(np.float32)
         if self._spec.patch_shape is not None:
-            found["patch_logits"] = judged["patch_logits"]
+            found["patch_logits"] = of_tile["patch_logits"]
         return found
 
     def _negative_log_likelihood(
-        self, worker: _Worker, x: Float, start: dict[str, Float], drawn: dict[str, Float]
+        self, worker: _Worker, x: Float, start: dict[str, Float], generated: dict[str, Float]
     ) -> Float:
         """−log p(x | z) of each pixel, averaged over the samples of z; without samples, at the mean z."""
         if not len(self._noise):
-            return negative_log_likelihood(x, drawn["image"], drawn["log_variance"])
+            return negative_log_likelihood(x, generated["image"], generated["log_variance"])
         spread = np.exp(0.5 * start["log_variance"])
         total = np.zeros_like(x)
         for noise in self._noise:
@@ -165,7 +169,7 @@ class OpenVinoSearcher:
         return total
 
     def _map(self, task: Callable[[_Worker, Any], Any], jobs: list[Any]) -> list[Any]:
-        """Results of `task(worker, job)` in the order of the jobs; job i runs on worker i modulo their number."""
+        """The result of `task(worker, job)` for each job, in order. Job i runs on worker i modulo their number."""
         workers = self._compiled(min(len(jobs), self._threads))
         if len(workers) == 1:
             return [task(workers[0], job) for job in jobs]
@@ -177,7 +181,7 @@ class OpenVinoSearcher:
         return [done[i % len(workers)][i // len(workers)] for i in range(len(jobs))]
 
     def _compiled(self, count: int) -> list[_Worker]:
-        """`count` workers that share the threads; compiled at first use, the last two sets are kept."""
+        """`count` workers that share the threads. Each set is compiled at its first use; the last two sets are kept."""
         if count not in self._workers:
             config = {
                 "INFERENCE_PRECISION_HINT": "f32",  # without it some CPUs compute in bf16
@@ -200,10 +204,10 @@ def _usable_cores() -> int:
 
 
 def _runner(model: Any) -> Run:
-    """A request that has run once, on the calling thread.
+    """Runs a request of `model`, which has already run once on the calling thread.
 
-    It must: when the first two conversions of NumPy arrays in OpenVINO 2026.4.1 come from two threads at once, they
-    wait for each other for ever (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).
+    That first run is needed: OpenVINO 2026.4.1 deadlocks when its first two conversions of NumPy arrays come from two
+    threads at once (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).
     """
     request = model.create_infer_request()
     request.infer({port.any_name: np.zeros(list(port.shape), np.float32) for port in model.inputs}, share_inputs=True)
@@ -216,7 +220,7 @@ def _runner(model: Any) -> Run:
 
 
 def _read_graphs(model: SearchModel) -> dict[str, Any]:
-    """The graphs for one tile, their inputs and outputs compared with the manifest. Raises PackageError."""
+    """The graphs, reshaped for one tile. Raises PackageError when inputs or outputs are not the manifest's."""
     graphs = {}
     for name, (inputs, outputs) in _ports(model.spec).items():
         try:
@@ -238,10 +242,10 @@ def _read_graphs(model: SearchModel) -> dict[str, Any]:
 
 
 def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
-    """Shapes without the batch of every graph's inputs and outputs."""
+    """Shapes of the inputs and outputs of each graph, without the batch."""
     image, z = (spec.channels, spec.tile_size, spec.tile_size), (spec.latent_size,)
-    drawn: Shapes = {"image": image, **({"log_variance": image} if spec.pixel_variance else {})}
-    ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, drawn)}
+    generated: Shapes = {"image": image, **({"log_variance": image} if spec.pixel_variance else {})}
+    ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, generated)}
     if spec.feature_shape is not None:
         patch_logits: Shapes = {} if spec.patch_shape is None else {"patch_logits": spec.patch_shape}
         ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **patch_logits}

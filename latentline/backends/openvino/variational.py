@@ -1,4 +1,4 @@
-"""What a VAE says beside its reconstruction (Kingma & Welling 2014; An & Cho 2015), in NumPy."""
+"""What a VAE gives beside its reconstruction (Kingma & Welling 2014; An & Cho 2015), in NumPy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Float = npt.NDArray[np.float32]
 LOG_2_PI = math.log(2 * math.pi)
 
 
-def draws(seed: int, samples: int, latent_size: int) -> Float:
-    """The noise of the samples of z: standard normal, the same for every tile, float32 [samples, latent_size]."""
+def sample_noise(seed: int, samples: int, latent_size: int) -> Float:
+    """Standard normal noise for samples of z, the same for every tile, float32 [samples, latent_size]."""
     return np.random.default_rng(seed).standard_normal((samples, latent_size)).astype(np.float32)
 
 
@@ -24,5 +24,5 @@ def kl(mean: Float, log_variance: Float) -> Float:
 
 
 def negative_log_likelihood(x: Float, image: Float, log_variance: Float) -> Float:
-    """−log p(x | z) of each pixel under the Gaussian that the generator gives, of the shape of x."""
+    """−log p(x | z) of each pixel under the Gaussian that the generator gives, shaped like x."""
     return np.asarray(0.5 * (np.square(x - image) * np.exp(-log_variance) + log_variance + LOG_2_PI), np.float32)

@@ -17,7 +17,12 @@ def main() -> None:
     settings = AravisSettings.model_validate_json(sys.argv[1])
     feeds = Feeds([settings], lambda _code, sentence: _print({"fault": sentence}))
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait_for_the_end_of_input() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end_of_input, daemon=True).start()
     feeds.start()
     bad = 0
     while not ended.is_set():

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,13 @@ def feeds_of(
     """Feeds of one camera "top". Each attempt to open it uses the next of `cameras`, and then always the last."""
     left = list(cameras)
     common = {"id": "top", "reopen_seconds": 0.01, "reopen_max_seconds": 0.02, **options}
-    settings = {
-        LIVE: lambda: DeviceSettings(kind="device", source=0, **common),
-        FILE: lambda: StreamSettings(kind="stream", source="film.avi", **common),
-        FOLDER: lambda: FolderSettings(kind="folder", source="pictures", watch=True, **common),
-    }[kind]()
+    settings: DeviceSettings | StreamSettings | FolderSettings
+    if kind == LIVE:
+        settings = DeviceSettings(kind="device", source=0, **common)
+    elif kind == FILE:
+        settings = StreamSettings(kind="stream", source="film.avi", **common)
+    else:
+        settings = FolderSettings(kind="folder", source=Path("pictures"), watch=True, **common)
     reported = faults if faults is not None else []
     make = {"top": lambda: left.pop(0) if len(left) > 1 else left[0]}
     feeds = Feeds([settings], lambda code, sentence: reported.append((code, sentence)), cameras=make)
@@ -120,5 +123,11 @@ def drain(feeds: Feeds) -> list[int]:
 def take(feeds: Feeds) -> Frame:
     """The next frame."""
     got: list[Frame] = []
-    wait_until(lambda: got.append(f) or True if (f := feeds.get(0.05)) else False, "a frame")
+
+    def came() -> bool:
+        if (frame := feeds.get(0.05)) is not None:
+            got.append(frame)
+        return bool(got)
+
+    wait_until(came, "a frame")
     return got[0]

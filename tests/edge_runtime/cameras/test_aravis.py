@@ -17,7 +17,8 @@ import pytest
 from edge_runtime.cameras.aravis import AravisCamera
 from edge_runtime.cameras.settings import AravisSettings
 from latentline.errors import CameraError
-from tests.edge_runtime.fakes import ROOT
+from tests.paths import ROOT
+from tests.sharing import alone
 from tests.waiting import wait_until
 
 _FAKE = shutil.which("arv-fake-gv-camera-0.8")
@@ -26,7 +27,7 @@ _NEEDED = "import gi; gi.require_version('Aravis', '0.8'); from gi.repository im
 
 
 class FakeCamera:
-    """Aravis's own GigE Vision camera on the loopback; there is one port for it, so one at a time."""
+    """Aravis's own GigE Vision camera on the loopback; there is one port for it on a machine."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,9 +115,10 @@ def start_client(tmp_path: Path) -> Iterator[Callable[..., Client]]:
 
 @pytest.fixture
 def camera() -> Iterator[FakeCamera]:
-    one = FakeCamera()
-    yield one
-    one.kill()
+    with alone("fake-camera"):
+        one = FakeCamera()
+        yield one
+        one.kill()
 
 
 def test_camera_is_set_up_unplugged_and_comes_back(start_client: Callable[..., Client], camera: FakeCamera) -> None:

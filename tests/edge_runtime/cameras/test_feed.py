@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
-from edge_runtime.cameras.base import IDLE, BadFrame
+from edge_runtime.cameras.base import IDLE, BadFrame, Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import SimulatorSettings
 from latentline.errors import CameraError, ImageError
@@ -77,7 +77,7 @@ def test_error_of_a_file_is_kept() -> None:
 
 def test_unusable_frames_are_counted_by_cause_and_skipped() -> None:
     """Frames that are unreadable or no images are counted and skipped; the size may change between frames."""
-    steps = [
+    steps: list[Frame | Exception] = [
         picture(0, shape=(4, 6, 3)),
         ImageError("a.png: cut"),
         BadFrame("top: frame 1 is not whole", "lost packets"),
@@ -100,8 +100,7 @@ def test_camera_that_hangs_is_left_behind(where: str) -> None:
     hang = threading.Event()
     stuck = ScriptedCamera([hang.wait, 7], at_open=hang.wait if where == "open" else None)
     faults: Faults = []
-    options = {"stall_seconds": 0.05, "open_seconds": 0.05}
-    with feeds_of(stuck, SteppedCamera(), faults=faults, **options) as feeds:
+    with feeds_of(stuck, SteppedCamera(), faults=faults, stall_seconds=0.05, open_seconds=0.05) as feeds:
         feed = feeds._feeds["top"]
         wait_until(lambda: faults, "the stall to be named")
         assert "is stalled: " + ("device 0 did not open" if where == "open" else "no usable frame") in str(faults[0][1])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.cameras.base import IDLE, Frame
@@ -18,7 +18,8 @@ from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.settings import FolderSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import drain
-from tests.edge_runtime.fakes import ROOT, write_picture
+from tests.edge_runtime.fakes import write_picture
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 
@@ -36,7 +37,13 @@ def _camera(folder: Path, **options: Any) -> FolderCamera:
 
 def _next(camera: FolderCamera) -> Frame:
     got: list[Frame] = []
-    wait_until(lambda: got.append(f) or True if isinstance(f := camera.read(), Frame) else False, "a picture")
+
+    def came() -> bool:
+        if isinstance(frame := camera.read(), Frame):
+            got.append(frame)
+        return bool(got)
+
+    wait_until(came, "a picture")
     return got[0]
 
 
@@ -228,7 +235,7 @@ def test_journal_stays_small(tmp_path: Path) -> None:
     assert _all(_camera(tmp_path, watch=True)) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Whatever the journal contains, the folder opens, and pictures marked from then on stay marked."""
@@ -239,7 +246,7 @@ def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: by
     assert _all(_camera(folder, after="mark")) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_picture_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """A file of any bytes gives a frame or an ImageError, and the picture after it is given."""

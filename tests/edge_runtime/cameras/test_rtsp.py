@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings import StreamSettings
 from tests.edge_runtime.cameras.scripted import take
+from tests.sharing import free_port
 from tests.waiting import wait_until
 
 _PYTHON = "/usr/bin/python3"
@@ -22,9 +23,7 @@ class RtspServer:
     """An RTSP server that tests may kill and restart with another frame width."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = str(probe.getsockname()[1])
+        self._port = str(free_port())
         self._process: subprocess.Popen[str] | None = None
 
     def url(self, password: str = "secret") -> str:
@@ -55,7 +54,7 @@ def server() -> Iterator[RtspServer]:
     one.kill()
 
 
-def _settings(url: str, **options: float) -> StreamSettings:
+def _settings(url: str, **options: Any) -> StreamSettings:
     return StreamSettings(kind="stream", id="north", source=url, reopen_seconds=0.1, reopen_max_seconds=0.2, **options)
 
 

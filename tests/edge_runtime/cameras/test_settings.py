@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -102,7 +102,6 @@ def test_credentials_are_masked(values: dict[str, Any], shown: str) -> None:
     assert "secret" not in repr(one) and "cret@" not in repr(one)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.text(st.characters(exclude_characters="@/'\"", exclude_categories=["C", "Z"], codec="utf-8"), min_size=1))
 def test_no_password_survives_masking(password: str) -> None:
     """Whatever the password is, it is not in what is shown."""
@@ -114,7 +113,6 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 _KINDS = st.sampled_from(["device", "stream", "pipeline", "aravis", "folder", "simulator"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_KEYS, _VALUES), _KINDS)
 def test_any_section_is_settings_or_one_sentence(section: dict[str, Any], kind: str) -> None:
     """Whatever stands in a camera's section, the answer is settings or a ConfigError."""

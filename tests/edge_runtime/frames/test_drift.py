@@ -181,7 +181,7 @@ def test_report_before_the_first_frame() -> None:
     frames=st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(0, 255), st.booleans()), max_size=60),
     threshold=st.floats(-1e6, 1e6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_numbers_are_survived(
     normals: list[float], grey: list[float] | None, frames: list[tuple[float, float, bool]], threshold: float
 ) -> None:

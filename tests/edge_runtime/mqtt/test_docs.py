@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
@@ -19,8 +20,8 @@ from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
-from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 
@@ -101,7 +102,11 @@ def _heard(port: int, user: str, topic: str) -> Iterator[list[str]]:
     topics: list[str] = []
     subscribed = threading.Event()
     client = _client(user)
-    client.on_connect = lambda *_: client.subscribe(topic, 1)
+
+    def subscribe(*_: Any) -> None:
+        client.subscribe(topic, 1)
+
+    client.on_connect = subscribe
     client.on_subscribe = lambda *_: subscribed.set()
     client.on_message = lambda _client, _data, message: topics.append(message.topic)
     client.connect("127.0.0.1", port)
@@ -122,7 +127,11 @@ def _published(port: int, user: str, topic: str) -> bool:
     """Whether the broker accepts a QoS 1 message of `user` on `topic`."""
     reasons: queue.SimpleQueue[int] = queue.SimpleQueue()
     client = _client(user)
-    client.on_connect = lambda *_: client.publish(topic, b"{}", 1)
+
+    def publish(*_: Any) -> None:
+        client.publish(topic, b"{}", 1)
+
+    client.on_connect = publish
     client.on_publish = lambda _client, _data, _mid, reason, _properties: reasons.put(int(reason.value))
     client.connect("127.0.0.1", port)
     client.loop_start()

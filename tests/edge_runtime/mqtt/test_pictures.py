@@ -99,7 +99,7 @@ def test_broker_with_a_small_packet_size() -> None:
     margin=st.floats(0, 10),
     max_bytes=st.integers(1000, 3000),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_defect_of_any_frame(
     height: int,
     width: int,

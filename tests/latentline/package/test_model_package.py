@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.errors import PackageError
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.files import read_zip
@@ -23,9 +21,10 @@ from latentline.package.model_package import (
     SearchModel,
     load_package,
 )
+from latentline.package.selftest import SelfTest
 from latentline.package.write import write_package
 from latentline.scoring.maps import PixelStatistics
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_random_package, write_tiny_package
 
 
@@ -39,6 +38,7 @@ def test_package_comes_back_as_it_was_written(package: Path) -> None:
     """Graphs, self-test, calibration and settings survive the way through the folder."""
     loaded, model = load_package(package), tiny_model()
     assert dict(loaded.graphs) == dict(model.graphs)
+    assert isinstance(loaded.selftest, SelfTest) and isinstance(model.selftest, SelfTest)
     assert np.array_equal(loaded.selftest.grad_z, model.selftest.grad_z)
     assert loaded.manifest.search == model.spec.search
     assert loaded.statistics.scales == (1.0, 2.0)
@@ -55,14 +55,16 @@ def test_every_map_comes_back_as_it_was_calibrated(package: Path) -> None:
     edit_manifest(package, lambda manifest: manifest.update(map="ssim", patch_shape=[4, 4]))
     rewrite(package, CALIBRATION, calibration_to_bytes(known, np.arange(9.0), None))
     read = load_package(package).statistics
-    assert (read.kind, read.scales, read.patch_logits, read.names) == (
+    assert (read.kind, read.scales, read.patch_statistics, read.names) == (
         known.kind,
         known.scales,
-        known.patch_logits,
+        known.patch_statistics,
         known.names,
     )
-    rewrite(package, CALIBRATION, calibration_to_bytes(replace(known, patch_logits=(0.25, 0.0)), np.arange(9.0), None))
-    with pytest.raises(PackageError, match="'patch_logits' is not positive"):
+    rewrite(
+        package, CALIBRATION, calibration_to_bytes(replace(known, patch_statistics=(0.25, 0.0)), np.arange(9.0), None)
+    )
+    with pytest.raises(PackageError, match="'patch_statistics' is not positive"):
         load_package(package)
 
 
@@ -127,10 +129,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "folder inside": (lambda p: (p / "more").mkdir(), "not a plain file"),
     "symbolic link": (link, "not a plain file"),
     "newer schema": (
-        manifest(schema_version=2),
-        r"newer latentline \(schema 2, this one reads 1\): update the station",
+        manifest(schema_version=3),
+        r"newer latentline \(schema 3; this one reads 2\); update latentline here",
     ),
-    "older schema": (manifest(schema_version=0), "'schema_version'"),
+    "older schema": (
+        manifest(schema_version=1),
+        r"older latentline \(schema 1; this one reads 2\); export it again .*`latentline-export package",
+    ),
     "unknown key": (manifest(colour="red"), "'colour'"),
     "gamma out of range": (
         lambda p: edit_manifest(p, lambda m: m["search"].update(gamma=0)),
@@ -147,7 +152,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: edit_manifest(p, lambda m: m["search"].update(samples=2)),
         "search.samples needs latent_variance and pixel_variance",
     ),
-    "verdict without a patch head": (with_arrays(patch_logits=np.ones(2)), "array 'patch_logits' is unknown"),
+    "verdict without a patch head": (with_arrays(patch_statistics=np.ones(2)), "array 'patch_statistics' is unknown"),
     "NaN threshold": (
         lambda p: edit_manifest(p, lambda m: m["calibration"].update(threshold=float("nan"))),
         r"'calibration\.threshold'",
@@ -222,7 +227,7 @@ def test_zip_with_the_same_name_twice_is_refused(tmp_path: Path) -> None:
     """Two entries of one name would leave open which was meant."""
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = zip_with(tmp_path / "model.zip", ("manifest.json", b"{}"), ("manifest.json", b"[]"))
-    with pytest.raises(PackageError, match="in it twice"):
+    with pytest.raises(PackageError, match="appears twice"):
         load_package(path)
 
 
@@ -293,8 +298,7 @@ AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.fixture(scope="module")
 def autoencoder() -> SearchModel:
     """A model that has no discriminator."""
-    checkpoint = random_checkpoint("autoencoder")
-    return export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    return exported("autoencoder")[1]
 
 
 @pytest.mark.parametrize("fault", AUTOENCODER_FAULTS)
@@ -309,7 +313,7 @@ def test_broken_package_without_discriminator_is_refused(autoencoder: SearchMode
     assert "\n" not in str(caught.value)
 
 
-def test_package_from_before_other_methods_loads(package: Path) -> None:
+def test_fields_of_other_methods_have_defaults(package: Path) -> None:
     """A manifest without the fields of later methods is that of a GAN with the map of its residual."""
     later = ("map", "patch_shape", "latent_variance", "pixel_variance")
     edit_manifest(package, lambda manifest: [manifest.pop(field, None) for field in later])

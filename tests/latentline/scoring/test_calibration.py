@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import FEWEST_STANDARDISING, share_out
+from latentline.scoring.calibrate import FEWEST_STANDARDISING, split_held_out
 from latentline.scoring.calibration import Calibration, Component, conformal_threshold
 
 
@@ -62,7 +62,7 @@ def test_no_group_both_standardises_and_sets_the_threshold(count: int, per_group
     """The threshold's frames are untouched by the standardisation, whole parts at a time."""
     names = [str(i) for i in range(count)]
     groups = {name: f"part{int(name) // per_group}" for name in names}
-    first, second = share_out(names, groups, seed)
+    first, second = split_held_out(names, groups, seed)
     assert sorted(first + second, key=int) == names
     assert not {groups[n] for n in first} & {groups[n] for n in second}
     assert len(first) >= min(count, max(FEWEST_STANDARDISING, count / 3))

@@ -28,7 +28,7 @@ def test_a_corrupt_image_is_named_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "train" / "good" / "003.png").write_bytes(b"not a picture")
     loaded = load(source, everything(source))
     assert len(loaded.images) == 23
-    assert len(loaded.bad) == 1 and "003.png" in loaded.bad[0]
+    assert len(loaded.skipped) == 1 and "003.png" in loaded.skipped[0]
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9])
@@ -41,7 +41,7 @@ def test_an_image_cut_short_is_not_half_read(tmp_path: Path, suffix: str, cut: f
     (root / "train" / "good" / f"zzz{suffix}").write_bytes(content[: int(len(content) * cut)])
     source = FolderSource(FolderData(root=root))
     loaded = load(source, everything(source))
-    assert len(loaded.bad) == 1 and f"zzz{suffix}" in loaded.bad[0]
+    assert len(loaded.skipped) == 1 and f"zzz{suffix}" in loaded.skipped[0]
 
 
 def test_more_than_a_tenth_corrupt_stops(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_images_are_prepared_as_they_are_read(tmp_path: Path) -> None:
 
     loaded = load(source, everything(source), prepare)
     assert {image.shape for image in loaded.images.values()} == {(8, 48)} and len(loaded.images) == 23
-    assert len(loaded.bad) == 1 and loaded.bad[0].endswith("train/good/007.png: too small")
+    assert len(loaded.skipped) == 1 and loaded.skipped[0].endswith("train/good/007.png: too small")
 
 
 def test_reading_one_after_the_other_holds_nothing(tmp_path: Path) -> None:

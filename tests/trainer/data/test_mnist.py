@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latentline.errors import DatasetError, ImageError
@@ -39,7 +39,6 @@ def all_names(split: Split) -> list[str]:
     return [name for side in (*sides, *split.test_abnormal.values()) for name in side]
 
 
-@settings(deadline=None)
 @given(array=st.integers(1, 9), seed=st.integers(0, 9), compress=st.booleans())
 def test_idx_files_are_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, array: int, seed: int, compress: bool
@@ -136,7 +135,6 @@ def test_held_out_images_are_no_more_than_a_threshold_needs(tmp_path: Path) -> N
     assert len(source.split(0).held_out) == 300
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20), st.sampled_from([(), (1, 7), (0, 2, 9)]), st.sampled_from([None, 1, 7, 13, 500]))
 def test_a_contaminated_run_sees_and_tests_the_same_images(
     root: Path, seed: int, known_digits: tuple[int, ...], limit: int | None

@@ -28,7 +28,8 @@ def cells(image: np.ndarray) -> np.ndarray:
     """The digit in each cell, [11, 11]: a digit's pixels have levels of 20·d … 20·d + 9."""
     tiles = image.reshape(11, 28, 11, 28).transpose(0, 2, 1, 3) // 20
     assert (tiles == tiles[:, :, :1, :1]).all()
-    return tiles[:, :, 0, 0]
+    levels: np.ndarray = tiles[:, :, 0, 0]
+    return levels
 
 
 def test_normal_mosaics_hold_every_digit_but_the_abnormal_one(root: Path) -> None:

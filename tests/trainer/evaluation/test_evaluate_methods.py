@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,13 @@ from trainer.checkpoint import read_tensors
 from trainer.cli import main
 from trainer.evaluation.report import read_results
 
+Section = dict[str, Any]
+
 DISCRIMINATOR = {"d_frame", "d_reconstruction", "feature"}
 NO_SEARCH = {"iterations": 0}
-METHODS: dict[str, tuple[dict, dict, set[str]]] = {  # method, search, components that must stand alone in the table
+METHODS: dict[
+    str, tuple[Section, Section, set[str]]
+] = {  # method, search, components that must stand alone in the table
     "noisy_anogan": (
         {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic": 0.5},
         {},
@@ -29,7 +34,7 @@ METHODS: dict[str, tuple[dict, dict, set[str]]] = {  # method, search, component
 }
 
 
-def _fit(folder: Path, method: dict, search: dict, **schedule: object) -> Path:
+def _fit(folder: Path, method: Section, search: Section, **schedule: object) -> Path:
     config = tiny_config(write_folder(folder / "data", train=48), fade_images=8, stable_images=0, **schedule)
     config |= {"method": method, "search": {"iterations": 2, **search}}
     config["schedule"] |= {"final_images": 16, "encoder_images": 16 if method["kind"] == "f_anogan" else 0}
@@ -78,7 +83,7 @@ def test_weights_that_are_not_numbers_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--iterations", "0"], "a search of 0 iterations needs one"),
+        (["--iterations", "0"], "--iterations 0 needs one; give 1 or more"),
         (["--false-alarm-rate", "0.001"], "a false-alarm rate of 0.001 needs at least 999"),
         (["--data", "nowhere"], "there is no such folder"),
     ],

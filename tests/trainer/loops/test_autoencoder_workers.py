@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import spawn
 
 from tests.trainer.loops.test_autoencoder import ANOVAEGAN, SSIM, VAE, start
 from trainer.loops.training import StepReport
@@ -36,7 +37,7 @@ def one_of_two(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(one_of_two, (folder,), nprocs=2)
+    spawn(one_of_two, (folder,), nprocs=2)  # type: ignore[no-untyped-call]
     return folder
 
 

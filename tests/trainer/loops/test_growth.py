@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import ScheduleConfig
-from trainer.loops.growth import falling, growth_at, total_images
+from trainer.loops.growth import growth_at, total_images
 
 schedules = st.builds(
     ScheduleConfig,
@@ -35,9 +35,3 @@ def test_stages_start_where_their_images_begin() -> None:
     assert stages == [0, 0, 1, 1, 2, 2]
     assert [growth_at(i, schedule, 2, 1).alpha for i in (4, 5, 14, 15)] == [1.0, 0.1, 1.0, 1.0]
     assert (growth_at(0, schedule, 2, 1).batch, growth_at(5, schedule, 2, 1).batch) == (64, 24)
-
-
-def test_learning_rate_falls_over_the_last_quarter_only() -> None:
-    """Constant, then linear to a twentieth."""
-    rates = [falling(1.0, i, 100) for i in range(101)]
-    assert rates[:76] == [1.0] * 76 and rates == sorted(rates, reverse=True) and rates[-1] == 0.05

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-import edge_runtime
 import export
-import tests
+import latentline
 from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.package.model_package import GENERATOR, ModelPackage
 from tests import tensorrt_standin
+from tests.paths import ROOT
 from tests.tensorrt_standin import StandIn
 
 # TensorRT-RTX's ways to build for a GPU that is elsewhere and for a capture; used only where the module has them
@@ -45,7 +45,7 @@ CLASSES = {
 @cache
 def apis() -> dict[str, dict[str, set[str]]]:
     """Version -> class or enum -> members."""
-    folder = Path(tests.__file__).parent / "data" / "tensorrt_api"
+    folder = ROOT / "tests" / "data" / "tensorrt_api"
     lists = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     assert [entry["version"] for entry in lists] == ["10.13.3.9", "10.3.0", "11.4.0.106"]
     return {entry["version"]: {k: set(v) for k, v in entry["names"].items()} for entry in lists}
@@ -53,7 +53,7 @@ def apis() -> dict[str, dict[str, set[str]]]:
 
 def sources() -> list[Path]:
     """All code that may be handed a TensorRT module."""
-    packages: list[ModuleType] = [edge_runtime, export]
+    packages: list[ModuleType] = [latentline, export]
     return [file for package in packages for file in sorted(Path(package.__path__[0]).rglob("*.py"))]
 
 
