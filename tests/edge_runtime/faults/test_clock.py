@@ -57,14 +57,14 @@ def test_jumps_of_the_clock_delay_nothing(tmp_path: Path, mosquitto: Mosquitto, 
         mosquitto.stop()
         write_picture(pictures / "c.png", BRIGHT)
         mosquitto.start()
-        # The broker repeats an event to the subscriber if it stopped before it had read the subscriber's PUBACK.
-        received = subscriber.wait("defect", lambda all_: len({event.body["seq"] for event in all_}) == 3)
+        events = subscriber.wait("defect", lambda all_: len({event.body["seq"] for event in all_}) == 3)
         subscriber.wait_state("online")
     for message in subscriber.messages():
         validate(message.topic, message.body)
-    events = list({event.body["event_id"]: event for event in received}.values())
-    assert [event.body["seq"] for event in events] == [1, 2, 3]
-    times = [datetime.fromisoformat(event.body["captured_at"].replace("Z", "+00:00")) for event in events]
+    # Delivery is at least once: if the stop of the broker cut off a confirmation, the event comes again.
+    captured = {event.body["seq"]: event.body["captured_at"].replace("Z", "+00:00") for event in events}
+    assert list(captured) == [1, 2, 3]
+    times = [datetime.fromisoformat(time) for time in captured.values()]
     assert timedelta(days=399) < times[1] - times[0] < timedelta(days=401)
     assert timedelta(days=799) < times[1] - times[2] < timedelta(days=801)
     assert all(0 <= event.body["timings_ms"]["wait"] < 60_000 for event in events)

@@ -159,7 +159,7 @@ def test_any_answers_of_the_broker_lose_no_event(
 ) -> None:
     """With any answers, in any order, and lost connections, every event is accepted in the end."""
     setup = Setup(tmp_path_factory.mktemp("spool"), 30)
-    with closing(setup.spool):  # also where Hypothesis gives an example up
+    with closing(setup.spool):  # also if Hypothesis discards the example
         taken: set[int] = set()
         setup.delivery.begin()
         for _ in range(200):
