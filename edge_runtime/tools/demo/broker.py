@@ -10,7 +10,7 @@ from pathlib import Path
 
 from latentline.errors import BrokerError
 
-# rumqttd's own schema; a v5 listener exists only in a configuration file
+# rumqttd's own schema: only a configuration file can open an MQTT 5 listener
 _CONFIG = """
 id = 0
 [router]
@@ -33,7 +33,7 @@ dynamic_filters = true
 
 @contextmanager
 def embedded_broker() -> Iterator[int]:
-    """Run a broker for the length of the block; gives its port. Raises BrokerError when it cannot be had."""
+    """Run a broker inside the block; yields its port. Raises BrokerError when it is not installed or does not start."""
     try:
         from iotcore import Broker
     except ImportError:
