@@ -122,7 +122,7 @@ class Commander:
         while self._recent and now - self._recent[0] >= 60.0:
             self._recent.popleft()
         if len(self._recent) >= settings.max_per_minute:
-            raise CommandError(f"more than {settings.max_per_minute} requests in a minute; ask again later")
+            raise CommandError(f"more than {settings.max_per_minute} requests in a minute; try again later")
         self._recent.append(now)
         if item.retained:
             raise CommandError("it is retained; send commands without the retain flag")

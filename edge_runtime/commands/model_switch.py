@@ -70,7 +70,7 @@ class ModelSwitch:
         Raises CommandError when the folder has no such package, or while another switch is running.
         """
         if self._request is not None:
-            raise CommandError(f"the switch to {self._request.name} is not done yet; ask again later")
+            raise CommandError(f"the switch to {self._request.name} is not done yet; try again later")
         path = self._path(name)
         self._request = _SwitchRequest(name, sha256, finish)
         threading.Thread(target=self._load_package, args=(path,), name="model loader", daemon=True).start()

@@ -121,10 +121,10 @@ class HttpEndpoint:
         await writer.wait_closed()
 
     async def _answer(self, request_line: bytes) -> Page:
-        parts = request_line.decode("latin-1").split(" ")
-        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+        words = request_line.decode("latin-1").split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
             return _plain(HTTPStatus.BAD_REQUEST)
-        method, target, _ = parts
+        method, target, _ = words
         path = target.partition("?")[0]
         if path not in self._pages:
             return _plain(HTTPStatus.NOT_FOUND)

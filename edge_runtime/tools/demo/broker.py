@@ -38,7 +38,7 @@ def embedded_broker() -> Iterator[int]:
         from iotcore import Broker
     except ImportError:
         raise BrokerError(
-            "the demo's broker is not installed; install the extra (pip install 'latentline[demo]') or name a "
+            "the demo's broker is not installed; install the extra (in a clone: pip install '.[demo]') or name a "
             "running one with --broker HOST"
         ) from None
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ def load_surface() -> UInt8:
         from skimage import data
     except ImportError:
         raise LatentlineError(
-            "the demo needs scikit-image for its photograph; install the extra: pip install 'latentline[demo]'"
+            "the demo needs scikit-image for its photograph; install the extra (in a clone: pip install '.[demo]')"
         ) from None
     return np.asarray(data.brick(), dtype=np.uint8)
 

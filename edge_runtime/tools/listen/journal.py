@@ -208,7 +208,7 @@ def _read(message: dict[str, Any], model: type[_Model]) -> _Model:
         return model.model_validate(message)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        place = ".".join(str(key) for key in fault["loc"])
         raise _UnreadableError(f"'{place}': {fault['msg'][:1].lower()}{fault['msg'][1:]}") from None
 
 

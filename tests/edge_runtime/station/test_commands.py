@@ -135,14 +135,14 @@ def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mos
         with Subscriber(mosquitto.port) as subscriber:
             try:
                 subscriber.wait_state("online")
-                for text, waited in (
+                for text, expected in (
                     (yaml.safe_dump({**data, "threshold": 55.0}), ("birth", lambda body: body["threshold"] == 55.0)),
                     ("cameras: 7", ("v1/status", lambda body: body["reasons"][0]["code"] == "config")),
                     (yaml.safe_dump({**data, "threshold": 66.0}), ("birth", lambda body: body["threshold"] == 66.0)),
                 ):
                     path.write_text(text)
                     station.reload()  # what the handler of SIGHUP calls
-                    topic, holds = waited
+                    topic, holds = expected
                     subscriber.wait(topic, lambda all_, holds=holds: any(_holds(holds, m.body) for m in all_))
                 done.append(True)
             finally:

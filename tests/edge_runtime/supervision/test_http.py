@@ -52,8 +52,8 @@ def _raw(address: tuple[str, int], sent: bytes) -> bytes:
         try:
             client.sendall(sent)
             client.shutdown(socket.SHUT_WR)
-            while part := client.recv(65536):
-                received += part
+            while chunk := client.recv(65536):
+                received += chunk
         except ConnectionError:
             pass
     return received
@@ -143,7 +143,7 @@ _LINE = st.binary(max_size=200)
 _REQUESTS = st.one_of(
     st.binary(max_size=3000),
     st.tuples(st.sampled_from([b"GET", b"get", b"PUT", b""]), _LINE, st.sampled_from([b"HTTP/1.1", b"HTTP/0.9"])).map(
-        lambda parts: b" ".join(parts) + b"\r\n\r\n"
+        lambda words: b" ".join(words) + b"\r\n\r\n"
     ),
     st.lists(_LINE, max_size=20).map(lambda lines: b"GET /hello HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"),
 )
@@ -188,8 +188,8 @@ def test_client_that_does_not_listen_is_cut() -> None:
             wait_until(lambda: endpoint._clients == 0, "the client to be cut")
             received = 0
             with suppress(ConnectionError):
-                while part := client.recv(1 << 16):
-                    received += len(part)
+                while chunk := client.recv(1 << 16):
+                    received += len(chunk)
         assert received < len(big)
 
 

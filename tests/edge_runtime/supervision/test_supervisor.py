@@ -24,7 +24,7 @@ class _Listener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
         self.socket.setblocking(False)
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def lines(self) -> list[str]:
         """The lines received since the last call."""
@@ -33,7 +33,7 @@ class _Listener:
             while True:
                 lines += self.socket.recv(4096).decode().split("\n")
         except BlockingIOError:
-            self.heard += lines
+            self.received += lines
             return lines
 
 
@@ -153,7 +153,7 @@ def test_its_thread_sends_signs_of_life(tmp_path: Path, listener: _Listener) -> 
     bench = _Bench(tmp_path, environment)
     bench.supervisor.start()
     try:
-        wait_until(lambda: (listener.lines(), listener.heard.count("WATCHDOG=1") >= 3)[1], "signs of life")
+        wait_until(lambda: (listener.lines(), listener.received.count("WATCHDOG=1") >= 3)[1], "signs of life")
     finally:
         bench.supervisor.close()
 
