@@ -45,7 +45,7 @@ class _SwitchRequest:
 class ModelSwitch:
     """Owns the inspector of a station. All but `load` runs in the station's thread.
 
-    folder   holds the packages, directly
+    folder   of the packages, which lie directly in it
     current  the inspector in use; the switch closes it after the next switch or in `close`
     load     loads a package, in a thread of its own; raises LatentlineError
     save     saves (name, sha256) of the package, so that a restart opens it again; raises LatentlineError
@@ -153,7 +153,7 @@ def _check(inspector: FrameInspector) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
     score = inspector.begin(noise)().score
     if not math.isfinite(score):
-        raise CommandError(f"its score of a frame of noise is {score}")
+        raise CommandError(f"the new one gives a frame of noise the score {score}")
 
 
 def _close(inspector: FrameInspector) -> None:

@@ -38,7 +38,7 @@ class ListenOptions:
         return {**{f"{prefix}/{rest}": 1 for rest in qos_1}, f"{prefix}/cam/+/picture": 0, f"{prefix}/health": 0}
 
 
-class _ListenSection(StrictModel):
+class _OwnOptions(StrictModel):
     station: str = Field(pattern=rf"{_LEVEL}|^\+$")
     session: str | None = Field(default=None, pattern=_LEVEL)
     seconds: float | None = Field(default=None, gt=0)
@@ -91,8 +91,8 @@ def listen_options(options: argparse.Namespace) -> ListenOptions:
     if tls or options.tls:
         base["tls"] = {**(base.get("tls") or {}), **tls}
     mqtt = parse({**base, **given}, MqttSection, "listen")
-    own = {"station": station or "+", "session": options.session, "seconds": options.seconds}
-    checked = parse(own, _ListenSection, "listen")
+    others = {"station": station or "+", "session": options.session, "seconds": options.seconds}
+    checked = parse(others, _OwnOptions, "listen")
     try:
         password = read_password(mqtt)
     except ConfigError as error:
