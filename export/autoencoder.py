@@ -1,4 +1,4 @@
-"""The ONNX graphs of an autoencoder: encoder and decoder with batch normalisation folded into the convolutions."""
+"""The ONNX graphs of an autoencoder: encoder and decoder, with batch normalisation folded into the convolutions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Network = TypeVar("Network", ConvEncoder, ConvDecoder)
 def export_autoencoder(encoder: ConvEncoder, decoder: ConvDecoder) -> dict[str, bytes]:
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
-    encoder.onnx    image [batch, C, R, R] -> z [batch, L]; variational: and log_variance [batch, L]
-    generator.onnx  z -> image [batch, C, R, R]; with variance: and log_variance [batch, C, R, R]
+    encoder.onnx    image [batch, C, R, R] -> z [batch, L]; variational: also log_variance [batch, L]
+    generator.onnx  z -> image [batch, C, R, R]; with variance: also log_variance [batch, C, R, R]
     """
     size = decoder.resolution
     z, image = torch.zeros(2, decoder.latent_size), torch.zeros(2, decoder.channels, size, size)
@@ -33,9 +33,9 @@ def export_autoencoder(encoder: ConvEncoder, decoder: ConvDecoder) -> dict[str, 
 
 
 def folded(network: Network) -> Network:
-    """A copy in eval mode, float32, in which each convolution does the work of its normalisation, too.
+    """A float32 copy in eval mode whose convolutions include their normalisation.
 
-    Normalisation with fixed statistics is a linear map of each channel: nothing is approximated. Folded in float64.
+    Normalisation with fixed statistics is a linear map of each channel: folding it, in float64, approximates nothing.
     """
     network = copy.deepcopy(network).eval().double()
     for block in network.modules():

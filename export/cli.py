@@ -1,6 +1,6 @@
-"""`latentline-export`: from checkpoints to packages and engines, and the proof that they compute what was trained.
+"""`latentline-export`: export a checkpoint to a model package, verify the package, build its engines.
 
-Commands that work on a checkpoint need PyTorch and import it themselves; `engines` runs where there is none.
+Only the commands that need PyTorch import it; `engines` runs without.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit code: 0, 1 when a verification fails, 2 when the user can put it right."""
+    """Entry point; returns the exit code: 0, 1 when a verification fails, 2 for a mistake that the user can correct."""
     arguments = _parser().parse_args(argv)
     return run_command(lambda: int(arguments.run(arguments)))
 
@@ -34,12 +34,12 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
-    package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised (0.05)")
+    package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     package.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     package.set_defaults(run=_package)
-    verify = commands.add_parser("verify", help="compare a package's graphs with oracles, in the station's runtime")
+    verify = commands.add_parser("verify", help="compare a package's graphs, in the station's runtime, with oracles")
     verify.add_argument("package", type=Path, help="folder or .zip of the model package")
     verify.add_argument("--checkpoint", type=Path, help="compare with the networks of this checkpoint, too")
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -49,12 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     engines.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the layers (fp32)")
     engines.add_argument("--cache", type=Path, metavar="DIR", help="default: $LATENTLINE_CACHE, or the user's cache")
     engines.add_argument(
-        "--tensorrt", choices=("tensorrt", "tensorrt_rtx"), default="tensorrt", help="which (tensorrt)"
+        "--tensorrt", choices=("tensorrt", "tensorrt_rtx"), default="tensorrt", help="which TensorRT (tensorrt)"
     )
-    engines.add_argument("--batch", type=count, help="most tiles at a time (default: as suits the tile size)")
+    engines.add_argument("--batch", type=count, help="most tiles at a time (default: depends on the tile size)")
     engines.add_argument("--workspace", type=count, metavar="MIB", help="limit of scratch memory (1024)")
     engines.add_argument(
-        "--compute-capability", type=_capability, metavar="X.Y", help="of a GPU that is elsewhere; tensorrt_rtx only"
+        "--compute-capability", type=_capability, metavar="X.Y", help="of a GPU in another machine; tensorrt_rtx only"
     )
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _capability(text: str) -> tuple[int, int]:
-    """A compute capability such as 8.9."""
+    """Parse a compute capability such as 8.9."""
     major, dot, minor = text.partition(".")
     if not (dot and major.isdecimal() and minor.isdecimal()):
         raise argparse.ArgumentTypeError(f"'{text}' is not a compute capability such as 8.9")
@@ -103,7 +103,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _line(check: Check) -> str:
     kinks = check.points - check.resolved
-    note = f", {kinks} of them on a kink that float32 does not resolve" if kinks else ""
+    note = f", {kinks} of them at a kink that float32 does not resolve" if kinks else ""
     return f"{check.error:9.1e}  {check.what} ({check.points} points{note})"
 
 
@@ -116,7 +116,7 @@ def _engines(arguments: argparse.Namespace) -> int:
     if arguments.workspace is not None:
         given["workspace_mib"] = arguments.workspace
     settings = parse(given, GpuSettings, "the command line")
-    import_tensorrt(settings.tensorrt)  # says what is missing, before the next import needs it
+    import_tensorrt(settings.tensorrt)  # reports what is missing before the next import fails
     from export.engines import build_engines
 
     report = build_engines(
@@ -134,7 +134,7 @@ def _engines(arguments: argparse.Namespace) -> int:
         half = report.half_check
         print(
             f"fp16 moves the score of a tile by {half.median_score:.2g} (median; at worst {half.worst_score:.2g}) "
-            f"standard deviations of the normal scores, over {half.tiles} tiles searched on the CPU"
+            f"standard deviations of normal scores, over {half.tiles} tiles searched on the CPU"
         )
     print(
         f"{report.cache}: engines for {report.tensorrt}, compute capability {report.compute_capability}, "

@@ -1,4 +1,4 @@
-"""The encoder, folded: image -> the latent that the search starts from."""
+"""The folded encoder: image -> latent from which the search starts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from export.layers import Convolution, Dense, DownConvolution, LinearMap, LinearMaps, Unfolding, activate, normalise
+from export.layers import (
+    Convolution,
+    Dense,
+    DownConvolution,
+    FromImageConvolution,
+    LinearMap,
+    LinearMaps,
+    activate,
+    normalise,
+)
 from trainer.networks.discriminator import DiscriminatorBlock
 from trainer.networks.encoder import Encoder
 
 
 class FoldedEncoder(nn.Module):
-    """`Encoder` with scales in the weights and 3x3 + average as one stride-2 convolution."""
+    """`Encoder` with scales in the weights, and 3x3 convolution and average as one stride-2 convolution."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        layers: list[LinearMap] = [Unfolding(encoder.from_image)]
+        layers: list[LinearMap] = [FromImageConvolution(encoder.from_image)]
         for block in cast("Iterable[DiscriminatorBlock]", encoder.blocks):
             layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
         self.layers = LinearMaps(layers)

@@ -1,6 +1,6 @@
-"""`latentline-export engines`: fill the engine cache ahead of a station's first start. Runs without PyTorch.
+"""`latentline-export engines`: fill the engine cache before a station's first start. Runs without PyTorch.
 
-TensorRT builds on the machine that has the GPU. TensorRT-RTX can build for a GPU that is elsewhere.
+TensorRT builds for the GPU of this machine, TensorRT-RTX also for a GPU in another one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from latentline.package.model_package import load_package
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What was built or found.
+    """The engines of a package.
 
-    found       what the cache said of each graph before: "ready", "missing" or "stale: " and why
+    found       state of each graph in the cache before: "ready", "missing", or "stale: " and the reason
     plan_bytes  size of each graph's engine
-    half_check  what fp16 does to the model, None for fp32
+    half_check  how much fp16 changes the scores; None for fp32
     """
 
     tensorrt: str
@@ -44,10 +44,10 @@ def build_engines(
     compute_capability: ComputeCapability | None,
     progress: Progress,
 ) -> EngineReport:
-    """Build the engines of the package at `path` that are not in the cache.
+    """Build the engines of the package at `path` that the cache does not have.
 
-    compute_capability  None: of the GPU that is here
-    Raises PackageError, BackendError, EngineError, VerificationError.
+    compute_capability  of the target; None: of the GPU in this machine
+    Raises PackageError, BackendError, EngineError and VerificationError.
     """
     package = load_package(path)
     require_supported(package)
@@ -69,25 +69,25 @@ def build_engines(
     )
 
 
-def _target(flavour: Flavour, asked: ComputeCapability | None) -> tuple[ComputeCapability, str]:
-    """The compute capability to build for, and the GPU's name where it is here.
+def _target(flavour: Flavour, requested: ComputeCapability | None) -> tuple[ComputeCapability, str]:
+    """The compute capability to build for, and the name of the GPU, empty for one in another machine.
 
-    Raises EngineError when they can only be guessed or not be had.
+    Raises EngineError when there is no such target for this flavour.
     """
-    if asked is not None:
+    if requested is not None:
         if flavour == "tensorrt":
             raise EngineError(
                 "TensorRT builds for the GPU of this machine only; leave out --compute-capability, or build with "
                 "--tensorrt tensorrt_rtx"
             )
-        return asked, ""
+        return requested, ""
     try:
         device = import_pycuda().Device(0)
     except BackendError as error:
-        way_out = (
+        remedy = (
             "give the station's with --compute-capability, for example 8.9"
             if flavour == "tensorrt_rtx"
             else "run this command on the station, or see --tensorrt tensorrt_rtx"
         )
-        raise EngineError(f"there is no GPU here to build for ({error}); {way_out}") from None
+        raise EngineError(f"this machine has no GPU to build for ({error}); {remedy}") from None
     return device.compute_capability(), device.name()

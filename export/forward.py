@@ -1,4 +1,4 @@
-"""Networks as functions of one tensor, and the self-test of a model without a search step made of them."""
+"""Networks as functions of one tensor; with them, the self-test of a model without a search step."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainer.data.settings import Flip
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.flip_average import average_over_flips
 from trainer.networks.generator import Generator
-from trainer.networks.mirrored import judge_mirrored
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
-OUTPUTS = {  # in this order; the last of each is not in every model
+OUTPUTS = {  # in this order; not every model has the last one of each
     GENERATOR: ("image", "log_variance"),
     DISCRIMINATOR: ("logit", "features", "patch_logits"),
     ENCODER: ("z", "log_variance"),
@@ -30,7 +30,7 @@ ROWS = 4
 
 def packaged_networks(graphs: Mapping[str, bytes]) -> dict[str, Forward]:
     """The forward graphs of a package in float64, by file name."""
-    return {name: _tuple_of(OnnxNetwork(graphs[name], name)) for name in OUTPUTS if name in graphs}
+    return {name: _as_forward(OnnxNetwork(graphs[name], name)) for name in OUTPUTS if name in graphs}
 
 
 def trained_networks(
@@ -39,21 +39,21 @@ def trained_networks(
     encoder: Encoder | ConvEncoder | None,
     flips: Sequence[Flip] = (),
 ) -> dict[str, Forward]:
-    """Copies of the networks in float64 and eval mode, by the file name that each has in a package.
+    """Copies of the networks in float64 and eval mode, by their file names in a package.
 
-    flips  over which D's verdict is averaged
+    flips  over which D's logits are averaged
     """
     networks: dict[str, nn.Module | None] = {GENERATOR: generator, DISCRIMINATOR: discriminator, ENCODER: encoder}
-    ready = {
+    copies = {
         name: copy.deepcopy(network).eval().double().requires_grad_(False)
         for name, network in networks.items()
         if network is not None
     }
-    return {name: _tuple_of(network, flips) for name, network in ready.items()}
+    return {name: _as_forward(network, flips) for name, network in copies.items()}
 
 
 def forward_images(networks: Mapping[str, Forward], latent_size: int, seed: int) -> Tensor:
-    """Images [ROWS, C, R, R] in [-1, 1], float64: the generator's, of latents N(0, 1), with noise."""
+    """Images G(z) plus noise for latents N(0, 1), float64 [ROWS, C, R, R] in [-1, 1]; always the same for a seed."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         images = networks[GENERATOR](torch.randn(ROWS, latent_size, generator=random, dtype=torch.float64))[0]
@@ -62,7 +62,7 @@ def forward_images(networks: Mapping[str, Forward], latent_size: int, seed: int)
 
 
 def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
-    """What encoder, generator and, where there is one, discriminator give for images x, float64."""
+    """The self-test at images x, float64: outputs of encoder, generator and, where there is one, discriminator."""
     with torch.no_grad():
         z, *z_log_variance = networks[ENCODER](x)
         image, *log_variance = networks[GENERATOR](z)
@@ -77,10 +77,10 @@ def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
     )
 
 
-def _tuple_of(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:
+def _as_forward(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:
     def run(value: Tensor) -> tuple[Tensor, ...]:
         if isinstance(network, Discriminator):
-            return judge_mirrored(network.judge_all, value, flips)
+            return average_over_flips(network.all_outputs, value, flips)
         outputs = network(value)
         return outputs if isinstance(outputs, tuple) else (outputs,)
 

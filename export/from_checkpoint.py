@@ -1,4 +1,4 @@
-"""`latentline-export package`: export a checkpoint, calibrate it on its held-out normal images, write the package."""
+"""`latentline-export package`: export a checkpoint, calibrate the model on held-out images, write the package."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from export.package import ModelCard, export_model, write_model_package
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.base.version import software_version
-from latentline.errors import CheckpointError, ConfigError
 from latentline.package.manifest import SearchSettings
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import FrameTiler
-from trainer.checkpoint import Checkpoint, load_checkpoint
+from trainer.checkpoint import Checkpoint, load_checkpoint, search_config
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
+from trainer.settings.search import SearchConfig
 
 
 def package_checkpoint(
@@ -27,27 +27,23 @@ def package_checkpoint(
     name: str | None = None,
     threads: int | None = None,
 ) -> Calibrated:
-    """Write the package of the checkpoint `path` to `out`, a folder or .zip; gives its calibration.
+    """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
-    data, iterations, name replace the checkpoint's. Raises CheckpointError, ConfigError and DatasetError.
+    data, iterations, name  replace the checkpoint's data root, search iterations and name
+    false_alarm_rate        that the threshold promises
+    threads                 of the CPU; None: all cores
+    Raises CheckpointError, ConfigError and DatasetError.
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    if iterations and not config.method.is_gan:
-        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
-    if iterations == 0 and not config.schedule.encoder_images and config.method.is_gan:
-        raise ConfigError(
-            f"{path}: --iterations 0 takes the encoder's latent as it is, and this training has no encoder"
-        )
-    if config.schedule.encoder_images and checkpoint.encoder is None:
-        raise CheckpointError(f"{path}: its training has not come to the encoder yet; go on with fit --resume")
-    source = open_source(config.data if data is None else config.data.model_copy(update={"root": data.resolve()}))
+    search = search_config(path, checkpoint, iterations)
+    source = open_source(config.data, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
         checkpoint.encoder,
-        search_settings(checkpoint, iterations),
+        search_settings(checkpoint, search),
         config.verdict_flips,
     )
     searcher = OpenVinoSearcher(model, threads)
@@ -63,13 +59,13 @@ def package_checkpoint(
     return calibrated
 
 
-def search_settings(checkpoint: Checkpoint, iterations: int | None = None) -> SearchSettings:
-    """How a station searches with this checkpoint; `iterations` replaces the configuration's."""
-    search = checkpoint.config.search
+def search_settings(checkpoint: Checkpoint, search: SearchConfig | None = None) -> SearchSettings:
+    """The search settings of a package of this checkpoint; `search` replaces the configuration's."""
+    search = search or checkpoint.config.search
     return SearchSettings(
         init="random" if checkpoint.encoder is None else "encoder",
         seed=search.seed,
-        iterations=search.iterations if iterations is None else iterations,
+        iterations=search.iterations,
         learning_rate=search.learning_rate,
         gamma=search.gamma,
         lam=search.lam,

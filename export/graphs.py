@@ -1,8 +1,8 @@
 """The ONNX graphs of a GAN's package: generator, discriminator, search step.
 
-Every weight is one initializer of one graph, scaled as it acts. Nodes that derive another layout of a weight (turned
-kernel, 4x4 stride-2 kernel) stay in the graph: they depend on constants alone, and the runtime folds them once when it
-loads the graph.
+A graph holds each weight once, as a scaled initializer. Nodes that derive another layout of a weight (rotated kernel,
+4x4 stride-2 kernel) stay in the graph: they depend on constants alone, and the runtime folds them when it loads the
+graph.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def export_graphs(
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
     generator.onnx      z [batch, L] -> image [batch, C, R, R]
-    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head: patch_logits
+    discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head also patch_logits
                         [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
 
-    flips  over which the logits of discriminator.onnx, not of the search step, are averaged; then γ must be 1
+    flips  over which discriminator.onnx averages its logits; the search step does not, so that γ must then be 1
     """
     size, channels = generator.resolution, generator.channels
-    z = torch.zeros(2, generator.latent_size)  # two rows: a batch of one would be taken for a constant
+    z = torch.zeros(2, generator.latent_size)  # two rows: the exporter would take a batch of one for a constant
     x = torch.zeros(2, channels, size, size)
     fx = torch.zeros(2, *feature_shape(discriminator))
     step = SearchStep(generator, discriminator, gamma, lam)
@@ -60,12 +60,12 @@ def export_discriminator(discriminator: Discriminator, flips: Sequence[Flip] = (
 
 
 def feature_shape(discriminator: Discriminator) -> tuple[int, int, int]:
-    """Of f(x): maps, 4, 4."""
+    """The shape of f(x): (maps, 4, 4)."""
     return discriminator.conv.weight.shape[0], 4, 4
 
 
 def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]) -> bytes:
-    """ONNX bytes of `module` in eval mode, first dimensions dynamic, checked, without traces of this machine."""
+    """ONNX bytes of `module` in eval mode with dynamic first dimensions, checked, without paths of this machine."""
     batch = torch.export.Dim("batch", min=1)
     with _quiet():
         program = torch.onnx.export(
@@ -76,7 +76,7 @@ def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]
             output_names=list(outputs),
             dynamic_shapes=tuple({0: batch} for _ in inputs),
             opset_version=OPSET,
-            optimize=False,  # it would fold small weights into copies: see _fold
+            optimize=False,  # it would fold small weights into copies, see _fold
             verbose=False,
         )
     assert program is not None
@@ -90,7 +90,7 @@ def to_onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str]
 
 
 def _drop_zero_biases(model: ir.Model) -> None:
-    """Take off the zeros which the exporter adds to every convolution without a bias."""
+    """Remove the zero biases that the exporter adds to convolutions without a bias."""
     for node in model.graph:
         if node.op_type in ("Conv", "ConvTranspose") and len(node.inputs) == 3:
             bias = node.inputs[2]
@@ -100,7 +100,7 @@ def _drop_zero_biases(model: ir.Model) -> None:
 
 
 def _fold(node: ir.Node) -> bool | None:
-    """Fold shapes and scalars as the optimiser likes, but no weight: its other layout would be stored beside it."""
+    """Let the optimiser fold shapes and scalars, but no weight: the graph would store its other layout as a copy."""
     return False if any(value is not None and value.is_initializer() for value in node.inputs) else None
 
 
@@ -115,7 +115,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
-            # one name for the first dimension of several inputs is what is meant
+            # the inputs share the name of their first dimension on purpose
             warnings.filterwarnings("ignore", message=".*axis name: batch will not be used", category=UserWarning)
             yield
     finally:

@@ -1,10 +1,9 @@
-"""Linear maps and activations of both networks, each with its hand-written backward pass towards the input.
+"""Linear maps and activations of both networks, each with its hand-written backward pass to the input.
 
-A backward pass towards the weights does not exist here. Every map keeps its weights once, scaled (equalised learning
-rate) as they act; other layouts are derived by operations on constants, which an inference runtime folds when it loads
-the graph. Where forward and backward pass need the same numbers they are derived in another order, so that they
-stay two constants: OpenVINO 2026.4.1 computes wrong gradients, silently, when one square constant feeds a Conv and a
-ConvTranspose.
+There is no backward pass to the weights. Each map holds its weights once, scaled (equalised learning rate); operations
+on constants derive other layouts, and an inference runtime folds them when it loads the graph. Where forward and
+backward pass need the same kernel, they derive it in different orders, so that it stays two constants: OpenVINO
+2026.4.1 silently computes wrong gradients when one square constant feeds a Conv and a ConvTranspose.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from trainer.networks.layers import (
 
 
 class LinearMap(nn.Module, ABC):
-    """Frozen weights and bias of a linear map, with the backward pass towards its input."""
+    """Frozen weights and bias of a linear map, and its backward pass to the input."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -62,7 +61,7 @@ class Convolution(LinearMap):
 
     @classmethod
     def folded(cls, layer: EqualizedConv2d) -> Convolution:
-        """The same convolution with its scale in the weights."""
+        """The layer with its scale in the weights."""
         return cls(layer.scaled_weight(), layer.bias)
 
     def forward(self, h: Tensor) -> Tensor:
@@ -72,17 +71,17 @@ class Convolution(LinearMap):
         return F.conv2d(h, self.weight, padding=self.padding) + self.bias
 
     def backward(self, grad: Tensor) -> Tensor:
-        """[N, out, H, W] -> [N, in, H, W]: convolution with the kernel turned by 180° and transposed."""
+        """[N, out, H, W] -> [N, in, H, W]: convolution with the kernel rotated by 180° and transposed."""
         kernel = self.weight.transpose(0, 1)
         if self.padding:
             kernel = kernel.flip([2, 3])
         return F.conv2d(grad, kernel, padding=self.padding)
 
 
-class Unfolding(LinearMap):
-    """Patches of an image -> maps: convolution whose stride is its kernel; 1x1 where a patch is a pixel.
+class FromImageConvolution(LinearMap):
+    """Patches of an image -> maps: a convolution with stride = kernel size; 1x1 where a patch is one pixel.
 
-    Forward and backward pass share a constant here: with more maps than channels it is not square.
+    Forward and backward pass may share the constant here: with more maps than channels it is not square.
     """
 
     def __init__(self, layer: FromImage) -> None:
@@ -100,8 +99,8 @@ class Unfolding(LinearMap):
         return F.conv_transpose2d(grad, self.weight, stride=self.patch_size)
 
 
-class Refolding(LinearMap):
-    """Maps -> patches of the image; the counterpart of `Unfolding`."""
+class ToImageConvolution(LinearMap):
+    """Maps -> patches of the image; the counterpart of `FromImageConvolution`."""
 
     def __init__(self, layer: ToImage) -> None:
         super().__init__(layer.scaled_weight(), layer.bias)
@@ -121,7 +120,7 @@ class Refolding(LinearMap):
 class UpConvolution(LinearMap):
     """Nearest up x2, then 3x3 convolution, as one 4x4 stride-2 transposed convolution: 16 products an input, not 36.
 
-    Its kernel is S·J·w·Jᵀ·Sᵀ with S = `SPREAD` and J the flip: each input pixel reaches a 4x4 patch of the output.
+    The kernel is S·J·w·Jᵀ·Sᵀ with S = `SPREAD` and J the flip: each input pixel reaches a 4x4 patch of the output.
     """
 
     spread: Tensor
@@ -183,17 +182,17 @@ def normalise(h: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalise_backward(grad: Tensor, output: Tensor, scale: Tensor) -> Tensor:
-    """Backward pass of `normalise` from what it gave: s·(g − y·mean(g·y))."""
+    """Backward pass of `normalise` from its outputs y and s: s·(g − y·mean(g·y))."""
     return scale * (grad - output * (grad * output).mean(dim=1, keepdim=True))
 
 
 def activate(h: Tensor) -> Tensor:
-    """Leaky ReLU, as in the networks."""
+    """Leaky ReLU, the activation of the networks."""
     return leaky_relu(h)
 
 
 def activate_backward(grad: Tensor, output: Tensor) -> Tensor:
-    """Backward pass of leaky ReLU from its output, which has the sign of its input (also after pixel norm)."""
+    """Backward pass of leaky ReLU from its output, which has the sign of the input, even after pixel norm."""
     return torch.where(output > 0, grad, grad * LEAKY_SLOPE)
 
 

@@ -1,7 +1,7 @@
-"""The forward graphs of a package as differentiable networks: an oracle from the package alone.
+"""The forward graphs of a package as differentiable networks: an oracle made from the package alone.
 
-They hold no backward pass. Here PyTorch evaluates them node by node, so that `trainer.reference.search.search_loss`
-and autograd give L' and ∂L'/∂z in float64 without the checkpoint and without the code that wrote the search step.
+PyTorch evaluates a graph node by node. So `trainer.reference.search.search_loss` and autograd give L' and ∂L'/∂z in
+float64, without the checkpoint and without the code that wrote the search step.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ Attributes = dict[str, Any]
 
 
 class OnnxNetwork(nn.Module):
-    """A forward-only graph of a package, in `dtype`, differentiable towards its one input; None: with all its outputs.
+    """A forward graph of a package, differentiable with respect to its one input.
 
-    `kinks` collects, while it is a list, the input of every leaky ReLU.
+    dtype    of constants and input
+    outputs  names of the outputs to compute; None: all
+    kinks    while it is a list, each leaky ReLU appends its input
     """
 
     def __init__(
@@ -39,7 +41,8 @@ class OnnxNetwork(nn.Module):
         self._outputs = [port.name for port in graph.output if outputs is None or port.name in outputs]
         unknown = {node.op_type for node in graph.node} - set(_OPERATORS)
         if unknown:
-            raise VerificationError(f"{name}: holds {', '.join(sorted(unknown))}, which this export does not write")
+            operators = ", ".join(sorted(unknown))
+            raise VerificationError(f"{name}: holds {operators}, which the exporter does not write; export it again")
         self._nodes = [
             (
                 n.op_type,
@@ -47,14 +50,14 @@ class OnnxNetwork(nn.Module):
                 list(n.output),
                 {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute},
             )
-            for n in _leading_to(self._outputs, graph.node)
+            for n in _nodes_leading_to(self._outputs, graph.node)
         ]
         self._constants = {i.name: _tensor(i, dtype) for i in graph.initializer}
         self._input = graph.input[0].name
         self.kinks: list[Tensor] | None = None
 
     def forward(self, value: Tensor) -> Any:
-        """The output, or a tuple of the outputs, for an input of that dtype."""
+        """The output, or a tuple of the outputs, for an input in `dtype`."""
         values = {**self._constants, self._input: value}
         for kind, inputs, names, attributes in self._nodes:
             arguments = [values[name] if name else None for name in inputs]
@@ -66,7 +69,7 @@ class OnnxNetwork(nn.Module):
         return outputs if len(outputs) > 1 else outputs[0]
 
 
-def _leading_to(outputs: Sequence[str], nodes: Sequence[Any]) -> list[Any]:
+def _nodes_leading_to(outputs: Sequence[str], nodes: Sequence[Any]) -> list[Any]:
     """The nodes that `outputs` depend on, in their order."""
     needed, found = set(outputs), []
     for node in reversed(nodes):
@@ -86,7 +89,10 @@ def _convolve(transposed: bool) -> Callable[[list[Any], Attributes], Tensor]:
         h, weight, *bias = arguments
         stride, pads = tuple(attributes.get("strides", (1, 1))), attributes.get("pads", [0, 0, 0, 0])
         if pads[0] != pads[2] or pads[1] != pads[3] or attributes.get("group", 1) != 1:
-            raise VerificationError("a convolution with uneven padding or groups, which this export does not write")
+            raise VerificationError(
+                "a graph has a convolution with uneven padding or groups, which the exporter does not write; "
+                "export the package again"
+            )
         convolution = F.conv_transpose2d if transposed else F.conv2d
         return convolution(h, weight, bias[0] if bias else None, stride=stride, padding=tuple(pads[:2]))
 

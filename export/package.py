@@ -1,7 +1,7 @@
-"""From a checkpoint to a model package, in the two steps that calibration needs.
+"""From networks to a model package, in two steps with the calibration between them.
 
 model = export_model(generator, discriminator, encoder, search)    graphs and self-test, in memory
-searcher = OpenVinoSearcher(model)                               the station's own backend
+searcher = OpenVinoSearcher(model)                                 the station's backend
 calibrated = latentline.scoring.calibrate.calibrate(searcher, ...)
 write_model_package(out, model, card, calibrated)
 """
@@ -36,9 +36,9 @@ from trainer.networks.generator import Generator
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a manifest says of a model besides its sizes, search and calibration.
+    """What a manifest holds about a model besides its sizes, search and calibration.
 
-    overlap is of neighbouring tiles, as a fraction of the tile.
+    overlap  of neighbouring tiles, as a fraction of the tile
     """
 
     name: str
@@ -55,18 +55,17 @@ def export_model(
     search: SearchSettings,
     flips: Sequence[Flip] = (),
 ) -> SearchModel:
-    """A model that can search, from the networks' last stage: graphs, self-test, sizes. Takes seconds to a minute.
+    """Export the networks' last stage: graphs, self-test and sizes of a model. Takes seconds to a minute.
 
-    A GAN's encoder is needed, and packaged, only where `search.init` says so; an autoencoder's always.
-
-    flips  over which D's verdict on a tile is averaged, of a GAN; then search.gamma must be 1
+    encoder  of a GAN: exported only where `search.init` is "encoder", else it may be None
+    flips    of a GAN: over which D's logits are averaged; then search.gamma must be 1
     """
     if isinstance(generator, ConvDecoder):
         assert isinstance(encoder, ConvEncoder)
         return _autoencoder(generator, discriminator, encoder, search)
     assert discriminator is not None
     if flips and search.gamma < 1:
-        raise ValueError("a verdict averaged over mirror images is not the one that steers a search: set gamma to 1")
+        raise ValueError("a search cannot follow logits averaged over mirror images: set gamma to 1")
     generator, discriminator = freeze(generator, discriminator)
     graphs = export_graphs(generator, discriminator, search.gamma, search.lam, flips)
     if search.init == "encoder":

@@ -1,4 +1,4 @@
-"""The self-test of a package: points where loss and gradient are known in float64, chosen away from kinks."""
+"""The self-test of a package: points, away from kinks, where loss and gradient are known in float64."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ SHORTLIST = 12
 def make_selftest(
     generator: Generator, discriminator: Discriminator, gamma: float, lam: float, graphs: Mapping[str, bytes]
 ) -> SelfTest:
-    """Self-test of `ROWS` different points, from the checkpoint's networks; always the same points."""
+    """The self-test at `ROWS` points by the checkpoint's networks; the points depend on the graphs alone."""
     z, x = choose_points(graphs, generator.latent_size, gamma, seed=0)
     networks = freeze(generator, discriminator)
-    return solve(networks[0].double(), networks[1].double(), gamma, lam, graphs, z, x)
+    return selftest_at(networks[0].double(), networks[1].double(), gamma, lam, graphs, z, x)
 
 
 def choose_points(graphs: Mapping[str, bytes], latent_size: int, gamma: float, seed: int) -> tuple[Tensor, Tensor]:
     """z [ROWS, L] and x [ROWS, C, R, R] in [-1, 1], float64: latents N(0, 1), images G(another latent) plus noise.
 
-    Of `CANDIDATES` points those with the widest margins are taken: a large network has so many activations that nearly
-    every point lies on a kink of some. A shortlist is made in float32, which is fast, and judged in float64.
+    Of `CANDIDATES` points those with the widest margins are chosen: a large network has so many activations that nearly
+    every point is close to a kink of one. float32, which is fast, gives a shortlist; float64 decides.
     """
     z, x = _candidates(graphs, latent_size, seed)
     for dtype, count in ((torch.float32, SHORTLIST), (torch.float64, ROWS)):
@@ -45,7 +45,7 @@ def choose_points(graphs: Mapping[str, bytes], latent_size: int, gamma: float, s
     return z.double(), x.double()
 
 
-def solve(
+def selftest_at(
     generator: Network,
     discriminator: Network,
     gamma: float,
@@ -54,9 +54,9 @@ def solve(
     z: Tensor,
     x: Tensor,
 ) -> SelfTest:
-    """Loss and gradient at float64 points by autograd through float64 networks, with the margins of `graphs` there."""
+    """The self-test at float64 points: loss and gradient by autograd through float64 networks, margins of `graphs`."""
     with torch.no_grad():
-        fx = discriminator(x)[1].float().double()  # the float32 numbers that a station gets
+        fx = discriminator(x)[1].float().double()  # rounded to the float32 numbers that a station has
     loss, grad_z = loss_and_gradient(
         cast("Generator", generator), cast("Discriminator", discriminator), z, x, fx, gamma, lam
     )
@@ -64,9 +64,9 @@ def solve(
 
 
 def kink_margin(generator: OnnxNetwork, discriminator: OnnxNetwork, z: Tensor, x: Tensor) -> Tensor:
-    """Distance of the nearest activation to a slope change, relative to its layer's root mean square, [N].
+    """Distance of the nearest activation to a kink, relative to the root mean square of its layer, [N].
 
-    Activations are the inputs of leaky ReLU in G and D(G(z)) and of |a| in x − G(z) and f(x) − f(G(z)).
+    Activations are the inputs of leaky ReLU in G and D(G(z)), and those of |a|: x − G(z) and f(x) − f(G(z)).
     """
     activations: list[Tensor] = []
     with torch.no_grad():
@@ -80,8 +80,8 @@ def kink_margin(generator: OnnxNetwork, discriminator: OnnxNetwork, z: Tensor, x
     return torch.stack(margins).amin(dim=0)
 
 
-def _features(found: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    return found if isinstance(found, Tensor) else found[1]
+def _features(output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    return output if isinstance(output, Tensor) else output[1]
 
 
 def _candidates(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -96,16 +96,16 @@ def _candidates(graphs: Mapping[str, bytes], latent_size: int, seed: int) -> tup
 
 
 def _margins(graphs: Mapping[str, bytes], z: Tensor, x: Tensor, gamma: float) -> Tensor:
-    """`kink_margin` of every row, [N], computed in the type of z."""
+    """`kink_margin` of each point, [N], computed in the dtype of z."""
     networks = _networks(graphs, z.dtype, gamma)
     return torch.cat([kink_margin(*networks, z[i : i + 1], x[i : i + 1]) for i in range(len(z))])
 
 
 def _networks(graphs: Mapping[str, bytes], dtype: torch.dtype, gamma: float) -> tuple[OnnxNetwork, OnnxNetwork]:
-    """G, and of D what L' depends on: with γ = 1 no logit does."""
-    parts = ("features",) if gamma == 1 else ("logit", "features")
+    """G, and D with the outputs that L' depends on: with γ = 1 not the logit."""
+    outputs = ("features",) if gamma == 1 else ("logit", "features")
     generator = OnnxNetwork(graphs[GENERATOR], GENERATOR, dtype)
-    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype, parts)
+    return generator, OnnxNetwork(graphs[DISCRIMINATOR], DISCRIMINATOR, dtype, outputs)
 
 
 def _margin(distance: Tensor, layer: Tensor) -> Tensor:

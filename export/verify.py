@@ -1,10 +1,10 @@
-"""Compare a package's graphs, in the runtimes that will run them, with oracles that share no code with the search step.
+"""Compare a package's graphs, in the runtimes of stations, with oracles that share no code with the search step.
 
-Oracle of a package alone: its own forward graphs in float64 (`export.onnx_oracle`), and for the search step
-`search_loss` and autograd over them. With a checkpoint: the same over its networks. Points: those of the
-self-test and as many others; those of a search step are chosen away from kinks. A graph passes where its relative error
-is below `TOLERANCE`; a point of the search step that float32 cannot tell from a kink is judged as
-`latentline.backends.selftest_check` says, and the report counts it.
+The oracle from the package alone is its own forward graphs in float64 (`export.onnx_oracle`), and for the search step
+`search_loss` and autograd over them. With a checkpoint a second oracle does the same over its networks. The points are
+those of the self-test and as many others; for a search step they are away from kinks. A graph passes when its relative
+error is at most `TOLERANCE`. For a point that float32 cannot tell from a kink, `latentline.backends.selftest_check` has
+the tolerance, and the report counts it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from export.forward import OUTPUTS, Forward, forward_images, forward_test, packaged_networks, trained_networks
-from export.selftest import Network, choose_points, solve
+from export.selftest import Network, choose_points, selftest_at
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import RESOLVED, Step, relative_errors, tolerances
 from latentline.errors import VerificationError
@@ -31,14 +31,17 @@ from trainer.checkpoint import load_checkpoint
 TOLERANCE = 1e-4
 Float = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-Runtime = Callable[[str, Mapping[str, Float]], Mapping[str, Float]]  # graph, its inputs -> its outputs, by name
+Runtime = Callable[[str, Mapping[str, Float]], Mapping[str, Float]]  # graph, inputs -> outputs, by name
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison: what, the largest relative error over its points and what was allowed there.
+    """One comparison.
 
-    resolved of points: how many lie so far from a kink that `TOLERANCE` applies.
+    what      was compared with what
+    error     largest relative error over the points
+    points    compared
+    resolved  points so far from a kink that `TOLERANCE` applies
     """
 
     what: str
@@ -49,7 +52,7 @@ class Check:
 
 
 def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
-    """Every comparison with the package at `path`, all passed. Raises VerificationError naming those that failed."""
+    """All comparisons for the package at `path`. Raises VerificationError that names those that failed."""
     package = load_package(path)
     oracles = {"the package's own networks": packaged_networks(package.graphs)}
     if checkpoint is not None:
@@ -62,25 +65,23 @@ def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
         checks = list(compare(package, oracles, runtimes))
     failed = [f"{check.what} (relative error {check.error:.1e})" for check in checks if not check.passed]
     if failed:
-        raise VerificationError(
-            f"{path}: these differ: {'; '.join(failed)}; export it again, and do not use it as it is"
-        )
+        raise VerificationError(f"{path}: these differ: {'; '.join(failed)}; do not use this package, export it again")
     return checks
 
 
 def _compare_search(
     package: ModelPackage, oracles: Mapping[str, Mapping[str, Forward]], runtimes: Mapping[str, Runtime]
 ) -> Iterator[Check]:
-    """Search step and forward graphs of a GAN."""
+    """Compare search step and forward graphs of a GAN."""
     test, search = package.selftest, package.manifest.search
     assert isinstance(test, SelfTest)
     others = choose_points(package.graphs, package.manifest.latent_size, search.gamma, seed=1)
     z, x = (torch.cat([torch.from_numpy(a), b]) for a, b in zip((test.z, test.x), others, strict=True))
     for index, (oracle, networks) in enumerate(oracles.items()):
-        truth = solve(*_searched(networks), search.gamma, search.lam, package.graphs, z, x)
+        truth = selftest_at(*_loss_networks(networks), search.gamma, search.lam, package.graphs, z, x)
         if not index:
             stored = _rows(truth, len(test.loss))
-            yield _step_check(f"selftest.npz and {oracle}", _answer(test), stored)
+            yield _step_check(f"selftest.npz and {oracle}", _stored_step(test), stored)
         for name, runtime in runtimes.items():
             where = f"in {name} and {oracle}"
             yield _step_check(f"{SEARCH_STEP} {where}", _step(runtime), truth)
@@ -90,7 +91,7 @@ def _compare_search(
 def _compare_forward(
     package: ModelPackage, oracles: Mapping[str, Mapping[str, Forward]], runtimes: Mapping[str, Runtime]
 ) -> Iterator[Check]:
-    """Forward graphs of a model without a search step."""
+    """Compare the forward graphs of a model without a search step."""
     test = package.selftest
     assert isinstance(test, ForwardTest)
     for index, (oracle, networks) in enumerate(oracles.items()):
@@ -109,15 +110,15 @@ def _compare_forward(
 def _graph_checks(
     where: str, runtime: Runtime, networks: Mapping[str, Forward], inputs: Mapping[str, Tensor]
 ) -> Iterator[Check]:
-    """Every output of the forward graphs, which have no kinks: a flipped slope does not move them."""
+    """Compare every output of the forward graphs; near a kink they are continuous, unlike a gradient."""
     for graph, network in networks.items():
         with torch.no_grad():
             expected = network(inputs[graph])
         port = "z" if graph == GENERATOR else "image"
-        found = runtime(graph, {port: inputs[graph].numpy().astype(np.float32)})
-        for output, true in zip(OUTPUTS[graph], expected, strict=False):
-            part = f" ({output})" if len(expected) > 1 else ""
-            yield _check(f"{graph}{part} {where}", found[output], true.numpy())
+        outputs = runtime(graph, {port: inputs[graph].numpy().astype(np.float32)})
+        for name, true in zip(OUTPUTS[graph], expected, strict=False):
+            suffix = f" ({name})" if len(expected) > 1 else ""
+            yield _check(f"{graph}{suffix} {where}", outputs[name], true.numpy())
 
 
 @contextmanager
@@ -134,7 +135,7 @@ def _runtimes(package: ModelPackage) -> Iterator[dict[str, Runtime]]:
 
 
 def _onnx_runtime(package: ModelPackage) -> Runtime | None:
-    """The graphs in ONNX Runtime, None where it is not installed."""
+    """ONNX Runtime with the graphs; None where it is not installed."""
     try:
         import onnxruntime
     except ImportError:
@@ -151,16 +152,16 @@ def _onnx_runtime(package: ModelPackage) -> Runtime | None:
     return run
 
 
-def _searched(networks: Mapping[str, Forward]) -> tuple[Network, Network]:
-    """Generator and discriminator with the outputs that L' is made of."""
+def _loss_networks(networks: Mapping[str, Forward]) -> tuple[Network, Network]:
+    """Generator and discriminator with only the outputs that L' depends on."""
     generator, discriminator = networks[GENERATOR], networks[DISCRIMINATOR]
     return lambda z: generator(z)[0], lambda x: discriminator(x)[:2]
 
 
 def _step(runtime: Runtime) -> Step:
     def step(z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
-        found = runtime(SEARCH_STEP, {"z": z, "x": x, "fx": fx})
-        return found["loss"], found["grad_z"]
+        outputs = runtime(SEARCH_STEP, {"z": z, "x": x, "fx": fx})
+        return outputs["loss"], outputs["grad_z"]
 
     return step
 
@@ -180,6 +181,6 @@ def _rows(truth: SelfTest, count: int) -> SelfTest:
     return replace(truth, **{name: array[:count] for name, array in vars(truth).items()})
 
 
-def _answer(test: SelfTest) -> Step:
-    """A step that knows the stored answers."""
+def _stored_step(test: SelfTest) -> Step:
+    """A search step that gives the answers stored in the self-test."""
     return lambda z, x, fx: (test.loss.astype(np.float32), test.grad_z.astype(np.float32))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from export.from_checkpoint import search_settings
+from export.package import export_model
+from latentline.package.model_package import SearchModel
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
-from trainer.networks.autoencoder import build_autoencoder
+from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
+from trainer.networks.discriminator import Discriminator
+from trainer.networks.encoder import Encoder
 from trainer.networks.factory import build_discriminator, build_encoder, build_gan
+from trainer.networks.generator import Generator
 
 SIZE, LATENT = 32, 6
 NETWORK = {
@@ -19,7 +26,7 @@ NETWORK = {
     "latent_size": LATENT,
     "fmap_base": 128,
     "fmap_max": 8,
-    "width": 4,
+    "autoencoder_width": 4,
 }  # pixel norm of few maps magnifies rounding
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
@@ -48,19 +55,29 @@ def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint
     }
     config = TrainConfig.model_validate(given)
     torch.manual_seed(seed)
-    networks: list[nn.Module | None]
+    generator: Generator | ConvDecoder
+    discriminator: Discriminator | None
+    encoder: Encoder | ConvEncoder | None
     if config.method.is_gan:
         generator, discriminator = build_gan(config)
-        networks = [generator, discriminator, build_encoder(config) if config.schedule.encoder_images else None]
+        encoder = build_encoder(config) if config.schedule.encoder_images else None
     else:
-        encoder, decoder = build_autoencoder(config)
-        networks = [decoder, build_discriminator(config) if config.method.has_discriminator else None, encoder]
-    for network in networks:
+        encoder, generator = build_autoencoder(config)
+        discriminator = build_discriminator(config) if config.method.has_discriminator else None
+    for network in (generator, discriminator, encoder):
         if network is not None:
             _stir(network)
             network.eval()
-    parts: Any = networks
-    return Checkpoint(config, *parts, Split((), (), (), (), (), {}), 0, "0")
+    return Checkpoint(config, generator, discriminator, encoder, Split((), (), (), (), (), {}), 0, "0")
+
+
+@cache
+def exported(name: str) -> tuple[Checkpoint, SearchModel]:
+    """The random checkpoint of METHODS[name] and the model that it becomes; made once for all tests, which do not
+    change them."""
+    checkpoint = random_checkpoint(name)
+    networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
+    return checkpoint, export_model(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
 
 
 def _stir(network: nn.Module) -> None:

@@ -1,24 +1,25 @@
-"""A real broker for the tests that need one, and PyTorch on one thread."""
+"""One thread for every library of mathematics, Hypothesis without a clock, and a real broker for the tests that ask."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.mosquitto import Mosquitto
 
+# Before anything imports NumPy, PyTorch or OpenCV (nothing above does); the processes that a test starts inherit it.
+# Threads of several test processes wait for one another by spinning, and the order of a sum depends on their number.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
 
-@pytest.fixture(autouse=True, scope="session")
-def one_torch_thread() -> None:
-    """PyTorch's threads wait for one another by spinning, which is slow beside other work. A station has no PyTorch."""
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_num_threads(1)
+# A deadline, or a check of how long examples take to make, fails on a busy machine and says nothing about the code.
+settings.register_profile("latentline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("latentline")
 
 
 @pytest.fixture

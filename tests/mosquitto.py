@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.sharing import free_port
 from tests.waiting import wait_until
 
 
@@ -32,9 +33,7 @@ class Mosquitto:
         self._rules: Path | None = None
         self._tls: list[str] = []
         self._more: list[str] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def add_user(self, name: str, password: str) -> None:
         """From now on (before `start`) only named users get in."""

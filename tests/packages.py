@@ -71,13 +71,8 @@ def write_tiny_package(out: Path) -> Path:
     return out
 
 
-def write_random_package(
-    out: Path, model: SearchModel, kind: MapKind = "residual", local: tuple[float, float] | None = None
-) -> ModelPackage:
-    """A complete package of `model` at `out`, with a made-up calibration; loaded.
-
-    kind, local  as in PixelStatistics
-    """
+def write_random_package(out: Path, model: SearchModel, kind: MapKind = "residual") -> ModelPackage:
+    """A complete package of `model` at `out`, with a made-up calibration; loaded. `kind` as in PixelStatistics."""
     spec = model.spec
     plane = np.ones((spec.channels, spec.tile_size, spec.tile_size), np.float32)
     component = "feature" if spec.has_discriminator else f"{kind}_1px"
@@ -90,7 +85,7 @@ def write_random_package(
             scored_normals=9,
             standardised_normals=8,
         ),
-        PixelStatistics(0 * plane, plane, (1.0, 2.0), np.ones(2, np.float32), kind, local),
+        PixelStatistics(0 * plane, plane, (1.0, 2.0), np.ones(2, np.float32), kind),
         np.arange(9.0),
         np.linspace(120.0, 136.0, 9),
     )

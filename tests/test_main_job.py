@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +15,13 @@ import yaml
 from edge_runtime.cli import main as edge
 from export.cli import main as export
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.trainer.folder import tiny_config, write_folder
+from trainer.cli import load_config
 from trainer.cli import main as train
+from trainer.run.fit import fit
 
-SCHEMA = Path(__file__).parents[1] / "docs" / "mqtt" / "defect.schema.json"
+SCHEMA = ROOT / "docs" / "mqtt" / "defect.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def _station(work: Path, port: int, folder: Path) -> Path:
         "cameras": [{"kind": "folder", "source": str(work / "data" / "test" / "square")}],
         "mqtt": {"host": "127.0.0.1", "port": port},
         "spool": {"path": str(folder / "spool.sqlite")},
+        "supervision": {"http_port": None},  # the usual one may be another station's
     }
     path.write_text(yaml.safe_dump(station))
     return path
@@ -109,13 +112,7 @@ def test_a_training_without_its_encoder_yet_is_not_packaged(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run that was stopped before the encoder says how to go on."""
-    script = (
-        "import sys; from pathlib import Path; from trainer.cli import load_config; from trainer.run.fit import fit; "
-        "fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=48)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script, str(work / "train.yaml"), str(tmp_path / "run")], check=True, capture_output=True
-    )
+    fit(load_config(work / "train.yaml", None), tmp_path / "run", stop_after=48)
     assert export(["package", str(tmp_path / "run"), str(tmp_path / "model")]) == 2
     assert "fit --resume" in capsys.readouterr().err
 

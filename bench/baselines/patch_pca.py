@@ -1,4 +1,4 @@
-"""Patches of normal images span a subspace; what a patch has outside of it is abnormal. Seconds, no network."""
+"""Patches of normal images span a subspace; how far a patch lies outside of it is its anomaly. No network, seconds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ UInt8 = npt.NDArray[np.uint8]
 class PatchPca:
     """Probabilistic PCA of patches (Tipping & Bishop 1999).
 
-    A patch's distance is its Mahalanobis distance in the subspace that holds `reconstructed` of the variance, plus its
-    squared distance from the subspace over the mean variance outside. The map is the mean distance of all patches that
-    cover a pixel, smoothed; the score is its maximum.
+    The distance of a patch is its Mahalanobis distance in the subspace that explains the fraction `explained` of the
+    variance, plus its squared distance from the subspace over the mean variance outside. The map is the mean distance
+    of all patches that cover a pixel, smoothed; the score is the maximum of the map.
 
-    patch      px; stride between the patches of an image that is scored
-    reconstructed  fraction of the variance of normal patches
+    patch      px
+    stride     px between the patches of an image that is scored
+    explained  fraction of the variance of normal patches
     sampled    patches to learn from, drawn with `seed`
     smoothing  px
     """
@@ -32,23 +33,23 @@ class PatchPca:
         self,
         patch: int = 16,
         stride: int = 4,
-        reconstructed: float = 0.95,
+        explained: float = 0.95,
         sampled: int = 60000,
         smoothing: float = 2.0,
         seed: int = 0,
     ) -> None:
-        self._patch, self._stride, self._reconstructed = patch, stride, reconstructed
+        self._patch, self._stride, self._explained = patch, stride, explained
         self._sampled, self._smoothing, self._seed = sampled, smoothing, seed
 
     def fit(self, normal: Sequence[UInt8]) -> None:
         """Mean, principal directions and variances of the patches."""
         rng = np.random.default_rng(self._seed)
         count = max(1, self._sampled // len(normal))
-        drawn = np.concatenate([self._drawn(image, count, rng) for image in normal]).astype(np.float64)
-        self._mean = drawn.mean(axis=0)
-        variances, directions = np.linalg.eigh(np.cov((drawn - self._mean).T))
+        sampled = np.concatenate([self._sample(image, count, rng) for image in normal]).astype(np.float64)
+        self._mean = sampled.mean(axis=0)
+        variances, directions = np.linalg.eigh(np.cov((sampled - self._mean).T))
         variances, directions = np.maximum(variances[::-1], 0), directions[:, ::-1]
-        kept = 1 + int(np.searchsorted(np.cumsum(variances) / variances.sum(), self._reconstructed))
+        kept = 1 + int(np.searchsorted(np.cumsum(variances) / variances.sum(), self._explained))
         outside = max(float(variances[kept:].mean()) if kept < len(variances) else 0.0, 1e-6)
         # distance² = Σ inside z²/variance + (|p|² − Σ inside z²)/outside
         self._directions = directions[:, :kept].astype(np.float32)
@@ -62,19 +63,19 @@ class PatchPca:
         patches = view[np.ix_(ys, xs)].reshape(len(ys) * len(xs), -1).astype(np.float32) - self._mean.astype(np.float32)
         inside = np.square(patches @ self._directions)
         distances = inside @ self._gain + np.square(patches).sum(axis=1) / self._outside
-        spread = self._spread(distances.reshape(len(ys), len(xs)), ys, xs, prepared.shape[:2])
-        plane = pool(spread[:, :, None], self._smoothing)[:, :, 0]
-        return float(plane.max()), plane
+        mean_distances = self._mean_over_pixels(distances.reshape(len(ys), len(xs)), ys, xs, prepared.shape[:2])
+        anomaly_map = pool(mean_distances[:, :, None], self._smoothing)[:, :, 0]
+        return float(anomaly_map.max()), anomaly_map
 
-    def _drawn(self, image: UInt8, count: int, rng: np.random.Generator) -> UInt8:
+    def _sample(self, image: UInt8, count: int, rng: np.random.Generator) -> UInt8:
         view = _windows(image, self._patch)
         picked: UInt8 = view[rng.integers(view.shape[0], size=count), rng.integers(view.shape[1], size=count)]
         return picked.reshape(count, -1)
 
-    def _spread(
+    def _mean_over_pixels(
         self, distances: Float, ys: npt.NDArray[np.intp], xs: npt.NDArray[np.intp], shape: tuple[int, ...]
     ) -> Float:
-        """Mean of the distances of all patches over a pixel, [h, w]."""
+        """Mean of the distances of all patches that cover a pixel, [h, w]."""
         total, covered = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for dy in range(self._patch):
             for dx in range(self._patch):

@@ -1,4 +1,4 @@
-"""The prepared input itself, pooled: exactly the model's statistic and score, but nothing is reconstructed."""
+"""The prepared image itself, pooled: the model's statistic and score, but without a reconstruction."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-FALSE_ALARM_RATE = 0.5  # calibration asks for one; nothing here looks at a threshold
+FALSE_ALARM_RATE = 0.5  # calibration needs one; a baseline uses no threshold
 
 
-class Nothing:
-    """A searcher that explains each tile by its own mean grey level."""
+class MeanLevelSearcher:
+    """A searcher that reconstructs each tile as its own mean grey level."""
 
     name = "nothing"
 
@@ -32,14 +32,14 @@ class Nothing:
         return SearchResult(z=np.zeros((len(x), 0), np.float32), reconstruction=np.ascontiguousarray(flat))
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Nothing to release."""
 
 
 class PooledInput:
-    """How far an image departs from a flat one: the map and score of a package whose model explains nothing.
+    """How far an image is from a flat one: map and score of a package whose model reconstructs nothing.
 
     kind                which map
-    tile_size, overlap  as the model's, for the statistics are taken per pixel of a tile
+    tile_size, overlap  the model's, because statistics are taken for each pixel of a tile
     """
 
     def __init__(self, kind: Literal["residual", "l2"], tile_size: int, overlap: float) -> None:
@@ -48,14 +48,14 @@ class PooledInput:
         self._tile_size, self._overlap = tile_size, overlap
 
     def fit(self, normal: Sequence[UInt8]) -> None:
-        """Statistics of all images, each counted as often as makes enough; no threshold is looked at."""
+        """Take statistics of all images. Few images are counted several times, so that calibration accepts them."""
         prepared = Preprocessing(channels=3 if normal[0].shape[2] == 3 else 1)
-        tiler, searcher = FrameTiler(prepared, self._tile_size, self._overlap), Nothing()
+        tiler, searcher = FrameTiler(prepared, self._tile_size, self._overlap), MeanLevelSearcher()
         images = list(normal) * -(-FEWEST_STANDARDISING // len(normal))
         found = calibrate(searcher, tiler, images, images[:1], FALSE_ALARM_RATE, map=self._kind)
         self._inspector = Inspector(HostReconstructor(searcher, tiler, found.statistics), found.calibration)
 
     def score(self, prepared: UInt8) -> tuple[float, Float]:
         """As `Baseline.score`."""
-        seen = self._inspector.inspect(prepared)
-        return seen.score, seen.anomaly_map
+        result = self._inspector.inspect(prepared)
+        return result.score, result.anomaly_map

@@ -1,4 +1,4 @@
-"""What a camera is to a station."""
+"""The interface between cameras and the station: frames, and how a camera gives them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Frame:
     """One picture as the camera gave it.
 
     image        uint8 [H, W, C], C = 1 (grey) or 3 (BGR); size and channels may change from frame to frame
-    captured_at  UTC, at grab
+    captured_at  UTC, when the frame was grabbed
     camera       id of the camera
-    source       file name, or the device, address or file it came from, credentials masked
-    number       0, 1, … since the camera was first opened; frames that could not be read count
-    ticket       by which the camera knows the frame again in `done`; nobody else's business
+    source       file name; or the device, address or video file, with credentials masked
+    number       0, 1, … since the camera was first opened; unreadable frames count
+    ticket       private to the camera, which recognises the frame by it in `done`
     """
 
     image: npt.NDArray[np.uint8]
@@ -33,14 +33,14 @@ class Frame:
 
 
 class Idle:
-    """Instead of a frame: the source is well and has none at the moment."""
+    """Returned instead of a frame: the source works, but has none at the moment."""
 
 
 IDLE = Idle()
 
 
 class BadFrame(ImageError):
-    """One frame is unusable; `cause` is counted, e.g. "lost packets"."""
+    """One frame is unusable. Frames are counted by `cause`, e.g. "lost packets"."""
 
     def __init__(self, sentence: str, cause: str) -> None:
         super().__init__(sentence)
@@ -48,45 +48,45 @@ class BadFrame(ImageError):
 
 
 class Camera(Protocol):
-    """Gives frames one by one. `open` and `read` are called from one thread, `close` from any."""
+    """A source of frames. One thread calls `open` and `read`; any thread may call `close`."""
 
     name: str
 
     def open(self) -> None:
-        """Open, or open again after `close`. Raises CameraError."""
+        """Open the camera, also again after `close`. Raises CameraError."""
         ...
 
     def read(self) -> Frame | Idle | None:
-        """Wait for the next frame; None at the end of the input or after `close`.
+        """Wait for the next frame. Returns None at the end of the input or after `close`.
 
-        A source that may rightly be silent answers IDLE a few times a second, so that it can be told from one that
-        hangs. Raises ImageError when this one frame is unusable, CameraError when the camera itself failed.
+        A source that may be silent returns IDLE a few times a second, which tells it from one that hangs.
+        Raises ImageError if this frame is unusable, CameraError if the camera itself failed.
         """
         ...
 
     def close(self) -> None:
-        """End a wait in `read` and release the camera; returns at once, even when `read` hangs in a driver."""
+        """End a wait in `read` and release the camera. Returns at once, even if `read` hangs in a driver."""
         ...
 
 
 @runtime_checkable
-class Remembering(Protocol):
-    """A camera that wants to know which frames are dealt with, e.g. to move their files."""
+class SupportsDone(Protocol):
+    """A camera that keeps track of finished frames, e.g. to move their files."""
 
     def done(self, frame: Frame) -> None:
-        """Nobody needs `frame` again. Called from the thread that reads. Raises CameraError."""
+        """`frame` is no longer needed. Called by the thread that reads. Raises CameraError."""
         ...
 
 
 @runtime_checkable
-class Triggerable(Protocol):
-    """A camera that takes a frame when told to; until then `read` answers IDLE."""
+class SupportsTrigger(Protocol):
+    """A camera that takes frames on command. Between them `read` returns IDLE."""
 
     def trigger(self) -> None:
-        """Take one frame. Called from the thread that reads. Raises CameraError."""
+        """Take one frame. Called by the thread that reads. Raises CameraError."""
         ...
 
 
 def as_hwc(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """uint8 [H, W] becomes [H, W, 1]; [H, W, C] stays."""
+    """Turn uint8 [H, W] into [H, W, 1]; leave [H, W, C] as it is."""
     return image[:, :, None] if image.ndim == 2 else image

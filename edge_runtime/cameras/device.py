@@ -1,4 +1,4 @@
-"""A V4L2 or UVC device."""
+"""V4L2 and UVC devices, e.g. USB cameras."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
-from edge_runtime.cameras.settings import DeviceSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings
 
 
 class DeviceCamera(OpenCVCamera):
-    """A camera that the system lists as /dev/video…"""
+    """A camera at /dev/video…"""
 
     def __init__(self, settings: DeviceSettings) -> None:
         super().__init__(settings.id, settings.shown, "is it plugged in, and may this user read it (group video)?")
@@ -19,14 +19,14 @@ class DeviceCamera(OpenCVCamera):
     def _open(self, cv2: Any) -> Any:
         wanted = self._settings
         capture = cv2.VideoCapture(wanted.source, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
-        # The format comes first: it decides which sizes and rates the device has.
+        # The pixel format comes first: it determines which sizes and rates the device offers.
         fourcc = wanted.fourcc and cv2.VideoWriter.fourcc(*wanted.fourcc)
         options = [
             (cv2.CAP_PROP_FOURCC, fourcc),
             (cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
             (cv2.CAP_PROP_FPS, wanted.fps),
-            # The driver's queue would hand out old frames; not every backend knows the option, and that is fine.
+            # A longer queue in the driver would give old frames. Backends that do not know the option ignore it.
             (cv2.CAP_PROP_BUFFERSIZE, None if wanted.lossless else 1),
         ]
         for option, value in options:

@@ -1,4 +1,4 @@
-"""From the settings of a camera to cameras."""
+"""Makes cameras from their settings."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ from edge_runtime.cameras.folder import FolderCamera
 from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.opencv import load_cv2
 from edge_runtime.cameras.pipeline import PipelineCamera
-from edge_runtime.cameras.settings import (
-    AravisSettings,
-    CommonSettings,
-    DeviceSettings,
-    FolderSettings,
-    PipelineSettings,
-    SimulatorSettings,
-    StreamSettings,
-)
+from edge_runtime.cameras.settings.aravis import AravisSettings
+from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, PipelineSettings, StreamSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.simulator import SimulatorCamera
 from edge_runtime.cameras.stream import StreamCamera
 
 
 def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
-    """What makes a camera as `settings` say, a new one with each call; none is open yet.
+    """A function that makes a new camera, not yet open, with each call.
 
-    Each call raises CameraError where a library is missing that this kind needs.
+    This function and the calls raise CameraError if the kind of camera needs a library that is missing.
     """
     match settings:
         case DeviceSettings():
@@ -37,8 +33,8 @@ def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
         case PipelineSettings():
             return lambda: PipelineCamera(settings)
         case FolderSettings():
-            load_cv2()  # which decodes the pictures
-            memory = FolderMemory(settings)  # one for all attempts: what was given is not given again
+            load_cv2()  # it decodes the pictures
+            memory = FolderMemory(settings)  # shared by all attempts, so that no picture is given twice
             return lambda: FolderCamera(settings, memory)
         case SimulatorSettings():
             return lambda: SimulatorCamera(settings)

@@ -9,19 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.cameras.factory import camera_maker
-from edge_runtime.cameras.feed import CameraReport, Feed
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.feed import Feed
+from edge_runtime.cameras.report import CameraReport
+from edge_runtime.cameras.settings.common import CommonSettings
 from latentline.errors import CameraError
 
 
 class Feeds:
-    """Every camera with its own threads; frames are taken in turn, so none starves beside a faster one.
+    """Runs every camera in threads of its own, and takes their frames in turn, so that a fast one starves none.
 
-    on_fault  called with ("camera.{id}", sentence) when a camera fails or stalls, with None when it gives frames
-              again; "camera.{id}.done" where an inspected file cannot be marked or moved. From the cameras' threads.
-    cameras   what makes a camera, by its id, instead of what the settings say
-    Raises CameraError for what can never work here, e.g. a library that is missing. A live camera that is not there is
-    a fault, not an error: it is waited for.
+    on_fault  called by the cameras' threads: with ("camera.{id}", sentence) when a camera fails or stalls, with
+              ("camera.{id}", None) when it gives frames again; with "camera.{id}.done" when an inspected file cannot
+              be marked or moved, and when it can
+    cameras   functions that make cameras, by id; they replace those that follow from the settings
+    Raises CameraError if a camera can never work here, e.g. because a library is missing. A live camera that is absent
+    is no error but a fault: the feeds keep trying.
     """
 
     def __init__(
@@ -38,12 +40,12 @@ class Feeds:
         self._turns = deque(feeds)
 
     def start(self) -> None:
-        """Begin to open and read every camera, in the background."""
+        """Open and read every camera, in the background."""
         for feed in self._feeds.values():
             feed.start()
 
     def get(self, timeout: float) -> Frame | None:
-        """The next frame, or None after `timeout` seconds without one or at the end (see `ended`)."""
+        """The next frame. None after `timeout` seconds without one, and at the end (see `ended`)."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while (frame := self._take()) is None:
@@ -55,17 +57,17 @@ class Feeds:
 
     @property
     def ended(self) -> bool:
-        """Whether every input is over and every frame was taken."""
+        """Whether every input has ended and every frame was taken."""
         with self._changed:
             return self._ended()
 
     @property
     def error(self) -> CameraError | None:
-        """Why a camera that has an end, a file or a folder, ended before it."""
+        """Why a file or folder ended early; None if none did."""
         return next((feed.error for feed in self._feeds.values() if feed.error is not None), None)
 
     def pause(self) -> None:
-        """Give no frames until `resume`. Files wait; what a live camera gives meanwhile is dropped and counted."""
+        """Give no frames until `resume`. Files wait; frames of live cameras are dropped and counted."""
         for feed in self._feeds.values():
             feed.pause(True)
 
@@ -75,23 +77,23 @@ class Feeds:
             feed.pause(False)
 
     def trigger(self, camera: str | None = None) -> list[str]:
-        """Ask the triggered cameras, or one of them, for a frame; the ids of those that will take one."""
+        """Ask the triggered cameras, or only `camera`, for a frame. Returns the ids of those that will take one."""
         asked = [feed for name, feed in self._feeds.items() if camera in (None, name)]
         return [feed.settings.id for feed in asked if feed.trigger()]
 
     def done(self, frame: Frame) -> None:
-        """Say that `frame` is dealt with for good: inspected and its verdict on disk, or given up."""
+        """`frame` is no longer needed: it was inspected and its event is on disk, or it was given up."""
         self._feeds[frame.camera].done(frame)
 
     def states(self) -> dict[str, CameraReport]:
-        """How each camera does, by its id."""
+        """State and counters of each camera, by id."""
         return {name: feed.report() for name, feed in self._feeds.items()}
 
     def close(self, timeout: float = 5.0) -> None:
-        """Stop reading and release the cameras; after `timeout` seconds, one that hangs is left behind."""
+        """Stop reading and release the cameras. One that hangs is left behind after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         for feed in self._feeds.values():
-            feed.end()
+            feed.close()
         for feed in self._feeds.values():
             feed.join(deadline)
 

@@ -1,4 +1,4 @@
-"""A folder of pictures as a camera: in the order of their names, and then, when watched, as they arrive."""
+"""A folder of pictures as a camera: sorted by name; a watched folder then gives new pictures as they arrive."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
 from edge_runtime.cameras.folder_memory import FolderMemory, FolderPicture
-from edge_runtime.cameras.settings import FolderSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError, ImageError
 
 _POLL_SECONDS = 0.1
-_REST = 10  # a look that took long is followed by a pause so many times as long: a big folder costs a tenth of a core
+_PAUSE_FACTOR = 10  # pause between two scans, in times of a scan: a big folder costs a tenth of a core at most
 
 
 class FolderCamera:
-    """Pictures of one folder, each given once; `memory` outlives this object and knows which were.
+    """Gives each picture of a folder once. `memory` outlives this object and knows which were given.
 
-    A watched file is given once its size and time stood still for a while, so a picture that is still being copied is
-    not taken for a broken one. One that was broken all the same is given again when it changes.
+    In a watched folder a file is given when its size and time have not changed for a while, so that a picture which is
+    still being copied does not count as corrupt. If it does all the same, it is given again when it changes.
     """
 
     def __init__(self, settings: FolderSettings, memory: FolderMemory) -> None:
@@ -32,30 +32,30 @@ class FolderCamera:
         self._memory = memory
         self._closed = threading.Event()
         self._ready: deque[FolderPicture] = deque()
-        self._growing: dict[str, tuple[FolderPicture, float]] = {}  # by name, and since when it is as it is
-        self._next_look = 0.0
+        self._growing: dict[str, tuple[FolderPicture, float]] = {}  # by name; since when it has not changed
+        self._next_scan = 0.0
         self._number = 0
 
     def open(self) -> None:
-        """Check that the folder is there. Pictures that were given before are not given again."""
+        """Check that the folder is usable. Pictures that were given before are not given again. Raises CameraError."""
         self._closed.clear()
         if not self._folder.is_dir():
             raise CameraError(f"camera {self.name}: {self._folder} is not a folder")
         self._memory.open()
-        found = self._look()
-        if not (found or self._watch or self._memory.keeps_account):
+        found = self._scan()
+        if not (found or self._watch or self._memory.survives_restart):
             raise CameraError(f"camera {self.name}: {self._folder} holds no picture")
 
     def read(self) -> Frame | Idle | None:
-        """The next picture. A broken one raises ImageError that names it; a folder that vanished, CameraError."""
-        if not self._ready and self._watch and not self._closed.wait(self._next_look - time.monotonic()):
-            self._look()
+        """The next picture. Raises ImageError, with its name, if it is corrupt; CameraError if the folder is gone."""
+        if not self._ready and self._watch and not self._closed.wait(self._next_scan - time.monotonic()):
+            self._scan()
         if self._closed.is_set() or not (self._ready or self._watch):
             return None
         return self._frame(self._ready.popleft()) if self._ready else IDLE
 
     def _frame(self, picture: FolderPicture) -> Frame | Idle:
-        # The decoder needs OpenCV; a station whose package imports without it can still say so in a sentence.
+        # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
         from latentline.vision.images import read_image
 
         path = self._folder / picture.name
@@ -65,12 +65,12 @@ class FolderCamera:
         except ImageError as error:
             fault = error
         if self._watch and FolderPicture.of(path) != picture:
-            self._memory.not_given(picture)  # it grew or was taken away meanwhile
+            self._memory.not_given(picture)  # it has changed or is gone
             return IDLE
         number, self._number = self._number, self._number + 1
         if fault is not None:
             raise fault
-        # A name of any bytes, so that it can stand in an event.
+        # The name may hold any bytes, but an event is UTF-8.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
         return Frame(image, captured_at, self.name, shown, number, picture)
 
@@ -83,9 +83,9 @@ class FolderCamera:
         """End a wait in `read`."""
         self._closed.set()
 
-    def _look(self) -> int:
-        """Move the pictures that are whole from the folder to `_ready`, sorted by name; the number of all in it."""
-        begun = time.monotonic()
+    def _scan(self) -> int:
+        """Add new, complete pictures to `_ready`, sorted by name. Returns the number of pictures in the folder."""
+        start = time.monotonic()
         found = self._pictures()
         now = time.monotonic()
         fresh = self._memory.fresh(found)
@@ -99,7 +99,7 @@ class FolderCamera:
             else:
                 growing[picture.name] = (picture, since)
         self._growing = growing
-        self._next_look = now + max(_POLL_SECONDS, _REST * (now - begun))
+        self._next_scan = now + max(_POLL_SECONDS, _PAUSE_FACTOR * (now - start))
         return len(found)
 
     def _pictures(self) -> list[FolderPicture]:

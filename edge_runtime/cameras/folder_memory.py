@@ -1,4 +1,4 @@
-"""Which pictures of a folder were given and inspected, over restarts."""
+"""Which pictures of a folder were given and inspected, also before a restart."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.cameras.settings import FolderSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError
 
 _PROCESSED = "processed"
-_ROOM = 1000  # lines of the journal beyond the files that are there, before it is written anew
+_SPARE_LINES = 1000  # lines that the journal may have beyond the files in the folder, before it is rewritten
 
 
 @dataclass(frozen=True)
 class FolderPicture:
-    """A file as it was when it was looked at. Another size or time under the same name is another picture."""
+    """A file as a scan found it. With another size or time, the same name is another picture."""
 
     name: str
     size: int
@@ -26,7 +26,7 @@ class FolderPicture:
 
     @classmethod
     def of(cls, path: Path) -> FolderPicture | None:
-        """The picture at `path`; None where no file is (any more)."""
+        """The picture at `path`; None if there is no such file."""
         try:
             found = path.stat()
         except OSError:
@@ -35,10 +35,10 @@ class FolderPicture:
 
 
 class FolderMemory:
-    """What was given, and what is done with an inspected picture.
+    """Remembers which pictures were given, and marks, moves or deletes inspected ones.
 
-    The journal is one JSON line [name, size, mtime_ns] for each inspected picture that is still in the folder. A line
-    that was cut by a power failure is passed over, and its picture inspected again.
+    The journal has one JSON line, [name, size, mtime_ns], for each inspected picture that is still in the folder. A
+    line that was cut off by a power failure is ignored, and its picture is inspected again.
     """
 
     def __init__(self, settings: FolderSettings) -> None:
@@ -48,10 +48,10 @@ class FolderMemory:
         self._journal = settings.journal or self._folder / f".latentline-{settings.id}.journal"
         self._given: dict[str, FolderPicture] = {}
         self._marked: dict[str, FolderPicture] = {}
-        self._lines: int | None = None  # of the journal; None: it was not yet read
+        self._lines: int | None = None  # of the journal; None: not read yet
 
     def open(self) -> None:
-        """Read the journal, and see that what is to become of pictures is possible. Raises CameraError."""
+        """Read the journal, and check that inspected pictures can be marked or moved. Raises CameraError."""
         try:
             if self._after == "mark" and self._lines is None:
                 self._read_journal()
@@ -60,32 +60,32 @@ class FolderMemory:
         except OSError as error:
             wanted = self._journal if self._after == "mark" else self._folder / _PROCESSED
             raise CameraError(
-                f"camera {self._name}: {wanted} cannot be written ({error.strerror}), so a restart would repeat "
-                "pictures; make it writable, or set `journal` to a file that is, or `after: keep`"
+                f"camera {self._name}: {wanted} cannot be written ({error.strerror}), so pictures would be inspected "
+                "again after a restart; make it writable, or set `journal` to a file that is, or `after: keep`"
             ) from None
 
     @property
-    def keeps_account(self) -> bool:
-        """Whether a restart goes on where this run stopped."""
+    def survives_restart(self) -> bool:
+        """Whether the next run continues where this one stops."""
         return self._after != "keep"
 
     def fresh(self, found: Sequence[FolderPicture]) -> list[FolderPicture]:
-        """Those of all pictures `found` that were not given; one that is gone is forgotten, and new when it returns."""
+        """Those of `found`, all pictures of the folder, that were not given. Pictures that are gone are forgotten."""
         here = {picture.name for picture in found}
         for name in self._given.keys() - here:
             del self._given[name]
         return [picture for picture in found if self._given.get(picture.name) != picture]
 
     def given(self, picture: FolderPicture) -> None:
-        """`picture` is being read."""
+        """`picture` is given now."""
         self._given[picture.name] = picture
 
     def not_given(self, picture: FolderPicture) -> None:
-        """`picture` was not whole after all: it is fresh again."""
+        """`picture` was incomplete: it will be given again."""
         self._given.pop(picture.name, None)
 
     def done(self, picture: FolderPicture) -> None:
-        """`picture` was inspected: mark, move or delete it, unless another took its name. Raises CameraError."""
+        """`picture` was inspected: mark, move or delete it, unless the file has changed. Raises CameraError."""
         path = self._folder / picture.name
         try:
             if self._after == "mark":
@@ -96,17 +96,17 @@ class FolderMemory:
                 else:
                     path.unlink()
         except FileNotFoundError:
-            return  # whoever put it there took it away
+            return  # somebody has removed it
         except OSError as error:
             verb = {"mark": "marked", "move": "moved", "delete": "deleted"}[self._after]
             raise CameraError(
                 f"camera {self._name}: {path} was inspected but cannot be {verb} ({error.strerror}); "
-                "a restart would inspect it again"
+                "it would be inspected again after a restart"
             ) from None
 
     @staticmethod
     def _free(path: Path) -> Path:
-        """`path`, or where that is taken the first of name~1, name~2, … that is not."""
+        """`path`, or if it exists, the first of name~1, name~2, … that does not."""
         free, number = path, 0
         while free.exists():
             number += 1
@@ -116,7 +116,7 @@ class FolderMemory:
     def _mark(self, picture: FolderPicture) -> None:
         self._marked[picture.name] = picture
         self._lines = (self._lines or 0) + 1
-        if self._lines > len(self._given) + _ROOM:
+        if self._lines > len(self._given) + _SPARE_LINES:
             self._write_journal()
             return
         with self._journal.open("a", encoding="ascii") as file:
@@ -133,14 +133,14 @@ class FolderMemory:
         self._given.update(self._marked)
         self._lines = text.count("\n")
         if not text.endswith("\n") and text:
-            self._write_journal()  # a next line would continue the one that was cut
+            self._write_journal()  # a new line would continue the one that was cut off
 
     def _write_journal(self) -> None:
-        """Write the journal anew, without pictures that are gone."""
+        """Rewrite the journal, without pictures that are gone."""
         here = {name: one for name, one in self._marked.items() if FolderPicture.of(self._folder / name) == one}
-        draft = self._journal.with_name(self._journal.name + ".new")
-        draft.write_text("".join(map(_line, here.values())), encoding="ascii")
-        draft.replace(self._journal)
+        temporary = self._journal.with_name(self._journal.name + ".new")
+        temporary.write_text("".join(map(_line, here.values())), encoding="ascii")
+        temporary.replace(self._journal)
         self._marked, self._lines = here, len(here)
 
 

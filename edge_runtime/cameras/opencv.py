@@ -1,4 +1,4 @@
-"""What every camera that OpenCV reads has in common."""
+"""The base of all cameras that are read through OpenCV."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from latentline.errors import CameraError
 
 
 class OpenCVCamera(ABC):
-    """One `cv2.VideoCapture`; a kind of camera says in `_open` how it is opened.
+    """Reads a `cv2.VideoCapture`, which the subclass opens in `_open`.
 
-    shown  where the frames come from, credentials masked
-    hint   what a user may look at when it does not open
-    ends   whether a missing frame is the end of the input, not a fault
+    shown  where the frames come from, with credentials masked
+    hint   what the user should check if it does not open
+    ends   whether a missing frame is the end of the input and not a fault
     """
 
     def __init__(self, name: str, shown: str, hint: str, *, ends: bool = False) -> None:
@@ -29,14 +29,14 @@ class OpenCVCamera(ABC):
         self._capture: Any = None
         self._number = 0
         self._closed = False
-        self._in_use = threading.Lock()  # releasing a capture while another thread grabs from it would crash
+        self._in_use = threading.Lock()  # releasing a capture while another thread grabs from it crashes
 
     @abstractmethod
     def _open(self, cv2: Any) -> Any:
         """A `cv2.VideoCapture` of the source, open or not."""
 
     def open(self) -> None:
-        """Open the source. Raises CameraError, with credentials masked."""
+        """Open the source. Raises CameraError."""
         self._closed = False
         with self._in_use:
             capture = self._open(self._cv2)
@@ -46,7 +46,7 @@ class OpenCVCamera(ABC):
             self._capture = capture
 
     def read(self) -> Frame | None:
-        """The next frame, uint8 [H, W, C]. None at the end of a file; a live source without one: CameraError."""
+        """The next frame; None at the end of a file. Raises CameraError if a live source gives none."""
         with self._in_use:
             if self._closed:
                 self._release()
@@ -66,7 +66,7 @@ class OpenCVCamera(ABC):
         return Frame(as_hwc(np.asarray(image)), captured_at, self.name, self._shown, number)
 
     def close(self) -> None:
-        """Release the capture. A read that another thread is in ends by itself, or by its timeout, and releases it."""
+        """Release the capture. If another thread is reading, it releases the capture after that read."""
         self._closed = True
         if self._in_use.acquire(blocking=False):
             try:
@@ -81,14 +81,14 @@ class OpenCVCamera(ABC):
 
 
 def load_cv2() -> Any:
-    """OpenCV, silent; or a CameraError that says how to get it."""
+    """Import OpenCV and silence its log. Raises CameraError if it is not installed."""
     try:
         import cv2
     except ImportError as error:
-        advice = "on a Jetson use JetPack's, elsewhere `pip install 'latentline[opencv]'`"
+        advice = "on a Jetson use the one of JetPack, elsewhere `pip install 'latentline[opencv]'`"
         raise CameraError(f"OpenCV cannot be imported ({error}); {advice}") from None
-    # What OpenCV and FFmpeg print may carry the address with the password in it. Silenced for good: several cameras
-    # share the one level, so no thread could know when to raise it again.
+    # OpenCV and FFmpeg may print the address with its password. The level stays silent, because all cameras share it
+    # and no thread could know when to raise it again.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     log = getattr(getattr(cv2, "utils", None), "logging", None)
     if log is not None:

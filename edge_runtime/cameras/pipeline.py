@@ -1,4 +1,4 @@
-"""A GStreamer pipeline."""
+"""GStreamer pipelines, e.g. for the CSI camera of a Jetson."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
-from edge_runtime.cameras.settings import PipelineSettings
+from edge_runtime.cameras.settings.opencv import PipelineSettings
 from latentline.errors import CameraError
 
 
 class PipelineCamera(OpenCVCamera):
-    """What a pipeline like `nvarguscamerasrc ! … ! appsink` gives, e.g. the CSI camera of a Jetson."""
+    """Reads a pipeline like `nvarguscamerasrc ! … ! appsink`."""
 
     def __init__(self, settings: PipelineSettings) -> None:
         super().__init__(settings.id, settings.shown, "does it run in gst-launch-1.0, with fakesink for appsink?")
@@ -19,7 +19,7 @@ class PipelineCamera(OpenCVCamera):
         if not re.search(r"GStreamer:\s+YES", self._cv2.getBuildInformation()):
             raise CameraError(
                 f"camera {self.name}: this OpenCV ({self._cv2.__version__}) was built without GStreamer; use the "
-                "system's (JetPack, or Debian's python3-opencv), or a camera of another kind"
+                "system's (JetPack, or Debian's python3-opencv), or another kind of camera"
             )
 
     def _open(self, cv2: Any) -> Any:

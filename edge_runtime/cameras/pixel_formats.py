@@ -1,4 +1,4 @@
-"""From the bytes of a GenICam pixel format to a picture."""
+"""Decodes GenICam pixel formats."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from edge_runtime.cameras.opencv import load_cv2
 
 UInt8 = npt.NDArray[np.uint8]
-# Codes of the GenICam Pixel Format Naming Convention (PFNC). Mono10 and Mono12 keep the low bits of two bytes.
-_SHIFTS = {0x01100003: 2, 0x01100005: 4, 0x01100007: 8}  # Mono10, Mono12, Mono16: bits to leave out
+# Codes of the GenICam Pixel Format Naming Convention (PFNC). Mono10 and Mono12 use the low bits of two bytes.
+_SHIFTS = {0x01100003: 2, 0x01100005: 4, 0x01100007: 8}  # Mono10, Mono12, Mono16: low bits to drop
 _COLOURS = {
     0x01080008: (1, "COLOR_BayerGRBG2BGR"),
     0x01080009: (1, "COLOR_BayerRGGB2BGR"),
@@ -23,13 +23,13 @@ _COLOURS = {
     0x02180014: (3, "COLOR_RGB2BGR"),
 }
 _MONO8, _BGR8 = 0x01080001, 0x02180015
-KNOWN = "Mono8, Mono10, Mono12, Mono16, BayerRG8 and its kind, RGB8, BGR8, YUV422_8, YUV422_8_UYVY"
+SUPPORTED = "Mono8, Mono10, Mono12, Mono16, BayerRG8 and its variants, RGB8, BGR8, YUV422_8, YUV422_8_UYVY"
 
 
 def decoder(code: int) -> Callable[[bytes, int, int], UInt8] | None:
-    """What turns (bytes, width, height) into a picture uint8 [H, W, C], grey or BGR; None for an unknown format.
+    """A function that turns (bytes, width, height) into uint8 [H, W, C], grey or BGR. None: unsupported format.
 
-    The decoder raises ValueError where there are too few bytes.
+    It raises ValueError if there are too few bytes.
     """
     if code == _MONO8:
         return lambda data, width, height: _pixels(data, width, height, 1)

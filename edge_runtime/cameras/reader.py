@@ -1,4 +1,4 @@
-"""One attempt at a camera: the thread that opens it and reads it, and that may hang in a driver."""
+"""The thread that opens and reads a camera. It may hang in the driver, and is then left behind."""
 
 from __future__ import annotations
 
@@ -11,157 +11,157 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, Remembering, Triggerable
-from edge_runtime.cameras.settings import mask_source
+from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, SupportsDone, SupportsTrigger
+from edge_runtime.cameras.masking import mask_source
 from latentline.errors import CameraError, ImageError
 
 _log = logging.getLogger(__name__)
 
 
-class Taker(Protocol):
-    """Who the reader works for, see `feed.Feed`. Every call may come late, from a reader that was given up."""
+class ReaderListener(Protocol):
+    """Gives work to a reader and receives its frames; implemented by Feed.
 
-    def turn(self, reader: Reader) -> list[Frame] | None:
-        """Wait until there is something to do: frames to be finished, or none (then read one); None: end."""
+    A call may come late, from a reader that was given up in the meantime.
+    """
+
+    def next_work(self, reader: Reader) -> list[Frame] | None:
+        """Wait for work: frames that are finished; an empty list to read a frame; None to stop."""
         ...
 
     def opened(self, reader: Reader) -> None:
         """The camera is open."""
         ...
 
-    def arrived(self, reader: Reader, frame: Frame | Idle) -> None:
-        """The camera gave a frame, or a sign that it is well."""
+    def received(self, reader: Reader, frame: Frame | Idle) -> None:
+        """The camera gave a frame, or the sign that it works but has none."""
         ...
 
-    def spoilt(self, reader: Reader, cause: str, sentence: str) -> None:
-        """The camera gave a frame that cannot be used."""
+    def bad_frame(self, reader: Reader, cause: str, sentence: str) -> None:
+        """The camera gave an unusable frame."""
         ...
 
-    def unfinished(self, sentence: str | None) -> None:
-        """A frame could not be marked or moved; None: it could."""
+    def set_done_fault(self, sentence: str | None) -> None:
+        """The file of a frame could not be marked or moved; None: it could."""
         ...
 
-    def over(self, reader: Reader, error: CameraError | None) -> bool:
-        """The input is at its end, or failed. True: go on for the frames that are still to be finished."""
+    def input_ended(self, reader: Reader, error: CameraError | None) -> bool:
+        """The input has ended or failed. Returns whether to stay for frames that will be finished later."""
         ...
 
 
 class Reader:
-    """Makes, opens and reads one camera until its taker says stop.
+    """Makes, opens and reads one camera until its listener has no more work for it.
 
-    sign   monotonic time of the last proof that the camera works, without the time it waited for its taker, who
-           keeps it
-    asked  whether the frame that is being read was asked for by a trigger; the taker keeps it
-    busy   whether it is in a call to the camera; a reader that waits for its taker is not
+    The listener sets these, under its lock:
+    last_activity  time.monotonic() of the last sign that the camera works, moved on by the time the reader waited
+                   for work
+    triggered      whether the frame being read is the answer to a trigger
+    busy           whether the reader is in a call to the camera, not waiting for work
+    is_open        whether the camera is open
     """
 
-    def __init__(self, name: str, make: Callable[[], Camera], taker: Taker) -> None:
-        self._make, self._taker = make, taker
+    def __init__(self, name: str, make: Callable[[], Camera], listener: ReaderListener) -> None:
+        self._make, self._listener = make, listener
         self._name = name
         self._camera: Camera | None = None
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
-        self.sign = time.monotonic()
-        self.asked = False
+        self.last_activity = time.monotonic()
+        self.triggered = False
         self.busy = True
         self.is_open = False
 
     def start(self) -> None:
-        """Begin."""
-        self.sign = time.monotonic()
+        """Open and read the camera, in a thread."""
+        self.last_activity = time.monotonic()
         self._thread.start()
 
     def close(self) -> None:
-        """Close the camera, which ends a wait in it, unless it hangs."""
+        """Close the camera, which ends a wait for a frame, unless the driver hangs."""
         if self._camera is not None:
             self._camera.close()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread."""
+        """Wait for the thread to end, `timeout` seconds at most."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, timeout))
 
     @property
     def alive(self) -> bool:
-        """Whether the thread still runs, or hangs."""
+        """Whether the thread runs or hangs."""
         return self._thread.is_alive()
 
     @property
-    def remembers(self) -> bool:
-        """Whether the camera keeps account of the frames that were finished."""
-        return isinstance(self._camera, Remembering)
-
-    @property
-    def triggerable(self) -> bool:
-        """Whether the camera takes a frame when told to."""
-        return isinstance(self._camera, Triggerable)
+    def supports_done(self) -> bool:
+        """Whether the camera keeps track of finished frames."""
+        return isinstance(self._camera, SupportsDone)
 
     def _run(self) -> None:
         try:
             self._camera = self._make()
             self._camera.open()
-            self._taker.opened(self)
-            self._work(self._camera)
+            self._listener.opened(self)
+            self._serve(self._camera)
         except CameraError as error:
             self._fail(error)
         except Exception as error:
-            # A driver's own exception is a camera that failed, too. Its text may hold the address with the password.
+            # Any other exception is a failure of the camera, too. Its text may contain an address with a password.
             _log.error("camera %s: %s", self._name, mask_source(traceback.format_exc()))
             self._fail(CameraError(mask_source(f"camera {self._name}: {type(error).__name__}: {error}")))
         finally:
             self.close()
 
     def _fail(self, error: CameraError) -> None:
-        if self._taker.over(self, error) and self._camera is not None:
-            self._finish_the_rest(self._camera)
+        if self._listener.input_ended(self, error) and self._camera is not None:
+            self._finish_remaining(self._camera)
 
-    def _work(self, camera: Camera) -> None:
-        while (finished := self._taker.turn(self)) is not None:
+    def _serve(self, camera: Camera) -> None:
+        while (finished := self._listener.next_work(self)) is not None:
             if finished:
                 self._finish(camera, finished)
             elif not self._read(camera):
-                if self._taker.over(self, None):
-                    self._finish_the_rest(camera)
+                if self._listener.input_ended(self, None):
+                    self._finish_remaining(camera)
                 return
 
     def _read(self, camera: Camera) -> bool:
-        """Read once; False at the end of the input."""
+        """Read one frame. False at the end of the input."""
         try:
-            if self.asked and isinstance(camera, Triggerable):
+            if self.triggered and isinstance(camera, SupportsTrigger):
                 camera.trigger()
             frame = camera.read()
-            while self.asked and isinstance(frame, Idle) and isinstance(camera, Triggerable):
-                frame = camera.read()  # the exposure that was just asked for
+            while self.triggered and isinstance(frame, Idle) and isinstance(camera, SupportsTrigger):
+                frame = camera.read()  # until the triggered frame arrives
             if isinstance(frame, Frame):
                 _check(frame)
         except ImageError as error:
             cause = error.cause if isinstance(error, BadFrame) else "unreadable"
-            self._taker.spoilt(self, cause, str(error))
+            self._listener.bad_frame(self, cause, str(error))
             return True
         if frame is None:
             return False
-        self._taker.arrived(self, frame)
+        self._listener.received(self, frame)
         return True
 
-    def _finish_the_rest(self, camera: Camera) -> None:
-        while (finished := self._taker.turn(self)) is not None:
+    def _finish_remaining(self, camera: Camera) -> None:
+        while (finished := self._listener.next_work(self)) is not None:
             self._finish(camera, finished)
 
     def _finish(self, camera: Camera, frames: list[Frame]) -> None:
-        if not isinstance(camera, Remembering):
+        if not isinstance(camera, SupportsDone):
             return
         for frame in frames:
             try:
                 camera.done(frame)
             except CameraError as error:
-                self._taker.unfinished(str(error))
+                self._listener.set_done_fault(str(error))
             else:
-                self._taker.unfinished(None)
+                self._listener.set_done_fault(None)
 
 
 def _check(frame: Frame) -> None:
-    """Raise BadFrame for what is no picture: a driver's garbage must not reach the inspector."""
+    """Raise BadFrame unless the frame is an image: garbage from a driver must not reach the inspector."""
     image = frame.image
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise BadFrame(f"camera {frame.camera}: a frame is not made of bytes", "garbage")
+        raise BadFrame(f"camera {frame.camera}: a frame is not of type uint8", "garbage")
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise BadFrame(f"camera {frame.camera}: a frame has the shape {list(image.shape)}", "garbage")

@@ -1,4 +1,4 @@
-"""Synthetic frames, for trying a station without a camera."""
+"""Synthetic frames, to try a station without a camera."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.settings import SimulatorSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 
 UInt8 = npt.NDArray[np.uint8]
-_STEP = 17  # px the surface moves between frames
+_STEP = 17  # pixels that the surface moves between frames
 
 
 class SimulatorCamera:
-    """A soft random texture that moves by, with sensor noise; some frames carry one dark or bright blot.
+    """A moving random texture with sensor noise. Some frames have a defect, one dark or bright blot.
 
-    `source` of a frame says whether a defect was planted in it. Frame n is the same for every run of one seed.
+    `Frame.source` says whether the frame has a defect. Frame n depends only on the settings, seed included.
     """
 
     def __init__(self, settings: SimulatorSettings) -> None:
@@ -31,7 +31,7 @@ class SimulatorCamera:
         self._due = 0.0
 
     def open(self) -> None:
-        """Start the clock."""
+        """Start the clock of the frame rate."""
         self._closed.clear()
         self._due = time.monotonic()
 
@@ -40,7 +40,7 @@ class SimulatorCamera:
         settings = self._settings
         if settings.frames is not None and self._number >= settings.frames:
             return None
-        # A reader that came late gets no burst of frames to make up for it.
+        # A late reader gets no burst of frames to catch up.
         self._due = max(self._due + 1 / settings.fps, time.monotonic())
         if self._closed.wait(self._due - time.monotonic()):
             return None
@@ -66,7 +66,7 @@ class SimulatorCamera:
 
 
 def _texture(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Grey levels around 128 [H, W] that repeat seamlessly: noise without its high frequencies."""
+    """Low-pass noise around grey level 128, [H, W], which repeats seamlessly."""
     spectrum = np.fft.rfft2(rng.normal(size=(height, width)))
     distance = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     texture = np.fft.irfft2(spectrum * np.exp(-((distance / 0.08) ** 2)), s=(height, width))
@@ -74,7 +74,7 @@ def _texture(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[n
 
 
 def _blot(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A round change of 60 to 90 grey levels somewhere in [H, W]."""
+    """Something round that is 60 to 90 grey levels darker or brighter, somewhere in [H, W]."""
     radius = rng.uniform(0.02, 0.06) * min(height, width) + 2
     y, x = rng.uniform(0, height), rng.uniform(0, width)
     square = (np.arange(height)[:, None] - y) ** 2 + (np.arange(width)[None, :] - x) ** 2

@@ -1,4 +1,4 @@
-"""A network stream or a video file."""
+"""Network streams and video files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
-from edge_runtime.cameras.settings import StreamSettings
+from edge_runtime.cameras.settings.opencv import StreamSettings
 from latentline.errors import CameraError
 
-_STREAM_HINT = "is the address right and reachable, and are user and password?"
-_FILE_HINT = "is it a video that this OpenCV can decode?"
+_STREAM_HINT = "are the address, the user and the password right, and is it reachable?"
+_FILE_HINT = "can this OpenCV decode it?"
 
 
 class StreamCamera(OpenCVCamera):
-    """Frames that FFmpeg inside OpenCV decodes. A stream that ends is a fault; a file that ends is at its end."""
+    """Reads through the FFmpeg in OpenCV. The end of a file is the end of the input, that of a stream a fault."""
 
     def __init__(self, settings: StreamSettings) -> None:
         hint = _STREAM_HINT if settings.network else _FILE_HINT
@@ -27,7 +27,7 @@ class StreamCamera(OpenCVCamera):
             if not Path(source).is_file():
                 raise CameraError(f"camera {self.name}: there is no video file {self._shown}")
             return cv2.VideoCapture(source)
-        # A little later than the stall is noticed: then the stall has its name, and the thread left behind ends, too.
+        # A little later than a stall is reported: so the fault is a stall, and the thread that was left behind ends.
         limits = {
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: self._settings.open_seconds + 1,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC: self._settings.stall_seconds + 1,

@@ -33,6 +33,7 @@ from latentline.errors import LatentlineError
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("latentline.audit")
 _QUEUE_SIZE = 32  # requests that may wait for the station's thread
+_MAX_PAYLOAD_BYTES = 16 * 1024  # a valid request has a few hundred
 _MAX_VERB_LENGTH = 64  # characters of an unknown verb that an answer repeats
 
 Reply = Callable[[str, bytes, bytes | None], object]  # topic, payload, correlation data
@@ -129,8 +130,8 @@ class Commander:
         if verb not in settings.verbs:
             allowed = ", ".join(settings.verbs)
             raise CommandError(f"this station does not allow the command {verb[:_MAX_VERB_LENGTH]!r}, only: {allowed}")
-        if len(item.payload) > settings.max_payload_bytes:
-            raise CommandError(f"its payload is larger than {settings.max_payload_bytes} bytes")
+        if len(item.payload) > _MAX_PAYLOAD_BYTES:
+            raise CommandError(f"its payload is larger than {_MAX_PAYLOAD_BYTES} bytes")
         if item.expiry is not None and now - received_at >= item.expiry:
             raise CommandError("it expired before the station could run it")
         if address.correlation is None:

@@ -1,41 +1,44 @@
-"""Has the line changed since the calibration?
+"""Drift: whether the line still looks as it did at calibration.
 
-Three questions about the newest frames, asked once a block of them is complete: do their scores rank among the
-calibration's normal scores as new normal scores would; does their brightness; and are there more alarms than promised.
-Ranks, because scores are heavy-tailed; the finite size of the calibration is part of every limit.
+Each time a block of frames is complete, three tests compare the newest frames with the calibration: do their scores
+rank among its normal scores as new normal scores would; does their brightness; and are there more alarms than promised.
+Every limit accounts for the finite size of the calibration.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean, median, pstdev
+from statistics import fmean, median, pstdev
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.frames.rank_shift import BLOCKS, MIN_BLOCKS, RankShift, block_spread, rank
 from edge_runtime.frames.settings import DriftSection
 from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
 
-_BLOCKS = 20  # of a window
-_FIRST_LOOK = 6  # blocks; before that nothing is said
-_QUESTIONS = 5  # scores higher, lower; brighter, darker; alarms
+_FRAMES_PER_FALSE_WARNING = 100_000  # on an unchanged line: at 10 frames/s, three hours between two warnings
+_BRIGHTNESS_TOLERANCE = 2.0  # grey levels of 255: a smaller change moves no score, however certain it is
+_TESTS = 5  # scores higher, lower; brighter, darker; alarms
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """The newest frames beside the calibration; None where there is nothing to say yet.
+    """The newest frames compared with the calibration. A number is None as long as it is unknown.
 
-    window               frames the numbers are of
-    median_score         of them; median_quantile: share of the calibration's normal scores below it, 0.5 when unchanged
-    alarm_rate_seen      share of abnormal frames, real defects included; alarm_interval: its exact 95 % interval
-    alarm_rate_promised  of false alarms, at most
-    brightness_mean      grey levels; brightness_shift: from the baseline, in the baseline's standard deviations
-    brightness_baseline  "calibration", or "station" when the package has none: then its first frames are the baseline
+    window               number of frames compared
+    median_score         of these frames
+    median_quantile      share of the calibration's normal scores below `median_score`; 0.5 on an unchanged line
+    alarm_rate_seen      share of abnormal frames, real defects included
+    alarm_interval       exact 95 % interval of `alarm_rate_seen`
+    alarm_rate_promised  upper limit of the false-alarm rate
+    brightness_mean      grey levels
+    brightness_shift     from the baseline, in standard deviations of the baseline
+    brightness_baseline  "calibration"; "station" if the package has none and the station's first frames replace it
     warning              a sentence while the line has changed
     """
 
@@ -52,12 +55,12 @@ class DriftReport:
 
 
 class DriftMonitor:
-    """Watches the frames of one model and threshold. `seen` and `report` may be called from different threads.
+    """Watches the frames of one model and threshold. Different threads may call `add` and `report`.
 
     normal_scores      scores of the calibration's normal frames
     normal_brightness  their mean grey levels; None: the station's first `settings.window` frames are the baseline
-    threshold          a frame is abnormal above it
-    false_alarm_rate   that the calibration promised
+    threshold          of the anomaly score
+    false_alarm_rate   promised by the calibration
     """
 
     def __init__(
@@ -69,25 +72,25 @@ class DriftMonitor:
         false_alarm_rate: float,
     ) -> None:
         self._settings = settings
-        self._block = settings.window // _BLOCKS
-        # A union bound over all looks and questions: no independence is assumed.
-        self._level = self._block / (settings.frames_per_false_warning * _QUESTIONS)
+        self._block = settings.window // BLOCKS
+        # A union bound over all tests: it needs no independence.
+        self._level = self._block / (_FRAMES_PER_FALSE_WARNING * _TESTS)
         self._lock = threading.Lock()
         self._normals = sorted(map(float, normal_scores))
         self._above = len(self._normals) - bisect_right(self._normals, threshold)
         self._promised = max(false_alarm_rate, (self._above + 1) / (len(self._normals) + 1))
-        self._scores = _Ranks(self._normals, self._block, self._level, settings.defect_rate / 2, 0.0)
+        self._scores = RankShift(self._normals, self._block, self._level, settings.defect_rate / 2, 0.0)
         self._baseline = None if normal_brightness is None else sorted(map(float, normal_brightness))
-        self._first: list[float] = []
-        self._brightness = None if self._baseline is None else self._ranks_of_brightness(self._baseline)
-        self._alarms: deque[bool] = deque(maxlen=self._block * _BLOCKS)
-        self._limits: dict[int, int] = {}
+        self._first_brightness: list[float] = []
+        self._brightness = None if self._baseline is None else self._brightness_shift(self._baseline)
+        self._alarms: deque[bool] = deque(maxlen=self._block * BLOCKS)
+        self._alarm_limits: dict[int, int] = {}  # by number of frames
         self._frames = 0
         self._causes: frozenset[str] = frozenset()
         self._warning: str | None = None
 
-    def seen(self, score: float, brightness: float, abnormal: bool) -> None:
-        """Take one inspected frame into account; constant time, but for a look once a block of frames."""
+    def add(self, score: float, brightness: float, abnormal: bool) -> None:
+        """Add an inspected frame. Takes constant time, except for the tests once a block."""
         with self._lock:
             self._frames += 1
             self._scores.add(score)
@@ -95,17 +98,17 @@ class DriftMonitor:
             if self._brightness is not None:
                 self._brightness.add(brightness)
             else:
-                self._learn(brightness)
+                self._learn_brightness(brightness)
             if self._frames % self._block == 0:
-                self._look()
+                self._test()
 
     @property
     def warning(self) -> str | None:
-        """A sentence while the line has changed; its numbers are those of the moment it was first said."""
+        """A sentence while the line has changed. Its numbers are from the last change of its causes."""
         return self._warning
 
     def report(self) -> DriftReport:
-        """The numbers as they are now."""
+        """The present numbers."""
         with self._lock:
             scores, alarms = self._scores.values, sum(self._alarms)
             middle = median(scores) if scores else None
@@ -113,43 +116,43 @@ class DriftMonitor:
             return DriftReport(
                 window=len(scores),
                 median_score=middle,
-                median_quantile=None if middle is None else _rank(self._normals, middle),
+                median_quantile=None if middle is None else rank(self._normals, middle),
                 alarm_rate_seen=alarms / len(scores) if scores else None,
                 alarm_interval=clopper_pearson(alarms, len(scores)) if scores else None,
                 alarm_rate_promised=self._promised,
                 brightness_mean=mean,
                 brightness_shift=None if shift is None else shift / self._baseline_std(),
-                brightness_baseline="station" if self._first else "calibration",
+                brightness_baseline="station" if self._first_brightness else "calibration",
                 warning=self._warning,
             )
 
-    def _ranks_of_brightness(self, baseline: list[float]) -> _Ranks:
-        allowance = self._settings.defect_rate / 2  # a defect may be bright or dark
-        return _Ranks(baseline, self._block, self._level, allowance, allowance)
+    def _brightness_shift(self, baseline: list[float]) -> RankShift:
+        tolerance = self._settings.defect_rate / 2  # a defect may be bright or dark
+        return RankShift(baseline, self._block, self._level, tolerance, tolerance)
 
-    def _learn(self, brightness: float) -> None:
-        self._first.append(brightness)
-        if len(self._first) == self._settings.window:
-            self._baseline = sorted(self._first)
-            self._brightness = self._ranks_of_brightness(self._baseline)
+    def _learn_brightness(self, brightness: float) -> None:
+        self._first_brightness.append(brightness)
+        if len(self._first_brightness) == self._settings.window:
+            self._baseline = sorted(self._first_brightness)
+            self._brightness = self._brightness_shift(self._baseline)
 
     def _brightness_now(self) -> tuple[float | None, float | None]:
-        """Mean of the newest frames and its difference from the baseline's, grey levels."""
+        """Mean brightness of the newest frames, and its difference from the baseline's mean; grey levels."""
         if self._brightness is None or self._baseline is None or not self._brightness.values:
-            return (fmean(self._first), None) if self._first else (None, None)
+            return (fmean(self._first_brightness), None) if self._first_brightness else (None, None)
         mean = fmean(self._brightness.values)
         return mean, mean - fmean(self._baseline)
 
     def _baseline_std(self) -> float:
-        return max(pstdev(self._baseline or [0.0]), 0.1)  # a baseline of identical frames has none
+        return max(pstdev(self._baseline or [0.0]), 0.1)  # the baseline may be of identical frames
 
-    def _look(self) -> None:
+    def _test(self) -> None:
         causes = set()
         if side := self._scores.side():
             causes.add(f"scores {side}")
         if self._brightness is not None and (side := self._brightness.side()):
             _, shift = self._brightness_now()
-            if abs(shift or 0.0) > self._settings.brightness_tolerance:
+            if abs(shift or 0.0) > _BRIGHTNESS_TOLERANCE:
                 causes.add(f"brightness {side}")
         if self._too_many_alarms("alarms" in self._causes):
             causes.add("alarms")
@@ -157,19 +160,19 @@ class DriftMonitor:
             self._causes = frozenset(causes)
             self._warning = self._sentence() if causes else None
 
-    def _too_many_alarms(self, already: bool) -> bool:
+    def _too_many_alarms(self, before: bool) -> bool:
         count, alarms = len(self._alarms), sum(self._alarms)
-        if count < _FIRST_LOOK * self._block:
+        if count < MIN_BLOCKS * self._block:
             return False
-        if count not in self._limits:
-            self._limits[count] = self._alarm_limit(count)
+        if count not in self._alarm_limits:
+            self._alarm_limits[count] = self._alarm_limit(count)
         expected = count * min(1.0, self._promised + self._settings.defect_rate)
         blocks = np.array(self._alarms, dtype=np.float64).reshape(-1, self._block).sum(axis=1).tolist()
-        limit = max(self._limits[count], expected + len(blocks) * _block_spread(blocks, self._scores.z))
-        return alarms > ((limit + expected) / 2 if already else limit)
+        limit = max(self._alarm_limits[count], expected + len(blocks) * block_spread(blocks, self._scores.z))
+        return alarms > ((limit + expected) / 2 if before else limit)
 
     def _alarm_limit(self, count: int) -> int:
-        """Of `count` frames, the number of alarms that chance exceeds with `_level` at most."""
+        """The number of alarms in `count` frames that chance exceeds with a probability of `_level` at most."""
         normals = len(self._normals)
         false = beta_binomial(count, self._above + 1, max(normals - self._above, 1))
         total = np.convolve(false, binomial(count, self._settings.defect_rate))[: count + 1]
@@ -180,77 +183,20 @@ class DriftMonitor:
         frames = len(self._scores.values)
         for side in ("higher", "lower"):
             if f"scores {side}" in self._causes:
-                quantile = _rank(self._normals, median(self._scores.values))
+                quantile = rank(self._normals, median(self._scores.values))
                 parts.append(
-                    f"scores are {side} than the calibration's (the median of the last {frames} frames is above "
-                    f"{quantile:.0%} of its normal frames)"
+                    f"scores are {side} than at calibration (the median of the last {frames} frames is above "
+                    f"{quantile:.0%} of its normal scores)"
                 )
             if f"brightness {side}" in self._causes:
                 _, shift = self._brightness_now()
                 word = "brighter" if side == "higher" else "darker"
-                parts.append(f"frames are {word} than its by {abs(shift or 0.0):.1f} grey levels")
+                parts.append(f"frames are {word} by {abs(shift or 0.0):.1f} grey levels")
         if "alarms" in self._causes:
             rate = sum(self._alarms) / len(self._alarms)
-            parts.append(f"{rate:.0%} of frames are abnormal, where at most {self._promised:.1%} false alarms are due")
+            parts.append(
+                f"{rate:.0%} of the frames are abnormal, but the calibration promised at most {self._promised:.1%} "
+                "false alarms"
+            )
         reason = " and ".join(parts)
         return f"the line has changed: {reason}; check light, lens and material, or calibrate again"
-
-
-class _Ranks:
-    """Ranks of the newest values among `baseline` (sorted), in blocks, and whether their mean is beyond chance.
-
-    level       probability of a false answer at one look, each side
-    up, down    shift of the mean rank that real defects may make
-    """
-
-    def __init__(self, baseline: list[float], block: int, level: float, up: float, down: float) -> None:
-        self._baseline, self._block, self._up, self._down = baseline, block, up, down
-        self.z = -NormalDist().inv_cdf(level)
-        self._ranks: list[float] = []  # of the block that fills
-        self._means: deque[float] = deque(maxlen=_BLOCKS)
-        self._side = ""
-        self.values: deque[float] = deque(maxlen=block * _BLOCKS)
-
-    def add(self, value: float) -> None:
-        """Take in a value."""
-        self.values.append(value)
-        self._ranks.append(_rank(self._baseline, value))
-        if len(self._ranks) == self._block:
-            self._means.append(fmean(self._ranks))
-            self._ranks.clear()
-
-    def side(self) -> str:
-        """`higher`, `lower`, or "" within chance. Once said, it holds until the mean has come half the way back."""
-        if len(self._means) < _FIRST_LOOK:
-            return ""
-        shift, chance = fmean(self._means) - 0.5, self._chance()
-        above, below = (self._up + chance), (self._down + chance)
-        if shift > above * (0.5 if self._side == "higher" else 1.0):
-            self._side = "higher"
-        elif -shift > below * (0.5 if self._side == "lower" else 1.0):
-            self._side = "lower"
-        else:
-            self._side = ""
-        return self._side
-
-    def _chance(self) -> float:
-        """How far the mean rank of unchanged values strays from 1/2, each side."""
-        n, m = len(self._baseline), len(self._means) * self._block
-        exchangeable = self.z * math.sqrt((m + n + 1) / (12 * m * n))  # of the rank-sum test
-        return max(exchangeable, math.hypot(_block_spread(self._means, self.z), self.z / math.sqrt(12 * n)))
-
-
-def _block_spread(means: Sequence[float], z: float) -> float:
-    """How far the mean of the blocks strays by their own differences, where a known spread would let it stray z of it.
-
-    Neighbouring frames often resemble each other (one part, one roll); then blocks differ more than their frames do.
-    """
-    free = len(means) - 1
-    # Student's t by Cornish and Fisher: that the spread is only estimated, from a few blocks, costs something.
-    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
-    return t * float(np.std(means, ddof=1)) / math.sqrt(len(means))
-
-
-def _rank(baseline: list[float], value: float) -> float:
-    """Share of `baseline` (sorted) below `value`, a half of what equals it included."""
-    return (bisect_left(baseline, value) + bisect_right(baseline, value)) / (2 * len(baseline))

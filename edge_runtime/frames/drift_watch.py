@@ -1,4 +1,4 @@
-"""The drift monitor of the model and threshold that are in use, and its fault."""
+"""The drift monitor for the present model and threshold, and its fault."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from latentline.vision.images import mean_grey
 
 
 class DriftWatch:
-    """Used by the station's thread; `numbers` by any.
+    """Used by the station's thread, except `numbers`, which any thread may read.
 
     settings  None: nothing is watched
-    fault     gets the code `drift` and a sentence when the line has changed
+    fault     called with ("drift", sentence) while the line has changed, otherwise with ("drift", None)
     """
 
     def __init__(self, settings: DriftSection | None, fault: Callable[[str, str | None], None]) -> None:
         self._settings, self._fault = settings, fault
         self._monitor: DriftMonitor | None = None
 
-    def begin(self, inspector: FrameInspector, threshold: float) -> None:
-        """Begin anew: another model, another threshold."""
+    def restart(self, inspector: FrameInspector, threshold: float) -> None:
+        """Start again, for another model or another threshold."""
         baseline = inspector.baseline
         self._monitor = None
         if self._settings is not None and baseline is not None:
@@ -36,20 +36,20 @@ class DriftWatch:
             )
         self._fault("drift", None)
 
-    def change(self, settings: DriftSection | None, inspector: FrameInspector, threshold: float) -> None:
-        """Begin anew with other settings."""
+    def change_settings(self, settings: DriftSection | None, inspector: FrameInspector, threshold: float) -> None:
+        """Start again with other settings."""
         self._settings = settings
-        self.begin(inspector, threshold)
+        self.restart(inspector, threshold)
 
-    def seen(self, image: npt.NDArray[np.uint8], inspection: InspectionResult) -> None:
-        """Take one inspected frame into account."""
+    def add(self, image: npt.NDArray[np.uint8], inspection: InspectionResult) -> None:
+        """Add an inspected frame. image: uint8 [H, W, C]."""
         if self._monitor is not None:
-            self._monitor.seen(inspection.score, mean_grey(image), inspection.is_abnormal)
+            self._monitor.add(inspection.score, mean_grey(image), inspection.is_abnormal)
             self._fault("drift", self._monitor.warning)
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The finite numbers of the report, for metrics and the `health` message."""
+        """The numbers of the drift report that are known, for metrics and the `health` message."""
         monitor = self._monitor
         if monitor is None:
             return {}

@@ -1,4 +1,4 @@
-"""What a station asks of an opened model."""
+"""What a station needs of an opened model."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from latentline.package.identity import ModelIdentity
 
 
 class FrameInspector(Protocol):
-    """Judges frames of any size and channel count, in the order in which they were begun."""
+    """Inspects frames of any size and channel count, in the order of `begin`."""
 
     @property
     def identity(self) -> ModelIdentity:
-        """Which model judges."""
+        """The model in use."""
         ...
 
     @property
     def baseline(self) -> NormalBaseline | None:
-        """What the line looked like at the calibration; None where nobody knows."""
+        """Scores and brightness of normal frames at calibration; None if unknown."""
         ...
 
     @property
     def ahead(self) -> int:
-        """How many frames may be begun before the first of them is finished."""
+        """How many frames may be in work at once."""
         ...
 
     def begin(self, image: npt.NDArray[np.uint8], /) -> Callable[[], InspectionResult]:
-        """Begin uint8 [H, W, C]; what is returned finishes it. Both raise ImageError: this picture cannot be used."""
+        """Start on a frame, uint8 [H, W, C], and return what finishes it. Both raise ImageError if it is unusable."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The frames that the inspector has in work: their age, their time, and the faults of each."""
+"""The frames in work: each is timed, and a fault costs only its own frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from latentline.scoring.defects import find_defects
 
 @dataclass(frozen=True)
 class InspectedFrame:
-    """A frame with its inspection; wait_ms: how old it was when it was oldest."""
+    """A frame and its inspection. wait_ms: milliseconds from its capture to the start of its inspection."""
 
     frame: Frame
     inspection: InspectionResult
@@ -39,13 +39,15 @@ class _FrameInWork:
 
 
 class FramePipeline:
-    """Inspects frames in order, in the station's thread, several in work at a time.
+    """Inspects frames in order, several of them in work at a time. Used by the station's thread.
 
-    threshold  None: the package's. It may change between frames; the inspector may, when no frame is in work
+    threshold  of the anomaly score; None: the package's
     summary    counts the outcomes
-    stage      of the supervisor: one frame in work
-    fault      called with ("inspector", sentence), and with None when it works again
-    unusable   called with a frame that no inspector can use
+    stage      of the watchdog: one frame in work
+    fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again
+    unusable   called with each frame that cannot be inspected
+
+    `own_threshold` may change between two frames, `inspector` while no frame is in work.
     """
 
     def __init__(
@@ -59,11 +61,11 @@ class FramePipeline:
     ) -> None:
         self.inspector, self.own_threshold = inspector, threshold
         self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
-        self._complaints = RateLimitedLog(logging.getLogger(__name__))
+        self._log = RateLimitedLog(logging.getLogger(__name__))
         self._in_work: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
-        """How many frames are in work."""
+        """Number of frames in work."""
         return len(self._in_work)
 
     @property
@@ -72,14 +74,14 @@ class FramePipeline:
         return self.inspector.identity.threshold if self.own_threshold is None else self.own_threshold
 
     def submit(self, frame: Frame) -> None:
-        """Begin a frame. One that cannot be used is counted and logged."""
+        """Start on a frame. An unusable one is counted and logged."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
         with self._faults(frame), self._stage.working():
             self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
 
     def collect(self) -> InspectedFrame | None:
-        """Finish the oldest frame in work. None when its inspection failed, which is counted and logged."""
+        """Finish the oldest frame in work. None if its inspection failed, which is counted and logged."""
         oldest = self._in_work.popleft()
         with self._faults(oldest.frame), self._stage.working():
             inspection = self._checked(oldest.finish())
@@ -90,29 +92,29 @@ class FramePipeline:
         return None
 
     def _checked(self, inspection: InspectionResult) -> InspectionResult:
-        """The inspection, by this station's threshold."""
+        """Apply this station's threshold. Raises ArithmeticError if the score is not finite."""
         if not math.isfinite(inspection.score):
             raise ArithmeticError(f"the score is {inspection.score}")
         if self.own_threshold is None:
             return inspection
         inspection = replace(inspection, threshold=self.own_threshold)
         if inspection.is_abnormal and not inspection.defects:
-            # The package's own threshold called the frame normal, so nobody looked for its defects.
+            # By the package's threshold the frame is normal, so its defects have not been searched for.
             found = find_defects(inspection.anomaly_map, self.inspector.identity.map_threshold)
             inspection = replace(inspection, defects=found)
         return inspection
 
     @contextmanager
     def _faults(self, frame: Frame) -> Iterator[None]:
-        """Count and log the fault of one frame, and go on: the next frame may be fine."""
+        """Count and log an exception about one frame: the next frame may be fine."""
         try:
             yield
         except ImageError as error:
             self._summary.bad_frames += 1
             self._unusable(frame)
-            self._complaints.warning(f"skipped: {frame.source}: {error}")
+            self._log.warning(f"{frame.source} is skipped: {error}")
         except Exception as error:
             self._summary.failed += 1
             sentence = f"the inspector failed ({type(error).__name__}: {error})"
             self._fault("inspector", sentence)
-            self._complaints.warning(f"{frame.source}: {sentence}")
+            self._log.warning(f"{frame.source}: {sentence}")

@@ -1,4 +1,4 @@
-"""What becomes of a inspected frame: its event on the disk, its pictures and result on their way, its file done."""
+"""Reports an inspected frame: writes its event to the spool, publishes pictures and result, releases the frame."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Observer = Callable[[Frame, InspectionResult], None]
 
 
 class FrameReporter:
-    """Reports inspected frames, in the station's thread.
+    """Reports inspected frames. Used by the station's thread.
 
     limits    of the spool
-    stage     of the supervisor, for writes to the disk
-    fault     (code, sentence or None): `disk`, `spool`, `spool_file`
-    done      called with each frame whose event is on the disk, or that needs none
+    stage     of the watchdog: one write to the disk
+    fault     called with (code, sentence or None); the codes are `disk`, `spool` and `spool_file`
+    done      called with each frame whose event is on the disk, or that has none
     pictures  None: no pictures of defects
-    results   publish a short message for each frame, normal ones too
-    observer  called with each inspected frame; its exceptions are logged and change nothing
+    results   publish a short message about each frame, normal ones included
+    observer  called with each inspected frame; its exceptions are logged and have no other effect
     """
 
     def __init__(
@@ -62,47 +62,47 @@ class FrameReporter:
         self._dropped = spool.dropped
 
     def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
-        """Report one frame that `model` inspected."""
+        """Report one frame, inspected by `model`."""
         frame, inspection = inspected.frame, inspected.inspection
-        safe = True
+        stored = True
         if inspection.is_abnormal:
             self._summary.abnormal += 1
             event = self._messages.defect(frame, inspection, model, inspected.wait_ms)
-            safe = self._keep(frame.camera, event)
+            stored = self._spool_event(frame.camera, event)
             self._send_pictures(frame, inspection, event)
         if self._results:
-            self._publisher.result(
+            self._publisher.send_json(
                 self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
-        self._drift.seen(frame.image, inspection)
+        self._drift.add(frame.image, inspection)
         self._observe(frame, inspection)
-        if safe:
+        if stored:
             self._done(frame)
 
-    def watch(self) -> None:
-        """Notice what the spool does not say by itself: that it has room again, that a broken file was set aside."""
+    def check_spool(self) -> None:
+        """Report that the spool has room again, or that its file was corrupt."""
         limits = self._limits
-        light = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
-        if light and len(self._spool) < 0.9 * limits.max_events:
+        small = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
+        if small and len(self._spool) < 0.9 * limits.max_events:
             self._fault("spool", None)
         self._fault("spool_file", self._spool.set_aside)
 
-    def _keep(self, camera: str, event: Message) -> bool:
-        """Write an event to the disk; whether it is there."""
+    def _spool_event(self, camera: str, event: Message) -> bool:
+        """Write an event to the spool. Returns whether it is on the disk."""
         try:
             with self._stage.working():
                 self._spool.append(self._topics.defect(camera), event)
         except (sqlite3.Error, ValueError) as error:
             self._summary.lost += 1
-            self._fault("disk", f"an event could not be written to {self._limits.path} ({error})")
+            self._fault("disk", f"an event cannot be written to {self._limits.path} ({error})")
             return False
         self._summary.events += 1
         self._fault("disk", None)
         if (dropped := self._spool.dropped) != self._dropped:
-            why = _new(self._dropped, dropped)
-            self._fault("spool", f"the spool is over its limit ({why}): the oldest events are dropped")
+            limits = _exceeded(self._dropped, dropped)
+            self._fault("spool", f"the spool has reached its limit ({limits}), so the oldest events are dropped")
             self._dropped = dropped
-        self._publisher.appended()
+        self._publisher.wake_up()
         return True
 
     def _send_pictures(self, frame: Frame, inspection: InspectionResult, event: Message) -> None:
@@ -126,6 +126,6 @@ class FrameReporter:
             _log.exception("the observer failed on %s", frame.source)
 
 
-def _new(before: Mapping[str, int], now: Mapping[str, int]) -> str:
-    """Which limit bit, e.g. "bytes"."""
+def _exceeded(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """Which limits caused events to be dropped, e.g. "bytes"."""
     return ", ".join(cause for cause in now if now[cause] > before.get(cause, 0))

@@ -1,4 +1,4 @@
-"""What a run of the station counted."""
+"""Counters of one run of the station."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_LATENCIES = 10_000  # the newest so many are kept for the percentiles
+_LATENCIES = 10_000  # newest inspection times kept for the percentiles
 
 
 @dataclass
 class Summary:
-    """Counters of one run.
+    """What one run of the station counted.
 
-    inspected       frames that got a verdict
-    abnormal        of them above the threshold
-    bad_images      pictures the camera could not read
-    bad_frames      frames the inspector could not use
+    inspected       frames that got a score
+    abnormal        inspected frames above the threshold
+    bad_images      pictures that the camera could not read
+    bad_frames      frames that the inspector could not use
     failed          frames at which the inspector itself failed
-    dropped         frames that nobody looked at, by cause
-    events          written to the spool
+    dropped         frames that were not inspected, by cause
+    events          events written to the spool
     lost            events that could not be written
-    published       events the broker confirmed, earlier runs' included
+    published       events that the broker confirmed, those of earlier runs included
     waiting         events left in the spool
-    spool_dropped   events this spool ever dropped because it was full
-    inspect_ms      time of each inspection
+    spool_dropped   events dropped from the spool because it was full, in the life of its file
+    inspect_ms      inspection times of the newest frames, milliseconds
     """
 
     inspected: int = 0
@@ -42,7 +42,7 @@ class Summary:
     inspect_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
 
     def latency(self, percent: float) -> float:
-        """Percentile of the inspection time, milliseconds; 0 before the first frame."""
+        """A percentile (0 … 100) of the inspection time, milliseconds; 0 before the first frame."""
         return float(np.percentile(list(self.inspect_ms), percent)) if self.inspect_ms else 0.0
 
     def __str__(self) -> str:

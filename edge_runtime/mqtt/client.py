@@ -1,4 +1,4 @@
-"""paho, kept from ending its own loop: exceptions of callbacks, messages that it cannot read, and TLS files."""
+"""The paho client as the station uses it: its network loop survives bad messages and failing callbacks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 
+from edge_runtime.mqtt.broker import Broker, Will
+from edge_runtime.mqtt.packets import new_properties
 from edge_runtime.mqtt.settings import TlsSection
 from latentline.errors import BrokerError
 
@@ -18,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class MqttClient(paho.Client):
-    """paho, but a message that it cannot read is dropped, not the connection.
+    """A paho client that ignores a message it cannot read, instead of dropping the connection.
 
-    It raises for text that MQTT allows (U+FEFF in a user property); one such message a minute would keep the station
-    off the air.
+    paho raises for text that MQTT allows (U+FEFF in a user property). One such message a minute would keep the station
+    offline.
     """
 
     def _handle_publish(self) -> MQTTErrorCode:
@@ -32,8 +35,37 @@ class MqttClient(paho.Client):
             return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
+def make_client(broker: Broker, will: Will | None, connect_timeout: float, window: int) -> MqttClient:
+    """A client for one connection, which does not reconnect by itself.
+
+    connect_timeout  seconds to open the socket
+    window           QoS 1 events without PUBACK at a time
+    Raises BrokerError if a TLS file cannot be used.
+    """
+    client = MqttClient(
+        CallbackAPIVersion.VERSION2,
+        client_id=broker.client_id,
+        protocol=MQTTProtocolVersion.MQTTv5,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = connect_timeout
+    client.max_inflight_messages_set(2 * window)  # the events, and retained messages beside them
+    client.max_queued_messages_set(4 * window)  # unbounded by default
+    client.username_pw_set(broker.username, broker.password)
+    if broker.tls is not None:
+        use_tls(client, broker.tls)
+    if will is not None:
+        properties = new_properties(PacketTypes.WILLMESSAGE)
+        properties.WillDelayInterval = will.delay
+        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+    # With this callback set, publish() leaves the socket to the thread that runs the loop. Without it, and without
+    # loop_start(), paho writes from both threads and can tear packets.
+    client.on_socket_register_write = lambda *_: None
+    return client
+
+
 def log_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
-    """`callback`, whose exceptions are logged: one that escapes would end paho's loop."""
+    """Wrap a callback of paho so that its exceptions are logged: one that escapes would end the network loop."""
 
     @functools.wraps(callback)
     def call(*arguments: Any) -> None:
@@ -46,7 +78,7 @@ def log_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
 
 
 def use_tls(client: paho.Client, tls: TlsSection) -> None:
-    """Speak TLS with these files. Raises BrokerError when one cannot be used."""
+    """Encrypt the connection with these files. Raises BrokerError if one cannot be used."""
     try:
         client.tls_set(
             ca_certs=str(tls.ca) if tls.ca else None,

@@ -1,9 +1,11 @@
-"""One connection to the broker, from CONNECT to its end. A new connection is a new object with a new paho client,
-so nothing of an old one (message ids, its queue) can be mistaken for this one's.
+"""One connection to the broker, from CONNECT to its end.
 
-paho is kept on a short lead (each of these was measured): its session is never trusted, an exception in a callback
-would kill its loop, and it holds its own locks while it calls on_publish. So the loop runs in a thread of ours that
-always reports its end, and callbacks do nothing but `post` an item.
+A reconnect makes a new object with a new paho client, so that message ids and queued packets of an old connection
+cannot be mistaken for those of the new one.
+
+Three properties of paho, all measured, shape this file. Its session state is not reliable. An exception in a callback
+ends its network loop. It holds its own locks while it calls on_publish. So the loop runs in a thread of ours that
+always reports the end of the connection, and callbacks do nothing but `post` an event.
 """
 
 from __future__ import annotations
@@ -14,73 +16,33 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge_runtime.mqtt.client import MqttClient, log_exceptions, use_tls
-from edge_runtime.mqtt.packets import Extras, Received, new_properties, received
-from edge_runtime.mqtt.settings import TlsSection
+from edge_runtime.mqtt.broker import Broker, Subscription, Will
+from edge_runtime.mqtt.client import log_exceptions, make_client
+from edge_runtime.mqtt.packets import PublishProperties, new_properties, received
+from edge_runtime.mqtt.reason_codes import FIRST_ERROR, concerns_credentials, permanent_refusal
 
 _log = logging.getLogger(__name__)
-_CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
+_CONNECT_SECONDS = 5.0  # to open the socket, and again for the CONNACK
+_DISCONNECT_SECONDS = 1.0  # for the DISCONNECT to go out
 _SESSION_SECONDS = 3600  # must exceed the will delay: the end of the session sends the will at once
 WINDOW = 20  # QoS 1 messages without PUBACK at a time
-_LARGEST_PACKET = 256 * 1024  # bytes: the broker keeps larger packets from us
-
-NOT_AUTHORISED = 0x87
-QUOTA_EXCEEDED = 0x97
-SESSION_TAKEN_OVER = 0x8E
-NO_SUBSCRIBER = 0x10
-# CONNACK reasons that waiting does not cure: somebody has to change the YAML or the broker.
-_REFUSALS = {
-    0x84: "does not speak MQTT 5",
-    0x85: "does not accept this client id",
-    0x86: "refuses the user name or password",
-    0x87: "refuses the user name or password, or does not let this user in",
-    0x8A: "has banned this client",
-    0x8C: "wants another way to authenticate",
-}
-
-
-@dataclass(frozen=True)
-class Broker:
-    """How to reach the broker. The password never shows in a repr."""
-
-    host: str
-    port: int
-    client_id: str
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: TlsSection | None = None
-    keep_alive: int = 30
-    clean_start: bool = False
-
-
-@dataclass(frozen=True)
-class Will:
-    """What the broker says for us, retained, `delay` seconds after we vanish."""
-
-    topic: str
-    payload: bytes = field(repr=False)
-    delay: int
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """What to hear. `receive` is called in the network thread: it must not block, its exceptions are logged."""
-
-    topic_filter: str
-    receive: Callable[[Received], None]
+_MAX_PACKET_BYTES = 256 * 1024  # the broker must not send us larger packets
 
 
 @dataclass(frozen=True)
 class Connected:
-    """The broker accepted. maximum_packet_size: bytes of the largest packet that it takes, None for any."""
+    """The broker accepted the connection.
+
+    maximum_packet_size  bytes; the broker rejects larger packets. None: no limit
+    """
 
     connection: Connection
     maximum_packet_size: int | None
@@ -88,7 +50,7 @@ class Connected:
 
 @dataclass(frozen=True)
 class Subscribed:
-    """The broker's answer to the subscription; `reason` below 0x80 is success."""
+    """The SUBACK; a `reason` below 0x80 is success."""
 
     connection: Connection
     reason: int
@@ -96,7 +58,7 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Acked:
-    """A QoS 1 message got its PUBACK; `reason` below 0x80 is success."""
+    """The PUBACK of a QoS 1 message; a `reason` below 0x80 is success."""
 
     connection: Connection
     mid: int
@@ -105,108 +67,90 @@ class Acked:
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The connection is over, or never came to be. Posted exactly once.
+    """The connection ended or could not be made. Posted exactly once.
 
-    refused     the broker or its certificate said no, and trying again will not help
-    reason      MQTT 5 reason code of the broker's last word, 0 when it had none
-    thrown_out  a connection that stood was ended without a word, by a broker that still answers at its port
+    sentence          what happened
+    refused           the broker refused us, or we do not accept its certificate: another try will not help
+    reason            MQTT 5 reason code of the broker's last packet, 0 if it gave none
+    closed_by_broker  the broker accepted the connection, closed it without a DISCONNECT, and still listens at its port
     """
 
     connection: Connection
     sentence: str
     refused: bool
     reason: int
-    thrown_out: bool = False
+    closed_by_broker: bool = False
 
 
-Item = Connected | Subscribed | Acked | Disconnected
+ConnectionEvent = Connected | Subscribed | Acked | Disconnected
 
 
 class Connection:
-    """`start`, then `publish` from one other thread, then `disconnect`; what happens comes through `post`."""
+    """Call `start`, then `publish` from one other thread, then `disconnect`. Events go to `post`."""
 
     def __init__(
         self,
         broker: Broker,
         will: Will | None,
-        post: Callable[[Item], None],
+        post: Callable[[ConnectionEvent], None],
         subscription: Subscription | None = None,
     ) -> None:
         self._broker = broker
         self._post = post
         self._subscription = subscription
-        self._said = ""
+        self._sentence = ""
         self._refused = False
         self._reason = 0
         self._accepted = False
-        self._leaving = False
+        self._closing = False
         self._client: paho.Client | None = self._make_client(will)
         self._thread = threading.Thread(target=self._run, name="mqtt network", daemon=True)
 
     @property
     def address(self) -> str:
         """host:port, for messages."""
-        return f"{self._broker.host}:{self._broker.port}"
+        return self._broker.address
 
     def start(self) -> None:
-        """Begin to connect, without waiting."""
+        """Connect in the background."""
         self._thread.start()
 
     def publish(
-        self, topic: str, payload: bytes, *, qos: int, retain: bool = False, extras: Extras | None = None
+        self, topic: str, payload: bytes, *, qos: int, retain: bool = False, properties: PublishProperties | None = None
     ) -> int | None:
-        """Hand a message to paho; its id, or None when it was not taken.
+        """Hand a message to paho. Returns its message id, or None if paho did not accept it.
 
-        `Acked` says that it arrived (QoS 1) or was written to the socket (QoS 0).
+        `Acked` follows when the broker confirmed it (QoS 1) or when it was written to the socket (QoS 0).
         """
         client = self._client
         if client is None:
             return None
-        info = client.publish(topic, payload, qos, retain, extras.properties() if extras else None)
+        info = client.publish(topic, payload, qos, retain, properties.to_paho() if properties else None)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def disconnect(self) -> None:
-        """Say goodbye, so that the broker keeps the will to itself; `Disconnected` follows."""
-        self._leaving = True
+        """Send DISCONNECT, so that the broker discards the will. `Disconnected` follows."""
+        self._closing = True
         client = self._client
         if client is not None:
             client.disconnect()
 
     def abandon(self) -> None:
-        """Drop the connection without a goodbye; `Disconnected` follows."""
-        self._leaving = True
+        """Drop the connection without a DISCONNECT. `Disconnected` follows."""
+        self._closing = True
 
     def join(self, timeout: float) -> None:
-        """Wait for the network thread."""
+        """Wait for the network thread to end, `timeout` seconds at most."""
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def _make_client(self, will: Will | None) -> paho.Client:
-        broker = self._broker
-        client = MqttClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=broker.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = _CONNECT_SECONDS
-        client.max_inflight_messages_set(2 * WINDOW)  # the window, retained messages beside it
-        client.max_queued_messages_set(4 * WINDOW)  # unbounded by default
-        client.username_pw_set(broker.username, broker.password)
-        if broker.tls is not None:
-            use_tls(client, broker.tls)
-        if will is not None:
-            properties = new_properties(PacketTypes.WILLMESSAGE)
-            properties.WillDelayInterval = will.delay
-            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+        client = make_client(self._broker, will, _CONNECT_SECONDS, WINDOW)
         client.on_connect = log_exceptions(self._on_connect)
         client.on_publish = log_exceptions(self._on_publish)
         client.on_disconnect = log_exceptions(self._on_disconnect)
         client.on_subscribe = log_exceptions(self._on_subscribe)
         client.on_message = log_exceptions(self._on_message)
-        # With this callback set, publish() leaves the socket to the thread that runs the loop. Without it paho writes
-        # from both threads when loop_start() is not used, and packets can be torn.
-        client.on_socket_register_write = lambda *_: None
         return client
 
     def _run(self) -> None:
@@ -216,28 +160,28 @@ class Connection:
             self._loop(client)
         except ssl.SSLCertVerificationError as error:
             self._refused = True
-            self._said = f"broker {self.address}: its certificate is not accepted ({error.verify_message})"
+            self._sentence = f"broker {self.address}: its certificate is not accepted ({error.verify_message})"
         except ssl.SSLError as error:
-            self._said = f"broker {self.address}: TLS failed ({error.reason or error})"
+            self._sentence = f"broker {self.address}: TLS failed ({error.reason or error})"
         except OSError as error:
-            self._said = f"broker {self.address} cannot be reached ({error.strerror or error})"
+            self._sentence = f"broker {self.address} cannot be reached ({error.strerror or error})"
         except Exception as error:
-            _log.exception("the network loop failed")
-            self._said = f"connection to broker {self.address} failed ({type(error).__name__}: {error})"
+            _log.exception("the MQTT network loop failed")
+            self._sentence = f"the connection to broker {self.address} failed ({type(error).__name__}: {error})"
         finally:
             sock = client.socket()
             if sock is not None:
                 sock.close()
-            thrown_out = self._accepted and not (self._said or self._leaving) and self._answers()
-            # Nobody else holds the client: with the last reference paho closes its own pair of sockets, now and not
-            # when a garbage collection comes by.
+            closed_by_broker = self._accepted and not (self._sentence or self._closing) and self._broker_listens()
+            # Nobody else holds the client: with the last reference gone, paho closes its internal socket pair now and
+            # not at some later garbage collection.
             self._client = None
-            sentence = self._said or f"connection to broker {self.address} was lost"
-            self._post(Disconnected(self, sentence, self._refused, self._reason, thrown_out))
+            sentence = self._sentence or f"the connection to broker {self.address} was lost"
+            self._post(Disconnected(self, sentence, self._refused, self._reason, closed_by_broker))
 
     def _loop(self, client: paho.Client) -> None:
         session = new_properties(PacketTypes.CONNECT)
-        session.MaximumPacketSize = _LARGEST_PACKET
+        session.MaximumPacketSize = _MAX_PACKET_BYTES
         session.SessionExpiryInterval = 0 if self._broker.clean_start else _SESSION_SECONDS
         client.connect(
             self._broker.host,
@@ -246,20 +190,19 @@ class Connection:
             clean_start=self._broker.clean_start,
             properties=session,
         )
-        deadline = time.monotonic() + _CONNECT_SECONDS
-        goodbye: float | None = None
+        connect_deadline = time.monotonic() + _CONNECT_SECONDS
+        disconnect_deadline: float | None = None
         while client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            moment = time.monotonic()
-            if not self._accepted and moment > deadline:
-                self._said = f"broker {self.address} does not answer the MQTT greeting"
+            now = time.monotonic()
+            if not self._accepted and now > connect_deadline:
+                self._sentence = f"broker {self.address} does not answer the MQTT CONNECT"
                 return
-            if self._leaving:
-                goodbye = goodbye or moment + 1.0
-                if moment > goodbye:
+            if self._closing:
+                disconnect_deadline = disconnect_deadline or now + _DISCONNECT_SECONDS
+                if now > disconnect_deadline:
                     return
 
-    def _answers(self) -> bool:
-        """Whether somebody listens at the broker's port."""
+    def _broker_listens(self) -> bool:
         try:
             with socket.create_connection((self._broker.host, self._broker.port), timeout=1.0):
                 return True
@@ -268,22 +211,22 @@ class Connection:
 
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         code = int(reason.value)
-        if code < 0x80:
+        if code < FIRST_ERROR:
             self._accepted = True
             self._post(Connected(self, getattr(properties, "MaximumPacketSize", None)))
             self._subscribe(client)
             return
         self._reason = code
-        self._refused = code in _REFUSALS
-        what = _REFUSALS.get(code, f"refuses the connection ({reason})")
-        user = f" '{self._broker.username}'" if self._broker.username and code in (0x86, 0x87) else ""
-        self._said = f"broker {self.address} {what}{user}"
+        refusal = permanent_refusal(code)
+        self._refused = refusal is not None
+        user = f" '{self._broker.username}'" if self._broker.username and concerns_credentials(code) else ""
+        self._sentence = f"broker {self.address} {refusal or f'refuses the connection ({reason})'}{user}"
 
     def _subscribe(self, client: paho.Client) -> None:
         if self._subscription is None:
             return
-        # QoS 0: a broker keeps nothing for us while we are away, so nobody's wish of an hour ago comes true. Nothing
-        # retained, nothing of our own, and the retain flag as its sender set it.
+        # QoS 0: the broker queues nothing while we are away, so no command of an hour ago is carried out. No retained
+        # messages, none of our own, and the retain flag as the sender set it.
         options = SubscribeOptions(
             qos=0, noLocal=True, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
         )
@@ -302,4 +245,4 @@ class Connection:
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
             self._reason = int(reason.value)
-            self._said = f"broker {self.address} ended the connection ({reason})"
+            self._sentence = f"broker {self.address} closed the connection ({reason})"

@@ -1,4 +1,4 @@
-"""Which events are on the way, which have arrived, and what to do with those the broker refuses."""
+"""Which events are in flight, which are confirmed, and what happens to events that the broker refuses."""
 
 from __future__ import annotations
 
@@ -8,72 +8,85 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_runtime.mqtt.connection import NO_SUBSCRIBER, NOT_AUTHORISED, QUOTA_EXCEEDED, WINDOW, Connection
+from edge_runtime.mqtt.connection import WINDOW, Connection
 from edge_runtime.mqtt.events import stamp
 from edge_runtime.mqtt.packets import packet_size
+from edge_runtime.mqtt.reason_codes import (
+    FIRST_ERROR,
+    NO_SUBSCRIBER,
+    NOT_AUTHORISED,
+    PACKET_TOO_LARGE,
+    PAYLOAD_FORMAT_INVALID,
+    QUOTA_EXCEEDED,
+    TOPIC_NAME_INVALID,
+)
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
 
 _log = logging.getLogger(__name__)
-_SUCCESS_BELOW = 0x80  # MQTT 5 reason codes
-_TOO_LARGE = 0x95
-# PUBACK reasons that speak of this one event: sending it again, or nothing else meanwhile, would not help.
-_NEVER = {0x90: "their topic is not accepted", _TOO_LARGE: "they are too large", 0x99: "their format is not accepted"}
+# PUBACK reasons that concern one event: the broker will refuse it again, but may accept others.
+_UNDELIVERABLE = {
+    TOPIC_NAME_INVALID: "it does not accept their topic",
+    PACKET_TOO_LARGE: "they are too large",
+    PAYLOAD_FORMAT_INVALID: "it does not accept their format",
+}
+_REFUSED = {NOT_AUTHORISED: "this user may not publish them", QUOTA_EXCEEDED: "a quota is used up"}
 
 
 class Delivery:
-    """Hands spooled events to the connection, WINDOW without PUBACK at a time, and removes what was confirmed.
+    """Sends spooled events in order, at most WINDOW of them without PUBACK, and removes confirmed ones from the spool.
 
-    Used by one thread. Order is the spool's. After a refusal nothing new is handed over until the pause is over and
-    everything on the way is settled; then it goes on from the oldest event that is left, one at a time until one is
-    taken. So what was on the way behind the first refused event arrives before it, at most WINDOW - 1: `seq` tells
-    An event that this broker can never take is left on the disk, said, and passed over until the next connection.
+    Used by one thread. After a refusal it sends nothing until a pause is over and no event is in flight. Then it
+    starts again at the oldest event left, one at a time until the broker accepts one. So at most WINDOW - 1 events
+    arrive before an older one that was refused; their `seq` shows it.
 
-    on_fault  (code, sentence or None); the codes are `broker_events` (refused for now), `broker_events.never` (passed
-              over) and `spool.remove` (the disk does not let confirmed events go)
+    An event that this broker can never accept stays in the spool and is skipped until the next connection.
+
+    on_fault  called with (code, sentence or None); the codes are `broker_events` (refused for now),
+              `broker_events.never` (skipped) and `spool.remove` (the disk does not let confirmed events be deleted)
     """
 
     def __init__(self, spool: Spool, on_fault: Callable[[str, str | None], None]) -> None:
         self._spool = spool
         self._on_fault = on_fault
-        self._in_flight: dict[int, tuple[int, float]] = {}  # message id -> (seq, handed over at)
-        self._confirmed: set[int] = set()  # arrived, and still on the disk
-        self._passed_over: set[int] = set()
-        self._cursor = 0  # the seq handed over last on this connection
-        self._live_from = 0  # smaller seqs were spooled before this connection
+        self._in_flight: dict[int, tuple[int, float]] = {}  # message id -> (seq, time.monotonic() when sent)
+        self._confirmed: set[int] = set()  # and still in the spool
+        self._skipped: set[int] = set()
+        self._cursor = 0  # seq of the event sent last on this connection
+        self._first_live_seq = 0  # smaller ones were spooled before this connection
         self._window = WINDOW
-        self._largest: int | None = None  # packet that the broker takes, bytes
+        self._max_packet_bytes: int | None = None  # that the broker accepts
         self._refusals = Backoff(1.0, 60.0)
-        self.resume_at: float | None = None  # events were refused: nothing new until then
+        self.resume_at: float | None = None  # after a refusal: send nothing before this time
         self.published = 0
         self.unheard = 0
 
-    def begin(self, largest_packet: int | None = None) -> None:
-        """A connection stands: what is spooled by now is replayed on it, all that had no PUBACK before included."""
+    def begin(self, max_packet_bytes: int | None = None) -> None:
+        """Start on a new connection. All events in the spool are sent again, as replayed."""
         self.end()
-        self._largest = largest_packet
-        self._passed_over.clear()
+        self._max_packet_bytes = max_packet_bytes
+        self._skipped.clear()
         self._on_fault("broker_events.never", None)
-        with suppress(sqlite3.Error):  # a full disk drops nothing today
+        with suppress(sqlite3.Error):  # on a full disk, expire another time
             self._spool.expire()
-        self._live_from = self._spool.last_seq + 1
+        self._first_live_seq = self._spool.last_seq + 1
 
     def end(self) -> None:
-        """The connection is over; events on the way count as not sent."""
+        """The connection ended: events in flight count as not sent."""
         self._in_flight.clear()
         self._cursor = 0
         self.resume_at = None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits that this connection can take, and nothing is on the way."""
-        return not self._in_flight and not self._confirmed and len(self._spool) <= len(self._passed_over)
+        """Whether no event is in flight and none is left that this connection can send."""
+        return not self._in_flight and not self._confirmed and len(self._spool) <= len(self._skipped)
 
     def oldest_seconds(self) -> float:
-        """How long the oldest event on the way has waited for its PUBACK; 0 when there is none."""
-        return max((time.monotonic() - handed for _, handed in self._in_flight.values()), default=0.0)
+        """How long the oldest event in flight has waited for its PUBACK, seconds; 0 if none is in flight."""
+        return max((time.monotonic() - sent_at for _, sent_at in self._in_flight.values()), default=0.0)
 
-    def hand_over(self, connection: Connection) -> None:
+    def send(self, connection: Connection) -> None:
         """Fill the window."""
         if self.resume_at is not None:
             if self._in_flight or time.monotonic() < self.resume_at:
@@ -84,25 +97,26 @@ class Delivery:
             if not waiting:
                 return
             for spooled in waiting:
-                if spooled.seq not in self._confirmed and spooled.seq not in self._passed_over:
-                    event = stamp(spooled.body, spooled.seq, replayed=spooled.seq < self._live_from)
-                    if self._largest is not None and packet_size(spooled.topic, event) > self._largest:
-                        self._pass_over(spooled.seq, _TOO_LARGE)
+                if spooled.seq not in self._confirmed and spooled.seq not in self._skipped:
+                    event = stamp(spooled.body, spooled.seq, replayed=spooled.seq < self._first_live_seq)
+                    limit = self._max_packet_bytes
+                    if limit is not None and packet_size(spooled.topic, event) > limit:
+                        self._skip(spooled.seq, PACKET_TOO_LARGE)
                     else:
                         mid = connection.publish(spooled.topic, event, qos=1)
                         if mid is None:
-                            return  # the connection is ending, and its Disconnected is on the way
+                            return  # the connection is ending; its Disconnected follows
                         self._in_flight[mid] = (spooled.seq, time.monotonic())
                 self._cursor = spooled.seq
 
     def acked(self, mid: int, reason: int) -> None:
-        """The broker's word on message `mid`. Ids that are not an event's are ignored."""
+        """Handle the PUBACK of message `mid`. Message ids that do not belong to an event are ignored."""
         seq, _ = self._in_flight.pop(mid, (None, 0.0))
         if seq is None:
             return
-        if reason in _NEVER:
-            self._pass_over(seq, reason)
-        elif reason >= _SUCCESS_BELOW:
+        if reason in _UNDELIVERABLE:
+            self._skip(seq, reason)
+        elif reason >= FIRST_ERROR:
             self._refused(reason)
             return
         else:
@@ -115,32 +129,33 @@ class Delivery:
             self._on_fault("broker_events", None)
 
     def remove_confirmed(self) -> None:
-        """Take confirmed events off the disk. Where it does not let them go, the next call tries again."""
+        """Remove confirmed events from the spool. If the disk fails, the next call tries again."""
         if not self._confirmed:
             return
         try:
             self._spool.remove(sorted(self._confirmed))
         except sqlite3.Error as error:
-            self._on_fault("spool.remove", f"confirmed events cannot leave the disk ({error}); they may come twice")
+            sentence = f"confirmed events cannot be removed from the spool ({error}); they may be sent twice"
+            self._on_fault("spool.remove", sentence)
             return
         self._confirmed.clear()
         self._on_fault("spool.remove", None)
 
-    def _pass_over(self, seq: int, reason: int) -> None:
-        _log.error("event %d is not taken by the broker (MQTT reason 0x%02X)", seq, reason)
-        self._passed_over.add(seq)
-        count = len(self._passed_over)
-        limit = f" (it takes {self._largest} bytes)" if reason == _TOO_LARGE and self._largest else ""
+    def _skip(self, seq: int, reason: int) -> None:
+        _log.error("the broker does not accept event %d (MQTT reason 0x%02X)", seq, reason)
+        self._skipped.add(seq)
+        too_large = reason == PACKET_TOO_LARGE and self._max_packet_bytes
+        limit = f" (its limit is {self._max_packet_bytes} bytes)" if too_large else ""
         self._on_fault(
             "broker_events.never",
-            f"the broker does not take {count} of the events: {_NEVER[reason]}{limit}; they are kept on the disk",
+            f"the broker does not accept {len(self._skipped)} of the events: {_UNDELIVERABLE[reason]}{limit}; they "
+            "stay in the spool",
         )
 
     def _refused(self, reason: int) -> None:
-        known = {NOT_AUTHORISED: "this user may not publish them", QUOTA_EXCEEDED: "a quota is used up"}
-        why = known.get(reason, f"MQTT reason 0x{reason:02X}")
-        self._on_fault("broker_events", f"the broker refuses events: {why}; they are kept and sent again")
-        if self.resume_at is None:  # the others of this window tell nothing new
+        why = _REFUSED.get(reason, f"MQTT reason 0x{reason:02X}")
+        self._on_fault("broker_events", f"the broker refuses events: {why}; they stay in the spool and are sent again")
+        if self.resume_at is None:  # one pause for all refusals of a window
             pause = self._refusals.longest() if reason == NOT_AUTHORISED else self._refusals.pause()
             self.resume_at = time.monotonic() + pause
         self._window = 1

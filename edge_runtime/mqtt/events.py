@@ -1,4 +1,4 @@
-"""The JSON messages of a station. docs/mqtt/*.schema.json describe them to whoever receives them."""
+"""The JSON messages of a station. Their schemas are docs/mqtt/*.schema.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.cameras.report import CameraReport
 from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
 from latentline.scoring.defects import Defect
@@ -21,50 +21,50 @@ State = Literal["starting", "online", "degraded", "stopped", "offline"]
 
 
 def utc(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds, e.g. 2026-11-05T09:30:00.125Z. `moment` must know its zone."""
+    """ISO 8601 in UTC with milliseconds, e.g. 2026-11-05T09:30:00.125Z. `moment` must have a time zone."""
     text = moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
 
 def now() -> str:
-    """This moment, as `utc` writes it."""
+    """The present time, in the format of `utc`."""
     return utc(datetime.now(timezone.utc))
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Compact UTF-8 JSON. Raises ValueError for NaN and infinity, which JSON does not have.
+    """Compact UTF-8 JSON. Raises ValueError for NaN and infinity, which are not JSON.
 
-    What is no Unicode (a file name may hold any bytes) becomes a question mark.
+    What is not valid Unicode (a file name may hold any bytes) becomes a question mark.
     """
     return json.dumps(message, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 class Messages:
-    """Builds every message of one run of a station; `boot_id` is that run's."""
+    """Builds the messages of one run of a station. `boot_id` is unique to the run."""
 
     def __init__(self, station: str) -> None:
         self.station = station
         self.boot_id = str(uuid.uuid4())
 
     def status(self, state: State, faults: Mapping[str, str], spool_dropped: Mapping[str, int]) -> Message:
-        """State of the station. The broker itself sends the will, `offline`, so its `at` is the time of connecting.
+        """The state of the station. `offline` is the will, so its `at` is the time of connecting.
 
-        spool_dropped  `Spool.dropped`: events given up, by cause
+        spool_dropped  events dropped from the spool, by cause
         """
         reasons = [{"code": code, "message": text} for code, text in sorted(faults.items())]
-        return self._head(state=state, reasons=reasons, spool_dropped=dict(spool_dropped))
+        return self._envelope(state=state, reasons=reasons, spool_dropped=dict(spool_dropped))
 
     def birth(
         self, software: str, model: ModelIdentity, threshold: float, cameras: Mapping[str, Mapping[str, Any]]
     ) -> Message:
-        """What runs here. cameras: id -> {kind, source, every_frame}, credentials masked."""
+        """Software, model and cameras. cameras: id -> {kind, source, every_frame}, credentials masked."""
         described = {
             "name": model.name,
             "sha256": model.sha256,
             "channels": model.channels,
             "tile_size": model.tile_size,
         }
-        return self._head(
+        return self._envelope(
             software={"name": "latentline", "version": software},
             model=described,
             backend=model.backend,
@@ -74,7 +74,7 @@ class Messages:
         )
 
     def camera_status(self, camera: str, report: CameraReport) -> Message:
-        """State of one camera and what it gave in this run."""
+        """The state of one camera, and its counters in this run."""
         counts = {
             "frames": report.frames,
             "bad": report.bad,
@@ -82,28 +82,28 @@ class Messages:
             "stalls": report.stalls,
             "dropped": dict(report.dropped),
         }
-        return self._head(camera=camera, state=report.state, reason=report.reason, counts=counts)
+        return self._envelope(camera=camera, state=report.state, reason=report.reason, counts=counts)
 
     def defect(self, frame: Frame, inspection: InspectionResult, model: ModelIdentity, wait_ms: float) -> Message:
-        """An abnormal frame. `seq`, `published_at` and `replayed` are added by `stamp` at hand-over."""
+        """An event: an abnormal frame. `stamp` adds `seq`, `published_at` and `replayed` when it is sent."""
         return {
-            **self._head(),
+            **self._envelope(),
             "event_id": str(uuid.uuid4()),
-            **_verdict(frame, inspection, wait_ms),
+            **_score(frame, inspection, wait_ms),
             "model": {"name": model.name, "sha256": model.sha256},
             "defects": [_defect(defect) for defect in inspection.defects],
         }
 
     def result(self, frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
-        """Any inspected frame, in short."""
+        """A short message about any inspected frame."""
         return {
-            **self._head(),
-            **_verdict(frame, inspection, wait_ms),
+            **self._envelope(),
+            **_score(frame, inspection, wait_ms),
             "abnormal": inspection.is_abnormal,
             "defect_count": len(inspection.defects),
         }
 
-    def _head(self, **rest: Any) -> Message:
+    def _envelope(self, **rest: Any) -> Message:
         return {
             "schema_version": SCHEMA_VERSION,
             "station": self.station,
@@ -114,13 +114,12 @@ class Messages:
 
 
 def stamp(body: bytes, seq: int, *, replayed: bool) -> bytes:
-    """The event `body` (as `encode` gave it) as it goes out: with its number in the spool, the time of hand-over, and
-    whether it had to wait."""
-    more = encode({"seq": seq, "published_at": now(), "replayed": replayed})
-    return more if body == b"{}" else body[:-1] + b"," + more[1:]
+    """Add to an event's JSON, `body`, its number in the spool, the time of sending, and whether it is replayed."""
+    added = encode({"seq": seq, "published_at": now(), "replayed": replayed})
+    return added if body == b"{}" else body[:-1] + b"," + added[1:]
 
 
-def _verdict(frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
+def _score(frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
     height, width, channels = frame.image.shape
     timings = {name: float(value) for name, value in inspection.milliseconds.items()}
     return {

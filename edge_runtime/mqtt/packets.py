@@ -1,4 +1,4 @@
-"""MQTT 5 packets beyond topic and payload: properties, and messages that came to us."""
+"""What an MQTT 5 PUBLISH carries: the properties we send, and the messages we receive."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-_HEAD_BYTES = 64  # more than the fixed header, the topic's length, the message id and the small properties take
+# More than the fixed header, the length of the topic, the message id and the small properties take.
+_HEADER_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Received:
-    """A message from the broker. Nothing in it is to be trusted; `payload` may be any bytes.
+    """A message from the broker. Do not trust it: anybody may have sent it, and `payload` may be any bytes.
 
-    retained        its sender asked the broker to keep it
-    response_topic  where an answer is wanted
-    correlation     what the answer has to carry, so that the asker knows its question
-    expiry          seconds after which it means nothing any more
+    retained        the broker kept it for us: its sender set the retain flag
+    response_topic  where the sender expects the answer
+    correlation     to be copied into the answer, so that the sender can match it with the request
+    expiry          seconds for which the message is still valid
     """
 
     topic: str
@@ -33,8 +34,8 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Extras:
-    """What a PUBLISH may carry beside topic and payload; expiry in seconds."""
+class PublishProperties:
+    """The MQTT 5 properties of a PUBLISH. expiry: seconds after which the broker discards the message."""
 
     content_type: str | None = None
     expiry: int | None = None
@@ -42,12 +43,12 @@ class Extras:
     user_properties: Sequence[tuple[str, str]] = ()
 
     def size(self) -> int:
-        """Bytes it takes in the packet, or a few more."""
+        """An upper bound of the bytes they take in the packet, a few bytes above the exact number."""
         pairs = sum(5 + len(name.encode()) + len(value.encode()) for name, value in self.user_properties)
         return pairs + len((self.content_type or "").encode()) + len(self.correlation or b"") + 16
 
-    def properties(self) -> Properties:
-        """As paho wants it."""
+    def to_paho(self) -> Properties:
+        """The same properties as an object of paho."""
         properties = new_properties(PacketTypes.PUBLISH)
         if self.content_type is not None:
             properties.ContentType = self.content_type
@@ -56,22 +57,22 @@ class Extras:
         if self.correlation is not None:
             properties.CorrelationData = self.correlation
         for pair in self.user_properties:
-            properties.UserProperty = pair  # paho collects them in a list
+            properties.UserProperty = pair  # paho appends to a list
         return properties
 
 
-def packet_size(topic: str, payload: bytes, extras: Extras | None = None) -> int:
-    """Bytes that a PUBLISH takes, or a few more: what a broker's maximum packet size is compared with."""
-    return len(payload) + len(topic.encode()) + _HEAD_BYTES + (extras.size() if extras else 0)
+def packet_size(topic: str, payload: bytes, properties: PublishProperties | None = None) -> int:
+    """An upper bound of the bytes of a PUBLISH, to compare with the broker's maximum packet size."""
+    return len(payload) + len(topic.encode()) + _HEADER_BYTES + (properties.size() if properties else 0)
 
 
 def new_properties(packet: int) -> Properties:
-    """Empty properties for a packet of this type."""
-    return Properties(packet)  # type: ignore[no-untyped-call]  # paho annotates nothing there
+    """Empty properties for packets of this type (see paho's PacketTypes)."""
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho has no annotations there
 
 
 def received(message: paho.MQTTMessage) -> Received:
-    """The message as plain data. Raises UnicodeDecodeError when its topic is not UTF-8."""
+    """Convert a message of paho. Raises UnicodeDecodeError if its topic is not UTF-8."""
     properties = message.properties
     return Received(
         topic=message.topic,

@@ -1,4 +1,4 @@
-"""A small JPEG of each defect, for a person who looks at the event."""
+"""A small JPEG of each defect, for people who look at an event."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from latentline.inspection.result import InspectionResult
 from latentline.scoring.defects import Defect
 
 CONTENT_TYPE = "image/jpeg"
-_PACKET_HEAD = 1024  # bytes left free in a packet for topic and properties
+_OVERHEAD_BYTES = 1024  # left free in a packet for topic and properties
 UInt8 = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class DefectPicture:
-    """One JPEG, and what goes beside it as MQTT 5 user properties (content type: image/jpeg).
+    """One JPEG with its MQTT 5 user properties.
 
-    topic       below the station's: cam/{id}/picture
-    properties  event_id, index (of the defect in the event), captured_at, bbox (x,y,width,height of the defect) and
-                crop (of what the picture shows), both in pixels of the frame
+    topic       cam/{id}/picture, below the station's topic
+    properties  event_id; index of the defect in the event; captured_at; bbox of the defect and crop (the region that
+                the picture shows), both x,y,width,height in pixels of the frame
     """
 
     topic: str
@@ -41,12 +41,12 @@ def defect_pictures(
     settings: PictureSection,
     packet_bytes: int | None = None,
 ) -> list[DefectPicture]:
-    """Pictures of the defects in `event`, which was made of `frame` and `inspection`.
+    """Pictures of the defects in `event`, which describes `frame` and `inspection`.
 
-    packet_bytes  the largest packet the broker takes, None: any
-    A defect whose picture cannot be made to fit has none.
+    packet_bytes  largest packet that the broker accepts; None: any
+    A defect whose picture does not fit even at the lowest quality and size gets none.
     """
-    limit = settings.max_bytes if packet_bytes is None else min(settings.max_bytes, packet_bytes - _PACKET_HEAD)
+    limit = settings.max_bytes if packet_bytes is None else min(settings.max_bytes, packet_bytes - _OVERHEAD_BYTES)
     order = sorted(range(len(inspection.defects)), key=lambda index: -inspection.defects[index].peak)
     pictures = []
     for index in sorted(order[: settings.per_frame]):
@@ -86,7 +86,7 @@ def _scaled(image: UInt8, factor: float) -> UInt8:
 
 
 def _jpeg(image: UInt8, quality: int, limit: int) -> bytes | None:
-    """`image` as JPEG of at most `limit` bytes: first at lower quality, then smaller; None when neither is enough."""
+    """Encode `image` in at most `limit` bytes: first at lower quality, then smaller. None if neither is enough."""
     while True:
         for lowered in range(quality, max(quality - 61, 0), -15):
             payload = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, lowered])[1].tobytes()

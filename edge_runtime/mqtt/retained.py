@@ -1,7 +1,7 @@
 """The retained messages of a station: the newest of each topic, on every connection.
 
-One with a lifetime is forgotten by the broker unless it is repeated. A will does not survive its broker: without a
-lifetime, the `online` of a station that died beside its broker would stand for ever.
+The broker discards a message with a lifetime unless it is repeated. This matters because a will is lost when the
+broker crashes: without a lifetime, the `online` of a station that died together with its broker would stay for ever.
 """
 
 from __future__ import annotations
@@ -12,55 +12,56 @@ import time
 
 from edge_runtime.mqtt.connection import Connection
 from edge_runtime.mqtt.events import Message, encode
-from edge_runtime.mqtt.packets import Extras
+from edge_runtime.mqtt.packets import PublishProperties
+from edge_runtime.mqtt.reason_codes import FIRST_ERROR
 
 _log = logging.getLogger(__name__)
 
 
-class Retained:
-    """`put` may be called by any thread; the rest belongs to the sender."""
+class RetainedMessages:
+    """Any thread may call `put`; the rest belongs to the sender thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted: dict[str, bytes] = {}
+        self._current: dict[str, bytes] = {}
         self._lifetimes: dict[str, int | None] = {}
         self._sent: dict[str, bytes] = {}  # on this connection
-        self._sent_at: dict[str, float] = {}  # of time.monotonic
+        self._sent_at: dict[str, float] = {}  # time.monotonic()
         self._in_flight: dict[int, str] = {}  # message id -> topic
 
     def put(self, topic: str, message: Message, lifetime: int | None = None) -> None:
-        """`message` is what `topic` shall hold from now on; `lifetime` in seconds, None: for ever."""
+        """Set the message of `topic`. lifetime: seconds until the broker discards it; None: never."""
         with self._lock:
-            self._wanted[topic] = encode(message)
+            self._current[topic] = encode(message)
             self._lifetimes[topic] = lifetime
 
     def begin(self) -> None:
-        """A new connection: nothing was sent on it."""
+        """Start on a new connection: everything is sent again."""
         self._sent.clear()
         self._in_flight.clear()
 
     def send(self, connection: Connection) -> None:
-        """Publish what differs from what this connection was given, or has lived a third of its time."""
+        """Publish what is new on this connection, and repeat what has reached a third of its lifetime."""
         now = time.monotonic()
         with self._lock:
-            wanted = [(topic, payload, self._lifetimes[topic]) for topic, payload in self._wanted.items()]
-        for topic, payload, lifetime in wanted:
+            current = [(topic, payload, self._lifetimes[topic]) for topic, payload in self._current.items()]
+        for topic, payload, lifetime in current:
             young = lifetime is None or now - self._sent_at.get(topic, now) < lifetime / 3
             if self._sent.get(topic) == payload and young:
                 continue
-            mid = connection.publish(topic, payload, qos=1, retain=True, extras=Extras(expiry=lifetime))
+            mid = connection.publish(topic, payload, qos=1, retain=True, properties=PublishProperties(expiry=lifetime))
             if mid is not None:
                 self._sent[topic], self._sent_at[topic] = payload, now
                 self._in_flight[mid] = topic
 
     def acked(self, mid: int, reason: int) -> None:
-        """The broker's word on message `mid`. Ids that are not a retained message's are ignored."""
+        """Handle the PUBACK of message `mid`. Ids that do not belong to a retained message are ignored."""
         topic = self._in_flight.pop(mid, None)
-        if topic is not None and reason >= 0x80:
-            _log.error("the broker does not take the retained message on %s (MQTT reason 0x%02X)", topic, reason)
+        if topic is not None and reason >= FIRST_ERROR:
+            _log.error("the broker refuses the retained message on %s (MQTT reason 0x%02X)", topic, reason)
 
     @property
     def settled(self) -> bool:
-        """Whether the broker has answered for everything there is."""
+        """Whether every message was sent on this connection and answered by the broker."""
         with self._lock:
-            return not self._in_flight and self._wanted == self._sent
+            return not self._in_flight and self._current == self._sent

@@ -1,7 +1,9 @@
-"""Another client with our client id: the broker throws out whoever came first, so both would do so for ever.
+"""Detects another client with our client id.
 
-MQTT 5 has a reason for it, 0x8E, that not every broker gives (mosquitto 2.0.11 does not): then the connection just ends
-while the broker answers at its port. Once, that can be a cut line; three times in a row it is taken for a takeover.
+The broker disconnects the older of two clients with one id, so two stations that reconnect at once would disconnect
+each other for ever. MQTT 5 has a reason code for it, 0x8E, but not every broker sends it (mosquitto 2.0.11 does not):
+then the connection just ends although the broker still listens. One such end may be a network fault; three in a row
+count as a takeover.
 """
 
 from __future__ import annotations
@@ -12,54 +14,55 @@ from collections.abc import Callable
 from edge_runtime.pacing import Backoff
 
 _IN_A_ROW = 3
-_SHORT_SECONDS = 60.0  # a connection that stood longer is not one of a row
+_SHORT_SECONDS = 60.0  # only connections shorter than this count as a row
 
 
 class TakeoverDetector:
-    """Whether there is one, how long to leave it the id, and when it has gone. Used by one thread.
+    """Whether another client uses our id, how long to leave it the id, and when it is gone. Used by one thread.
 
-    ordinary  the pauses between connections; its longest is the one before the id is used again. A takeover that
-              does as
-              we do is back within that pause, so whoever keeps the id for three of them is alone
+    backoff  gives the pauses between connections. During a takeover we wait for its longest pause before we connect
+             again. A station in the same situation does so, too; so if we keep the connection for three of these
+             pauses, nobody else wants the id
     """
 
-    def __init__(self, ordinary: Backoff, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ordinary, self._clock = ordinary, clock
-        self._row = 0
-        self._pause: float | None = None  # None: there is no takeover
-        self._since: float | None = None  # connected
+    def __init__(self, backoff: Backoff, clock: Callable[[], float] = time.monotonic) -> None:
+        self._backoff, self._clock = backoff, clock
+        self._closed_in_a_row = 0
+        self._pause: float | None = None  # None: no takeover
+        self._connected_at: float | None = None
 
-    def ended(self, thrown_out: bool, *, said: bool) -> bool:
-        """A connection ended, or none came to be; whether a takeover's doing.
+    def ended(self, closed_by_broker: bool, *, taken_over: bool) -> bool:
+        """A connection ended or could not be made. Returns whether another client took our id.
 
-        thrown_out: it stood, and a broker that lives has ended it; said: because of another client, by its own word.
+        closed_by_broker  the broker had accepted the connection, and still listens
+        taken_over        the broker gave the reason 0x8E
         """
-        if not thrown_out:
-            self._row, self._since = 0, None
+        if not closed_by_broker:
+            self._closed_in_a_row, self._connected_at = 0, None
             return False
-        short = self._since is not None and self._clock() - self._since < _SHORT_SECONDS
-        self._row = self._row + 1 if short else 1
-        self._since = None
-        if said or self._pause is not None or self._row >= _IN_A_ROW:
-            self._pause = self._ordinary.longest()
+        short = self._connected_at is not None and self._clock() - self._connected_at < _SHORT_SECONDS
+        self._closed_in_a_row = self._closed_in_a_row + 1 if short else 1
+        self._connected_at = None
+        if taken_over or self._pause is not None or self._closed_in_a_row >= _IN_A_ROW:
+            self._pause = self._backoff.longest()
         return self._pause is not None
 
     def connected(self) -> None:
-        """We have the place."""
-        self._since = self._clock()
+        """The broker accepted a connection."""
+        self._connected_at = self._clock()
 
-    def gone(self) -> bool:
-        """True once, when we have kept the place for longer than a takeover would have let us."""
-        if self._pause is None or self._since is None or self._clock() - self._since < 3 * self._pause:
+    def over(self) -> bool:
+        """True once: when we have been connected for longer than another client would have allowed."""
+        if self._pause is None or self._connected_at is None or self._clock() - self._connected_at < 3 * self._pause:
             return False
-        self._pause, self._row = None, 0
-        self._ordinary.reset()
+        self._pause, self._closed_in_a_row = None, 0
+        self._backoff.reset()
         return True
 
     def sentence(self, client_id: str, broker: str) -> str:
-        """The fault."""
+        """The fault, for the user. broker: host:port."""
         return (
-            f"another client seems to use the client id '{client_id}' at broker {broker}, which ends this station's "
-            "connection in its favour; give every station a station.id (or mqtt.client_id) of its own; "
-            f"tried again after {self._pause or 0:g} s"
+            f"another client seems to use the client id '{client_id}' at broker {broker}, so the broker disconnects "
+            "this station; give every station its own station.id (or mqtt.client_id); "
+            f"next try in {self._pause or 0:g} s"
         )

@@ -1,4 +1,4 @@
-"""Where messages go: {root}/{station}/v1/…"""
+"""The topics of a station: {root}/{station}/v1/…"""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ VERSION = "v1"  # of the payloads; a change that breaks consumers gets a new lev
 
 @dataclass(frozen=True)
 class Topics:
-    """Topics of one station."""
+    """The topics of one station."""
 
     root: str
     station: str
 
     @property
     def status(self) -> str:
-        """Retained, and the topic of the will: online, degraded, stopped or offline."""
+        """The state of the station, retained; also the topic of the will."""
         return self.at("status")
 
     @property
     def birth(self) -> str:
-        """Retained: which software, model and cameras."""
+        """Software, model and cameras, retained."""
         return self.at("birth")
 
     @property
     def health(self) -> str:
-        """The station in numbers, now and then; QoS 0, it expires."""
+        """Regular numbers about the station; QoS 0, with expiry."""
         return self.at("health")
 
     def defect(self, camera: str) -> str:
-        """Defect events of a camera, QoS 1."""
+        """The events of a camera, QoS 1."""
         return self.at(f"cam/{camera}/defect")
 
     def result(self, camera: str) -> str:
@@ -38,16 +38,16 @@ class Topics:
         return self.at(f"cam/{camera}/result")
 
     def camera_status(self, camera: str) -> str:
-        """Retained: is the camera well."""
+        """The state of a camera, retained."""
         return self.at(f"cam/{camera}/status")
 
     def command(self, verb: str) -> str:
-        """Requests to the station; verb `+` is the filter of all."""
+        """Commands to the station. The verb `+` makes it the filter for all of them."""
         return self.at(f"cmd/{verb}")
 
     @property
     def responses(self) -> str:
-        """Where clients may ask for their answers, each on a level of its own below this."""
+        """Clients may choose a response topic below this one."""
         return self.at("response")
 
     def at(self, rest: str) -> str:

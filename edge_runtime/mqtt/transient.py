@@ -1,4 +1,4 @@
-"""Messages that nobody keeps: each goes out on the present connection or not at all."""
+"""Messages that are not spooled: each goes out on the present connection or is dropped."""
 
 from __future__ import annotations
 
@@ -7,59 +7,65 @@ import threading
 from dataclasses import dataclass, field
 
 from edge_runtime.mqtt.connection import Connection
-from edge_runtime.mqtt.packets import Extras, packet_size
+from edge_runtime.mqtt.packets import PublishProperties, packet_size
 
 _log = logging.getLogger(__name__)
-_ROOM = {0: 64, 1: 32}  # QoS -> messages on their way at most; pictures and the like, and answers
+_MAX_IN_FLIGHT = {0: 64, 1: 32}  # by QoS: pictures, results and health; answers to commands
 
 
 @dataclass(frozen=True)
 class TransientMessage:
-    """One of them, QoS 0 or 1."""
+    """A message of QoS 0 or 1."""
 
     topic: str
     payload: bytes = field(repr=False)
     qos: int
-    extras: Extras = field(repr=False)
+    properties: PublishProperties = field(repr=False)
 
 
 class TransientMessages:
-    """Counts those on their way, for paho's own queue has no bound for QoS 0: a line that hangs would fill the memory.
+    """Limits how many are in flight: paho's queue is unbounded for QoS 0, so a stalled connection would fill memory.
 
-    `admit` may be called by any thread; the rest belongs to the sender. A message has its room until it is written to
+    Any thread may call `admit`; the rest belongs to the sender thread. A message is in flight until it is written to
     the socket (QoS 0) or confirmed (QoS 1).
+
+    dropped  messages that did not go out
     """
 
     def __init__(self) -> None:
-        self._rooms = {qos: threading.BoundedSemaphore(count) for qos, count in _ROOM.items()}
+        self._slots = {qos: threading.BoundedSemaphore(count) for qos, count in _MAX_IN_FLIGHT.items()}
         self._in_flight: dict[int, int] = {}  # message id -> QoS
+        self.dropped = 0
 
-    def admit(self, message: TransientMessage, limit: int | None) -> bool:
-        """Whether there is room for it and it takes no more than `limit` bytes; then `send` must follow."""
-        fits = limit is None or packet_size(message.topic, message.payload, message.extras) <= limit
-        return fits and self._rooms[message.qos].acquire(blocking=False)
+    def admit(self, message: TransientMessage, connected: bool, max_packet_bytes: int | None) -> bool:
+        """Whether `message` may be sent: then it has a slot, and `send` must follow. Otherwise it is dropped."""
+        size = packet_size(message.topic, message.payload, message.properties)
+        fits = max_packet_bytes is None or size <= max_packet_bytes
+        admitted = connected and fits and self._slots[message.qos].acquire(blocking=False)
+        self.dropped += not admitted
+        return admitted
 
-    def send(self, connection: Connection | None, message: TransientMessage) -> bool:
-        """Publish an admitted message; False when it was not taken."""
+    def send(self, connection: Connection | None, message: TransientMessage) -> None:
+        """Publish an admitted message, or drop it if that is not possible."""
         mid = None
         if connection is not None:
             try:
-                mid = connection.publish(message.topic, message.payload, qos=message.qos, extras=message.extras)
-            except ValueError as error:  # paho's word on a topic or a property
+                mid = connection.publish(message.topic, message.payload, qos=message.qos, properties=message.properties)
+            except ValueError as error:  # paho rejects the topic or a property
                 _log.warning("a message for %r cannot be sent (%s)", message.topic, error)
         if mid is None:
-            self._rooms[message.qos].release()
-            return False
+            self._slots[message.qos].release()
+            self.dropped += 1
+            return
         self._in_flight[mid] = message.qos
-        return True
 
     def acked(self, mid: int) -> None:
-        """Message `mid` is written or confirmed. Ids of other messages are ignored."""
+        """Message `mid` was written or confirmed. Ids of other messages are ignored."""
         qos = self._in_flight.pop(mid, None)
         if qos is not None:
-            self._rooms[qos].release()
+            self._slots[qos].release()
 
     def end(self) -> None:
-        """The connection is over, and what was on its way with it."""
+        """The connection ended: messages in flight are lost and their slots are free."""
         for mid in list(self._in_flight):
             self.acked(mid)

@@ -93,7 +93,7 @@ class StationActions:
 
     def _announce_model(self) -> None:
         """Restart drift detection and publish `birth`: model or threshold has changed."""
-        self._drift.begin(self._pipeline.inspector, self._pipeline.threshold)
+        self._drift.restart(self._pipeline.inspector, self._pipeline.threshold)
         self._announcer.birth(self.identity, self._pipeline.threshold)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.config import StationConfig
-from edge_runtime.mqtt.connection import Will
+from edge_runtime.mqtt.broker import Will
 from edge_runtime.mqtt.events import Message, Messages, encode
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool

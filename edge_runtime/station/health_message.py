@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.mqtt.events import SCHEMA_VERSION, Message, Messages, now
 from edge_runtime.supervision.snapshot import Snapshot
 

@@ -118,7 +118,7 @@ class Station:
         """Queue the first messages; they are sent on the first connection."""
         pipeline = services.pipeline
         self.announcer.start(services.publisher, services.spool)
-        services.drift.begin(pipeline.inspector, pipeline.threshold)
+        services.drift.restart(pipeline.inspector, pipeline.threshold)
         self.announcer.birth(pipeline.inspector.identity, pipeline.threshold)
         self.announcer.status(self.health.state, self.health.faults)
         self.health.fault("spool_file", services.spool.set_aside)
@@ -170,7 +170,7 @@ class Station:
         if "threshold" in changed:
             services.actions.set_threshold(running.threshold)
         if "drift" in changed:
-            services.drift.change(running.drift, services.pipeline.inspector, services.pipeline.threshold)
+            services.drift.change_settings(running.drift, services.pipeline.inspector, services.pipeline.threshold)
         if "log" in changed:
             configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
 
@@ -178,7 +178,7 @@ class Station:
         """Publish the states of cameras and the `health` message when due; check whether the spool has room again."""
         self.announcer.cameras(self.feeds.states())
         with services.supervisor.spool.working():
-            services.reporter.watch()
+            services.reporter.check_spool()
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, now)
 
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:

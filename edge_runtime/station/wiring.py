@@ -19,7 +19,7 @@ from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
-from edge_runtime.mqtt.connection import Broker
+from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.settings import read_password
 from edge_runtime.mqtt.spool.settings import SpoolSection
@@ -34,6 +34,8 @@ from edge_runtime.supervision.state import Health
 from edge_runtime.supervision.supervisor import Supervisor
 from latentline.backends.settings import Backend
 from latentline.package.identity import ModelIdentity
+
+_FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the pauses then double
 
 
 class Host(Protocol):
@@ -114,7 +116,8 @@ def assemble(
     supervisor = Supervisor(
         config.station.id, config.supervision, host.health, host.snapshot, config.spool.path, host.end_for_memory
     )
-    pauses = Backoff(config.mqtt.reconnect_seconds, config.mqtt.reconnect_max_seconds)
+    longest = config.mqtt.reconnect_max_seconds
+    pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
     threshold = host.threshold_of(inspector.identity)
     pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)

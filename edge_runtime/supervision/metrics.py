@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 
-from edge_runtime.cameras.feed import CameraReport, CameraState
+from edge_runtime.cameras.report import CameraReport, CameraState
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.supervision.process import Process
 from edge_runtime.supervision.state import State
 

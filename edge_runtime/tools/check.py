@@ -14,10 +14,10 @@ import numpy as np
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import CameraSettings
+from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.frame_inspector import FrameInspector
-from edge_runtime.mqtt.connection import Connected, Connection, Disconnected, Item
+from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
 from edge_runtime.station.wiring import broker_of
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
@@ -147,7 +147,7 @@ def _first_frame(feeds: Feeds, camera: CameraSettings, faults: list[str]) -> Fra
 def _broker(config: StationConfig) -> str:
     # Another client id: the broker would otherwise throw out a station that runs now.
     broker = replace(broker_of(config), client_id=f"{config.client_id}-check", clean_start=True)
-    answers: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
     connection = Connection(broker, None, answers.put)
     connection.start()
     try:

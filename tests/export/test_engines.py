@@ -13,7 +13,7 @@ import pytest
 from export.cli import main
 from latentline.backends.tensorrt.fp16 import check as half_check
 from latentline.backends.tensorrt.fp16.check import BOUND, HalfReport
-from tests.latentline.backends.tensorrt.conftest import DEMO
+from tests.paths import DEMO_MODEL
 
 ELSEWHERE = ["--tensorrt", "tensorrt_rtx", "--compute-capability", "8.9"]
 
@@ -35,7 +35,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_builds_once_and_reports(rtx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 0; the JSON names library, GPU, precision and every engine; the second time all were ready."""
-    command = ["engines", str(DEMO), *ELSEWHERE, "--cache", str(tmp_path), "--batch", "2"]
+    command = ["engines", str(DEMO_MODEL), *ELSEWHERE, "--cache", str(tmp_path), "--batch", "2"]
     assert main([*command, "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
     assert first["tensorrt"].startswith("tensorrt_rtx 1.") and first["compute_capability"] == "8.9"
@@ -55,7 +55,7 @@ def test_fp16_reports_what_it_changes(
     """The fp16 report carries the check: tiles, errors, and the move of the score."""
     measured = HalfReport(8, 1e-4, 0.1, 0.2, worst_score=1.5, median_score=0.25)
     monkeypatch.setattr(half_check, "measure_half", lambda *given: measured)
-    command = ["engines", str(DEMO), *ELSEWHERE, "--cache", str(tmp_path), "--precision", "fp16"]
+    command = ["engines", str(DEMO_MODEL), *ELSEWHERE, "--cache", str(tmp_path), "--precision", "fp16"]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["half_check"] == asdict(measured)
     assert main(command) == 0
@@ -67,7 +67,7 @@ def test_fp16_that_changes_the_verdicts_is_exit_1(
 ) -> None:
     """Beyond the bound nothing is built, and the sentence gives the number and the way out."""
     monkeypatch.setattr(half_check, "measure_half", lambda *given: HalfReport(8, 1e-4, 0.1, 0.2, 3.0, BOUND + 0.1))
-    assert main(["engines", str(DEMO), *ELSEWHERE, "--cache", str(tmp_path), "--precision", "fp16"]) == 1
+    assert main(["engines", str(DEMO_MODEL), *ELSEWHERE, "--cache", str(tmp_path), "--precision", "fp16"]) == 1
     assert "0.6 (median; at worst 3)" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.generator.*"))
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_done_is_exit_2_and_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is built and nothing is written to standard output."""
-    assert main(["engines", str(DEMO), "--cache", str(tmp_path / "cache"), *arguments]) == 2
+    assert main(["engines", str(DEMO_MODEL), "--cache", str(tmp_path / "cache"), *arguments]) == 2
     output = capsys.readouterr()
     assert not output.out and sentence in output.err and len(output.err.splitlines()) == 1
     assert not (tmp_path / "cache").exists()
@@ -93,7 +93,7 @@ def test_what_cannot_be_done_is_exit_2_and_one_sentence(
 
 def test_without_a_gpu_the_target_must_be_given(rtx: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """TensorRT-RTX could build for many GPUs: the command does not guess."""
-    assert main(["engines", str(DEMO), "--tensorrt", "tensorrt_rtx", "--cache", str(tmp_path)]) == 2
+    assert main(["engines", str(DEMO_MODEL), "--tensorrt", "tensorrt_rtx", "--cache", str(tmp_path)]) == 2
     assert "give the station's with --compute-capability" in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_without_a_gpu_the_target_must_be_given(rtx: Any, tmp_path: Path, capsys
 def test_a_wrong_compute_capability_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is no compute capability is named by the argument parser, exit code 2."""
     with pytest.raises(SystemExit) as stopped:
-        main(["engines", str(DEMO), f"--compute-capability={text}"])
+        main(["engines", str(DEMO_MODEL), f"--compute-capability={text}"])
     assert stopped.value.code == 2 and "is not a compute capability such as 8.9" in capsys.readouterr().err
 
 

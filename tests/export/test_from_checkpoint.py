@@ -23,7 +23,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
     """The checkpoint as `fit` would write it after a training on `images`."""
-    data = checkpoint.config.data.model_copy(update={"root": images, "holdout": 0.4})
+    data = checkpoint.config.data.model_copy(update={"root": images, "held_out_fraction": 0.4})
     config = checkpoint.config.model_copy(update={"data": data})
     generator = "average" if config.method.is_gan else "generator"
     parts = {generator: checkpoint.generator, "discriminator": checkpoint.discriminator, "encoder": checkpoint.encoder}
@@ -84,5 +84,5 @@ def test_iterations_that_do_not_fit_the_method_are_refused(
     assert capsys.readouterr().err == "error: method autoencoder has no search, so leave out --iterations\n"
     without_encoder = save(random_checkpoint("noisy_anogan"), images, tmp_path / "gan")
     assert main(["package", str(without_encoder), str(tmp_path / "out"), "--iterations", "0"]) == 2
-    assert capsys.readouterr().err.endswith("and this training has no encoder\n")
+    assert capsys.readouterr().err.endswith("but this training has none; give 1 or more\n")
     assert not (tmp_path / "out").exists()

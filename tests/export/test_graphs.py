@@ -1,6 +1,7 @@
 """The ONNX graphs: right in both runtimes, every weight once, nothing that is not used."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -33,9 +34,8 @@ def test_step_of_patches_equals_oracle_in_both_runtimes(patch_size: int) -> None
     """Outermost layers that see patches: loss and gradient equal autograd in float64."""
     shape = 32, 1, 8, 256, 16
     model = export_model(*networks(*shape, patch_size=patch_size, patch_head=patch_size == 2), None, SEARCH)
-    generator, discriminator = (
-        network.double() for network in networks(*shape, patch_size=patch_size, patch_head=patch_size == 2)
-    )
+    generator, discriminator = networks(*shape, patch_size=patch_size, patch_head=patch_size == 2)
+    generator.double(), discriminator.double()
     searcher = OpenVinoSearcher(model, threads=1)
     for seed in (1, 2):
         z, x = points(*shape[:3], 3, seed)
@@ -79,37 +79,38 @@ def test_step_equals_oracle_in_both_runtimes(square: SearchModel, runtime: str) 
 
 
 @pytest.mark.parametrize("flips", [("horizontal",), ("horizontal", "vertical")])
-def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(flips: tuple[Flip, ...]) -> None:
+def test_a_verdict_over_mirror_images_is_the_mean_in_both_runtimes(
+    square: SearchModel, flips: tuple[Flip, ...]
+) -> None:
     """Logits are the float64 means of D over all mirrorings by NumPy, features those of the image; weights stay one."""
     _, discriminator = networks(32, 3, 8, 1024, 16, patch_head=True)
-    model = export_model(
-        *networks(32, 3, 8, 1024, 16, patch_head=True), None, SEARCH.model_copy(update={"gamma": 1.0}), flips
-    )
+    graph = export_discriminator(discriminator, flips)
     discriminator.double()
     x = points(32, 3, 8, 3)[1]
     axes = {"horizontal": -1, "vertical": -2}
-    turned = [[axes[f] for f, used in zip(flips, chosen, strict=False) if used] for chosen in np.ndindex(2, 2)]
-    turned = [list(view) for view in {tuple(view) for view in turned}]
+    chosen = itertools.product((False, True), repeat=len(flips))
+    turned = [tuple(axes[f] for f, used in zip(flips, view, strict=True) if used) for view in chosen]
     assert len(turned) == 2 ** len(flips)
     logits, patches = [], []
     for view in turned:
-        logit, _, patch_logits = discriminator.judge(
-            torch.from_numpy(np.flip(x.numpy(), view).copy()), patch_logits=True
+        logit, _, patch_logits = discriminator.outputs(
+            torch.from_numpy(np.flip(x.numpy(), view).copy()), patch_head=True
         )
         assert patch_logits is not None
         logits.append(logit.numpy())
         patches.append(np.flip(patch_logits.numpy(), view))
     true = {"logit": np.mean(logits, 0), "features": discriminator(x)[1].numpy(), "patch_logits": np.mean(patches, 0)}
-    searcher = OpenVinoSearcher(model, threads=1)
+    spec = square.spec.model_copy(update={"patch_shape": patches[0].shape[1:]})
+    searcher = OpenVinoSearcher(replace(square, spec=spec, graphs={**square.graphs, DISCRIMINATOR: graph}), threads=1)
     image = x.numpy().astype(np.float32)
     found = searcher.run(DISCRIMINATOR, {"image": image})
     searcher.close()
-    session = onnxruntime.InferenceSession(model.graphs[DISCRIMINATOR])
+    session = onnxruntime.InferenceSession(graph)
     for name, other in zip(true, session.run(list(true), {"image": image}), strict=True):
         assert relative(found[name], true[name]) < 1e-5
         assert relative(other, true[name]) < 1e-5
     plain = sum(w.size for w in weights(export_discriminator(discriminator.float())))
-    assert sum(w.size for w in weights(model.graphs[DISCRIMINATOR])) == plain
+    assert sum(w.size for w in weights(graph)) == plain
 
 
 def test_a_mirrored_verdict_does_not_steer_a_search() -> None:

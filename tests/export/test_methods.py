@@ -1,7 +1,6 @@
 """Every method goes through the same package, and the station finds what the trainer's reference finds."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +9,19 @@ import pytest
 import torch
 
 from export.autoencoder import folded
-from export.from_checkpoint import search_settings
-from export.package import ModelCard, export_model, write_model_package
+from export.package import ModelCard, write_model_package
 from export.verify import verify_package
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import check_forward
 from latentline.errors import VerificationError
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel, load_package
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, load_package
 from latentline.package.selftest import ForwardTest
 from latentline.scoring.calibrate import calibrate
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
-from tests.checkpoints import METHODS, SIZE, random_checkpoint
+from tests.checkpoints import METHODS, SIZE, exported, random_checkpoint
 from tests.packages import rewrite
-from trainer.checkpoint import Checkpoint
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.reference.searcher import ReferenceSearcher
 
@@ -49,14 +46,6 @@ FIELDS = {
 }
 
 
-@lru_cache
-def checkpoint_and_model(name: str) -> tuple[Checkpoint, SearchModel]:
-    """Made once for all tests, which do not change them."""
-    checkpoint = random_checkpoint(name)
-    networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
-    return checkpoint, export_model(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
-
-
 def frames(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 1), dtype=np.uint8)
 
@@ -67,14 +56,14 @@ def parts(result: SearchResult) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def searcher(request: pytest.FixtureRequest) -> Iterator[OpenVinoSearcher]:
-    searcher = OpenVinoSearcher(checkpoint_and_model(request.param)[1], threads=1)
+    searcher = OpenVinoSearcher(exported(request.param)[1], threads=1)
     yield searcher
     searcher.close()
 
 
 def write(name: str, out: Path) -> Path:
     """The calibrated package of a method at `out`."""
-    checkpoint, model = checkpoint_and_model(name)
+    checkpoint, model = exported(name)
     searcher = OpenVinoSearcher(model, threads=1)
     kind = checkpoint.config.search.map
     calibrated = calibrate(searcher, FrameTiler(Preprocessing(), SIZE, 0.25), frames(8), frames(9, 1), 0.1, map=kind)
@@ -86,7 +75,7 @@ def write(name: str, out: Path) -> Path:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_station_finds_what_the_reference_finds(name: str) -> None:
     """Graphs, fields and their numbers equal the reference's in PyTorch, for three tiles at once and for each alone."""
-    checkpoint, model = checkpoint_and_model(name)
+    checkpoint, model = exported(name)
     assert set(model.graphs) == FILES[name]
     searcher = OpenVinoSearcher(model, threads=2)
     found = parts(searcher.search(frames(3)))
@@ -110,7 +99,7 @@ def test_package_is_verified_and_explains_frames(name: str, tmp_path: Path) -> N
         for graph in FILES[name]:
             assert any(graph in check.what and runtime in check.what for check in checks)
     package = load_package(path)
-    assert package.manifest.map == checkpoint_and_model(name)[0].config.search.map
+    assert package.manifest.map == exported(name)[0].config.search.map
     inspector = package.inspector(OpenVinoSearcher(package, threads=1))
     seen = inspector.inspect(frames(1, 5)[0])
     inspector.close()
@@ -136,7 +125,7 @@ def test_altered_graph_is_noticed(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["z", "image"])
 def test_self_test_that_is_not_finite_is_refused(kind: str) -> None:
     """A graph that gives NaN differs from its oracle."""
-    model = checkpoint_and_model("autoencoder")[1]
+    model = exported("autoencoder")[1]
     test = model.selftest
     assert isinstance(test, ForwardTest)
     answers = {**test.answers(), kind: np.full_like(test.answers()[kind], np.nan)}
@@ -149,14 +138,15 @@ def test_normalisation_folds_exactly(resolution: int, channels: int, variational
     """In float64 the folded convolutions give what convolution and normalisation gave, and no statistics are left."""
     torch.manual_seed(resolution)
     size = (resolution, channels, 5, 4, variational)
-    for network, value in (
+    pairs: list[tuple[ConvEncoder | ConvDecoder, torch.Tensor]] = [
         (ConvEncoder(*size), torch.randn(4, channels, resolution, resolution)),
         (ConvDecoder(*size), torch.randn(4, 5)),
-    ):
+    ]
+    for network, value in pairs:
         for _ in range(3):
             network.train()(value)
         network.double().eval().requires_grad_(False)
-        light = folded(network).double()  # the weights are float32, so its error is theirs
+        light = _folded(network).double()  # the weights are float32, so its error is theirs
         for found, true in zip(_tuple(light(value.double())), _tuple(network(value.double())), strict=True):
             assert float((found - true).norm() / true.norm()) < 1e-6
         assert not any("running" in name for name in light.state_dict())
@@ -167,7 +157,7 @@ def test_surprise_is_the_mean_over_samples(searcher: OpenVinoSearcher) -> None:
     """−log p(x|z) by SciPy's normal distribution over the same noise, from the networks in float64."""
     from scipy.stats import norm
 
-    checkpoint = checkpoint_and_model("vae")[0]
+    checkpoint = exported("vae")[0]
     x = torch.from_numpy(frames(2).transpose(0, 3, 1, 2) / 127.5 - 1)
     with torch.no_grad():
         mean, log_variance = random_checkpoint("vae").encoder.double()(x)  # type: ignore[union-attr]
@@ -182,5 +172,11 @@ def test_surprise_is_the_mean_over_samples(searcher: OpenVinoSearcher) -> None:
     np.testing.assert_allclose(found, total / 3, rtol=1e-3, atol=1e-3)
 
 
-def _tuple(output: object) -> tuple[torch.Tensor, ...]:
-    return output if isinstance(output, tuple) else (output,)  # type: ignore[return-value]
+def _folded(network: ConvEncoder | ConvDecoder) -> torch.nn.Module:
+    if isinstance(network, ConvEncoder):
+        return folded(network)
+    return folded(network)
+
+
+def _tuple(output: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return output if isinstance(output, tuple) else (output,)

@@ -25,7 +25,7 @@ def doubles(
     return generator.double(), discriminator.double()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     positions=st.sampled_from([4, 8, 16, 32]),
     patch_size=st.sampled_from([1, 1, 2, 4]),
@@ -77,7 +77,7 @@ def test_folded_networks_are_the_networks(resolution: int, patch_size: int) -> N
     generator, discriminator = doubles(resolution, 3, 7, 64, 1, patch_size, patch_head)
     z, x = points(resolution, 3, 7, 2)
     assert relative(FoldedGenerator(generator)(z), generator(z)) < 1e-13
-    verdicts = [verdict for verdict in discriminator.judge(x, patch_head=patch_head) if verdict is not None]
+    verdicts = [verdict for verdict in discriminator.outputs(x, patch_head=patch_head) if verdict is not None]
     for found, true in zip(FoldedDiscriminator(discriminator)(x), verdicts, strict=True):
         assert relative(found, true) < 1e-13
 

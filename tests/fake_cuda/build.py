@@ -2,23 +2,32 @@
 
 python tests/fake_cuda/build.py            builds the emulation and prints its path
 python tests/fake_cuda/build.py --pycuda   builds pycuda (about a minute) and installs it into this Python
+python tests/fake_cuda/build.py --pycuda-wheel FOLDER   writes it as a wheel for this Python, to be used elsewhere
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 if __package__:
     from tests.fake_cuda.cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
-else:  # run as a script
-    from cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
+else:  # run as a script, which finds its neighbours only
+    from cuda_header import (  # type: ignore[import-not-found,no-redef]
+        ToolchainMissing,
+        driver_functions,
+        error_names,
+        find_cuda_include,
+    )
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "emulation"
@@ -34,13 +43,22 @@ def build_driver(cache: Path = CACHE) -> Path:
     include = find_cuda_include()
     sources = sorted(SOURCES.glob("*.[ch]*"))
     folder = cache / f"driver-{_digest([*sources, include / 'cuda.h', HERE / 'build.py'])}"
-    if not (folder / LIBRARY).exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _compile_driver(include, Path(scratch))
-            folder.mkdir(exist_ok=True)
-            (Path(scratch) / LIBRARY).replace(folder / LIBRARY)
+    with locked(cache):
+        if not (folder / LIBRARY).exists():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                _compile_driver(include, Path(scratch))
+                folder.mkdir(exist_ok=True)
+                (Path(scratch) / LIBRARY).replace(folder / LIBRARY)
     return folder / LIBRARY
+
+
+@contextmanager
+def locked(cache: Path) -> Iterator[None]:
+    """Hold the cache folder, made where it is missing, for this process alone; others wait for what it builds."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
 
 
 def _need_compiler() -> None:
@@ -87,6 +105,19 @@ def _run(command: list[str]) -> None:
 
 def install_pycuda() -> None:
     """Build pycuda without optimisation and without curand, and install it into the running Python."""
+    _build_pycuda(["install"], ["-O0", "-w", "-g0"])
+
+
+def write_pycuda_wheel(folder: Path) -> None:
+    """Write a wheel of pycuda for the running Python into `folder`, small: without symbols and without curand.
+
+    It is linked with no driver, and takes the one it finds where it is used.
+    """
+    _build_pycuda(["wheel", "--no-deps", "--wheel-dir", str(folder)], ["-O1", "-w", "-g0"], {"LDFLAGS": "-Wl,-s"})
+
+
+def _build_pycuda(command: list[str], flags: list[str], environment: Mapping[str, str] | None = None) -> None:
+    """Run a command of pip that builds pycuda, with `flags` for the compiler."""
     _need_compiler()
     include = find_cuda_include()
     with tempfile.TemporaryDirectory() as scratch:
@@ -98,11 +129,12 @@ def install_pycuda() -> None:
         # pycuda's build reads its settings from this file in the home folder.
         settings = (
             f"CUDA_ENABLE_CURAND = False\nCUDA_INC_DIR = [{str(include)!r}, {str(home / 'include')!r}]\n"
-            f"CUDADRV_LIB_DIR = [{str(home)!r}]\nCUDART_LIB_DIR = []\nCXXFLAGS = ['-O0', '-w', '-g0']\n"
+            f"CUDADRV_LIB_DIR = [{str(home)!r}]\nCUDART_LIB_DIR = []\nCXXFLAGS = {flags!r}\n"
         )
         (home / ".aksetup-defaults.py").write_text(settings)
-        command = [sys.executable, "-m", "pip", "install", "--no-binary", "pycuda", "--no-cache-dir", PYCUDA]
-        subprocess.run(command, check=True, env={**os.environ, "HOME": str(home), "CFLAGS": "-O0 -w -g0"})
+        pip = [sys.executable, "-m", "pip", *command, "--no-binary", "pycuda", "--no-cache-dir", PYCUDA]
+        given = {"HOME": str(home), "CFLAGS": " ".join(flags), **(environment or {})}
+        subprocess.run(pip, check=True, env={**os.environ, **given})
 
 
 def _link_stub(include: Path, folder: Path) -> None:
@@ -127,9 +159,12 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Build the tests-only emulation of CUDA, or pycuda without a driver.")
     parser.add_argument("--pycuda", action="store_true", help="build pycuda and install it into this Python")
+    parser.add_argument("--pycuda-wheel", type=Path, metavar="FOLDER", help="write pycuda's wheel for this Python")
     arguments = parser.parse_args()
     try:
-        if arguments.pycuda:
+        if arguments.pycuda_wheel:
+            write_pycuda_wheel(arguments.pycuda_wheel)
+        elif arguments.pycuda:
             install_pycuda()
         else:
             print(build_driver())

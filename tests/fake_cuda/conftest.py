@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_cuda.build import ToolchainMissing
+from tests.fake_cuda.cuda_header import ToolchainMissing
 from tests.fake_cuda.driver import FakeDriver, RealDriverLoaded
 
 
@@ -17,7 +17,7 @@ from tests.fake_cuda.driver import FakeDriver, RealDriverLoaded
 def loaded_fake_driver() -> FakeDriver:
     """The emulated driver, loaded before pycuda."""
     if importlib.util.find_spec("pycuda") is None:
-        pytest.skip("PYCUDA IS NOT INSTALLED: the CUDA emulation did not run; python tests/fake_cuda/build.py --pycuda")
+        pytest.skip("PYCUDA IS NOT INSTALLED: the CUDA emulation did not run; make emulation")
     try:
         return FakeDriver.load()
     except (ToolchainMissing, RealDriverLoaded) as error:
@@ -26,10 +26,16 @@ def loaded_fake_driver() -> FakeDriver:
 
 @pytest.fixture
 def fake_driver(loaded_fake_driver: FakeDriver) -> Iterator[FakeDriver]:
-    """The emulated driver, as new; the test must leave nothing behind that it made."""
+    """The emulated driver, as new; the test must leave nothing behind that it made.
+
+    What is older than the test is frozen meanwhile: it holds nothing of the driver, and a collection that walks all of
+    PyTorch takes a second.
+    """
     loaded_fake_driver.reset()
+    gc.freeze()
     yield loaded_fake_driver
     gc.collect()
+    gc.unfreeze()
     leaks = loaded_fake_driver.leaks()
     loaded_fake_driver.reset()
     assert not leaks, f"not released: {leaks}"

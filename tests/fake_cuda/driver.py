@@ -107,28 +107,33 @@ class FakeDriver:
 
         The entry "implicit synchronisation" counts asynchronous copies that had to wait.
         """
-        return self._read("calls")
+        counted: dict[str, int] = self._read("calls")
+        return counted
 
     def timeline(self) -> list[str]:
         """List the work in the order in which it ran: "stream 1: kernel adam", "stream 1, graph: fill, 4 bytes"."""
-        return self._read("timeline")
+        return self._lines("timeline")
 
     def reports(self) -> list[str]:
         """List the sentences about misuse, which also went to stderr."""
-        return self._read("reports")
+        return self._lines("reports")
 
     def leaks(self) -> list[str]:
         """Describe what was made and is not destroyed."""
-        return self._read("leaks")
+        return self._lines("leaks")
 
     def dropped(self) -> list[str]:
         """Describe what was destroyed only because its context was."""
-        return self._read("dropped")
+        return self._lines("dropped")
 
     def _plant(self, api: str, mishap: int, result: int, nth: int | None) -> None:
         if nth is not None and nth < 1:
             raise ValueError(f"nth counts from 1, not {nth}")
         self.library.fake_cuda_plant_fault(api.encode(), mishap, result, ctypes.c_ulonglong(nth or 0))
+
+    def _lines(self, what: str) -> list[str]:
+        lines: list[str] = self._read(what)
+        return lines
 
     def _read(self, what: str) -> Any:
         return json.loads(getattr(self.library, f"fake_cuda_{what}")())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import mmap
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.backends.tensorrt.gpu.launches import Launch
+from tests.fake_cuda.build import locked
 from tests.paths import KERNELS
 
 SHIM = Path(__file__).with_name("host_device.h")
@@ -56,17 +56,20 @@ def build_host_kernels(precision: Literal["fp32", "fp16"], folder: Path, source:
     options = [*FLAGS, *SANITISE, *(["-DREAL_HALF"] if precision == "fp16" else [])]
     key = hashlib.sha256(b"\0".join([source.read_bytes(), SHIM.read_bytes(), version, repr(options).encode()]))
     library = folder / f"kernels-{precision}-{key.hexdigest()[:16]}.so"
-    if library.exists():
-        return library
-    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if not library.exists():
+            _compile(compiler, options, source, library)
+    return library
+
+
+def _compile(compiler: str, options: list[str], source: Path, library: Path) -> None:
     exports = "".join(f"HOST_KERNEL({name})\n" for name in kernel_names(source))
     unit = f'#include "{SHIM}"\n#include "{source}"\n{exports}'
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         built = Path(scratch) / library.name
         command = [compiler, *options, "-x", "c++", "-", "-o", str(built)]
         subprocess.run(command, input=unit, text=True, check=True)
-        os.replace(built, library)  # noqa: PTH105  two test runs may build the same library
-    return library
+        built.replace(library)
 
 
 class _HostKernel(ctypes.Structure):
@@ -154,4 +157,5 @@ class Buffer:
         """What it holds. Raises KernelFault when something was written beside it."""
         if any((slack != CANARY).any() for slack in self._slack):
             raise KernelFault("memory beside a buffer was written")
-        return self.array.copy()
+        contents: npt.NDArray[Any] = self.array.copy()
+        return contents

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 WITH_PYCUDA = """
 import ctypes
 from tests.fake_cuda.driver import FakeDriver

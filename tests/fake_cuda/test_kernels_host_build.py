@@ -22,7 +22,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
     return HostKernels(build_host_kernels("fp32", tmp_path_factory.mktemp("faulty"), source))
 
 
-def launch(name, *arguments, shared=4 * THREADS, blocks=1):
+def launch(name: str, *arguments: np.generic, shared: int = 4 * THREADS, blocks: int = 1) -> Launch:
     return Launch(name, (blocks, 1, 1), (THREADS, 1, 1), shared, arguments)
 
 
@@ -36,14 +36,14 @@ def launch(name, *arguments, shared=4 * THREADS, blocks=1):
         ("write_behind", "memory outside the buffers was touched"),
     ],
 )
-def test_the_host_build_names_the_faulty_kernel(faulty, kernel, message):
+def test_the_host_build_names_the_faulty_kernel(faulty: HostKernels, kernel: str, message: str) -> None:
     """Each fault ends the launch, not the process, and the message names the kernel and the fault."""
     out = Buffer.empty((THREADS,), np.float32)
     with pytest.raises(KernelFault, match=f"{kernel}: {message}"):
         faulty.run(launch(kernel, np.uint64(out.address)))
 
 
-def test_the_host_build_traps_a_misaligned_vector(faulty):
+def test_the_host_build_traps_a_misaligned_vector(faulty: HostKernels) -> None:
     """A float4 at an address that is no multiple of its size is refused, as a GPU refuses it."""
     out = Buffer.empty((4 * THREADS + 1,), np.float32)
     faulty.run(launch("misaligned_vector", np.uint64(out.address)))
@@ -51,21 +51,21 @@ def test_the_host_build_traps_a_misaligned_vector(faulty):
         faulty.run(launch("misaligned_vector", np.uint64(out.address + 4)))
 
 
-def test_the_host_build_traps_an_overflow(faulty):
+def test_the_host_build_traps_an_overflow(faulty: HostKernels) -> None:
     """An int that overflows is a fault, not a negative number."""
     out = Buffer.empty((THREADS,), np.float32)
     with pytest.raises(KernelFault, match="overflows"):
         faulty.run(launch("overflow", np.uint64(out.address), np.int32(2**31 - 2)))
 
 
-def test_the_host_build_shows_a_missing_barrier(faulty):
+def test_the_host_build_shows_a_missing_barrier(faulty: HostKernels) -> None:
     """What another warp has not written yet is NaN."""
     out = Buffer.empty((THREADS,), np.float32)
     faulty.run(launch("missing_barrier", np.uint64(out.address)))
     assert np.isnan(out.read()).any()
 
 
-def test_a_write_before_a_buffer_is_noticed(faulty):
+def test_a_write_before_a_buffer_is_noticed(faulty: HostKernels) -> None:
     """What lies before a buffer holds a canary, looked at when the buffer is read."""
     out = Buffer.empty((THREADS,), np.float32)
     faulty.run(launch("write_before", np.uint64(out.address)))
@@ -73,7 +73,7 @@ def test_a_write_before_a_buffer_is_noticed(faulty):
         out.read()
 
 
-def test_the_host_build_runs_barriers_and_shuffles(faulty):
+def test_the_host_build_runs_barriers_and_shuffles(faulty: HostKernels) -> None:
     """After faults in other launches, a correct kernel gets its arguments and its neighbours' values."""
     out = Buffer.empty((3, THREADS), np.float32)
     faulty.run(launch("well_behaved", np.int8(7), np.uint64(out.address), blocks=3))
@@ -81,7 +81,7 @@ def test_the_host_build_runs_barriers_and_shuffles(faulty):
     np.testing.assert_array_equal(out.read(), ((thread ^ 32) ^ 1) + np.arange(3)[:, None] + 7)
 
 
-def test_wrong_arguments_are_refused(faulty):
+def test_wrong_arguments_are_refused(faulty: HostKernels) -> None:
     """Too few arguments, or one of another size, never reach the kernel."""
     with pytest.raises(KernelFault, match="takes 2 arguments, not 1"):
         faulty.run(launch("well_behaved", np.int8(0)))
@@ -89,7 +89,7 @@ def test_wrong_arguments_are_refused(faulty):
         faulty.run(launch("well_behaved", np.int8(0), np.int32(0)))
 
 
-def test_too_much_shared_memory_is_refused(faulty):
+def test_too_much_shared_memory_is_refused(faulty: HostKernels) -> None:
     """No launch gets more than the 48 KiB that every GPU has."""
     with pytest.raises(KernelFault, match="asks for more"):
         faulty.run(launch("well_behaved", np.int8(0), np.uint64(0), shared=48 * 1024 + 4))

@@ -22,9 +22,7 @@ from latentline.package.model_package import CALIBRATION, MANIFEST, SELFTEST, Mo
 from latentline.vision.images import read_image
 from tests.packages import rewrite, write_tiny_package
 
-EXAMPLES = settings(
-    max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+EXAMPLES = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 _SECRET = "-".join(["never", "shown"])  # put together here, so that hypothesis does not find it in this file
 _STATION: dict[str, Any] = {

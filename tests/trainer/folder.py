@@ -1,6 +1,7 @@
 """A small folder of synthetic images in the layout the trainer reads."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,11 +33,11 @@ def write_folder(root: Path, train: int = 24, good: int = 8, defects: int = 8, s
     return root
 
 
-def tiny_config(root: Path, **schedule: object) -> dict:
+def tiny_config(root: Path, **schedule: object) -> dict[str, Any]:
     """The smallest training there is, as it would stand in a YAML."""
     return {
         "name": "tiny",
-        "data": {"root": str(root), "known_abnormal_fraction": 0.5, "holdout": 0.5},
+        "data": {"root": str(root), "known_abnormal_fraction": 0.5, "held_out_fraction": 0.5},
         "network": {"resolution": 32, "latent_size": 8, "fmap_base": 64, "fmap_max": 8},
         "schedule": {
             "fade_images": 16,

@@ -16,7 +16,8 @@ class BrightnessExplainer:
     name = "brightness"
 
     def __init__(self, ahead: int = 1, broken: int | None = None) -> None:
-        self.ahead, self.order, self._broken = ahead, [], broken
+        self.ahead, self._broken = ahead, broken
+        self.order: list[tuple[str, int]] = []
 
     def begin(self, frame: np.ndarray) -> Callable[[], ReconstructedFrame]:
         number = sum(step == "begin" for step, _ in self.order)
@@ -32,7 +33,8 @@ class BrightnessExplainer:
         values = {"peak": float(plane.max()), "loss": -float(plane.mean()), "d_frame": float(plane.std())}
         if number == self._broken:
             values["peak"] = float("nan")
-        plan = TilePlan.cover(*frame.shape, min(frame.shape), 0.0)
+        height, width = frame.shape
+        plan = TilePlan.cover(height, width, min(height, width), 0.0)
         picture = frame[..., None]
         return ReconstructedFrame(picture, plan, plane, picture, values, {}, {})
 

@@ -1,4 +1,4 @@
-"""A user's own copy of Caltech-256: images of some categories are normal, the clutter is not. Nothing is downloaded."""
+"""A user's own copy of Caltech-256: some categories are normal, the clutter category is abnormal. No download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
 from trainer.data.settings import CaltechData
-from trainer.data.split import Split, share_known, shuffled, take
+from trainer.data.split import Split, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
 CATEGORY = re.compile(r"\d{3}\.(?P<name>.+)")
@@ -32,19 +32,19 @@ class CaltechSource:
         ordinary = [match.string for match in categories if match["name"] != CLUTTER]
         if not clutter or len(ordinary) < config.normal_categories:
             raise DatasetError(
-                f"{config.root}: holds {len(ordinary)} categories beside {len(clutter)} of clutter, and "
-                f"{config.normal_categories} beside one are needed; give the folder of 001.ak47 … 257.clutter"
+                f"{config.root}: holds {len(clutter)} clutter categories and {len(ordinary)} others; needed are 1 and "
+                f"{config.normal_categories}; give the folder of 001.ak47 … 257.clutter"
             )
         chosen = shuffled(ordinary, np.random.default_rng(config.seed))[: config.normal_categories]
         self.normal = {category: self._names(category) for category in sorted(chosen)}
         self._clutter = self._names(clutter[0])
 
     def read(self, name: str) -> UInt8:
-        """One image, uint8 [H, W] or [H, W, 3]: some are grey. Raises ImageError."""
+        """One image, uint8 [H, W] where it is grey, else [H, W, 3]. Raises ImageError."""
         return read_image(self._config.root / name)
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """None: an image is abnormal as a whole."""
+        """None: clutter is abnormal as a whole."""
         return None
 
     def groups(self) -> Mapping[str, str]:
@@ -52,23 +52,25 @@ class CaltechSource:
         return {}
 
     def split(self, seed: int) -> Split:
-        """Share the images out, of every normal category alike. Raises DatasetError when there are too few."""
+        """Split each normal category in the same proportions. Raises DatasetError when there are too few images."""
         config, rng = self._config, np.random.default_rng(seed)
         train: list[str] = []
         held_out: list[str] = []
         test: list[str] = []
         for category, names in self.normal.items():
-            tested, others = take(names, 1 - config.normal_fraction, {}, rng)
-            kept, shown = take(others, config.holdout, {}, rng)
-            if not (tested and kept and shown):
-                raise DatasetError(f"{self.place}: {category} has {len(names)} images, too few to share out")
-            train, held_out, test = [*train, *shown], [*held_out, *kept], [*test, *tested]
+            tested, others = take(names, 1 - config.train_fraction, {}, rng)
+            calibrating, training = take(others, config.held_out_fraction, {}, rng)
+            if not (tested and calibrating and training):
+                raise DatasetError(
+                    f"{self.place}: {category} has {len(names)} images, too few to split; copy Caltech-256 again"
+                )
+            train, held_out, test = [*train, *training], [*held_out, *calibrating], [*test, *tested]
         if not self._clutter:
-            raise DatasetError(f"{self.place}: the clutter category has no images")
-        known, abnormal = take(self._clutter, config.known_fraction, {}, rng)
-        if not config.known_fraction:
+            raise DatasetError(f"{self.place}: the clutter category has no images; copy Caltech-256 again")
+        known, abnormal = take(self._clutter, config.known_abnormal_fraction, {}, rng)
+        if not config.known_abnormal_fraction:
             known, abnormal = (), self._clutter
-        trained, validation = share_known(known, {}, rng)
+        trained, validation = split_known_abnormal(known, {}, rng)
         return Split(
             tuple(sorted(train)), tuple(sorted(held_out)), trained, validation, tuple(sorted(test)), {CLUTTER: abnormal}
         )

@@ -1,4 +1,4 @@
-"""Images in folders in the layout of MVTec: train/good, test/good, test/<defect>, ground_truth/<defect>.
+"""Images in the folders of MVTec AD: train/good, test/good, test/<defect>, ground_truth/<defect>.
 
 As in MVTec LOCO, validation/good may hold the normal images for calibration.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
 from trainer.data.settings import FolderData
-from trainer.data.split import Split, at_most, share_known, shuffled, take
+from trainer.data.split import Split, at_most, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
 MASK_END = "_mask.png"
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Names relative to `root`, POSIX style, sorted."""
+    """Image names: sorted POSIX paths relative to `root`."""
 
     root: Path
     train_good: tuple[str, ...]
@@ -36,7 +36,7 @@ class ImageFolder:
 
     @classmethod
     def scan(cls, root: Path) -> ImageFolder:
-        """List the images; masks without an image are named in a warning.
+        """List the images, and warn of masks without an image.
 
         Raises DatasetError when the folder or its normal images are missing.
         """
@@ -62,7 +62,7 @@ class ImageFolder:
         return read_image(self.root / name)
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """Ground truth of an image of `shape` (height, width): True where abnormal; None when there is no mask file.
+        """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is no mask file.
 
         Raises DatasetError when the mask has another size.
         """
@@ -81,7 +81,7 @@ class ImageFolder:
 
 
 class FolderSource:
-    """A folder of images, shared out as a `FolderData` says."""
+    """A folder of images, split as a `FolderData` says."""
 
     def __init__(self, config: FolderData) -> None:
         self.place = str(config.root)
@@ -89,7 +89,7 @@ class FolderSource:
         self.read, self.mask = self._folder.read, self._folder.mask
 
     def groups(self) -> Mapping[str, str]:
-        """Image name -> group, from the table; an image without a row is a group of its own."""
+        """Image name -> group, from the CSV; an image without a row is a group of its own."""
         if self._config.groups is None:
             return {}
         path = self._config.root / self._config.groups
@@ -97,56 +97,63 @@ class FolderSource:
             with path.open(newline="", encoding="utf-8") as file:
                 return {row["file"]: row["tile_group"] for row in csv.DictReader(file)}
         except (OSError, KeyError, UnicodeDecodeError):
-            raise DatasetError(f"{path}: expected a CSV with the columns file and tile_group") from None
+            raise DatasetError(
+                f"{path}: expected a CSV with the columns file and tile_group; correct data.groups or the file"
+            ) from None
 
     def split(self, seed: int) -> Split:
-        """Choose held-out normals and known-abnormal images, by whole groups.
+        """Choose held-out normal and known-abnormal images, by whole groups.
 
-        The test set depends on seed and choice alone: contaminated or not, it is the same. Raises DatasetError when a
-        side stays empty, a listed image is absent, or there are too few images to contaminate with.
+        The test set does not depend on the contamination. Raises DatasetError when a side stays empty, a listed image
+        does not exist, or there are too few images to contaminate with.
         """
         rng = np.random.default_rng(seed)
         groups = self.groups()
         train, held_out = self._normals(groups, rng)
         known = self._known(groups, rng)
-        trained, validation = share_known(known, groups, rng)
+        trained, validation = split_known_abnormal(known, groups, rng)
         if self._config.contamination:
-            # first those that would train as known abnormal, so that two such runs differ in the label alone
+            # first those that would train as known abnormal: then both kinds of run differ in their labels alone
             order = shuffled(trained, rng) + shuffled(validation, rng)
             train = tuple(sorted(train + self._contaminants(order, len(train), groups)))
             trained = validation = ()
-        gone = {groups.get(name, name) for name in known}
+        known_groups = {groups.get(name, name) for name in known}
 
-        def rest(names: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(name for name in names if groups.get(name, name) not in gone)
+        def unknown(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in names if groups.get(name, name) not in known_groups)
 
-        abnormal = {defect: rest(names) for defect, names in self._folder.test_abnormal.items()}
+        abnormal = {defect: unknown(names) for defect, names in self._folder.test_abnormal.items()}
         return Split(
             train,
             held_out,
             trained,
             validation,
-            rest(self._folder.test_good),
+            unknown(self._folder.test_good),
             {defect: names for defect, names in abnormal.items() if names},
         )
 
     def _normals(self, groups: Mapping[str, str], rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Normal images as (trained on, held out)."""
+        """Normal images as (training, held out)."""
         good = self._folder.train_good
         if self._folder.validation_good:
             return good, self._folder.validation_good
-        held_out, train = take(good, self._config.holdout, groups, rng)
+        held_out, train = take(good, self._config.held_out_fraction, groups, rng)
         if not held_out:
-            raise DatasetError(f"{self.place}: {len(good)} normal images of a single part are too few to hold any out")
+            raise DatasetError(
+                f"{self.place}: {len(good)} normal images of a single part are too few to hold any out; "
+                "add images of other parts"
+            )
         return train, held_out
 
     def _known(self, groups: Mapping[str, str], rng: np.random.Generator) -> tuple[str, ...]:
-        """The known-abnormal choice; of a defect folder it does not depend on which other folders are asked for."""
+        """The known-abnormal images; those of one defect folder do not depend on the other folders chosen."""
         config, abnormal = self._config, self._folder.test_abnormal
         types = config.known_abnormal_types or tuple(abnormal)
         for name in types:
             if name not in abnormal:
-                raise DatasetError(f"{self.place}: known_abnormal_types names '{name}', and test/{name} has no images")
+                raise DatasetError(
+                    f"{self.place}: known_abnormal_types names '{name}', but test/{name} has no images; correct it"
+                )
         if config.known_abnormal is not None:
             return self._listed(config.known_abnormal, types)
         if not config.known_abnormal_fraction:
@@ -158,26 +165,30 @@ class FolderSource:
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        wanted = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
-        there = {name: defect for defect, names in self._folder.test_abnormal.items() for name in names}
-        absent = [name for name in wanted if name not in there]
+            raise DatasetError(
+                f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal"
+            ) from None
+        listed = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
+        defect_of = {name: defect for defect, names in self._folder.test_abnormal.items() for name in names}
+        absent = [name for name in listed if name not in defect_of]
         if absent:
             more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
-            raise DatasetError(f"{path}: '{absent[0]}' is not an image of test/<defect> under {self.place}{more}")
-        chosen = tuple(sorted(name for name in wanted if there[name] in types))
+            raise DatasetError(
+                f"{path}: '{absent[0]}' is not an image of test/<defect> under {self.place}{more}; correct it"
+            )
+        chosen = tuple(sorted(name for name in listed if defect_of[name] in types))
         if not chosen:
-            raise DatasetError(f"{path}: no image of test/<defect> under {self.place} is listed")
+            raise DatasetError(f"{path}: lists no image of test/<defect> under {self.place}; add some")
         return chosen
 
     def _contaminants(self, names: list[str], train: int, groups: Mapping[str, str]) -> tuple[str, ...]:
-        wanted = round(self._config.contamination * train)
-        if len(names) < wanted:
+        needed = round(self._config.contamination * train)
+        if len(names) < needed:
             raise DatasetError(
-                f"{self.place}: {self._config.contamination:.1%} of {train} training images are {wanted} contaminating "
-                f"ones, and the known-abnormal choice holds {len(names)}; choose more, or contaminate less"
+                f"{self.place}: {self._config.contamination:.1%} of {train} training images are {needed} contaminating "
+                f"ones, but the known-abnormal choice holds {len(names)}; choose more, or lower data.contamination"
             )
-        return at_most(names, wanted, groups)
+        return at_most(names, needed, groups)
 
 
 def _names(root: Path, folder: Path) -> tuple[str, ...]:
@@ -192,4 +203,4 @@ def _warn_of_stray_masks(root: Path, abnormal: Mapping[str, tuple[str, ...]]) ->
         if f"{path.parent.name}/{path.name[: -len(MASK_END)]}" not in images
     ]
     if stray:
-        log.warning("%d masks have no image in test/, the first: %s; they are not used", len(stray), stray[0])
+        log.warning("%d masks have no image in test/ and are not used, the first: %s", len(stray), stray[0])

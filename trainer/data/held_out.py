@@ -1,4 +1,4 @@
-"""What calibration is given of a split: held-out normal frames, and known-abnormal ones kept from training."""
+"""The frames of a split for calibration: held-out normal ones, and known-abnormal ones kept from training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Frames to standardise the score with, other frames to set the thresholds with, and abnormal ones to weight it.
+    """Frames for the calibration, each for one purpose.
 
-    parts  which part each standardising and each abnormal frame shows; None: each a part of its own
+    standardising  normal, for means and standard deviations
+    scored         normal, for the thresholds
+    abnormal       for the weights of the score
+    parts          the part that each standardising and each abnormal frame shows; None: each one a part of its own
     """
 
     standardising: list[UInt8]
@@ -31,13 +34,13 @@ class HeldOut:
 
 
 def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
-    """Read held-out images, the normal ones shared out by whole groups; names what it skips.
+    """Read the held-out images, the normal ones split by whole groups; log those that are skipped.
 
     Raises DatasetError when too many are broken.
     """
     standardising, scored = split_held_out(split.held_out, source.groups(), seed)
     normal, abnormal = load(source, (*standardising, *scored)), load(source, split.validation_abnormal)
-    for sentence in normal.bad + abnormal.bad:
+    for sentence in normal.skipped + abnormal.skipped:
         log.warning("skipped: %s", sentence)
     images, groups = normal.images, source.groups()
     kept = [name for name in standardising if name in images]

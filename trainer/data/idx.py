@@ -12,17 +12,19 @@ import numpy.typing as npt
 from latentline.errors import DatasetError
 
 UInt8 = npt.NDArray[np.uint8]
-MOST_ITEMS = 10_000_000  # a header that promises more is broken, and must not cost the memory it promises
+MAX_ITEMS = 10_000_000  # a header that promises more is broken, and must not cost that much memory
 
 
 def read_idx(folder: Path, name: str, item: tuple[int, ...]) -> UInt8:
-    """The array [N, *item] of bytes in `folder`/`name`, or in `name`.gz.
+    """The array [N, *item] of bytes in the file `name`, or `name`.gz, of `folder`.
 
-    Raises DatasetError when there is no such file, or it is not idx, cut short, too long or holds other items.
+    Raises DatasetError when there is no such file, or it is not idx, too short, too long or holds other items.
     """
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
     if path is None:
-        raise DatasetError(f"{folder / name}: there is no such file, nor {name}.gz; copy the four files of MNIST there")
+        raise DatasetError(
+            f"{folder / name}: there is no such file, and no {name}.gz; copy the four files of MNIST there"
+        )
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = file.read(4 + 4 * (1 + len(item)))
@@ -40,8 +42,8 @@ def read_idx(folder: Path, name: str, item: tuple[int, ...]) -> UInt8:
 def _shape(header: bytes, path: Path, item: tuple[int, ...]) -> tuple[int, ...]:
     axes = 1 + len(item)
     if header[:4] != bytes((0, 0, 8, axes)):  # 8: unsigned bytes
-        raise DatasetError(f"{path}: not an idx file of bytes in {axes} axes; copy the original")
+        raise DatasetError(f"{path}: not an idx file of bytes with {axes} axes; copy the original")
     shape = tuple(int(n) for n in np.frombuffer(header[4:], ">u4")) if len(header) == 4 + 4 * axes else ()
-    if shape[1:] != item or not 0 < shape[0] <= MOST_ITEMS:
+    if shape[1:] != item or not 0 < shape[0] <= MAX_ITEMS:
         raise DatasetError(f"{path}: its header does not describe items of the shape {item}; copy the original")
     return shape

@@ -1,4 +1,4 @@
-"""Tiles that show something abnormal: known-abnormal images, their defects elsewhere, made ones, shares of each."""
+"""The abnormal batch: tiles of known-abnormal images, of pasted defects and of synthetic ones, in fixed shares."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor
 
 
 class MaskedTiles(Protocol):
-    """What draws tiles together with what is known of their masks."""
+    """A source of tiles with masks."""
 
     def draw_with_masks(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Tiles float32 [count, C, S, S], masks bool [count, 1, S, S], and whether a mask is known, bool [count]."""
+        """Tiles float32 [count, C, S, S], masks bool [count, 1, S, S], and bool [count]: whether the mask is known."""
         ...
 
 
 class KnownAbnormal:
-    """The abnormal batch of Noisy-AnoGAN.
+    """Draws the abnormal batches of Noisy-AnoGAN.
 
-    sources  what draws tiles, and its share of a batch; the shares add up to 1
+    sources  each with its share of a batch; the shares add up to 1
     """
 
     def __init__(self, sources: Sequence[tuple[MaskedTiles, float]]) -> None:
         self._sources = [source for source, _ in sources]
-        self._until = np.cumsum([share for _, share in sources])
+        self._cumulative = np.cumsum([share for _, share in sources])
 
     def draw_with_masks(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """As MaskedTiles; the tiles of each source stand together, in the order of the sources."""
-        counts = np.diff(np.rint(self._until * count).astype(int), prepend=0).tolist()
+        """As MaskedTiles; the tiles come in the order of the sources."""
+        counts = np.diff(np.rint(self._cumulative * count).astype(int), prepend=0).tolist()
         draws = [s.draw_with_masks(n, rng) for s, n in zip(self._sources, counts, strict=True) if n]
         tiles, masks, known = zip(*draws, strict=True)
         return torch.cat(tiles), torch.cat(masks), torch.cat(known)

@@ -1,4 +1,4 @@
-"""Read images of a source: a broken one is skipped and named, many broken ones are a fault of the source."""
+"""Read images of a source: broken ones are skipped and named; too many of them are an error."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from latentline.errors import DatasetError, ImageError
 from trainer.data.source import ImageSource
 
 UInt8 = npt.NDArray[np.uint8]
-BAD_FILES_ALLOWED = 0.1
+MAX_UNREADABLE_SHARE = 0.1
 SECONDS_BEFORE_PROGRESS = 2.0
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Images that could be read, by name, and one sentence for each that could not."""
+    """The readable images by name, and one sentence for each skipped one."""
 
     images: dict[str, UInt8]
-    bad: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def load(source: ImageSource, names: Sequence[str], prepare: Callable[[UInt8], UInt8] | None = None) -> Loaded:
-    """Read `names` into memory, each image prepared as soon as it is read, so that only what is needed is held.
+    """Read `names` into memory; each image is prepared as soon as it is read, and only the result is kept.
 
-    A broken file is skipped and named; more than a tenth broken raises DatasetError.
+    Raises DatasetError when more than a tenth of the images are broken.
     """
-    bad: list[str] = []
-    shown = tqdm(read_each(source, names, bad, prepare), total=len(names), unit="img", delay=SECONDS_BEFORE_PROGRESS)
-    return Loaded(dict(shown), tuple(bad))
+    skipped: list[str] = []
+    images = tqdm(
+        read_each(source, names, skipped, prepare), total=len(names), unit="img", delay=SECONDS_BEFORE_PROGRESS
+    )
+    return Loaded(dict(images), tuple(skipped))
 
 
 def read_each(
-    source: ImageSource, names: Sequence[str], bad: list[str], prepare: Callable[[UInt8], UInt8] | None = None
+    source: ImageSource, names: Sequence[str], skipped: list[str], prepare: Callable[[UInt8], UInt8] | None = None
 ) -> Iterator[tuple[str, UInt8]]:
-    """(name, image) one after the other, nothing held; a sentence for each that is skipped is added to `bad`.
+    """Yield (name, image) one after the other; add a sentence to `skipped` for each broken image.
 
-    Raises DatasetError, at the end, when more than a tenth is broken.
+    Raises DatasetError, after the last image, when more than a tenth of them are broken.
     """
     broken = 0
     for name in names:
@@ -49,14 +51,14 @@ def read_each(
             if prepare is not None:
                 image = _prepared(image, prepare, f"{source.place}/{name}")
         except ImageError as error:
-            bad.append(str(error))
+            skipped.append(str(error))
             broken += 1
         else:
             yield name, image
-    if broken > BAD_FILES_ALLOWED * len(names):
+    if broken > MAX_UNREADABLE_SHARE * len(names):
         raise DatasetError(
-            f"{source.place}: {broken} of {len(names)} images cannot be used, the first: {bad[-broken]}; "
-            "mend or remove them"
+            f"{source.place}: {broken} of {len(names)} images cannot be used, the first: {skipped[-broken]}; "
+            "repair or remove them"
         )
 
 

@@ -1,4 +1,4 @@
-"""MNIST by the protocol of Kimura & Yanagihara 2018, §4: one digit is normal, the others are not."""
+"""MNIST by the protocol of Kimura & Yanagihara 2018, §4: one digit is normal, the others are abnormal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy.typing as npt
 from latentline.errors import DatasetError, ImageError
 from trainer.data.idx import read_idx
 from trainer.data.settings import MnistData
-from trainer.data.split import Split, share_known, shuffled
+from trainer.data.split import Split, shuffled, split_known_abnormal
 
 UInt8 = npt.NDArray[np.uint8]
 SIDE = 28  # px
-BORDER = 2  # px of black, so that an image is one tile of 32 px
-MOST_HELD_OUT = 300  # enough for a threshold at 1 %, and calibration searches every one
+BORDER = 2  # px of black: an image is then one tile of 32 px
+MAX_HELD_OUT = 300  # enough for a false-alarm rate of 1 %; calibration searches each one
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Digits:
 
 
 class MnistSource:
-    """Digits by names such as "train/123": file and place in it. Images are uint8 [32, 32]."""
+    """Digits, uint8 [32, 32], by names such as "train/123": file and index."""
 
     def __init__(self, config: MnistData) -> None:
         self.place = str(config.root)
@@ -51,7 +51,7 @@ class MnistSource:
         self._files = {"train": Digits.read(config.root, "train"), "test": Digits.read(config.root, "t10k")}
 
     def read(self, name: str) -> UInt8:
-        """One digit with its black border. Raises ImageError when there is no such digit."""
+        """One digit with a black border. Raises ImageError when there is no such digit."""
         file, _, index = name.partition("/")
         try:
             image = self._files[file].images[int(index)]
@@ -68,39 +68,42 @@ class MnistSource:
         return {}
 
     def split(self, seed: int) -> Split:
-        """Share the digits out. Contaminated or not, the same images are chosen, and the test is the same.
+        """Choose the images of each side; contamination changes neither the choice nor the test.
 
         Raises DatasetError when a side stays empty.
         """
         config, rng = self._config, np.random.default_rng(seed)
-        others = [digit for digit in range(10) if digit != config.normal]
+        others = [digit for digit in range(10) if digit != config.normal_digit]
         train = {digit: self._names("train", digit, rng) for digit in range(10)}
         test = {digit: self._names("test", digit, rng) for digit in range(10)}
-        normal = train[config.normal]
-        count = round(config.normal_fraction * len(normal))
-        shown, held_out = normal[:count], normal[count : count + MOST_HELD_OUT]
+        normal = train[config.normal_digit]
+        count = round(config.train_fraction * len(normal))
+        training, held_out = normal[:count], normal[count : count + MAX_HELD_OUT]
         known = [
             name
-            for digit in (config.known_digits or others)
-            for name in train[digit][: round(config.abnormal_fraction * len(train[digit]))]
+            for digit in (config.known_abnormal_digits or others)
+            for name in train[digit][: round(config.known_abnormal_fraction * len(train[digit]))]
         ]
-        unseen = {digit: test[digit] for digit in others if digit not in config.known_digits}
-        if config.normal in config.known_digits:
-            raise DatasetError(f"known_digits holds the normal digit {config.normal}; name only abnormal ones")
-        if not shown or not held_out or not test[config.normal] or not any(unseen.values()):
+        unseen = {digit: test[digit] for digit in others if digit not in config.known_abnormal_digits}
+        if config.normal_digit in config.known_abnormal_digits:
             raise DatasetError(
-                f"{self.place}: no images are left to train, to hold out or to test; look at normal {config.normal}, "
-                f"normal_fraction {config.normal_fraction} and known_digits {list(config.known_digits)}"
+                f"known_abnormal_digits holds the normal digit {config.normal_digit}; name only abnormal ones"
             )
-        trained, validation = share_known(known, {}, rng)
+        if not training or not held_out or not test[config.normal_digit] or not any(unseen.values()):
+            raise DatasetError(
+                f"{self.place}: no images are left for training, calibration or test; check normal_digit "
+                f"{config.normal_digit}, train_fraction {config.train_fraction} and known_abnormal_digits "
+                f"{list(config.known_abnormal_digits)}"
+            )
+        trained, validation = split_known_abnormal(known, {}, rng)
         if config.contaminated:
-            shown, trained, validation = shown + known, (), ()
+            training, trained, validation = training + known, (), ()
         return Split(
-            tuple(sorted(shown)),
+            tuple(sorted(training)),
             tuple(sorted(held_out)),
             trained,
             validation,
-            tuple(sorted(test[config.normal][: config.test_limit])),
+            tuple(sorted(test[config.normal_digit][: config.test_limit])),
             {f"digit-{d}": tuple(sorted(n)) for d, n in _evenly(unseen, config.test_limit).items() if n},
         )
 
@@ -110,10 +113,12 @@ class MnistSource:
 
 
 def _evenly(names: Mapping[int, list[str]], limit: int | None) -> dict[int, list[str]]:
-    """At most `limit` names, taken in turn from each digit while it has any."""
+    """At most `limit` names, taken from the digits in turn while they have any."""
     if limit is None:
         return dict(names)
-    longest = max(len(column) for column in names.values())
-    turns = [(digit, turn) for turn in range(longest) for digit, column in names.items() if turn < len(column)]
+    longest = max(len(digit_names) for digit_names in names.values())
+    turns = [
+        (digit, turn) for turn in range(longest) for digit, digit_names in names.items() if turn < len(digit_names)
+    ]
     counts = {digit: sum(d == digit for d, _ in turns[:limit]) for digit in names}
-    return {digit: column[: counts[digit]] for digit, column in names.items()}
+    return {digit: digit_names[: counts[digit]] for digit, digit_names in names.items()}

@@ -1,7 +1,7 @@
-"""Known defects on other normal tiles: a few defects then stand on many backgrounds.
+"""Known defects pasted on normal tiles: a few defects then appear on many backgrounds.
 
-What differs between a known-abnormal tile and a normal one is the defect, and much else: light, texture, the part. A
-discriminator that sees few known-abnormal images learns those by heart; on a pasted tile only the defect is left.
+A known-abnormal tile differs from a normal one in its defect, and also in light, texture and part. A discriminator that
+is shown few known-abnormal images memorises all of that; a pasted tile differs in the defect alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from trainer.data.crops import CropSampler
 
-MARGIN = 2  # px around the mask that go along; over as many the defect fades into the normal tile
+MARGIN = 2  # px around the mask that are pasted, too; over as many the defect fades into the normal tile
 
 
 class PastedSampler:
-    """Draws with masks as the CropSampler `abnormal` does; each defect lies on a tile of `normal`.
+    """Draws tiles of `abnormal` with their masks, each defect pasted on a tile of `normal`.
 
-    A tile of which nobody has said what is abnormal stays as it is.
+    A tile whose mask is not known stays as it is.
     """
 
     def __init__(self, abnormal: CropSampler, normal: CropSampler) -> None:

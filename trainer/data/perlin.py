@@ -11,8 +11,8 @@ Float = npt.NDArray[np.float32]
 def perlin(size: int, cells: tuple[int, int], rng: np.random.Generator) -> Float:
     """Noise [size, size] in [-√½, √½], zero at the corners of `cells` (rows, columns), each at most `size`.
 
-    The value at (y, x) is the sum, over the corners of its cell, of fade(y)·fade(x)·slope·offset. Both slopes are
-    linear in what depends on y alone and on x alone, so that matrix products over all corners give it.
+    The value at (y, x) is the sum over the corners of its cell of fade(y)·fade(x)·(slope · offset). Each term is a
+    product of a factor in y and one in x, so that matrix products over all corners give the sum.
     """
     angles = rng.uniform(0, 2 * np.pi, (cells[0] + 1, cells[1] + 1)).astype(np.float32)
     (fade_y, ramp_y), (fade_x, ramp_x) = (_weights(size, count) for count in cells)
@@ -21,7 +21,7 @@ def perlin(size: int, cells: tuple[int, int], rng: np.random.Generator) -> Float
 
 
 def _weights(size: int, cells: int) -> tuple[Float, Float]:
-    """[size, cells + 1]: the fade of each position towards each corner, and that times the offset from it."""
+    """For each position and corner, [size, cells + 1]: the fade, and the fade times the offset from the corner."""
     position = np.arange(size, dtype=np.float32) * np.float32(cells / size)
     offset = position[:, None] - np.arange(cells + 1, dtype=np.float32)
     near = np.clip(1 - np.abs(offset), 0, 1)

@@ -1,4 +1,4 @@
-"""The contract of a data source: who trains, who calibrates, who tests, and the images by name."""
+"""The contract of a data source: images by name, their masks and groups, and their split."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 class ImageSource(Protocol):
-    """Images by name. Names stand in checkpoints: the same configuration gives the same names.
+    """Images by name. Checkpoints hold the names: the same configuration must give the same names.
 
-    place  what a message calls this source: its folder
+    place  the folder of the source, for messages
     """
 
     place: str
 
     def split(self, seed: int) -> Split:
-        """Share the names out. Raises DatasetError when a side stays empty."""
+        """Choose the images of each side. Raises DatasetError when a side stays empty."""
         ...
 
     def read(self, name: str) -> UInt8:
@@ -30,12 +30,12 @@ class ImageSource(Protocol):
         ...
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """Ground truth of an image of `shape` (height, width), True where abnormal; None when there is none.
+        """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is none.
 
-        Raises DatasetError when the mask does not fit.
+        Raises DatasetError when the mask has another size.
         """
         ...
 
     def groups(self) -> Mapping[str, str]:
-        """Image name -> group: images of one part. A name that is absent is a group of its own."""
+        """Image name -> group, the part that it shows. An image without an entry is a group of its own."""
         ...

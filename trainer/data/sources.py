@@ -1,6 +1,8 @@
-"""The one place that knows which source belongs to which `data.kind`."""
+"""Opens the data source of each `data.kind`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from trainer.data.caltech import CaltechSource
 from trainer.data.folders import FolderSource
@@ -11,8 +13,13 @@ from trainer.data.settings import CaltechData, DataConfig, FolderData, IrMnistDa
 from trainer.data.source import ImageSource
 
 
-def open_source(config: DataConfig) -> ImageSource:
-    """Open the source that `config` describes. Raises DatasetError when it is not there or broken."""
+def open_source(config: DataConfig, root: Path | None = None) -> ImageSource:
+    """Open the source that `config` describes. Raises DatasetError when it is missing or broken.
+
+    root  None: the data root of `config`
+    """
+    if root is not None:
+        config = config.model_copy(update={"root": root.resolve()})
     if isinstance(config, FolderData):
         return FolderSource(config)
     if isinstance(config, MnistData):

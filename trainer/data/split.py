@@ -1,4 +1,4 @@
-"""Who trains, who calibrates, who tests: no image, and no part, on two sides."""
+"""The split of images into training, calibration and test: no image, and no part, is on two sides."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 VALIDATION_SHARE = 1 / 3
-FEWEST_TO_SHARE = 15  # known-abnormal parts; a third of fewer could not fit the weights: all of them train
-MOST_VALIDATION = 200  # plenty for the weights of a few components, and each one is searched
+MIN_PARTS_FOR_VALIDATION = 15  # known-abnormal parts; a third of fewer could not fit the weights: all of them train
+MAX_VALIDATION = 200  # images; enough for the weights of a few components, and each one costs a search
 
 
 @dataclass(frozen=True)
 class Split:
-    """Image names of one source; no name stands on two sides.
+    """Image names of one source, each on one side.
 
-    train                shown as normal (under contamination not all of them are)
-    held_out             normal, to calibrate score and threshold
+    train                shown as normal; under contamination some are abnormal
+    held_out             normal, for calibration
     known_abnormal       shown as abnormal
-    validation_abnormal  known abnormal and kept from training, to weight the score
-    test_good            normal; empty where a source has no normal test images: then only pixels can be judged
+    validation_abnormal  known abnormal, kept from training for the weights of the score
+    test_good            normal; empty where a source has no normal test images: then there are only pixel figures
     test_abnormal        by kind of defect; no kind is empty
     """
 
@@ -33,13 +33,13 @@ class Split:
     test_abnormal: dict[str, tuple[str, ...]]
 
     def without_abnormal(self) -> Split:
-        """For a method that is shown nothing abnormal: then few known-abnormal images can weight the score."""
+        """The split for a method that is shown nothing abnormal: all known-abnormal images are for the weights."""
         if self.validation_abnormal:
             return self
         return replace(self, known_abnormal=(), validation_abnormal=self.known_abnormal)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain lists."""
+        """As plain JSON values."""
         return asdict(self)
 
     @classmethod
@@ -58,9 +58,10 @@ class Split:
 def take(
     names: Sequence[str], fraction: float, groups: Mapping[str, str], rng: np.random.Generator
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names shared out by whole groups, in random order, into at least `fraction` of them (and one) and the rest.
+    """Split names by whole groups, in random order, into (taken, others), both sorted.
 
-    One group always stays with the rest, so that nothing comes of a single group. Both sides are sorted.
+    Taken are at least `fraction` of the names, and at least one. One group always stays with the others: of a single
+    group nothing is taken.
     """
     members = _members(names, groups)
     taken: list[str] = []
@@ -71,18 +72,18 @@ def take(
     return tuple(sorted(taken)), tuple(sorted(set(names) - set(taken)))
 
 
-def share_known(
+def split_known_abnormal(
     names: Sequence[str], groups: Mapping[str, str], rng: np.random.Generator
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Known-abnormal images as (trained on, kept to weight the score); the latter of enough parts alone."""
-    if len(_members(names, groups)) < FEWEST_TO_SHARE:
+    """Known-abnormal images as (training, validation), the latter for the weights; empty when parts are too few."""
+    if len(_members(names, groups)) < MIN_PARTS_FOR_VALIDATION:
         return tuple(sorted(names)), ()
-    validation, trained = take(names, min(VALIDATION_SHARE, MOST_VALIDATION / len(names)), groups, rng)
+    validation, trained = take(names, min(VALIDATION_SHARE, MAX_VALIDATION / len(names)), groups, rng)
     return trained, validation
 
 
 def at_most(names: Sequence[str], count: int, groups: Mapping[str, str]) -> tuple[str, ...]:
-    """As many whole groups, in the order given, as make up at most `count` names."""
+    """Whole groups, in the order given, that have at most `count` names together."""
     chosen: list[str] = []
     for group in _members(names, groups).values():
         if len(chosen) + len(group) <= count:

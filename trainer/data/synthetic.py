@@ -1,11 +1,11 @@
-"""Abnormal tiles made from normal ones, for users with few defects or none.
+"""Synthetic abnormal tiles made from normal ones, for users with few defects or none.
 
 cut and paste   a patch or a scar from another place (CutPaste, Li et al. 2021, §2.2)
 texture         of another tile, or noise, blended in where Perlin noise is high (DRAEM, Zavrtanik et al. 2021, §3.2)
-smoothing       a soft blob in which fine structure is lost
+smoothing       a soft blob without fine structure
 shading         a soft blob that is brighter or darker: defects of low frequency
 
-All work on grey levels uint8 [S, S, C]. Each gives new content and the region it belongs to.
+Each takes grey levels uint8 [S, S, C] and gives new content and the mask to which it applies.
 """
 
 from __future__ import annotations
@@ -22,54 +22,56 @@ from trainer.data.perlin import perlin
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Float = npt.NDArray[np.float32]
-VISIBLE = 8.0  # grey levels: a change that is nowhere larger teaches nothing, and another one is tried
-FELT = 3.0  # grey levels: what changes by less is not called abnormal
+MIN_PEAK_CHANGE = 8.0  # grey levels: a defect whose largest change is smaller teaches nothing; another one is tried
+MIN_PIXEL_CHANGE = 3.0  # grey levels: pixels that change less are not abnormal
 TRIES = 4
-EDGE = 0.15  # a soft blob ends where it is weaker than this
+BLOB_EDGE = 0.15  # a soft blob ends where it is weaker than this
 
 
 class SyntheticSampler:
-    """Draws with masks as a CropSampler of abnormal images does, from the tiles of `normal`."""
+    """Draws tiles of `normal` and puts a synthetic defect on each."""
 
     def __init__(self, normal: CropSampler) -> None:
         self._normal = normal
 
     def draw_with_masks(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Tiles float32 [count, C, size, size] in [-1, 1], masks bool [count, 1, size, size], known [count]: True."""
+        """Tiles float32 [count, C, size, size] in [-1, 1], masks bool [count, 1, size, size], known: all True."""
         tiles, masks = synthesise(self._normal.tiles(count, rng), rng)
         return to_tensor(tiles), torch.from_numpy(masks[:, None]), torch.ones(count, dtype=torch.bool)
 
 
 def synthesise(tiles: UInt8, rng: np.random.Generator) -> tuple[UInt8, npt.NDArray[np.bool_]]:
-    """Make each of the normal `tiles` uint8 [N, S, S, C] abnormal; gives new tiles and masks [N, S, S].
+    """Put a defect on each of the normal `tiles` uint8 [N, S, S, C]; give new tiles, and masks bool [N, S, S].
 
-    Every tile is changed visibly inside its mask, and nowhere else.
+    Every tile changes visibly inside its mask, and nowhere else.
     """
-    made = [_changed(tile, tiles[rng.integers(len(tiles))], rng) for tile in tiles]
-    return np.stack([tile for tile, _ in made]), np.stack([mask for _, mask in made])
+    changed = [_with_defect(tile, tiles[rng.integers(len(tiles))], rng) for tile in tiles]
+    return np.stack([tile for tile, _ in changed]), np.stack([mask for _, mask in changed])
 
 
-def _changed(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[UInt8, Mask]:
+def _with_defect(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[UInt8, Mask]:
     for _ in range(TRIES):
-        kind = (_patch, _scar, _texture, _smoothing, _shading)[rng.integers(5)]
-        content, mask = kind(tile, other, rng)
+        defect = (_patch, _scar, _texture, _smoothing, _shading)[rng.integers(5)]
+        content, mask = defect(tile, other, rng)
         levels: UInt8 = np.clip(np.rint(content), 0, 255).astype(np.uint8)
         difference = cv2.absdiff(levels, tile).reshape(tile.shape).max(axis=2) * mask
-        if difference.max() >= VISIBLE:
-            # dilated, for a pixel within a defect may happen to keep its level
-            mask &= cv2.dilate((difference >= FELT).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.bool_)
+        if difference.max() >= MIN_PEAK_CHANGE:
+            # dilated, because a pixel within a defect may keep its level by chance
+            mask &= cv2.dilate((difference >= MIN_PIXEL_CHANGE).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(
+                np.bool_
+            )
             return np.where(mask[..., None], levels, tile), mask
     return _inverted(tile, rng)
 
 
 def _inverted(tile: UInt8, rng: np.random.Generator) -> tuple[UInt8, Mask]:
-    """A blob half the grey range away: visible on every tile, also on an empty one."""
-    mask = _blob(tile.shape[0], rng) > EDGE
+    """A blob shifted by half the grey range: visible on every tile, even on a uniform one."""
+    mask = _blob(tile.shape[0], rng) > BLOB_EDGE
     return np.where(mask[..., None], tile ^ np.uint8(128), tile), mask
 
 
 def _patch(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Float, Mask]:
-    """A rectangle of 2 … 15 % of the tile, aspect 0.3 … 3.3, from any place of another tile."""
+    """A rectangle from another tile: 2 … 15 % of the area, aspect ratio 0.3 … 3.3."""
     size = tile.shape[0]
     area, aspect = rng.uniform(0.02, 0.15) * size**2, np.exp(rng.uniform(np.log(0.3), np.log(3.3)))
     height, width = (int(np.clip(v, 2, size)) for v in (np.sqrt(area * aspect), np.sqrt(area / aspect)))
@@ -77,7 +79,7 @@ def _patch(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Float, 
 
 
 def _scar(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Float, Mask]:
-    """A thin strip, turned by up to 90 degrees: the paper's 2 … 16 by 10 … 25 px, of 256, are too small for tiles."""
+    """A thin strip from another tile, turned by up to 90 degrees; the paper's 2 … 16 by 10 … 25 px are too small."""
     size = tile.shape[0]
     height, width = int(max(2, rng.uniform(0.1, 0.5) * size)), int(max(1, rng.uniform(0.02, 0.08) * size))
     return _pasted(tile, other, height, width, rng.uniform(-90, 90), rng)
@@ -93,7 +95,7 @@ def _pasted(
     corners = np.rint(box @ np.array([[cos, sin], [-sin, cos]]) + centre).astype(np.int32)
     mask = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(mask, corners, 1)
-    # turned and shifted about the centre of the paste, mirrored where the other tile ends
+    # turned about the centre of the paste and shifted; mirrored beyond the edges of the other tile
     turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), degrees, 1.0)
     turn[:, 2] += rng.uniform(-size / 2, size / 2, 2)
     moved = cv2.warpAffine(other, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
@@ -101,18 +103,18 @@ def _pasted(
 
 
 def _texture(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Float, Mask]:
-    """Blended with a factor 0.2 … 1 where Perlin noise is above a half of its range."""
+    """Another tile or noise, blended in with a factor 0.2 … 1 where Perlin noise exceeds 0.3 … 0.6 of its maximum."""
     size = tile.shape[0]
     cells = 2 ** rng.integers(1, max(2, int(np.log2(size)) - 1), size=2)
     noise = perlin(size, (int(cells[0]), int(cells[1])), rng)
     mask = noise > rng.uniform(0.3, 0.6) * noise.max()
     if rng.random() < 0.25:
         grain = rng.integers(0, 256, (max(2, size // int(2 ** rng.integers(4))),) * 2, dtype=np.uint8)
-        turned = np.repeat(cv2.resize(grain, (size, size))[..., None], tile.shape[2], axis=2)
+        pattern = np.repeat(cv2.resize(grain, (size, size))[..., None], tile.shape[2], axis=2)
     else:
-        turned = np.rot90(255 - other if rng.random() < 0.5 else other, int(rng.integers(4)))
+        pattern = np.rot90(255 - other if rng.random() < 0.5 else other, int(rng.integers(4)))
     blend = np.float32(rng.uniform(0.2, 1.0))
-    return tile + blend * (_jittered(turned, rng) - tile), mask
+    return tile + blend * (_jittered(pattern, rng) - tile), mask
 
 
 def _smoothing(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Float, Mask]:
@@ -121,17 +123,17 @@ def _smoothing(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Flo
     coarse = max(2, int(rng.uniform(0.06, 0.2) * size))
     small = cv2.resize(tile, (coarse, coarse), interpolation=cv2.INTER_AREA)
     smooth = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR).reshape(tile.shape).astype(np.float32)
-    return tile + np.sqrt(blob)[..., None] * (smooth - tile), blob > EDGE
+    return tile + np.sqrt(blob)[..., None] * (smooth - tile), blob > BLOB_EDGE
 
 
 def _shading(tile: UInt8, other: UInt8, rng: np.random.Generator) -> tuple[Float, Mask]:
     blob = _blob(tile.shape[0], rng)
     levels = np.float32(rng.uniform(20, 80) * rng.choice((-1, 1)))
-    return tile + levels * blob[..., None], blob > EDGE
+    return tile + levels * blob[..., None], blob > BLOB_EDGE
 
 
 def _blob(size: int, rng: np.random.Generator) -> Float:
-    """A turned Gaussian of 0 … 1 whose peak lies in the tile [S, S]; its deviations are 5 … 25 % of the tile."""
+    """A rotated Gaussian [S, S], 0 … 1, with its peak inside the tile and deviations of 5 … 25 % of the tile."""
     cy, cx = rng.uniform(0.1, 0.9, 2) * size
     y, x = (
         np.arange(size, dtype=np.float32)[:, None] - np.float32(cy),
@@ -147,7 +149,7 @@ def _blob(size: int, rng: np.random.Generator) -> Float:
 
 
 def _jittered(content: UInt8, rng: np.random.Generator) -> Float:
-    """Contrast by a factor 0.6 … 1.4 about the mean, brightness by ±30 grey levels."""
+    """The content with contrast times 0.6 … 1.4 about its mean, and brightness changed by up to ±30 grey levels."""
     values: Float = content.astype(np.float32)
     mean = values.mean()
     values -= mean

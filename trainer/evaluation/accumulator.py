@@ -1,4 +1,4 @@
-"""Gathers what an evaluation sees, image by image, and makes the report of it."""
+"""Collects the results of an evaluation, image by image, and makes its report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: its name, method, the backend that runs it, iterations of its search."""
+    """What is evaluated: name of the model, its method, the backend that runs it, iterations of its search."""
 
     name: str
     method: str
@@ -33,7 +33,9 @@ class Subject:
 class EvaluationAccumulator:
     """Scores and pixel counts so far.
 
-    threshold, false_alarm_rate  calibrated, and promised; None where nothing was calibrated
+    threshold, false_alarm_rate  of the calibration; None where there is none
+    seconds                      of inspection, over all images
+    skipped                      a sentence for each image that could not be read
     """
 
     subject: Subject
@@ -56,17 +58,15 @@ class EvaluationAccumulator:
         anomaly_map: npt.NDArray[np.float32],
         mask: npt.NDArray[np.bool_] | None,
     ) -> None:
-        """Take one image; kind is good or a defect, anomaly_map and mask are [H, W] of the frame.
+        """Add one image; `kind` is good or a defect, anomaly_map and mask are [H, W] like the frame.
 
-        Pixels of a normal image count as normal; an abnormal image without a mask, or with an empty one, has no part in
-        the pixel figures. Raises ImageError when score, components or map are not finite.
+        All pixels of a normal image are normal; an abnormal image without a mask, or with an empty one, does not count
+        in the pixel figures. Raises ImageError when score, components or map are not finite.
         """
         values: dict[str, npt.ArrayLike] = {"score": score, **components, "anomaly map": anomaly_map}
         for what, value in values.items():
             if not np.isfinite(value).all():
-                raise ImageError(
-                    f"{name}: its {what} is not finite: the model that judges it is broken; train it again"
-                )
+                raise ImageError(f"{name}: its {what} is not finite, so the model is broken; train it again")
         content = hashlib.sha256(frame.tobytes()).hexdigest()[:16]
         self._images[name] = ImageScore(kind=kind, group=group, content=content, score=score, components=components)
         if kind == GOOD:
@@ -77,7 +77,7 @@ class EvaluationAccumulator:
         self._counted.append(name)
 
     def scores(self) -> Scores:
-        """Every image, for scores.json."""
+        """The scores of all images, for scores.json."""
         return Scores(threshold=self.threshold, images=self._images)
 
     def report(self) -> EvaluationReport:
@@ -90,7 +90,7 @@ class EvaluationAccumulator:
         defects = [kind for kind in self.scores().kinds if kind != GOOD]
         components = sorted(set.intersection(*(set(i.components) for i in self._images.values())))
         alone = {name: np.array([i.components[name] for i in self._images.values()]) for name in components}
-        shown = tqdm(alone.items(), desc="figures of components", delay=2)
+        component_values = tqdm(alone.items(), desc="figures of components", delay=2)
         return EvaluationReport(
             name=self.subject.name,
             method=self.subject.method,
@@ -101,7 +101,7 @@ class EvaluationAccumulator:
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,
             image_auroc=images.auroc(images.scores) if both else None,
             image_auroc_by_defect={kind: images.auroc(images.scores, kind) for kind in defects if both},
-            component_auroc={name: images.auroc(values) for name, values in shown if both},
+            component_auroc={name: images.auroc(values) for name, values in component_values if both},
             f1_max=images.estimate(best[0], weighted_f1_max, images.scores) if best else None,
             f1_max_threshold=best[1] if best else None,
             pixel_auroc=pixels.estimate(PixelCurves.auroc),

@@ -1,4 +1,4 @@
-"""Evaluations side by side: one table, the difference to the first where the test images are the same, plots."""
+"""Evaluations side by side: one table, plots, and the difference from the first where the test images are the same."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from trainer.evaluation.metrics import weighted_auroc
 from trainer.evaluation.plots import all_defects, save_precision_recall, save_roc, save_scores
 from trainer.evaluation.report import GOOD, EvaluationReport, ImageScore, Scores, read_results
 
-DIFFERENCE = "image AUROC less that of the first, same images"
+DIFFERENCE = "difference in image AUROC from the first, same images"
 
 
 class Difference(StrictModel):
-    """Image AUROC less that of the first evaluation, over paired resamples of the same images.
+    """Image AUROC minus that of the first evaluation, with the interval of paired resamples of the same images.
 
-    value   None where the test images differ, or have no normal one among them; reason says so
+    value   None where the test images differ, or there are no normal ones; then `reason` says which
     """
 
     value: Estimate | None
@@ -39,17 +39,17 @@ class Difference(StrictModel):
 
 
 class Comparison(StrictModel):
-    """Reports by the name that the table gives them, and what each but the first differs by."""
+    """Reports by their names in the table, and the difference of each from the first."""
 
     reports: dict[str, EvaluationReport]
     differences: dict[str, Difference]
 
     def to_json(self) -> str:
-        """As JSON."""
+        """The comparison as JSON."""
         return self.model_dump_json(indent=1)
 
     def to_markdown(self) -> str:
-        """As one table, a column each; intervals are 95 %."""
+        """The comparison as one table with a column for each report; intervals are 95 %."""
         columns = {name: report.rows() for name, report in self.reports.items()}
         figures = list(dict.fromkeys(figure for rows in columns.values() for figure in rows))
         lines = ["| figure | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -60,35 +60,35 @@ class Comparison(StrictModel):
 
 @dataclass(frozen=True)
 class Results:
-    """One evaluation that was read."""
+    """One evaluation as read from its folder."""
 
     report: EvaluationReport
     scores: Scores
 
 
 def compare(places: Sequence[Path], out: Path | None = None) -> Comparison:
-    """Compare evaluations, or runs that were evaluated; writes comparison.md, comparison.json and plots into `out`.
+    """Compare evaluations, or evaluated runs; write comparison.md, comparison.json and plots into `out`.
 
-    Raises DatasetError when a place holds no evaluation, or is named twice.
+    Raises DatasetError when a folder holds no evaluation, or is given twice.
     """
     results = {name: Results(*read_results(place)) for name, place in _names(places).items()}
     first, *others = results
     differences = {name: difference(results[first].scores, results[name].scores) for name in others}
-    found = Comparison(reports={name: r.report for name, r in results.items()}, differences=differences)
+    comparison = Comparison(reports={name: r.report for name, r in results.items()}, differences=differences)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "comparison.md", found.to_markdown() + "\n")
-        write_text(out / "comparison.json", found.to_json())
+        write_text(out / "comparison.md", comparison.to_markdown() + "\n")
+        write_text(out / "comparison.json", comparison.to_json())
         _save_plots(out, {name: r.scores for name, r in results.items()})
-    return found
+    return comparison
 
 
 def difference(first: Scores, other: Scores) -> Difference:
-    """Image AUROC of `other` less that of `first`."""
+    """Image AUROC of `other` minus that of `first`."""
     ours, theirs = _by_content(first), _by_content(other)
     common = sorted(ours.keys() & theirs.keys())
     if len(common) != len(ours) or len(common) != len(theirs):
-        return Difference(value=None, reason=f"other test images ({len(common)} in common)")
+        return Difference(value=None, reason=f"different test images ({len(common)} in common)")
     if not {GOOD} < {kind for kind, _, _ in common}:
         return Difference(value=None, reason="no normal images")
     figures = ImageFigures.of({str(key): ours[key] for key in common})
@@ -103,7 +103,7 @@ def difference(first: Scores, other: Scores) -> Difference:
 
 
 def _by_content(scores: Scores) -> dict[tuple[str, str, int], ImageScore]:
-    """Images by kind and content, and a number that tells copies of one image apart."""
+    """Images by kind, content, and a number that tells copies of one image apart."""
     found: dict[tuple[str, str, int], ImageScore] = {}
     copies: Counter[tuple[str, str]] = Counter()
     for _, image in sorted(scores.images.items()):
@@ -114,7 +114,7 @@ def _by_content(scores: Scores) -> dict[tuple[str, str, int], ImageScore]:
 
 
 def _names(places: Sequence[Path]) -> dict[str, Path]:
-    """Each place by the shortest end of its path that no other place shares."""
+    """Each folder by the shortest end of its path that no other folder shares."""
     parts = [place.resolve().parts for place in places]
     named: dict[str, Path] = {}
     for own, place in zip(parts, places, strict=True):

@@ -1,4 +1,4 @@
-"""Evaluate an inspector on the test images of a split: figures, scores, plots, and pictures to look at."""
+"""Evaluate an inspector on the test images of a split: figures, scores, plots and pictures."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from trainer.data.loading import read_each
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
+from trainer.evaluation.error_panels import ErrorPanels
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
 from trainer.evaluation.report import GOOD, EvaluationReport, Scores, write_results
-from trainer.evaluation.worst import WorstCases
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
 
 
-def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, parts: Split, out: Path) -> EvaluationReport:
-    """Inspect every test image of the split; writes report, scores, plots and pictures into `out`.
+def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, split: Split, out: Path) -> EvaluationReport:
+    """Inspect all test images of the split; write report, scores, plots and pictures into `out`.
 
     Raises DatasetError when there is nothing to measure, ImageError when a score is not finite.
     """
-    kinds = {GOOD: parts.test_good, **parts.test_abnormal}
+    kinds = {GOOD: split.test_good, **split.test_abnormal}
     accumulator = EvaluationAccumulator(
         subject, inspector.calibration.threshold, inspector.calibration.false_alarm_rate
     )
     readable = check_test_images(source, kinds, accumulator.skipped)
     out.mkdir(parents=True, exist_ok=True)
-    worst, groups = WorstCases(), source.groups()
+    errors, groups = ErrorPanels(), source.groups()
     maps: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]] = {}
     with tqdm(total=sum(map(len, readable.values())), unit="img") as bar:
         for kind, names in readable.items():
             frames = read_each(source, names, accumulator.skipped)
-            for index, (name, frame, seen, seconds) in enumerate(inspect_all(inspector, frames)):
+            for index, (name, frame, result, seconds) in enumerate(inspect_all(inspector, frames)):
                 mask = None if kind == GOOD else source.mask(name, (frame.shape[0], frame.shape[1]))
                 group = groups.get(name, name)
-                accumulator.add(name, kind, group, frame, seen.score, seen.values, seen.anomaly_map, mask)
+                accumulator.add(name, kind, group, frame, result.score, result.values, result.anomaly_map, mask)
                 accumulator.seconds += seconds
-                worst.add(name, kind, frame, seen, mask)
-                maps.setdefault(kind, (seen.anomaly_map, mask))
+                errors.add(name, kind, frame, result, mask)
+                maps.setdefault(kind, (result.anomaly_map, mask))
                 if index < PICTURES_PER_KIND:
-                    save_panel(out / f"{kind}-{Path(name).stem}.png", frame, seen, mask)
+                    save_panel(out / f"{kind}-{Path(name).stem}.png", frame, result, mask)
                 bar.update()
-    worst.save(out / "misses.png", out / "false_alarms.png")
+    errors.save(out / "misses.png", out / "false_alarms.png")
     save_maps(out / "maps.png", maps)
     save_plots(out, accumulator.scores())
     report = accumulator.report()
@@ -63,27 +63,28 @@ def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, parts:
 
 
 def check_test_images(
-    source: ImageSource, kinds: dict[str, tuple[str, ...]], bad: list[str]
+    source: ImageSource, kinds: dict[str, tuple[str, ...]], skipped: list[str]
 ) -> dict[str, tuple[str, ...]]:
-    """The images of each kind that can be read, masks checked: no hour of search may end at a broken file.
+    """The readable images of each kind, with their masks checked: a broken file must not end hours of search.
 
-    Raises DatasetError when too many are broken, a mask does not fit, or there is nothing to measure.
+    Raises DatasetError when too many are broken, a mask has another size, or there is nothing to measure.
     """
     readable: dict[str, tuple[str, ...]] = {}
     masks = 0
     for kind, names in kinds.items():
         usable = []
-        for name, frame in tqdm(read_each(source, names, bad), total=len(names), desc=f"checking {kind}", delay=2):
+        for name, frame in tqdm(read_each(source, names, skipped), total=len(names), desc=f"checking {kind}", delay=2):
             mask = None if kind == GOOD else source.mask(name, (frame.shape[0], frame.shape[1]))
             masks += mask is not None and bool(mask.any())
             usable.append(name)
         if usable:
             readable[kind] = tuple(usable)
     if not set(readable) - {GOOD}:
-        raise DatasetError(f"{source.place}: an evaluation needs abnormal test images, and there are none")
+        raise DatasetError(f"{source.place}: an evaluation needs abnormal test images, but there are none; add some")
     if GOOD not in readable and not masks:
         raise DatasetError(
-            f"{source.place}: an evaluation needs normal test images, or masks of the abnormal ones; there are neither"
+            f"{source.place}: an evaluation needs normal test images, or masks of abnormal ones; "
+            "there are neither; add some"
         )
     return readable
 
@@ -91,19 +92,19 @@ def check_test_images(
 def inspect_all(
     inspector: Inspector, frames: Iterable[tuple[str, UInt8]]
 ) -> Iterator[tuple[str, UInt8, InspectionResult, float]]:
-    """(name, frame, inspection, seconds) in order, as many frames begun ahead as the reconstructor takes."""
-    begun: deque[tuple[str, UInt8, Callable[[], InspectionResult], float]] = deque()
+    """Yield (name, frame, result, seconds) in order; `ahead` frames of the reconstructor are in flight."""
+    pending: deque[tuple[str, UInt8, Callable[[], InspectionResult], float]] = deque()
     for name, frame in frames:
         start = perf_counter()
-        begun.append((name, frame, inspector.begin(frame), perf_counter() - start))
-        if len(begun) >= inspector.reconstructor.ahead:
-            yield _finished(*begun.popleft())
-    while begun:
-        yield _finished(*begun.popleft())
+        pending.append((name, frame, inspector.begin(frame), perf_counter() - start))
+        if len(pending) >= inspector.reconstructor.ahead:
+            yield _finish(*pending.popleft())
+    while pending:
+        yield _finish(*pending.popleft())
 
 
 def save_plots(out: Path, scores: Scores) -> None:
-    """Histograms, and where there are normal images ROC and precision-recall."""
+    """Draw histograms and, where there are normal images, ROC and precision-recall."""
     save_scores(out / "scores.png", {"test images": scores})
     if GOOD in scores.kinds:
         curves = by_defect(scores)
@@ -113,22 +114,22 @@ def save_plots(out: Path, scores: Scores) -> None:
         save_precision_recall(out / "precision_recall.png", curves)
 
 
-def limited(parts: Split, limit: int | None, seed: int) -> Split:
-    """The split with at most `limit` test images of each kind, seeded."""
+def limited(split: Split, limit: int | None, seed: int) -> Split:
+    """The split with at most `limit` test images of each kind, chosen by `seed`."""
     if limit is None:
-        return parts
+        return split
     rng = np.random.default_rng(seed)
 
     def some(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(names[i] for i in rng.permutation(len(names))[:limit]))
 
-    abnormal = {defect: some(names) for defect, names in parts.test_abnormal.items()}
-    return replace(parts, test_good=some(parts.test_good), test_abnormal=abnormal)
+    abnormal = {defect: some(names) for defect, names in split.test_abnormal.items()}
+    return replace(split, test_good=some(split.test_good), test_abnormal=abnormal)
 
 
-def _finished(
+def _finish(
     name: str, frame: UInt8, finish: Callable[[], InspectionResult], seconds: float
 ) -> tuple[str, UInt8, InspectionResult, float]:
     start = perf_counter()
-    seen = finish()
-    return name, frame, seen, seconds + perf_counter() - start
+    result = finish()
+    return name, frame, result, seconds + perf_counter() - start

@@ -1,4 +1,4 @@
-"""Figures of an evaluation with their intervals: of whole images, and of their pixels."""
+"""Figures of an evaluation with their intervals: over images, and over pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PixelStatistic = Callable[[PixelCurves, Weights | None], Weights]
 
 @dataclass(frozen=True)
 class ImageFigures:
-    """Scores of images [N], whether each is abnormal, their kinds and parts, and the resamples all figures share."""
+    """Scores of images [N], whether each is abnormal, their kinds and groups, and the resamples of all figures."""
 
     scores: Float
     abnormal: npt.NDArray[np.bool_]
@@ -30,13 +30,13 @@ class ImageFigures:
 
     @classmethod
     def of(cls, images: Mapping[str, ImageScore]) -> ImageFigures:
-        """From test images by name."""
+        """The figures of test images, by name."""
         kinds, groups = [i.kind for i in images.values()], [i.group for i in images.values()]
         scores = np.array([i.score for i in images.values()], dtype=np.float64)
         return cls(scores, np.array(kinds) != GOOD, np.array(kinds), np.array(groups), resample(kinds, groups))
 
     def auroc(self, values: Float, defect: str | None = None) -> Estimate:
-        """Image AUROC of values [N], of one kind of defect or of all."""
+        """Image AUROC of values [N]: of one kind of defect, or of all."""
         kept = np.ones(len(values), np.bool_) if defect is None else (self.kinds == GOOD) | (self.kinds == defect)
         value = image_auroc(values[kept & ~self.abnormal], values[kept & self.abnormal])
         return self.estimate(value, weighted_auroc, values, kept)
@@ -48,7 +48,7 @@ class ImageFigures:
         values: Float,
         kept: npt.NDArray[np.bool_] | None = None,
     ) -> Estimate:
-        """`value` with its interval, when both classes have at least two parts."""
+        """`value`, with an interval when both classes have at least two parts."""
         kept = np.ones(len(values), np.bool_) if kept is None else kept
         parts = [len(set(self.groups[kept & side])) for side in (self.abnormal, ~self.abnormal)]
         if min(parts) < 2:
@@ -58,18 +58,21 @@ class ImageFigures:
 
 @dataclass(frozen=True)
 class PixelFigures:
-    """Pixel curves of images of such kinds and parts; None: no figure is possible."""
+    """Pixel curves of images, and their kinds and groups.
+
+    whole  the curves of all images; None where there is no normal or no abnormal pixel
+    """
 
     whole: PixelCurves | None
     kinds: list[str]
     groups: list[str]
 
     def estimate(self, statistic: PixelStatistic) -> Estimate | None:
-        """A figure of all images."""
+        """A figure over all images."""
         return None if self.whole is None else self._of(self.whole, range(len(self.kinds)), statistic)
 
     def by_defect(self, statistic: PixelStatistic) -> dict[str, Estimate]:
-        """A figure of each defect's images and the normal ones."""
+        """A figure for each kind of defect: over its images and the normal ones."""
         if self.whole is None:
             return {}
         figures = {}

@@ -1,4 +1,4 @@
-"""How sure a figure is: 95 % intervals by the bootstrap over test images (Efron & Tibshirani 1993, §13.3)."""
+"""95 % intervals of figures by the bootstrap over test images (Efron & Tibshirani 1993, §13.3)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from latentline.scoring.binomial import clopper_pearson
 
 Weights = npt.NDArray[np.float64]
 RESAMPLES = 1000
-AT_ONCE = 100  # resamples held in memory together
+AT_ONCE = 100  # resamples in memory at the same time
 
 
 class Estimate(StrictModel):
-    """A figure and the 2.5 % and 97.5 % quantiles of its resamples; None where a class is a single part.
+    """A figure and the 2.5 % and 97.5 % quantiles of its resamples; None where a class has a single part.
 
-    Of perfectly separated images every resample is perfect as well: then the interval says less than it seems to.
+    When images are perfectly separated, so is every resample: the interval is then too narrow.
     """
 
     value: float
@@ -30,9 +30,9 @@ class Estimate(StrictModel):
 
 
 def resample(kinds: Sequence[str], groups: Sequence[str], seed: int = 0) -> npt.NDArray[np.uint16]:
-    """How often each image is drawn, [RESAMPLES, images]: from each kind as many parts as it has, with replacement.
+    """How often each image is drawn, [RESAMPLES, images]; each kind draws as many parts as it has, with replacement.
 
-    groups  the part that an image shows: images of one part are drawn together, for they are not independent
+    groups  the part that each image shows: images of one part are not independent and are drawn together
     """
     rng = np.random.default_rng(seed)
     weights = np.zeros((RESAMPLES, len(kinds)), np.uint16)
@@ -45,7 +45,7 @@ def resample(kinds: Sequence[str], groups: Sequence[str], seed: int = 0) -> npt.
 
 
 def estimate(value: float, statistic: Callable[[Weights], Weights], weights: npt.NDArray[np.uint16]) -> Estimate:
-    """`value` with the interval of `statistic`, which gives [n] values for weights [n, images]."""
+    """`value` with the interval of `statistic`, a function from weights [n, images] to n values."""
     chunks = [weights[i : i + AT_ONCE].astype(np.float64) for i in range(0, len(weights), AT_ONCE)]
     low, high = np.quantile(np.concatenate([statistic(chunk) for chunk in chunks]), (0.025, 0.975))
     return Estimate(value=value, low=float(low), high=float(high))

@@ -1,6 +1,6 @@
-"""Detection quality by image: AUROC and F1-max, and both again for reweighted images, many resamples at once.
+"""Detection quality over images: AUROC and F1-max, plain and for many resamples at once.
 
-The figures are scikit-learn's; its functions would take minutes for a thousand resamples.
+The plain figures are scikit-learn's; for a thousand resamples its functions would take minutes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Flags = npt.NDArray[np.bool_]
 
 
 def image_auroc(normal: Float, abnormal: Float) -> float:
-    """Chance that an abnormal image scores above a normal one; ties count half."""
+    """Probability that an abnormal image scores above a normal one; ties count half."""
     labels = np.r_[np.zeros(len(normal)), np.ones(len(abnormal))]
     return float(roc_auc_score(labels, np.r_[normal, abnormal]))
 
 
 def f1_max(normal: Float, abnormal: Float) -> tuple[float, float]:
-    """Largest F1 over all thresholds and the threshold (abnormal at or above it) where it is reached."""
+    """The largest F1 over all thresholds, and its threshold; a score at or above it counts as abnormal."""
     labels = np.r_[np.zeros(len(normal)), np.ones(len(abnormal))]
     precision, recall, thresholds = precision_recall_curve(labels, np.r_[normal, abnormal])
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
@@ -29,13 +29,13 @@ def f1_max(normal: Float, abnormal: Float) -> tuple[float, float]:
 
 
 def weighted_auroc(scores: Float, abnormal: Flags, weights: Float) -> Float:
-    """`image_auroc` of images [N] taken so many times each, weights [n, N] -> [n]."""
+    """`image_auroc` [n] of n resamples: scores and flags [N], weights [n, N] say how often each image is taken."""
     normals, abnormals = _class_counts(scores, abnormal, weights)
     return auroc_of_counts(normals, abnormals)
 
 
 def weighted_f1_max(scores: Float, abnormal: Flags, weights: Float) -> Float:
-    """`f1_max` of images [N] taken so many times each, weights [n, N] -> [n]."""
+    """`f1_max` [n] of n resamples: scores and flags [N], weights [n, N] say how often each image is taken."""
     normals, abnormals = _class_counts(scores, abnormal, weights)
     hits = abnormals[:, ::-1].cumsum(axis=1)
     alarms = normals[:, ::-1].cumsum(axis=1)
@@ -44,13 +44,13 @@ def weighted_f1_max(scores: Float, abnormal: Flags, weights: Float) -> Float:
 
 
 def auroc_of_counts(normal: Float, abnormal: Float) -> Float:
-    """AUROC from counts [n, K] of each class at K rising values; ties count half."""
+    """AUROC [n] from counts [n, K] of each class at K increasing values; ties count half."""
     below = normal.cumsum(axis=1) - normal / 2
     return np.asarray((abnormal * below).sum(axis=1) / (normal.sum(axis=1) * abnormal.sum(axis=1)))
 
 
 def _class_counts(scores: Float, abnormal: Flags, weights: Float) -> tuple[Float, Float]:
-    """Weights of normal and abnormal images summed at each distinct score, rising, each [n, K]."""
+    """Sums of the weights of normal and abnormal images at each distinct score, increasing, [n, K] each."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
     taken = weights[:, order]

@@ -1,4 +1,4 @@
-"""Plots of an evaluation, or of several on one sheet: score histograms, ROC, precision and recall, anomaly maps."""
+"""Plots of one evaluation or several: score histograms, ROC, precision and recall, anomaly maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Classes = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]  # scores of n
 
 
 def save_scores(path: Path, runs: Mapping[str, Scores]) -> None:
-    """Histogram of the scores of each kind, normal images filled, with the threshold: a row a run."""
+    """A row for each run: histograms of the scores of each kind, that of normal images filled, and the threshold."""
     figure = Figure(figsize=(8, 0.8 + 3.2 * len(runs)), layout="constrained")
     for axes, (name, scores) in zip(figure.subplots(len(runs), 1, squeeze=False)[:, 0], runs.items(), strict=True):
         _histogram(axes, scores)
@@ -32,17 +32,17 @@ def save_scores(path: Path, runs: Mapping[str, Scores]) -> None:
 
 
 def by_defect(scores: Scores) -> dict[str, Classes]:
-    """What ROC and precision-recall plots of one evaluation show: each defect against the normal images."""
+    """The scores of normal images and of each kind of defect, for ROC and precision-recall."""
     return {kind: (scores.of(GOOD), scores.of(kind)) for kind in scores.kinds if kind != GOOD}
 
 
 def all_defects(scores: Scores) -> Classes:
-    """Normal images against all abnormal ones."""
+    """The scores of normal images and of all abnormal ones."""
     return scores.of(GOOD), np.concatenate([scores.of(kind) for kind in scores.kinds if kind != GOOD])
 
 
 def save_roc(path: Path, curves: Mapping[str, Classes], thresholds: Mapping[str, float | None]) -> None:
-    """ROC of each entry, and where its calibrated threshold lies on it."""
+    """ROC of each entry, with a dot at its calibrated threshold."""
     figure, axes = _square("false-alarm rate", "detection rate (dots: at the calibrated threshold)")
     for name, (normal, abnormal) in curves.items():
         false_alarms, detections, _ = roc_curve(*_labelled(normal, abnormal))
@@ -55,8 +55,8 @@ def save_roc(path: Path, curves: Mapping[str, Classes], thresholds: Mapping[str,
 
 
 def save_precision_recall(path: Path, curves: Mapping[str, Classes]) -> None:
-    """Precision over recall of each entry; dotted: what raising an alarm for every image would give."""
-    figure, axes = _square("recall: share of the abnormal images found", "precision: share of the alarms that are true")
+    """Precision over recall of each entry; dotted: the precision of an alarm for every image."""
+    figure, axes = _square("recall: share of abnormal images found", "precision: share of alarms that are true")
     for name, (normal, abnormal) in curves.items():
         precision, recall, _ = precision_recall_curve(*_labelled(normal, abnormal))
         (line,) = axes.step(recall, precision, where="post", label=name)
@@ -66,17 +66,17 @@ def save_precision_recall(path: Path, curves: Mapping[str, Classes]) -> None:
 
 
 def save_maps(path: Path, maps: Mapping[str, tuple[Map, Mask | None]]) -> None:
-    """Anomaly maps on one scale, ground truth outlined; no pixel of the images themselves."""
+    """Anomaly maps on one scale with the ground truth outlined; they show no pixel of the images."""
     figure = Figure(figsize=(2.6 * len(maps) + 0.8, 4), layout="constrained")
     columns = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, (kind, (plane, mask)) in zip(columns, maps.items(), strict=True):
-        shown = axes.imshow(plane, cmap="inferno", vmin=0, vmax=HEAT_FULL_SCALE)
+        drawn = axes.imshow(plane, cmap="inferno", vmin=0, vmax=HEAT_FULL_SCALE)
         if mask is not None and mask.any():
             axes.contour(mask, levels=[0.5], colors="lime", linewidths=0.8)
         axes.set_title(kind)
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.colorbar(shown, ax=list(columns), label="standard deviations of normal")
+    figure.colorbar(drawn, ax=list(columns), label="standard deviations of normal frames")
     _save(figure, path)
 
 
@@ -91,7 +91,7 @@ def _histogram(axes: Axes, scores: Scores) -> None:
         axes.hist(np.clip(values, bins[0], bins[-1]), bins.tolist(), label=f"{kind} ({len(values)})", **style)
     if scores.threshold is not None:
         axes.axvline(scores.threshold, color="k", ls="--", lw=1, label="threshold")
-    axes.set_xlabel("anomaly score (the last bin holds what is above it)")
+    axes.set_xlabel("anomaly score (the last bin includes all higher scores)")
     axes.set_ylabel("test images")
     axes.legend()
 

@@ -1,6 +1,6 @@
-"""What an evaluation found: `report.json`, `report.md`, and `scores.json` with every test image.
+"""The results of an evaluation: `report.json`, `report.md`, and `scores.json` with every test image.
 
-Nothing here knows what was evaluated: a baseline without a model is reported alike, and compared with the models.
+They do not depend on what was evaluated: a baseline without a model has the same report and compares with models.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ GOOD = "good"  # the kind of normal images; every other kind is a defect
 Model = TypeVar("Model", bound=BaseModel)
 
 COMPONENTS = {
-    "loss": "L' of the paper, literal sums, alone",
-    "d_frame": "1 − D(x) alone, no reconstruction",
+    "loss": "L' of the paper alone",
+    "d_frame": "1 − D(x) alone, without reconstruction",
     "d_reconstruction": "1 − D(G(ẑ)) alone",
     "d_patch": "D's patch head alone",
     "feature": "residual of D's features alone",
@@ -33,10 +33,10 @@ COMPONENTS = {
 class ImageScore(StrictModel):
     """One test image.
 
-    kind        good, or the defect
-    group       the part it shows; images of one part are not independent
-    content     digest of its pixels: the same image, whatever its name
-    components  raw, larger is more abnormal
+    kind        good, or the kind of defect
+    group       the part that it shows; images of one part are not independent
+    content     digest of its pixels: identifies the image, whatever its name
+    components  raw values; larger is more abnormal
     """
 
     kind: str
@@ -47,23 +47,23 @@ class ImageScore(StrictModel):
 
 
 class Scores(StrictModel):
-    """All test images by name, and the threshold their scores are held against (None: there is none)."""
+    """All test images by name, and the calibrated threshold of their scores; None where nothing was calibrated."""
 
     threshold: float | None
     images: dict[str, ImageScore]
 
     def of(self, kind: str) -> npt.NDArray[np.float64]:
-        """Scores of one kind."""
+        """The scores of one kind of image, [N]."""
         return np.array([image.score for image in self.images.values() if image.kind == kind], dtype=np.float64)
 
     @property
     def kinds(self) -> list[str]:
-        """good first, then the defects, sorted."""
+        """The kinds of images: good first, then the defects, sorted."""
         return sorted({image.kind for image in self.images.values()}, key=lambda kind: (kind != GOOD, kind))
 
 
 class Confusion(StrictModel):
-    """Test images on either side of the calibrated threshold; the rates are None where there is no such image."""
+    """Test images on either side of the calibrated threshold; a rate is None where there are no images for it."""
 
     threshold: float
     promised_false_alarm_rate: float
@@ -79,11 +79,11 @@ class EvaluationReport(StrictModel):
     """Detection quality on test images; a figure is None where the images do not allow it.
 
     name, method, backend, iterations  what was evaluated, and how it searched
-    pixel_images       abnormal images with a mask: the pixel figures are of these and the normal images
+    pixel_images       abnormal images with a mask; the pixel figures are over these and the normal images
     component_auroc    image AUROC of each raw component alone
-    *_by_defect        of one kind of defect against all normal images
-    seconds_per_image  of inspection, without reading
-    skipped            images that could not be read, a sentence each
+    *_by_defect        one kind of defect against all normal images
+    seconds_per_image  of inspection, without reading files
+    skipped            a sentence for each image that could not be read
     """
 
     name: str
@@ -107,12 +107,12 @@ class EvaluationReport(StrictModel):
     skipped: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, str]:
-        """Figures by name, as shown; intervals are 95 %."""
+        """The rows of the table: figure and value; intervals are 95 %."""
         abnormal = sum(self.abnormal_images.values())
         rows = {
             "method": f"{self.method}, n = {self.iterations}" if self.iterations else self.method,
             "test images": f"{self.normal_images} normal, {abnormal} abnormal",
-            "image AUROC": _shown(self.image_auroc, "no normal images"),
+            "image AUROC": _text(self.image_auroc, "no normal images"),
         }
         by_defect = self.image_auroc_by_defect if len(self.image_auroc_by_defect) > 1 else {}
         rows |= {f"image AUROC, {kind}": str(value) for kind, value in by_defect.items()}
@@ -120,14 +120,14 @@ class EvaluationReport(StrictModel):
             self.component_auroc, key=lambda name: list(COMPONENTS).index(name) if name in COMPONENTS else 99
         )
         rows |= {f"image AUROC, {component_title(name)}": str(self.component_auroc[name]) for name in alone}
-        rows["F1-max"] = _shown(self.f1_max, "no normal images")
+        rows["F1-max"] = _text(self.f1_max, "no normal images")
         if self.f1_max_threshold is not None:
             rows["F1-max"] += f" at {self.f1_max_threshold:.3f}"
         for title, whole, parts in (
             ("pixel AUROC", self.pixel_auroc, self.pixel_auroc_by_defect),
             ("AUPRO (FPR ≤ 0.3)", self.aupro, self.aupro_by_defect),
         ):
-            rows[title] = _shown(whole, "no masks")
+            rows[title] = _text(whole, "no masks")
             rows |= {f"{title}, {kind}": str(value) for kind, value in parts.items() if len(parts) > 1}
         if 0 < self.pixel_images < abnormal:
             rows["abnormal images with a mask"] = str(self.pixel_images)
@@ -135,20 +135,20 @@ class EvaluationReport(StrictModel):
             rows |= _confusion_rows(self.confusion)
         rows["seconds per image"] = f"{self.seconds_per_image:.3g} ({self.backend})"
         if self.skipped:
-            rows["images skipped as unreadable"] = str(len(self.skipped))
+            rows["unreadable images, skipped"] = str(len(self.skipped))
         return rows
 
     def to_json(self) -> str:
-        """As JSON."""
+        """The report as JSON."""
         return self.model_dump_json(indent=1)
 
     def to_markdown(self) -> str:
-        """As a table."""
+        """The report as a Markdown table."""
         return "\n".join(["| figure | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in self.rows().items())])
 
 
 def component_title(name: str) -> str:
-    """What a table calls a component."""
+    """The title of a component in a table."""
     return COMPONENTS.get(name, f"component {name} alone")
 
 
@@ -160,7 +160,7 @@ def write_results(out: Path, report: EvaluationReport, scores: Scores) -> None:
 
 
 def read_results(place: Path) -> tuple[EvaluationReport, Scores]:
-    """Results in `place`, or of a run in its `evaluation`. Raises DatasetError when there are none."""
+    """Read the results in `place`, or in its folder `evaluation`. Raises DatasetError when there are none."""
     folder = place if (place / "report.json").is_file() else place / "evaluation"
     return _read(folder / "report.json", EvaluationReport, place), _read(folder / "scores.json", Scores, place)
 
@@ -171,7 +171,7 @@ def _read(path: Path, model: type[Model], place: Path) -> Model:
     except OSError as error:
         raise DatasetError(
             f"{place}: no evaluation here ({path.name} cannot be read: {error.strerror}); "
-            "give a folder that `latentline-train evaluate` wrote, or a run that was evaluated"
+            "give a folder written by `latentline-train evaluate`, or an evaluated run"
         ) from None
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
@@ -179,19 +179,19 @@ def _read(path: Path, model: type[Model], place: Path) -> Model:
         raise DatasetError(f"{path}: not a report of this version ('{key}': {fault['msg']}); evaluate again") from None
 
 
-def _shown(value: Estimate | None, why_not: str) -> str:
-    return why_not if value is None else str(value)
+def _text(value: Estimate | None, reason: str) -> str:
+    return reason if value is None else str(value)
 
 
-def _confusion_rows(seen: Confusion) -> dict[str, str]:
+def _confusion_rows(confusion: Confusion) -> dict[str, str]:
     rows = {
-        "calibrated threshold": f"{seen.threshold:.3f}",
-        "false-alarm rate promised": f"{seen.promised_false_alarm_rate:.3f}",
+        "calibrated threshold": f"{confusion.threshold:.3f}",
+        "promised false-alarm rate": f"{confusion.promised_false_alarm_rate:.3f}",
     }
-    if seen.false_alarm_rate is not None:
-        counted = f"{seen.false_alarms} of {seen.false_alarms + seen.accepted}"
-        rows["false-alarm rate of normal test images"] = f"{seen.false_alarm_rate} ({counted})"
-    if seen.detection_rate is not None:
-        counted = f"{seen.detected} of {seen.detected + seen.missed}"
-        rows["detection rate at the threshold"] = f"{seen.detection_rate} ({counted})"
+    if confusion.false_alarm_rate is not None:
+        counted = f"{confusion.false_alarms} of {confusion.false_alarms + confusion.accepted}"
+        rows["false-alarm rate on normal test images"] = f"{confusion.false_alarm_rate} ({counted})"
+    if confusion.detection_rate is not None:
+        counted = f"{confusion.detected} of {confusion.detected + confusion.missed}"
+        rows["detection rate at the threshold"] = f"{confusion.detection_rate} ({counted})"
     return rows

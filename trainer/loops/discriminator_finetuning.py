@@ -1,9 +1,9 @@
-"""The discriminator goes on alone once the generator is finished: its verdict on a frame, from what is known abnormal.
+"""Fine-tuning the discriminator: D keeps learning alone, on normal and known-abnormal tiles, when G is finished.
 
     L = −γ·E_x[log D(x)] − (1 − γ)·E_an[log(1 − D(x_an))]  +  patch_head · the patch head's loss
 
-is the Noisy-AnoGAN objective without the generated images. Against a generator D needs small steps and no memory, and
-learns little of the few known-abnormal images meanwhile; alone it takes large ones.
+This is the Noisy-AnoGAN objective without generated images. In the game D needs small steps without momentum and learns
+little from the few known-abnormal images; alone it can take large steps.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from latentline.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.loops.averaging import update_average
 from trainer.loops.gan import GanTraining
-from trainer.loops.growth import falling
-from trainer.loops.optimizer_step import OptimizerStep, mixed
-from trainer.loops.training import StepReport, TrainingState, part
+from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
+from trainer.loops.training import StepReport, TrainingState, tensors_under
 from trainer.loops.workers import Workers
 from trainer.losses.adversarial import discriminator_finetune_loss
 from trainer.losses.patch_head import patch_head_loss
 from trainer.methods import NoisyAnoGan
 
 ADAM_BETAS = (0.9, 0.99)
+FINETUNING = "discriminator_finetuning"  # of the phase: in reports, and of its state in a checkpoint
 
 
 class DiscriminatorFinetuning:
-    """Shows `discriminator_images` normal tiles, and as many abnormal ones, to the GAN's own discriminator.
+    """Trains the GAN's own discriminator on `discriminator_images` normal tiles and as many known-abnormal ones.
 
-    At the end that discriminator becomes its running average. D is in eval mode, so that it is trained as it judges:
-    with the constant that stands for the minibatch's deviation.
+    At the end the discriminator takes the weights of its running average. D is in eval mode, to be trained as it is
+    used: with the constant in place of the minibatch's standard deviation.
     """
 
     def __init__(
@@ -47,60 +48,53 @@ class DiscriminatorFinetuning:
         self._gamma, self._patch_weight = config.method.gamma, config.method.patch_head
         self._discriminator = gan.discriminator.eval()
         self._average = copy.deepcopy(self._discriminator).requires_grad_(False)
-        self._batch = schedule.batches.get(config.network.resolution, schedule.batch)
+        self._batch = schedule.batch_per_resolution.get(config.network.resolution, schedule.batch)
         self._optimizer_step = OptimizerStep(self._discriminator.parameters(), ADAM_BETAS, schedule.precision, workers)
         self._crops = np.random.default_rng(schedule.seed + 2)
 
     def step(self) -> StepReport:
-        """Show one batch. Raises TrainingError when the loss is not finite; nothing has changed then."""
-        share = self._workers.share
-        normal = share(self._normal.draw(self._batch, self._crops))
-        drawn = self._abnormal.draw_with_masks(self._batch, self._crops)
-        abnormal, masks, known = (share(part) for part in drawn)
+        """Train on one batch. Raises TrainingError when the loss is not finite; nothing has changed then."""
+        shard = self._workers.shard
+        normal = shard(self._normal.draw(self._batch, self._crops))
+        abnormal, masks, known = map(shard, self._abnormal.draw_with_masks(self._batch, self._crops))
         x = torch.cat([normal, abnormal]).contiguous(memory_format=torch.channels_last)
-        with mixed(self._config.schedule.precision, self._workers.device):
-            logit, _, patches = self._discriminator.judge(x, patch_head=self._patch_weight > 0)
+        with autocast(self._config.schedule.precision, self._workers.device):
+            logit, _, patches = self._discriminator.outputs(x, patch_head=self._patch_weight > 0)
         real, known_abnormal = logit.float().chunk(2)
         loss = discriminator_finetune_loss(real, known_abnormal, self._gamma)
         if patches is not None:
-            loss = loss + self._patch_weight * self._local_loss(patches.float(), masks, known)
-        verdicts = {"real": real.sigmoid().mean(), "abnormal": known_abnormal.sigmoid().mean()}
-        rate = falling(self._config.schedule.discriminator_learning_rate, self.images, self.total_images)
+            loss = loss + self._patch_weight * self._patch_head_loss(patches.float(), masks, known)
+        probabilities = {"real": real.sigmoid().mean(), "abnormal": known_abnormal.sigmoid().mean()}
+        rate = learning_rate_at(self._config.schedule.discriminator_learning_rate, self.images, self.total_images)
         try:
-            figures = self._optimizer_step.step(loss, rate, {"verdict": loss, **verdicts})
+            metrics = self._optimizer_step.step(loss, rate, {FINETUNING: loss, **probabilities})
         except FloatingPointError as error:
-            raise TrainingError(f"verdict, after {self.images} images: {error}") from None
-        self._average_step()
+            raise TrainingError(f"discriminator fine-tuning, after {self.images} images: {error}") from None
+        update_average(self._average, self._discriminator, self._batch, self.images)
         self.images += self._batch
         if self.images >= self.total_images:
             self._discriminator.load_state_dict(self._average.state_dict())
-        return StepReport(
-            self.images, self._discriminator.last_stage, 1.0, {"verdict": figures.pop("verdict")}, figures
-        )
+        losses = {FINETUNING: metrics.pop(FINETUNING)}
+        return StepReport(self.images, self._discriminator.last_stage, 1.0, losses, metrics)
 
-    def _local_loss(self, patches: Tensor, masks: Tensor, known: Tensor) -> Tensor:
-        none, told = torch.zeros_like(masks), torch.ones_like(known)
-        return patch_head_loss(patches, torch.cat([none, masks]), torch.cat([told, known]))
-
-    def _average_step(self) -> None:
-        half_life = min(self._config.schedule.ema_images, max(self.images, self._batch) / 4)
-        keep = 0.5 ** (self._batch / half_life)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self._average.parameters()), list(self._discriminator.parameters()), 1 - keep)
+    def _patch_head_loss(self, patches: Tensor, masks: Tensor, known: Tensor) -> Tensor:
+        """The loss on logits of normal, then of abnormal tiles: every patch of a normal tile is known to be normal."""
+        all_masks = torch.cat([torch.zeros_like(masks), masks])
+        return patch_head_loss(patches, all_masks, torch.cat([torch.ones_like(known), known]))
 
     def state(self) -> TrainingState:
-        """The discriminator itself is the GAN's; here is what a resume needs beside it."""
-        optimizer = self._optimizer_step.state("verdict_adam")
+        """What a resume needs beside the discriminator itself, which is in the GAN's state."""
+        optimizer = self._optimizer_step.state(f"{FINETUNING}_adam")
         if self.images < self.total_images:
             average = self._average.state_dict()
-            optimizer |= {f"unfinished.verdict.{k}": v.contiguous().cpu() for k, v in average.items()}
-        rest = {"images": self.images, "crops": self._crops.bit_generator.state}
-        return TrainingState({}, optimizer, {"verdict": rest})
+            optimizer |= {f"unfinished.{FINETUNING}.{k}": v.contiguous().cpu() for k, v in average.items()}
+        metadata = {"images": self.images, "crops": self._crops.bit_generator.state}
+        return TrainingState({}, optimizer, {FINETUNING: metadata})
 
     def restore(self, state: TrainingState) -> None:
         """The inverse of `state`. Raises KeyError, ValueError or RuntimeError."""
-        average = part(state.optimizer, "unfinished.verdict") or self._discriminator.state_dict()
+        average = tensors_under(state.optimizer, f"unfinished.{FINETUNING}") or self._discriminator.state_dict()
         self._average.load_state_dict(average)
-        self._optimizer_step.restore(state.optimizer, "verdict_adam")
-        self.images = int(state.rest["verdict"]["images"])
-        self._crops.bit_generator.state = state.rest["verdict"]["crops"]
+        self._optimizer_step.restore(state.optimizer, f"{FINETUNING}_adam")
+        self.images = int(state.metadata[FINETUNING]["images"])
+        self._crops.bit_generator.state = state.metadata[FINETUNING]["crops"]

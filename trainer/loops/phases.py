@@ -1,9 +1,9 @@
-"""A GAN and what follows it, the encoder, then the discriminator alone, as one Training."""
+"""The game and the phases that follow it, such as the encoder's, as one Training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,17 +15,17 @@ from trainer.loops.training import StepReport, TrainingState
 
 
 class Phase(Protocol):
-    """A training that begins with what the one before left; `images` of its own `total_images` are shown."""
+    """A training on networks that the phases before it have finished; it shows `images` of its own `total_images`."""
 
     images: int
     total_images: int
 
     def step(self) -> StepReport:
-        """Show one batch. Raises TrainingError when a loss is not finite: nothing has changed then."""
+        """Train on one batch. Raises TrainingError when a loss is not finite; nothing has changed then."""
         ...
 
     def state(self) -> TrainingState:
-        """What the GAN's state does not hold; `rest` under the phase's name."""
+        """What the GAN's state does not hold; the metadata under the phase's name."""
         ...
 
     def restore(self, state: TrainingState) -> None:
@@ -33,60 +33,66 @@ class Phase(Protocol):
         ...
 
 
-class GanPhases:
-    """The GAN, then each of `later` in turn.
+@dataclass(frozen=True)
+class PlannedPhase:
+    """The images that a phase will show, and what starts it once the phases before it are finished."""
 
-    later  name -> (images it will show, what makes it once those before it are finished)
-    """
+    total_images: int
+    start: Callable[[], Phase]
 
-    def __init__(self, gan: GanTraining, later: Mapping[str, tuple[int, Callable[[], Phase]]]) -> None:
-        self._gan, self._later = gan, later
-        self._begun: dict[str, Phase] = {}
+
+class PhasedTraining:
+    """The game, then each of the `planned` phases, by name, in turn."""
+
+    def __init__(self, gan: GanTraining, planned: Mapping[str, PlannedPhase]) -> None:
+        self._gan, self._planned = gan, planned
+        self._started: dict[str, Phase] = {}
         self.images = 0
-        self.total_images = gan.total_images + sum(images for images, _ in later.values())
+        self.total_images = gan.total_images + sum(phase.total_images for phase in planned.values())
 
     def step(self) -> StepReport:
-        """One batch to whoever's turn it is."""
-        report = self._now().step()
-        self.images = self._shown()
+        """Train the current phase on one batch."""
+        report = self._current().step()
+        self.images = self._images_shown()
         return replace(report, images=self.images)
 
-    def _now(self) -> GanTraining | Phase:
+    def _current(self) -> GanTraining | Phase:
+        """The first phase that is not finished, started if need be; the last one when all are."""
         if self._gan.images < self._gan.total_images:
             return self._gan
-        for name, (_, make) in self._later.items():
-            if name not in self._begun:
-                self._begun[name] = make()
-            if self._begun[name].images < self._begun[name].total_images:
-                return self._begun[name]
-        return self._begun[name]  # all are finished: the last goes on, as long as somebody asks
+        for name, planned in self._planned.items():
+            if name not in self._started:
+                self._started[name] = planned.start()
+            if self._started[name].images < self._started[name].total_images:
+                return self._started[name]
+        return self._started[name]
 
-    def _shown(self) -> int:
-        """Images of all. What a last batch had too many does not count: the next phase would end too early."""
-        return sum(min(phase.images, phase.total_images) for phase in (self._gan, *self._begun.values()))
+    def _images_shown(self) -> int:
+        """Images of all phases, without what a last batch had too many: or else the next phase would end too early."""
+        return sum(min(phase.images, phase.total_images) for phase in (self._gan, *self._started.values()))
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
-        """Of the generator."""
+        """Samples of the generator, as GanTraining gives them."""
         return self._gan.samples(count, seed)
 
     def state(self) -> TrainingState:
-        """Of all that have begun."""
-        whole = self._gan.state()
-        rest = {**whole.rest, "gan_images": self._gan.images, "images": self.images}
-        for phase in self._begun.values():
-            own = phase.state()
-            whole = TrainingState(whole.networks | own.networks, whole.optimizer | own.optimizer, {})
-            rest |= own.rest
-        return replace(whole, rest=rest)
+        """The states of the game and of all phases that have started."""
+        merged = self._gan.state()
+        metadata = {**merged.metadata, "gan_images": self._gan.images, "images": self.images}
+        for phase in self._started.values():
+            state = phase.state()
+            merged = TrainingState(merged.networks | state.networks, merged.optimizer | state.optimizer, {})
+            metadata |= state.metadata
+        return replace(merged, metadata=metadata)
 
     def restore(self, state: TrainingState) -> None:
         """The inverse of `state`. Raises CheckpointError."""
         try:
-            self._gan.restore(replace(state, rest={**state.rest, "images": state.rest["gan_images"]}))
-            for name, (_, make) in self._later.items():
-                if name in state.rest:
-                    self._begun[name] = make()
-                    self._begun[name].restore(state)
-            self.images = self._shown()
+            self._gan.restore(replace(state, metadata={**state.metadata, "images": state.metadata["gan_images"]}))
+            for name, planned in self._planned.items():
+                if name in state.metadata:
+                    self._started[name] = planned.start()
+                    self._started[name].restore(state)
+            self.images = self._images_shown()
         except (KeyError, ValueError, TypeError, RuntimeError, IndexError):
             raise CheckpointError("the checkpoint does not fit this configuration; start in a new folder") from None

@@ -1,4 +1,4 @@
-"""The contract between a method's training and the run that drives it: step, state, pictures."""
+"""The contract between the training of a method and the run that drives it: step, state, samples."""
 
 from __future__ import annotations
 
@@ -13,56 +13,59 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step, in numbers.
+    """What one step gave, in numbers.
 
-    images    shown so far
-    stage     of the growth: images of 4·2^stage px; alpha: how far it is faded in
-    losses    by name, e.g. discriminator, generator, reconstruction, kl
-    verdicts  mean D = σ(logit) by what was shown: real, generated, abnormal
+    images         shown so far
+    stage          of the growth, with images of 4·2^stage positions a side; alpha in (0, 1] is the stage's weight
+    losses         by name, e.g. discriminator, generator, reconstruction, kl
+    probabilities  mean D(x) by kind of image: real, generated, abnormal
     """
 
     images: int
     stage: int
     alpha: float
     losses: Mapping[str, float]
-    verdicts: Mapping[str, float] = field(default_factory=dict)
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything a resume needs; `networks` alone is what an export needs."""
+    """Everything that a resume needs; an export needs `networks` alone.
+
+    metadata  what is no tensor, as JSON: images shown, steps, states of NumPy's random generators
+    """
 
     networks: dict[str, Tensor]
     optimizer: dict[str, Tensor]
-    rest: dict[str, Any]
+    metadata: dict[str, Any]
 
 
 class Training(Protocol):
     """Networks, optimisers and random states of one run.
 
-    images, total_images  shown to the networks so far, and in the whole run
+    images, total_images  shown so far, and to be shown in the whole run
     """
 
     images: int
     total_images: int
 
     def step(self) -> StepReport:
-        """Show one batch. Raises TrainingError when a loss is not finite: networks are then as before the step."""
+        """Train on one batch. Raises TrainingError when a loss is not finite; the networks are then as before."""
         ...
 
     def state(self) -> TrainingState:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         ...
 
     def restore(self, state: TrainingState) -> None:
-        """Take up the state of a checkpoint of the same configuration. Raises CheckpointError."""
+        """Continue from the state of a checkpoint of the same configuration. Raises CheckpointError."""
         ...
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
-        """`count` pictures [count, C, r, r] in [-1, 1] that show what was learnt; the same latents or tiles always."""
+        """`count` images [count, C, r, r] in [-1, 1] that show what was learnt; a seed fixes latents or tiles."""
         ...
 
 
-def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors under `name.`, without that prefix."""
+def tensors_under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `name.`, without that prefix."""
     return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + ".")}

@@ -1,9 +1,9 @@
-"""Processes that train together: one a GPU, started by torchrun on one machine or several.
+"""Processes that train together, one for each GPU, started by torchrun on one machine or several.
 
-Gradients are averaged by one all-reduce after the backward pass. DistributedDataParallel does that during it, but
-counts on one forward and one backward pass a step; here D is run several times a step, and differentiated twice by its
-penalty. Every process draws the whole global batch from the same random state and keeps its own rows, so that any
-number of processes trains what one would.
+One all-reduce averages the gradients after the backward pass. DistributedDataParallel would do it during that pass, but
+expects one forward and one backward pass a step; here D runs several times a step, and its penalty differentiates it
+twice. Every process draws the whole global batch from the same random state and keeps its own rows: any number of
+processes trains what a single one would.
 """
 
 from __future__ import annotations
@@ -18,39 +18,38 @@ import torch.distributed as dist
 from torch import Tensor
 
 from latentline.errors import ConfigError
-
-GROUP = 4  # rows of a batch whose statistics D takes together (networks/discriminator.py)
+from trainer.networks.discriminator import STDDEV_GROUP
 
 
 @dataclass(frozen=True)
 class Workers:
-    """This process is `rank` of `count`; its networks live on `device`."""
+    """This process is number `rank` of `count`; its networks are on `device`."""
 
     rank: int = 0
     count: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the run folder."""
         return self.rank == 0
 
     def check_batch(self, batch: int) -> None:
-        """Raise ConfigError for a global batch that cannot be shared out."""
-        if self.count > 1 and batch % (GROUP * self.count):
+        """Raise ConfigError when a global batch does not give each process as many whole groups as the others."""
+        if self.count > 1 and batch % (STDDEV_GROUP * self.count):
             raise ConfigError(
-                f"a batch of {batch} cannot be shared by {self.count} processes; "
-                f"set schedule.batch and schedule.batches to multiples of {GROUP * self.count}"
+                f"a batch of {batch} does not divide among {self.count} processes; "
+                f"set schedule.batch and schedule.batch_per_resolution to multiples of {STDDEV_GROUP * self.count}"
             )
 
-    def share(self, rows: Tensor) -> Tensor:
+    def shard(self, rows: Tensor) -> Tensor:
         """This process's rows of a global batch, on its device.
 
-        D groups the rows r, r + N/4, r + N/2, r + 3N/4 of a batch of N; whole groups go to one process, whose own
-        grouping of its rows is then the same.
+        D groups the rows r, r + N/4, r + N/2, r + 3N/4 of a batch of N. Each process gets whole groups, in an order in
+        which it forms the same groups again.
         """
         if self.count > 1:
-            rows = rows.reshape(GROUP, self.count, -1, *rows.shape[1:])[:, self.rank].flatten(0, 1)
+            rows = rows.reshape(STDDEV_GROUP, self.count, -1, *rows.shape[1:])[:, self.rank].flatten(0, 1)
         return rows.to(self.device)
 
     def average(self, tensors: Sequence[Tensor]) -> None:
@@ -64,12 +63,12 @@ class Workers:
             tensor.copy_(mean.view(tensor.shape))
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so; every process waits here for the others."""
+        """Whether the flag is set in any process; each process waits here for all others."""
         if self.count == 1:
             return flag
-        votes = torch.tensor([float(flag)], device=self.device)
-        self.average([votes])
-        return bool(votes.item())
+        mean = torch.tensor([float(flag)], device=self.device)
+        self.average([mean])
+        return bool(mean.item())
 
 
 ALONE = Workers()
@@ -79,7 +78,8 @@ ALONE = Workers()
 def open_workers(device: str) -> Iterator[Workers]:
     """Join the processes that torchrun started, or train alone.
 
-    device  auto, cpu, cuda or cuda:n; torchrun gives each process its own GPU. Raises ConfigError.
+    device  auto, cpu, cuda or cuda:n; under torchrun each process takes a GPU of its own
+    Raises ConfigError when there is no such device.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -104,8 +104,8 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"--device {name}: there is no such device; give auto, cpu, cuda or cuda:n") from None
     if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device {name}: cannot train there; give auto, cpu, cuda or cuda:n")
+        raise ConfigError(f"--device {name}: training does not run there; give auto, cpu, cuda or cuda:n")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise ConfigError(f"--device {name}: this machine has {found} usable NVIDIA GPUs; give cpu or another number")
+        raise ConfigError(f"--device {name}: this machine has {found} usable NVIDIA GPUs; give cpu or a smaller number")
     return device

@@ -24,7 +24,7 @@ def discriminator_loss(real: Tensor, generated: Tensor, abnormal: Tensor | None,
 
 
 def discriminator_finetune_loss(real: Tensor, abnormal: Tensor, gamma: float) -> Tensor:
-    """Negative of D's part of the objective when nothing is generated any more: γ·E_x and (1 − γ)·E_an alone.
+    """Negative of the objective without generated images, for fine-tuning the discriminator.
 
     Logits [N] of real and known-abnormal images; γ in (0, 1).
     """
@@ -34,8 +34,8 @@ def discriminator_finetune_loss(real: Tensor, abnormal: Tensor, gamma: float) ->
 def generator_loss(generated: Tensor, gamma: float) -> Tensor:
     """−γ·E_z[log D(G(z))]: the non-saturating form (Goodfellow 2014, §3) of the generator's part of the objective.
 
-    Same fixed point as minimising γ·E_z[log(1 − D(G(z)))], but its gradient does not vanish while D wins. The
-    known-abnormal term does not depend on G.
+    It has the fixed point of minimising γ·E_z[log(1 − D(G(z)))], but its gradient does not vanish while D wins.
+    Logits [N] of generated images; the known-abnormal term does not depend on G.
     """
     return gamma * F.softplus(-generated).mean()
 

@@ -1,9 +1,9 @@
-"""AnoVAEGAN (Baur et al. 2018): a VAE with ℓ1 loss whose reconstructions an adversary must take for real.
+"""AnoVAEGAN (Baur et al. 2018): a VAE with ℓ1 loss and an adversary that must take its reconstructions for real.
 
-    min_VAE  Σ|x − x̂| + kl_weight·KL(q(z|x) ‖ N(0, 1)), over the number of values of a tile  +  adversarial·(−log D(x̂))
+    min_VAE  1/n · (Σ|x − x̂| + kl_weight·KL(q(z|x) ‖ N(0, 1)))  +  adversarial·(−log D(x̂)),   n values in a tile
 
-Sum and kl keep the ratio of the bound. The adversary is weighed against the mean error of a value: against
-the sum it would drown.
+The division by n keeps the ratio of both terms of the bound; beside their undivided sum the adversary's term would be
+negligible.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ def l1_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
     return (x - reconstruction).abs().mean()
 
 
-def anovaegan_terms(x: Tensor, seen: Reconstruction, method: AnoVaeGan) -> dict[str, Tensor]:
-    """The loss of encoder and decoder as the training adds it up."""
-    assert seen.mean is not None and seen.spread is not None and seen.logit is not None
+def anovaegan_terms(x: Tensor, reconstruction: Reconstruction, method: AnoVaeGan) -> dict[str, Tensor]:
+    """The terms, scalars, whose sum is the loss of encoder and decoder."""
+    mean, log_variance, logit = reconstruction.z_mean, reconstruction.z_log_variance, reconstruction.logit
+    assert mean is not None and log_variance is not None and logit is not None
     return {
-        "reconstruction": l1_loss(x, seen.image),
-        "kl": method.kl_weight / seen.values * kl(seen.mean, seen.spread).mean(),
-        "adversarial": method.adversarial * generator_loss(seen.logit, gamma=1.0),
+        "reconstruction": l1_loss(x, reconstruction.image),
+        "kl": method.kl_weight / reconstruction.values * kl(mean, log_variance).mean(),
+        "adversarial": method.adversarial_weight * generator_loss(logit, gamma=1.0),
     }

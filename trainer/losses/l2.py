@@ -9,10 +9,10 @@ from trainer.methods import Autoencoder
 
 
 def l2_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of (x − x̂)² over all values; x, reconstruction of one shape. The paper's sum, divided by its size."""
+    """Mean of (x − x̂)² over all values, where the paper takes the sum; x, reconstruction of one shape."""
     return (x - reconstruction).square().mean()
 
 
-def l2_terms(x: Tensor, seen: Reconstruction, method: Autoencoder) -> dict[str, Tensor]:
-    """The loss as the training adds it up."""
-    return {"reconstruction": l2_loss(x, seen.image)}
+def l2_terms(x: Tensor, reconstruction: Reconstruction, method: Autoencoder) -> dict[str, Tensor]:
+    """The loss, a scalar, as the one term of the training."""
+    return {"reconstruction": l2_loss(x, reconstruction.image)}

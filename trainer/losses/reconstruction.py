@@ -1,4 +1,4 @@
-"""What an autoencoder makes of a batch: all that the loss of a method may look at."""
+"""The output of an autoencoder for one batch: everything that the loss of a method may use."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Everything in float32; what the method's networks do not give is None.
+    """All in float32; None where the method's networks have no such output.
 
-    image           [N, C, R, R]
-    log_variance    of each value of the image [N, C, R, R]
-    mean, spread    of z: mean and log variance, [N, L] each
-    logit           the adversary's verdict on the image, [N]
+    image           reconstruction [N, C, R, R]
+    log_variance    of each value of the image, [N, C, R, R]
+    z_mean          of q(z | x), [N, L]
+    z_log_variance  of q(z | x), [N, L]
+    logit           of the adversary on the image, [N]
     """
 
     image: Tensor
     log_variance: Tensor | None = None
-    mean: Tensor | None = None
-    spread: Tensor | None = None
+    z_mean: Tensor | None = None
+    z_log_variance: Tensor | None = None
     logit: Tensor | None = None
 
     @property

@@ -1,7 +1,7 @@
-"""The structural similarity of two images (Wang et al. 2004), and a loss from it (Bergmann et al. 2018).
+"""The structural similarity (SSIM) of two images (Wang et al. 2004) and the loss made of it (Bergmann et al. 2018).
 
-Gaussian window of 11 px and σ = 1.5 px, K1 = 0.01, K2 = 0.03, data range 2. Images in [-1, 1] are shifted to [0, 2]
-first: SSIM compares brightness as a ratio, which means nothing around 0.
+Gaussian window of 11 px and σ = 1.5 px, K1 = 0.01, K2 = 0.03, data range 2. Images in [-1, 1] are first
+shifted to [0, 2]: SSIM compares brightness as a ratio, which means nothing around 0.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ C1, C2 = (0.01 * DATA_RANGE) ** 2, (0.03 * DATA_RANGE) ** 2
 
 
 def ssim_map(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM in [-1, 1] of each window that lies wholly in the image.
+    """SSIM in [-1, 1] of each window that lies wholly inside the image, for each channel separately.
 
-    x, y [N, C, H, W] in [-1, 1], H and W at least 11 -> [N, C, H − 10, W − 10], each channel by itself.
+    x, y [N, C, H, W] in [-1, 1], H and W at least 11 -> [N, C, H − 10, W − 10].
     """
     x, y = x + 1, y + 1
     means = _blur(torch.stack([x, y, x.square() + y.square(), x * y]))
@@ -37,13 +37,13 @@ def ssim_loss(x: Tensor, reconstruction: Tensor) -> Tensor:
     return 1 - ssim_map(x, reconstruction).mean()
 
 
-def ssim_terms(x: Tensor, seen: Reconstruction, method: Autoencoder) -> dict[str, Tensor]:
-    """The loss as the training adds it up."""
-    return {"reconstruction": ssim_loss(x, seen.image)}
+def ssim_terms(x: Tensor, reconstruction: Reconstruction, method: Autoencoder) -> dict[str, Tensor]:
+    """The loss, a scalar, as the one term of the training."""
+    return {"reconstruction": ssim_loss(x, reconstruction.image)}
 
 
 def _blur(planes: Tensor) -> Tensor:
-    # products with two banded matrices: on a CPU twice as fast as convolutions with one map in and one out
+    # products with two banded matrices are twice as fast on a CPU as convolutions of single maps
     columns = _band(planes.shape[-1], planes)
     return _band(planes.shape[-2], planes) @ planes @ columns.T
 
@@ -54,5 +54,5 @@ def _band(size: int, like: Tensor) -> Tensor:
     window = torch.softmax(-offset.square() / (2 * SIGMA**2), dim=0)
     band = like.new_zeros(size - WINDOW + 1, size + 1)
     band[:, :WINDOW] = window
-    # read with one element more a row, each row begins one column further to the right
+    # reading rows of size + 1 values as rows of size shifts each row one column further to the right
     return band.flatten()[: (size - WINDOW + 1) * size].view(-1, size)

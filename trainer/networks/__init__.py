@@ -1,1 +1,1 @@
-"""Progressive generator and discriminator (Karras et al. 2018, "Progressive Growing of GANs", §2–4 and appendix A)."""
+"""The networks; those of GANs grow progressively (Karras et al. 2018, "Progressive Growing of GANs", §2–4, app. A)."""

@@ -1,8 +1,8 @@
 """Convolutional autoencoder (Bergmann et al. 2018, "… by Applying Structural Similarity to Autoencoders", table 1).
 
-Four halvings and one convolution over all that is left give z; the decoder is the mirror image. At 128 px, with width
-32 and 100 latents, it is the paper's network but for batch normalisation: without it the SSIM loss stays for long on
-the plateau of a constant reconstruction.
+Four convolutions halve the image, and one over all remaining positions gives z; the decoder mirrors the encoder. With
+128 px, width 32 and 100 latents it is the paper's network plus batch normalisation: without it, training with the SSIM
+loss stays for long on the plateau of a constant reconstruction.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from trainer.networks.layers import LEAKY_SLOPE, leaky_relu
 HALVINGS = 4
 HE_GAIN = math.sqrt(2 / (1 + LEAKY_SLOPE**2))
 LOG_VARIANCE_CENTRE, LOG_VARIANCE_SPAN = -3.0, 7.0
-OUTPUT_GAIN = 0.3  # of the image's weights: the first reconstructions are grey, with little contrast
+OUTPUT_GAIN = 0.3  # of the last layer: the first reconstructions are grey, with little contrast
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
 class ConvBlock(nn.Module):
-    """Convolution (up: transposed), batch normalisation, leaky ReLU 0.2."""
+    """Convolution, batch normalisation, leaky ReLU 0.2.
+
+    up  take a transposed convolution
+    """
 
     def __init__(self, in_maps: int, out_maps: int, kernel: int, stride: int, padding: int, up: bool = False) -> None:
         super().__init__()
@@ -39,10 +42,10 @@ class ConvBlock(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Image [N, C, R, R] in [-1, 1] -> z [N, latent_size]; variational: mean and log variance of z, each so.
+    """Image [N, C, R, R] in [-1, 1] -> z [N, latent_size]; variational: mean and log variance of z, same shape each.
 
     resolution  R in px: 32 … 1024, a power of two
-    width       maps of the outermost layers; inside up to four times as many
+    width       maps of the outermost layers; inner layers have up to four times as many
     """
 
     def __init__(self, resolution: int, channels: int, latent_size: int, width: int, variational: bool) -> None:
@@ -59,8 +62,8 @@ class ConvEncoder(nn.Module):
             ConvBlock(4 * w, 2 * w, 3, 1, 1),
             ConvBlock(2 * w, w, 3, 1, 1),
         )
-        left = resolution >> HALVINGS
-        self.out = _convolution(w, latent_size * (2 if variational else 1), left, 1, 0, gain=1.0)
+        side = resolution >> HALVINGS
+        self.out = _convolution(w, latent_size * (2 if variational else 1), side, 1, 0, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """z [N, L], or (mean [N, L], log variance [N, L])."""
@@ -74,9 +77,9 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """z [N, latent_size] -> image [N, C, R, R], linear, trained to [-1, 1].
 
-    variance  also the log variance of each value, in (-10, 4): one grey level is -9.7, and an error of nothing would
-              else be worth infinitely much. It is bent there smoothly (-3 + 7·tanh(h / 7)), so that its gradient
-              does not vanish at an edge
+    variance  give the log variance of each value, too, in (-10, 4). Without the lower limit (one grey level is -9.7) a
+              perfect value would have an infinite likelihood. -3 + 7·tanh(h / 7) limits it smoothly: the gradient
+              does not stop at an edge
     """
 
     def __init__(self, resolution: int, channels: int, latent_size: int, width: int, variance: bool) -> None:
@@ -106,9 +109,9 @@ class ConvDecoder(nn.Module):
 
 
 def build_autoencoder(config: TrainConfig) -> tuple[ConvEncoder, ConvDecoder]:
-    """Fresh networks of a method without a search, from torch's global random state."""
+    """Fresh encoder and decoder, initialised from torch's global random state."""
     network, kind = config.network, config.method.kind
-    size = (network.resolution, config.preprocessing.channels, network.latent_size, network.width)
+    size = (network.resolution, config.preprocessing.channels, network.latent_size, network.autoencoder_width)
     return ConvEncoder(*size, variational=kind != "autoencoder"), ConvDecoder(*size, variance=kind == "vae")
 
 
@@ -121,13 +124,13 @@ def _convolution(
 def _transposed(
     in_maps: int, out_maps: int, kernel: int, stride: int, padding: int, gain: float, bias: bool = True
 ) -> nn.ConvTranspose2d:
-    # an output pixel sees (kernel / stride)² inputs; the first layer's only input is one pixel
+    # (kernel / stride)² inputs reach an output pixel; the first layer has a single input pixel
     taps = (kernel // stride) ** 2 if stride > 1 else 1
     return _he(nn.ConvTranspose2d(in_maps, out_maps, kernel, stride, padding, bias=bias), in_maps * taps, gain)
 
 
 def _he(layer: _Layer, fan_in: int, gain: float) -> _Layer:
-    """He's initialisation (He et al. 2015) with a fan-in that is right for transposed convolutions too."""
+    """The layer with weights N(0, gain² / fan_in) (He et al. 2015) and biases of zero."""
     nn.init.normal_(layer.weight, std=gain / math.sqrt(fan_in))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Discriminator: image -> logit of D(x) and the features f(x); with a patch head, also where D sees what it knows."""
+"""Discriminator: image -> logit of D(x) and features f(x); with a patch head, also a logit for each patch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from trainer.networks.layers import (
 )
 
 STDDEV_GROUP = 4
-PATCH_HEAD_BLOCKS = 2  # of the trunk come before the patch head: a verdict for every 4 x 4 positions
+PATCH_HEAD_BLOCKS = 2  # blocks of the trunk before the patch head: it has a logit for each 4 x 4 positions
 STDDEV_MOMENTUM = 0.01
 
 
 class DiscriminatorBlock(nn.Module):
     """3x3 convolution, then 3x3 convolution with 2x2 average.
 
-    The average comes before bias and leaky ReLU, so that convolution and average are exactly one 4x4 stride-2
-    convolution.
+    The average comes before bias and leaky ReLU: convolution and average are exactly one 4x4 stride-2 convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -41,7 +40,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class PatchHead(nn.Module):
-    """Trunk features [N, maps, h, w] -> a logit for each patch [N, h, w], larger is more normal."""
+    """Trunk features [N, maps, h, w] -> a logit for each patch [N, h, w]; larger is more normal."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -49,7 +48,7 @@ class PatchHead(nn.Module):
         self.out = EqualizedConv2d(maps, 1, 1, gain=1.0)
 
     def forward(self, h: Tensor) -> Tensor:
-        """[N, h, w]."""
+        """[N, maps, h, w] -> [N, h, w]."""
         logits: Tensor = self.out(leaky_relu(self.conv(h)))
         return logits.squeeze(1)
 
@@ -57,11 +56,12 @@ class PatchHead(nn.Module):
 class Discriminator(nn.Module):
     """Progressive discriminator; mirrors the generator stage by stage.
 
-    Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, which a search must not do: in
-    training its value on real images is recorded (`record_stddev`), and in eval mode that mean is a constant channel.
+    Minibatch standard deviation (Karras 2018, §3) couples the images of a batch, but in a search they must be
+    independent. So training records the mean of its value on real images (`record_stddev`), and in eval mode that mean
+    is a constant channel.
 
-    patch_size  px a side of what the outermost layer sees as one position; 1, 2 or 4
-    patch_head  add a patch head, which judges squares of 4·patch_size px; the last stage needs 16 positions a side
+    patch_size  px a side of the patch that the outermost layer takes as one position: 1, 2 or 4
+    patch_head  add a patch head with patches of 4·patch_size px; the last stage then needs 16 positions a side
     """
 
     stddev_mean: Tensor
@@ -95,9 +95,10 @@ class Discriminator(nn.Module):
         self, x: Tensor, stage: int | None = None, alpha: float = 1.0, record_stddev: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Image [N, C, R, R] -> logit [N] and features f(x) [N, maps, 4, 4], the last convolution's activations."""
-        return self.judge(x, stage, alpha, record_stddev)[:2]
+        logit, features, _ = self.outputs(x, stage, alpha, record_stddev)
+        return logit, features
 
-    def judge(
+    def outputs(
         self,
         x: Tensor,
         stage: int | None = None,
@@ -107,22 +108,22 @@ class Discriminator(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """As `forward`; with `patch_head` also the patch head's logits [N, r, r], r = R / (4·patch_size)."""
         stage = self.last_stage if stage is None else stage
-        listens = stage - PATCH_HEAD_BLOCKS if patch_head else -1
+        branch = stage - PATCH_HEAD_BLOCKS if patch_head else -1
         h, patches = leaky_relu(self.from_image[stage](x)), None
         for index in reversed(range(stage + 1)):
             if index < stage:
                 h = self.blocks[index](h)
             if index == stage - 1 and alpha < 1:
                 h = torch.lerp(leaky_relu(self.from_image[stage - 1](downsample(x))), h, alpha)
-            if index == listens and self.patch_head is not None:
+            if index == branch and self.patch_head is not None:
                 patches = self.patch_head(h)
         features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
         logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
         return logit, features, patches
 
-    def judge_all(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Logit, features and, with a patch head, its logits, of the last stage."""
-        logit, features, patches = self.judge(x, patch_head=True)
+    def all_outputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logit, features and, where there is a patch head, its logits; all of the last stage."""
+        logit, features, patches = self.outputs(x, patch_head=True)
         return (logit, features) if patches is None else (logit, features, patches)
 
     def _stddev_channel(self, h: Tensor, record: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Encoder: image -> the latent to start the search from (f-AnoGAN; Schlegl et al. 2019)."""
+"""Encoder: image -> latent from which the search starts (f-AnoGAN; Schlegl et al. 2019)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.networks.layers import EqualizedLinear, FromImage, feature_maps, le
 
 
 class Encoder(nn.Module):
-    """The discriminator's trunk without its minibatch statistics, then one linear layer.
+    """The discriminator's trunk without minibatch standard deviation, then one linear layer.
 
     Image [N, C, R, R] -> z [N, latent_size] of unit mean square, as the generator normalises it.
     """
@@ -28,7 +28,7 @@ class Encoder(nn.Module):
         self.out = EqualizedLinear(maps[-1] * 16, latent_size, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """z [N, latent_size]."""
+        """[N, C, R, R] -> [N, latent_size]."""
         h = leaky_relu(self.from_image(x))
         for block in self.blocks:
             h = cast("Tensor", block(h))

@@ -1,4 +1,4 @@
-"""Networks as a training configuration describes them."""
+"""The networks of a GAN as a training configuration describes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.networks.generator import Generator
 
 
 def build_gan(config: TrainConfig) -> tuple[Generator, Discriminator]:
-    """Fresh networks from torch's global random state."""
+    """Fresh generator and discriminator, initialised from torch's global random state."""
     n = config.network
     generator = Generator(
         n.resolution, config.preprocessing.channels, n.latent_size, n.fmap_base, n.fmap_max, n.patch_size
@@ -19,13 +19,13 @@ def build_gan(config: TrainConfig) -> tuple[Generator, Discriminator]:
 
 
 def build_discriminator(config: TrainConfig) -> Discriminator:
-    """A fresh discriminator from torch's global random state, with the patch head that the method asks for."""
+    """A fresh discriminator from torch's global random state, with a patch head if the method has one."""
     n, patch_head = config.network, isinstance(config.method, NoisyAnoGan) and config.method.patch_head > 0
     return Discriminator(n.resolution, config.preprocessing.channels, n.fmap_base, n.fmap_max, n.patch_size, patch_head)
 
 
 def build_encoder(config: TrainConfig) -> Encoder:
-    """A GAN's encoder, fresh from torch's global random state, with half the discriminator's maps: it only begins."""
+    """A fresh encoder from torch's global random state, with half the discriminator's maps: it only starts a search."""
     n = config.network
     maps = n.fmap_base // 2, n.fmap_max // 2
     return Encoder(n.resolution, config.preprocessing.channels, n.latent_size, *maps, n.patch_size)

@@ -9,7 +9,7 @@ from trainer.networks.generator import Generator
 
 
 def freeze(generator: Generator, discriminator: Discriminator) -> tuple[Generator, Discriminator]:
-    """Copies in eval mode whose weights take no gradient: what a search needs, and no more."""
+    """Copies in eval mode whose weights take no gradient, as a search needs them."""
     frozen = copy.deepcopy(generator).eval(), copy.deepcopy(discriminator).eval()
     for network in frozen:
         network.requires_grad_(False)

@@ -35,9 +35,9 @@ class GeneratorBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Progressive generator. Stage s makes images of 4·2^s positions, each a patch of `patch_size` x `patch_size` px.
+    """Progressive generator. Stage s makes images of 4·2^s positions a side, each a patch of `patch_size` px a side.
 
-    `alpha` fades stage s in over stage s - 1. Input z [N, latent_size], any length: pixel norm puts it on the
+    `alpha` fades stage s in over stage s - 1. Input z [N, latent_size] of any length: pixel norm projects it on the
     hypersphere. Output [N, channels, R, R], linear, trained to [-1, 1].
     """
 

@@ -1,4 +1,4 @@
-"""Building blocks of the progressive GAN: equalised learning rate, pixel norm, leaky ReLU 0.2, fade-in."""
+"""Building blocks of the progressive GAN: layers with equalised learning rate, pixel norm, leaky ReLU, resampling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPREAD = ((1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.0, 1.0))
 
 
 class EqualizedConv2d(nn.Module):
-    """Square stride-1 convolution, weights N(0, 1) scaled at run time by He's constant (Karras 2018, §4.1)."""
+    """Square stride-1 convolution; weights N(0, 1) are scaled at run time by He's constant (Karras 2018, §4.1)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, gain: float = HE_GAIN) -> None:
         super().__init__()
@@ -34,20 +34,20 @@ class EqualizedConv2d(nn.Module):
         return F.conv2d(x, self.scaled_weight(), self.bias, padding=self.padding)
 
     def upsampled(self, x: Tensor) -> Tensor:
-        """This 3x3 convolution of x in twice the size (nearest): [N, in, H, W] -> [N, out, 2H, 2W].
+        """Nearest up x2, then this 3x3 convolution: [N, in, H, W] -> [N, out, 2H, 2W].
 
-        As one 4x4 stride-2 transposed convolution: 16 products an input value, not 36.
+        Computed as one 4x4 stride-2 transposed convolution: 16 products for each input value instead of 36.
         """
         kernel = _spread(self.scaled_weight().flip(2, 3)).transpose(0, 1)
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
     def averaged(self, x: Tensor) -> Tensor:
-        """This 3x3 convolution, its 2x2 averages, bias: [N, in, H, W] -> [N, out, H/2, W/2], as one 4x4 kernel."""
+        """This 3x3 convolution, 2x2 average, then bias, as one 4x4 kernel: [N, in, H, W] -> [N, out, H/2, W/2]."""
         return F.conv2d(x, _spread(self.scaled_weight()) / 4, self.bias, stride=2, padding=1)
 
 
 class FromImage(nn.Module):
-    """Square patches of an image -> feature maps, equalised: 1x1 convolution where a patch is a pixel."""
+    """Square patches of an image -> feature maps, equalised; a 1x1 convolution where a patch is one pixel."""
 
     def __init__(self, channels: int, maps: int, patch_size: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class FromImage(nn.Module):
 
 
 class ToImage(nn.Module):
-    """Feature maps -> a square patch of the image at each position, equalised; the counterpart of `FromImage`."""
+    """Feature maps -> a square patch of the image for each position, equalised; the counterpart of `FromImage`."""
 
     def __init__(self, maps: int, channels: int, patch_size: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class EqualizedLinear(nn.Module):
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU with slope 0.2, everywhere in both networks."""
+    """Leaky ReLU with slope 0.2, the activation of all networks."""
     return F.leaky_relu(x, LEAKY_SLOPE)
 
 
@@ -114,31 +114,31 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Widen what mixed precision has narrowed: squares and their sums need the range."""
+    """x in float32, or wider if it is: squares and their sums need the range."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Nearest neighbour, twice the size."""
+    """Twice the size by nearest neighbour: [N, maps, H, W] -> [N, maps, 2H, 2W]."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def downsample(x: Tensor) -> Tensor:
-    """2 x 2 average, half the size."""
+    """Half the size by 2x2 averages: [N, maps, H, W] -> [N, maps, H/2, W/2]."""
     return F.avg_pool2d(x, 2)
 
 
 def _spread(kernel: Tensor) -> Tensor:
-    """S·w·Sᵀ with S = `SPREAD`, [..., 3, 3] -> [..., 4, 4]: the sum of four copies, shifted by one in each way."""
+    """S·w·Sᵀ with S = `SPREAD`, [..., 3, 3] -> [..., 4, 4]: the sum of four copies, shifted by 0 or 1 each way."""
     spread = torch.tensor(SPREAD, dtype=kernel.dtype, device=kernel.device)
     return spread @ kernel @ spread.T
 
 
 def stages(resolution: int, patch_size: int) -> int:
-    """Stages of a network for images of `resolution` px: 4, 8 … resolution / patch_size positions a side."""
+    """Number of stages for images of `resolution` px: 4, 8 … resolution / patch_size positions a side."""
     return (resolution // patch_size).bit_length() - 2
 
 
 def feature_maps(resolution: int, base: int, maximum: int) -> int:
-    """Channels of a layer at `resolution` px: min(2·base / resolution, maximum)."""
+    """Channels of a layer with `resolution` positions a side: min(2·base / resolution, maximum)."""
     return max(1, min(2 * base // resolution, maximum))

@@ -1,6 +1,6 @@
-"""Batch normalisation over the batches of all processes that train together.
+"""Batch normalisation over the global batch of several processes.
 
-torch's own SyncBatchNorm wants a GPU; this one runs wherever the processes can add tensors, and so can be tested.
+torch's SyncBatchNorm needs a GPU; this one only needs an all-reduce, so that it can be tested on a CPU.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from trainer.networks.layers import at_least_float32
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d whose statistics in training are those of the global batch; every process holds as many rows."""
+    """BatchNorm2d that trains with the statistics of the global batch; all processes have the same number of rows."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, maps, H, W], N of this process."""
+        """[N, maps, H, W] -> the same shape, for the N rows of this process."""
         if not self.training:
             return super().forward(x)
         wide, count = at_least_float32(x), x.numel() // x.shape[1] * dist.get_world_size()
@@ -40,14 +40,14 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_norms(network: nn.Module) -> None:
-    """Turn every BatchNorm2d of `network` into a shared one, in place, with its weights and statistics."""
+    """Turn each BatchNorm2d of `network` into a shared one, in place; weights and statistics stay."""
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SharedBatchNorm2d
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes; what depends on it in any process flows back to every one."""
+    """Sum over the processes; the backward pass sums their gradients and gives the sum to each."""
 
     @staticmethod
     def forward(context: Any, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Algorithm 1 of Kimura & Yanagihara (2018): the reference search. Every exported search is compared with this one."""
+"""The reference search, Algorithm 1 of Kimura & Yanagihara (2018), with which every exported search is compared."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def search_loss(
     logit, features = discriminator(reconstruction)
     residual = (x - reconstruction).abs().flatten(1).sum(1)
     feature_residual = (fx - features).abs().flatten(1).sum(1)
-    verdict = (1 - torch.sigmoid(logit)).abs()
-    loss: Tensor = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * verdict
+    adversarial = (1 - torch.sigmoid(logit)).abs()
+    loss: Tensor = gamma * ((1 - lam) * residual + lam * feature_residual) + (1 - gamma) * adversarial
     return loss
 
 
@@ -43,7 +43,7 @@ def loss_and_gradient(
     gamma: float,
     lam: float,
 ) -> tuple[Tensor, Tensor]:
-    """L' [N] and ∂L'/∂z [N, L] by autograd: the oracle of the exported search step."""
+    """L' [N] and ∂L'/∂z [N, L] by autograd: the oracle for the exported search step; arguments as `search_loss`."""
     z = z.detach().requires_grad_(True)
     loss = search_loss(generator, discriminator, z, x, fx, gamma, lam)
     (gradient,) = torch.autograd.grad(loss.sum(), z)
@@ -60,9 +60,9 @@ def reference_search(
     gamma: float,
     lam: float,
 ) -> Tensor:
-    """ẑ after `iterations` Adam steps from `z` [N, L]; images do not influence one another.
+    """ẑ [N, L] after `iterations` steps of Adam from `z` [N, L], for each image x [N, C, R, R] in [-1, 1] by itself.
 
-    The networks must come from `freeze`. x [N, C, R, R] in [-1, 1].
+    The networks must come from `freeze`.
     """
     with torch.no_grad():
         fx = discriminator(x)[1]

@@ -1,4 +1,4 @@
-"""A run goes on only under the configuration it was begun with; what differs is named."""
+"""A run continues only with the configuration it was started with."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from trainer.config import TrainConfig
 
 
 def check_same_config(run: Path, config: TrainConfig, data_moved: bool) -> None:
-    """Raise ConfigError that names every key with both values; `data_moved` lets data.root differ."""
+    """Raise ConfigError when `config` differs from the run's; it names each key and both values.
+
+    data_moved  accept another data.root
+    """
     before = read_config(run / "checkpoint").model_dump(mode="json")
     differing = differences(before, config.model_dump(mode="json"))
     if data_moved:
         differing.pop("data.root", None)
     if differing:
-        said = "; ".join(f"{key} was {old!r}, is {new!r}" for key, (old, new) in differing.items())
+        changes = "; ".join(f"{key} was {old!r}, is {new!r}" for key, (old, new) in differing.items())
         raise ConfigError(
-            f"{run}: its checkpoint was trained with another configuration: {said}; "
-            f"use {run / 'config.yaml'} or another folder (--data says where images have moved)"
+            f"{run}: its checkpoint was trained with another configuration: {changes}; "
+            f"use {run / 'config.yaml'} or another folder (if only the images have moved, give --data)"
         )
 
 

@@ -1,4 +1,4 @@
-"""The folder of one run: its log, checkpoints, pictures and report, written by the leading process.
+"""The folder of one run: the main process writes log, checkpoints, pictures and report into it.
 
 config.yaml · checkpoint/ · log.txt · metrics.jsonl (a line every LOG_EVERY steps) · tensorboard/ · curves.png ·
 samples.png · reconstructions.png (at the end) · report.md
@@ -21,137 +21,137 @@ from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.loops.training import StepReport, Training
 from trainer.loops.workers import Workers
-from trainer.run.health import faults, measure_diversity
+from trainer.run.health import health_warnings, measure_diversity
 from trainer.run.history import Record, read_history, write_history
 from trainer.run.pictures import GRID, save_curves, save_samples
 from trainer.run.reconstructions import draw_reconstructions
 from trainer.run.report import RunFacts, write_run_report
-from trainer.run.tensorboard import Board
-from trainer.run.training_data import FitData
+from trainer.run.tensorboard import TensorBoardWriter
+from trainer.run.training_data import TrainingData
 
 LOG_EVERY = 20
 log = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """What a run has written so far, and how to write more.
+    """The files of a run, and the records of its steps.
 
-    kept     images of the checkpoint on the disk, None before the first
-    seconds  of training, over all sessions
+    saved_images  images shown at the checkpoint on disk; None before the first checkpoint
+    seconds       of training, over all sessions
     """
 
-    def __init__(self, path: Path, config: TrainConfig, data: FitData, workers: Workers) -> None:
+    def __init__(self, path: Path, config: TrainConfig, data: TrainingData, workers: Workers) -> None:
         self.path, self.checkpoint = path, path / "checkpoint"
-        self.kept: int | None = None
+        self.saved_images: int | None = None
         self.seconds = 0.0
-        self.checkpoint_images = config.schedule.checkpoint_images
         self._config, self._data, self._workers = config, data, workers
         self._records: list[Record] = []
-        self._steps = self._begun_at = 0
+        self._steps = self._resumed_at = 0
         self._diversity: float | None = None
-        self._board: Board | None = None
+        self._tensorboard: TensorBoardWriter | None = None
 
     def restore(self, training: Training) -> None:
-        """Take up the checkpoint. Raises CheckpointError when it is broken or its images are other ones now."""
+        """Continue `training` from the checkpoint. Raises CheckpointError when it is broken or its images changed."""
         state = read_training_state(self.checkpoint)
         try:
-            split, run = Split.from_json(state.rest["split"]), state.rest["run"]
+            split, run = Split.from_json(state.metadata["split"]), state.metadata["run"]
             self._steps, self.seconds, processes = int(run["steps"]), float(run["seconds"]), int(run["processes"])
         except (KeyError, TypeError, ValueError):
-            raise CheckpointError(f"{self.checkpoint}: of another version; start in a new folder") from None
+            raise CheckpointError(
+                f"{self.checkpoint}: another version wrote this checkpoint; start in a new folder"
+            ) from None
         if split != self._data.split:
             raise CheckpointError(
-                f"{self._config.data.root}: its images are no longer those that {self.checkpoint} was trained on; "
+                f"{self._config.data.root}: its images are no longer those of {self.checkpoint}; "
                 "put them back, or start in a new folder"
             )
         training.restore(state)
-        self.kept = self._begun_at = training.images
-        self._records = read_history(self.path / "metrics.jsonl", self.kept)
+        self.saved_images = self._resumed_at = training.images
+        self._records = read_history(self.path / "metrics.jsonl", self.saved_images)
         self._diversity = next((r.diversity for r in reversed(self._records) if r.diversity is not None), None)
-        log.info("going on after %d images", self.kept)
+        log.info("resumed after %d images", self.saved_images)
         if processes != self._workers.count:
             log.info(
-                "each batch is now shared by %d processes instead of %d; it is the same batch, its sums are rounded "
-                "otherwise", self._workers.count, processes,
-            )  # fmt: skip
+                "each batch is now divided among %d processes instead of %d; sums over it are rounded differently",
+                self._workers.count,
+                processes,
+            )
 
-    def note(self, report: StepReport, last: bool) -> bool:
-        """Count a step; keep its report every LOG_EVERY steps and the last. Gives whether it was kept."""
+    def record(self, report: StepReport, last: bool) -> bool:
+        """Count a step, and keep the report of every LOG_EVERY-th and of the last; give whether it was kept."""
         self._steps += 1
         if self._steps % LOG_EVERY and not last:
             return False
         self._records.append(Record(report))
-        self._judge()
+        self._update_health()
         return True
 
     def save(self, training: Training) -> None:
-        """Write everything. Raises TrainingError when the disk is full; the checkpoint before stays then."""
-        if not self._workers.leads:
+        """Write everything. Raises TrainingError when that fails; the checkpoint before is still there then."""
+        if not self._workers.is_main:
             return
         state = training.state()
         run = {"steps": self._steps, "seconds": self.seconds, "processes": self._workers.count}
+        state = replace(state, metadata={**state.metadata, "run": run})
         samples = training.samples(GRID * GRID, self._config.schedule.seed)
-        self._measure(samples)
+        self._measure_diversity(samples)
         try:
             write_text(self.path / "config.yaml", dump_config(self._config))
-            # before the checkpoint: what is said of later images is dropped when a killed run goes on
+            # history first: after a kill between both, a resume drops the records of images after the checkpoint
             write_history(self.path / "metrics.jsonl", self._records)
-            save_checkpoint(
-                self.checkpoint, self._config, replace(state, rest={**state.rest, "run": run}), self._data.split
-            )
-            self.kept = training.images
-            self._draw(training, samples)
+            save_checkpoint(self.checkpoint, self._config, state, self._data.split)
+            self.saved_images = training.images
+            self._save_pictures(training, samples)
         except OSError as error:
             raise TrainingError(
-                f"{self.path}: cannot be written ({error.strerror or error}); {self.kept_sentence()}; "
-                "make room and go on with --resume"
+                f"{self.path}: cannot be written ({error.strerror or error}); {self.checkpoint_sentence()}; "
+                "make room and continue with --resume"
             ) from None
 
-    def kept_sentence(self) -> str:
-        """What a user still has."""
-        if self.kept is None:
+    def checkpoint_sentence(self) -> str:
+        """For error messages: which checkpoint the user still has."""
+        if self.saved_images is None:
             return "there was no checkpoint yet"
-        return f"the checkpoint of {self.kept} images is kept in {self.checkpoint}"
+        return f"the checkpoint of {self.saved_images} images is kept in {self.checkpoint}"
 
     def finish(self, training: Training) -> None:
-        """Pictures of test images by the finished checkpoint, and the last report."""
-        if self._workers.leads:
+        """Draw reconstructions by the finished checkpoint, and write the last report."""
+        if self._workers.is_main:
             draw_reconstructions(self.path / "reconstructions.png", load_checkpoint(self.checkpoint), self._data.source)
-            self._report(training)
-        self.close()
+            self._write_report(training)
 
     def close(self) -> None:
-        """Close the event file."""
-        if self._board is not None:
-            self._board.close()
+        """Close the event file of TensorBoard."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
 
-    def _draw(self, training: Training, samples: npt.NDArray[np.float32]) -> None:
-        reports = [r.report for r in self._records]
-        save_curves(self.path / "curves.png", reports)
+    def _save_pictures(self, training: Training, samples: npt.NDArray[np.float32]) -> None:
+        save_curves(self.path / "curves.png", [r.report for r in self._records])
         save_samples(self.path / "samples.png", samples)
-        if self._board is None:
-            self._board = Board(self.path / "tensorboard", self._begun_at)
-        self._board.write(self._records, samples)
-        self._report(training)
+        if self._tensorboard is None:
+            self._tensorboard = TensorBoardWriter(self.path / "tensorboard", self._resumed_at)
+        self._tensorboard.write(self._records, samples)
+        self._write_report(training)
 
-    def _report(self, training: Training) -> None:
-        where, processes = str(self._workers.device), self._workers.count
-        facts = RunFacts(training.images, training.total_images, self.seconds, where, processes)
+    def _write_report(self, training: Training) -> None:
+        device, processes = str(self._workers.device), self._workers.count
+        facts = RunFacts(training.images, training.total_images, self.seconds, device, processes)
         write_run_report(self.path, self._config, self._data.split, facts, self._records)
 
-    def _measure(self, samples: npt.NDArray[np.float32]) -> None:
+    def _measure_diversity(self, samples: npt.NDArray[np.float32]) -> None:
         if not self._config.method.is_gan or not self._records:
             return
         tiles = self._data.normal.draw(len(samples), np.random.default_rng(self._config.schedule.seed))
         real = F.adaptive_avg_pool2d(tiles, samples.shape[-1]).numpy()
         self._diversity = measure_diversity(samples, real)
         self._records[-1] = replace(self._records[-1], diversity=self._diversity)
-        self._judge()
+        self._update_health()
 
-    def _judge(self) -> None:
-        found = faults([r.report for r in self._records], self._diversity)
-        said = {sentence.split(":")[0] for r in self._records[-2:] for sentence in r.health}
-        for sentence in found:
-            if sentence.split(":")[0] not in said and self._workers.leads:
+    def _update_health(self) -> None:
+        """Put the current warnings into the last record; log those that the two last records did not have."""
+        warnings = health_warnings([r.report for r in self._records], self._diversity)
+        logged = {sentence.split(":")[0] for r in self._records[-2:] for sentence in r.health}
+        for sentence in warnings:
+            if sentence.split(":")[0] not in logged and self._workers.is_main:
                 log.warning("after %d images: %s", self._records[-1].report.images, sentence)
-        self._records[-1] = replace(self._records[-1], health=found)
+        self._records[-1] = replace(self._records[-1], health=warnings)

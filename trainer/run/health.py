@@ -1,4 +1,4 @@
-"""Whether a training has collapsed, said in sentences: it goes on, but somebody should look."""
+"""Signs of a failed training, one sentence each: the training continues, but somebody should look at it."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import numpy.typing as npt
 
 from trainer.loops.training import StepReport
 
-# Samples of a generator that learnt vary as real tiles do (1); a generator that makes one image for every z gives 0.
-# In 82 checkpoints of runs that went well (MNIST, magnetic tiles) it lay between .35 and 1.40; a tenth is far below.
-DIVERSITY_LEAST = 0.1
-# |logit| > 4.6 on both sides: D no longer errs on one image in a hundred, and G loses without learning from it
-CERTAIN = 0.99
-# A reconstruction whose contrast is a twentieth of its tile's is flat to the eye: the plateau of the SSIM loss
-CONTRAST_LEAST = 0.05
-WINDOW = 20  # reports that must agree: one bad moment is no collapse
+# 1 where samples vary as much as real tiles, 0 where the generator makes the same image from every z.
+# 82 checkpoints of good runs (MNIST, magnetic tile) had 0.35 … 1.40.
+MIN_DIVERSITY = 0.1
+# |logit| > 4.6 for real and for generated images: D is saturated, and G learns nothing from it
+SATURATED = 0.99
+# A reconstruction with a twentieth of its tile's contrast looks flat: the plateau of the SSIM loss
+MIN_CONTRAST = 0.05
+WINDOW = 20  # reports: a warning is about their mean, not about one bad step
 
 
 def measure_diversity(samples: npt.NDArray[np.float32], real: npt.NDArray[np.float32]) -> float:
-    """Standard deviation of a pixel across samples over that across real tiles, each a root mean square over pixels.
+    """Standard deviation of a pixel across samples, over that across real tiles; each a root mean square over pixels.
 
-    samples, real [N, C, r, r].
+    samples, real [N, C, r, r]
     """
     spread = [float(np.sqrt(images.var(axis=0).mean())) for images in (samples, real)]
     return spread[0] / max(spread[1], 1e-6)
 
 
-def faults(reports: Sequence[StepReport], measured: float | None) -> tuple[str, ...]:
-    """Sentences about the last reports and the last diversity; none while all is well."""
+def health_warnings(reports: Sequence[StepReport], diversity: float | None) -> tuple[str, ...]:
+    """Warnings from the last reports and the last measured diversity; empty when nothing looks wrong."""
     found = []
-    if measured is not None and measured < DIVERSITY_LEAST and reports and reports[-1].stage > 0:
-        found.append(f"mode collapse: the samples vary {measured:.2f} times as much as real tiles")
+    if diversity is not None and diversity < MIN_DIVERSITY and reports and reports[-1].stage > 0:
+        found.append(f"mode collapse: the samples vary {diversity:.2f} times as much as real tiles")
     last = reports[-WINDOW:]
     if len(last) == WINDOW:
-        found += [sentence for sentence in (_saturated(last), _flat(last)) if sentence]
+        found += [sentence for sentence in (_saturation(last), _flatness(last)) if sentence]
     return tuple(found)
 
 
-def _saturated(last: Sequence[StepReport]) -> str | None:
-    if not all({"real", "generated"} <= set(r.verdicts) and "generator" in r.losses for r in last):
+def _saturation(last: Sequence[StepReport]) -> str | None:
+    if not all({"real", "generated"} <= set(r.probabilities) and "generator" in r.losses for r in last):
         return None
-    real, generated = (fmean(r.verdicts[name] for r in last) for name in ("real", "generated"))
+    real, generated = (fmean(r.probabilities[name] for r in last) for name in ("real", "generated"))
     half = len(last) // 2
     before, after = (fmean(r.losses["generator"] for r in part) for part in (last[:half], last[half:]))
-    if real > CERTAIN and generated < 1 - CERTAIN and after >= before:
-        return f"the discriminator is certain: D(real) {real:.3f}, D(G(z)) {generated:.3f}, and G does not catch up"
+    if real > SATURATED and generated < 1 - SATURATED and after >= before:
+        return f"the discriminator is saturated: D(real) {real:.3f}, D(G(z)) {generated:.3f}, and G does not catch up"
     return None
 
 
-def _flat(last: Sequence[StepReport]) -> str | None:
+def _flatness(last: Sequence[StepReport]) -> str | None:
     if not all("contrast" in r.losses for r in last):
         return None
     contrast = fmean(r.losses["contrast"] for r in last)
-    if contrast < CONTRAST_LEAST:
-        return f"flat reconstructions: their contrast is {contrast:.3f} of the tiles'"
+    if contrast < MIN_CONTRAST:
+        return f"flat reconstructions: they have {contrast:.3f} times the contrast of their tiles"
     return None

@@ -1,4 +1,4 @@
-"""metrics.jsonl of a run: a line for each report that is kept."""
+"""metrics.jsonl of a run: a line for each step that was recorded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainer.loops.training import StepReport
 
 @dataclass(frozen=True)
 class Record:
-    """A step that was logged.
+    """A recorded step.
 
-    diversity  of the generator's samples, where it was measured (health.py)
-    health     a sentence for each thing that looked wrong
+    diversity  of the generator's samples; None where it was not measured
+    health     a sentence for each sign of a failed training
     """
 
     report: StepReport
@@ -26,7 +26,7 @@ class Record:
 
 
 def write_history(path: Path, records: Sequence[Record]) -> None:
-    """Replace the file in one step."""
+    """Write all records; the file is replaced in one step."""
     lines = [
         json.dumps({**asdict(r.report), "diversity": r.diversity, "health": list(r.health)}) + "\n" for r in records
     ]
@@ -34,12 +34,12 @@ def write_history(path: Path, records: Sequence[Record]) -> None:
 
 
 def read_history(path: Path, images: int) -> list[Record]:
-    """Records up to so many images: what came after its checkpoint, a killed run does again. Raises CheckpointError."""
+    """Records of the first `images`; a resumed run repeats what came after its checkpoint. Raises CheckpointError."""
     try:
         return [r for r in map(_record, path.read_text(encoding="utf-8").splitlines()) if r.report.images <= images]
     except (OSError, ValueError, TypeError, KeyError):
         raise CheckpointError(
-            f"{path}: the file is missing or broken; it belongs to the checkpoint beside it"
+            f"{path}: missing or broken, but the checkpoint needs it; restore it, or start in a new folder"
         ) from None
 
 

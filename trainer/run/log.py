@@ -1,4 +1,4 @@
-"""log.txt of a run: what the trainer logs, with the time."""
+"""log.txt of a run: the log of the trainer, with times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Append everything from INFO on that the package `trainer` logs within the block."""
+    """Within the block append the log of the package `trainer` to the file, from level INFO on."""
     logger = logging.getLogger("trainer")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

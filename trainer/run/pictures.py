@@ -1,4 +1,4 @@
-"""Pictures of a training: curves, samples, reconstructions with heat maps."""
+"""Pictures of a run: curves, samples, reconstructions with heat maps."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from latentline.vision.preprocessing import to_picture
 from trainer.loops.training import StepReport
 
 GRID = 6
-SHOWN_PX = 96
-HEAT_FULL_SCALE = 0.5  # of the grey range, difference shown as the hottest colour
+TILE_PX = 96  # small tiles are enlarged to about this side
+HEAT_FULL_SCALE = 0.5  # of the grey range: a difference this large gets the hottest colour
 
 UInt8 = npt.NDArray[np.uint8]
 
 
 def save_curves(path: Path, reports: Sequence[StepReport]) -> None:
-    """Losses and D's verdicts over the images seen; grey bands where a stage fades in."""
+    """Losses and mean D(x) over the images shown; grey bands where a stage fades in."""
     figure = Figure(figsize=(9, 6), layout="constrained")
-    losses, verdicts = figure.subplots(2, 1, sharex=True)
+    losses, probabilities = figure.subplots(2, 1, sharex=True)
     _plot(losses, [(r.images, r.losses) for r in reports])
     losses.set_ylabel("loss")
-    _plot(verdicts, [(r.images, {f"D({k})": v for k, v in r.verdicts.items()}) for r in reports])
-    verdicts.set_ylabel("D, probability of normal")
-    verdicts.set_ylim(0, 1)
-    verdicts.set_xlabel("images shown")
-    for axes in (losses, verdicts):
+    _plot(probabilities, [(r.images, {f"D({k})": v for k, v in r.probabilities.items()}) for r in reports])
+    probabilities.set_ylabel("D, probability of normal")
+    probabilities.set_ylim(0, 1)
+    probabilities.set_xlabel("images shown")
+    for axes in (losses, probabilities):
         for before, after in pairwise(reports):
             if after.alpha < 1:
                 axes.axvspan(before.images, after.images, color="0.9", lw=0)
@@ -46,21 +46,21 @@ def save_curves(path: Path, reports: Sequence[StepReport]) -> None:
 
 
 def save_samples(path: Path, samples: npt.NDArray[np.float32]) -> None:
-    """A grid of GRID x GRID pictures, [GRID², C, r, r] in [-1, 1]."""
+    """A grid of GRID x GRID samples, [GRID², C, r, r] in [-1, 1]."""
     pictures = to_picture(samples)
     rows = [np.hstack(list(pictures[r * GRID : (r + 1) * GRID])) for r in range(GRID)]
-    _write(path, np.vstack(rows), max(1, SHOWN_PX // samples.shape[-1]))
+    _write(path, np.vstack(rows), max(1, TILE_PX // samples.shape[-1]))
 
 
 def save_reconstructions(path: Path, tiles: UInt8, reconstructions: UInt8) -> None:
-    """A row a tile: input, reconstruction, heat map of their difference; uint8 [N, H, W, C] each."""
+    """One row for each tile: tile, reconstruction, heat map of their difference. Both are uint8 [N, H, W, C]."""
     difference = np.abs(tiles.astype(np.float32) - reconstructions).mean(axis=3) / 255
     heat = (np.clip(difference / HEAT_FULL_SCALE, 0, 1) * 255).astype(np.uint8)
     rows = [
-        np.hstack([_colour(tile), _colour(made), cv2.applyColorMap(hot, cv2.COLORMAP_INFERNO)])
-        for tile, made, hot in zip(tiles, reconstructions, heat, strict=True)
+        np.hstack([_colour(tile), _colour(reconstruction), cv2.applyColorMap(hot, cv2.COLORMAP_INFERNO)])
+        for tile, reconstruction, hot in zip(tiles, reconstructions, heat, strict=True)
     ]
-    _write(path, np.vstack(rows), max(1, SHOWN_PX // tiles.shape[1]))
+    _write(path, np.vstack(rows), max(1, TILE_PX // tiles.shape[1]))
 
 
 def _plot(axes: Axes, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:

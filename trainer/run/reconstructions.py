@@ -1,4 +1,4 @@
-"""Reconstructions of a handful of test images by a finished checkpoint."""
+"""Reconstructions of a few test images by a finished checkpoint."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from trainer.reference.searcher import ReferenceSearcher
 from trainer.run.pictures import save_reconstructions
 
 SHOWN = 3  # normal tiles, and as many abnormal ones
-ITERATIONS_MOST = 50  # a picture need not be searched to the end
+MAX_ITERATIONS = 50  # enough for a picture
 
 UInt8 = npt.NDArray[np.uint8]
 
 
 def draw_reconstructions(path: Path, checkpoint: Checkpoint, source: ImageSource) -> None:
-    """Search one tile of each image, around its defect where the mask says where, and save the picture."""
+    """Search one tile of each image, around its defect where a mask shows it, and save the picture."""
     config = checkpoint.config
     loaded = load(source, _names(checkpoint.split))
     tiles = [_tile(source, name, image, checkpoint) for name, image in loaded.images.items()]
-    search = config.search.model_copy(update={"iterations": min(config.search.iterations, ITERATIONS_MOST)})
+    search = config.search.model_copy(update={"iterations": min(config.search.iterations, MAX_ITERATIONS)})
     searcher = ReferenceSearcher(checkpoint, search)
     try:
         result = searcher.search(np.stack(tiles))

@@ -1,4 +1,4 @@
-"""report.md of a run: what was trained on what, for how long, how it went, and what to do next."""
+"""report.md of a run: model, images, duration, last losses, warnings, and what to do next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.run.history import Record
 
 @dataclass(frozen=True)
 class RunFacts:
-    """images shown of total_images, in so many seconds, by so many processes on `device`."""
+    """How far the run is: `images` of `total_images` shown, in `seconds`, by `processes` on `device`."""
 
     images: int
     total_images: int
@@ -29,7 +29,7 @@ class RunFacts:
 
 
 def write_run_report(run: Path, config: TrainConfig, split: Split, facts: RunFacts, records: Sequence[Record]) -> None:
-    """Write it, whole or not at all."""
+    """Write report.md into the folder `run`, whole or not at all."""
     sections = [
         _heading(config, facts),
         _data(config, split),
@@ -47,20 +47,20 @@ def _heading(config: TrainConfig, facts: RunFacts) -> str:
         f"# {config.name}: {config.method.kind}, {n.resolution} px\n\n"
         f"{facts.images:,} of {facts.total_images:,} images shown, {state}; {duration(facts.seconds)} on {facts.device}"
         f"{f', {facts.processes} processes' if facts.processes > 1 else ''}, {facts.rate:.1f} images/s. "
-        f"Everything else is in config.yaml."
+        f"All settings are in config.yaml."
     )
 
 
 def _data(config: TrainConfig, split: Split) -> str:
     rows = {
-        "normal, trained on": len(split.train),
-        "normal, held out to calibrate": len(split.held_out),
-        "known abnormal, trained on" if config.method.kind == "noisy_anogan" else "known abnormal, unused": len(
+        "normal, for training": len(split.train),
+        "normal, held out for calibration": len(split.held_out),
+        "known abnormal, for training" if config.method.kind == "noisy_anogan" else "known abnormal, unused": len(
             split.known_abnormal
         ),
-        "known abnormal, held out to weight the score": len(split.validation_abnormal),
-        "normal, to test": len(split.test_good),
-        **{f"abnormal, to test: {kind}": len(names) for kind, names in split.test_abnormal.items()},
+        "known abnormal, held out for the weights of the score": len(split.validation_abnormal),
+        "normal, for the test": len(split.test_good),
+        **{f"abnormal, for the test: {kind}": len(names) for kind, names in split.test_abnormal.items()},
     }
     table = "\n".join(f"| {what} | {count} |" for what, count in rows.items())
     return f"## Images\n\n{config.data.root}\n\n| | images |\n|---|---|\n{table}"
@@ -71,19 +71,19 @@ def _outcome(config: TrainConfig, facts: RunFacts, records: Sequence[Record]) ->
         return ""
     last = records[-1]
     losses = {name: value for r in records for name, value in r.report.losses.items()}
-    verdicts = {f"D({name})": value for r in records for name, value in r.report.verdicts.items()}
-    table = "\n".join(f"| {name} | {value:.4f} |" for name, value in {**losses, **verdicts}.items())
+    probabilities = {f"D({name})": value for r in records for name, value in r.report.probabilities.items()}
+    table = "\n".join(f"| {name} | {value:.4f} |" for name, value in {**losses, **probabilities}.items())
     measured = [r.diversity for r in records if r.diversity is not None]
-    spread = f"\n\nSamples vary {measured[-1]:.2f} times as much as real tiles." if measured else ""
+    diversity = f"\n\nSamples vary {measured[-1]:.2f} times as much as real tiles." if measured else ""
     health = "\n".join(f"- {sentence}" for sentence in last.health) or "Nothing looks wrong."
-    return f"## At the end\n\n| | last value |\n|---|---|\n{table}{spread}\n\n## Health\n\n{health}"
+    return f"## Last values\n\n| | value |\n|---|---|\n{table}{diversity}\n\n## Health\n\n{health}"
 
 
 def _pictures(run: Path) -> str:
     shown = {
-        "curves.png": "losses and verdicts",
-        "samples.png": "samples, or tiles and their reconstructions in turn",
-        "reconstructions.png": "test images: input, reconstruction, difference",
+        "curves.png": "losses and mean D(x)",
+        "samples.png": "samples of the generator, or tiles and their reconstructions in turn",
+        "reconstructions.png": "test tiles: tile, reconstruction, difference",
     }
     lines = [f"![{what}]({name})" for name, what in shown.items() if (run / name).exists()]
     return "## Pictures\n\n" + "\n\n".join(lines) if lines else ""
@@ -98,7 +98,7 @@ def _next(run: Path, facts: RunFacts) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As a person says it: 41 s, 12 min, 3.4 h."""
+    """A duration as 41 s, 12 min or 3.4 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

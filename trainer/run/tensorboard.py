@@ -1,4 +1,4 @@
-"""The curves and samples of a run for TensorBoard, which need not be installed to write them."""
+"""Curves and samples of a run as TensorBoard event files; TensorBoard itself need not be installed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from latentline.vision.preprocessing import to_picture
 from trainer.run.history import Record
 
 
-class Board:
-    """Event files in `folder`. Events after `images`, of a run that was killed, are no longer shown."""
+class TensorBoardWriter:
+    """Writes event files into `folder`; TensorBoard hides events after `images` that a killed run left there."""
 
     def __init__(self, folder: Path, images: int) -> None:
         self._writer = SummaryWriter(str(folder), purge_step=images + 1)
         self._written = images
 
     def write(self, records: Sequence[Record], samples: npt.NDArray[np.float32]) -> None:
-        """Add the records that are not there yet, and the samples [N, C, r, r] in [-1, 1]."""
+        """Add the records that were not written yet, and samples [N, C, r, r] in [-1, 1]."""
         for record in records:
             report = record.report
             if report.images <= self._written:
                 continue
             for name, value in report.losses.items():
                 self._writer.add_scalar(f"loss/{name}", value, report.images)
-            for name, value in report.verdicts.items():
-                self._writer.add_scalar(f"verdict/{name}", value, report.images)
+            for name, value in report.probabilities.items():
+                self._writer.add_scalar(f"probability/{name}", value, report.images)
             if record.diversity is not None:
                 self._writer.add_scalar("diversity", record.diversity, report.images)
         self._written = records[-1].report.images if records else self._written

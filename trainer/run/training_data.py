@@ -1,4 +1,4 @@
-"""What a training sees: samplers over prepared images, and the split they were made from."""
+"""The data of a training: samplers over prepared images, and the split behind them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FitData:
-    """Samplers of tiles; `abnormal` is None where the method is shown none."""
+class TrainingData:
+    """Samplers of tiles; `abnormal` is None where the method is shown nothing abnormal."""
 
     normal: CropSampler
     abnormal: KnownAbnormal | None
@@ -32,8 +32,11 @@ class FitData:
     source: ImageSource
 
 
-def open_data(config: TrainConfig) -> FitData:
-    """Open, split, read and prepare the images of a training. Raises DatasetError; names what is skipped or short."""
+def load_training_data(config: TrainConfig) -> TrainingData:
+    """Open, split, read and prepare the images of a training; log skipped images, and a shortage of held-out ones.
+
+    Raises DatasetError.
+    """
     source = open_source(config.data)
     split = source.split(config.schedule.seed)
     if not isinstance(config.method, NoisyAnoGan):
@@ -41,52 +44,56 @@ def open_data(config: TrainConfig) -> FitData:
     standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
     if reason := too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(
-            "%d normal images are held out (data.holdout), too few for evaluate and export: %s",
+            "%d normal images are held out (data.held_out_fraction), too few for evaluate and export: %s",
             len(split.held_out),
             reason,
         )
     loaded = load(source, split.train, config.preprocessing.apply)
-    _say(loaded.bad)
+    _warn_of_skipped(loaded.skipped)
     normal = CropSampler(list(loaded.images.values()), config.network.resolution, config.augment)
-    return FitData(normal, _abnormal(config, source, split, normal), split, source)
+    return TrainingData(normal, _load_known_abnormal(config, source, split, normal), split, source)
 
 
-def _abnormal(config: TrainConfig, source: ImageSource, split: Split, normal: CropSampler) -> KnownAbnormal | None:
+def _load_known_abnormal(
+    config: TrainConfig, source: ImageSource, split: Split, normal: CropSampler
+) -> KnownAbnormal | None:
     method = config.method
     if not isinstance(method, NoisyAnoGan):
         return None
-    if not (split.known_abnormal or method.synthetic):
+    if not (split.known_abnormal or method.synthetic_fraction):
         if config.schedule.discriminator_images:
             raise DatasetError(
-                f"{source.place}: no known-abnormal image is left to train on; "
-                "schedule.discriminator_images needs some; "
-                "name more, or set method.synthetic"
+                f"{source.place}: no known-abnormal image is left for training, and schedule.discriminator_images "
+                "needs some; name more of them, or set method.synthetic_fraction"
             )
         return None
-    if not split.known_abnormal or method.synthetic == 1:
-        return abnormal_tiles(method, None, normal)
+    if not split.known_abnormal or method.synthetic_fraction == 1:
+        return mix_known_abnormal(method, None, normal)
     loaded = load(source, split.known_abnormal)
-    _say(loaded.bad)
+    _warn_of_skipped(loaded.skipped)
     images, masks = [], []
     for name, image in loaded.images.items():
         mask = source.mask(name, (image.shape[0], image.shape[1]))
         images.append(config.preprocessing.apply(image))
         masks.append(None if mask is None else prepare_mask(mask, images[-1]))
-    return abnormal_tiles(method, CropSampler(images, config.network.resolution, config.augment, masks), normal)
+    return mix_known_abnormal(method, CropSampler(images, config.network.resolution, config.augment, masks), normal)
 
 
-def abnormal_tiles(method: NoisyAnoGan, real: CropSampler | None, normal: CropSampler) -> KnownAbnormal:
-    """The shares that the method asks for, of known-abnormal images `real`; without any, all tiles are made."""
-    made = 1.0 if real is None else method.synthetic
+def mix_known_abnormal(method: NoisyAnoGan, real: CropSampler | None, normal: CropSampler) -> KnownAbnormal:
+    """The abnormal batch in the shares of `method`: tiles of known-abnormal images (`real`), pasted and synthetic ones.
+
+    real  None: all tiles are synthetic
+    """
+    synthetic = 1.0 if real is None else method.synthetic_fraction
     sources: list[tuple[MaskedTiles, float]] = []
     if real is not None:
-        moved = method.pasted * (1 - made)
-        sources += [(real, 1 - made - moved), (PastedSampler(real, normal), moved)]
-    return KnownAbnormal([*sources, (SyntheticSampler(normal), made)])
+        pasted = method.pasted_fraction * (1 - synthetic)
+        sources += [(real, 1 - synthetic - pasted), (PastedSampler(real, normal), pasted)]
+    return KnownAbnormal([*sources, (SyntheticSampler(normal), synthetic)])
 
 
-def _say(bad: tuple[str, ...]) -> None:
-    for sentence in bad:
+def _warn_of_skipped(skipped: tuple[str, ...]) -> None:
+    for sentence in skipped:
         log.warning("skipped: %s", sentence)
-    if bad:
-        log.warning("%d images were skipped", len(bad))
+    if skipped:
+        log.warning("%d images were skipped", len(skipped))

@@ -1,4 +1,4 @@
-"""The SQLite file of a spool: its tables, how it is opened, and the counters in it."""
+"""The SQLite file of a spool: its tables, how to open it, and its counters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latentline.errors import ConfigError
 Cause = Literal["count", "bytes", "age"]  # why an event was dropped
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 SIZE = "LENGTH(topic) + LENGTH(body)"  # of one event, bytes
-_USER_VERSION = 2  # of the tables below; a file of another version is not ours to touch
+_USER_VERSION = 2  # of the tables below; a file of another version is left alone
 _TABLES = """
 CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, body BLOB NOT NULL, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value NUMERIC NOT NULL);
@@ -22,9 +22,12 @@ CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value NUMERIC NOT NUL
 
 @dataclass(frozen=True)
 class Totals:
-    """What is in the file, the number given last, events ever dropped by cause, and how long the file was open before.
+    """Counters of a spool file.
 
-    clock  seconds
+    events, bytes  that wait in it
+    last_seq       sequence number used last, 0 if none was
+    dropped        events dropped in the life of the file, by cause
+    clock          seconds for which the file had been open when it was last written
     """
 
     events: int = 0
@@ -34,24 +37,24 @@ class Totals:
     clock: float = 0.0
 
     def plus(self, events: int, size: int) -> Totals:
-        """With `events` more of `size` bytes together, and their numbers given."""
+        """After `events` were added, `size` bytes together, each with a number of its own."""
         return replace(self, events=self.events + events, bytes=self.bytes + size, last_seq=self.last_seq + events)
 
     def minus(self, size: int, cause: Cause | None = None) -> Totals:
-        """With one event of `size` bytes less, dropped for `cause` or delivered."""
+        """After one event of `size` bytes was removed: dropped for `cause`, or (None) delivered."""
         dropped = self.dropped if cause is None else {**self.dropped, cause: self.dropped[cause] + 1}
         return replace(self, events=self.events - 1, bytes=self.bytes - size, dropped=dropped)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or make the file, as its only owner. Raises sqlite3.Error, and ConfigError for a file of another version."""
-    # Several threads use the connection, one at a time: Spool holds a lock.
+    """Open or create the file for exclusive use. Raises sqlite3.Error, or ConfigError for another version."""
+    # Several threads use the connection, one at a time: Spool has a lock.
     database = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         version = _first(database, "PRAGMA user_version")
         if version not in (0, _USER_VERSION):
-            raise ConfigError(f"spool.path: {path} has version {version}, this software reads {_USER_VERSION}")
+            raise ConfigError(f"spool.path: {path} has version {version}, but this software needs {_USER_VERSION}")
         check = _first(database, "PRAGMA quick_check(1)")
         if check != "ok":
             raise sqlite3.DatabaseError(str(check))
@@ -67,7 +70,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def read_totals(database: sqlite3.Connection) -> Totals:
-    """Count what is in the file."""
+    """Read the counters, and count the rows."""
     events, size = database.execute(f"SELECT COUNT(*), COALESCE(SUM({SIZE}), 0) FROM event").fetchone()
     counters = dict(database.execute("SELECT name, value FROM counter"))
     dropped = {cause: int(counters.get(f"dropped_{cause}", 0)) for cause in CAUSES}
@@ -75,7 +78,7 @@ def read_totals(database: sqlite3.Connection) -> Totals:
 
 
 def save_counters(transaction: sqlite3.Connection, totals: Totals, clock: float) -> None:
-    """Write what counting rows does not give, within a transaction of the caller."""
+    """Write the counters that do not follow from the rows, within a transaction of the caller."""
     values: dict[str, float] = {f"dropped_{cause}": count for cause, count in totals.dropped.items()}
     values |= {"last_seq": totals.last_seq, "clock": clock}
     transaction.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?)", values.items())

@@ -1,7 +1,7 @@
-"""Events on disk until the broker has them.
+"""The spool: events on disk until the broker has confirmed them.
 
-SQLite in WAL mode with synchronous FULL: when `append` returns, the event survives a crash and a power cut (as far as
-the disk keeps what it confirmed). The file has one owner at a time; a second one is refused.
+It uses SQLite in WAL mode with synchronous FULL: when `append` returns, the event survives a crash and a power cut (if
+the disk keeps what it has confirmed). Only one process can open the file; a second one gets an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.spool.file import CAUSES, SIZE, Cause, Totals, connect, read_totals, save_counters
-from edge_runtime.mqtt.spool.numbering import Numbering
+from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
 from latentline.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Spooled:
-    """One event that waits: `seq` 1, 2, 3, … without gaps in the order of `append`; `body` is its JSON."""
+class SpooledEvent:
+    """An event in the spool. `seq` counts 1, 2, 3, … without gaps in the order of `append`; `body` is its JSON."""
 
     seq: int
     topic: str
@@ -36,14 +36,15 @@ class Spooled:
 
 
 class Spool:
-    """A queue of events in a file; any thread may call, one at a time gets in.
+    """A queue of events in a file. Any thread may call; a lock admits one at a time.
 
-    max_events, max_bytes, max_age_seconds: above any of them the oldest events go, counted by cause in `dropped`.
-    max_bytes counts topics and payloads; the file is about a quarter larger, and never shrinks. Age is the time that
-    the spool was open since the event was written: no jump of the clock, and no night without power, makes events old.
+    max_events, max_bytes, max_age_seconds: above any of them the oldest events are dropped, and counted by cause in
+    `dropped`. max_bytes counts topics and payloads; the file is about a quarter larger, and never shrinks. The age of
+    an event is the time for which the spool has been open since it was written, so neither a clock that jumps nor a
+    night without power makes events old.
 
-    A file that SQLite calls broken, at the start or later, is renamed to *.broken-TIME and a new one is begun, with
-    `seq` going on (see numbering.py); `set_aside` then holds the sentence that says so.
+    A file that SQLite reports as corrupt, when it is opened or later, is renamed to *.broken-TIME. A new file takes its
+    place and `seq` continues (see high_water_mark.py). `set_aside` then is the sentence that says so, otherwise None.
     """
 
     def __init__(
@@ -54,59 +55,59 @@ class Spool:
         self._lock = threading.Lock()
         self._opened = time.monotonic()
         self.set_aside: str | None = None
-        self._numbers = Numbering(path.with_name(path.name + ".seq"))
+        self._high_water_mark = HighWaterMark(path.with_name(path.name + ".seq"))
         self._totals = Totals()
         self._database = self._open()
 
     def append(self, topic: str, event: Message) -> int:
         """Write `event` to the disk and return its seq.
 
-        Raises sqlite3.Error when the disk takes no more, ValueError when `event` is not JSON; then nothing is changed.
+        Raises sqlite3.Error if the disk is full or fails, ValueError if `event` is not JSON; then nothing has changed.
         """
         return self.append_many([(topic, event)])[0]
 
     def append_many(self, events: Sequence[tuple[str, Message]]) -> list[int]:
-        """Write (topic, event) pairs in one transaction: all or none. Returns their seqs, raises as `append` does."""
+        """Write (topic, event) pairs in one transaction: all or none. Returns their seqs; raises as `append` does."""
         rows = [(topic, encode(event)) for topic, event in events]
         with self._lock:
-            return self._healed(lambda: self._insert(rows))
+            return self._recovering(lambda: self._insert(rows))
 
-    def waiting(self, after: int, limit: int) -> list[Spooled]:
-        """Up to `limit` oldest events with seq > `after`, in order."""
+    def waiting(self, after: int, limit: int) -> list[SpooledEvent]:
+        """The oldest events with seq > `after`, in order, `limit` at most."""
         query = "SELECT seq, topic, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._lock:
-            rows = self._healed(lambda: self._database.execute(query, (after, limit)).fetchall())
-        return [Spooled(*row) for row in rows]
+            rows = self._recovering(lambda: self._database.execute(query, (after, limit)).fetchall())
+        return [SpooledEvent(*row) for row in rows]
 
     def remove(self, seqs: Sequence[int]) -> None:
-        """Forget events that the broker has confirmed, all in one transaction.
+        """Delete events that the broker has confirmed, in one transaction.
 
-        Not flushed to the disk, which would make the next `append` wait: a power cut may bring some back, to be sent
-        again. A crash of this process does not.
+        The deletion is not flushed to the disk, because the next `append` would have to wait for it. After a power cut
+        some of the events may be back and are sent again; after a crash of this process they are not.
         """
         with self._lock:
-            self._healed(lambda: self._delete(seqs))
+            self._recovering(lambda: self._delete(seqs))
 
     def expire(self) -> None:
-        """Drop what has become too old; `append` does so too."""
+        """Drop events that are too old. `append` does so, too."""
         with self._lock:
-            self._healed(lambda: self._insert([]))
+            self._recovering(lambda: self._insert([]))
 
     @property
     def last_seq(self) -> int:
-        """The number given last, 0 when none was."""
+        """The sequence number used last, 0 if none was."""
         with self._lock:
             return self._totals.last_seq
 
     @property
     def dropped(self) -> dict[str, int]:
-        """How many events this file ever dropped, by cause: count, bytes, age."""
+        """Events dropped in the life of this file, by cause: count, bytes, age."""
         with self._lock:
             return {cause: self._totals.dropped[cause] for cause in CAUSES}
 
     @property
     def size_bytes(self) -> int:
-        """Size of what waits: topics and payloads."""
+        """Size of the waiting events: topics and payloads."""
         with self._lock:
             return self._totals.bytes
 
@@ -115,14 +116,14 @@ class Spool:
             return self._totals.events
 
     def close(self) -> None:
-        """Close the file; what waits in it stays."""
+        """Close the file. The waiting events stay in it."""
         with self._lock:
             with suppress(sqlite3.Error), self._database as transaction:
                 save_counters(transaction, self._totals, self._clock())
             self._database.close()
-            self._numbers.settle(self._totals.last_seq)
+            self._high_water_mark.release(self._totals.last_seq)
 
-    # ---- with the lock held
+    # ---- the lock is held
 
     def _insert(self, rows: Sequence[tuple[str, bytes]]) -> list[int]:
         first = self._totals.last_seq + 1
@@ -134,15 +135,14 @@ class Spool:
             numbered = [(seq, topic, body, now) for seq, (topic, body) in zip(seqs, rows, strict=True)]
             transaction.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", numbered)
             size = sum(len(topic) + len(body) for topic, body in rows)
-            totals = self._totals.plus(len(rows), size)
-            totals = self._trimmed(totals, now)
+            totals = self._trim(self._totals.plus(len(rows), size), now)
             if totals != self._totals:
                 save_counters(transaction, totals, now)
         self._totals = totals
         return seqs
 
-    def _trimmed(self, totals: Totals, now: float) -> Totals:
-        """Drop the oldest until every cap is kept; the newest event always stays."""
+    def _trim(self, totals: Totals, now: float) -> Totals:
+        """Drop the oldest events until every limit is met. The newest event always stays."""
         last = 0
         oldest = self._database.execute(
             f"SELECT seq, {SIZE}, at FROM event WHERE seq < ? ORDER BY seq", (totals.last_seq,)
@@ -167,30 +167,30 @@ class Spool:
         self._database.execute("PRAGMA synchronous = NORMAL")  # `_insert` asks for FULL again
         with self._database as transaction:
             for seq in seqs:
-                for (size,) in transaction.execute(query, (seq,)).fetchall():  # none when it was dropped meanwhile
+                for (size,) in transaction.execute(query, (seq,)).fetchall():  # none if it has been dropped
                     totals = totals.minus(size)
         self._totals = totals
 
     def _reserve(self, seq: int) -> None:
         try:
-            self._numbers.reserve(seq)
-        except OSError as error:  # one kind of error for a full disk
+            self._high_water_mark.reserve(seq)
+        except OSError as error:  # `append` raises one kind of error for a full disk
             raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
 
     def _clock(self) -> float:
-        """Seconds for which this file has been open, in all its life."""
+        """Seconds for which this file has been open in its whole life."""
         return self._totals.clock + time.monotonic() - self._opened
 
-    def _healed(self, work: Callable[[], _T]) -> _T:
-        """The result of `work`; where the file turns out to be broken, of `work` on a new one."""
+    def _recovering(self, work: Callable[[], _T]) -> _T:
+        """Do `work`; if the file turns out to be corrupt, on a new one."""
         try:
             return work()
         except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # SQLITE_CORRUPT and SQLITE_NOTADB; the others are kinds of it
+            if type(error) is not sqlite3.DatabaseError:  # SQLITE_CORRUPT, SQLITE_NOTADB; the rest raise subclasses
                 raise
             with suppress(sqlite3.Error):
                 self._database.close()
-            self._database = self._replaced(error)
+            self._database = self._replace_file(error)
             return work()
 
     # ---- opening
@@ -198,34 +198,34 @@ class Spool:
     def _open(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            return self._connected()
+            return self._connect()
         except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
             raise ConfigError(f"spool.path: {self._path} cannot be used ({error})") from None
         except OSError as error:
             raise ConfigError(f"spool.path: {self._path} cannot be used ({error.strerror})") from None
         except sqlite3.DatabaseError as error:
-            return self._replaced(error)
+            return self._replace_file(error)
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         database = connect(self._path)
         self._totals = read_totals(database)
-        if not self._totals.last_seq:  # a new file; one of these numbers may have been given by an older one
-            self._totals = Totals(last_seq=self._numbers.bound)
+        if not self._totals.last_seq:  # a new file, but an earlier one may have used numbers
+            self._totals = Totals(last_seq=self._high_water_mark.value)
         return database
 
-    def _replaced(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        """A new file in the place of the broken one."""
+    def _replace_file(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        """Put a new file in the place of the corrupt one."""
         name = f"{self._path.name}.broken-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}"
-        for suffix in ("", "-wal", "-shm"):  # the log belongs to the broken file; a new one must not replay it
+        for suffix in ("", "-wal", "-shm"):  # the write-ahead log, too: a new file must not replay it
             part = self._path.with_name(self._path.name + suffix)
             if part.exists():
                 part.rename(self._path.with_name(name + suffix))
         self._opened = time.monotonic()
         self._totals = Totals()
-        database = self._connected()
+        database = self._connect()
         self.set_aside = (
-            f"spool {self._path} was broken ({error}); it is kept as {name} and a new one is begun, "
-            f"with seq {self._totals.last_seq + 1}"
+            f"the spool {self._path} is corrupt ({error}); it was renamed to {name}, and a new one starts with "
+            f"seq {self._totals.last_seq + 1}"
         )
         _log.error("%s", self.set_aside)
         return database

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from edge_runtime.config import load_station
-from edge_runtime.mqtt.connection import Broker
+from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.settings import MqttSection, read_password
 from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import ConfigError

@@ -15,8 +15,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
+from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.client import MqttClient, use_tls
-from edge_runtime.mqtt.connection import Broker
 from edge_runtime.mqtt.packets import Received, new_properties, received
 from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError

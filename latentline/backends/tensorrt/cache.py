@@ -1,8 +1,8 @@
-"""Things that take minutes to make, kept in files: engines, their timings, compiled kernels, checks.
+"""A cache of files that take minutes to make: engines, their timings, compiled kernels, results of checks.
 
-An entry is one file: a magic line, a line of JSON (what it was made from, the length and sha256 of what follows), and
-the content. Its name is made of the entry's name and a hash of the fingerprint, so that an engine of another GPU or
-another TensorRT is never loaded; the JSON is compared as well. The hash guards against damage, not against an attacker.
+An entry is one file: a magic line, a line of JSON (the fingerprint of what it was made from, length and sha256 of the
+content), and the content. The file name has the entry's name and a hash of the fingerprint, so an engine for another
+GPU or TensorRT is never loaded; the JSON is compared too. The hash guards against damage, not against an attacker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Fingerprint = Mapping[str, str]
 
 SUFFIX = ".cached"
 _MAGIC = b"latentline cache entry, schema 1\n"
-_KEPT = 4  # entries of one name: today's and a few of other GPUs or versions that share the folder
+_KEPT = 4  # entries of one name: the newest, and a few for other GPUs or versions that share the folder
 
 
 def default_folder() -> Path:
@@ -46,34 +46,34 @@ def default_folder() -> Path:
 
 
 class _UnusableError(Exception):
-    """Why a file is not the entry that was asked for."""
+    """The reason why a file is not the entry that was asked for."""
 
 
 class EngineCache:
-    """Entries in `folder`, which is made when the first is written. Processes may share it."""
+    """Entries in `folder`, which is created with the first entry. Processes may share it."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
 
     def fetch(self, name: str, fingerprint: Fingerprint, make: Callable[[], bytes]) -> bytes:
-        """The entry, made by `make` and written when it is not there or not usable.
+        """The content of an entry. When it is missing or unusable, `make` makes it, and it is written.
 
-        Two processes do not make one thing twice: the second waits and reads. Raises EngineError when the entry has to
-        be made and the folder cannot be written, before anything is made.
+        While one process makes an entry, others wait and then read it. Raises EngineError when the folder cannot be
+        written, before anything is made.
         """
         content = self.load(name, fingerprint)
         if content is not None:
             return content
         with self._locked(name):
-            content = self.load(name, fingerprint)  # while this process waited
+            content = self.load(name, fingerprint)  # another process may have made it meanwhile
             if content is None:
-                self._explain(name, fingerprint)
+                self._log_reason(name, fingerprint)
                 content = make()
                 self._write(name, fingerprint, content)
         return content
 
     def load(self, name: str, fingerprint: Fingerprint) -> bytes | None:
-        """The entry's content, None when it is missing or unusable."""
+        """The content of an entry; None when it is missing or unusable."""
         try:
             return _read(self._path(name, fingerprint), fingerprint)
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class EngineCache:
             self._write(name, fingerprint, content)
 
     def state(self, name: str, fingerprint: Fingerprint) -> str:
-        """ "ready", "missing" or "stale: " and why what is there cannot be used."""
+        """ "ready", "missing", or "stale: " and the reason why the entry cannot be used."""
         try:
             _read(self._path(name, fingerprint), fingerprint)
             return "ready"
@@ -101,7 +101,7 @@ class EngineCache:
         return self.folder / f"{_plain(name)}-{digest[:16]}{SUFFIX}"
 
     def _entries(self, name: str) -> list[Path]:
-        """Files of this name, whatever their fingerprint, newest first."""
+        """The files of this name with any fingerprint, newest first."""
         pattern = re.compile(re.escape(_plain(name)) + r"-[0-9a-f]{16}" + re.escape(SUFFIX))
         try:
             files = [path for path in self.folder.iterdir() if pattern.fullmatch(path.name)]
@@ -110,7 +110,7 @@ class EngineCache:
             return []
 
     def _difference(self, name: str, fingerprint: Fingerprint) -> str:
-        """Why the newest entry of this name is not the one asked for."""
+        """How the newest entry of this name differs from the one asked for."""
         for path in self._entries(name):
             try:
                 with path.open("rb") as file:
@@ -122,11 +122,11 @@ class EngineCache:
             return f"stale: {', '.join(changes)}"
         return "missing"
 
-    def _explain(self, name: str, fingerprint: Fingerprint) -> None:
-        """Say why an entry that seems to be there is made again."""
+    def _log_reason(self, name: str, fingerprint: Fingerprint) -> None:
+        """Log why an entry that exists is made again."""
         state = self.state(name, fingerprint)
         if state.startswith("stale: "):
-            log.warning("%s: the cached %s cannot be used (%s) and is made anew", self.folder, name, state[7:])
+            log.warning("%s: the cached %s cannot be used (%s); making it again", self.folder, name, state[7:])
 
     def _write(self, name: str, fingerprint: Fingerprint, content: bytes) -> None:
         header = {
@@ -144,7 +144,7 @@ class EngineCache:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Hold this name's lock among all processes; the system releases it when one dies."""
+        """Hold the lock of this name among all processes. The system releases it when a process dies."""
         with self._folder_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / f".{_plain(name)}.lock").open("ab")
@@ -173,7 +173,7 @@ def _read(path: Path, fingerprint: Fingerprint) -> bytes:
     with path.open("rb") as file:
         header, content = _header(file, path), file.read()
     if header["fingerprint"] != dict(fingerprint):
-        raise _UnusableError(f"{path.name} was made from something else")
+        raise _UnusableError(f"{path.name} has another fingerprint")
     if len(content) != header["bytes"]:
         raise _UnusableError(f"{path.name} is truncated: {len(content)} of {header['bytes']} bytes")
     if hashlib.sha256(content).hexdigest() != header["sha256"]:
@@ -182,7 +182,7 @@ def _read(path: Path, fingerprint: Fingerprint) -> bytes:
 
 
 def _header(file: BinaryIO, path: Path) -> dict[str, Any]:
-    """What an entry says of itself; the content is next in `file`. Raises _UnusableError when it is no entry."""
+    """The header of an entry; `file` is then at its content. Raises _UnusableError when it is no entry."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise _UnusableError(f"{path.name} is not an entry of this cache")
     line = file.readline()

@@ -1,4 +1,4 @@
-"""The GPU backend: TensorRT engines, and one frame is one launch of a CUDA graph."""
+"""The GPU backend: TensorRT engines and CUDA kernels, captured as one CUDA graph for a frame."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from latentline.search.searcher import SearchResult, TileScores
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
-# Of the self-test. Rounding to half takes some activations across their kinks, and each moves the gradient: by up to
-# 0.16 in all with the demo's model, emulated on a CPU. Gradients that have nothing in common are 1.4 apart.
+# For the self-test. Rounding to half takes some activations across their kinks, which moves the gradient: by up to 0.16
+# in all with the demo's model, emulated on a CPU. Gradients that have nothing in common are 1.4 apart.
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(STATION_TOLERANCE, STATION_TOLERANCE),
     "fp16": Tolerance(5e-3, 0.5),
@@ -46,9 +46,9 @@ class MeasuredFrame:
     """One frame on the GPU.
 
     device_ms   from before the launch to the last download, by CUDA events
-    nodes       operations in the frame's CUDA graph
-    host_calls  calls into the driver for the frame
-    tiles       searched
+    nodes       operations in the CUDA graph of the frame
+    host_calls  calls into the driver for this frame
+    tiles       number of tiles searched
     """
 
     device_ms: float
@@ -58,11 +58,14 @@ class MeasuredFrame:
 
 
 class TensorRtSearcher:
-    """`Reconstructor` and `Searcher` on an NVIDIA GPU. It belongs to the thread that opens it.
+    """`Reconstructor` and `Searcher` on an NVIDIA GPU. Only the thread that opens it may use it.
 
-    device   open; closed with the searcher
-    trt      the TensorRT module; plans: its engines for `package` by graph name; kernels: kernels.cu, compiled
-    batch    the most tiles that the engines take at a time; precision: of the engines
+    device     open; `close` closes it
+    trt        the TensorRT module
+    plans      the engines of `package`, by graph name
+    kernels    kernels.cu, compiled
+    batch      the most tiles that the engines take at a time
+    precision  of the engines
     Opening runs the package's self-test on the engine. Raises BackendError, EngineError, VerificationError.
     """
 
@@ -89,16 +92,16 @@ class TensorRtSearcher:
             raise
 
     def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
-        """Begin and finish at once."""
+        """Begin and finish a frame at once."""
         return self.begin(frame)()
 
     def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
-        """Upload uint8 [H, W] or [H, W, C] and launch its search; what is returned waits for it, once.
+        """Upload a frame uint8 [H, W] or [H, W, C] and launch its search; call what is returned once, to wait for it.
 
-        Raises ImageError for no usable picture, BackendError when `ahead` frames are in flight, and, also from what is
-        returned, when the GPU fails.
+        Raises ImageError for an unusable frame, BackendError when `ahead` frames are in flight or the GPU fails. What
+        is returned raises BackendError when the GPU fails.
         """
-        return partial(self._finish, self._begun(frame))
+        return partial(self._finish, self._launch_frame(frame))
 
     def _finish(self, ticket: object) -> ReconstructedFrame:
         start = perf_counter()
@@ -118,12 +121,12 @@ class TensorRtSearcher:
             patch_logits = _patch_logits(slot, graph.plan.count)
         if patch_logits is None or self._package.statistics.patch_statistics is None:
             return reconstructed
-        return _with_verdict(reconstructed, patch_logits, self._package.statistics)
+        return _with_patch_map(reconstructed, patch_logits, self._package.statistics)
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames.
 
-        Raises BackendError, ValueError for another shape.
+        Raises ValueError for tiles of another shape, BackendError.
         """
         spec, count = self._package.spec, len(tiles)
         if not count or tiles.shape[1:] != (spec.tile_size, spec.tile_size, spec.channels):
@@ -138,7 +141,7 @@ class TensorRtSearcher:
             return SearchResult(**found, patch_logits=_patch_logits(slot, count))
 
     def trace(self, tiles: UInt8) -> Float:
-        """L' [iterations, N] before each iteration's step, of tiles uint8 [N, S, S, C]. Raises BackendError."""
+        """L' [iterations, N] before the step of each iteration, for tiles uint8 [N, S, S, C]. Raises BackendError."""
         parts = []
         for first in range(0, len(tiles), self._most):
             some = tiles[first : first + self._most]
@@ -160,16 +163,19 @@ class TensorRtSearcher:
         return np.concatenate(loss), np.concatenate(gradient)
 
     def measure(self, frame: UInt8) -> MeasuredFrame:
-        """Inspect `frame` once, timed by the GPU's own clock between the events around the launch."""
-        with self._result(self._begun(frame)) as (graph, slot), self._session.working("the GPU's clock cannot be read"):
+        """Inspect `frame` once, timed by the GPU's clock between the events around its launch."""
+        with (
+            self._result(self._launch_frame(frame)) as (graph, slot),
+            self._session.working("the GPU's clock cannot be read"),
+        ):
             return MeasuredFrame(slot.begun.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
 
     def close(self) -> None:
-        """Release the GPU; may be called again."""
+        """Release the GPU. Closing twice does nothing."""
         self._release()
 
-    def _begun(self, frame: UInt8) -> object:
-        """The ticket of a camera's frame whose search has been launched."""
+    def _launch_frame(self, frame: UInt8) -> object:
+        """Launch the search of a camera's frame; gives its ticket."""
         plan = FramePlan.of(frame, self._package.tiler, self._most)
         source = frame if plan.source != plan.prepared else self._package.tiler.preprocessing.apply(frame)
         return self._launch(plan, source)
@@ -178,14 +184,14 @@ class TensorRtSearcher:
         session, ticket = self._session, object()
         with session.working("the frame could not be given to the GPU"):
             if len(session.in_flight) >= self.ahead:
-                raise BackendError(f"{self.ahead} frames are in flight already; finish one of them first")
+                raise BackendError(f"{self.ahead} frames are in flight; finish one of them first")
             graph = session.graph(plan)
             session.in_flight[ticket] = graph, graph.submit(source)
         return ticket
 
     @contextmanager
     def _result(self, ticket: object) -> Iterator[tuple[FrameGraph, Slot]]:
-        """Wait for a launch, and hold its slot while the results are read."""
+        """Wait for a launch, and keep its slot while the results are read."""
         with ExitStack() as stack:
             with self._session.working("the search failed on the GPU"):
                 graph, slot = self._session.in_flight.pop(ticket)
@@ -195,7 +201,7 @@ class TensorRtSearcher:
 
 
 def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> TensorRtSearcher:
-    """A searcher on the first GPU, with engines and kernels from the cache or built now.
+    """A searcher on the first GPU. Engines and kernels come from the cache, or are built now.
 
     Raises BackendError, EngineError, VerificationError.
     """
@@ -210,10 +216,10 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
     return TensorRtSearcher(device, package, trt, plans, kernels, engines.batch, settings.precision)
 
 
-def _with_verdict(
+def _with_patch_map(
     reconstructed: ReconstructedFrame, patch_logits: Float, statistics: PixelStatistics
 ) -> ReconstructedFrame:
-    """Map and components with the patch head's part, which is made here: a few pixels for each of the tiles."""
+    """Add the patch head's map. It is made on the host: a few pixels for each tile."""
     plane = statistics.standardise_patch_map(
         spread_over_frame(-patch_logits, reconstructed.plan, reconstructed.anomaly_map.shape)
     )

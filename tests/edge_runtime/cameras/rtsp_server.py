@@ -4,6 +4,7 @@ Arguments: port, width, user and password. Prints `ready`.
 """
 
 import sys
+from typing import Any
 
 import gi
 
@@ -30,7 +31,7 @@ def main() -> None:
     GLib.MainLoop().run()
 
 
-def _admit_only(server: object, factory: object, user: str, password: str) -> None:
+def _admit_only(server: Any, factory: Any, user: str, password: str) -> None:
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "tiler")
     auth = GstRtspServer.RTSPAuth()

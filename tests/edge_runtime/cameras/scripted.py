@@ -1,4 +1,4 @@
-"""A camera that does what a list says."""
+"""A camera that follows a script."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.cameras.base import Frame, Idle
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import DeviceSettings, FolderSettings, StreamSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, StreamSettings
 from tests.waiting import wait_until
 
 Step = int | Exception | Idle | Frame | Callable[[], object]
 
 
 class ScriptedCamera:
-    """A number is a frame, an exception is raised, IDLE and frames are given, anything else is called and passed."""
+    """Steps: a number gives a frame, an exception is raised, IDLE and frames are returned, functions are called."""
 
     def __init__(self, script: Sequence[Step] = (), *, name: str = "top", at_open: Step | None = None) -> None:
         self.name = name
@@ -50,15 +52,15 @@ class ScriptedCamera:
         self.closed.set()
 
 
-class Accounting(ScriptedCamera):
-    """One that is told which frames are done."""
+class TrackingCamera(ScriptedCamera):
+    """A camera that keeps track of finished frames."""
 
     def done(self, frame: Frame) -> None:
         self.finished.append(frame.number)
 
 
-class Endless(ScriptedCamera):
-    """Gives frames for as long as it is open, each when `step` allows it."""
+class SteppedCamera(ScriptedCamera):
+    """Gives one frame for each release of `step`, as long as it is open."""
 
     def __init__(self, name: str = "top") -> None:
         super().__init__(name=name)
@@ -85,17 +87,19 @@ LIVE, FILE, FOLDER = "live", "file", "folder"
 def feeds_of(
     *cameras: ScriptedCamera, kind: str = LIVE, faults: list[tuple[str, str | None]] | None = None, **options: Any
 ) -> Iterator[Feeds]:
-    """Feeds of one camera "top" for which the first, second, … of `cameras` is made; the last one again and again."""
+    """Feeds of one camera "top". Each attempt to open it uses the next of `cameras`, and then always the last."""
     left = list(cameras)
     common = {"id": "top", "reopen_seconds": 0.01, "reopen_max_seconds": 0.02, **options}
-    settings = {
-        LIVE: lambda: DeviceSettings(kind="device", source=0, **common),
-        FILE: lambda: StreamSettings(kind="stream", source="film.avi", **common),
-        FOLDER: lambda: FolderSettings(kind="folder", source="pictures", watch=True, **common),
-    }[kind]()
-    said = faults if faults is not None else []
+    settings: DeviceSettings | StreamSettings | FolderSettings
+    if kind == LIVE:
+        settings = DeviceSettings(kind="device", source=0, **common)
+    elif kind == FILE:
+        settings = StreamSettings(kind="stream", source="film.avi", **common)
+    else:
+        settings = FolderSettings(kind="folder", source=Path("pictures"), watch=True, **common)
+    reported = faults if faults is not None else []
     make = {"top": lambda: left.pop(0) if len(left) > 1 else left[0]}
-    feeds = Feeds([settings], lambda code, sentence: said.append((code, sentence)), cameras=make)
+    feeds = Feeds([settings], lambda code, sentence: reported.append((code, sentence)), cameras=make)
     feeds.start()
     try:
         yield feeds
@@ -104,7 +108,7 @@ def feeds_of(
 
 
 def drain(feeds: Feeds) -> list[int]:
-    """The numbers of all frames to the end of the input."""
+    """The numbers of all frames, until the input ends."""
     numbers = []
 
     def step() -> bool:
@@ -120,5 +124,11 @@ def drain(feeds: Feeds) -> list[int]:
 def take(feeds: Feeds) -> Frame:
     """The next frame."""
     got: list[Frame] = []
-    wait_until(lambda: got.append(f) or True if (f := feeds.get(0.05)) else False, "a frame")
+
+    def came() -> bool:
+        if (frame := feeds.get(0.05)) is not None:
+            got.append(frame)
+        return bool(got)
+
+    wait_until(came, "a frame")
     return got[0]

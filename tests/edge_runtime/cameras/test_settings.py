@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
 from edge_runtime.cameras.factory import camera_maker
-from edge_runtime.cameras.settings import CameraSettings, FolderSettings, StreamSettings, mask_source
+from edge_runtime.cameras.masking import mask_source
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.kinds import CameraSettings
+from edge_runtime.cameras.settings.opencv import StreamSettings
 from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import CameraError, ConfigError
 
@@ -75,10 +78,10 @@ def test_what_follows_from_the_kind(values: dict[str, Any], lossless: bool, live
 
 def test_relative_paths_start_at_the_base(tmp_path: Path) -> None:
     """Paths mean the same wherever the command is started; an address stays."""
-    folder = FolderSettings(kind="folder", source=Path("in"), watch=True, journal=Path("j")).at(tmp_path)
+    folder = FolderSettings(kind="folder", source=Path("in"), watch=True, journal=Path("j")).resolve_paths(tmp_path)
     assert (folder.source, folder.journal) == (tmp_path / "in", tmp_path / "j")
-    assert StreamSettings(kind="stream", source="film.mp4").at(tmp_path).source == str(tmp_path / "film.mp4")
-    assert StreamSettings(kind="stream", source="rtsp://host/1").at(tmp_path).source == "rtsp://host/1"
+    assert StreamSettings(kind="stream", source="film.mp4").resolve_paths(tmp_path).source == str(tmp_path / "film.mp4")
+    assert StreamSettings(kind="stream", source="rtsp://host/1").resolve_paths(tmp_path).source == "rtsp://host/1"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,6 @@ def test_credentials_are_masked(values: dict[str, Any], shown: str) -> None:
     assert "secret" not in repr(one) and "cret@" not in repr(one)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.text(st.characters(exclude_characters="@/'\"", exclude_categories=["C", "Z"], codec="utf-8"), min_size=1))
 def test_no_password_survives_masking(password: str) -> None:
     """Whatever the password is, it is not in what is shown."""
@@ -114,7 +116,6 @@ _VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 _KINDS = st.sampled_from(["device", "stream", "pipeline", "aravis", "folder", "simulator"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_KEYS, _VALUES), _KINDS)
 def test_any_section_is_settings_or_one_sentence(section: dict[str, Any], kind: str) -> None:
     """Whatever stands in a camera's section, the answer is settings or a ConfigError."""

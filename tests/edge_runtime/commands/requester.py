@@ -18,7 +18,8 @@ from paho.mqtt.properties import Properties
 from edge_runtime.commands.actions import Finish, Result
 from latentline.errors import CameraError, LatentlineError
 from latentline.package.identity import ModelIdentity
-from tests.edge_runtime.fakes import ROOT, FakeInspector
+from tests.edge_runtime.fakes import FakeInspector
+from tests.paths import ROOT
 
 RESPONSES = "l/s/v1/response/office"
 
@@ -154,7 +155,7 @@ class Requester:
         client.subscribe(RESPONSES, qos=1)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self.answers.put((getattr(message.properties, "CorrelationData", None), check_answer(message.payload)))
+        self.answers.put((getattr(message.properties, "CorrelationData", None), check_answer(bytes(message.payload))))
 
 
 def collecting(answers: list[tuple[str, bytes, bytes | None]]) -> Callable[[str, bytes, bytes | None], bool]:

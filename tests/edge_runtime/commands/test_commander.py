@@ -268,7 +268,7 @@ _ITEMS = st.builds(
 
 
 @given(item=_ITEMS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_fuzzed_requests_change_nothing_unless_the_schema_has_them(
     item: Received, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

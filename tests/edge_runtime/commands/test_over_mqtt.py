@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.settings import CommandsSection
-from edge_runtime.mqtt.connection import Broker, Will
+from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.mqtt.topics import Topics
 from edge_runtime.pacing import Backoff
 from latentline.base.strict_yaml import parse
 from tests.edge_runtime.commands.requester import RecordingStation, Requester, check_answer
-from tests.edge_runtime.fakes import ROOT
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
@@ -215,7 +215,7 @@ def test_fuzzed_messages_change_nothing(tmp_path: Path, mosquitto: Mosquitto) ->
             response_topic=st.none() | _TEXT.filter(lambda topic: topic and not set(topic) & set("#+")),
             pairs=st.lists(st.tuples(_TEXT, _TEXT), max_size=3),
         )
-        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=150, suppress_health_check=list(HealthCheck), database=None)
         def send(
             verb: str,
             payload: bytes,

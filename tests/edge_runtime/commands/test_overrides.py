@@ -50,7 +50,7 @@ def test_an_edited_yaml_wins(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=200) | st.sampled_from([b"{}x", b"[]", b'{"schema_version": 2}', b'{"more": 1}']))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_broken_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
     """Whatever the file holds, a station starts; it renames a file that it cannot parse, and says so."""
     for old in tmp_path.iterdir():

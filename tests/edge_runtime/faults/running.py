@@ -22,7 +22,8 @@ from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.station import Station
 from latentline.base.strict_yaml import parse
-from tests.edge_runtime.fakes import ROOT, FakeInspector
+from tests.edge_runtime.fakes import FakeInspector
+from tests.paths import ROOT
 
 Step = npt.NDArray[Any] | Exception | Callable[[], Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 from latentline.errors import CameraError, ImageError
 from latentline.model import open_model
 from tests.edge_runtime.fakes import BRIGHT, DARK, station_data, validate
-from tests.edge_runtime.faults.running import ScriptedCamera, grey, running
+from tests.edge_runtime.faults.running import ScriptedCamera, Step, grey, running
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.packages import write_tiny_package
 from tests.waiting import wait_until
@@ -32,7 +32,7 @@ def test_camera_that_stalls_and_fails_is_named_until_it_is_well(tmp_path: Path, 
     def hang() -> None:
         released.wait(30)
 
-    troubles = [hang, CameraError("camera top: the cable is out"), RuntimeError("driver"), MemoryError()]
+    troubles: list[Step] = [hang, CameraError("camera top: the cable is out"), RuntimeError("driver"), MemoryError()]
     try:
         with Subscriber(mosquitto.port) as subscriber, running(_live(station_data(tmp_path, mosquitto.port)), camera):
             subscriber.wait_state("online")

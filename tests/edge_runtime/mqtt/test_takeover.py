@@ -11,51 +11,51 @@ class Clock:
         return self.now
 
 
-def _thrown_out(takeover: TakeoverDetector, *, said: bool = False) -> bool:
-    """Connected, and thrown out at once."""
+def _disconnect(takeover: TakeoverDetector, *, taken_over: bool = False) -> bool:
+    """Connected, and disconnected by the broker at once."""
     takeover.connected()
-    return takeover.ended(True, said=said)
+    return takeover.ended(True, taken_over=taken_over)
 
 
-def test_the_brokers_word_is_enough() -> None:
-    """0x8E means a takeover, at the first time."""
-    assert _thrown_out(TakeoverDetector(Backoff(1.0, 30.0), Clock()), said=True)
+def test_reason_code_is_enough() -> None:
+    """The reason 0x8E means a takeover, the first time."""
+    assert _disconnect(TakeoverDetector(Backoff(1.0, 30.0), Clock()), taken_over=True)
 
 
-def test_without_a_word_it_takes_three_in_a_row() -> None:
-    """One cut line is no takeover; a broker that was away, or a connection that stood a while, begins a new row."""
+def test_without_a_reason_code_it_takes_three_in_a_row() -> None:
+    """One lost connection is no takeover; an absent broker or a long connection starts the count again."""
     clock = Clock()
     takeover = TakeoverDetector(Backoff(1.0, 30.0), clock)
-    assert [_thrown_out(takeover) for _ in range(2)] == [False, False]
-    assert not takeover.ended(False, said=False)
-    assert [_thrown_out(takeover) for _ in range(2)] == [False, False]
+    assert [_disconnect(takeover) for _ in range(2)] == [False, False]
+    assert not takeover.ended(False, taken_over=False)
+    assert [_disconnect(takeover) for _ in range(2)] == [False, False]
     takeover.connected()
     clock.now += 61.0
-    assert not takeover.ended(True, said=False)
-    assert [_thrown_out(takeover) for _ in range(2)] == [False, True]
+    assert not takeover.ended(True, taken_over=False)
+    assert [_disconnect(takeover) for _ in range(2)] == [False, True]
 
 
-def test_rival_is_gone_when_the_place_was_kept() -> None:
-    """Three pauses without being thrown out end the matter, once; before, and without a takeover, nothing ends."""
+def test_takeover_is_over_when_the_connection_was_kept() -> None:
+    """A takeover is over, once, after three pauses without a disconnect; not before, and not without a takeover."""
     clock, ordinary = Clock(), Backoff(1.0, 30.0)
     takeover = TakeoverDetector(ordinary, clock)
     takeover.connected()
     clock.now = 1000.0
-    assert not takeover.gone()
-    _thrown_out(takeover, said=True)
+    assert not takeover.over()
+    _disconnect(takeover, taken_over=True)
     clock.now += 1000.0
-    assert not takeover.gone()
+    assert not takeover.over()
     takeover.connected()
     clock.now += 89.0
-    assert not takeover.gone()
+    assert not takeover.over()
     clock.now += 2.0
-    assert takeover.gone() and not takeover.gone()
+    assert takeover.over() and not takeover.over()
     assert ordinary.pause() == 1.0
 
 
 def test_sentence_names_id_broker_and_pause() -> None:
-    """Whoever reads it knows what to change and when the station tries again."""
+    """The sentence says what to change, and when the station tries again."""
     takeover = TakeoverDetector(Backoff(1.0, 10.0), Clock())
-    _thrown_out(takeover, said=True)
+    _disconnect(takeover, taken_over=True)
     sentence = takeover.sentence("line-1", "broker:1883")
     assert all(part in sentence for part in ("'line-1'", "broker:1883", "station.id", "10 s"))

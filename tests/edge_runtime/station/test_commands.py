@@ -98,7 +98,7 @@ def test_a_frame_is_captured_on_command(tmp_path: Path, mosquitto: Mosquitto) ->
         for count in (1, 2):
             answer = _ask(mosquitto.port, "capture", camera="bench")
             assert answer["ok"] and answer["result"]["cameras"] == ["bench"]
-            subscriber.wait("cam/bench/result", lambda all_, count=count: len(all_) == count)
+            subscriber.wait("cam/bench/result", lambda all_: len(all_) == count)  # noqa: B023
         assert "top" in _ask(mosquitto.port, "capture", camera="top")["error"]
 
 
@@ -143,7 +143,7 @@ def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mos
                     path.write_text(text)
                     station.reload()  # what the handler of SIGHUP calls
                     topic, holds = expected
-                    subscriber.wait(topic, lambda all_, holds=holds: any(_holds(holds, m.body) for m in all_))
+                    subscriber.wait(topic, lambda all_: any(_holds(holds, m.body) for m in all_))  # noqa: B023
                 done.append(True)
             finally:
                 station.stop()

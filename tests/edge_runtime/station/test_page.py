@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from edge_runtime.config import StationConfig, load_station
-from tests.edge_runtime.fakes import ROOT
+from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "station.md").read_text()
 

@@ -15,8 +15,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge_runtime.fakes import BRIGHT, ROOT, station_data, write_picture
+from tests.edge_runtime.fakes import BRIGHT, station_data, write_picture
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
+from tests.sharing import free_port
 from tests.waiting import wait_until
 
 
@@ -28,8 +30,7 @@ class _Process:
         self._listener.bind(str(folder / "notify"))
         self._listener.setblocking(False)
         self._lines: list[str] = []
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         data = station_data(folder, broker_port)
         data["cameras"][0]["watch"] = True
         data["supervision"] = {"http_port": self.port}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.config import StationConfig, load_station
@@ -112,7 +112,6 @@ def test_values_are_not_logged(tmp_path: Path) -> None:
     assert "hush" not in str(difference(old, parse(stream, StationConfig, "-")))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {},

@@ -26,7 +26,6 @@ from tests.edge_runtime.fakes import (
     DARK,
     FATAL,
     NOT_A_NUMBER,
-    ROOT,
     UNUSABLE,
     FakeInspector,
     station_data,
@@ -34,6 +33,7 @@ from tests.edge_runtime.fakes import (
     write_picture,
 )
 from tests.mosquitto import Mosquitto, Subscriber
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 Start = Callable[[dict[str, Any]], "subprocess.Popen[str]"]

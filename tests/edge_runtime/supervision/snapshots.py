@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from edge_runtime.cameras.feed import CameraReport
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.supervision.process import Process
 from edge_runtime.supervision.snapshot import Snapshot
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -149,7 +149,7 @@ _REQUESTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(_REQUESTS)
 def test_fuzzed_requests_get_an_answer_or_none(standing: tuple[str, int], sent: bytes) -> None:
     """Any bytes get one complete answer or a cut connection, never a 500, and the next client gets its page."""

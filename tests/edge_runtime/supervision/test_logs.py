@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.supervision.logs import JsonLines, RepeatFilter, TextLines, configure_log
@@ -94,7 +94,6 @@ def test_repeats_are_left_out_and_counted() -> None:
     assert "a 26 (and 6 more like it)" in TextLines("s", ()).format(record)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(), st.dictionaries(st.from_regex(r"[a-z]{3,8}x", fullmatch=True), st.text() | st.floats() | st.none()))
 def test_one_record_is_one_line(message: str, extras: dict[str, object]) -> None:
     """Any message is one line as text and as JSON, and the JSON is valid."""

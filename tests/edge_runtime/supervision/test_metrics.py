@@ -5,8 +5,8 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_runtime.supervision.metrics import metrics_text
-from tests.edge_runtime.fakes import ROOT
 from tests.edge_runtime.supervision.snapshots import snapshot
+from tests.paths import ROOT
 
 _Sample = tuple[str, frozenset[tuple[str, str]]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge_runtime.fakes import ROOT
+from tests.paths import ROOT
 
 _UNIT = ROOT / "configs" / "systemd" / "latentline.service"
 

@@ -15,7 +15,7 @@ from tests.edge_runtime.fakes import DARK, FakeInspector, station_data, write_pi
 from tests.mosquitto import Mosquitto
 
 
-def _open(_package: Path, _backend: str, *, gpu: object) -> FakeInspector:
+def _open(path: Path, backend: str, *, gpu: object) -> FakeInspector:
     return FakeInspector()
 
 
@@ -39,8 +39,8 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A broken package, an empty folder and an absent broker are three findings, each with its sentence."""
 
-    def refuse(package: Path, _backend: str, *, gpu: object) -> FakeInspector:
-        raise PackageError(f"{package}: not a package")
+    def refuse(path: Path, backend: str, *, gpu: object) -> FakeInspector:
+        raise PackageError(f"{path}: not a package")
 
     findings = list(check_station(_write(tmp_path, mosquitto.port), refuse))
     assert [(finding.subject, finding.ok) for finding in findings] == [

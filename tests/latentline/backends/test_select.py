@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.backends import select
 from latentline.backends.select import open_reconstructor
 from latentline.errors import BackendError
 from latentline.package.model_package import ModelPackage, load_package
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.packages import write_random_package, write_tiny_package
 
 
@@ -57,9 +55,7 @@ def test_a_missing_tensorrt_module_is_named(package: ModelPackage, monkeypatch: 
 @pytest.fixture(scope="module")
 def without_search(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     """A package of an autoencoder."""
-    checkpoint = random_checkpoint("autoencoder")
-    model = export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
-    return write_random_package(tmp_path_factory.mktemp("package") / "autoencoder", model, "ssim")
+    return write_random_package(tmp_path_factory.mktemp("package") / "autoencoder", exported("autoencoder")[1], "ssim")
 
 
 def test_what_the_gpu_backend_does_not_run_goes_to_the_cpu(without_search: ModelPackage) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from latentline.base.signals import StopRequest, stop_on_signals
 from tests.waiting import wait_until
 
 _PROGRAM = """
@@ -83,3 +85,37 @@ def test_used_up_memory_has_its_own_exit_code() -> None:
     process = _begun("memory")
     process.send_signal(signal.SIGTERM)
     assert _ended(process) == (75, "error: too much\n")
+
+
+def test_handlers_are_as_before() -> None:
+    """A block that is over leaves SIGINT and SIGTERM as it found them."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_without_stop_signals_are_only_noted_until_ctrl_c_insists() -> None:
+    """The request holds the signal; a repeated SIGTERM changes nothing, a SIGINT after it interrupts at once."""
+    with stop_on_signals() as request:
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler) and request.number is None
+        for _ in range(2):
+            handler(signal.SIGTERM, None)
+            assert request.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            handler(signal.SIGINT, None)
+
+
+def test_outside_the_main_thread_nothing_changes() -> None:
+    """Python allows handlers in the main thread alone: elsewhere the block runs, and no handler is set."""
+    before, found = signal.getsignal(signal.SIGTERM), []
+
+    def run() -> None:
+        with stop_on_signals() as request:
+            found.append((request, signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [(StopRequest(), before)]

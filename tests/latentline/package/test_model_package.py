@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.errors import PackageError
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.files import read_zip
@@ -23,9 +21,10 @@ from latentline.package.model_package import (
     SearchModel,
     load_package,
 )
+from latentline.package.selftest import SelfTest
 from latentline.package.write import write_package
 from latentline.scoring.maps import PixelStatistics
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_random_package, write_tiny_package
 
 
@@ -39,6 +38,7 @@ def test_package_comes_back_as_it_was_written(package: Path) -> None:
     """Graphs, self-test, calibration and settings survive the way through the folder."""
     loaded, model = load_package(package), tiny_model()
     assert dict(loaded.graphs) == dict(model.graphs)
+    assert isinstance(loaded.selftest, SelfTest) and isinstance(model.selftest, SelfTest)
     assert np.array_equal(loaded.selftest.grad_z, model.selftest.grad_z)
     assert loaded.manifest.search == model.spec.search
     assert loaded.statistics.scales == (1.0, 2.0)
@@ -298,8 +298,7 @@ AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.fixture(scope="module")
 def autoencoder() -> SearchModel:
     """A model that has no discriminator."""
-    checkpoint = random_checkpoint("autoencoder")
-    return export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
+    return exported("autoencoder")[1]
 
 
 @pytest.mark.parametrize("fault", AUTOENCODER_FAULTS)

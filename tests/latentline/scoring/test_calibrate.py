@@ -173,8 +173,9 @@ def test_some_map_remains_to_say_where() -> None:
 def test_pooled_maps_of_normal_frames_have_unit_mean_square() -> None:
     """On the frames that the statistics were taken of, away from the blind edge: one unit is one deviation."""
     searched: list[SearchedFrame] = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
-    for kind in ("residual", "l2", "ssim"):
-        known = pixel_statistics(searched, SCALES, kind)  # type: ignore[arg-type]
+    kinds: tuple[MapKind, ...] = ("residual", "l2", "ssim")
+    for kind in kinds:
+        known = pixel_statistics(searched, SCALES, kind)
         squares = np.mean([np.square(known.planes(e)).mean((1, 2)) for e in searched], axis=0)
         np.testing.assert_allclose(squares, 1, rtol=0.02)
 

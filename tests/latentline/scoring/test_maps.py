@@ -1,9 +1,10 @@
 """Maps and components of a search, against their definitions in float64."""
 
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +72,8 @@ def test_every_kind_of_map_is_its_definition(kind: MapKind, channels: int) -> No
     """Standardised, blended, pooled; a signed residual by its root mean square, others by their positive mean."""
     seen, known = searched(channels=channels), statistics(channels, kind)
     x, g = to_model_range(seen.tiles).astype(np.float64), seen.result.reconstruction.astype(np.float64)
-    differences = {
+    assert seen.result.negative_log_likelihood is not None
+    differences: dict[str, npt.NDArray[np.floating[Any]]] = {
         "residual": x - g,
         "l1": abs(x - g),
         "l2": (x - g) ** 2,
@@ -114,6 +116,7 @@ def test_components_exist_where_the_method_has_them() -> None:
     bare = SearchResult(z=seen.result.z, reconstruction=seen.result.reconstruction)
     assert not tile_components(bare)
     assert list(frame_components(bare, known.maps(replace(seen, result=bare)), known)) == list(known.names)
+    assert seen.result.logit_frame is not None and seen.result.kl is not None
     worse = replace(seen.result, logit_frame=seen.result.logit_frame - 1, kl=seen.result.kl * 3)
     more = frame_components(worse, known.maps(seen), known)
     assert more["d_frame"] == pytest.approx(everything["d_frame"] + 1)

@@ -25,7 +25,7 @@ def images(normal: int, abnormal: int, shift: list[float], seed: int = 0) -> tup
 
 
 @given(st.integers(0, 1000), st.integers(5, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> None:
     """The same weights as another optimiser finds for the posterior as written down, without gradients."""
     shift = list(np.random.default_rng(seed).uniform(-0.5, 2, 4))
@@ -37,7 +37,8 @@ def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> No
         for side, sign in ((low, -1), (high, 1)):
             margin = sign * (p[1] * side @ p[2:] / 4 + p[0])
             total += min(len(low), len(high)) * float(np.mean(np.log1p(np.exp(-margin))))
-        return total + ((p[2:] - 4 * start) ** 2).sum() / (2 * FREEDOM**2) + p[1] ** 2 / (2 * STEEPEST**2)
+        priors = ((p[2:] - 4 * start) ** 2).sum() / (2 * FREEDOM**2) + p[1] ** 2 / (2 * STEEPEST**2)
+        return total + float(priors)
 
     first = np.array([0.0, 1.0, *(4 * start)])
     bounds = [(None, None), *[(0, None)] * 5]
@@ -49,7 +50,7 @@ def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> No
 
 
 @given(st.integers(0, 100), st.integers(0, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weights_are_shares(seed: int, abnormal: int) -> None:
     """Not negative, none below three percent, their sum 1; the same images give the same weights."""
     low, high = images(20, abnormal, [1.0, 0.3, 0.0, -1.0], seed)
@@ -77,7 +78,7 @@ def test_the_more_images_say_the_same_the_further_weights_move() -> None:
 
 
 @given(st.integers(0, 100), st.integers(1, 4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_exposures_of_one_part_are_one_opinion(seed: int, exposures: int) -> None:
     """Every image repeated under the name of its part gives the weights of the images alone; unnamed it would not."""
     low, high = images(12, 9, [1.0, 0.3, -0.5], seed)
@@ -100,9 +101,8 @@ def test_many_images_of_few_parts_move_nothing() -> None:
 def test_too_few_images_move_nothing() -> None:
     """With fewer than five abnormal images the given weights stay, and no AUROC of fitted ones is claimed."""
     low, high = images(20, FEWEST_ABNORMAL - 1, [5.0, 0.0])
-    weights, why = choose_weights(
-        {"a": 1, "b": 3, "coarse": 0}, *(np.pad(side, [(0, 0), (0, 1)]) for side in (low, high, high[:0]))
-    )
+    normal, real, synthetic = (np.pad(side, [(0, 0), (0, 1)]) for side in (low, high, high[:0]))
+    weights, why = choose_weights({"a": 1, "b": 3, "coarse": 0}, normal, real, synthetic)
     assert weights == {"a": 0.25, "b": 0.75}
     assert why is not None and why.fitted_auroc is None and why.abnormals == 4 and why.dropped == ("coarse",)
     assert choose_weights({"a": 1, "b": 1}, low, high[:0], high[:0]) == ({"a": 0.5, "b": 0.5}, None)

@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.crops import CropSampler, prepare_mask
-from trainer.data.settings import AugmentConfig
+from trainer.data.settings import AugmentConfig, Flip
 
 
 def numbered(height: int, width: int, channels: int = 1) -> np.ndarray:
@@ -36,7 +36,6 @@ def test_a_small_defect_survives_scaling_down() -> None:
     assert scaled.any() and scaled[40:46, 19:24].any()
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 99),
     channels=st.sampled_from([1, 3]),
@@ -44,7 +43,9 @@ def test_a_small_defect_survives_scaling_down() -> None:
     shift=st.integers(0, 20),
     brightness=st.sampled_from([0.0, 0.3]),
 )
-def test_masks_lie_where_the_tiles_say(seed: int, channels: int, flip: tuple, shift: int, brightness: float) -> None:
+def test_masks_lie_where_the_tiles_say(
+    seed: int, channels: int, flip: tuple[Flip, ...], shift: int, brightness: float
+) -> None:
     """However a tile is cut, mirrored, shifted and lit, its mask marks the same pixels; without one none is known."""
     rng = np.random.default_rng(seed)
     images, masks = [], []
@@ -81,7 +82,7 @@ def test_normal_tiles_come_from_everywhere_alike() -> None:
 
 
 @pytest.mark.parametrize(("flip", "variants"), [((), 1), (("horizontal",), 2), (("horizontal", "vertical"), 4)])
-def test_only_the_mirrorings_asked_for_appear(flip: tuple, variants: int) -> None:
+def test_only_the_mirrorings_asked_for_appear(flip: tuple[Flip, ...], variants: int) -> None:
     """A tile as large as the image comes in exactly those orientations, about equally often."""
     image = numbered(32, 32)
     tiles = CropSampler([image], 32, AugmentConfig(flip=flip)).tiles(400, np.random.default_rng(1))

@@ -2,18 +2,19 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from latentline.errors import DatasetError
 from tests.trainer.folder import write_folder
 from trainer.data.folders import FolderSource, ImageFolder
 from trainer.data.settings import FolderData
-from trainer.data.split import Split, share_known, take
+from trainer.data.split import Split, split_known_abnormal, take
 
 
 def write_group_table(root: Path, each: int) -> dict[str, str]:
@@ -53,10 +54,9 @@ def test_masks_without_an_image_are_named(tmp_path: Path, caplog: pytest.LogCapt
     assert "1 mask" in message and "001_mask.png" in message
 
 
-@settings(deadline=None)
 @given(st.integers(0, 50), st.floats(0.1, 0.6), st.floats(0, 0.6))
 def test_no_group_stands_on_two_sides(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, holdout: float, known: float
+    tmp_path_factory: pytest.TempPathFactory, seed: int, held_out: float, known: float
 ) -> None:
     """Exposures of one part are all trained on, all held out, or all tested on; and every image is somewhere."""
     root = tmp_path_factory.getbasetemp() / "grouped"
@@ -64,7 +64,7 @@ def test_no_group_stands_on_two_sides(
         write_folder(root, train=30, defects=24)
         write_group_table(root, each=3)
     source = FolderSource(
-        FolderData(root=root, groups="groups.csv", holdout=holdout, known_abnormal_fraction=known),
+        FolderData(root=root, groups="groups.csv", held_out_fraction=held_out, known_abnormal_fraction=known),
     )
     parts, group = source.split(seed), source.groups()
     sides = [parts.train, parts.held_out, parts.known_abnormal, parts.validation_abnormal, parts.test_good]
@@ -76,7 +76,6 @@ def test_no_group_stands_on_two_sides(
     assert Split.from_json(parts.to_json()) == parts
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.floats(0, 1), st.integers(1, 5), st.integers(0, 9))
 def test_a_share_is_as_large_as_asked(count: int, fraction: float, each: int, seed: int) -> None:
     """At least the fraction (and one) by whole groups, no group more than needed, but never the last group."""
@@ -97,17 +96,17 @@ def test_a_share_is_as_large_as_asked(count: int, fraction: float, each: int, se
 def test_a_third_of_the_known_abnormal_images_weights_the_score(count: int, validation: int) -> None:
     """None of fewer than fifteen parts, a third of more, never more than 200."""
     names = [f"{i:04}" for i in range(count)]
-    trained, kept = share_known(names, {}, np.random.default_rng(0))
+    trained, kept = split_known_abnormal(names, {}, np.random.default_rng(0))
     assert len(kept) == validation and sorted(trained + kept) == names
     pairs = {name: str(int(name) // 2) for name in names}
-    assert bool(share_known(names, pairs, np.random.default_rng(0))[1]) == (count >= 2 * 15)
+    assert bool(split_known_abnormal(names, pairs, np.random.default_rng(0))[1]) == (count >= 2 * 15)
 
 
 def test_a_contaminated_run_tests_on_the_same_images(tmp_path: Path) -> None:
     """The images that would be known abnormal train as normal ones; held-out and test images do not change."""
     root = write_folder(tmp_path, train=60, defects=40)
     groups = write_group_table(root, each=2)
-    settings = {"root": root, "groups": "groups.csv", "known_abnormal_fraction": 0.5}
+    settings: dict[str, Any] = {"root": root, "groups": "groups.csv", "known_abnormal_fraction": 0.5}
     clean = FolderSource(FolderData(**settings)).split(3)
     dirty = FolderSource(FolderData(**settings, contamination=0.1)).split(3)
     added = set(dirty.train) - set(clean.train)

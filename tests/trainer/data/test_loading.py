@@ -28,7 +28,7 @@ def test_a_corrupt_image_is_named_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "train" / "good" / "003.png").write_bytes(b"not a picture")
     loaded = load(source, everything(source))
     assert len(loaded.images) == 23
-    assert len(loaded.bad) == 1 and "003.png" in loaded.bad[0]
+    assert len(loaded.skipped) == 1 and "003.png" in loaded.skipped[0]
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9])
@@ -41,7 +41,7 @@ def test_an_image_cut_short_is_not_half_read(tmp_path: Path, suffix: str, cut: f
     (root / "train" / "good" / f"zzz{suffix}").write_bytes(content[: int(len(content) * cut)])
     source = FolderSource(FolderData(root=root))
     loaded = load(source, everything(source))
-    assert len(loaded.bad) == 1 and f"zzz{suffix}" in loaded.bad[0]
+    assert len(loaded.skipped) == 1 and f"zzz{suffix}" in loaded.skipped[0]
 
 
 def test_more_than_a_tenth_corrupt_stops(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_images_are_prepared_as_they_are_read(tmp_path: Path) -> None:
 
     loaded = load(source, everything(source), prepare)
     assert {image.shape for image in loaded.images.values()} == {(8, 48)} and len(loaded.images) == 23
-    assert len(loaded.bad) == 1 and loaded.bad[0].endswith("train/good/007.png: too small")
+    assert len(loaded.skipped) == 1 and loaded.skipped[0].endswith("train/good/007.png: too small")
 
 
 def test_reading_one_after_the_other_holds_nothing(tmp_path: Path) -> None:
@@ -83,7 +83,9 @@ def test_calibration_is_given_held_out_and_validation_images(tmp_path: Path, cap
         cv2.imwrite(str(path), np.full((48, 48), int(path.stem), np.uint8))
     rows = [f"train/good/{i:03}.png,{i // 2}" for i in range(24)]
     (root / "groups.csv").write_text("\n".join(["file,tile_group", *rows]))
-    source = FolderSource(FolderData(root=root, groups="groups.csv", holdout=0.5, known_abnormal_fraction=0.5))
+    source = FolderSource(
+        FolderData(root=root, groups="groups.csv", held_out_fraction=0.5, known_abnormal_fraction=0.5)
+    )
     split = source.split(0).without_abnormal()
     (root / split.held_out[0]).write_bytes(b"")
     with caplog.at_level(logging.WARNING):

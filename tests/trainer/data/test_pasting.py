@@ -13,7 +13,7 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.pasting import MARGIN, PastedSampler
 from trainer.methods import NoisyAnoGan
-from trainer.run.training_data import abnormal_tiles, open_data
+from trainer.run.training_data import load_training_data, mix_known_abnormal
 
 SIZE = 32
 
@@ -51,8 +51,8 @@ def test_a_tile_whose_defect_nobody_marked_stays_as_it_is() -> None:
 def test_shares_are_kept(synthetic: float, pasted: float, real: int) -> None:
     """Of 24 tiles so many are as the known-abnormal images show them."""
     abnormal, normal = samplers()
-    method = NoisyAnoGan(synthetic=synthetic, pasted=pasted)
-    tiles, masks, known = abnormal_tiles(method, abnormal, normal).draw_with_masks(24, np.random.default_rng(3))
+    method = NoisyAnoGan(synthetic_fraction=synthetic, pasted_fraction=pasted)
+    tiles, masks, known = mix_known_abnormal(method, abnormal, normal).draw_with_masks(24, np.random.default_rng(3))
     white = (tiles == 1).flatten(1).float().mean(1) > 0.3
     assert len(tiles) == len(masks) == len(known) == 24 and int(white.sum()) == real
 
@@ -62,7 +62,7 @@ def test_a_verdict_needs_something_abnormal(tmp_path: Path) -> None:
     root = write_folder(tmp_path, defects=1)
     content = tiny_config(root, discriminator_images=32)
     with pytest.raises(DatasetError, match=r"no known-abnormal image is left.*discriminator_images.*synthetic"):
-        open_data(TrainConfig.model_validate(content))
-    content["method"] = {"kind": "noisy_anogan", "synthetic": 0.5}
-    data = open_data(TrainConfig.model_validate(content))
+        load_training_data(TrainConfig.model_validate(content))
+    content["method"] = {"kind": "noisy_anogan", "synthetic_fraction": 0.5}
+    data = load_training_data(TrainConfig.model_validate(content))
     assert data.abnormal is not None and data.abnormal.draw_with_masks(8, np.random.default_rng(0))[2].all()

@@ -72,9 +72,9 @@ def test_caltech_says_what_is_missing(tmp_path: Path, caltech: Path) -> None:
     """No folder, no clutter, too few categories, a category without images."""
     with pytest.raises(DatasetError, match="no such folder"):
         caltech_source(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="0 categories beside 0 of clutter"):
+    with pytest.raises(DatasetError, match="0 clutter categories and 0 others"):
         caltech_source(tmp_path)
-    with pytest.raises(DatasetError, match="3 categories beside 1 of clutter, and 4"):
+    with pytest.raises(DatasetError, match="1 clutter categories and 3 others; needed are 1 and 4"):
         caltech_source(caltech, normal_categories=4)
     (tmp_path / "001.empty").mkdir()
     write(tmp_path / "257.clutter" / "a.png", np.zeros((9, 9), np.uint8))
@@ -112,6 +112,7 @@ def test_all_five_normal_images_train_and_calibrate(nanotwice: Path) -> None:
         count = seen.setdefault(file, np.zeros((700, 1024), np.int64))
         count[y : y + height, x : x + width] += 1
         whole = cv2.imread(str(nanotwice / file), cv2.IMREAD_GRAYSCALE)
+        assert whole is not None
         assert np.array_equal(source.read(name), whole[y : y + height, x : x + width])
         assert (x >= 768) == (name in split.held_out) and source.mask(name, (height, width)) is None
     assert len(seen) == 5 and "test/good/ITIA1104.png" in seen

@@ -1,9 +1,11 @@
 """Synthetic abnormal tiles: changed inside their mask, and only there."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data import synthetic
@@ -21,7 +23,6 @@ def textures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     size=st.sampled_from([32, 64, 128]),
@@ -31,14 +32,15 @@ def textures(count: int, size: int, channels: int, seed: int = 0) -> np.ndarray:
 def test_every_tile_changes_inside_its_mask_and_nowhere_else(seed: int, size: int, channels: int, kind: str) -> None:
     """Also tiles that are flat, black or white: somewhere by 8 grey levels, outside the mask by none."""
     shape = (4, size, size, channels)
-    tiles = {
+    tiles_of: dict[str, Callable[[], np.ndarray]] = {
         "texture": lambda: textures(4, size, channels, seed),
         "noise": lambda: np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8),
         "steps": lambda: np.where(np.arange(size)[:, None] % 2, np.uint8(0), np.uint8(255)) * np.ones(shape, np.uint8),
         "black": lambda: np.zeros(shape, np.uint8),
         "white": lambda: np.full(shape, 255, np.uint8),
         "grey": lambda: np.full(shape, 128, np.uint8),
-    }[kind]()
+    }
+    tiles = tiles_of[kind]()
     given_tiles = tiles.copy()
     made, masks = synthesise(tiles, np.random.default_rng(seed))
     assert np.array_equal(tiles, given_tiles), "the normal tiles stay as they are"
@@ -92,7 +94,6 @@ def test_a_sampler_of_made_tiles_repeats_exactly() -> None:
     assert changed.flatten(1).any(1).all() and not (changed & ~masks).any()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 999), st.sampled_from([(1, 1), (2, 5), (8, 3), (16, 16)]))
 def test_perlin_noise_is_what_its_definition_says(seed: int, cells: tuple[int, int]) -> None:
     """Against the definition, pixel by pixel in float64: corner slopes times offsets, blended by 6t⁵ − 15t⁴ + 10t³."""

@@ -9,7 +9,12 @@ from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.calibrate_held_out import ENOUGH_ABNORMAL, calibrate_held_out, make_abnormal, weights_before
+from trainer.evaluation.calibrate_held_out import (
+    MIN_REAL_ABNORMAL,
+    calibrate_held_out,
+    make_synthetic_abnormal,
+    prior_weights,
+)
 
 
 class FlatSearcher:
@@ -53,14 +58,14 @@ def test_made_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...]
     tiler = FrameTiler(Preprocessing(height=height, channels=1), 32, 0.25)
     normal = _frames(6, shape)
     before = [frame.copy() for frame in normal]
-    made = make_abnormal(normal, tiler, seed=1)
+    made = make_synthetic_abnormal(normal, tiler, seed=1)
     side = 32 * (1 if height is None else shape[0] / height)
     for frame, damaged in zip(normal, made, strict=True):
         assert damaged.shape == frame.shape and damaged.dtype == np.uint8
         ys, xs = np.nonzero((damaged != frame).reshape(*shape[:2], -1).any(axis=2))
         assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
     assert all((a == b).all() for a, b in zip(normal, before, strict=True))
-    assert all((a == b).all() for a, b in zip(made, make_abnormal(normal, tiler, seed=1), strict=True))
+    assert all((a == b).all() for a, b in zip(made, make_synthetic_abnormal(normal, tiler, seed=1), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scor
         calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
 
 
-@pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (ENOUGH_ABNORMAL - 1, 12), (ENOUGH_ABNORMAL, 0)])
+@pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (MIN_REAL_ABNORMAL - 1, 12), (MIN_REAL_ABNORMAL, 0)])
 def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
     """And the calibration says how many of each it saw."""
     tiler = FrameTiler(Preprocessing(), 32, 0.25)
@@ -87,7 +92,8 @@ def test_abnormal_frames_are_made_only_where_real_ones_are_few(real: int, synthe
 
 def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> None:
     """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
-    tiler, config = FrameTiler(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    config = _config(method={"kind": "noisy_anogan", "synthetic_fraction": 0.5})
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
     found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration.validation
     assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
@@ -95,9 +101,9 @@ def test_a_model_that_was_trained_on_made_defects_is_not_weighed_by_them() -> No
 
 def test_a_verdict_of_its_own_training_begins_with_half_of_the_weight() -> None:
     """Maps of fine scales share one half, D's verdicts on the frame the other; nothing else begins with any."""
-    assert weights_before(_config()) is None
+    assert prior_weights(_config()) is None
     method = {"kind": "noisy_anogan", "patch_head": 1.0}
-    found = weights_before(
+    found = prior_weights(
         _config(method=method, schedule={"discriminator_images": 100}, search={"map": "l2", "gamma": 1.0})
     )
     assert found is not None and found == pytest.approx(

@@ -69,8 +69,8 @@ def test_other_images_are_said_to_be_other() -> None:
     """Fewer images, or the same names with other pixels: no difference is given."""
     first = _accumulator("a", 1.0).scores()
     fewer = difference(first, _accumulator("b", 1.0, images=range(10, 40)).scores())
-    assert fewer.value is None and str(fewer) == "other test images (30 in common)"
-    assert difference(first, _accumulator("c", 1.0, seed=9).scores()).reason == "other test images (0 in common)"
+    assert fewer.value is None and str(fewer) == "different test images (30 in common)"
+    assert difference(first, _accumulator("c", 1.0, seed=9).scores()).reason == "different test images (0 in common)"
 
 
 def test_compare_writes_one_table_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +82,7 @@ def test_compare_writes_one_table_and_plots(tmp_path: Path, capsys: pytest.Captu
     assert main(["compare", str(a.parent), str(b), str(other), "--out", str(out)]) == 0
     table = capsys.readouterr().out
     assert table == (out / "comparison.md").read_text()
-    assert "| figure | run_a | b | other |" in table and "other test images" in table.splitlines()[-1]
+    assert "| figure | run_a | b | other |" in table and "different test images" in table.splitlines()[-1]
     assert {p.name for p in out.glob("*.png")} == {"scores.png", "roc.png", "precision_recall.png"}
     assert main(["compare", str(a.parent), str(b), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

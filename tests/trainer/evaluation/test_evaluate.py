@@ -1,7 +1,9 @@
 """An evaluation finds what it should, says what it cannot find, and stops at what is wrong."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,10 +29,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def _source(root: Path) -> FolderSource:
-    return FolderSource(FolderData(root=root, holdout=0.5))
+    return FolderSource(FolderData(root=root, held_out_fraction=0.5))
 
 
-def _evaluate(root: Path, out: Path, **inspector: object) -> EvaluationReport:
+def _evaluate(root: Path, out: Path, **inspector: Any) -> EvaluationReport:
     source = _source(root)
     return evaluate(brightness_inspector(**inspector), SUBJECT, source, source.split(0), out)
 
@@ -38,7 +40,8 @@ def _evaluate(root: Path, out: Path, **inspector: object) -> EvaluationReport:
 def _read(path: Path) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     assert image is not None
-    return image
+    picture: np.ndarray = image
+    return picture
 
 
 def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path) -> None:
@@ -50,7 +53,12 @@ def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path
     labels = np.repeat([0, 1], 8)
     assert report.image_auroc is not None and report.pixel_auroc is not None and report.aupro is not None
     assert report.image_auroc.value == pytest.approx(roc_auc_score(labels, [i.max() for i in good + bad]))
-    for name, measure in {"loss": lambda i: -i.mean(), "d_frame": np.std, "peak": np.max}.items():
+    measures: dict[str, Callable[[np.ndarray], float]] = {
+        "loss": lambda i: -i.mean(),
+        "d_frame": np.std,
+        "peak": np.max,
+    }
+    for name, measure in measures.items():
         expected = roc_auc_score(labels, [np.float32(measure(i)) for i in good + bad])
         assert report.component_auroc[name].value == pytest.approx(expected, abs=0.02)
     truth = np.concatenate([np.zeros(8 * 48 * 48), *(m.ravel() for m in masks)])
@@ -177,7 +185,7 @@ def test_a_broken_image_is_skipped_and_named(tmp_path: Path) -> None:
     (root / "test" / "good" / "005.png").write_bytes(b"no image")
     report = _evaluate(root, tmp_path / "out")
     assert report.normal_images == 11 and len(report.skipped) == 1 and "005.png" in report.skipped[0]
-    assert "| images skipped as unreadable | 1 |" in report.to_markdown()
+    assert "| unreadable images, skipped | 1 |" in report.to_markdown()
 
 
 @pytest.mark.parametrize("missing", ["abnormal", "both"])
@@ -190,7 +198,7 @@ def test_nothing_to_measure_is_said(root: Path, tmp_path: Path, missing: str) ->
     else:
         for path in (root / "ground_truth" / "square").iterdir():
             path.unlink()
-        parts, sentence = replace(parts, test_good=()), "or masks of the abnormal ones"
+        parts, sentence = replace(parts, test_good=()), "or masks of abnormal ones"
     with pytest.raises(DatasetError, match=sentence):
         evaluate(brightness_inspector(), SUBJECT, source, parts, tmp_path / "out")
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,15 @@ from trainer.checkpoint import read_tensors
 from trainer.cli import main
 from trainer.evaluation.report import read_results
 
+Section = dict[str, Any]
+
 DISCRIMINATOR = {"d_frame", "d_reconstruction", "feature"}
 NO_SEARCH = {"iterations": 0}
-METHODS: dict[str, tuple[dict, dict, set[str]]] = {  # method, search, components that must stand alone in the table
+METHODS: dict[
+    str, tuple[Section, Section, set[str]]
+] = {  # method, search, components that must stand alone in the table
     "noisy_anogan": (
-        {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic": 0.5},
+        {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic_fraction": 0.5},
         {},
         {"loss", "d_patch", *DISCRIMINATOR},
     ),
@@ -29,11 +34,11 @@ METHODS: dict[str, tuple[dict, dict, set[str]]] = {  # method, search, component
 }
 
 
-def _fit(folder: Path, method: dict, search: dict, **schedule: object) -> Path:
+def _fit(folder: Path, method: Section, search: Section, **schedule: object) -> Path:
     config = tiny_config(write_folder(folder / "data", train=48), fade_images=8, stable_images=0, **schedule)
     config |= {"method": method, "search": {"iterations": 2, **search}}
     config["schedule"] |= {"final_images": 16, "encoder_images": 16 if method["kind"] == "f_anogan" else 0}
-    config["network"] |= {"width": 4}
+    config["network"] |= {"autoencoder_width": 4}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert main(["fit", str(folder / "config.yaml"), str(folder / "run")]) == 0
     return folder / "run"
@@ -78,7 +83,7 @@ def test_weights_that_are_not_numbers_end_in_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--iterations", "0"], "a search of 0 iterations needs one"),
+        (["--iterations", "0"], "--iterations 0 needs an encoder, but this training has none; give 1 or more"),
         (["--false-alarm-rate", "0.001"], "a false-alarm rate of 0.001 needs at least 999"),
         (["--data", "nowhere"], "there is no such folder"),
     ],

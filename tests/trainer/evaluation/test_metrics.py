@@ -1,5 +1,7 @@
 """Metrics equal independent evaluations, and their intervals cover."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,12 +41,12 @@ def test_weights_mean_images_taken_so_many_times(normal: np.ndarray, abnormal: n
     rng = np.random.default_rng(seed)
     values = np.r_[normal, abnormal]
     flags = np.arange(len(values)) >= len(normal)
-    weights = rng.integers(0, 4, (3, len(values)))
+    weights = rng.integers(0, 4, (3, len(values))).astype(float)
     weights[:, [0, -1]] += 1  # no class may vanish
     for weight, auroc, f1 in zip(
         weights, weighted_auroc(values, flags, weights), weighted_f1_max(values, flags, weights), strict=True
     ):
-        sample, classes = np.repeat(values, weight), np.repeat(flags, weight)
+        sample, classes = np.repeat(values, weight.astype(int)), np.repeat(flags, weight.astype(int))
         assert auroc == pytest.approx(roc_auc_score(classes, sample))
         assert f1 == pytest.approx(f1_max(sample[~classes], sample[classes])[0])
 
@@ -69,9 +71,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     for draw in range(200):
         values = rng.normal(size=120) + flags
         weights = resample(["abnormal" if f else "good" for f in flags], [str(i) for i in range(120)], draw)[:200]
-        found = estimate(
-            image_auroc(values[~flags], values[flags]), lambda w, v=values: weighted_auroc(v, flags, w), weights
-        )
+        found = estimate(image_auroc(values[~flags], values[flags]), partial(weighted_auroc, values, flags), weights)
         assert found.low is not None and found.high is not None and found.low < found.value < found.high
         held += found.low <= 0.76025 <= found.high
     assert 180 <= held <= 199

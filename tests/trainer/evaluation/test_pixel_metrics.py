@@ -56,7 +56,7 @@ def draw_images(seed: int, levels: int, shift: float) -> Images:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_aupro_equals_its_definition(seed: int, levels: int, shift: int) -> None:
     """Regions of any size and shape, negative values, ties, images without regions."""
     images = draw_images(seed, levels, shift)
@@ -64,7 +64,7 @@ def test_aupro_equals_its_definition(seed: int, levels: int, shift: int) -> None
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pixel_auroc_equals_scikit_learns(seed: int, levels: int, shift: int) -> None:
     """Over several images of different sizes."""
     images = draw_images(seed, levels, shift)

@@ -49,7 +49,7 @@ def start(
         {
             "method": method,
             "data": {"root": "unused"},
-            "network": {"resolution": 32, "latent_size": 8, "width": width, "fmap_base": 64, "fmap_max": 4},
+            "network": {"resolution": 32, "latent_size": 8, "autoencoder_width": width, "fmap_base": 64, "fmap_max": 4},
             "schedule": {"final_images": 1600, "batch": 16, "learning_rate": 2e-3, **schedule},
             "search": {"iterations": 0},
         }
@@ -64,18 +64,20 @@ def tensors(training: AutoencoderTraining) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     ("method", "left"),
-    [(L2, 0.25), (SSIM, 0.67), (VAE, 0.25), (ANOVAEGAN, 0.8)],
+    [(L2, 0.25), (SSIM, 0.25), (VAE, 0.25), (ANOVAEGAN, 0.6)],
     ids=["l2", "ssim", "vae", "anovaegan"],
 )
 def test_each_method_learns(method: dict[str, Any], left: float) -> None:
-    """After 80 steps of 16 tiles no more than a fraction of the first loss is left, and no constant was learnt."""
-    training = start(method)
-    first = training.step()
-    for _ in range(79):
-        last = training.step()
-    assert last.losses["reconstruction"] < left * first.losses["reconstruction"]
-    assert last.losses["contrast"] > 0.6
-    assert last.images == training.images == 16 * 80 and (last.stage, last.alpha) == (3, 1.0)
+    """In steps 111 to 120 no more than a fraction of the first loss is left, in the mean, and no constant was learnt.
+
+    An AnoVAEGAN may be slow to begin: with one seed 0.8 is left after 80 steps, with three others less than half.
+    """
+    training = start(method, final_images=2400)
+    reports = [training.step() for _ in range(120)]
+    first, last = reports[0], reports[-1]
+    assert np.mean([r.losses["reconstruction"] for r in reports[-10:]]) < left * first.losses["reconstruction"]
+    assert np.mean([r.losses["contrast"] for r in reports[-10:]]) > 0.6
+    assert last.images == training.images == 16 * 120 and (last.stage, last.alpha) == (3, 1.0)
 
 
 @METHODS
@@ -89,17 +91,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, method: 
     state = whole.state()
     save_file(state.networks, tmp_path / "networks")
     save_file(state.optimizer, tmp_path / "optimizer")
-    (tmp_path / "rest").write_text(json.dumps(state.rest))
+    (tmp_path / "metadata").write_text(json.dumps(state.metadata))
     expected = [whole.step() for _ in range(3)]
     resumed = start(method, batch=8)
-    rest = json.loads((tmp_path / "rest").read_text())
-    resumed.restore(TrainingState(load_file(tmp_path / "networks"), load_file(tmp_path / "optimizer"), rest))
+    metadata = json.loads((tmp_path / "metadata").read_text())
+    resumed.restore(TrainingState(load_file(tmp_path / "networks"), load_file(tmp_path / "optimizer"), metadata))
     assert resumed.images == 24
     assert [resumed.step() for _ in range(3)] == expected
     a, b = tensors(whole), tensors(resumed)
     assert a.keys() == b.keys() and any("running_mean" in k for k in a)
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert whole.state().rest == resumed.state().rest
+    assert whole.state().metadata == resumed.state().metadata
 
 
 @METHODS
@@ -126,7 +128,7 @@ def test_a_gradient_that_is_not_finite_stops_as_well(method: dict[str, Any]) -> 
     training = start(method, batch=8)
     training.step()
     before = tensors(training)
-    training.encoder.out.weight.register_hook(lambda gradient: gradient * float("inf"))
+    training.encoder.out.weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     with pytest.raises(TrainingError, match=r"step 2 \(after 8 images\): the gradient of the loss is not finite"):
         training.step()
     after = training.state().networks
@@ -142,10 +144,11 @@ def test_the_adversary_and_the_coder_each_descend_their_own_loss() -> None:
     seen, real = other._reconstruct(x), x.clone().requires_grad_(True)
     logit = d(real)[0]
     penalty = 8 * r1_penalty(logit, real)  # the first of every eight steps
-    (discriminator_loss(logit, d(seen.image.detach())[0], None, 1.0) + penalty).backward()
+    of_d = discriminator_loss(logit, d(seen.image.detach())[0], None, 1.0) + penalty
+    of_d.backward()  # type: ignore[no-untyped-call]
     terms = anovaegan_terms(x, replace(seen, logit=training.discriminator(seen.image)[0]), AnoVaeGan(kind="anovaegan"))
     coder = [*other.encoder.parameters(), *other.decoder.parameters()]
-    expected = [p.grad for p in d.parameters()] + list(torch.autograd.grad(sum(terms.values()), coder))
+    expected = [p.grad for p in d.parameters()] + list(torch.autograd.grad(torch.stack([*terms.values()]).sum(), coder))
     networks = (training.discriminator, training.encoder, training.decoder)
     for gradient, parameter in zip(expected, (p for n in networks for p in n.parameters()), strict=True):
         assert (parameter.grad is None) == (gradient is None)  # layers of smaller stages take no part
@@ -179,8 +182,8 @@ def test_pictures_are_tiles_beside_their_reconstructions_and_disturb_nothing(met
 
 
 def test_schedule_gives_batch_and_learning_rate() -> None:
-    """`batches` by resolution, final_images as the whole; the rate falls to a twentieth in the last quarter."""
-    training = start(L2, batch=8, batches={32: 4, 64: 2}, final_images=40)
+    """A batch size for a resolution, final_images as the whole; the rate falls to a twentieth in the last quarter."""
+    training = start(L2, batch=8, batch_per_resolution={32: 4, 64: 2}, final_images=40)
     assert training.total_images == 40
     while training.images < 40:
         training.step()

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import spawn
 
 from tests.trainer.loops.test_autoencoder import ANOVAEGAN, SSIM, VAE, start
 from trainer.loops.training import StepReport
@@ -28,7 +29,7 @@ def one_of_two(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     for name, method in METHODS.items():
         networks, report = train(method, Workers(rank, 2))
-        numbers = {f"report.{k}": torch.tensor(v) for k, v in (*report.losses.items(), *report.verdicts.items())}
+        numbers = {f"report.{k}": torch.tensor(v) for k, v in (*report.losses.items(), *report.probabilities.items())}
         save_file({**networks, **numbers}, folder / f"{name}.{rank}")
     dist.destroy_process_group()
 
@@ -36,7 +37,7 @@ def one_of_two(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(one_of_two, (folder,), nprocs=2)
+    spawn(one_of_two, (folder,), nprocs=2)  # type: ignore[no-untyped-call]
     return folder
 
 
@@ -53,6 +54,6 @@ def test_two_processes_train_what_one_does(together: Path, name: str) -> None:
         assert torch.equal(first[key], second[key]), key
         if key.endswith(".grad") or "running" in key or "stddev" in key:
             assert float((first[key] - value).abs().max()) <= 1e-3 * float(value.abs().max()), key
-    for key, number in (*report.losses.items(), *report.verdicts.items()):
+    for key, number in (*report.losses.items(), *report.probabilities.items()):
         if key != "contrast":  # a ratio, whose means over the processes need not be that of the whole
             assert float(first[f"report.{key}"]) == pytest.approx(number, rel=1e-3, abs=1e-5), key

@@ -14,7 +14,7 @@ from trainer.loops.workers import ALONE
 from trainer.losses.encoder import izi_f_loss
 from trainer.networks.encoder import Encoder
 from trainer.run.fit import fit
-from trainer.run.training_data import open_data
+from trainer.run.training_data import load_training_data
 
 
 class Generated:
@@ -26,7 +26,8 @@ class Generated:
     def draw(self, count: int, rng: np.random.Generator) -> torch.Tensor:
         assert self._gan is not None
         with torch.no_grad():
-            return self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+            images: torch.Tensor = self._gan.average(torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32)))
+            return images
 
 
 def test_izi_f_equals_its_equation_in_numpy() -> None:
@@ -64,13 +65,13 @@ def test_a_refitted_generator_makes_what_the_game_left_out(tmp_path: Path) -> No
     losses = {}
     for finetune_generator in (False, True):
         content = tiny_config(
-            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=1200, encoder_learning_rate=5e-3
+            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=600, encoder_learning_rate=5e-3
         )
         content["method"] = {"kind": "noisy_anogan", "kappa": 0.0, "finetune_generator": finetune_generator}
         config = TrainConfig.model_validate(content)
         checkpoint = load_checkpoint(fit(config, tmp_path / f"run-{finetune_generator}"))
         assert isinstance(checkpoint.encoder, Encoder)
-        x = open_data(config).normal.draw(64, np.random.default_rng(9))
+        x = load_training_data(config).normal.draw(64, np.random.default_rng(9))
         with torch.no_grad():
             losses[finetune_generator] = float((checkpoint.generator(checkpoint.encoder(x)) - x).square().mean())
     assert losses[True] < 0.5 * losses[False]

@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentline.errors import ConfigError
-from trainer.loops.optimizer_step import OptimizerStep, mixed
+from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
 from trainer.loops.workers import ALONE
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
@@ -15,12 +15,15 @@ from trainer.networks.generator import Generator
 
 def _network() -> nn.Module:
     torch.manual_seed(3)
-    return Discriminator(16, 1, 64, 8).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Discriminator(16, 1, 64, 8)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _loss(network: nn.Module, seed: int) -> torch.Tensor:
     x = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
-    return network(x)[0].square().mean()
+    loss: Tensor = network(x)[0].square().mean()
+    return loss
 
 
 def test_steps_equal_plain_adam() -> None:
@@ -33,7 +36,7 @@ def test_steps_equal_plain_adam() -> None:
         optimizer_step.step(_loss(network, step), rate, {})
         adam.param_groups[0]["lr"] = rate
         adam.zero_grad()
-        _loss(twin, step).backward()
+        _loss(twin, step).backward()  # type: ignore[no-untyped-call]
         adam.step()
     for got, expected in zip(network.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-6)
@@ -80,7 +83,7 @@ def test_layers_narrow_to_bfloat16_and_stay_near_float32() -> None:
     seen.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with mixed("bfloat16", torch.device("cpu")):
+        with autocast("bfloat16", torch.device("cpu")):
             narrow_logit, narrow_features = discriminator(generator(z, 2, 0.5), 2, 0.5)
     assert set(seen) == {torch.bfloat16} and narrow_features.dtype == torch.bfloat16
     torch.testing.assert_close(narrow_logit.float(), logit, rtol=0.05, atol=0.05)
@@ -94,3 +97,9 @@ def test_float16_without_a_gpu_is_refused() -> None:
     """The sentence names the key and what to use instead."""
     with pytest.raises(ConfigError, match=r"schedule\.precision float16 needs a GPU; use bfloat16"):
         OptimizerStep(_network().parameters(), (0.0, 0.99), "float16", ALONE)
+
+
+def test_learning_rate_falls_over_the_last_quarter_only() -> None:
+    """Constant, then linear to a twentieth."""
+    rates = [learning_rate_at(1.0, i, 100) for i in range(101)]
+    assert rates[:76] == [1.0] * 76 and rates == sorted(rates, reverse=True) and rates[-1] == 0.05

@@ -1,7 +1,6 @@
 """Several processes train what one process trains."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from latentline.errors import ConfigError
+from tests.sharing import free_port
 from tests.trainer.runs import all_tensors, write_config
 from trainer.cli import load_config
 from trainer.loops.workers import Workers, open_workers
@@ -21,18 +21,17 @@ from trainer.run.history import read_history
 FIT = """
 import sys
 from pathlib import Path
-from trainer import fit, run_folder
 from trainer.cli import load_config
-run_folder.LOG_EVERY = 1
-fit.fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=32, device="cpu")
+from trainer.run import folder
+from trainer.run.fit import fit
+folder.LOG_EVERY = 1
+fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=32, device="cpu")
 """
 
 
 def _two(arguments: list[str]) -> None:
     """Run a command as two processes, as torchrun does."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(
@@ -63,9 +62,9 @@ def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.M
         torch.testing.assert_close(got[key], expected[key], rtol=1e-6, atol=1e-6, msg=key)
     for a, b in zip(read_history(one / "metrics.jsonl", 32), read_history(two / "metrics.jsonl", 32), strict=True):
         assert b.report.losses == pytest.approx(a.report.losses, rel=1e-5)
-        assert b.report.verdicts == pytest.approx(a.report.verdicts, rel=1e-5)
+        assert b.report.probabilities == pytest.approx(a.report.probabilities, rel=1e-5)
     fit(config, two, resume=True, stop_after=48)
-    assert "shared by 1 processes instead of 2" in (two / "log.txt").read_text()
+    assert "divided among 1 processes instead of 2" in (two / "log.txt").read_text()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -74,7 +73,7 @@ def test_groups_of_the_discriminator_stay_within_a_process(count: int) -> None:
     torch.manual_seed(0)
     discriminator = Discriminator(8, 1, 64, 4)
     rows = torch.randn(24, 1, 8, 8)
-    shares = [Workers(rank, count).share(rows) for rank in range(count)]
+    shares = [Workers(rank, count).shard(rows) for rank in range(count)]
     logits = {tuple(r.flatten().tolist()): v for s in shares for r, v in zip(s, discriminator(s)[0], strict=True)}
     assert len(logits) == 24
     expected = discriminator(rows)[0]

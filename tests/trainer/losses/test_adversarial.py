@@ -12,7 +12,8 @@ logits = st.lists(st.floats(-8, 8), min_size=1, max_size=6).map(np.array)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    probability: np.ndarray = 1 / (1 + np.exp(-x))
+    return probability
 
 
 @given(logits, logits, logits, st.floats(0.01, 1))
@@ -23,7 +24,7 @@ def test_discriminator_loss_is_the_negative_of_what_d_maximises(
     adversarial = np.log(sigmoid(real)).mean() + np.log(1 - sigmoid(generated)).mean()
     known_abnormal = np.log(1 - sigmoid(abnormal)).mean()
     expected = -(gamma * adversarial + (1 - gamma) * known_abnormal)
-    got = discriminator_loss(*(torch.from_numpy(v) for v in (real, generated, abnormal)), gamma)
+    got = discriminator_loss(torch.from_numpy(real), torch.from_numpy(generated), torch.from_numpy(abnormal), gamma)
     assert float(got) == pytest.approx(expected, rel=1e-9)
 
 

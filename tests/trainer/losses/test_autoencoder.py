@@ -24,7 +24,7 @@ def images(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(11, 40), st.integers(11, 40), st.sampled_from([1, 3]), st.floats(0, 2), st.integers(0, 99))
 def test_ssim_is_that_of_scikit_image(height: int, width: int, channels: int, noise: float, seed: int) -> None:
     """Of images shifted to [0, 2]: Gaussian window σ = 1.5, 11 px, each channel by itself, where the window fits."""
@@ -74,13 +74,13 @@ def test_l1_and_l2_are_means_over_all_values() -> None:
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-10, 4))
-def test_surprise_is_the_negative_log_density(x: float, mean: float, log_variance: float) -> None:
+def test_negative_log_likelihood_is_that_of_a_gaussian(x: float, mean: float, log_variance: float) -> None:
     """−log N(x; μ, σ²), as SciPy has it."""
     got = negative_log_likelihood(*(torch.tensor(v, dtype=torch.float64) for v in (x, mean, log_variance)))
     assert float(got) == pytest.approx(-norm.logpdf(x, mean, np.exp(log_variance / 2)), rel=1e-9, abs=1e-9)
 
 
-def test_divergence_is_that_of_two_gaussians() -> None:
+def test_kl_is_that_of_two_gaussians() -> None:
     """KL(N(μ, σ²) ‖ N(0, 1)), summed over the latents of each tile; 0 for the prior itself."""
     mean, log_variance = images(4, 6) * 3, images(4, 6, seed=1) * 4
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1)
@@ -88,31 +88,31 @@ def test_divergence_is_that_of_two_gaussians() -> None:
     assert kl(torch.zeros(1, 6), torch.zeros(1, 6)).item() == 0
 
 
-def seen(logit: Tensor | None = None, log_variance: Tensor | None = None) -> Reconstruction:
-    mean, spread = images(3, 5, seed=2), images(3, 5, seed=3)
-    return Reconstruction(images(3, 2, 8, 8, seed=1), log_variance, mean, spread, logit)
+def reconstruction(logit: Tensor | None = None, log_variance: Tensor | None = None) -> Reconstruction:
+    mean, z_log_variance = images(3, 5, seed=2), images(3, 5, seed=3)
+    return Reconstruction(images(3, 2, 8, 8, seed=1), log_variance, mean, z_log_variance, logit)
 
 
 def test_the_terms_of_a_vae_are_its_bound_per_value() -> None:
     """Times the number of values they are E[−log p(x|z)] + kl_weight·KL, the paper's sums, averaged over the batch."""
     x, log_variance = images(3, 2, 8, 8), 3 * images(3, 2, 8, 8, seed=4)
-    view = seen(log_variance=log_variance)
+    view = reconstruction(log_variance=log_variance)
     terms = elbo_terms(x, view, Vae(kind="vae", kl_weight=0.3))
     density = norm.logpdf(x.numpy(), view.image.numpy(), np.exp(log_variance.numpy() / 2)).sum((1, 2, 3))
-    assert view.mean is not None and view.spread is not None
-    mean, spread = view.mean.numpy(), view.spread.numpy()
-    kl = (0.5 * (mean**2 + np.exp(spread) - spread - 1)).sum(1)
+    assert view.z_mean is not None and view.z_log_variance is not None
+    mean, z_log_variance = view.z_mean.numpy(), view.z_log_variance.numpy()
+    kl = (0.5 * (mean**2 + np.exp(z_log_variance) - z_log_variance - 1)).sum(1)
     assert 128 * float(sum(terms.values())) == pytest.approx(np.mean(-density + 0.3 * kl), rel=1e-10)
 
 
-def test_the_terms_of_anovaegan_are_l1_divergence_and_adversary() -> None:
+def test_the_terms_of_anovaegan_are_l1_kl_and_adversary() -> None:
     """(Σ|x − x̂| + kl_weight·KL) over the number of values, plus the adversary's −log D(x̂), by NumPy."""
     x, logit = images(3, 2, 8, 8), 4 * images(3, seed=5)
-    view = seen(logit=logit)
-    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial=0.2))
-    assert view.mean is not None and view.spread is not None
-    mean, spread = view.mean.numpy(), view.spread.numpy()
-    kl = (0.5 * (mean**2 + np.exp(spread) - spread - 1)).sum(1)
+    view = reconstruction(logit=logit)
+    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial_weight=0.2))
+    assert view.z_mean is not None and view.z_log_variance is not None
+    mean, z_log_variance = view.z_mean.numpy(), view.z_log_variance.numpy()
+    kl = (0.5 * (mean**2 + np.exp(z_log_variance) - z_log_variance - 1)).sum(1)
     bound = np.abs((x - view.image).numpy()).sum((1, 2, 3)) + 0.5 * kl
     adversary = -np.log(1 / (1 + np.exp(-logit.numpy())))
     assert float(sum(terms.values())) == pytest.approx(np.mean(bound / 128 + 0.2 * adversary), rel=1e-10)

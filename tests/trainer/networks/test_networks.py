@@ -1,5 +1,6 @@
 """The networks are those of Karras et al. 2018, and a search couples no images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,14 @@ from tests.trainer.folder import tiny_config
 from trainer.config import TrainConfig
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
+from trainer.networks.flip_average import average_over_flips
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
 from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, pixel_norm
-from trainer.networks.mirrored import judge_mirrored
 from trainer.reference.search import loss_and_gradient, reference_search, search_loss
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     st.sampled_from([32, 64]),
     st.sampled_from([1, 3]),
@@ -43,7 +44,7 @@ def test_every_stage_makes_and_judges_images_of_its_size(
     assert logit.shape == (4,) and features.shape[2:] == (4, 4)
     if discriminator.patch_head is None:
         return
-    patches = discriminator.judge(torch.randn(4, channels, size, size), patch_head=True)[2]
+    patches = discriminator.outputs(torch.randn(4, channels, size, size), patch_head=True)[2]
     assert patches is not None and patches.shape == (4, size // patch_size // 4, size // patch_size // 4)
 
 
@@ -61,7 +62,7 @@ def test_up_and_down_are_the_layers_they_stand_for() -> None:
     layer = EqualizedConv2d(3, 5, 3).double()
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(2, 3, 8, 6, dtype=torch.float64)
-    plain = {
+    plain: dict[str, Callable[[], torch.Tensor]] = {
         "upsampled": lambda: layer(F.interpolate(x, scale_factor=2, mode="nearest")),
         "averaged": lambda: F.avg_pool2d(layer(x), 2),
     }
@@ -115,25 +116,25 @@ def test_minibatch_stddev_sees_a_collapsed_batch_in_training_only() -> None:
     np.testing.assert_allclose(got[:, 0, 0, 0], np.tile(expected, 4), rtol=1e-5)
     assert float(discriminator.stddev_mean) == pytest.approx(0.5 + 0.01 * (expected.mean() - 0.5), rel=1e-5)
     discriminator.eval()
-    assert discriminator._stddev_channel(h, False).unique().numel() == 1
+    assert discriminator._stddev_channel(h, False).unique().numel() == 1  # type: ignore[no-untyped-call]
 
 
 def test_a_mirrored_verdict_does_not_depend_on_the_side() -> None:
     """Mirrored images get the same verdict, the patch head's mirrored along; without flips it is D's own."""
     _, discriminator = networks(32, patch_head=True)
     _, x = points(32, 1, 6, 3)
-    judge, axes = discriminator.double().judge_all, {"horizontal": -1, "vertical": -2}
-    for one, own in zip(judge_mirrored(judge, x, ()), judge(x), strict=True):
+    judge, axes = discriminator.double().all_outputs, {"horizontal": -1, "vertical": -2}
+    for one, own in zip(average_over_flips(judge, x, ()), judge(x), strict=True):
         assert torch.equal(one, own)
     flips: tuple[Flip, ...] = ("horizontal", "vertical")
-    logit, features, patch_head = judge_mirrored(judge, x, flips)
+    logit, features, patch_head = average_over_flips(judge, x, flips)
     assert torch.equal(features, judge(x)[1])
     assert not torch.allclose(logit, judge(x)[0])
     for flip in flips:
-        other, _, patches = judge_mirrored(judge, x.flip(axes[flip]), flips)
+        other, _, patches = average_over_flips(judge, x.flip(axes[flip]), flips)
         torch.testing.assert_close(other, logit)
         torch.testing.assert_close(patches.flip(axes[flip]), patch_head)
-        once, _, mirrored = judge_mirrored(judge, x, (flip,))
+        once, _, mirrored = average_over_flips(judge, x, (flip,))
         torch.testing.assert_close(once, (judge(x)[0] + judge(x.flip(axes[flip]))[0]) / 2)
         assert not torch.allclose(mirrored, patch_head)
 
@@ -176,6 +177,6 @@ def test_reference_search_is_torchs_adam() -> None:
     fx = discriminator(x)[1]
     for _ in range(10):
         optimizer.zero_grad()
-        search_loss(generator, discriminator, z, x, fx, 0.1, 0.1).sum().backward()
+        search_loss(generator, discriminator, z, x, fx, 0.1, 0.1).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     torch.testing.assert_close(reference_search(generator, discriminator, x, start, 10, 0.05, 0.1, 0.1), z.detach())

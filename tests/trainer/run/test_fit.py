@@ -34,14 +34,16 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     }
     assert capsys.readouterr().out.count("\n") == 1
     report = (run / "report.md").read_text()
-    assert f"latentline-train evaluate {run}" in report and "| normal, trained on | 12 |" in report
+    assert f"latentline-train evaluate {run}" in report and "| normal, for training | 12 |" in report
     assert "256 of 256 images shown, finished" in report
-    assert cv2.imread(str(run / "reconstructions.png")).shape == (6 * 96, 3 * 96, 3)
-    assert cv2.imread(str(run / "samples.png")).shape == (6 * 96, 6 * 96, 3)
+    for name, columns in (("reconstructions", 3), ("samples", 6)):
+        picture = cv2.imread(str(run / f"{name}.png"))
+        assert picture is not None and picture.shape == (6 * 96, columns * 96, 3)
     log = (run / "log.txt").read_text()
     assert "256 images in" in log
     assert (
-        "12 normal images are held out (data.holdout), too few for evaluate and export" in log and "at least 19" in log
+        "12 normal images are held out (data.held_out_fraction), too few for evaluate and export" in log
+        and "at least 19" in log
     )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [160, 256]  # every 20 steps of 8, and the last
@@ -56,7 +58,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
         {"method": {"kind": "anogan"}, "data": {"root": "data"}},
         {"method": {"kind": "f_anogan"}, "search": {"iterations": 0}, "schedule": {"encoder_images": 16}},
         {
-            "method": {"kind": "noisy_anogan", "synthetic": 0.5, "patch_head": 0.5},
+            "method": {"kind": "noisy_anogan", "synthetic_fraction": 0.5, "patch_head": 0.5},
             "schedule": {"precision": "bfloat16"},
         },
         {"method": {"kind": "autoencoder"}, "search": {"iterations": 0}},
@@ -117,7 +119,7 @@ def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path, trained: Path, file
     ],
 )
 def test_a_wrong_configuration_is_said_in_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict, sentence: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], sentence: str
 ) -> None:
     """Exit code 2, the file, the key and what was expected; no traceback."""
     path = tmp_path / "bad.yaml"

@@ -16,7 +16,6 @@ from tests.trainer.runs import all_tensors, assert_same, write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
 from trainer.run.fit import fit
-from trainer.signals import stop_on_signals
 
 # a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
 # process, whose libraries may have spoilt the stack that signals are delivered on
@@ -24,7 +23,7 @@ SIGNALLED = """
 import os, signal, sys
 from trainer import cli
 from trainer.loops.gan import GanTraining
-from trainer.loops.phases import GanPhases
+from trainer.loops.phases import PhasedTraining
 number, left = int(sys.argv[1]), int(sys.argv[2])
 def counted(step):
     def signalled(self):
@@ -35,7 +34,7 @@ def counted(step):
         return step(self)
     return signalled
 if sys.argv[3] == "phases":
-    GanPhases.step = counted(GanPhases.step)
+    PhasedTraining.step = counted(PhasedTraining.step)
 else:
     GanTraining.step = counted(GanTraining.step)
 sys.exit(cli.main(sys.argv[4:]))
@@ -50,7 +49,7 @@ def run_signalled(number: signal.Signals, step: int, training: str, *arguments: 
 
 
 def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    """SIGKILL before a random step of growth, verdict or encoder: every tensor and the log are the same to the bit."""
+    """SIGKILL before a random step of game, encoder or fine-tuning: each tensor and the log are the same to the bit."""
     path, run = (
         write_config(tmp_path, discriminator_images=64, encoder_images=96, checkpoint_images=40),
         tmp_path / "killed",
@@ -100,16 +99,8 @@ def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.
     code, said = run_signalled(number, 2, "gan", "fit", str(path), str(run))
     assert code == 128 + number, said
     sentence = f"stopped by {number.name}; the checkpoint of 24 images is kept in {run / 'checkpoint'}"
-    assert sentence in said and "go on with --resume" in said
+    assert sentence in said and "continue with --resume" in said
     assert load_checkpoint(run).images == 24
-
-
-def test_handlers_are_as_before() -> None:
-    """A training that is over leaves SIGINT and SIGTERM as it found them."""
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with stop_on_signals():
-        assert signal.getsignal(signal.SIGTERM) != before[1]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_crash_between_two_renames_loses_no_checkpoint(tmp_path: Path) -> None:

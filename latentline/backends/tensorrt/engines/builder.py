@@ -1,7 +1,7 @@
 """Build one TensorRT engine: one code path for TensorRT 10.3 to 11.x and TensorRT-RTX, whose module is a parameter.
 
-Networks are always strongly typed: what the graph says is what is built. TensorFloat-32, which would quietly cut the
-products of a float32 network to eleven bits, is switched off.
+Networks are always strongly typed: TensorRT builds the types that the graph states. TensorFloat-32 is off, because it
+would silently round the factors of a float32 network to eleven bits.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ComputeCapability = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Built:
-    """A serialised engine, and the timings that make the next build on this GPU quicker (empty: there are none)."""
+class BuiltEngine:
+    """A serialised engine, and timings that make the next build on this GPU quicker (empty: none)."""
 
     plan: bytes
     timing_cache: bytes
@@ -49,21 +49,21 @@ def build_engine(
     timing_cache: bytes = b"",
     compute_capability: ComputeCapability | None = None,
     progress: Progress = log.info,
-) -> Built:
+) -> BuiltEngine:
     """The engine of a graph from `prepare_graph`.
 
-    name                messages begin with it
+    name                begins each message
     batch               the engine takes 1 to `batch` rows and is tuned for `batch`
-    timing_cache        of an earlier build; one of another GPU or version is left aside
-    compute_capability  of the GPU to build for, where TensorRT-RTX has none at hand; TensorRT builds for the one here
-    progress            gets a line now and then; a build takes seconds to many minutes
+    timing_cache        of an earlier build; ignored when it is for another GPU or version
+    compute_capability  of the GPU to build for, where TensorRT-RTX has no GPU at hand; TensorRT uses the one here
+    progress            gets a line every few seconds; a build takes seconds to many minutes
     Raises EngineError in one sentence: no GPU, the graph refused, another precision than asked, or the build failed.
     """
     messages: deque[str] = deque(maxlen=20)
     logger = _logger(trt, messages)
     try:
         builder = trt.Builder(logger)
-    except (TypeError, RuntimeError):  # pybind11's words for "the factory gave nothing"
+    except (TypeError, RuntimeError):  # pybind11's way to say that the factory gave nothing
         raise EngineError(
             f"{version_of(trt)} cannot start here{_said(messages)}; it builds on the machine whose GPU will run the "
             "engine, with its driver in order"
@@ -83,7 +83,7 @@ def build_engine(
     config.clear_flag(trt.BuilderFlag.TF32)
     if _is_rtx(config):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # an engine that allocates cannot be captured
-    _aim_at(trt, config, compute_capability)
+    _set_target(trt, config, compute_capability)
     config.add_optimization_profile(_rows(builder, network, batch))
     config.progress_monitor = _monitor(trt, name, progress)
     timings = _attach_timings(config, timing_cache, name)
@@ -95,14 +95,14 @@ def build_engine(
             "try a larger --workspace or a smaller --batch"
         )
     progress(f"{name}: built for {precision} in {monotonic() - start:.1f} s")
-    return Built(bytes(plan), b"" if timings is None else bytes(timings.serialize()))
+    return BuiltEngine(bytes(plan), b"" if timings is None else bytes(timings.serialize()))
 
 
 def check_precision(trt: Any, network: Any, name: str, precision: Precision) -> None:
-    """Whether a parsed network is in the precision asked for. Raises EngineError.
+    """Check that a parsed network has the precision asked for. Raises EngineError.
 
-    The ports have the types of the contract, every convolution gives the precision's type, and in fp16 there is one
-    layer at least that gives half.
+    The ports must have the types of the contract, each convolution must give the precision's type, and in fp16 at least
+    one layer must give half.
     """
     half, single = trt.DataType.HALF, trt.DataType.FLOAT
     real = half if precision == "fp16" else single
@@ -138,8 +138,8 @@ def _rows(builder: Any, network: Any, batch: int) -> Any:
     return profile
 
 
-def _aim_at(trt: Any, config: Any, compute_capability: ComputeCapability | None) -> None:
-    """Build for a GPU that is not here: TensorRT-RTX can. TensorRT builds for the GPU that is here."""
+def _set_target(trt: Any, config: Any, compute_capability: ComputeCapability | None) -> None:
+    """Set the GPU to build for. TensorRT-RTX can build for an absent GPU; TensorRT builds for the one here."""
     if compute_capability is None or not _is_rtx(config):
         return
     major, minor = compute_capability
@@ -155,24 +155,24 @@ def _aim_at(trt: Any, config: Any, compute_capability: ComputeCapability | None)
 
 
 def _attach_timings(config: Any, content: bytes, name: str) -> Any:
-    """A timing cache in use by `config`; from `content` where that fits, else empty. None for TensorRT-RTX."""
+    """Give `config` a timing cache, from `content` where it fits, else an empty one. None for TensorRT-RTX."""
     if _is_rtx(config):
         return None
     for candidate in (content, b""):
         cache = config.create_timing_cache(candidate)
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
-        log.info("%s: the timings kept are of another GPU or TensorRT; measuring anew", name)
+        log.info("%s: the kept timings are for another GPU or TensorRT; measuring again", name)
     return None
 
 
 def _is_rtx(config: Any) -> bool:
-    """Whether this is TensorRT-RTX, which times nothing and can build for a GPU that is elsewhere."""
+    """Whether this is TensorRT-RTX, which times nothing and can build for an absent GPU."""
     return hasattr(config, "num_compute_capabilities")
 
 
 def _logger(trt: Any, messages: deque[str]) -> Any:
-    """A logger that passes TensorRT's messages on to ours and keeps warnings and errors for our sentence."""
+    """A logger that passes TensorRT's messages to ours, and keeps warnings and errors for an error message."""
     base = trt.ILogger
     levels = {
         base.INTERNAL_ERROR: logging.ERROR,
@@ -197,7 +197,7 @@ def _logger(trt: Any, messages: deque[str]) -> Any:
 
 
 def _monitor(trt: Any, name: str, progress: Progress) -> Any:
-    """Says now and then how far the outermost phase of the build is."""
+    """Reports every few seconds how far the outermost phase of the build is."""
     base = trt.IProgressMonitor
 
     class Monitor(base):  # type: ignore[misc,valid-type]
@@ -224,7 +224,7 @@ def _monitor(trt: Any, name: str, progress: Progress) -> Any:
 
 
 def _fault(faults: list[Any]) -> str:
-    """What the parser's first error says, with the node it is about."""
+    """The parser's first error, with its node."""
     if not faults:
         return ""
     place = f" at node {faults[0].node()}" if faults[0].node() >= 0 else ""

@@ -1,4 +1,4 @@
-"""The engines of a model: prepared, checked, built and kept. What the command and the station both call."""
+"""All engines of a model: prepared, checked, built and cached. The export command and the station both use it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _TIMINGS = "timings"
 
 @dataclass(frozen=True)
 class EngineSet:
-    """The engines of all graphs of `model`, for one GPU, TensorRT, precision and batch.
+    """The engines of all graphs of `model`, for one GPU, one TensorRT, one precision and one batch.
 
     batch               the most tiles that an engine takes at a time
     trt                 the module tensorrt or tensorrt_rtx
     compute_capability  (major, minor) of the GPU that will run them
-    gpu                 its name: TensorRT chooses kernels for that model of GPU. Empty for TensorRT-RTX, whose engines
-                        are for every GPU of the compute capability
-    workspace_bytes     TensorRT's limit of scratch memory
+    gpu                 its name, because TensorRT chooses kernels for that GPU; empty for TensorRT-RTX, whose engines
+                        run on every GPU of the compute capability
+    workspace_bytes     limit of TensorRT's scratch memory
     """
 
     model: SearchModel
@@ -53,7 +53,7 @@ class EngineSet:
     def of(
         cls, package: ModelPackage, settings: GpuSettings, trt: Any, compute_capability: ComputeCapability, gpu: str
     ) -> EngineSet:
-        """What a station with the section `settings` needs on this GPU. Raises BackendError: the GPU cannot run it."""
+        """The engines that a station with `settings` needs on this GPU. Raises BackendError: unsupported package."""
         require_supported(package)
         return cls(
             model=package,
@@ -67,9 +67,9 @@ class EngineSet:
         )
 
     def plans(self, progress: Progress = log.info) -> dict[str, bytes]:
-        """The serialised engine of every graph, by the graph's file name, from the cache or built now.
+        """The serialised engine of each graph, by the graph's file name. Missing engines are built now.
 
-        In fp16 a calibrated model is checked first, once. Raises VerificationError when fp16 moves its score too far,
+        In fp16 a calibrated model is checked once, before. Raises VerificationError when fp16 moves its score too far,
         EngineError when an engine cannot be built or the cache cannot be written.
         """
         if self.precision == "fp16" and isinstance(self.model, ModelPackage):
@@ -80,12 +80,12 @@ class EngineSet:
         }
 
     def states(self) -> dict[str, str]:
-        """What the cache holds for every graph: "ready", "missing" or "stale: " and why."""
+        """The state of each graph's engine in the cache: "ready", "missing", or "stale: " and the reason."""
         graphs = sorted(self.model.graphs)
         return {graph: self.cache.state(self._name(graph), self._fingerprint(graph)) for graph in graphs}
 
     def _name(self, graph: str) -> str:
-        """Model, graph, precision and batch: such engines stand side by side in the cache."""
+        """Model, graph, precision and batch: their engines lie side by side in the cache."""
         title = self.model.spec.name if isinstance(self.model.spec, Manifest) else "model"
         return f"{title}.{graph.removesuffix('.onnx')}.{self.precision}.batch{self.batch}"
 
@@ -104,7 +104,7 @@ class EngineSet:
         return {"TensorRT": version_of(self.trt), "compute capability": f"{major}.{minor}", "GPU": self.gpu}
 
     def _build(self, graph: str, progress: Progress) -> bytes:
-        """Build one engine, with the timings of all builds for this GPU."""
+        """Build one engine, reusing the timings of earlier builds for this GPU."""
         progress(f"{graph}: building for {self.precision}, up to {self.batch} tiles at a time; this may take minutes")
         built = build_engine(
             self.trt,

@@ -1,8 +1,8 @@
-"""Whether a model may run in fp16: its search with fp16's rounding, on the CPU, against the same search in float32.
+"""Decide whether a model may run in fp16: compare its search with fp16's rounding, on the CPU, with float32.
 
-Neither gradients nor single scores can be judged. The loss has kinks: rounding takes some activations to the other side
-of theirs, and each takes its share of the gradient along. So a search now and then ends in another minimum; float32
-does that, too, from one runtime to the next. What counts is what fp16 does to the score of a typical tile.
+Neither gradients nor single scores tell. The loss has kinks: rounding takes some activations across theirs, and each
+moves the gradient. So a search sometimes ends in another minimum; in float32 it does too, from one runtime to the next.
+The score of a typical tile tells.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Progress = Callable[[str], None]
 # How far fp16 may move the score of the median tile, in standard deviations of the model's normal scores. Independent
 # shifts of that size make the normal scores spread wider by a quarter.
 BOUND = 0.5
-REVISION_OF_CHECK = 1  # add one whenever the check measures something else
+CHECK_REVISION = 1  # add one whenever the check changes
 PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class HalfReport:
-    """What fp16 does to a model, over `tiles` tiles: the worst, and of the score the median, too.
+    """How far fp16 moves a model, over `tiles` tiles: the worst of each, and the median score.
 
-    loss, gradient  relative error at the first z of each tile; the gradient's is large where activations cross a kink
+    loss, gradient  relative error at the first z of each tile; large for the gradient where activations cross a kink
     latent          ‖ẑ − ẑ of float32‖ / ‖ẑ of float32‖ after the whole search
-    score           how far the score moves, in standard deviations of the model's normal scores
+    score           shift of the score, in standard deviations of the model's normal scores
     """
 
     tiles: int
@@ -61,8 +61,8 @@ class HalfReport:
 
 
 def check_half(package: ModelPackage, cache: EngineCache, progress: Progress = log.info) -> HalfReport:
-    """What fp16 does to `package`, measured once and kept. Raises VerificationError when its score moves too far."""
-    fingerprint = {"model": package.model_hash, "preparation": str(REVISION), "check": str(REVISION_OF_CHECK)}
+    """Measure `package` in fp16 once, then use the cached report. Raises VerificationError when scores move too far."""
+    fingerprint = {"model": package.model_hash, "preparation": str(REVISION), "check": str(CHECK_REVISION)}
 
     def measure() -> bytes:
         return json.dumps(asdict(measure_half(package, progress))).encode()
@@ -80,8 +80,8 @@ def check_half(package: ModelPackage, cache: EngineCache, progress: Progress = l
 def measure_half(package: ModelPackage, progress: Progress = log.info) -> HalfReport:
     """Search the check's tiles in float32 and in fp16's rounding, and compare.
 
-    The tiles are the self-test's images and those that G makes of its latents, which are normal by construction. Two
-    searches a tile on the CPU: seconds for a small model, and long for a large one.
+    The tiles are the self-test's images, and G's images of the self-test's latents, which are normal by construction.
+    Each tile is searched twice on the CPU: seconds for a small model, much longer for a large one.
     """
     test = require_supported(package)
     count = 2 * len(test.loss)
@@ -96,22 +96,22 @@ def measure_half(package: ModelPackage, progress: Progress = log.info) -> HalfRe
 
 
 class _Steps:
-    """Counts search steps, from any thread, and says now and then how many of `total` are done."""
+    """Counts search steps, from any thread, and reports every few seconds how many of `total` are done."""
 
     def __init__(self, total: int, progress: Progress) -> None:
         self._total, self._progress = total, progress
         self._lock = Lock()
         self._count = 0
-        self._start = self._said = monotonic()
+        self._start = self._reported = monotonic()
 
     def done(self) -> None:
         """One more step."""
         with self._lock:
             self._count += 1
             now = monotonic()
-            if now - self._said < PROGRESS_SECONDS:
+            if now - self._reported < PROGRESS_SECONDS:
                 return
-            self._said = now
+            self._reported = now
             line = f"fp16 check: {100 * self._count / self._total:.0f} % searched, {now - self._start:.0f} s"
         self._progress(line)
 
@@ -126,8 +126,8 @@ def _check_tiles(test: SelfTest, searcher: RoundedSearcher) -> UInt8:
 def _compare(
     package: ModelPackage, single: RoundedSearcher, half: RoundedSearcher, tile: UInt8
 ) -> tuple[float, float, float, float]:
-    """Errors of loss, gradient, ẑ and score for one tile [S, S, C]; what is not finite counts as infinite."""
-    with np.errstate(all="ignore"):  # an overflow in half is what this looks for
+    """Errors of loss, gradient, ẑ and score for one tile [S, S, C]; an error that is not finite is infinite."""
+    with np.errstate(all="ignore"):  # an overflow in half is a finding, not a fault here
         return _differences(package, single, half, tile)
 
 
@@ -137,7 +137,7 @@ def _differences(
     x = to_model_range(tile[None])
     z = single.start(x)
     (true_loss, true_gradient), (loss, gradient) = (s.step(z, x, s.discriminate(x)[1]) for s in (single, half))
-    (true_z, true_score), (final_z, score) = (_judge(package, s, tile) for s in (single, half))
+    (true_z, true_score), (final_z, score) = (_score(package, s, tile) for s in (single, half))
     spread = float(package.normal_scores.std()) + 1e-6
     numbers = (
         _relative(loss, true_loss),
@@ -149,8 +149,8 @@ def _differences(
     return first, second, third, fourth
 
 
-def _judge(package: ModelPackage, searcher: RoundedSearcher, tile: UInt8) -> tuple[Float, float]:
-    """ẑ and the score of a tile, as a frame of that size and no preprocessing."""
+def _score(package: ModelPackage, searcher: RoundedSearcher, tile: UInt8) -> tuple[Float, float]:
+    """ẑ and score of a tile, taken as a frame of its size without preprocessing."""
     tiler = FrameTiler(Preprocessing(channels=package.manifest.channels), package.manifest.tile_size, 0.0)
     searched = tiler.search(searcher, tile)
     values = frame_components(searched.result, package.statistics.maps(searched), package.statistics)

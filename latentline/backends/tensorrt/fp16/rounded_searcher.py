@@ -1,4 +1,4 @@
-"""A searcher that computes on the CPU what the graphs of a precision compute on a GPU."""
+"""A searcher that emulates on the CPU what the engines of a precision compute on a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from latentline.backends.adam import adam_search, initial_latent
 from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
-from latentline.backends.tensorrt.graphs.rounding import rounding_twin
+from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 from latentline.errors import BackendError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
@@ -23,7 +23,7 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 class RoundedSearcher:
-    """`Searcher` in ONNX Runtime with the rounding of `precision`; of fp32: plain float32.
+    """`Searcher` in ONNX Runtime with the rounding of `precision`.
 
     on_step  called after each search step, from the thread that searches
     Several threads may use it at a time. Raises EngineError for a graph that cannot be prepared, BackendError where
@@ -36,7 +36,7 @@ class RoundedSearcher:
         self._spec: ModelSpec = model.spec
         self._on_step = on_step
         self._graphs = {
-            name: _session(rounding_twin(prepare_graph(content, name, precision)))
+            name: _session(emulate_rounding(prepare_graph(content, name, precision)))
             for name, content in model.graphs.items()
         }
 
@@ -55,8 +55,8 @@ class RoundedSearcher:
 
     def discriminate(self, x: Float) -> tuple[Float, Float]:
         """Logit [1] and features [1, maps, 4, 4] of one image."""
-        judged = self._judge(x)
-        return judged["logit"], judged["features"]
+        of_tile = self._discriminate(x)
+        return of_tile["logit"], of_tile["features"]
 
     def generate(self, z: Float) -> Float:
         """G(z) of one latent: [1, L] -> [1, C, H, W]."""
@@ -74,27 +74,27 @@ class RoundedSearcher:
         """Release the graphs."""
         self._graphs.clear()
 
-    def _judge(self, x: Float) -> dict[str, Float]:
-        """All that D gives for one image."""
+    def _discriminate(self, x: Float) -> dict[str, Float]:
+        """All outputs of D for one image."""
         names = ["logit", "features"] if self._spec.patch_shape is None else ["logit", "features", "patch_logits"]
         return dict(zip(names, self._graphs[DISCRIMINATOR].run(names, {"image": x}), strict=True))
 
     def _search_one(self, x: Float) -> dict[str, Float]:
         search = self._spec.search
-        judged = self._judge(x)
-        features = judged["features"]
+        of_tile = self._discriminate(x)
+        features = of_tile["features"]
         z = adam_search(lambda z: self.step(z, x, features)[1], self.start(x), search.iterations, search.learning_rate)
         reconstruction = self.generate(z)
-        logit, seen = self.discriminate(reconstruction)
+        logit, of_reconstruction = self.discriminate(reconstruction)
         found = {
             "z": z,
             "reconstruction": reconstruction,
-            "feature_residual": np.abs(features - seen).sum(axis=(1, 2, 3)),
+            "feature_residual": np.abs(features - of_reconstruction).sum(axis=(1, 2, 3)),
             "logit_reconstruction": logit,
-            "logit_frame": judged["logit"],
+            "logit_frame": of_tile["logit"],
             "loss": self.step(z, x, features)[0],
         }
-        return found if self._spec.patch_shape is None else {**found, "patch_logits": judged["patch_logits"]}
+        return found if self._spec.patch_shape is None else {**found, "patch_logits": of_tile["patch_logits"]}
 
 
 def _session(graph: bytes) -> Any:

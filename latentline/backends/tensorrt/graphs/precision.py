@@ -1,9 +1,9 @@
 """The fp16 variant of a prepared graph: layers in half, everything between them in float32.
 
-Layers are convolutions and dense layers: inputs, weights and outputs half. What lies between (pixel norm, masks, sums,
-losses) is computed in float32, with a Cast at each border. A value that a layer reads is *stored* in half only: whoever
-else needs it reads it back from half through a Cast of its own. So nothing keeps a float32 copy of an activation for
-the backward pass, and forward and backward pass see the same numbers.
+Layers are convolutions and dense layers; their inputs, weights and outputs are half. Everything between them (pixel
+norm, masks, sums, losses) is float32, with a Cast at each border. A value that a layer reads is *stored* in half only:
+other nodes read it back through a Cast of their own. So no float32 copy of an activation is kept for the backward pass,
+and forward and backward pass use the same numbers.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from latentline.errors import EngineError
 # Inputs and outputs in the graph's precision; all others (z, logit, loss, grad_z) are float32 in every variant.
 HALF_PORTS = frozenset({"image", "features", "x", "fx"})
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-# Run in half between two half values: the same numbers as in float32 with a Cast on either side, without the Casts.
-_MOVES = frozenset({"Reshape", "Gather"})  # what they give is stored as what they are given
+# Between two half values these run in half: the same numbers as in float32 between two Casts, without the Casts.
+_MOVES = frozenset({"Reshape", "Gather"})  # their output is stored like their input
 _EXACT_IN_HALF = _MOVES | {"LeakyRelu"}
 
 
 def to_half(model: ir.Model, name: str) -> None:
-    """Make a float32 model without constant sub-graphs fp16, in place. Raises EngineError, naming it, on overflow."""
+    """Turn a float32 model without constant sub-graphs into fp16, in place. Raises EngineError on overflow."""
     _Variant(model.graph, name).make()
 
 
 class _Variant:
-    """One graph on its way to fp16. `stored` are the values that exist in half only."""
+    """One graph being turned into fp16. `_stored` holds the values that exist in half only."""
 
     def __init__(self, graph: ir.Graph, name: str) -> None:
         self._graph, self._name = graph, name
@@ -125,8 +125,8 @@ def _stored_in_half(graph: ir.Graph) -> set[ir.Value]:
 def _is_layer(node: ir.Node) -> bool:
     """A convolution or dense layer that is worth half precision.
 
-    A dense layer from or to one number is not: it is the discriminator's verdict, whose rounding would go straight into
-    logit and score, and costs nothing.
+    A dense layer from or to one number is not: it gives the discriminator's logit. Rounding it would go straight into
+    the score, and float32 costs nothing there.
     """
     if node.op_type not in _LAYERS:
         return False

@@ -1,7 +1,7 @@
-"""From a package's ONNX graph to one that TensorRT builds as it stands.
+"""Prepare a package's ONNX graph for TensorRT.
 
-The package stores every weight once and derives other layouts of it by nodes; here those nodes are evaluated, and the
-precision is written into the graph, for TensorRT's strongly typed networks take it from nowhere else.
+The package stores each weight once, and nodes derive other layouts from it. Preparing evaluates those nodes and writes
+the precision into the graph, because TensorRT's strongly typed networks take it from there alone.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.graphs.precision import to_half
 from latentline.errors import EngineError
 
-REVISION = 1  # part of every engine's fingerprint: add one whenever another graph comes out for the same package
+REVISION = 1  # part of every engine's fingerprint: add one whenever the same package gives another graph
 
 
 def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
-    """The float32 graph `content` in `precision`, ONNX bytes: no constant nodes, every shape known but for the batch.
+    """The float32 ONNX graph `content` in `precision`, without constant nodes, all shapes known except the batch.
 
     Raises EngineError, naming the graph, when it cannot be read or a shape depends on more than the batch.
     """
@@ -37,7 +37,7 @@ def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
         onnx.checker.check_model(prepared, full_check=True)
     except EngineError:
         raise
-    except Exception as error:  # the libraries raise whatever they meet in a broken file
+    except Exception as error:  # the libraries raise anything for a broken file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineError(f"{name}: cannot be prepared for TensorRT ({reason}); export the package again") from None
     _check_shapes(prepared, name)
@@ -46,7 +46,7 @@ def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
 
 
 def _check_float32(graph: ir.Graph, name: str) -> None:
-    """TensorRT's parser would convert float64 without a word."""
+    """Refuse other types: TensorRT's parser would convert float64 silently."""
     for port in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
         if port.dtype not in (ir.DataType.FLOAT, ir.DataType.INT64):
             raise EngineError(
@@ -56,7 +56,7 @@ def _check_float32(graph: ir.Graph, name: str) -> None:
 
 
 def _fold(model: ir.Model) -> None:
-    """Evaluate every node that depends on constants alone, whatever its size."""
+    """Evaluate each node that depends on constants alone, of any size."""
     everything = 1 << 62  # elements
     with _quiet():
         onnxscript.optimizer.optimize_ir(
@@ -66,7 +66,7 @@ def _fold(model: ir.Model) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the optimiser's hundreds of lines about single nodes out of a station's log."""
+    """Keep the optimiser's hundreds of lines about nodes out of the log."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:
@@ -81,7 +81,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _check_shapes(model: onnx.ModelProto, name: str) -> None:
-    """Every value has a shape, fixed after the first dimension, or EngineError says which has not."""
+    """Raise EngineError for a value whose shape is not fixed after the first dimension."""
     graph = model.graph
     known = {value.name: value.type.tensor_type.shape for value in [*graph.input, *graph.value_info, *graph.output]}
     names = [*(port.name for port in graph.input), *(output for node in graph.node for output in node.output)]

@@ -1,8 +1,8 @@
-"""What an fp16 graph computes, on a CPU: its twin in float32 that rounds to half where a GPU would store half.
+"""Emulate an fp16 graph on a CPU: a float32 graph that rounds to half wherever a GPU would store half.
 
-ONNX Runtime has no half kernels on most CPUs. It puts Casts around each node and then removes the pairs that meet, with
-the rounding in them: an fp16 graph runs there in plain float32 and would pass any check. Casts that stand in a float32
-graph it keeps.
+ONNX Runtime has no half kernels on most CPUs. It puts Casts around each node and removes the pairs that meet, and the
+rounding with them: it runs an fp16 graph in plain float32, which would pass any check. It keeps the Casts that a
+float32 graph contains.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import onnx_ir as ir
 _FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
 
-def rounding_twin(graph: bytes) -> bytes:
-    """The twin of an fp16 graph from `prepare_graph`: same names and shapes, every input and output float32.
+def emulate_rounding(graph: bytes) -> bytes:
+    """The float32 emulation of an fp16 graph from `prepare_graph`: same names and shapes, all ports float32.
 
-    Products are summed in float32, as TensorRT's tensor-core kernels do by default; the twin does not model a kernel
-    that sums in half. A float32 graph is its own twin.
+    It sums products in float32, as TensorRT's tensor-core kernels do by default, and does not emulate a kernel that
+    sums in half. A float32 graph stays as it is.
     """
     model = ir.from_proto(onnx.load_from_string(graph))
     inside = model.graph
@@ -36,14 +36,14 @@ def rounding_twin(graph: bytes) -> bytes:
         (output,) = node.outputs
         if node.op_type == "Cast" and output.dtype == _FLOAT:  # from half: its input is rounded already
             assert node.inputs[0] is not None
-            _take_place(inside, output, node.inputs[0], node)
+            _bypass(inside, output, node.inputs[0], node)
         elif node.op_type == "Cast":
             _widen(inside, output, node)
         elif output.dtype == _HALF:
             output.dtype = _FLOAT
             _round(inside, output, node)
-    twin: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
-    return twin
+    emulated: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return emulated
 
 
 def _round(graph: ir.Graph, value: ir.Value, producer: ir.Node | None) -> None:
@@ -65,7 +65,7 @@ def _widen(graph: ir.Graph, half: ir.Value, producer: ir.Node, of: ir.Value | No
     _redirect(graph, of or half, up.outputs[0], keep={producer, up})
 
 
-def _take_place(graph: ir.Graph, old: ir.Value, new: ir.Value, node: ir.Node) -> None:
+def _bypass(graph: ir.Graph, old: ir.Value, new: ir.Value, node: ir.Node) -> None:
     """Remove `node`, whose output `old` equals `new`."""
     if old.is_graph_output():
         return  # a Cast of float32 to float32 is harmless

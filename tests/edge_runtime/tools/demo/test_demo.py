@@ -20,7 +20,7 @@ from export.verify import verify_package
 from latentline.package.model_package import load_package
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sampled_from(sorted(PAINTERS)), st.integers(20, 90), st.integers(20, 90), st.integers(0, 99))
 def test_the_mask_is_where_the_paint_is(kind: str, x: int, y: int, seed: int) -> None:
     """Pixels in the mask changed by more than 6 grey levels, the others did not; the defect lies around its centre."""

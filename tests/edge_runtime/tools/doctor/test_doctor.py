@@ -16,16 +16,14 @@ from edge_runtime.tools.doctor import examination
 from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, loss_curve
 from edge_runtime.tools.doctor.report import to_text
 from edge_runtime.tools.doctor.timing import timed
-from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
-from latentline.backends.settings import GpuSettings
+from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import BackendError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.search.searcher import SearchResult
-from tests.checkpoints import random_checkpoint
+from tests.checkpoints import exported
 from tests.packages import write_random_package, write_tiny_package
 from tests.paths import ROOT
 
@@ -55,7 +53,8 @@ class Twin:
         return self._cpu.search(tiles)
 
     def trace(self, tiles: np.ndarray) -> np.ndarray:
-        return loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
+        curve: np.ndarray = loss_curve(self._package, self._cpu, tiles) * np.float32(1 + self.faults.loss)
+        return curve
 
 
 def _failures(package: ModelPackage, **faults: float) -> list[BackendComparison]:
@@ -118,7 +117,7 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("openvino", True), ("tensorrt", False)])
 def test_a_gpu_that_is_configured_must_be_there(
-    package: ModelPackage, backend: str, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    package: ModelPackage, backend: Backend, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A machine without TensorRT fails when the station requires it; otherwise the CPU is enough."""
 
@@ -160,9 +159,7 @@ def test_timing_repeats() -> None:
 
 def test_a_model_without_a_search_is_examined(tmp_path: Path) -> None:
     """The CPU runs the forward self-test; the report says why no GPU can run it, and passes."""
-    checkpoint = random_checkpoint("autoencoder")
-    model = export_model(checkpoint.generator, None, checkpoint.encoder, search_settings(checkpoint))
-    package = write_random_package(tmp_path / "package", model, "ssim")
+    package = write_random_package(tmp_path / "package", exported("autoencoder")[1], "ssim")
     report = examination.examine(package, "auto", GpuSettings(cache=tmp_path / "cache"), 0.01, lambda line: None)
     cpu, gpu = report.backends
     assert report.passed and cpu.passed and cpu.comparisons[0].what == "self-test against the float64 oracle"

@@ -18,9 +18,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
 from edge_runtime.mqtt.packets import new_properties
-from tests.edge_runtime.fakes import BRIGHT, ROOT, station_data, write_picture
+from tests.edge_runtime.fakes import BRIGHT, station_data, write_picture
 from tests.edge_runtime.tools.listen.samples import TOPIC, event, status
 from tests.mosquitto import Mosquitto
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 LISTEN = """

@@ -53,6 +53,8 @@ def test_search_equals_the_reference(searcher: OpenVinoSearcher) -> None:
         logit, features = discriminator(image)
         loss = search_loss(generator, discriminator, z, x, fx, s.gamma, s.lam)
     np.testing.assert_allclose(found.reconstruction, image, atol=1e-3)
+    assert found.feature_residual is not None and found.loss is not None
+    assert found.logit_reconstruction is not None and found.logit_frame is not None
     np.testing.assert_allclose(found.feature_residual, (fx - features).abs().sum((1, 2, 3)), rtol=1e-3)
     np.testing.assert_allclose(found.logit_reconstruction, logit, atol=1e-3)
     np.testing.assert_allclose(found.logit_frame, logit_frame, atol=1e-5)
@@ -81,8 +83,7 @@ def test_search_is_deterministic(searcher: OpenVinoSearcher) -> None:
 def test_shapes_and_types(searcher: OpenVinoSearcher) -> None:
     """Every field has the shape that the contract says, float32."""
     result = searcher.search(tiles(4))
-    maps = tiny_model().spec.feature_shape[0]
-    assert maps == 8
+    assert tiny_model().spec.feature_shape == (8, 4, 4)
     assert result.z.shape == (4, 6)
     assert result.reconstruction.shape == (4, 1, SIZE, SIZE)
     assert len(parts(result)) == 6

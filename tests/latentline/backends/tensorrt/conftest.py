@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import edge_runtime.tools.demo
 from latentline.package.model_package import ModelPackage, load_package
+from tests.fake_cuda.conftest import fake_driver, loaded_fake_driver
+from tests.paths import DEMO_MODEL
 
-DEMO = Path(edge_runtime.tools.demo.__file__).parent / "model"
+__all__ = ["fake_driver", "loaded_fake_driver"]  # the emulated driver, for the tests of the searcher
 
 
 @pytest.fixture(scope="session")
 def demo() -> ModelPackage:
     """The demo's package."""
-    return load_package(DEMO)
+    return load_package(DEMO_MODEL)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.fp16.rounded_searcher import RoundedSearcher
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.package.model_package import GENERATOR, ModelPackage
-from tests.tensorrt_standin import Context, StandIn
+from tests.gpu.standin.engine import Context
+from tests.gpu.standin.interface import ILogger
+from tests.gpu.standin.module import StandIn
 
 
 def context(package: ModelPackage, precision: Precision, module: StandIn) -> Context:
@@ -51,7 +53,7 @@ def test_it_refuses_what_tensorrt_refuses(demo: ModelPackage) -> None:
     assert run.set_input_shape("z", (3, 128))
     assert not run.set_tensor_address("nothing", 0)
     assert not run.execute_async_v3(0)
-    assert StandIn().Runtime(None).deserialize_cuda_engine(b"something else") is None
+    assert StandIn().Runtime(ILogger()).deserialize_cuda_engine(b"something else") is None
 
 
 def test_it_misbehaves_on_request(demo: ModelPackage) -> None:
@@ -67,4 +69,4 @@ def test_it_misbehaves_on_request(demo: ModelPackage) -> None:
     module.fails_to_execute = True
     assert not run.execute_async_v3(0)
     module.fails_to_load = True
-    assert module.Runtime(None).deserialize_cuda_engine(b"stand-in plan\n") is None
+    assert module.Runtime(ILogger()).deserialize_cuda_engine(b"stand-in plan\n") is None

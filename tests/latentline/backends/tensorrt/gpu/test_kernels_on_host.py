@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentline.backends.adam import adam_search
+from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.gpu import launches
 from latentline.scoring.maps import pool
-from latentline.search.searched_frame import SearchedFrame
+from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import Preprocessing, to_model_range, to_picture
 from latentline.vision.tiles import TilePlan
-from tests.fake_cuda.host_kernels import KERNELS, Buffer, kernel_names
+from tests.fake_cuda.host_kernels import Buffer, HostKernels, kernel_names
+from tests.paths import KERNELS
+
+Array = npt.NDArray[Any]
+Size3 = tuple[int, int, int]
 
 seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(launches.KINDS)
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
-def real(precision):
+def real(precision: Precision) -> type[np.floating[Any]]:
     return np.float16 if precision == "fp16" else np.float32
 
 
@@ -38,7 +46,15 @@ def real(precision):
     padding=st.integers(0, 9),
     target=st.integers(16, 70),
 )
-def test_host_build_of_prepare_frame_equals_preprocessing(host_fp32, seed, height, width, channels, padding, target):
+def test_host_build_of_prepare_frame_equals_preprocessing(
+    host_fp32: HostKernels,
+    seed: int,
+    height: int,
+    width: int,
+    channels: tuple[int, Literal[1, 3]],
+    padding: int,
+    target: int,
+) -> None:
     """Channels and area resize are those of the CPU path, bit for bit, whatever the row pitch."""
     given_channels, wanted = channels
     height = max(height, target)
@@ -56,7 +72,7 @@ def test_host_build_of_prepare_frame_equals_preprocessing(host_fp32, seed, heigh
 
 
 @pytest.mark.parametrize("divisor", [1, 2, 3, 4])
-def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32, divisor):
+def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32: HostKernels, divisor: int) -> None:
     """A scale that divides the frame takes OpenCV's integer path, with its own rounding for 2 x 2."""
     frame = np.random.default_rng(divisor).integers(0, 256, (24 * divisor, 17 * divisor, 3), np.uint8)
     expected = cv2.resize(frame, (17, 24), interpolation=cv2.INTER_AREA)
@@ -68,7 +84,7 @@ def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32, 
     np.testing.assert_array_equal(prepared.read(), expected)
 
 
-def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32):
+def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32: HostKernels) -> None:
     """Less than a thousandth of a source pixel does not count, more does, up to a grey level's rounding."""
     frame = np.random.default_rng(0).integers(0, 2, (1203, 1403, 1), np.uint8) * np.uint8(255)
     expected = cv2.resize(frame, (1402, 1201), interpolation=cv2.INTER_AREA)[..., None]
@@ -77,7 +93,7 @@ def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32):
     np.testing.assert_array_equal(prepared.read(), expected)
 
 
-def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32):
+def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32: HostKernels) -> None:
     """All corners of the colour cube and a fine grid within become the grey of cv2.cvtColor."""
     levels = np.array([*range(0, 256, 7), 1, 254, 255], np.uint8)
     frame = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(levels.size, -1, 3)
@@ -93,7 +109,7 @@ def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32):
     ("pitch", "source", "prepared"),
     [(30, (10, 10, 2), (10, 10, 1)), (29, (10, 10, 3), (10, 10, 3)), (30, (10, 10, 3), (11, 10, 3))],
 )
-def test_a_frame_the_kernels_cannot_prepare_is_refused(pitch, source, prepared):
+def test_a_frame_the_kernels_cannot_prepare_is_refused(pitch: int, source: Size3, prepared: Size3) -> None:
     """Foreign channels, a pitch shorter than a row, and enlarging are refused before anything is launched."""
     with pytest.raises(ValueError, match=r"no kernel|does not fit"):
         launches.prepare_frame(0, pitch, source, 0, prepared)
@@ -111,8 +127,16 @@ def test_a_frame_the_kernels_cannot_prepare_is_refused(pitch, source, prepared):
     aligned=st.booleans(),
 )
 def test_host_build_of_gather_tiles_equals_tile_plan(
-    host, seed, height, width, channels, size, overlap, precision, aligned
-):
+    host: Callable[[str], HostKernels],
+    seed: int,
+    height: int,
+    width: int,
+    channels: int,
+    size: int,
+    overlap: float,
+    precision: Precision,
+    aligned: bool,
+) -> None:
     """Tiles are cut, mirrored and scaled as on the CPU: bit for bit in float32, correctly rounded in half."""
     kernels = host(precision)
     image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
@@ -127,7 +151,7 @@ def test_host_build_of_gather_tiles_equals_tile_plan(
     np.testing.assert_array_equal(tiles.read(), expected)
 
 
-def test_host_build_of_gather_tiles_mirrors_a_small_frame_again_and_again(host_fp32):
+def test_host_build_of_gather_tiles_mirrors_a_small_frame_again_and_again(host_fp32: HostKernels) -> None:
     """A frame much smaller than the tile repeats, mirrored each time."""
     image = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9, 1)
     expected = to_model_range(TilePlan.cover(8, 9, 64, 0).cut(image))
@@ -139,7 +163,9 @@ def test_host_build_of_gather_tiles_mirrors_a_small_frame_again_and_again(host_f
 
 @few
 @given(seed=seeds, batch=st.integers(1, 9), latent=st.integers(1, 130), magnitude=st.sampled_from([1e-30, 1, 1e18]))
-def test_host_build_of_adam_equals_adam_search(host_fp32, seed, batch, latent, magnitude):
+def test_host_build_of_adam_equals_adam_search(
+    host_fp32: HostKernels, seed: int, batch: int, latent: int, magnitude: float
+) -> None:
     """Eight iterations move z as `adam_search` does, bit for bit, and leave the loss of each in the trace."""
     rng = np.random.default_rng(seed)
     gradients = (rng.standard_normal((8, batch, latent)) * magnitude).astype(np.float32)
@@ -178,7 +204,15 @@ def test_host_build_of_adam_equals_adam_search(host_fp32, seed, batch, latent, m
     precision=st.sampled_from(["fp32", "fp16"]),
     aligned=st.booleans(),
 )
-def test_host_build_of_tile_sums_equals_float64(host, seed, batch, maps, pixels, precision, aligned):
+def test_host_build_of_tile_sums_equals_float64(
+    host: Callable[[str], HostKernels],
+    seed: int,
+    batch: int,
+    maps: int,
+    pixels: int,
+    precision: Precision,
+    aligned: bool,
+) -> None:
     """The feature residual and the paper's loss agree with float64, for any length and alignment."""
     kernels, rng = host(precision), np.random.default_rng(seed)
     gamma, lam = rng.uniform(0.05, 1), rng.uniform(0, 1)
@@ -193,7 +227,7 @@ def test_host_build_of_tile_sums_equals_float64(host, seed, batch, maps, pixels,
     np.testing.assert_allclose(loss, expected, rtol=2e-6, atol=1e-6)
 
 
-def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32):
+def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32: HostKernels) -> None:
     """A NaN in one tile spoils that tile's sums and no other's; extreme logits stay finite."""
     f, x = np.ones((2, 3, 16), np.float32), np.zeros((2, 3, 5), np.float32)
     x[1, 1, 4] = f[0, 1, 3] = np.nan
@@ -202,7 +236,9 @@ def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32):
     np.testing.assert_array_equal(loss, np.array([0, np.nan, 0.5], np.float32))
 
 
-def _tile_sums(kernels, f, x, logit, gamma, lam, aligned):
+def _tile_sums(
+    kernels: HostKernels, f: Array, x: Array, logit: Array, gamma: float, lam: float, aligned: bool
+) -> list[Array]:
     batch = len(logit)
     inputs = [Buffer(a, aligned) for a in (*f, *x, logit)]
     outputs = [Buffer.empty((batch,), np.float32) for _ in range(2)]
@@ -230,7 +266,17 @@ def _tile_sums(kernels, f, x, logit, gamma, lam, aligned):
     precision=st.sampled_from(["fp32", "fp16"]),
     kind=kinds,
 )
-def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channels, size, overlap, precision, kind):
+def test_host_build_of_blend_equals_tile_plan(
+    host: Callable[[str], HostKernels],
+    seed: int,
+    height: int,
+    width: int,
+    channels: int,
+    size: int,
+    overlap: float,
+    precision: Precision,
+    kind: MapKind,
+) -> None:
     """Difference and picture are those of `TilePlan.blend`, bit for bit, also where the plan exceeds the frame."""
     kernels, rng = host(precision), np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, channels), np.uint8)
@@ -250,7 +296,7 @@ def test_host_build_of_blend_equals_tile_plan(host, seed, height, width, channel
     np.testing.assert_array_equal(picture, to_picture(pictured.transpose(2, 0, 1)))
 
 
-def test_host_build_of_blend_shows_nan_where_a_tile_is_broken(host_fp32):
+def test_host_build_of_blend_shows_nan_where_a_tile_is_broken(host_fp32: HostKernels) -> None:
     """A NaN in a tile is NaN in the difference there and nowhere else, and black in the picture."""
     plan = TilePlan.cover(16, 30, 16, 0.1)
     image = np.full((16, 30, 1), 200, np.uint8)
@@ -262,7 +308,9 @@ def test_host_build_of_blend_shows_nan_where_a_tile_is_broken(host_fp32):
     assert picture[3, 4, 0] == 0
 
 
-def _blend(kernels, plan, image, reconstruction, mean, std, kind):
+def _blend(
+    kernels: HostKernels, plan: TilePlan, image: Array, reconstruction: Array, mean: Array, std: Array, kind: MapKind
+) -> tuple[Array, Array]:
     rows, columns = (np.array(sorted({corner[axis] for corner in plan.corners}), np.int32) for axis in (0, 1))
     prepared, generated, means, stds = (Buffer(a) for a in (image, reconstruction, mean, std))
     row_starts, column_starts = Buffer(rows, aligned=False), Buffer(columns, aligned=False)
@@ -298,7 +346,9 @@ def _blend(kernels, plan, image, reconstruction, mean, std, kind):
     scales=st.lists(st.just(0.0) | st.floats(0.5, 9), min_size=1, max_size=3),  # 0: not pooled
     kind=kinds,
 )
-def test_host_build_of_pooling_equals_opencv(host_fp32, seed, height, width, channels, scales, kind):
+def test_host_build_of_pooling_equals_opencv(
+    host_fp32: HostKernels, seed: int, height: int, width: int, channels: int, scales: list[float], kind: MapKind
+) -> None:
     """The map of several scales, and each scale's largest value, are those of `PixelStatistics.maps`."""
     rng = np.random.default_rng(seed)
     difference = rng.standard_normal((channels, height, width)).astype(np.float32)
@@ -313,7 +363,7 @@ def test_host_build_of_pooling_equals_opencv(host_fp32, seed, height, width, cha
     np.testing.assert_allclose(maxima.max(axis=1), [p.max() for p in planes], rtol=2e-5, atol=atol)
 
 
-def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32):
+def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32: HostKernels) -> None:
     """A row that needs several blocks joins without a seam."""
     difference = np.random.default_rng(0).standard_normal((1, 9, 2100)).astype(np.float32)
     anomaly_map, _ = _pool(host_fp32, difference, [3.0], np.ones(1, np.float32), "residual")
@@ -321,7 +371,9 @@ def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32):
 
 
 @pytest.mark.parametrize("kind", launches.KINDS)
-def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(host_fp32, kind):
+def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(
+    host_fp32: HostKernels, kind: MapKind
+) -> None:
     """NaN covers the taps around it, no more; it wins the maximum of its scale and stays in the map."""
     difference = np.zeros((1, 40, 64), np.float32)
     difference[0, 20, 30] = np.nan
@@ -333,7 +385,9 @@ def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(host_f
     assert np.isnan(maxima.max(axis=1)).all()
 
 
-def _pool(kernels, difference, scales, stds, kind):
+def _pool(
+    kernels: HostKernels, difference: Array, scales: list[float], stds: Array, kind: MapKind
+) -> tuple[Array, Array]:
     channels, height, width = difference.shape
     shape = height, width, channels
     source, between = Buffer(difference, aligned=False), Buffer.empty(difference.shape, np.float32, aligned=False)
@@ -360,7 +414,7 @@ def _pool(kernels, difference, scales, stds, kind):
 
 @few
 @given(scale=st.floats(0.3, 30))
-def test_gaussian_taps_reach_as_far_as_opencv(scale):
+def test_gaussian_taps_reach_as_far_as_opencv(scale: float) -> None:
     """The taps are what cv2.GaussianBlur makes of an impulse."""
     taps = launches.gaussian_taps(scale)
     impulse = np.zeros((1, 2 * taps.size + 1), np.float32)
@@ -379,7 +433,9 @@ def test_gaussian_taps_reach_as_far_as_opencv(scale):
     broken=st.sampled_from([None, 0, 1, 2, 3, 4]),
     kind=kinds,
 )
-def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks, tiles, broken, kind):
+def test_host_build_of_frame_values_equals_numpy(
+    host_fp32: HostKernels, seed: int, scales: int, blocks: int, tiles: int, broken: int | None, kind: MapKind
+) -> None:
     """The worst of every component is NumPy's maximum, NaN where any of its inputs is NaN."""
     rng = np.random.default_rng(seed)
     maxima = rng.uniform(0, 50, (scales, blocks)).astype(np.float32)
@@ -390,8 +446,21 @@ def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks
         arrays[broken].reshape(-1)[rng.integers(arrays[broken].size)] = np.nan
     buffers = [Buffer(a, aligned=False) for a in arrays]
     values = Buffer.empty((scales + 4,), np.float32, aligned=False)
-    addresses = [b.address for b in buffers]
-    host_fp32.run(launches.frame_values(addresses[0], scales, blocks, *addresses[1:], tiles, values.address, kind=kind))
+    peaks, residuals, reconstructions, verdicts, losses = (b.address for b in buffers)
+    host_fp32.run(
+        launches.frame_values(
+            peaks,
+            scales,
+            blocks,
+            residuals,
+            reconstructions,
+            verdicts,
+            losses,
+            tiles,
+            values.address,
+            kind=kind,
+        )
+    )
     offset, floor = np.float32(1e-6), np.float32(1e-6 if kind == "residual" else 1)
     feature, reconstruction, frame, loss = components
     expected = [
@@ -404,7 +473,7 @@ def test_host_build_of_frame_values_equals_numpy(host_fp32, seed, scales, blocks
     np.testing.assert_allclose(values.read(), expected, rtol=3e-7, atol=1e-7)
 
 
-def test_host_build_gives_the_same_bits_every_time(host):
+def test_host_build_gives_the_same_bits_every_time(host: Callable[[str], HostKernels]) -> None:
     """Two runs on the same half-precision input agree to the bit."""
     rng = np.random.default_rng(3)
     f, x = rng.standard_normal((2, 2, 160)).astype(np.float16), rng.standard_normal((2, 2, 1001)).astype(np.float16)
@@ -413,7 +482,7 @@ def test_host_build_gives_the_same_bits_every_time(host):
     np.testing.assert_array_equal(first, second)
 
 
-def test_launches_keep_the_bounds_the_kernels_declare():
+def test_launches_keep_the_bounds_the_kernels_declare() -> None:
     """No block has more threads than its kernel's __launch_bounds__, nor more shared memory than every GPU has."""
     shape = (1000, 3000, 3)
     made = [

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.gpu import nvrtc
 from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels, kernel_source, nvrtc_version, source_hash
 from latentline.errors import EngineError
@@ -25,7 +26,7 @@ def found_nvrtc() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("capability", CAPABILITIES)
-def test_kernels_compile(capability, precision):
+def test_kernels_compile(capability: tuple[int, int], precision: Precision) -> None:
     """A cubin, or PTX where this NVRTC does not know the architecture, holds every kernel."""
     module = compile_kernels(capability, precision)
     assert module.startswith(b"\x7fELF") or b".version" in module
@@ -35,20 +36,20 @@ def test_kernels_compile(capability, precision):
         assert name.encode() in module
 
 
-def test_a_gpu_of_the_future_gets_ptx():
+def test_a_gpu_of_the_future_gets_ptx() -> None:
     """For a compute capability nobody knows yet the newest PTX is made, which its driver can finish."""
     module = compile_kernels((99, 0), "fp32")
     assert b".version" in module
     assert b".entry adam(" in module
 
 
-def test_a_gpu_too_old_is_refused():
+def test_a_gpu_too_old_is_refused() -> None:
     """A compute capability older than NVRTC knows is named, with what to install."""
     with pytest.raises(EngineError, match=r"this GPU has 2\.0; install the NVRTC of an older CUDA version"):
         compile_kernels((2, 0), "fp32")
 
 
-def test_a_broken_source_gives_the_compilers_first_error():
+def test_a_broken_source_gives_the_compilers_first_error() -> None:
     """The sentence holds the version, the target, and the first error with its line."""
     with pytest.raises(EngineError) as caught:
         compile_kernels((8, 7), "fp32", 'extern "C" __global__ void broken() {\n  nonsense;\n}\nmore nonsense')
@@ -59,7 +60,7 @@ def test_a_broken_source_gives_the_compilers_first_error():
     )
 
 
-def test_a_missing_nvrtc_says_what_to_install(monkeypatch):
+def test_a_missing_nvrtc_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the library, and without the package that finds it, the sentence names what to install."""
     from cuda import pathfinder
 
@@ -74,7 +75,7 @@ def test_a_missing_nvrtc_says_what_to_install(monkeypatch):
         nvrtc_version()
 
 
-def test_the_hash_changes_with_the_source(monkeypatch):
+def test_the_hash_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache keyed by the hash cannot serve the kernels of another version."""
     before = source_hash()
     assert before == source_hash()

@@ -1,0 +1,1 @@
+"""Questions about speed: of the search, and of a training step."""

@@ -1,0 +1,196 @@
+"""A station and its broker that are killed at random moments and started again, and what the subscribers see of it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.station.rig.broker import KillableBroker
+from bench.station.rig.deliveries import count_deliveries
+from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, SPOOL, STATION, STATION_LOG, WILL_DELAY, start_station
+from bench.station.rig.source import FrameLog, defective
+from bench.station.rig.status_check import StatusChecker
+from bench.station.rig.subscriber import SessionSubscriber
+from edge_runtime.mqtt.spool.spool import Spool
+from latentline.errors import LatentlineError
+
+ALLOWED_WRONG = WILL_DELAY + 1.5 * KEEP_ALIVE  # seconds that a status may be wrong
+_PATIENCE = 60.0  # seconds without any progress
+_SIZE = (48, 64)  # pixels
+_EVERY = 5  # every fifth kill takes both; every fifth death of the station alone lasts until `offline`
+
+
+class ChaosRun:
+    """One run in `folder`, with `kills` kills of the station and as many of the broker. Its exit ends all processes."""
+
+    def __init__(self, folder: Path, kills: int, frames: int, seed: int) -> None:
+        self._folder, self._frames = folder, frames
+        self._random = random.Random(seed)
+        both = max(1, kills // _EVERY) if kills else 0
+        self._victims = ["both"] * both + ["station", "broker"] * (kills - both)
+        self._random.shuffle(self._victims)
+        # A station lives at most a second longer than its kill waits for a frame, so the source outlasts the kills.
+        self._rate = 0.8 * frames / max(1, len(self._victims))
+        self._connected = threading.Event()  # the running station has sent a status to the running broker
+        self._station: subprocess.Popen[bytes] | None = None
+        self._deaths_alone = 0
+        self._deliveries: list[dict[str, Any]] = []
+        self._kills = {"station": 0, "broker": 0, "both": 0}
+        self.status = StatusChecker(ALLOWED_WRONG)
+        self._cleanup = ExitStack()
+        self._broker = KillableBroker(folder / "broker")
+
+    def __enter__(self) -> ChaosRun:
+        with ExitStack() as stack:
+            stack.callback(self._broker.stop)
+            self._broker.start()
+            topic, port = f"latentline/{STATION}/v1/", self._broker.port
+            self._subscriber = SessionSubscriber(
+                port, "consumer", f"{topic}cam/+/defect", lambda event, _retained: self._deliveries.append(event)
+            )
+            stack.callback(self._subscriber.close)
+            self._watcher = SessionSubscriber(
+                port,
+                "watcher",
+                f"{topic}status",
+                self._status_received,
+                lambda: self.status.status_received(None, time.monotonic()),
+            )
+            stack.callback(self._watcher.close)
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._station is not None:
+            self._station.kill()
+            self._station.wait()
+        self._cleanup.close()
+
+    def run(self) -> None:
+        """Kill and restart, then let the source run to its end and the spool run empty."""
+        self._start_station()
+        for number, victim in enumerate(self._victims):
+            self._wait_for_moment(self._frames * (number + 1) / (len(self._victims) + 1))
+            self._kill(victim)
+        self._run_to_the_end()
+        self.status.finish(time.monotonic())
+
+    def figures(self) -> dict[str, Any]:
+        """Counts of events, status violations and kills. The station has ended."""
+        written = self._read_spool()[1]
+        defects = [number for number in FrameLog.read(self._folder / FRAME_LOG) if defective(number)]
+        counts = count_deliveries(written, defects, self._deliveries)
+        return {**asdict(counts), "status_violations": len(self.status.violations), "kills": self._kills}
+
+    def _wait_for_moment(self, frames: float) -> None:
+        """Half of the kills come after frame number `frames`, half within the first second of a new process."""
+        if self._random.random() < 0.5:
+            self._wait(lambda: self._done >= frames, f"frame {frames:.0f}")
+        time.sleep(self._random.random())
+
+    def _kill(self, victim: str) -> None:
+        self._kills["both"] += victim == "both"
+        self._deaths_alone += victim == "station"
+        stays_away = victim == "station" and self._deaths_alone % _EVERY == 1
+        if stays_away:
+            self._wait(self._connected.is_set, "the first status of the station")
+        if victim != "broker":
+            self._kill_station()
+        if victim != "station":
+            self._kill_broker()
+        if stays_away:
+            self._wait_for_offline()
+        if victim != "broker":
+            self._start_station()
+
+    def _kill_station(self) -> None:
+        assert self._station is not None
+        self._check_station()
+        self._kills["station"] += self._station.poll() is None
+        self._station.kill()
+        self._station.wait()
+        self.status.process_changed(alive=False, at=time.monotonic())
+
+    def _kill_broker(self) -> None:
+        clients = (self._subscriber, self._watcher)
+        ended = [client.ended for client in clients]
+        self._broker.kill()
+        self._connected.clear()
+        for client, before in zip(clients, ended, strict=True):
+            client.wait_lost(before + 1)
+        self._broker.start()
+        for client, before in zip(clients, ended, strict=True):
+            client.wait_subscribed(before + 2)
+        self._kills["broker"] += 1
+
+    def _status_received(self, status: dict[str, Any], retained: bool) -> None:
+        self.status.status_received(status["state"], time.monotonic())
+        if not retained and status["state"] != "offline":
+            self._connected.set()
+
+    def _wait_for_offline(self) -> None:
+        """Wait as long as the broker may take to publish the will. The checker counts when it takes longer."""
+        deadline = time.monotonic() + ALLOWED_WRONG + 1.0
+        while self.status.state in ("starting", "online", "degraded") and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _run_to_the_end(self) -> None:
+        """Let the station end by itself, and start it again until the spool is empty."""
+        while True:
+            self._wait(self._station_ended, "the end of the source")
+            self.status.process_changed(alive=False, at=time.monotonic())
+            self._check_station()
+            waiting, written = self._read_spool()
+            if not waiting:
+                break
+            self._start_station()
+        deadline = time.monotonic() + _PATIENCE
+        while len({event["seq"] for event in self._deliveries}) < written and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _start_station(self) -> None:
+        self._connected.clear()
+        self._station = start_station(self._folder, self._broker.port, self._frames, self._rate, _SIZE)
+        self.status.process_changed(alive=True, at=time.monotonic())
+
+    def _read_spool(self) -> tuple[int, int]:
+        """How many events wait in the spool, and how many were ever written. No station is running."""
+        spool = Spool(self._folder / SPOOL, 10**9)
+        try:
+            return len(spool), spool.last_seq
+        finally:
+            spool.close()
+
+    @property
+    def _done(self) -> int:
+        return FrameLog.count(self._folder / FRAME_LOG)
+
+    def _station_ended(self) -> bool:
+        return self._station is None or self._station.poll() is not None
+
+    def _check_station(self) -> None:
+        """Raise LatentlineError when the station ended by itself with a fault."""
+        assert self._station is not None
+        if self._station.poll() not in (None, 0):
+            log = (self._folder / STATION_LOG).read_text(errors="replace")
+            raise LatentlineError(f"the station ended by itself with {self._station.poll()}: …{log[-2000:]}")
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for `condition` as long as the station makes progress."""
+        done, deadline = self._done, time.monotonic() + _PATIENCE
+        while not condition():
+            self._check_station()
+            if self._done > done:
+                done, deadline = self._done, time.monotonic() + _PATIENCE
+            if time.monotonic() > deadline:
+                raise LatentlineError(
+                    f"no progress for {_PATIENCE:g} s while waiting for {what}; {done} frames are done"
+                )
+            time.sleep(0.01)

@@ -1,0 +1,49 @@
+"""What a client tells the broker when it connects: address and credentials, its will, its subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_runtime.mqtt.packets import Received
+from edge_runtime.mqtt.settings import TlsSection
+
+
+@dataclass(frozen=True)
+class Broker:
+    """How to reach the broker. The password is left out of the repr.
+
+    keep_alive   seconds
+    clean_start  False: the broker keeps the session when the connection drops
+    """
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: TlsSection | None = None
+    keep_alive: int = 30
+    clean_start: bool = False
+
+    @property
+    def address(self) -> str:
+        """host:port, for messages."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Will:
+    """The retained message that the broker publishes for a client that vanished, `delay` seconds later."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    delay: int
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A topic filter and its callback. The network thread calls `receive`, which must not block."""
+
+    topic_filter: str
+    receive: Callable[[Received], None]

@@ -1,0 +1,124 @@
+"""The station's link to its broker: the present connection, when to connect again, and the faults of both."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from edge_runtime.mqtt.broker import Broker, Subscription, Will
+from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected, Subscribed
+from edge_runtime.mqtt.reason_codes import FIRST_ERROR, SESSION_TAKEN_OVER
+from edge_runtime.mqtt.takeover import TakeoverDetector
+from edge_runtime.pacing import Backoff
+from latentline.errors import BrokerError
+
+_log = logging.getLogger(__name__)
+
+
+class BrokerLink:
+    """Makes one connection after another. Owned by the sender thread; others may read its public attributes.
+
+    make_will  builds the will of the next connection
+    on_fault   called with (code, sentence or None); the codes are `broker` (no connection), `client_id` (another
+               client uses ours) and `commands` (the broker refuses the subscription)
+    post       receives the events of every connection; those of an old connection may come late
+
+    connection           that is open or being opened; None between two attempts
+    connect_at           time.monotonic() of the next attempt, while there is no connection
+    connections          how often the broker accepted us
+    maximum_packet_size  bytes that the broker accepts; None: no limit, or not known yet
+    first_refusal        set when the broker refused the very first connection
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        make_will: Callable[[], Will],
+        backoff: Backoff,
+        on_fault: Callable[[str, str | None], None],
+        post: Callable[[ConnectionEvent], None],
+    ) -> None:
+        self._broker, self._make_will, self._backoff = broker, make_will, backoff
+        self._on_fault, self._post = on_fault, post
+        self._takeover = TakeoverDetector(backoff)
+        self._accepted = False
+        self.subscription: Subscription | None = None
+        self.connection: Connection | None = None
+        self.connect_at = 0.0
+        self.connections = 0
+        self.maximum_packet_size: int | None = None
+        self.first_attempt_over = threading.Event()
+        self.first_refusal: BrokerError | None = None
+
+    @property
+    def established(self) -> Connection | None:
+        """The connection, once the broker has accepted it."""
+        return self.connection if self._accepted else None
+
+    def connect(self) -> None:
+        """Open the next connection in the background. Raises BrokerError if a TLS file cannot be used."""
+        # Set before it starts: events of any other connection are ignored.
+        self.connection = Connection(self._broker, self._make_will(), self._post, self.subscription)
+        self.connection.start()
+
+    def reconnect(self) -> None:
+        """As `connect`, but a TLS file that cannot be used any more is a fault."""
+        try:
+            self.connect()
+        except BrokerError as error:
+            self._on_fault("broker", str(error))
+            self.connect_at = time.monotonic() + self._backoff.pause()
+
+    def connected(self, event: Connected) -> None:
+        """The broker accepted the connection."""
+        _log.info("connected to broker %s", self._broker.address)
+        self._accepted = True
+        self.maximum_packet_size = event.maximum_packet_size
+        self._takeover.connected()
+        self.connections += 1
+        self._backoff.reset()
+        self.first_attempt_over.set()
+        self._on_fault("broker", None)
+
+    def subscribed(self, event: Subscribed) -> None:
+        """The broker answered the subscription."""
+        assert self.subscription is not None
+        if event.reason < FIRST_ERROR:
+            self._on_fault("commands", None)
+            return
+        self._on_fault(
+            "commands",
+            f"the broker does not let this station subscribe to {self.subscription.topic_filter} (MQTT reason "
+            f"0x{event.reason:02X}), so no command arrives; allow its user to read this topic",
+        )
+
+    def disconnected(self, event: Disconnected, stopping: bool) -> None:
+        """The connection ended or could not be made. stopping: the station ends, so this is no fault."""
+        if event.refused and not self.first_attempt_over.is_set():
+            self.first_refusal = BrokerError(event.sentence)
+        taken_over = event.reason == SESSION_TAKEN_OVER
+        takeover = self._takeover.ended(event.closed_by_broker or taken_over, taken_over=taken_over)
+        self._close(self._backoff.longest() if takeover else self._backoff.pause())
+        if not stopping:
+            self._on_fault("broker", event.sentence)
+            if takeover:
+                self._on_fault("client_id", self._takeover.sentence(self._broker.client_id, self._broker.address))
+        self.first_attempt_over.set()
+
+    def check_takeover(self) -> None:
+        """Clear the fault `client_id` once the other client is gone."""
+        if self._accepted and self._takeover.over():
+            self._on_fault("client_id", None)
+
+    def drop(self) -> None:
+        """Give the connection up, to connect again after a pause."""
+        self._close(self._backoff.pause())
+
+    def _close(self, pause: float) -> None:
+        if self.connection is not None:
+            self.connection.abandon()
+        self.connection = None
+        self._accepted = False
+        self.connect_at = time.monotonic() + pause

@@ -1,0 +1,104 @@
+"""fp16 is measured on the CPU before anything is built, and refused where it would change the verdicts."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.tensorrt.cache import EngineCache
+from latentline.backends.tensorrt.fp16 import check as half_check
+from latentline.backends.tensorrt.fp16.check import BOUND, HalfReport, check_half, measure_half
+from latentline.backends.tensorrt.fp16.rounded_searcher import RoundedSearcher
+from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.errors import VerificationError
+from latentline.package.model_package import DISCRIMINATOR, ModelPackage
+
+
+@pytest.fixture(scope="module")
+def brief(demo: ModelPackage) -> ModelPackage:
+    """The demo's model with two tiles to check and a short search."""
+    test = replace(demo.selftest, **{name: array[:1] for name, array in vars(demo.selftest).items()})
+    search = demo.manifest.search.model_copy(update={"iterations": 4})
+    manifest = demo.manifest.model_copy(update={"search": search})
+    return replace(demo, spec=manifest, manifest=manifest, selftest=test)
+
+
+def overflowing(package: ModelPackage) -> ModelPackage:
+    """A discriminator with activations of some 1e5 between its first layers, which float32 does not mind."""
+    model = onnx.load_from_string(package.graphs[DISCRIMINATOR])
+    gain = 2.0**9
+    factors = {"layers.0.weight": gain, "layers.1.weight": gain, "layers.2.weight": gain**-2}
+    factors |= {"layers.0.bias": gain, "layers.1.bias": 0.0}
+    for weight in model.graph.initializer:
+        if weight.name in factors:
+            array = numpy_helper.to_array(weight) * np.float32(factors[weight.name])
+            weight.CopyFrom(numpy_helper.from_array(array, weight.name))
+    spread = replace(package, graphs={**package.graphs, DISCRIMINATOR: model.SerializeToString()})
+    return replace(spread, model_hash="overflowing")
+
+
+def test_float32_search_is_the_cpu_backend_s(brief: ModelPackage) -> None:
+    """What fp16 is compared with is the search of the station's CPU backend."""
+    tile = half_check._check_tiles(require_supported(brief), RoundedSearcher(brief, "fp32"))[1:]
+    backend = OpenVinoSearcher(brief, threads=1)
+    found, true = RoundedSearcher(brief, "fp32").search(tile), backend.search(tile)
+    backend.close()
+    parts = {name: array for name, array in vars(true).items() if array is not None}
+    assert len(parts) == 7
+    for name, expected in parts.items():
+        error = np.linalg.norm(getattr(found, name) - expected) / np.linalg.norm(expected)
+        assert error < 1e-2, name
+
+
+def test_fp16_search_differs_and_stays_near(brief: ModelPackage) -> None:
+    """Rounding is really there: every number moves, the loss by less than 1 %."""
+    report = measure_half(brief)
+    assert report.tiles == 2
+    assert 1e-6 < report.loss < 1e-2
+    assert 1e-5 < report.gradient < 0.5
+    assert 1e-6 < report.latent < 0.5
+    assert 0 < report.median_score <= report.worst_score < np.inf
+
+
+def test_demo_model_may_run_in_fp16(demo: ModelPackage, tmp_path: Path) -> None:
+    """The shipped model passes, with its whole search and all of its self-test."""
+    report = check_half(demo, EngineCache(tmp_path))
+    assert report.tiles == 8 and report.median_score < BOUND
+
+
+def test_a_model_that_overflows_in_half_is_refused(brief: ModelPackage, tmp_path: Path) -> None:
+    """A discriminator that is right in float32 and infinite in half is refused with the way out, time and again."""
+    cache = EngineCache(tmp_path)
+    for _ in range(2):
+        with pytest.raises(VerificationError, match=r"^demo-brick: fp16 moves .*; use --precision fp32$"):
+            check_half(overflowing(brief), cache)
+
+
+def test_a_model_is_checked_once(brief: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time the report comes from the cache; another model is checked anew."""
+    searches = []
+    monkeypatch.setattr(half_check, "BOUND", np.inf)  # two tiles and four steps are no measure of the model
+
+    def counted(*given: Any) -> HalfReport:
+        searches.append(given)
+        return measure_half(*given)
+
+    monkeypatch.setattr(half_check, "measure_half", counted)
+    first, second = (check_half(brief, EngineCache(tmp_path)) for _ in range(2))
+    assert first == second and len(searches) == 1
+    check_half(replace(brief, model_hash="another"), EngineCache(tmp_path))
+    assert len(searches) == 2
+
+
+def test_progress_is_told(brief: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that takes long says how far it is."""
+    monkeypatch.setattr(half_check, "PROGRESS_SECONDS", 0.0)
+    lines: list[str] = []
+    measure_half(brief, lines.append)
+    assert len(lines) == 24 and all(line.startswith("fp16 check: ") for line in lines)
+    assert any("100 % searched" in line for line in lines)

@@ -1,0 +1,599 @@
+"""The GPU search on the tests-only driver: real pycuda, real capture, host-built kernels, ONNX graphs for engines.
+
+An emulation of CUDA, not a GPU: it shows order, legality, memory and logic, never speed or a GPU's numerics.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.tools.doctor.conformance import conformance, example_frames
+from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.settings import GpuSettings, Precision
+from latentline.errors import BackendError, EngineError
+from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.package.model_package import ModelPackage, load_package
+from latentline.scoring.components import frame_components
+from latentline.search.searched_frame import MapKind
+from latentline.vision.preprocessing import Preprocessing
+from tests.checkpoints import exported
+from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
+from tests.fake_cuda.host_kernels import build_host_kernels
+from tests.fake_cuda.scripts import run_script
+from tests.gpu.standin.module import StandIn
+from tests.packages import SIZE, write_random_package, write_tiny_package
+from tests.paths import DEMO_MODEL, FAKE_CUDA
+
+ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
+SYNCHRONISATIONS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "implicit synchronisation"}
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def package_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_package(tmp_path_factory.mktemp("package") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def package(package_path: Path) -> ModelPackage:
+    return load_package(package_path)
+
+
+@pytest.fixture(scope="module")
+def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
+    searcher = OpenVinoSearcher(package, threads=1)
+    yield searcher
+    searcher.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled kernels and engines, made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> Iterator[Open]:
+    """Opens searchers on the emulation, and closes them."""
+    opened = []
+
+    def open_searcher(
+        model: ModelPackage = package,
+        precision: Precision = "fp32",
+        batch: int | None = None,
+        trt: StandIn | None = None,
+    ) -> Any:
+        from latentline.backends.tensorrt.searcher import open_tensorrt
+
+        fake_driver.use_kernels(build_host_kernels(precision, FAKE_CUDA))
+        settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
+        opened.append(open_tensorrt(model, trt or StandIn(), settings))
+        return opened[-1]
+
+    yield open_searcher
+    for searcher in opened:
+        searcher.close()
+
+
+def frames(count: int, shape: tuple[int, ...] = (2 * SIZE, 3 * SIZE)) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, shape, np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "l1"), (5, "l2")])
+def test_a_search_finds_what_the_cpu_finds(
+    emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, batch: int | None, kind: MapKind
+) -> None:
+    """ẑ, loss, reconstruction, map, components and picture equal the CPU backend's, in one batch or several."""
+    statistics = replace(package.statistics, kind=kind, mean=package.statistics.mean + 1)
+    searcher = emulated(replace(package, statistics=statistics), batch=batch)
+    host = HostReconstructor(cpu, package.tiler, statistics)
+    frame = frames(1)[0]
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
+    assert (expected.anomaly_map == 0).any() == (kind != "residual"), "of a size, less than usual is not abnormal"
+    assert found.plan == expected.plan and len(found.plan.corners) == 12
+    np.testing.assert_array_equal(found.prepared, expected.prepared)
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
+    assert np.abs(found.reconstruction.astype(int) - expected.reconstruction).max() <= 1
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+    for name, values in expected.tile_values.items():
+        np.testing.assert_allclose(found.tile_values[name], values, rtol=1e-3, atol=1e-3)
+    tiles = found.plan.cut(found.prepared)
+    own, reference = searcher.search(tiles), cpu.search(tiles)
+    np.testing.assert_allclose(own.z, reference.z, atol=2e-3)
+    np.testing.assert_allclose(own.reconstruction, reference.reconstruction, atol=2e-3)
+    assert own.loss is not None and reference.loss is not None
+    np.testing.assert_allclose(own.loss, reference.loss, rtol=1e-3)
+    assert own.loss == pytest.approx(found.tile_values["loss"], abs=0), "the same graph for tiles and for frames"
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(channels=1, height=21),
+        Preprocessing(channels=1, height=50),
+        Preprocessing(channels=1, normalise="per_image"),
+        Preprocessing(channels=1, height=30, normalise="destripe"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(37, 50), (37, 50, 3), (40, 23, 4), (12, 90, 1)])
+def test_any_frame_is_prepared_as_on_the_cpu(
+    emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, preprocessing: Preprocessing, shape: tuple[int, ...]
+) -> None:
+    """Colour, scale and normalisation give the same prepared frame and map, whether kernels or the CPU make them."""
+    changed = replace(package, manifest=package.manifest.model_copy(update={"preprocessing": preprocessing}))
+    searcher, host = emulated(changed), HostReconstructor(cpu, changed.tiler, changed.statistics)
+    frame = frames(1, shape)[0]
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
+    assert np.abs(found.prepared.astype(int) - expected.prepared).max() <= 1
+    if (found.prepared == expected.prepared).all():
+        np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(("precision", "iterations"), [("fp32", 12), ("fp16", 8)])
+def test_the_demo_model_conforms(emulated: Open, precision: Precision, iterations: int) -> None:
+    """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
+    demo = load_package(DEMO_MODEL)
+    search = demo.manifest.search.model_copy(update={"iterations": iterations})
+    manifest = demo.manifest.model_copy(update={"search": search})
+    demo = replace(demo, spec=manifest, manifest=manifest)
+    cpu = OpenVinoSearcher(demo)
+    try:
+        compared = list(conformance(demo, cpu, emulated(demo, precision), precision))
+    finally:
+        cpu.close()
+    assert [comparison for comparison in compared if not comparison.passed] == []
+
+
+@pytest.fixture(scope="module")
+def with_patch_head(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return write_random_package(tmp_path_factory.mktemp("package") / "patches", exported("noisy_anogan")[1])
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("residual", None), ("residual", (-0.5, 0.3)), ("l2", (-0.5, 0.3))])
+def test_a_patch_head_has_its_part_in_map_and_score(
+    emulated: Open, with_patch_head: ModelPackage, kind: MapKind, verdict: tuple[float, float] | None
+) -> None:
+    """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
+    statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
+    package = replace(with_patch_head, statistics=statistics)
+    cpu = OpenVinoSearcher(package, threads=1)
+    host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=4)
+    frame = frames(1, (80, 100))[0]
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
+    assert (expected.values.get("d_patch", 0) > 0) == (verdict is not None)
+    assert set(found.values) == set(expected.values)
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=5e-3)
+    tiles = found.plan.cut(found.prepared)
+    on_gpu, on_cpu = searcher.search(tiles).patch_logits, cpu.search(tiles).patch_logits
+    assert on_gpu is not None and on_cpu is not None
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-3, atol=1e-4)
+    cpu.close()
+
+
+def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher) -> None:
+    """Scale 0, which the paper's score has, leaves the residual as it is."""
+    statistics = package.statistics.only(["residual_1px"])
+    changed = replace(package, statistics=replace(statistics, scales=(0.0,)))
+    found = emulated(changed).reconstruct(frames(1)[0])
+    expected = HostReconstructor(cpu, changed.tiler, changed.statistics).reconstruct(frames(1)[0])
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+
+
+def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:
+    """The captured graph gives each of several frames what a fresh searcher gives it, in any order."""
+    searcher, pictures = emulated(), frames(4)
+    fresh = [emulated().reconstruct(frame).anomaly_map for frame in pictures]
+    for index in (0, 1, 2, 3, 1, 0):
+        np.testing.assert_array_equal(searcher.reconstruct(pictures[index]).anomaly_map, fresh[index])
+
+
+def test_a_frame_is_one_launch(emulated: Open, fake_driver: FakeDriver) -> None:
+    """After the first frame: no capture, no allocation, one graph launch, no wait before the result is asked for."""
+    searcher, pictures = emulated(), frames(3)
+    searcher.reconstruct(pictures[0])
+    before = fake_driver.calls()
+    finish = searcher.begin(pictures[1])
+    launched = _new_calls(fake_driver, before)
+    assert launched["cuGraphLaunch"] == 1
+    assert not set(launched) & (ALLOCATIONS | SYNCHRONISATIONS | {"cuStreamBeginCapture", "cuLaunchKernel"})
+    finish()
+    assert not set(_new_calls(fake_driver, before)) & ALLOCATIONS
+    assert before["cuStreamBeginCapture"] == 2, "one for each slot"
+
+
+def test_the_driver_calls_of_a_frame_are_as_reported(emulated: Open, fake_driver: FakeDriver) -> None:
+    """What `measure` says about calls a frame is what the driver counts, with and without memory of its own."""
+    for integrated in (False, True):
+        fake_driver.reset()
+        fake_driver.configure(integrated=integrated)
+        searcher = emulated()
+        searcher.reconstruct(frames(1)[0])
+        before = fake_driver.calls()
+        searcher.reconstruct(frames(1)[0])
+        counted = sum(n for name, n in _new_calls(fake_driver, before).items() if name.startswith("cu"))
+        assert searcher.measure(frames(1)[0]).host_calls == counted
+        searcher.close()
+
+
+def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_driver: FakeDriver) -> None:
+    """The upload of a second frame runs before the first one's search has, and both get their own result."""
+    searcher, (first, second) = emulated(), frames(2)
+    alone = [searcher.reconstruct(frame).anomaly_map for frame in (first, second)]
+    ran = len(fake_driver.timeline())
+    finish = [searcher.begin(frame) for frame in (first, second)]
+    session = searcher._session
+    with session.working("waiting"):
+        (_, slot) = list(session.in_flight.values())[1]
+        slot.uploaded.synchronize()
+    between = fake_driver.timeline()[ran:]
+    assert sum("copy host to device" in line for line in between) == 2, between
+    assert not any("kernel" in line for line in between)
+    for finished, expected in zip(finish, alone, strict=True):
+        np.testing.assert_array_equal(finished().anomaly_map, expected)
+
+
+def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
+    """With host memory mapped, a frame needs no copy over a bus, and finds the same."""
+    searcher, frame = emulated(), frames(1)[0]
+    discrete = searcher.reconstruct(frame)
+    searcher.close()
+    fake_driver.reset()
+    fake_driver.configure(integrated=True)
+    searcher = emulated()
+    searcher.reconstruct(frame)
+    ran = len(fake_driver.timeline())
+    np.testing.assert_array_equal(searcher.reconstruct(frame).anomaly_map, discrete.anomaly_map)
+    assert not [line for line in fake_driver.timeline()[ran:] if "copy host" in line or "to host" in line]
+
+
+def test_frames_of_many_shapes_do_not_pile_up(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Graphs of the last few shapes are kept, the others released."""
+    searcher = emulated()
+    shapes = [(2 * SIZE, SIZE + 12 * step) for step in range(9)]
+    held = []
+    for shape in shapes:
+        searcher.reconstruct(frames(1, shape)[0])
+        held.append(len(fake_driver.leaks()))
+    assert held[3] == max(held[3:]), "no more than four graphs, and no search that none of them uses"
+    searcher.close()
+    assert fake_driver.leaks() == []
+
+
+@pytest.mark.parametrize("how", ["close", "twice", "finaliser", "other thread", "frame in flight"])
+def test_everything_is_released(
+    emulated: Open, fake_driver: FakeDriver, package: ModelPackage, folder: Path, how: str
+) -> None:
+    """However a searcher ends, the driver holds nothing of it."""
+    from latentline.backends.tensorrt.searcher import open_tensorrt
+
+    emulated().close()  # engines and kernels are in the cache now
+    searcher = open_tensorrt(package, StandIn(), GpuSettings(cache=folder))
+    searcher.reconstruct(frames(1)[0])
+    if how == "finaliser":
+        del searcher
+    elif how == "other thread":
+        thread = threading.Thread(target=searcher.close)
+        thread.start()
+        thread.join()
+    else:
+        if how == "frame in flight":
+            searcher.begin(frames(1)[0])
+        searcher.close()
+        if how == "twice":
+            searcher.close()
+    gc.collect()
+    assert fake_driver.leaks() == [] and fake_driver.reports() == []
+
+
+@pytest.mark.parametrize("where", ["work()", "thread = Thread(target=work); thread.start(); thread.join()"])
+def test_a_program_that_ends_without_closing_releases_everything(
+    emulated: Open, folder: Path, package_path: Path, where: str
+) -> None:
+    """At the interpreter's end, too, whichever thread opened it; the driver's report of leaks at exit stays empty."""
+    emulated().close()  # engines and kernels are in the cache now
+    script = f"""
+        from pathlib import Path
+        from threading import Thread
+        from tests.fake_cuda.driver import FakeDriver
+        driver = FakeDriver.load()
+        import numpy as np
+        from latentline.package.model_package import load_package
+        from latentline.backends.settings import GpuSettings, Precision
+        from latentline.backends.tensorrt.searcher import open_tensorrt
+        from tests.fake_cuda.host_kernels import build_host_kernels
+        from tests.paths import FAKE_CUDA
+        from {StandIn.__module__} import {StandIn.__name__} as StandIn
+        folder, opened = Path({str(folder)!r}), []
+        driver.use_kernels(build_host_kernels("fp32", FAKE_CUDA))
+        package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)
+        def work():
+            opened.append(open_tensorrt(package, StandIn(), GpuSettings(cache=folder)))
+            opened[0].reconstruct(frame)
+            opened[0].begin(frame)
+        {where}
+        print(len(driver.leaks()) > 0)
+        """
+    ran = run_script(script, start="")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "True\n", "")
+
+
+def test_another_thread_is_refused(emulated: Open) -> None:
+    """A searcher says in one sentence that it belongs to the thread that opened it, and goes on working there."""
+    searcher, said = emulated(), []
+
+    def use() -> None:
+        try:
+            searcher.reconstruct(frames(1)[0])
+        except BackendError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(said) == 1 and "belongs to the thread that opened it" in said[0]
+    assert np.isfinite(searcher.reconstruct(frames(1)[0]).anomaly_map).all()
+
+
+def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Whichever allocation fails, opening and the first frame end in one sentence and hold nothing."""
+    searcher = emulated()
+    searcher.reconstruct(frames(1)[0])
+    searcher.close()
+    for api in ("cuMemAlloc", "cuMemHostAlloc"):
+        needed = fake_driver.calls()[api]
+        for nth in sorted({1, 2, needed // 2, needed}):
+            fake_driver.reset()
+            for again in (nth, nth + 1):  # pycuda collects garbage and tries once more
+                fake_driver.fail(api, OUT_OF_MEMORY, again)
+            with pytest.raises(BackendError, match="out of memory"):
+                searcher = emulated()
+                try:
+                    searcher.reconstruct(frames(1)[0])
+                finally:
+                    searcher.close()
+            gc.collect()
+            assert fake_driver.leaks() == []
+        fake_driver.reset()
+        searcher = emulated()
+        searcher.reconstruct(frames(1)[0])
+        searcher.close()
+
+
+@pytest.mark.parametrize("api", ["cuGraphLaunch", "cuMemcpyHtoDAsync", "cuEventRecord"])
+def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver, api: str) -> None:
+    """The frame whose launch fails is said to have failed, and the next one is searched."""
+    searcher, frame = emulated(), frames(1)[0]
+    expected = searcher.reconstruct(frame).anomaly_map
+    for _ in range(3):  # more often than there are slots
+        fake_driver.fail(api, LAUNCH_FAILED if api == "cuGraphLaunch" else INVALID_VALUE, 1)
+        with pytest.raises(BackendError):
+            searcher.reconstruct(frame)
+    np.testing.assert_array_equal(searcher.reconstruct(frame).anomaly_map, expected)
+
+
+@pytest.mark.parametrize(
+    ("at", "nth"), [("cuStreamEndCapture", 1), ("cuLaunchKernel", 1), ("cuMemsetD8Async", 1), ("cuLaunchHostFunc", 6)]
+)
+def test_a_capture_that_another_thread_breaks_is_tried_again(
+    emulated: Open, fake_driver: FakeDriver, at: str, nth: int
+) -> None:
+    """One invalidated capture changes nothing; captures that always fail end in a sentence, and nothing is held."""
+    searcher, frame = emulated(), frames(1)[0]
+    fake_driver.invalidate_captures(at=at, nth=nth)
+    found = searcher.reconstruct(frame).anomaly_map
+    assert fake_driver.calls()["cuStreamBeginCapture"] == 3
+    np.testing.assert_array_equal(found, emulated().reconstruct(frame).anomaly_map)
+    other = emulated()
+    for nth in (1, 2, 3):
+        fake_driver.invalidate_captures(at="cuStreamEndCapture", nth=nth)
+    with pytest.raises(BackendError, match="CAPTURE_INVALIDATED"):
+        other.reconstruct(frame)
+
+
+def test_another_thread_may_use_the_default_stream_during_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
+    """What a camera's library does on CUDA's default stream neither fails nor breaks the capture."""
+    import pycuda.driver as cuda
+
+    searcher, frame = emulated(), frames(1)[0]
+    session, answers = searcher._session, []
+    run = session._run
+
+    def beside() -> None:
+        context = cuda.Device(0).retain_primary_context()
+        context.push()
+        memory = cuda.mem_alloc(64)
+        try:
+            cuda.memcpy_htod(memory, bytes(64))
+            answers.append("copied")
+        finally:
+            memory.free()
+            context.detach()
+
+    def run_beside(launch: Any, stream: Any) -> None:
+        run(launch, stream)
+        if launch.name == "gather_tiles":
+            thread = threading.Thread(target=beside)
+            thread.start()
+            thread.join()
+
+    session._run = run_beside
+    searcher.reconstruct(frame)
+    assert answers == ["copied", "copied"] and fake_driver.calls()["cuStreamBeginCapture"] == 2
+
+
+def test_a_result_belongs_to_its_frame(emulated: Open) -> None:
+    """Frames in flight may be finished in any order; a third is refused; tiles are searched beside one in flight."""
+    searcher, (first, second) = emulated(), frames(2)
+    expected = [searcher.reconstruct(frame).anomaly_map for frame in (first, second)]
+    finish = [searcher.begin(frame) for frame in (first, second)]
+    with pytest.raises(BackendError, match="2 frames are in flight"):
+        searcher.begin(first)
+    for index in (1, 0):
+        np.testing.assert_array_equal(finish[index]().anomaly_map, expected[index])
+    pending = searcher.begin(first)
+    tiles = frames(1, (2, SIZE, SIZE, 1))[0]
+    assert len(searcher.search(tiles).z) == 2
+    np.testing.assert_array_equal(pending().anomaly_map, expected[0])
+
+
+def test_a_closed_searcher_says_so(emulated: Open) -> None:
+    """Whatever is asked of it afterwards, and of a frame still in flight, ends in one sentence."""
+    searcher, frame = emulated(), frames(1)[0]
+    pending = searcher.begin(frame)
+    searcher.close()
+    for use in (pending, lambda: searcher.reconstruct(frame), lambda: searcher.search(frame[None, :SIZE, :SIZE, None])):
+        with pytest.raises(BackendError, match="closed; open another"):
+            use()
+
+
+@pytest.mark.parametrize("shape", [(0, SIZE, SIZE, 1), (2, SIZE, SIZE + 1, 1), (2, SIZE, SIZE, 3), (SIZE, SIZE, 1)])
+def test_tiles_of_another_shape_are_refused(emulated: Open, shape: tuple[int, ...]) -> None:
+    """As the CPU backend does, before memory of another size is touched."""
+    with pytest.raises(ValueError, match="tiles must be uint8"):
+        emulated().search(np.zeros(shape, np.uint8))
+
+
+def test_kernels_are_loaded_before_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
+    """The driver loads a kernel when it is asked for, which may break a capture: so all are asked for at the start."""
+    searcher = emulated()
+    before = fake_driver.calls()
+    searcher.reconstruct(frames(1)[0])
+    assert "cuModuleGetFunction" not in _new_calls(fake_driver, before)
+
+
+def test_a_tensorrt_that_does_not_start_is_said(emulated: Open, fake_driver: FakeDriver) -> None:
+    """pybind11's "factory function returned nullptr" becomes a sentence, so that `auto` goes on with the CPU."""
+
+    class Unwilling(StandIn):
+        def Runtime(self, logger: Any) -> Any:
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    emulated().close()  # engines are in the cache now
+    with pytest.raises(BackendError, match=rf"tensorrt {re.escape(StandIn.__version__)} does not start here"):
+        emulated(trt=Unwilling())
+    gc.collect()
+    assert fake_driver.leaks() == []
+
+
+def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDriver) -> None:
+    """Executions are made with eager specialisation, by names that the real module has; else with no configuration."""
+    rtx = pytest.importorskip("tensorrt_rtx", reason="TENSORRT-RTX IS NOT INSTALLED: its names were not compared")
+    from latentline.backends.tensorrt.gpu.engine import Engine
+
+    assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
+    assert hasattr(rtx.ICudaEngine, "create_runtime_config")
+    for specialisation, expected in (
+        (rtx.DynamicShapesKernelSpecializationStrategy, [rtx.DynamicShapesKernelSpecializationStrategy.EAGER]),
+        (None, []),
+    ):
+        given: list[Any] = []
+
+        def execution(*configs: Any, given: list[Any] = given) -> None:
+            given.extend(config.dynamic_shapes_kernel_specialization_strategy for config in configs)
+
+        loaded = SimpleNamespace(
+            num_io_tensors=0, create_runtime_config=SimpleNamespace, create_execution_context=execution
+        )
+        module = SimpleNamespace(
+            DataType=rtx.DataType,
+            TensorIOMode=rtx.TensorIOMode,
+            DynamicShapesKernelSpecializationStrategy=specialisation,
+        )
+        engine = Engine(
+            module, SimpleNamespace(deserialize_cuda_engine=lambda plan, loaded=loaded: loaded), "any.onnx", b""
+        )
+        with pytest.raises(BackendError, match="no memory for its activations"):
+            engine.bind({}, {})
+        assert given == expected
+
+
+def test_a_module_that_the_driver_refuses_is_said(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Kernels of a newer compiler: the sentence tells what to compare and to delete, and nothing is held."""
+    fake_driver.fail("cuModuleLoadDataEx", INVALID_VALUE, 1)
+    with pytest.raises(EngineError, match=r"cannot load the kernels .* delete the cache folder"):
+        emulated()
+    gc.collect()
+    assert fake_driver.leaks() == []
+
+
+def test_a_driver_that_refuses_without_a_log_is_said(emulated: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pycuda decodes a log that was never written; the user reads the same sentence, and no traceback."""
+
+    def undecodable(kernels: bytes) -> None:
+        b"\xff".decode()
+
+    monkeypatch.setattr("pycuda.driver.module_from_buffer", undecodable)
+    with pytest.raises(EngineError, match=r"cannot load the kernels .* delete the cache folder"):
+        emulated()
+
+
+def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: FakeDriver) -> None:
+    """After the context is lost every frame fails with a sentence, and closing neither raises nor hangs."""
+    searcher, frame = emulated(), frames(1)[0]
+    searcher.reconstruct(frame)
+    fake_driver.lose_context()
+    for _ in range(3):
+        with pytest.raises(BackendError, match="restart"):
+            searcher.reconstruct(frame)
+    searcher.close()
+
+
+@pytest.mark.parametrize("tensor", ["z", "image", "grad_z", "fx"])
+def test_an_address_that_an_engine_refuses_is_named(emulated: Open, fake_driver: FakeDriver, tensor: str) -> None:
+    """The sentence names graph and tensor, and nothing is held."""
+    trt = StandIn()
+    trt.refused_address = tensor
+    with pytest.raises(BackendError, match=rf"\.onnx refuses the memory of {tensor}"):
+        emulated(trt=trt)
+    gc.collect()
+    assert fake_driver.leaks() == []
+
+
+def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Execution that TensorRT refuses, and plans that it does not load, are sentences at the start."""
+    for fault, error, words in (
+        ("fails_to_execute", BackendError, "TensorRT failed to run"),
+        ("fails_to_load", EngineError, "cannot load the engine"),
+    ):
+        trt = StandIn()
+        emulated().close()
+        setattr(trt, fault, True)
+        with pytest.raises(error, match=words):
+            emulated(trt=trt)
+        gc.collect()
+        assert fake_driver.leaks() == []
+
+
+def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPackage) -> None:
+    """Per-frame components equal NumPy's from the per-tile numbers that came back with them."""
+    searcher = emulated(batch=4)
+    found = searcher.reconstruct(frames(1)[0])
+    own = searcher.search(found.plan.cut(found.prepared))
+    expected = frame_components(own, np.zeros((2, 1, 1), np.float32), package.statistics)
+    for name in ("feature", "d_reconstruction", "d_frame", "loss"):
+        assert found.values[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+def test_example_frames_reach_every_path(package: ModelPackage, cpu: OpenVinoSearcher) -> None:
+    """The conformance frames hold a single tile, several, and one whose colour the GPU has to turn grey."""
+    shapes = [frame.shape for frame in example_frames(package, cpu).values()]
+    assert (SIZE, SIZE, 1) in shapes and any(shape[2] == 3 for shape in shapes) and max(s[0] for s in shapes) > SIZE
+
+
+def _new_calls(driver: FakeDriver, before: dict[str, int]) -> dict[str, int]:
+    now = driver.calls()
+    return {name: count - before.get(name, 0) for name, count in now.items() if count > before.get(name, 0)}
