@@ -28,8 +28,8 @@ def test_nothing_is_enabled_unless_named() -> None:
         ({"verb": ["pause"]}, "did you mean 'verbs'"),
     ],
 )
-def test_wrong_sections_are_said(data: dict[str, Any], sentence: str) -> None:
-    """What does not fit together is named with its place."""
+def test_wrong_sections_are_refused(data: dict[str, Any], sentence: str) -> None:
+    """The error names the key that is wrong."""
     with pytest.raises(ConfigError, match=sentence):
         parse(data, CommandsSection, "station.yaml")
 
