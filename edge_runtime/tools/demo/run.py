@@ -12,7 +12,7 @@ from edge_runtime.config import StationConfig
 from edge_runtime.station.station import Station
 from edge_runtime.tools.demo.broker import embedded_broker
 from edge_runtime.tools.demo.camera import PanningCamera
-from edge_runtime.tools.demo.subscriber import DemoSubscriber, Event
+from edge_runtime.tools.demo.subscriber import DemoSubscriber, EventPayload
 from edge_runtime.tools.demo.summary import DemoSummary, Observation, summarise
 from latentline.base.atomic import write_text
 from latentline.base.signals import stop_on_signals
@@ -78,7 +78,7 @@ def _inspect(
     )
 
 
-def _print_event(event: Event) -> None:
+def _print_event(event: EventPayload) -> None:
     for defect in event["defects"]:
         x, y, width, height = defect["bbox"]
         print(

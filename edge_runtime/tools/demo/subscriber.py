@@ -15,14 +15,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 from latentline.errors import BrokerError
 
 CONNECT_SECONDS = 10.0
-Event = dict[str, Any]
+EventPayload = dict[str, Any]
 
 
 class DemoSubscriber:
     """Receives a station's events. Calls `on_event` once per event, in paho's thread."""
 
-    def __init__(self, host: str, port: int, prefix: str, on_event: Callable[[Event], None]) -> None:
-        self.events: dict[str, Event] = {}
+    def __init__(self, host: str, port: int, prefix: str, on_event: Callable[[EventPayload], None]) -> None:
+        self.events: dict[str, EventPayload] = {}
         self._address, self._prefix, self._on_event = (host, port), prefix, on_event
         self._ready, self._changed = threading.Event(), threading.Condition()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
