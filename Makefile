@@ -31,7 +31,7 @@ setup: $(VENV)/.dev
 
 # docs/reference/settings.md, from the docstrings of the settings classes; a test compares.
 settings-reference: $(VENV)/.dev
-	$(BIN)/python -m latentline.base.settings_reference docs/reference/settings.md \
+	$(BIN)/python -m docs.settings_reference docs/reference/settings.md \
 		edge_runtime.config:StationConfig trainer.config:TrainConfig
 
 # What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.

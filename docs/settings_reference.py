@@ -1,6 +1,6 @@
 """The reference page of the settings, written from the settings classes themselves.
 
-python -m latentline.base.settings_reference PAGE edge_runtime.config:StationConfig trainer.config:TrainConfig
+python -m docs.settings_reference PAGE edge_runtime.config:StationConfig trainer.config:TrainConfig
 
 Each key's sentence is the docstring under its attribute; a unit stands at its end in square brackets.
 """

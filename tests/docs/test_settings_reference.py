@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from docs.settings_reference import main, reference, sections, sentences
 from edge_runtime.config import StationConfig
-from latentline.base.settings_reference import main, reference, sections, sentences
 from latentline.base.strict_yaml import StrictModel
 from tests.paths import ROOT
 from trainer.config import TrainConfig
