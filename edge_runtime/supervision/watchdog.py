@@ -21,7 +21,7 @@ class Stage:
         self._since: float | None = None
 
     def busy(self) -> None:
-        """Work begins or goes on: the limit counts from now."""
+        """Show a sign of life: the limit counts from now."""
         self._since = self._clock()
 
     def idle(self) -> None:
