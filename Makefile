@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check docs wheel setup emulation clean
+.PHONY: demo test check docs wheel setup settings-reference emulation gpu-check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
@@ -29,9 +29,18 @@ wheel: $(VENV)/.dev
 
 setup: $(VENV)/.dev
 
+# docs/reference/settings.md, from the docstrings of the settings classes; a test compares.
+settings-reference: $(VENV)/.dev
+	$(BIN)/python -m latentline.base.settings_reference docs/reference/settings.md \
+		edge_runtime.config:StationConfig trainer.config:TrainConfig
+
 # What the tests of the GPU search need where there is no GPU: pycuda built without a driver, and an emulation of one.
 emulation: $(VENV)/.dev
 	$(BIN)/python tests/fake_cuda/build.py --pycuda
+
+# On a machine with an NVIDIA GPU and PyTorch: what the GPU path and the trainer do there (bench/gpu/README.md).
+gpu-check: $(VENV)/.dev
+	$(BIN)/python -m bench.gpu.check $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -18,7 +18,7 @@ from latentline.errors import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 well, 2 the user can put it right."""
+    """Run one command and return its exit code: 0 after a success, 2 after a mistake that the user can correct."""
     options = _parser().parse_args(arguments)
     quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
@@ -28,24 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_runtime.commands.models import open_at_start
+    from edge_runtime.commands.models import open_first_model
     from edge_runtime.station.station import Station
-    from edge_runtime.station.wiring import broker_of, persisted_of, secrets_of
+    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of
     from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
-    persisted = persisted_of(config)
-    start = open_at_start(
-        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, persisted
+    overrides = load_overrides(config)
+    first = open_first_model(
+        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, overrides
     )
     try:
-        station = Station(config, start.inspector, persisted=persisted, path=options.config)
-        station.health.fault("model", start.fault)
+        station = Station(config, first.inspector, overrides=overrides, path=options.config)
+        station.health.fault("model", first.fault)
         with stop_on_signals(station.stop, station.reload):
             station.run()
     finally:
-        start.inspector.close()
+        first.inspector.close()
     return 0
 
 
@@ -56,7 +56,7 @@ def _check(options: argparse.Namespace) -> int:
     for finding in check_station(options.config, open_model):
         findings.append(finding)
         if not options.json:
-            print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.part:9} {finding.message}", flush=True)
+            print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.subject:9} {finding.message}", flush=True)
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     return 0 if all(finding.ok for finding in findings) else 2
@@ -86,24 +86,44 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="inspect frames until SIGTERM or the end of the input")
     run.add_argument("config", type=Path, metavar="STATION.yaml")
-    check = commands.add_parser("check", help="try config, model, camera and broker once")
+    check = commands.add_parser("check", help="try config, model, self-test, cameras and broker once")
     check.add_argument("config", type=Path, metavar="STATION.yaml")
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    doctor = commands.add_parser("doctor", help="examine this machine: what is there, is the search right, how fast")
-    doctor.add_argument(
-        "target", type=Path, nargs="?", metavar="STATION.yaml|PACKAGE", help="default: the demo's model"
+    doctor = commands.add_parser(
+        "doctor", help="examine this machine: what is there, whether the search is right, how fast it is"
     )
     doctor.add_argument(
-        "--precision", choices=["fp32", "fp16"], help="of the engines (default: the station's, or fp32)"
+        "target",
+        type=Path,
+        nargs="?",
+        metavar="STATION.yaml|PACKAGE",
+        help="what to examine the machine for (default: the demo's model)",
     )
-    doctor.add_argument("--seconds", type=float, default=5.0, help="to time each backend (default: %(default)s)")
-    doctor.add_argument("--output", type=Path, default=Path("doctor-report"), metavar="DIR", help="for the report")
+    doctor.add_argument(
+        "--precision", choices=["fp32", "fp16"], help="precision of the engines (default: the station's, or fp32)"
+    )
+    doctor.add_argument(
+        "--seconds", type=float, default=5.0, help="how long to time each backend (default: %(default)s)"
+    )
+    doctor.add_argument(
+        "--output",
+        type=Path,
+        default=Path("doctor-report"),
+        metavar="DIR",
+        help="folder for the report (default: %(default)s)",
+    )
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
-    listen = commands.add_parser("listen", help="print what stations say, as a subscriber hears it")
+    listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
-    demo = commands.add_parser("demo", help="a whole station without hardware, for a look")
-    demo.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, help="of the painted defects (default: %(default)s)")
-    demo.add_argument("--broker", metavar="HOST", help="a real broker instead of the one inside")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="for the pictures")
+    demo = commands.add_parser("demo", help="run a whole station without hardware")
+    demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
+    demo.add_argument("--broker", metavar="HOST", help="use this broker (HOST or HOST:PORT) and not the embedded one")
+    demo.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo-output"),
+        metavar="DIR",
+        help="folder for summary and pictures (default: %(default)s)",
+    )
     return parser

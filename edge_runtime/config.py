@@ -1,4 +1,4 @@
-"""The station's one YAML file: every setting, checked before anything is opened."""
+"""The station file: all sections together, checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from edge_runtime.cameras.settings import CameraSettings
+from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.frames.settings import DriftSection
 from edge_runtime.mqtt.settings import MqttSection, PictureSection
@@ -19,38 +19,57 @@ _NAME = r"^[A-Za-z0-9_.-]{1,64}$"  # one MQTT topic level: no slash, wildcard or
 
 
 class StationSection(StrictModel):
-    """Who this station is. `id` is a level of every topic: letters, digits and `_ . -`."""
+    """Who this station is."""
 
     id: str = Field(pattern=_NAME)
+    """Name of the station, a level of every topic and unique on the broker: up to 64 letters, digits and `_ . -`."""
 
 
 class StationConfig(StrictModel):
-    """A whole station.
+    """The station file. Relative paths start at the folder of this file.
 
-    model      path of the model package, a folder or a .zip
-    backend    auto: tensorrt where a GPU, TensorRT and pycuda work, else cpu; or one of these by name
-    gpu        how the tensorrt backend builds and runs
-    cameras    one or more; each has its own id
-    pictures   a JPEG of each defect on a topic of its own; unset: none
-    commands   what may be asked of the station over MQTT; nothing unless it is named
-    drift      when to say that the line has changed; null: never
-    threshold  unset: the package's; else the anomaly score above which a frame is abnormal
-    Relative paths start at the folder of the YAML file.
+    A reload applies changes of `threshold`, `drift` and `log`; changes of other keys need a restart.
     """
 
     station: StationSection
+    """Who this station is."""
+
     model: Path
+    """The model package: a folder or a `.zip`."""
+
     backend: Backend = "auto"
+    """What runs the model's networks. `auto` takes `tensorrt` where an NVIDIA GPU, TensorRT and pycuda work, else
+    `openvino`."""
+
     gpu: GpuSettings = GpuSettings()
+    """How the backend `tensorrt` builds and runs its engines."""
+
     threshold: float | None = None
+    """A frame with an anomaly score above it is abnormal. Unset: the threshold of the package."""
+
     cameras: tuple[CameraSettings, ...] = Field(min_length=1)
+    """One or more cameras, each with an id of its own."""
+
     mqtt: MqttSection
+    """The broker and the connection to it."""
+
     spool: SpoolSection = SpoolSection()
+    """Events on disk until the broker has confirmed them."""
+
     pictures: PictureSection | None = None
+    """A JPEG of each defect. Unset: none."""
+
     commands: CommandsSection = CommandsSection()
+    """What may be asked of the station over MQTT."""
+
     supervision: SupervisionSection = SupervisionSection()
+    """What watches the station, and where its state can be read."""
+
     log: LogSection = LogSection()
+    """The log."""
+
     drift: DriftSection | None = DriftSection()
+    """When the station warns that the line has changed; `null` for never."""
 
     @field_validator("cameras")
     @classmethod
@@ -67,30 +86,5 @@ class StationConfig(StrictModel):
 
 
 def load_station(path: Path) -> StationConfig:
-    """Read a station YAML; its relative paths become absolute. Raises ConfigError."""
-    return resolve_paths(load_yaml(path, StationConfig), path.absolute().parent)
-
-
-def resolve_paths(config: StationConfig, base: Path) -> StationConfig:
-    """`config` with every relative path taken from `base`."""
-    mqtt, tls = config.mqtt, config.mqtt.tls
-    cameras = tuple(camera.at(base) for camera in config.cameras)
-    if tls is not None:
-        named = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
-        tls = tls.model_copy(update={name: _at(base, file) for name, file in named.items()})
-    mqtt = mqtt.model_copy(update={"tls": tls, "password_file": _at(base, mqtt.password_file)})
-    spool = config.spool.model_copy(update={"path": _at(base, config.spool.path)})
-    gpu = config.gpu.model_copy(update={"cache": _at(base, config.gpu.cache)})
-    changed = {
-        "cameras": cameras,
-        "mqtt": mqtt,
-        "spool": spool,
-        "gpu": gpu,
-        "commands": config.commands.at(base),
-        "model": _at(base, config.model),
-    }
-    return config.model_copy(update=changed)
-
-
-def _at(base: Path, path: Path | None) -> Path | None:
-    return None if path is None else base / path.expanduser()
+    """Read a station file; its relative paths become absolute. Raises ConfigError."""
+    return load_yaml(path, StationConfig).resolve_paths(path.absolute().parent)

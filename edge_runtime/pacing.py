@@ -1,4 +1,4 @@
-"""Pauses between tries: doubling, capped."""
+"""Pauses between retries, and a limit for repeated warnings."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import time
 
 
 class Backoff:
-    """first, 2·first, 4·first, … up to `cap` seconds; `reset` begins again."""
+    """Pauses of first, 2·first, 4·first, … seconds, at most `cap`; `reset` starts again."""
 
     def __init__(self, first: float, cap: float) -> None:
         self._first, self._cap = first, cap
         self._next = first
 
     def pause(self) -> float:
-        """Seconds to wait now; the next pause is twice as long."""
+        """The next pause in seconds; the one after it is twice as long."""
         pause, self._next = self._next, min(self._cap, 2 * self._next)
         return pause
 
     def reset(self) -> None:
-        """It worked: the next pause is the first again."""
+        """After a success: the next pause is `first` again."""
         self._next = self._first
 
     def longest(self) -> float:
-        """The cap: for a fault that hurrying makes worse."""
+        """The longest pause, for a fault that retries make worse; all pauses are `cap` until `reset`."""
         self._next = self._cap
         return self._cap
 
 
 class RateLimitedLog:
-    """Warnings, one per `seconds`; those in between are counted and the count is said with the next."""
+    """Logs one warning per `seconds`; it counts those in between, and the next one gives their number."""
 
     def __init__(self, logger: logging.Logger, seconds: float = 10.0) -> None:
         self._logger = logger
         self._seconds = seconds
         self._last: float | None = None
-        self._silent = 0
+        self._left_out = 0
 
     def warning(self, sentence: str) -> None:
         """Log `sentence`, or count it."""
         now = time.monotonic()
         if self._last is not None and now - self._last < self._seconds:
-            self._silent += 1
+            self._left_out += 1
             return
-        more = f" (and {self._silent} more like it)" if self._silent else ""
+        more = f" (and {self._left_out} more like it)" if self._left_out else ""
         self._logger.warning("%s%s", sentence, more)
-        self._last, self._silent = now, 0
+        self._last, self._left_out = now, 0

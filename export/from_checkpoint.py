@@ -12,10 +12,10 @@ from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_config
-from trainer.config import SearchConfig
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
+from trainer.settings.search import SearchConfig
 
 
 def package_checkpoint(

@@ -26,7 +26,7 @@ NETWORK = {
     "latent_size": LATENT,
     "fmap_base": 128,
     "fmap_max": 8,
-    "width": 4,
+    "autoencoder_width": 4,
 }  # pixel norm of few maps magnifies rounding
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {

@@ -94,7 +94,7 @@ def test_check_says_of_every_part_whether_it_works(
     mosquitto.stop()
     capsys.readouterr()
     assert edge(["check", str(station), "--json"]) == 2
-    findings = {f["part"]: f["ok"] for f in json.loads(capsys.readouterr().out)}
+    findings = {f["subject"]: f["ok"] for f in json.loads(capsys.readouterr().out)}
     assert findings.pop("broker") is False and all(findings.values())
 
 

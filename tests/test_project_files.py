@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-_ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
 
 
 def _project(key: str) -> str:
-    found = re.search(rf'^{key} = "(.+)"$', (_ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    found = re.search(rf'^{key} = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
     assert found is not None
     return found[1]
 
 
 def _yaml(name: str) -> Any:
-    return yaml.safe_load((_ROOT / name).read_text())
+    return yaml.safe_load((ROOT / name).read_text())
 
 
 def test_citation_and_changelog_have_the_version() -> None:
     """What somebody cites is what is installed, and the changelog's newest version is that one."""
-    versions = re.findall(r"^## \[(\d[^]]*)\]", (_ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    versions = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert _yaml("CITATION.cff")["version"] == versions[0] == _project("version")
     assert _yaml("CITATION.cff")["license"] == _project("license")
 
@@ -41,5 +40,5 @@ def test_the_workflow_runs_the_oldest_python_that_is_promised() -> None:
 def test_a_hook_runs_what_make_check_runs(hook: dict[str, Any]) -> None:
     """The same tools of the same environment, so that a commit which passes its hooks passes the check."""
     tool = " ".join(hook["entry"].split()[0:2]).removeprefix(".venv/bin/")
-    assert f"$(BIN)/{tool}" in (_ROOT / "Makefile").read_text()
+    assert f"$(BIN)/{tool}" in (ROOT / "Makefile").read_text()
     assert hook["language"] == "system"

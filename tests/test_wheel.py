@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
+
 _PACKAGES = ("latentline", "trainer", "export", "edge_runtime")
 _BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 
@@ -23,16 +23,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(_ROOT / name, source)
+        shutil.copy(ROOT / name, source)
     for package in (*_PACKAGES, "tests"):
-        shutil.copytree(_ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([sys.executable, "-c", _BUILD, str(folder)], cwd=source, check=True, capture_output=True)
     return zipfile.ZipFile(next(folder.glob("latentline-*.whl")))
 
 
 def _sources(package: str) -> list[str]:
-    files = (path for path in (_ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return [path.relative_to(_ROOT).as_posix() for path in files]
+    files = (path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return [path.relative_to(ROOT).as_posix() for path in files]
 
 
 @pytest.mark.parametrize("package", _PACKAGES)

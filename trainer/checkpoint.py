@@ -22,7 +22,7 @@ from latentline.base.atomic import new_folder
 from latentline.base.strict_yaml import load_yaml
 from latentline.base.version import software_version
 from latentline.errors import CheckpointError, ConfigError
-from trainer.config import SearchConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.loops.training import TrainingState, tensors_under
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
@@ -30,6 +30,7 @@ from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.factory import build_discriminator, build_encoder, build_gan
 from trainer.networks.generator import Generator
+from trainer.settings.search import SearchConfig
 
 Networks = tuple[Generator | ConvDecoder, Discriminator | None, Encoder | ConvEncoder | None]
 

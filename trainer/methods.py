@@ -1,4 +1,4 @@
-"""The methods of the papers, as settings: `method:` of a training configuration, chosen by `kind`."""
+"""Section `method` of a training file: the methods of the papers, chosen by `kind`."""
 
 from __future__ import annotations
 
@@ -10,37 +10,43 @@ from latentline.base.strict_yaml import StrictModel
 
 
 class _Gan(StrictModel):
-    """What all methods with generator and discriminator share.
-
-    r1         weight of the R1 gradient penalty on real images (Mescheder et al. 2018)
-    r1_every   the penalty is taken every so many steps, and weighted by that number (lazy regularisation)
-    kappa      weight of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4); 0: pixels alone
-    finetune_generator  the generator learns along with the encoder, so that its range holds more normal tiles
-    """
+    """What all methods with generator and discriminator share."""
 
     has_discriminator: ClassVar[bool] = True
     is_gan: ClassVar[bool] = True
 
     r1: float = Field(default=1.0, ge=0)
+    """Weight of the R1 gradient penalty on real images (Mescheder et al. 2018). A larger one steadies the game."""
+
     r1_every: int = Field(default=8, ge=1)
+    """The penalty is computed every so many steps, and weighted by that number. [steps]"""
+
     kappa: float = Field(default=1.0, ge=0)
+    """Weight κ of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4). 0 compares pixels
+    alone."""
+
     finetune_generator: bool = False
+    """True trains the generator on together with the encoder, so that it reaches more normal tiles. It needs
+    `schedule.encoder_images`."""
 
 
 class NoisyAnoGan(_Gan):
-    """Noisy-AnoGAN (Kimura & Yanagihara 2018, eq. 15–17): known-abnormal images teach what not to generate.
-
-    gamma      weight of the adversarial term in (0, 1]; the known-abnormal term has 1 − gamma
-    patch_head  weight of the discriminator's patch head, which says where D sees something abnormal; 0: no such head
-    synthetic  share of the known-abnormal tiles that are made from normal ones (CutPaste, Perlin-masked texture)
-    pasted     share of the others whose defect is put on a normal tile: few defects, many backgrounds
-    """
+    """Noisy-AnoGAN (Kimura & Yanagihara 2018, eq. 15–17): known-abnormal images teach what not to generate."""
 
     kind: Literal["noisy_anogan"] = "noisy_anogan"
     gamma: float = Field(default=0.1, gt=0, lt=1)
+    """γ: weight of the adversarial term; the known-abnormal term has 1 − γ."""
+
     patch_head: float = Field(default=0.0, ge=0)
-    synthetic: float = Field(default=0.0, ge=0, le=1)
-    pasted: float = Field(default=0.0, ge=0, le=1)
+    """Weight of the discriminator's patch head, which learns from masks where a tile is abnormal. 0: no patch head."""
+
+    synthetic_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of the known-abnormal tiles that are made from normal ones (CutPaste, Perlin-masked texture). 1 needs no
+    known-abnormal image."""
+
+    pasted_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of the other known-abnormal tiles for which a known defect is pasted on a normal tile: few defects, many
+    backgrounds."""
 
 
 class AnoGan(_Gan):
@@ -50,7 +56,7 @@ class AnoGan(_Gan):
 
 
 class FAnoGan(_Gan):
-    """f-AnoGAN (Schlegl et al. 2019): an encoder on the frozen generator gives z, for `schedule.encoder_images`."""
+    """f-AnoGAN (Schlegl et al. 2019): an encoder on the frozen generator gives z."""
 
     kind: Literal["f_anogan"]
 
@@ -63,37 +69,38 @@ class Autoencoder(StrictModel):
 
     kind: Literal["autoencoder"]
     loss: Literal["l2", "ssim"] = "ssim"
+    """Loss between tile and reconstruction."""
 
 
 class Vae(StrictModel):
-    """Variational autoencoder with a learned variance of each pixel (Kingma & Welling 2014; An & Cho 2015).
-
-    kl_weight  weight of the Kullback-Leibler divergence; 1 is the ELBO
-    """
+    """Variational autoencoder with a learned variance of each pixel (Kingma & Welling 2014; An & Cho 2015)."""
 
     has_discriminator: ClassVar[bool] = False
     is_gan: ClassVar[bool] = False
 
     kind: Literal["vae"]
     kl_weight: float = Field(default=1.0, ge=0)
+    """Weight of the Kullback-Leibler divergence; 1 is the ELBO."""
 
 
 class AnoVaeGan(StrictModel):
-    """VAE with ℓ1 loss and an adversary (Baur et al. 2018).
-
-    kl_weight           weight of the Kullback-Leibler divergence
-    adversarial  weight of the adversary's term
-    r1, r1_every  the adversary's gradient penalty, as for the GANs
-    """
+    """VAE with ℓ1 loss, and a discriminator as its adversary (Baur et al. 2018)."""
 
     has_discriminator: ClassVar[bool] = True
     is_gan: ClassVar[bool] = False
 
     kind: Literal["anovaegan"]
     kl_weight: float = Field(default=1.0, ge=0)
-    adversarial: float = Field(default=0.1, ge=0)
+    """Weight of the Kullback-Leibler divergence."""
+
+    adversarial_weight: float = Field(default=0.1, ge=0)
+    """Weight of the adversary's term in the loss of the VAE."""
+
     r1: float = Field(default=1.0, ge=0)
+    """Weight of the adversary's R1 gradient penalty on real images."""
+
     r1_every: int = Field(default=8, ge=1)
+    """The penalty is computed every so many steps, and weighted by that number. [steps]"""
 
 
 GanMethod = NoisyAnoGan | AnoGan | FAnoGan

@@ -38,7 +38,7 @@ ALL: tuple[BaselineFactory, ...] = (*WITHOUT_NETWORK, lambda _: FeatureKnn())
 def evaluate_baseline(baseline: Baseline, config: TrainConfig, out: Path, limit: int | None = None) -> EvaluationReport:
     """Fit on the training images that `config` chooses, score its test images, write the evaluation into `out`.
 
-    limit  at most so many test images of each kind, drawn by seed as for the models
+    limit  largest number of test images of each kind, drawn by seed as for the models; None: all
     Raises DatasetError.
     """
     source, prepare = open_source(config.data), config.preprocessing.apply

@@ -54,7 +54,7 @@ def configuration(level: float, fraction: float, method: str, options: argparse.
     changes = config_changes(options, name=f"contamination {level:g} {method}", data__known_abnormal_types=[KNOWN])
     changes["data.known_abnormal_fraction"] = fraction
     if method == NOISY:  # synthetic images and masks would help only this method
-        changes |= {"method.synthetic": 0.0, "method.patch_head": 0.0, "method.pasted": 0.0}
+        changes |= {"method.synthetic_fraction": 0.0, "method.patch_head": 0.0, "method.pasted_fraction": 0.0}
     if method == CONTAMINATED:
         shared = read_config(CONFIG, {}).method.model_dump(include={"r1", "kappa", "finetune_generator"})
         changes["method"] = {"kind": "anogan", **shared}

@@ -1,4 +1,4 @@
-"""Every method on the same images, beside baselines: what does each method find, and what does it cost?
+"""Every method and the baselines on the same images: what does each method find, and what does it cost?
 
 python -m bench.detection.methods DATA OUT [--dataset magnetic_tile|fabric] [--methods NAME …] [--images N] [--limit N]
 

@@ -55,8 +55,8 @@ def configuration(protocol: str, digit: int, method: str, options: argparse.Name
     changes = {
         "name": f"{protocol} {digit} {method}",
         "data.root": str(options.data.resolve()),
-        "data.normal": digit,
-        "data.known_digits": known,
+        "data.normal_digit": digit,
+        "data.known_abnormal_digits": known,
         "data.test_limit": options.test_limit,
         "data.contaminated": method == CONTAMINATED,
         "schedule.seed": options.seed,

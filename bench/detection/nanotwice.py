@@ -28,10 +28,11 @@ def configuration(method: str, options: argparse.Namespace) -> TrainConfig:
     """Configuration of one training."""
     changes = config_changes(options, name=f"nanotwice {method}")
     if method == "noisy_anogan":
-        changes["method.synthetic"] = 1.0
+        changes["method.synthetic_fraction"] = 1.0
     else:
         network = read_config(DATASET, {}).network
-        changes |= {f"network.{key}": getattr(network, key) for key in ("resolution", "latent_size", "width")}
+        size = network.model_dump(include={"resolution", "latent_size", "autoencoder_width"})
+        changes |= {f"network.{key}": value for key, value in size.items()}
         if options.paper:
             changes |= {"network.resolution": 128, "network.latent_size": 100}
     if options.iterations is not None and method == "noisy_anogan":

@@ -107,7 +107,7 @@ def backward(loss: Tensor, *networks: nn.Module) -> None:
 
 def batch_of(config: TrainConfig) -> int:
     """Images in a step at full resolution."""
-    return config.schedule.batches.get(config.network.resolution, config.schedule.batch)
+    return config.schedule.batch_per_resolution.get(config.network.resolution, config.schedule.batch)
 
 
 def random_tiles(count: int, config: TrainConfig) -> Tensor:

@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,7 +27,8 @@ import numpy as np
 
 from bench.command_line import bench_parser
 from bench.station.rig.broker import KillableBroker
-from bench.station.rig.process import SPOOL, STATION, STATION_LOG, start_station
+from bench.station.rig.process import FRAME_LOG, SPOOL, STATION, STATION_LOG, start_station
+from bench.station.rig.source import FrameLog
 from bench.station.rig.subscriber import SessionSubscriber
 from bench.termination import exit_on_sigterm
 from edge_runtime.mqtt.spool.spool import Spool
@@ -36,13 +36,14 @@ from latentline.errors import LatentlineError, run_command
 
 _SPANS = 10
 _T_95 = 2.306  # Student's t for 95 % with _SPANS - 2 degrees of freedom
+_START_SECONDS = 120.0  # for a station to inspect its first frame
 _END_SECONDS = 20.0  # for a station to end after SIGTERM
 _ARRIVES_IN = 10.0  # seconds for events that the broker still has to deliver
 
 
 @dataclass(frozen=True)
 class ProcessSample:
-    """One sample of the station process: seconds since its start, resident MiB, threads, descriptors, MiB of spool."""
+    """One sample of the station: seconds since its first frame, resident MiB, threads, descriptors, MiB of spool."""
 
     seconds: float
     rss: float
@@ -77,6 +78,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
         station = start_station(folder, broker.port, None, options.rate, tuple(options.size), options.model)
         stack.callback(station.wait)
         stack.callback(station.kill)
+        _wait_for_first_frame(station, folder)
         samples = _watch(station, folder, broker, 60 * options.minutes, options.restarts)
         code = _stop(station)
         written = _written(folder)
@@ -93,6 +95,20 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     full = {**figures, "samples": [asdict(sample) for sample in samples]}
     print(json.dumps(full) if options.json else _table(figures))
     return 1 if figures["missing"] else 0
+
+
+def _wait_for_first_frame(station: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not FrameLog.count(folder / FRAME_LOG):
+        _check_running(station, folder)
+        if time.monotonic() > deadline:
+            raise LatentlineError(f"the station inspected no frame within {_START_SECONDS:g} s")
+        time.sleep(0.05)
+
+
+def _check_running(station: subprocess.Popen[bytes], folder: Path) -> None:
+    if station.poll() is not None:
+        raise LatentlineError(f"the station ended by itself: {(folder / STATION_LOG).read_text()[-2000:]}")
 
 
 def _stop(station: subprocess.Popen[bytes]) -> int:
@@ -112,16 +128,14 @@ def _watch(
     pause = min(5.0, seconds / 400)
     restart_at = [begin + seconds * (number + 1) / (restarts + 1) for number in range(restarts)]
     samples: list[ProcessSample] = []
-    stop = threading.Event()
     while (now := time.monotonic()) < begin + seconds:
-        if station.poll() is not None:
-            raise LatentlineError(f"the station ended by itself: {(folder / STATION_LOG).read_text()[-2000:]}")
+        _check_running(station, folder)
         samples.append(_sample(station.pid, folder / SPOOL, now - begin))
         if restart_at and now > restart_at[0]:
             restart_at.pop(0)
             broker.stop()
             broker.start()
-        stop.wait(pause)
+        time.sleep(pause)
     return samples
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_runtime.cameras.base import IDLE, BadFrame, Frame, Idle
 from edge_runtime.cameras.pixel_formats import SUPPORTED, UInt8, decoder
-from edge_runtime.cameras.settings import AravisSettings
+from edge_runtime.cameras.settings.aravis import AravisSettings
 from latentline.errors import CameraError
 
 _WAIT_MICROSECONDS = 20_000  # for a frame; then `read` returns IDLE
@@ -97,8 +97,8 @@ class AravisCamera:
             with contextlib.suppress(self._glib_error):
                 camera.set_gain_auto(self._aravis.Auto.OFF)
             self._try("gain", camera.set_gain, wanted.gain)
-        if wanted.frame_rate is not None:
-            self._try("frame_rate", camera.set_frame_rate, wanted.frame_rate)
+        if wanted.fps is not None:
+            self._try("fps", camera.set_frame_rate, wanted.fps)
         if wanted.trigger == "command":
             self._try("trigger: command", camera.set_trigger, "Software")
         elif wanted.hardware_trigger is not None:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
-from edge_runtime.cameras.settings import DeviceSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings
 
 
 class DeviceCamera(OpenCVCamera):

@@ -11,15 +11,11 @@ from edge_runtime.cameras.folder import FolderCamera
 from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.opencv import load_cv2
 from edge_runtime.cameras.pipeline import PipelineCamera
-from edge_runtime.cameras.settings import (
-    AravisSettings,
-    CommonSettings,
-    DeviceSettings,
-    FolderSettings,
-    PipelineSettings,
-    SimulatorSettings,
-    StreamSettings,
-)
+from edge_runtime.cameras.settings.aravis import AravisSettings
+from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, PipelineSettings, StreamSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.simulator import SimulatorCamera
 from edge_runtime.cameras.stream import StreamCamera
 

@@ -14,7 +14,7 @@ from edge_runtime.cameras.frame_queue import FrameQueue
 from edge_runtime.cameras.reader import Reader
 from edge_runtime.cameras.reader_supervisor import ReaderSupervisor
 from edge_runtime.cameras.report import CameraReport, CameraState
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError
 
@@ -22,9 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Feed:
-    """Passes the frames of one camera from its reader thread to the station, by the rules of its settings.
-
-    A reader may hang in the driver: then it is given up, and its supervisor starts another one.
+    """Passes the frames of one camera from its reader thread to the station. A reader that hangs is given up.
 
     make      makes a camera, a new one for each attempt; called once at the start, and may raise CameraError
     changed   lock of this feed's state; notified when a frame has arrived or the input has ended
@@ -109,7 +107,7 @@ class Feed:
                 age_seconds=age,
             )
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Stop reading. Frames that were not taken count as dropped, unless a restart finds them again."""
         with self._changed:
             self.closing = self._ended = True
@@ -134,14 +132,13 @@ class Feed:
 
     def next_work(self, reader: Reader) -> list[Frame] | None:
         """Wait for work: frames that are finished; an empty list to read a frame; None to stop."""
-        queue = self._queue
         with self._changed:
             reader.busy, began = False, time.monotonic()
             self._changed.wait_for(lambda: reader is not self.reader or self.closing or self._has_work())
-            if reader is not self.reader or (self.closing and not queue.finished):
+            if reader is not self.reader or (self.closing and not self._queue.finished):
                 return None
-            finished, queue.finished = queue.finished, []
-            reader.triggered = queue.pending_triggers > 0
+            finished, self._queue.finished = self._queue.finished, []
+            reader.triggered = self._queue.pending_triggers > 0
             reader.last_activity += time.monotonic() - began  # this wait was not the camera's
             reader.busy = True
             return finished

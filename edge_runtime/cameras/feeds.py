@@ -11,7 +11,7 @@ from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.feed import Feed
 from edge_runtime.cameras.report import CameraReport
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from latentline.errors import CameraError
 
 
@@ -93,7 +93,7 @@ class Feeds:
         """Stop reading and release the cameras. One that hangs is left behind after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         for feed in self._feeds.values():
-            feed.end()
+            feed.close()
         for feed in self._feeds.values():
             feed.join(deadline)
 

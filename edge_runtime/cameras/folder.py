@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
 from edge_runtime.cameras.folder_memory import FolderMemory, FolderPicture
-from edge_runtime.cameras.settings import FolderSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError, ImageError
 
 _POLL_SECONDS = 0.1

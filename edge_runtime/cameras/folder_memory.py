@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.cameras.settings import FolderSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError
 
 _PROCESSED = "processed"

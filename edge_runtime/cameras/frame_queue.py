@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 
 _CAPACITY = 4  # of a lossless queue, in frames; also the limit of pending triggers
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
-from edge_runtime.cameras.settings import PipelineSettings
+from edge_runtime.cameras.settings.opencv import PipelineSettings
 from latentline.errors import CameraError
 
 

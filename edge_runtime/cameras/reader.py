@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, SupportsDone, SupportsTrigger
-from edge_runtime.cameras.settings import mask_source
+from edge_runtime.cameras.masking import mask_source
 from latentline.errors import CameraError, ImageError
 
 _log = logging.getLogger(__name__)
@@ -94,11 +94,6 @@ class Reader:
     def supports_done(self) -> bool:
         """Whether the camera keeps track of finished frames."""
         return isinstance(self._camera, SupportsDone)
-
-    @property
-    def triggerable(self) -> bool:
-        """Whether the camera takes a frame when told to."""
-        return isinstance(self._camera, SupportsTrigger)
 
     def _run(self) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from edge_runtime.cameras.base import Camera
 from edge_runtime.cameras.reader import Reader, ReaderListener
-from edge_runtime.cameras.settings import CommonSettings
+from edge_runtime.cameras.settings.common import CommonSettings
 from edge_runtime.pacing import Backoff
 
 _MAX_HUNG_READERS = 4  # threads that may hang in a driver before no other one is started

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.settings import SimulatorSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 
 UInt8 = npt.NDArray[np.uint8]
 _STEP = 17  # pixels that the surface moves between frames

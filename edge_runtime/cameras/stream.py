@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
-from edge_runtime.cameras.settings import StreamSettings
+from edge_runtime.cameras.settings.opencv import StreamSettings
 from latentline.errors import CameraError
 
 _STREAM_HINT = "are the address, the user and the password right, and is it reachable?"

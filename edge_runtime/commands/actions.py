@@ -1,4 +1,4 @@
-"""What commands ask of a station."""
+"""What commands can make a station do."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ Finish = Callable[[Result | LatentlineError], None]
 
 
 class Actions(Protocol):
-    """A station, as the `Commander` sees it: every method is called by the thread that calls `run_pending`.
+    """A station, as the `Commander` sees it. The thread that calls `Commander.run_pending` calls every method.
 
-    A LatentlineError becomes the answer's sentence; whatever else is raised is logged and answered as a fault of ours.
+    A LatentlineError becomes the `error` of the answer. Any other exception is logged with its traceback, and the
+    answer says that the station failed.
     """
 
     @property
     def identity(self) -> ModelIdentity:
-        """The model that judges now."""
+        """The model that inspects now."""
         ...
 
     def capture(self, camera: str | None) -> list[str]:
-        """Take a frame now with `camera`, None for all; the ids of the cameras that will. Raises LatentlineError."""
+        """Take a frame with `camera`, or None for all; returns the ids of the cameras. Raises LatentlineError."""
         ...
 
     def pause(self) -> None:
-        """Inspect nothing until `resume`; nothing changes when it is so already."""
+        """Inspect nothing until `resume`. Without effect on a paused station."""
         ...
 
     def resume(self) -> None:
-        """Go on."""
+        """Inspect again."""
         ...
 
-    def set_threshold(self, value: float, who: str) -> tuple[float, float]:
-        """Judge frames by `value` from now on; returns the old and the new threshold."""
+    def set_threshold(self, value: float) -> tuple[float, float]:
+        """Use `value` as the threshold from now on; returns the old and the new threshold."""
         ...
 
     def switch_model(self, name: str, sha256: str | None, finish: Finish) -> None:
-        """Begin to switch to package `name`; `finish` is called once, later or now, with the result or the error."""
+        """Start to switch to the package `name`; calls `finish` once, now or later, with the result or the error."""
         ...
 
     def diagnostics(self) -> Result:
-        """Everything worth knowing about the station at this moment, without secrets."""
+        """The state of the station at this moment, without secrets."""
         ...

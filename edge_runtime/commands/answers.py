@@ -1,4 +1,4 @@
-"""Answers, and which of them were given lately: a request that comes again is answered again, not run again."""
+"""Answers to commands, and a cache of the newest: a repeated request is answered again but not run again."""
 
 from __future__ import annotations
 
@@ -6,54 +6,54 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from edge_runtime.commands.request import CommandError, Return
+from edge_runtime.commands.request import CommandError, ReplyAddress
 from edge_runtime.mqtt.events import SCHEMA_VERSION, encode, now
 
-_LONGEST_SENTENCE = 500  # characters
+_MAX_ERROR_LENGTH = 500  # characters
 
 Fingerprint = tuple[str, bytes]  # verb, payload
 
 
 def succeeded(station: str, verb: str, result: Mapping[str, Any]) -> bytes:
-    """The answer to a command that was carried out. Raises ValueError or TypeError when `result` is not JSON."""
+    """The answer to a command that succeeded. Raises ValueError or TypeError when `result` cannot be JSON."""
     return encode({**_head(station, verb), "ok": True, "result": dict(result)})
 
 
 def failed(station: str, verb: str, sentence: str) -> bytes:
-    """The answer to one that was not: nothing has changed."""
-    return encode({**_head(station, verb), "ok": False, "error": sentence[:_LONGEST_SENTENCE]})
+    """The answer to a command that failed or was refused: nothing has changed."""
+    return encode({**_head(station, verb), "ok": False, "error": sentence[:_MAX_ERROR_LENGTH]})
 
 
 def _head(station: str, verb: str) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "station": station, "at": now(), "verb": verb}
 
 
-class Answered:
-    """The newest `capacity` commands that were begun, by their return address, with the answers of those that ended."""
+class AnswerCache:
+    """The newest `capacity` commands by reply address, and the answers of those that have finished."""
 
     def __init__(self, capacity: int = 256) -> None:
         self._capacity = capacity
-        self._known: OrderedDict[Return, tuple[Fingerprint, bytes | None]] = OrderedDict()
+        self._entries: OrderedDict[ReplyAddress, tuple[Fingerprint, bytes | None]] = OrderedDict()
 
-    def begin(self, where: Return, fingerprint: Fingerprint) -> None:
-        """A command is run from now on."""
-        self._known[where] = (fingerprint, None)
-        if len(self._known) > self._capacity:
-            self._known.popitem(last=False)
+    def add(self, address: ReplyAddress, fingerprint: Fingerprint) -> None:
+        """Add a command that starts to run."""
+        self._entries[address] = (fingerprint, None)
+        if len(self._entries) > self._capacity:
+            self._entries.popitem(last=False)
 
-    def end(self, where: Return, answer: bytes) -> None:
-        """It has its answer."""
-        known = self._known.get(where)
-        if known is not None:
-            self._known[where] = (known[0], answer)
+    def set_answer(self, address: ReplyAddress, answer: bytes) -> None:
+        """Keep the answer of a command that has finished."""
+        entry = self._entries.get(address)
+        if entry is not None:
+            self._entries[address] = (entry[0], answer)
 
-    def known(self, where: Return, fingerprint: Fingerprint) -> bool:
-        """Whether this command was begun before. Raises CommandError when another one had its correlation data."""
-        known = self._known.get(where)
-        if known is not None and known[0] != fingerprint:
+    def contains(self, address: ReplyAddress, fingerprint: Fingerprint) -> bool:
+        """Whether this command was added before. Raises CommandError when another one used its correlation data."""
+        entry = self._entries.get(address)
+        if entry is not None and entry[0] != fingerprint:
             raise CommandError("its correlation data was used for another request; every request needs its own")
-        return known is not None
+        return entry is not None
 
-    def answer(self, where: Return) -> bytes | None:
-        """The answer, None while the command is still run."""
-        return self._known[where][1]
+    def answer(self, address: ReplyAddress) -> bytes | None:
+        """The answer; None while the command is running."""
+        return self._entries[address][1]

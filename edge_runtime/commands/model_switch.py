@@ -1,4 +1,4 @@
-"""Another model under a running station: loaded beside the one that judges, and in its place only when it works."""
+"""Switch a running station to another model: load it beside the running one, and use it only when it works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.commands.actions import Finish
 from edge_runtime.commands.request import CommandError
@@ -21,14 +20,15 @@ from latentline.package.files import is_plain_name
 from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
-UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A package whose files are loaded and checked: sha256 of the model, and what opens it with its self-test.
+class LoadedPackage:
+    """A package whose files are loaded and checked.
 
-    `open` is called by the thread that inspects, because a GPU's searcher belongs to the thread that opens it.
+    sha256  of the model
+    open    opens the model and runs its self-test. The inspecting thread calls it, because a searcher on a GPU belongs
+            to the thread that opened it
     """
 
     sha256: str
@@ -36,137 +36,135 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _SwitchRequest:
     name: str
     sha256: str | None
     finish: Finish
 
 
 class ModelSwitch:
-    """Owns the inspector of a station. All but `prepare` happens in the station's thread.
+    """Owns the inspector of a station. All but `load` runs in the station's thread.
 
-    folder    packages lie directly in it
-    current   the inspector that judges now; closed after a switch, else by `close`
-    prepare   called in a thread of its own; raises LatentlineError
-    remember  (name, sha256) of the package, so that a restart comes up with it; raises LatentlineError
+    folder   of the packages, which lie directly in it
+    current  the inspector in use; the switch closes it after the next switch or in `close`
+    load     loads a package, in a thread of its own; raises LatentlineError
+    save     saves (name, sha256) of the package, so that a restart opens it again; raises LatentlineError
     """
 
     def __init__(
         self,
         folder: Path,
         current: FrameInspector,
-        prepare: Callable[[Path], Prepared],
-        remember: Callable[[str, str], None],
+        load: Callable[[Path], LoadedPackage],
+        save: Callable[[str, str], None],
     ) -> None:
-        self._folder, self._prepare, self._remember = folder, prepare, remember
-        self._wish: _Wish | None = None
-        self._ready: queue.SimpleQueue[Prepared | Exception] = queue.SimpleQueue()
+        self._folder, self._load, self._save = folder, load, save
+        self._request: _SwitchRequest | None = None
+        self._loaded: queue.SimpleQueue[LoadedPackage | Exception] = queue.SimpleQueue()
         self.inspector = current
 
     def request(self, name: str, sha256: str | None, finish: Finish) -> None:
-        """Begin to load package `name`; `finish` is called by `run_pending` or `close`, once.
+        """Start to load package `name`. `run_pending` or `close` calls `finish`, once.
 
-        sha256: refuse a package of another hash. Raises CommandError when there is no such package in the folder, or
-        another switch is not done yet.
+        sha256  the hash that the package must have; None: any
+        Raises CommandError when the folder has no such package, or while another switch is running.
         """
-        if self._wish is not None:
-            raise CommandError(f"the switch to {self._wish.name} is not done yet; ask again later")
+        if self._request is not None:
+            raise CommandError(f"the switch to {self._request.name} is not done yet; try again later")
         path = self._path(name)
-        self._wish = _Wish(name, sha256, finish)
-        threading.Thread(target=self._load, args=(path,), name="model loader", daemon=True).start()
+        self._request = _SwitchRequest(name, sha256, finish)
+        threading.Thread(target=self._load_package, args=(path,), name="model loader", daemon=True).start()
 
     @property
     def ready(self) -> bool:
-        """Whether a package waits to be switched to, or its fault to be said."""
-        return self._wish is not None and not self._ready.empty()
+        """Whether a package is loaded, or failed to load, and `run_pending` has something to do."""
+        return self._request is not None and not self._loaded.empty()
 
-    def run_pending(self, check_frame: UInt8 | None = None) -> FrameInspector | None:
-        """Switch, if a package is ready; the new inspector when it took the place of the old, which is closed then.
+    def run_pending(self) -> FrameInspector | None:
+        """Switch if a package is loaded. Returns the new inspector, after closing the old one; None without a switch.
 
-        Call it when no frame is begun and not finished. check_frame: uint8 [H, W, C] that the new model must be able
-        to judge, e.g. the newest one; None for noise. When the new model does not open, fails its self-test or the
-        frame, or cannot be remembered, the old one stays.
+        Call it while no frame is in work. The old model stays when the new one does not open, fails its self-test or
+        a frame of noise, or cannot be saved for the next start.
         """
-        if self._wish is None:
+        if self._request is None:
             return None
         try:
-            prepared = self._ready.get_nowait()
+            loaded = self._loaded.get_nowait()
         except queue.Empty:
             return None
-        wish, self._wish = self._wish, None
+        request, self._request = self._request, None
         old = self.inspector
         try:
-            new = self._opened(prepared, wish, check_frame)
+            new = self._open(loaded, request)
         except Exception as error:
-            wish.finish(self._sentence(error))
+            request.finish(self._failure(error))
             return None
         self.inspector = new
         _log.info("switched from model %s to %s", old.identity.name, new.identity.name)
         _close(old)
-        wish.finish({"old": _about(old.identity), "new": _about(new.identity), "package": wish.name})
+        request.finish({"old": _describe(old.identity), "new": _describe(new.identity), "package": request.name})
         return new
 
     def close(self) -> None:
-        """Close the inspector; a switch that is not done is answered as failed."""
-        wish, self._wish = self._wish, None
-        if wish is not None:
-            wish.finish(CommandError("the station stopped before the model was loaded; nothing is changed"))
+        """Close the inspector. A switch that has not finished fails."""
+        request, self._request = self._request, None
+        if request is not None:
+            request.finish(CommandError("the station stopped before the model was loaded; nothing has changed"))
         self.inspector.close()
 
     def _path(self, name: str) -> Path:
-        """The package's place. Raises CommandError for one that is not in the folder, by a link neither."""
+        """The path of a package. Raises CommandError unless it lies directly in the folder, not behind a link."""
         path = self._folder / name
         if not is_plain_name(name) or not path.exists() or path.resolve().parent != self._folder.resolve():
-            raise CommandError(f"there is no model package {name!r} in the station's folder of models")
+            raise CommandError(f"there is no model package {name!r} in the folder commands.models")
         return path
 
-    def _load(self, path: Path) -> None:
+    def _load_package(self, path: Path) -> None:
         try:
-            self._ready.put(self._prepare(path))
+            self._loaded.put(self._load(path))
         except Exception as error:
-            self._ready.put(error)
+            self._loaded.put(error)
 
-    def _opened(self, prepared: Prepared | Exception, wish: _Wish, check_frame: UInt8 | None) -> FrameInspector:
-        if isinstance(prepared, Exception):
-            raise prepared
-        if wish.sha256 not in (None, prepared.sha256):
-            raise CommandError(f"{wish.name} has sha256 {prepared.sha256}, another one was asked for")
-        new = prepared.open()
+    def _open(self, loaded: LoadedPackage | Exception, request: _SwitchRequest) -> FrameInspector:
+        if isinstance(loaded, Exception):
+            raise loaded
+        if request.sha256 not in (None, loaded.sha256):
+            raise CommandError(f"{request.name} has sha256 {loaded.sha256}, not the requested {request.sha256}")
+        new = loaded.open()
         try:
-            _check(new, check_frame)
-            self._remember(wish.name, prepared.sha256)
+            _check(new)
+            self._save(request.name, loaded.sha256)
         except BaseException:
             _close(new)
             raise
         return new
 
-    def _sentence(self, error: Exception) -> LatentlineError:
+    def _failure(self, error: Exception) -> LatentlineError:
         stays = f"model {self.inspector.identity.name} stays"
         if isinstance(error, LatentlineError):
             return CommandError(f"{stays}: {error}")
-        _log.error("a model could not be switched to", exc_info=error)
-        return CommandError(f"{stays}: the new one cannot be used here ({type(error).__name__}: {error})")
+        _log.error("the station could not switch to another model", exc_info=error)
+        return CommandError(f"{stays}: the new one does not work here ({type(error).__name__}: {error})")
 
 
-def _check(inspector: FrameInspector, frame: UInt8 | None) -> None:
-    """Raise what the inspector raises, or CommandError when its score is no number."""
-    if frame is None:
-        size, channels = inspector.identity.tile_size, inspector.identity.channels
-        frame = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
-    score = inspector.begin(frame)().score
+def _check(inspector: FrameInspector) -> None:
+    """Inspect a frame of noise. Raises what the inspector raises, and CommandError for a score that is not finite."""
+    size, channels = inspector.identity.tile_size, inspector.identity.channels
+    noise = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
+    score = inspector.begin(noise)().score
     if not math.isfinite(score):
-        raise CommandError(f"its score of the check frame is {score}")
+        raise CommandError(f"the new one gives a frame of noise the score {score}")
 
 
 def _close(inspector: FrameInspector) -> None:
-    """Release it; a fault there must not undo what was decided."""
+    """Close `inspector`. An error here must not undo the switch."""
     try:
         inspector.close()
     except Exception:
-        _log.exception("model %s could not be closed", inspector.identity.name)
+        _log.exception("model %s did not close", inspector.identity.name)
 
 
-def _about(identity: ModelIdentity) -> dict[str, object]:
+def _describe(identity: ModelIdentity) -> dict[str, object]:
     return {
         "name": identity.name,
         "sha256": identity.sha256,

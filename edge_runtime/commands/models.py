@@ -1,4 +1,4 @@
-"""Model packages for a station that may be switched: prepared beside the running one, and found again at its start."""
+"""Open model packages: a new one beside the running one, and the right one when the station starts."""
 
 from __future__ import annotations
 
@@ -7,57 +7,60 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from edge_runtime.commands.model_switch import Prepared
-from edge_runtime.commands.persisted import Persisted
+from edge_runtime.commands.model_switch import LoadedPackage
+from edge_runtime.commands.overrides import Overrides
 from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import LatentlineError
 
-Opened = TypeVar("Opened", bound=FrameInspector)
+Inspector = TypeVar("Inspector", bound=FrameInspector)
 
 
-def prepare_package(path: Path, backend: Backend, gpu: GpuSettings) -> Prepared:
-    """Load and check a package. Raises PackageError and what opening it raises.
+def load_for_switch(path: Path, backend: Backend, gpu: GpuSettings) -> LoadedPackage:
+    """Load and check a package. Raises PackageError, and what opening it raises.
 
-    backend  of the running model. "openvino" opens the model here, self-test included; "tensorrt" only reads the files,
-             and builds engines that are not in the cache when the model is opened, which takes minutes
+    backend  of the running model. "openvino" opens the model here and runs its self-test. "tensorrt" only reads the
+             files; `LoadedPackage.open` then builds the engines that are not in the cache, which takes minutes
     """
     from latentline.model import Model  # needs the inference runtime
     from latentline.package.model_package import load_package
 
     package = load_package(path)
     if backend != "openvino":
-        return Prepared(package.model_hash, lambda: Model(package, backend, gpu))
+        return LoadedPackage(package.model_hash, lambda: Model(package, backend, gpu))
     opened = Model(package, backend)
-    return Prepared(package.model_hash, lambda: opened)
+    return LoadedPackage(package.model_hash, lambda: opened)
 
 
 @dataclass(frozen=True)
-class Start(Generic[Opened]):
-    """What a station begins with; `fault` is the sentence when the model that was switched to could not be had."""
+class FirstModel(Generic[Inspector]):
+    """The model that a station starts with. fault: why it is not the one that a command had switched to, or None."""
 
-    inspector: Opened
+    inspector: Inspector
     fault: str | None = None
 
 
-def open_at_start(
-    open_model: Callable[[Path], Opened], configured: Path, folder: Path | None, persisted: Persisted
-) -> Start[Opened]:
-    """The model that a command switched to, else the YAML's `configured` one. Raises what `open_model` raises.
+def open_first_model(
+    open_model: Callable[[Path], Inspector], configured: Path, folder: Path | None, overrides: Overrides
+) -> FirstModel[Inspector]:
+    """Open the model that a command had switched to, else `configured`, the YAML's. Raises what `open_model` raises.
 
-    folder  of the packages, `commands.models`; None: the YAML's model is used
+    folder  of the packages, `commands.models`; None: use the YAML's model
     """
-    wanted = persisted.model
-    if wanted is None or folder is None:
-        return Start(open_model(configured))
+    override = overrides.model
+    if override is None or folder is None:
+        return FirstModel(open_model(configured))
     try:
-        inspector = open_model(folder / wanted.name)
+        inspector = open_model(folder / override.name)
         found = inspector.identity.sha256
-        if found == wanted.sha256:
-            return Start(inspector)
+        if found == override.sha256:
+            return FirstModel(inspector)
         inspector.close()
-        reason = f"its sha256 is {found[:12]}…, it was {wanted.sha256[:12]}…"
+        reason = f"its sha256 is {found[:12]}…, it was {override.sha256[:12]}…"
     except LatentlineError as error:
         reason = str(error)
-    fault = f"model {wanted.name}, to which a command had switched, cannot be used ({reason}); {configured} is used"
-    return Start(open_model(configured), fault)
+    fault = (
+        f"a command had switched to model {override.name}, which cannot be used ({reason}); "
+        f"the station uses {configured} instead"
+    )
+    return FirstModel(open_model(configured), fault)

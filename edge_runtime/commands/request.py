@@ -1,4 +1,4 @@
-"""A request as it may be: what a verb's payload holds, who asks, and where the answer goes."""
+"""A command's request: its payload, its requester, and where its answer goes."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from edge_runtime.mqtt.topics import Topics
 from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import ConfigError, LatentlineError
 
-_LONGEST_TOPIC = 256  # characters of a response topic
-_LONGEST_CORRELATION = 128  # bytes
-_LONGEST_NAME = 64  # characters of who asks
+_MAX_TOPIC_LENGTH = 256  # characters of a response topic
+_MAX_CORRELATION_BYTES = 128
+_MAX_REQUESTER_LENGTH = 64  # characters
 
 
 class CommandError(LatentlineError):
-    """A command that is not carried out; the message goes to whoever asked."""
+    """The station did not carry out a command. The message becomes the `error` of the answer."""
 
 
 class Request(StrictModel):
-    """What every payload may hold. No value is converted: "5" is not a number. `who`: the asker's own word."""
+    """What every payload may hold. No value is converted: "5" is not a number. who: the requester's name for itself."""
 
     model_config = ConfigDict(strict=True)
 
-    who: str | None = Field(default=None, min_length=1, max_length=_LONGEST_NAME)
+    who: str | None = Field(default=None, min_length=1, max_length=_MAX_REQUESTER_LENGTH)
 
 
 class CaptureRequest(Request):
-    """Take a frame. `camera`: unset for every camera that can."""
+    """Take a frame. camera: an id; None: every camera with `trigger: command`."""
 
     camera: str | None = Field(default=None, min_length=1, max_length=64)
 
@@ -44,7 +44,7 @@ class ThresholdRequest(Request):
 
 
 class ModelRequest(Request):
-    """Switch to the package `name`; it is not taken when `sha256` is given and is not its hash."""
+    """Switch to the package `name`. sha256: the hash that it must have; None: any."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -58,32 +58,34 @@ _REQUESTS: dict[str, type[Request]] = dict.fromkeys(get_args(Verb), Request) | {
 
 
 @dataclass(frozen=True)
-class Return:
-    """Where an answer goes, and what it carries so that the asker knows its question."""
+class ReplyAddress:
+    """Topic and correlation data of an answer."""
 
     topic: str
     correlation: bytes | None
 
 
-def return_of(item: Received, topics: Topics) -> Return:
-    """Where to answer. Raises CommandError when the request names no place that this station would write to.
+def reply_address(item: Received, topics: Topics) -> ReplyAddress:
+    """Where to send the answer. Raises CommandError when this station must not publish there.
 
-    Under the root of all stations that is `…/response/…` of this one alone: nobody makes it say something in its own
-    or another station's name, or give a command.
+    Below the root of all stations only `…/response/…` of this station is allowed. So no request makes it publish a
+    status or an event of its own or of another station, or a command.
     """
     topic = item.response_topic
     if not topic:
-        raise CommandError("it names no response topic")
+        raise CommandError("it has no response topic")
     own, root = f"{topics.responses}/", f"{topics.root}/"
-    odd = len(topic) > _LONGEST_TOPIC or topic[0] in "$/" or not topic.isprintable() or set(topic) & set("+#")
-    if odd or (f"{topic}/".startswith(root) and not (topic.startswith(own) and len(topic) > len(own))):
-        raise CommandError(f"its response topic is not {topics.responses}/… or a plain one outside {topics.root}/")
+    invalid = len(topic) > _MAX_TOPIC_LENGTH or topic[0] in "$/" or not topic.isprintable() or set(topic) & set("+#")
+    if invalid or (f"{topic}/".startswith(root) and not (topic.startswith(own) and len(topic) > len(own))):
+        raise CommandError(
+            f"its response topic is neither below {topics.responses}/ nor a plain topic outside {topics.root}/"
+        )
     correlation = item.correlation
-    return Return(topic, correlation if correlation and len(correlation) <= _LONGEST_CORRELATION else None)
+    return ReplyAddress(topic, correlation if correlation and len(correlation) <= _MAX_CORRELATION_BYTES else None)
 
 
 def parse_request(verb: str, payload: bytes) -> Request:
-    """The payload of `verb`, JSON; no payload is an empty object. Raises CommandError that says what is wrong."""
+    """Parse the JSON payload of `verb`; an empty payload is an empty object. Raises CommandError."""
     try:
         data: Any = from_json(payload or b"{}", allow_inf_nan=False)
     except ValueError as error:
@@ -96,7 +98,7 @@ def parse_request(verb: str, payload: bytes) -> Request:
         raise CommandError(str(error)) from None
 
 
-def who_asks(item: Received, request: Request) -> str:
-    """The user property `who`, else the payload's, else "unknown"; printable, for a log. It is a claim, not a proof."""
+def requester_of(item: Received, request: Request) -> str:
+    """The user property `who`, else that of the payload, else "unknown"; printable. It is a claim, not a proof."""
     claimed = next((value for name, value in item.user_properties if name == "who"), request.who or "")
-    return "".join(filter(str.isprintable, claimed))[:_LONGEST_NAME].strip() or "unknown"
+    return "".join(filter(str.isprintable, claimed))[:_MAX_REQUESTER_LENGTH].strip() or "unknown"

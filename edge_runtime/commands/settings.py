@@ -1,4 +1,4 @@
-"""`commands:` of a station's YAML: what may be asked of it over MQTT."""
+"""Section `commands` of the station file: what may be asked of the station over MQTT."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ Verb = Literal["capture", "pause", "resume", "threshold", "model", "diagnostics"
 
 
 class ThresholdBounds(StrictModel):
-    """Anomaly scores between which the threshold may be set."""
+    """Range in which the command `threshold` may set the threshold."""
 
     minimum: float
+    """Lowest anomaly score that may become the threshold."""
+
     maximum: float
+    """Highest anomaly score that may become the threshold."""
 
     @field_validator("maximum")
     @classmethod
@@ -27,20 +30,21 @@ class ThresholdBounds(StrictModel):
 
 
 class CommandsSection(StrictModel):
-    """Commands over MQTT. Without this section the station subscribes to nothing.
-
-    threshold          where the verb threshold may set it to
-    models             the verb model only takes packages that lie directly in this folder
-    verbs              what may be asked for, by name; none unless named
-    max_payload_bytes  larger requests are refused
-    max_per_minute     further requests are refused
-    """
+    """Commands over MQTT. Without this section the station subscribes to nothing."""
 
     threshold: ThresholdBounds | None = None
+    """Range for the command `threshold`, which needs it."""
+
     models: Path | None = None
+    """Folder of model packages for the command `model`, which needs it. The command takes only packages that lie
+    directly in this folder."""
+
     verbs: tuple[Verb, ...] = ()
-    max_payload_bytes: int = Field(default=16 * 1024, ge=64, le=128 * 1024)
+    """Commands that the station accepts. It refuses all others."""
+
     max_per_minute: int = Field(default=60, ge=1, le=6000)
+    """Most requests within a minute; further ones are refused. Raise it where commands trigger a camera faster than
+    once a second."""
 
     @field_validator("verbs")
     @classmethod
@@ -52,9 +56,3 @@ class CommandsSection(StrictModel):
         if "model" in verbs and info.data.get("models") is None:
             raise ValueError("the verb model needs commands.models, the folder that packages lie in")
         return verbs
-
-    def at(self, base: Path) -> CommandsSection:
-        """With `models` taken from `base` where it is relative."""
-        if self.models is None:
-            return self
-        return self.model_copy(update={"models": base / self.models.expanduser()})

@@ -21,6 +21,8 @@ from edge_runtime.frames.rank_shift import BLOCKS, MIN_BLOCKS, RankShift, block_
 from edge_runtime.frames.settings import DriftSection
 from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
 
+_FRAMES_PER_FALSE_WARNING = 100_000  # on an unchanged line: at 10 frames/s, three hours between two warnings
+_BRIGHTNESS_TOLERANCE = 2.0  # grey levels of 255: a smaller change moves no score, however certain it is
 _TESTS = 5  # scores higher, lower; brighter, darker; alarms
 
 
@@ -72,7 +74,7 @@ class DriftMonitor:
         self._settings = settings
         self._block = settings.window // BLOCKS
         # A union bound over all tests: it needs no independence.
-        self._level = self._block / (settings.frames_per_false_warning * _TESTS)
+        self._level = self._block / (_FRAMES_PER_FALSE_WARNING * _TESTS)
         self._lock = threading.Lock()
         self._normals = sorted(map(float, normal_scores))
         self._above = len(self._normals) - bisect_right(self._normals, threshold)
@@ -150,7 +152,7 @@ class DriftMonitor:
             causes.add(f"scores {side}")
         if self._brightness is not None and (side := self._brightness.side()):
             _, shift = self._brightness_now()
-            if abs(shift or 0.0) > self._settings.brightness_tolerance:
+            if abs(shift or 0.0) > _BRIGHTNESS_TOLERANCE:
                 causes.add(f"brightness {side}")
         if self._too_many_alarms("alarms" in self._causes):
             causes.add("alarms")

@@ -116,13 +116,7 @@ class Connection:
         self._thread.start()
 
     def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int,
-        retain: bool = False,
-        properties: PublishProperties | None = None,
+        self, topic: str, payload: bytes, *, qos: int, retain: bool = False, properties: PublishProperties | None = None
     ) -> int | None:
         """Hand a message to paho. Returns its message id, or None if paho did not accept it.
 

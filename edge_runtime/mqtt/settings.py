@@ -1,4 +1,4 @@
-"""`pictures:` of a station's YAML."""
+"""Sections `mqtt` and `pictures` of the station file."""
 
 from __future__ import annotations
 
@@ -14,31 +14,39 @@ SMALLEST_SIDE = 16  # px; a smaller picture shows nothing
 
 
 class PictureSection(StrictModel):
-    """Pictures of defects on cam/{id}/picture; QoS 0, not kept while there is no connection.
-
-    margin        pixels of the frame around the defect's box, as a share of the box's longer side
-    longest_side  pixels; a larger crop is scaled down
-    quality       of the JPEG, 1 … 100; lowered as far as `max_bytes` needs
-    max_bytes     of one picture; the broker's own limit counts too
-    per_frame     how many defects of one frame get a picture, the strongest first
-    """
+    """A JPEG of each defect on the topic `cam/{id}/picture`, with QoS 0. Pictures are lost while there is no
+    connection. Without this section the station sends none."""
 
     margin: float = Field(default=0.5, ge=0, le=10)
+    """Width of the surroundings shown on each side of the defect's box, as a fraction of the box's longer side."""
+
     longest_side: int = Field(default=480, ge=SMALLEST_SIDE, le=8192)
+    """Longest side of the picture; a larger crop is scaled down. [px]"""
+
     quality: int = Field(default=85, ge=1, le=100)
+    """JPEG quality, lowered where `max_bytes` needs it."""
+
     max_bytes: int = Field(default=100_000, ge=1_000)
+    """Largest size of a picture. The broker's own limit on messages applies too. [bytes]"""
+
     per_frame: int = Field(default=4, ge=1, le=100)
+    """Most defects of one frame that get a picture, the strongest first."""
 
 
 _ROOT = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"  # levels; a leading $ belongs to the broker
 
 
 class TlsSection(StrictModel):
-    """TLS to the broker. `ca` unset: the system's certificate authorities. `certificate` and `key`: of this client."""
+    """TLS to the broker. An empty section `{}` is TLS with the system's certificate authorities."""
 
     ca: Path | None = None
+    """PEM file of the authorities that may have signed the broker's certificate. Unset: those of the system."""
+
     certificate: Path | None = None
+    """PEM file of the station's own certificate, where the broker asks for one."""
+
     key: Path | None = Field(default=None, validate_default=True)
+    """PEM file of its private key, without a passphrase. Given together with `certificate`."""
 
     @field_validator("key")
     @classmethod
@@ -49,35 +57,49 @@ class TlsSection(StrictModel):
 
 
 class MqttSection(StrictModel):
-    """The broker, and how to speak to it.
-
-    port                   unset: 1883, or 8883 with `tls`
-    root                   first levels of every topic
-    client_id              unset: latentline-{station}; two clients of one id throw each other out
-    password_file          file that holds nothing but the password
-    password_env           environment variable that holds it
-    tls                    null: a plain connection; `{}`: TLS with the system's authorities
-    keep_alive             seconds between signs of life
-    will_delay_seconds     how long the broker waits before it says `offline` of a station that vanished
-    results                publish cam/{id}/result for each frame, normal ones too
-    reconnect_seconds      first pause after a lost connection; doubles up to reconnect_max_seconds
-    drain_seconds          at the end, how long to wait for the broker to take what is in the spool
-    """
+    """The MQTT 5 broker and the connection to it."""
 
     host: str = Field(min_length=1)
+    """Name or address of the broker. With TLS, the name in its certificate."""
+
     port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of the broker. Unset: 1883, or 8883 with `tls`."""
+
     root: str = Field(default="latentline", pattern=_ROOT)
+    """First levels of every topic: `plant/quality` gives `plant/quality/{station}/v1/…`."""
+
     client_id: str | None = Field(default=None, min_length=1, max_length=128)
+    """MQTT client id, unique on the broker: a second client with the same id takes over the connection. Unset:
+    `latentline-{station}`."""
+
     username: str | None = Field(default=None, min_length=1)
+    """Name of the station's user at the broker."""
+
     password_file: Path | None = None
+    """File that holds nothing but the user's password."""
+
     password_env: str | None = None
+    """Environment variable that holds the password, in place of `password_file`."""
+
     tls: TlsSection | None = None
+    """Unset: a plain connection. `{}`: TLS with the system's certificate authorities."""
+
     keep_alive: int = Field(default=30, ge=5, le=65535)
+    """MQTT keep-alive: longest silence on the connection. [s]"""
+
     will_delay_seconds: int = Field(default=5, ge=0, le=3600)
+    """Time after which the broker publishes the status `offline` of a station whose connection broke. [s]"""
+
     results: bool = False
-    reconnect_seconds: float = Field(default=1.0, gt=0)
+    """True publishes a short message `cam/{id}/result` for each frame, normal ones too."""
+
     reconnect_max_seconds: float = Field(default=30.0, gt=0)
+    """Longest pause between two attempts to connect. The pause starts at 1 s or less and doubles with each failure.
+    [s]"""
+
     drain_seconds: float = Field(default=10.0, ge=0)
+    """When all cameras have come to their end, the broker gets this long to take the events that still wait. A station
+    that is told to stop leaves them in the spool for its next start. [s]"""
 
     @field_validator("password_file", "password_env")
     @classmethod
@@ -86,13 +108,6 @@ class MqttSection(StrictModel):
             raise ValueError("a password needs mqtt.username too")
         if info.field_name == "password_env" and value and info.data.get("password_file"):
             raise ValueError("give mqtt.password_file or mqtt.password_env, not both")
-        return value
-
-    @field_validator("reconnect_max_seconds")
-    @classmethod
-    def _pauses_grow(cls, value: float, info: ValidationInfo) -> float:
-        if value < info.data.get("reconnect_seconds", value):
-            raise ValueError("must not be below mqtt.reconnect_seconds")
         return value
 
     @property

@@ -1,4 +1,4 @@
-"""What commands may ask of a station, done by its own thread between two frames."""
+"""What commands make a running station do, in its own thread between two frames."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from latentline.package.identity import ModelIdentity
 class StationActions:
     """`Actions` of a running station.
 
-    switch    where the station can open other models
-    snapshot  of the station
-    threshold_of  what holds for a model instead of its package's threshold, None: nothing
-    fault     gets the code `paused` while the station is told to inspect nothing
+    switch        opens other models
+    snapshot      returns the state of the station
+    threshold_of  returns the threshold for a model instead of its package's; None: the package's
+    fault         gets the code `paused` while a command has paused the station
     """
 
     def __init__(
@@ -45,57 +45,58 @@ class StationActions:
 
     @property
     def identity(self) -> ModelIdentity:
-        """The model that judges now."""
+        """The model that inspects now."""
         return self._pipeline.inspector.identity
 
     def capture(self, camera: str | None) -> list[str]:
-        """Ask triggered cameras for a frame. Raises CameraError when none can."""
-        asked = self._feeds.trigger(camera)
-        if not asked:
-            which = "no camera here" if camera is None else f"camera {camera} is not here or"
-            raise CameraError(f"{which} takes frames on command; give it `trigger: command`")
-        return asked
+        """Trigger cameras; returns their ids. Raises CameraError when no camera can take a frame."""
+        triggered = self._feeds.trigger(camera)
+        if not triggered:
+            which = "no camera takes" if camera is None else f"there is no camera {camera}, or it does not take"
+            raise CameraError(f"{which} frames on command; give a camera `trigger: command`")
+        return triggered
 
     def pause(self) -> None:
         """Inspect nothing until `resume`."""
         self.paused = True
         self._feeds.pause()
-        self._fault("paused", "a command has paused the station; nothing is inspected until `resume`")
+        self._fault("paused", "a command has paused the station; it inspects nothing until `resume`")
 
     def resume(self) -> None:
-        """Go on."""
+        """Inspect again."""
         self.paused = False
         self._feeds.resume()
         self._fault("paused", None)
 
-    def set_threshold(self, value: float | None, who: str) -> tuple[float, float]:
-        """Judge by `value` from now on, None: the package's; old and new threshold."""
+    def set_threshold(self, value: float | None) -> tuple[float, float]:
+        """Use `value` from now on, or with None the package's; returns the old and the new threshold."""
         old = self._pipeline.threshold
         self._pipeline.own_threshold = value
-        self._begin_anew()
+        self._announce_model()
         return old, self._pipeline.threshold
 
     def switch_model(self, name: str, sha256: str | None, finish: Finish) -> None:
-        """Begin to switch to another package."""
+        """Start to switch to another package."""
         self._switch.request(name, sha256, finish)
 
-    def use(self, inspector: FrameInspector) -> None:
-        """Judge with another inspector from now on."""
+    def use_inspector(self, inspector: FrameInspector) -> None:
+        """Inspect with `inspector` from now on."""
         self._pipeline.inspector = inspector
         self._pipeline.own_threshold = self._threshold_of(inspector.identity)
-        self._begin_anew()
+        self._announce_model()
 
     def diagnostics(self) -> Result:
-        """The station in numbers, and what it is made of; no secrets are in it."""
+        """The snapshot, the cameras and the version, without secrets."""
         snapshot = self._snapshot()
         cameras = {name: asdict(report) for name, report in self._feeds.states().items()}
         return {**_plain(asdict(snapshot)), "cameras": cameras, "software": software_version()}
 
-    def _begin_anew(self) -> None:
+    def _announce_model(self) -> None:
+        """Restart drift detection and publish `birth`: model or threshold has changed."""
         self._drift.restart(self._pipeline.inspector, self._pipeline.threshold)
         self._announcer.birth(self.identity, self._pipeline.threshold)
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:
-    """Without what JSON does not know."""
+    """Paths as strings, for JSON."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

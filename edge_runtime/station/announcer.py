@@ -1,4 +1,4 @@
-"""Says over MQTT how the station is: status, birth, every camera's state, and now and then its numbers."""
+"""Publishes the state of the station over MQTT: `status`, `birth`, `cam/{id}/status` and `health`."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from edge_runtime.supervision.state import State
 from latentline.base.version import software_version
 from latentline.package.identity import ModelIdentity
 
-_HEALTH_PERIODS = 3  # a health message is forgotten after so many of its periods
+_HEALTH_PERIODS = 3  # lifetime of a health message, in periods
 
 
 class Announcer:
-    """Retained messages, and the `health` message. `status` and `will` may be called by any thread."""
+    """Publishes the retained messages and `health`. Any thread may call `status` and `will`."""
 
     def __init__(self, config: StationConfig) -> None:
         self._config = config
         self.messages = Messages(config.station.id)
         self.topics = Topics(config.mqtt.root, config.station.id)
-        self._cameras_said: dict[str, tuple[str, str | None]] = {}
-        self._health_at = 0.0
+        self._published_cameras: dict[str, tuple[str, str | None]] = {}
+        self._health_due = 0.0
         self._publisher: Publisher | None = None
         self._spool: Spool | None = None
 
-    def begin(self, publisher: Publisher, spool: Spool) -> None:
-        """Speak through `publisher` from now on; before, nothing is said."""
+    def start(self, publisher: Publisher, spool: Spool) -> None:
+        """Publish through `publisher` from now on. Earlier calls publish nothing."""
         self._publisher, self._spool = publisher, spool
 
     def will(self) -> Will:
-        """What the broker says for us when we vanish."""
+        """The message that the broker publishes when the station vanishes."""
         offline = encode(self.messages.status("offline", {}, self._dropped()))
         return Will(self.topics.status, offline, self._config.mqtt.will_delay_seconds)
 
     def status(self, state: State, faults: Mapping[str, str]) -> None:
-        """The state of the station, retained; the broker forgets it when nobody repeats it or sends the will."""
+        """Publish the state of the station, retained, with a lifetime: it expires unless it is repeated."""
         mqtt = self._config.mqtt
         lifetime = math.ceil(mqtt.will_delay_seconds + 1.5 * mqtt.keep_alive)
         self._retain(self.topics.status, self.messages.status(state, faults, self._dropped()), lifetime)
 
     def birth(self, model: ModelIdentity, threshold: float) -> None:
-        """What runs here, retained; again when model or threshold change."""
+        """Publish what runs here, retained. Call it again when model or threshold change."""
         cameras = {
             camera.id: {"kind": camera.kind, "source": camera.shown, "every_frame": camera.lossless}
             for camera in self._config.cameras
@@ -57,25 +57,25 @@ class Announcer:
         self._retain(self.topics.birth, self.messages.birth(software_version(), model, threshold, cameras))
 
     def cameras(self, reports: Mapping[str, CameraReport]) -> None:
-        """The state of each camera, retained, where it differs from what was said."""
+        """Publish the state of each camera, retained, where it has changed."""
         for name, report in reports.items():
-            said = (report.state, report.reason)
-            if self._cameras_said.get(name) != said:
-                self._cameras_said[name] = said
+            state = (report.state, report.reason)
+            if self._published_cameras.get(name) != state:
+                self._published_cameras[name] = state
                 message = self.messages.camera_status(name, report)
                 self._retain(self.topics.camera_status(name), message)
 
     def health(self, snapshot: Callable[[], Snapshot], seconds: float | None, now: float) -> None:
-        """The numbers of the moment, when they are due; the broker forgets them after three times `seconds`."""
-        if seconds is None or now < self._health_at or self._publisher is None or not self._publisher.connected:
+        """Publish the snapshot every `seconds` (None: never); it expires after three times as long."""
+        if seconds is None or now < self._health_due or self._publisher is None or not self._publisher.connected:
             return
-        self._health_at = now + seconds
+        self._health_due = now + seconds
         payload = encode(health_message(self.messages, snapshot()))
         expiry = round(_HEALTH_PERIODS * seconds)
         self._publisher.send_once(self.topics.health, payload, content_type="application/json", expiry=expiry)
 
     def stopped(self, seconds: float) -> None:
-        """The last word, after up to `seconds` for the spool to drain."""
+        """Publish `stopped`, after at most `seconds` for the spool to drain."""
         if self._publisher is not None:
             message = self.messages.status("stopped", {}, self._dropped())
             self._publisher.close(self.topics.status, message, seconds)

@@ -1,4 +1,4 @@
-"""The `health` message: a snapshot in numbers, for consumers that have MQTT and no Prometheus."""
+"""The `health` message: a snapshot for consumers that use MQTT and not Prometheus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_runtime.supervision.snapshot import Snapshot
 
 
 def health_message(messages: Messages, snapshot: Snapshot) -> Message:
-    """For topic `health`: QoS 0, to expire after about three of its periods."""
+    """The message for the topic `health`; docs/mqtt/health.schema.json describes it."""
     process = snapshot.process
     return {
         "schema_version": SCHEMA_VERSION,

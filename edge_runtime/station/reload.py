@@ -1,4 +1,4 @@
-"""SIGHUP: the YAML is read and checked as a whole again; what may change under a running station does."""
+"""SIGHUP: read and check the YAML again, and change what can change while the station runs."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from edge_runtime.supervision.systemd import Systemd
 from latentline.errors import LatentlineError
 
 _log = logging.getLogger(__name__)
-_LIVE = ("threshold", "drift", "log")  # sections and keys at the top that a running station takes over
+_LIVE = ("threshold", "drift", "log")  # top-level keys that can change while the station runs
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Dotted names of settings that differ, e.g. `mqtt.host`; a camera's by its id, e.g. `cameras.top.source`.
+    """Dotted names of settings that differ, e.g. `mqtt.host`; of a camera with its id, e.g. `cameras.top.source`.
 
-    applied       can change while the station runs
-    need_restart  cannot
+    applied       settings that can change while the station runs
+    need_restart  all others
     """
 
     applied: tuple[str, ...] = ()
     need_restart: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        said = []
+        clauses = []
         if self.applied:
-            said.append(f"{_and(self.applied)} changed")
+            clauses.append(f"{_join(self.applied)} changed")
         if self.need_restart:
-            said.append(f"{_and(self.need_restart)} {'needs' if len(self.need_restart) == 1 else 'need'} a restart")
-        return "; ".join(said) or "nothing changed"
+            clauses.append(f"{_join(self.need_restart)} {'needs' if len(self.need_restart) == 1 else 'need'} a restart")
+        return "; ".join(clauses) or "nothing changed"
 
 
 def difference(old: StationConfig, new: StationConfig) -> Changes:
-    """What differs between two configurations, in alphabetical order."""
+    """The settings that differ between two configurations, in alphabetical order."""
     names = sorted(_differing(old.model_dump(), new.model_dump()))
     live = tuple(name for name in names if name.split(".")[0] in _LIVE)
     return Changes(live, tuple(name for name in names if name not in live))
 
 
 class Reload:
-    """Reads `path` again when asked.
+    """Reads `path` again on request.
 
-    running  the configuration the station runs with
-    fault    gets the code `config` and a sentence while the file is not right, None when it is
+    running  the configuration that the station runs with
+    fault    gets the code `config`: a sentence while the file has an error, None when it is correct
     """
 
     def __init__(
         self, path: Path, running: StationConfig, fault: Callable[[str, str | None], None], systemd: Systemd
     ) -> None:
         self._path, self._fault, self._systemd = path, fault, systemd
-        self._asked = False
+        self._requested = False
         self.running = running
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Reload at the next `run_pending`. Only sets a flag, so a signal handler may call it."""
-        self._asked = True
+        self._requested = True
 
     def run_pending(self) -> Changes | None:
-        """If asked: check the file, and take its live settings over into `running`, for the caller to apply.
+        """After a request: check the file and copy what can change into `running`. The caller applies it.
 
-        None when nobody asked, or when the file is not right: then nothing changes. `running` keeps the old values of
-        what needs a restart, so each reload says it again.
+        Returns None without a request, and when the file has an error; then nothing changes. `running` keeps the old
+        values of settings that need a restart, so each reload names them again.
         """
-        if not self._asked:
+        if not self._requested:
             return None
-        self._asked = False
+        self._requested = False
         self._systemd.reloading()
         try:
             return self._reload()
@@ -80,7 +80,7 @@ class Reload:
         try:
             new = load_station(self._path)
         except LatentlineError as error:
-            self._fault("config", f"the configuration was not taken over: {error}")
+            self._fault("config", f"the station keeps its old configuration: {error}")
             return None
         self._fault("config", None)
         changes = difference(self.running, new)
@@ -106,11 +106,11 @@ def _differing(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def _by_id(value: Any) -> Any:
-    """A list of sections with ids as a mapping; anything else as it is."""
+    """A list of sections with ids as a mapping by id; any other value unchanged."""
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) and "id" in item for item in value):
         return {item["id"]: item for item in value}
     return value
 
 
-def _and(names: tuple[str, ...]) -> str:
+def _join(names: tuple[str, ...]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -11,8 +11,8 @@ from typing import Protocol, cast
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
-from edge_runtime.commands.models import prepare_package
-from edge_runtime.commands.persisted import Persisted
+from edge_runtime.commands.models import load_for_switch
+from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -35,9 +35,11 @@ from edge_runtime.supervision.supervisor import Supervisor
 from latentline.backends.settings import Backend
 from latentline.package.identity import ModelIdentity
 
+_FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the pauses then double
+
 
 class Host(Protocol):
-    """What the services of a station ask of the station itself."""
+    """The station, as its services see it."""
 
     health: Health
     summary: Summary
@@ -45,7 +47,7 @@ class Host(Protocol):
     announcer: Announcer
 
     def snapshot(self) -> Snapshot:
-        """The station in numbers, now. Any thread may ask."""
+        """The state of the station now. Any thread may call it."""
         ...
 
     def threshold_of(self, model: ModelIdentity) -> float | None:
@@ -53,13 +55,13 @@ class Host(Protocol):
         ...
 
     def end_for_memory(self, sentence: str) -> None:
-        """End the station, because memory is used up."""
+        """Stop the station, because it uses too much memory."""
         ...
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that lives as long as `Station.run` does."""
+    """The objects that live as long as `Station.run`."""
 
     spool: Spool
     publisher: Publisher
@@ -74,20 +76,20 @@ class Services:
 
 
 def broker_of(config: StationConfig) -> Broker:
-    """How to reach the broker. Raises ConfigError when the password cannot be read."""
+    """Address and credentials of the broker. Raises ConfigError when the password cannot be read."""
     mqtt = config.mqtt
     password = read_password(mqtt)
     return Broker(mqtt.host, mqtt.broker_port, config.client_id, mqtt.username, password, mqtt.tls, mqtt.keep_alive)
 
 
 def secrets_of(broker: Broker) -> list[str]:
-    """What no log may contain."""
+    """Texts that must not appear in a log."""
     return [broker.password] if broker.password else []
 
 
-def persisted_of(config: StationConfig) -> Persisted:
-    """What commands have set, from the file beside the spool. Raises ConfigError when it cannot be read."""
-    return Persisted(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
+def load_overrides(config: StationConfig) -> Overrides:
+    """Read what commands have set, from the file beside the spool. Raises ConfigError when it cannot be read."""
+    return Overrides(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
 
 
 def assemble(
@@ -95,26 +97,27 @@ def assemble(
     inspector: FrameInspector,
     host: Host,
     broker: Broker,
-    persisted: Persisted,
+    overrides: Overrides,
     observer: Observer | None,
     path: Path | None,
     stack: ExitStack,
 ) -> Services:
-    """Make the services of a station and connect them. `stack` closes those that hold something.
+    """Make the services of a station and connect them. `stack` closes those that need it.
 
-    inspector  the first one; the model switch owns it from now on
-    path       of the configuration, for a reload
+    inspector  the first one; it belongs to the model switch from now on
+    path       of the configuration file, for a reload
     Raises ConfigError when the spool cannot be opened.
     """
     fault = host.health.fault
-    switch = _model_switch(config, inspector, persisted)
+    switch = _model_switch(config, inspector, overrides)
     stack.callback(switch.close)
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
     supervisor = Supervisor(
         config.station.id, config.supervision, host.health, host.snapshot, config.spool.path, host.end_for_memory
     )
-    pauses = Backoff(config.mqtt.reconnect_seconds, config.mqtt.reconnect_max_seconds)
+    longest = config.mqtt.reconnect_max_seconds
+    pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
     threshold = host.threshold_of(inspector.identity)
     pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)
@@ -122,7 +125,7 @@ def assemble(
     actions = StationActions(
         host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
     )
-    commander = Commander(config.commands, host.announcer.topics, actions, publisher.reply, persisted)
+    commander = Commander(config.commands, host.announcer.topics, actions, publisher.reply, overrides)
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
     reporter = FrameReporter(
@@ -144,11 +147,11 @@ def assemble(
     return Services(spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload)
 
 
-def _model_switch(config: StationConfig, inspector: FrameInspector, persisted: Persisted) -> ModelSwitch:
+def _model_switch(config: StationConfig, inspector: FrameInspector, overrides: Overrides) -> ModelSwitch:
     folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
-    prepare = partial(prepare_package, backend=backend, gpu=config.gpu)
-    return ModelSwitch(folder, inspector, prepare, persisted.set_model)
+    load = partial(load_for_switch, backend=backend, gpu=config.gpu)
+    return ModelSwitch(folder, inspector, load, overrides.set_model)
 
 
 def _open_spool(limits: SpoolSection) -> Spool:
@@ -158,7 +161,7 @@ def _open_spool(limits: SpoolSection) -> Spool:
 
 
 def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
-    """The station in numbers, for metrics and the `health` message; uptime in seconds."""
+    """The state of the station, for metrics and `health`. uptime: seconds."""
     pipeline, summary, spool, publisher = services.pipeline, host.summary, services.spool, services.publisher
     identity = pipeline.inspector.identity
     return Snapshot(

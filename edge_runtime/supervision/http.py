@@ -1,6 +1,6 @@
-"""A few read-only pages over HTTP/1.1, from one thread that no client can hold.
+"""Serves a few read-only pages over HTTP/1.1 in one thread that no client can block.
 
-Each connection gets one answer and a few seconds in all, however slowly it speaks or listens; _CLIENTS at a time.
+Each connection gets one answer and is cut after a few seconds, however slow its client is. At most _CLIENTS at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: for a connection; for a page to be made, by a station that may hang; until a port is tried again."""
+    """Seconds. client: for a connection; page: until a page that hangs is a 503; retry: between tries of the port."""
 
     client: float = 5.0
     page: float = 2.0
@@ -30,7 +30,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer."""
+    """The answer to a request."""
 
     status: int
     content_type: str
@@ -38,11 +38,11 @@ class Page:
 
 
 class HttpEndpoint:
-    """Serves `pages` (by path, each made when it is asked for) to GET, and nothing else.
+    """Serves `pages` (by path; called for each request) to GET.
 
-    port      0: any free one, see `address`
-    on_fault  called with the code `http` and a sentence when the address cannot be used, which is tried again
-              and again, and with None when it can
+    port      0: any free port, see `address`
+    on_fault  called with the code `http` and a sentence when the address cannot be used, and with None when it can.
+              The endpoint tries the address until it can
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class HttpEndpoint:
     ) -> None:
         self._host, self._port, self._pages, self._on_fault = host, port, pages, on_fault
         self._limits = limits or Limits()
-        self._making: dict[str, asyncio.Future[Page]] = {}
+        self._running: dict[str, asyncio.Future[Page]] = {}  # pages that are being made
         self._clients = 0
-        self._begun = threading.Event()
+        self._started = threading.Event()
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="http", daemon=True)
         self.address: tuple[str, int] | None = None  # while it listens
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._thread.start()
-        self._begun.wait()
+        self._started.wait()
 
     def close(self) -> None:
-        """Cut every connection and end."""
+        """Cut all connections and stop."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(1.0)
@@ -77,12 +77,12 @@ class HttpEndpoint:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._begun.set()
+        self._started.set()
         while not self._end.is_set():
             try:
                 server = await asyncio.start_server(self._client, self._host, self._port, limit=_HEAD_BYTES)
             except OSError as error:
-                # asyncio's own sentence repeats the address; a name that is not known has no errno of the system.
+                # asyncio's message repeats the address; an unknown host name has no errno of the system.
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
                 where = f"supervision.http_port: {self._host}:{self._port} cannot be used"
                 self._on_fault("http", f"{where} ({reason}); metrics and health pages are off until it can")
@@ -91,7 +91,7 @@ class HttpEndpoint:
             self.address = server.sockets[0].getsockname()[:2]
             self._on_fault("http", None)
             await self._end.wait()
-            server.close()  # asyncio.run cancels what is still being served
+            server.close()  # asyncio.run cancels the requests that are left
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
@@ -99,7 +99,7 @@ class HttpEndpoint:
             if self._clients <= _CLIENTS:
                 await asyncio.wait_for(self._exchange(reader, writer), self._limits.client)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError):
-            pass  # it was slow, or went away: its own affair
+            pass  # the client was too slow or has gone
         finally:
             self._clients -= 1
             writer.transport.abort()
@@ -121,35 +121,35 @@ class HttpEndpoint:
         await writer.wait_closed()
 
     async def _answer(self, request_line: bytes) -> Page:
-        parts = request_line.decode("latin-1").split(" ")
-        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+        words = request_line.decode("latin-1").split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
             return _plain(HTTPStatus.BAD_REQUEST)
-        method, target, _ = parts
+        method, target, _ = words
         path = target.partition("?")[0]
         if path not in self._pages:
             return _plain(HTTPStatus.NOT_FOUND)
         if method != "GET":
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._made(path)), self._limits.page)
+            return await asyncio.wait_for(asyncio.shield(self._page(path)), self._limits.page)
         except asyncio.TimeoutError:
             return Page(503, _TEXT, b"the station does not answer\n")
 
-    def _made(self, path: str) -> asyncio.Future[Page]:
-        """The page, made in a thread of its own; who asks meanwhile gets the same, so a hang costs one thread."""
-        if path not in self._making:
-            self._making[path] = self._loop.create_future()
-            threading.Thread(target=self._make, args=(path,), name=f"http {path}", daemon=True).start()
-        return self._making[path]
+    def _page(self, path: str) -> asyncio.Future[Page]:
+        """Make the page in a thread of its own. Requests share a page in the making, so a hang costs one thread."""
+        if path not in self._running:
+            self._running[path] = self._loop.create_future()
+            threading.Thread(target=self._make_page, args=(path,), name=f"http {path}", daemon=True).start()
+        return self._running[path]
 
-    def _make(self, path: str) -> None:
+    def _make_page(self, path: str) -> None:
         try:
             page = self._pages[path]()
         except Exception:
             _log.exception("page %s failed", path)
             page = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self._making.pop(path).set_result(page))
+            self._loop.call_soon_threadsafe(lambda: self._running.pop(path).set_result(page))
 
 
 def _plain(status: HTTPStatus) -> Page:

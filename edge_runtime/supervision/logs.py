@@ -1,4 +1,4 @@
-"""The log of a station: where its format, its level and its limits are set."""
+"""The log of a station: format, level, masking of secrets, and a limit for repeated messages."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ from typing import Any, TextIO
 from edge_runtime.supervision.settings import LogSection
 from latentline.base.secrets import mask_credentials
 
-_BURST = 20  # what one line of code may say at once before its repeats are left out
+_BURST = 20  # messages that one line of code may log in a row before the filter leaves some out
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "left_out", "taskName"}
 
 
 def configure_log(
     settings: LogSection, station: str, *, secrets: Sequence[str] = (), stream: TextIO | None = None
 ) -> None:
-    """Log to stderr (or `stream`) by `settings`, in place of what an earlier call or `logging.basicConfig` set up.
+    """Log to stderr (or `stream`) as `settings` say. Replaces the handler of an earlier call or `logging.basicConfig`.
 
-    secrets  texts that are replaced by *** wherever they occur, passwords for instance; credentials in URLs always are
+    secrets  texts, such as passwords, to replace by *** wherever they occur; credentials in URLs always are replaced
     """
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:  # a subclass is somebody else's
-            root.removeHandler(handler)
-    ours = logging.StreamHandler(stream or sys.stderr)
-    ours.setFormatter((JsonLines if settings.format == "json" else TextLines)(station, secrets))
+    for existing in list(root.handlers):
+        if type(existing) is logging.StreamHandler:  # a subclass belongs to somebody else
+            root.removeHandler(existing)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter((JsonLines if settings.format == "json" else TextLines)(station, secrets))
     if settings.repeat_seconds:
-        ours.addFilter(Repeats(settings.repeat_seconds))
-    root.addHandler(ours)
+        handler.addFilter(RepeatFilter(settings.repeat_seconds))
+    root.addHandler(handler)
     root.setLevel(settings.level.upper())
 
 
-class Repeats(logging.Filter):
-    """Lets a line of code say _BURST things at once and one in `seconds` in the long run, and counts the others.
+class RepeatFilter(logging.Filter):
+    """Lets one line of code log _BURST records in a row and then one in `seconds`, and counts the others.
 
-    The record that comes through next has their number as `left_out`. Debug records all come through.
+    The next record that passes has their number as `left_out`. Debug records always pass.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._seconds, self._clock = seconds, clock
-        self._said: dict[tuple[str, int], tuple[float, float, int]] = {}  # room left, as of when, left out since
+        self._budgets: dict[
+            tuple[str, int], tuple[float, float, int]
+        ] = {}  # records left, at that time, left out since
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether `record` is written."""
+        """Whether to write `record`."""
         if record.levelno <= logging.DEBUG:
             return True
         key, now = (record.pathname, record.lineno), self._clock()
         with self._lock:
-            room, at, left_out = self._said.get(key, (float(_BURST), now, 0))
+            room, at, left_out = self._budgets.get(key, (float(_BURST), now, 0))
             room = min(_BURST, room + (now - at) / self._seconds)
             if room < 1:
-                self._said[key] = (room, now, left_out + 1)
+                self._budgets[key] = (room, now, left_out + 1)
                 return False
-            self._said[key] = (room - 1, now, 0)
+            self._budgets[key] = (room - 1, now, 0)
         record.left_out = left_out
         return True
 
@@ -86,21 +88,21 @@ class _Lines(logging.Formatter):
 
 
 class TextLines(_Lines):
-    """`2026-11-05T09:30:00.125Z WARNING message`; a traceback follows on lines of its own."""
+    """`2026-11-05T09:30:00.125Z WARNING message`, and a traceback on lines of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record."""
-        # A message that quotes what came from outside must not look like two.
+        """The record as a line."""
+        # A message may quote text from outside, which must not forge a second line.
         message = self._message(record).replace("\r", "\\r").replace("\n", "\\n")
         trace = self._trace(record)
         return f"{_time(record)} {record.levelname} {message}" + (f"\n{trace}" if trace else "")
 
 
 class JsonLines(_Lines):
-    """One object a line: time, level, logger, message, station, what was given as `extra`, and a traceback."""
+    """One object a line: time, level, logger, message, station, the fields of `extra`, and a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record."""
+        """The record as a line."""
         fields = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -113,7 +115,7 @@ class JsonLines(_Lines):
         return json.dumps({**extras, **fields, **({"traceback": trace} if trace else {})})
 
     def _plain(self, value: Any) -> Any:
-        """`value` as JSON takes it."""
+        """`value` as a JSON scalar."""
         if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
             return value
         return self._clean(str(value))

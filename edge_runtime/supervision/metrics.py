@@ -1,4 +1,4 @@
-"""A snapshot as Prometheus metrics. Nothing is counted here: the station counts, a scrape reads."""
+"""A snapshot as Prometheus metrics. The station counts; a scrape only reads."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 def metrics_text(snapshot: Snapshot, software: str) -> bytes:
-    """The text that Prometheus reads; docs/operations.md lists the names. software: the version of this station."""
+    """The text format of Prometheus; docs/operations.md lists the metrics. software: version of this station."""
     return generate_latest(_Collected(snapshot, software))  # type: ignore[no-untyped-call,unused-ignore]
 
 
 class _Collected:
-    """What `generate_latest` calls a registry."""
+    """The registry that `generate_latest` expects."""
 
     def __init__(self, snapshot: Snapshot, software: str) -> None:
         self._snapshot, self._software = snapshot, software
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot
-        yield from _about(snapshot, self._software)
+        yield from _station(snapshot, self._software)
         yield from _frames(snapshot)
         yield from _cameras(snapshot.cameras)
         yield from _events(snapshot)
@@ -37,15 +37,15 @@ class _Collected:
         yield from _process(snapshot)
 
 
-def _about(snapshot: Snapshot, software: str) -> Iterator[Metric]:
+def _station(snapshot: Snapshot, software: str) -> Iterator[Metric]:
     info = _gauge("info", "What runs here; always 1", "version", "model", "model_sha256", "backend")
     info.add_metric([software, snapshot.model_name, snapshot.model_sha256, snapshot.backend], 1)
     yield info
     states = {state: float(state == snapshot.state) for state in get_args(State)}
-    yield _labelled(_gauge("state", "1 for the state the station is in", "state"), states)
+    yield _labelled(_gauge("state", "1 for the present state, 0 for the others", "state"), states)
     yield _labelled(_gauge("fault", "1 for each present fault", "code"), dict.fromkeys(snapshot.faults, 1.0))
-    yield _gauge("uptime_seconds", "Seconds since the station began", value=snapshot.uptime_seconds)
-    yield _gauge("paused", "Whether a command has paused the station", value=snapshot.paused)
+    yield _gauge("uptime_seconds", "Seconds since the start", value=snapshot.uptime_seconds)
+    yield _gauge("paused", "1 while a command has paused the station", value=snapshot.paused)
 
 
 def _frames(snapshot: Snapshot) -> Iterator[Metric]:
@@ -55,7 +55,7 @@ def _frames(snapshot: Snapshot) -> Iterator[Metric]:
         "unusable": snapshot.unusable,
         "failed": snapshot.failed,
     }
-    yield _labelled(_counter("frames", "Frames given to the inspector, by what came of them", "verdict"), verdicts)
+    yield _labelled(_counter("frames", "Inspected frames, by verdict", "verdict"), verdicts)
     latency = _gauge("inspection_seconds", "Time of the newest inspections", "quantile")
     seconds = {"0.5": snapshot.inspect_ms_p50 / 1e3, "0.99": snapshot.inspect_ms_p99 / 1e3}
     yield _labelled(latency, seconds)
@@ -63,13 +63,13 @@ def _frames(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
-    state = _gauge("camera_state", "1 for the state the camera is in", "camera", "state")
+    state = _gauge("camera_state", "1 for the present state, 0 for the others", "camera", "state")
     age = _gauge("camera_frame_age_seconds", "Age of the newest frame", "camera")
     frames = _counter("camera_frames", "Frames read", "camera")
     bad = _counter("camera_bad_frames", "Frames that could not be used", "camera", "cause")
-    reopened = _counter("camera_reopened", "How often it was opened again", "camera")
-    stalls = _counter("camera_stalls", "How often it fell silent", "camera")
-    dropped = _counter("camera_dropped_frames", "Frames that nobody looked at", "camera", "cause")
+    reopened = _counter("camera_reopened", "Times the camera was opened again after a fault", "camera")
+    stalls = _counter("camera_stalls", "Times the camera fell silent", "camera")
+    dropped = _counter("camera_dropped_frames", "Frames that were not inspected", "camera", "cause")
     for name, report in cameras.items():
         for known in get_args(CameraState):
             state.add_metric([name, known], float(report.state == known))
@@ -88,18 +88,18 @@ def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
 def _events(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("events", "Defect events written to the spool", value=snapshot.events)
     yield _counter("events_lost", "Defect events that could not be written", value=snapshot.lost)
-    yield _counter("events_published", "Events the broker confirmed", value=snapshot.published)
-    yield _counter("events_unheard", "Confirmed events that had no subscriber", value=snapshot.unheard)
-    dropped = _counter("spool_dropped", "Events the spool ever gave up, over restarts", "cause")
+    yield _counter("events_published", "Events that the broker confirmed", value=snapshot.published)
+    yield _counter("events_unheard", "Events that the broker confirmed without a subscriber", value=snapshot.unheard)
+    dropped = _counter("spool_dropped", "Events that the spool ever gave up, over restarts", "cause")
     yield _labelled(dropped, snapshot.spool_dropped)
     yield _gauge("spool_waiting", "Events that wait for the broker", value=snapshot.spool_waiting)
     yield _gauge("spool_bytes", "Size of the events that wait", value=snapshot.spool_bytes)
-    yield _gauge("connected", "Whether a broker has accepted the station", value=snapshot.connected)
-    yield _counter("connections", "How often a broker accepted the station", value=snapshot.connections)
+    yield _gauge("connected", "1 while a broker accepts the station", value=snapshot.connected)
+    yield _counter("connections", "Times a broker accepted the station", value=snapshot.connections)
 
 
 def _process(snapshot: Snapshot) -> Iterator[Metric]:
-    """Under the names that every Prometheus client uses."""
+    """The names are those of every Prometheus client."""
     process = snapshot.process
     yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory", value=process.rss_bytes)
     yield GaugeMetricFamily("process_open_fds", "Open file descriptors", value=process.descriptors)

@@ -1,4 +1,4 @@
-"""What the health endpoint answers: /metrics for Prometheus, /healthz and /readyz for probes."""
+"""The pages of the station: /metrics for Prometheus, /healthz and /readyz for probes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def health_pages(
     """Pages by path.
 
     /healthz  200 as long as a restart would not help: starting, online, degraded; 503: stopped, or a stage is late
-    /readyz   200 when frames are inspected: online, degraded; else 503
+    /readyz   200 while frames are inspected: online or degraded, and no stage is late; else 503
     /metrics  Prometheus text
-    late      codes of the stages that are late
+    late      returns the codes of the stages that are late
     """
 
-    def page(well: bool) -> Page:
+    def page(ok: bool) -> Page:
         body = {"station": station, "state": health.state, "faults": health.faults}
-        return Page(200 if well else 503, "application/json", json.dumps(body).encode() + b"\n")
+        return Page(200 if ok else 503, "application/json", json.dumps(body).encode() + b"\n")
 
     software = software_version()
 

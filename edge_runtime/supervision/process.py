@@ -1,4 +1,4 @@
-"""What this process holds of the machine, from /proc."""
+"""Memory, open files and threads of this process, from /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SELF = Path("/proc/self")
 
 @dataclass(frozen=True)
 class Process:
-    """rss_bytes: resident memory; descriptors: open files and sockets; threads. All 0 where there is no /proc."""
+    """rss_bytes: resident memory; descriptors: open files and sockets; threads. All are 0 without /proc."""
 
     rss_bytes: int = 0
     descriptors: int = 0
@@ -19,10 +19,10 @@ class Process:
 
 
 def read_process() -> Process:
-    """Read it now; well under a millisecond."""
+    """Read the numbers of this process; takes well under a millisecond."""
     try:
         pages = int((_SELF / "statm").read_text().split()[1])
-        descriptors = len(os.listdir(_SELF / "fd")) - 1  # noqa: PTH208 -- names only; one of them is the listing's own
+        descriptors = len(os.listdir(_SELF / "fd")) - 1  # noqa: PTH208 -- names only; one is the listing's own
         threads = len(os.listdir(_SELF / "task"))  # noqa: PTH208
     except (OSError, ValueError, IndexError):
         return Process()

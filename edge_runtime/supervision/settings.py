@@ -1,4 +1,4 @@
-"""Settings of supervision and of the log."""
+"""Sections `supervision` and `log` of the station file."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ from latentline.base.strict_yaml import StrictModel
 
 
 class SupervisionSection(StrictModel):
-    """What watches the station, and where one can look at it.
-
-    http_host          address of /metrics, /healthz and /readyz; anything but loopback opens them to the network
-    http_port          their port; null: off
-    health_seconds     a `health` message over MQTT so often; null: none
-    inspector_seconds  the inspector may work so long on one frame before it is called late
-    sender_seconds     likewise one step of the MQTT sender
-    spool_seconds      likewise one write to the disk
-    disk_mib           with less free space under the spool, MiB, the station is degraded; 0: not watched
-    memory_mib         with more memory in use than this, MiB, it is degraded, and above 1.2 times as much it ends with
-                       exit code 75 to be started afresh; unset: three quarters of what the machine or its control group
-                       has; 0: not watched
-    """
+    """What watches the station, and where its state can be read."""
 
     http_host: str = Field(default="127.0.0.1", min_length=1)
+    """Address on which `/metrics`, `/healthz` and `/readyz` answer. Anything but loopback opens them to the network,
+    without a password."""
+
     http_port: int | None = Field(default=9464, ge=1, le=65535)
+    """Their port; `null` switches them off."""
+
     health_seconds: float | None = Field(default=30.0, ge=1)
+    """Interval of the MQTT message `health`; `null` switches it off. [s]"""
+
     inspector_seconds: float = Field(default=30.0, gt=0)
+    """Longest time that the inspection of one frame may take before the station reports the fault
+    `watchdog.inspector`. [s]"""
+
     sender_seconds: float = Field(default=60.0, gt=0)
+    """Longest time that one step of the MQTT sender may take before the fault `watchdog.sender`. [s]"""
+
     spool_seconds: float = Field(default=15.0, gt=0)
+    """Longest time that one write to the disk may take before the fault `watchdog.spool`. [s]"""
+
     disk_mib: int = Field(default=256, ge=0)
+    """With less free space on the spool's disk than this, the station is degraded. 0 switches the check off. [MiB]"""
+
     memory_mib: int | None = Field(default=None, ge=0)
+    """With more memory in use than this, the station is degraded; above 1.2 times as much it ends with exit code 75, so
+    that systemd starts it afresh. Unset: three quarters of the memory of the machine or of its control group. 0
+    switches the check off. [MiB]"""
 
 
 class LogSection(StrictModel):
-    """The log, on stderr.
-
-    format          text: for people and the journal; json: one object a line
-    level           the least that is written
-    repeat_seconds  a line of code that says more than 20 things in a row says one in so many seconds from then on; what
-                    was left out is counted and the count said; 0: everything is written
-    """
+    """The log, on stderr."""
 
     format: Literal["text", "json"] = "text"
+    """`text` for people and the journal; `json` for one object a line."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is written."""
+
     repeat_seconds: float = Field(default=10.0, ge=0)
+    """A statement in the code that has logged more than 20 messages in a row logs only one in this interval from then
+    on, with the number of messages left out. 0 logs everything. [s]"""

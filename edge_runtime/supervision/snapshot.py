@@ -1,4 +1,4 @@
-"""What a station is at one moment: the one source of the metrics and of the `health` message."""
+"""The state of a station at one moment: the source of the metrics and of the `health` message."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from edge_runtime.supervision.state import State
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Numbers since the start unless something else is said; every counter only grows.
+    """Counters start at 0 with the process, unless noted, and never decrease.
 
     faults            sentence by code, e.g. {"camera.top": "camera top: device 0 gives no frame"}
     paused            whether a command has paused the station
     cameras           by id
-    inspected         frames with a verdict; abnormal: of them above the threshold
-    unusable          frames the inspector could not use; failed: frames at which the inspector itself failed
-    inspect_ms_p50    median of the newest inspections, milliseconds, 0 before the first; p99 likewise
-    events            written to the spool; lost: could not be written
-    spool_waiting     events not confirmed yet; spool_bytes: their size
-    spool_dropped     events this spool ever gave up, by cause
-    published         events the broker confirmed; unheard: of them without a subscriber
-    connected         whether a broker has accepted us; connections: how often one did
+    inspected         frames with a score; abnormal: those above the threshold
+    unusable          frames that the inspector could not use; failed: frames at which the inspector itself failed
+    inspect_ms_p50    median time of the newest inspections, milliseconds; 0 before the first; p99 likewise
+    events            events written to the spool; lost: events that could not be written
+    spool_waiting     events that the broker has not confirmed yet; spool_bytes: their size
+    spool_dropped     events that this spool ever gave up, over restarts, by cause
+    published         events that the broker confirmed; unheard: those without a subscriber
+    connected         whether a broker accepts the station; connections: times that one accepted it
     threshold         the anomaly score above which a frame is abnormal
-    drift             numbers of the drift report by name; finite
+    drift             numbers of the drift report by name, all finite
     """
 
     state: State

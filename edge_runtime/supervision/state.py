@@ -1,4 +1,4 @@
-"""The one state machine of a station: starting -> online <-> degraded -> stopped."""
+"""The state machine of a station: starting -> online <-> degraded -> stopped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _log = logging.getLogger(__name__)
 class Health:
     """Faults by code, e.g. {"camera.top": "camera top: device 0 gives no frame"}, and the state that follows from them.
 
-    `starting` until `ready`; then `online` without a fault and `degraded` with one; `stopped` for good after
-    `stopping`. Any thread may call.
+    The state is `starting` until `ready`, then `online` without a fault and `degraded` with one, and finally `stopped`
+    after `stopping`. Any thread may call.
 
-    on_change  called with the state and all faults whenever either changes, one call at a time and in order; never
-               once it is `stopped`, whose status is the last word of the station. It must not call back.
+    on_change  called with the state and all faults when either changes, one call at a time and in order. Not called for
+               `stopped`, which the station publishes last. Must not call this object
     """
 
     def __init__(self, on_change: Callable[[State, Mapping[str, str]], None]) -> None:
@@ -29,14 +29,14 @@ class Health:
         self._lock = threading.Lock()
 
     def fault(self, code: str, sentence: str | None) -> None:
-        """Say that `code` is wrong, or with None that it is right again."""
+        """Report a fault, or with None that it is over."""
         with self._lock:
             known = self._faults.get(code)
             if known == sentence:
                 return
             if sentence is None:
                 del self._faults[code]
-                _log.info("%s: right again", code, extra={"code": code})
+                _log.info("%s: the fault is over", code, extra={"code": code})
             else:
                 self._faults[code] = sentence
                 if known is None:
@@ -44,14 +44,14 @@ class Health:
             self._changed()
 
     def ready(self) -> None:
-        """Every part has begun. Without effect unless `starting`."""
+        """The station inspects frames from now on. Without effect unless `starting`."""
         with self._lock:
             if self._phase == "starting":
                 self._phase = "running"
                 self._changed()
 
     def stopping(self) -> None:
-        """The end has begun; there is no way back."""
+        """The station stops. It stays `stopped`."""
         with self._lock:
             self._phase = "stopped"
 

@@ -1,4 +1,4 @@
-"""Watches a running station: stages, disk and memory; tells systemd and whoever asks over HTTP."""
+"""Watches stages, disk and memory of a running station; informs systemd and serves the HTTP pages."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _GUARD_SECONDS = 5.0
 
 
 class Supervisor:
-    """From `start` to `close`. The stages `inspector`, `sender` and `spool` are for those who work in them.
+    """Works from `start` to `close`. The threads that do the work report it at `inspector`, `sender` and `spool`.
 
-    snapshot   of the station, for /metrics; called in a thread of its own
+    snapshot   returns the state of the station, for /metrics; called in a thread of its own
     spool      the file whose disk is watched
-    exhausted  called with a sentence when memory is used up: end the station
+    exhausted  called with a sentence when the station must end, because it uses too much memory
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Supervisor:
         self._disk = DiskGuard(spool.parent, settings.disk_mib)
         self._memory = MemoryGuard(memory_limit(settings.memory_mib), exhausted)
         self._guards_at = clock()
-        self._said: str | None = None
+        self._sent_status: str | None = None
         self.http: HttpEndpoint | None = None
         if settings.http_port is not None:
             pages = health_pages(station, health, lambda: watchdog.late, snapshot)
@@ -64,23 +64,23 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch; the state is still `starting`."""
+        """Start to watch; the state is still `starting`."""
         if self.http is not None:
             self.http.start()
         self._thread.start()
 
     def ready(self) -> None:
-        """Frames are inspected from now on."""
+        """The station inspects frames from now on."""
         self._health.ready()
         self.systemd.send("READY=1", f"STATUS={self._status()}")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """The station stops."""
         self._health.stopping()
         self.systemd.send("STOPPING=1", "STATUS=stopping")
 
     def close(self) -> None:
-        """End watching, at the very end: what hangs before is still named."""
+        """Stop watching. Call it last, so that a stage which hangs while the station stops is still reported."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(1.0)
@@ -88,14 +88,14 @@ class Supervisor:
             self.http.close()
 
     def check(self) -> None:
-        """One look at everything, as its thread does every second."""
+        """Check everything once, as the thread does every second."""
         late = self._watchdog.check()
         if self._clock() >= self._guards_at:
             self._guards_at = self._clock() + _GUARD_SECONDS
             self._health.fault("disk.space", self._disk.check())
             self._health.fault("memory", self._memory.check(self._process().rss_bytes))
-        if (status := self._status()) != self._said:
-            self._said = status
+        if (status := self._status()) != self._sent_status:
+            self._sent_status = status
             self.systemd.send(f"STATUS={status}")
         if self.systemd.watchdog_seconds is not None and not late:
             self.systemd.send("WATCHDOG=1")
@@ -105,11 +105,11 @@ class Supervisor:
         while not self._closing.is_set():
             try:
                 self.check()
-            except Exception:  # systemd, which hears nothing then, decides
+            except Exception:  # systemd then gets no sign of life, and decides
                 _log.exception("the supervisor failed")
             self._closing.wait(tick)
 
     def _status(self) -> str:
-        """For `systemctl status`: the state and the codes of its reasons."""
+        """For `systemctl status`: the state and the codes of the faults."""
         state, codes = self._health.state, ", ".join(sorted(self._health.faults))
         return f"{state}: {codes}" if codes else state

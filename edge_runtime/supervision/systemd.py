@@ -1,4 +1,4 @@
-"""What systemd wants to know of a service: sd_notify(3) over $NOTIFY_SOCKET, in a few lines of our own."""
+"""Notifications to systemd: sd_notify(3) over $NOTIFY_SOCKET, without a library."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _log = logging.getLogger(__name__)
 
 
 class Systemd:
-    """Tells systemd, and does nothing where no systemd listens. Any thread may call.
+    """Sends notifications; does nothing without systemd. Any thread may call.
 
-    environment  NOTIFY_SOCKET (a path, or @name), WATCHDOG_USEC and WATCHDOG_PID are read from it
+    environment  holds NOTIFY_SOCKET (a path, or @name), WATCHDOG_USEC and WATCHDOG_PID
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -22,7 +22,7 @@ class Systemd:
         self.watchdog_seconds = _watchdog_seconds(environment)
 
     def send(self, *lines: str) -> None:
-        """One datagram, e.g. `READY=1`, `STATUS=online`. A failure is logged: it must not end a station."""
+        """Send one datagram, e.g. `READY=1`, `STATUS=online`. An error is logged, because it must not end a station."""
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -31,18 +31,18 @@ class Systemd:
                 sender.setblocking(False)
                 sender.sendto("\n".join(lines).encode(), address)
         except OSError as error:
-            _log.warning("systemd cannot be told %s (%s)", lines[0], error.strerror or error)
+            _log.warning("cannot notify systemd of %s (%s)", lines[0], error.strerror or error)
 
     def reloading(self) -> None:
-        """Say that a reload begins; `READY=1` ends it."""
+        """Notify that a reload starts; `READY=1` ends it."""
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """How often systemd wants a sign of life from this process at least; None: it does not."""
+    """Longest time between two signs of life of this process; None: systemd expects none."""
     try:
         seconds = int(environment["WATCHDOG_USEC"]) / 1e6
-        mine = int(environment.get("WATCHDOG_PID", os.getpid())) == os.getpid()
+        for_us = int(environment.get("WATCHDOG_PID", os.getpid())) == os.getpid()
     except (KeyError, ValueError):
         return None
-    return seconds if mine and seconds > 0 else None
+    return seconds if for_us and seconds > 0 else None

@@ -1,4 +1,4 @@
-"""Which stage of the station has not come back: each says when it works, and a monitor asks how long."""
+"""Finds a stage of the station that hangs: each stage reports when it works, and the watchdog checks for how long."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 
 class Stage:
-    """One stage. `busy` when work begins and at each sign of life, `idle` when it waits for work.
+    """One stage. Call `busy` when work begins and as a sign of life, and `idle` when it waits for work.
 
-    Only one thread works on a stage; any may ask. limit: seconds from one sign of life to the next.
+    Only one thread calls `busy` and `idle`; any may read `late`. limit: longest time between signs of life, seconds.
     """
 
     def __init__(self, name: str, limit: float, doing: str, clock: Callable[[], float]) -> None:
@@ -25,12 +25,12 @@ class Stage:
         self._since = self._clock()
 
     def idle(self) -> None:
-        """Nothing to do: however long that lasts, it is not late."""
+        """Wait for work. An idle stage is never late."""
         self._since = None
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Busy within the block."""
+        """Busy inside the block, then idle."""
         self.busy()
         try:
             yield
@@ -40,14 +40,14 @@ class Stage:
     @property
     def late(self) -> bool:
         """Whether the last sign of life is older than the limit."""
-        since = self._since  # read once: its thread may set None meanwhile
+        since = self._since  # read once: the stage's thread may set None at any time
         return since is not None and self._clock() - since > self._limit
 
 
 class Watchdog:
-    """The stages of a station, and who of them is late.
+    """The stages of a station, and which of them are late.
 
-    fault  called by `check` with (code, sentence) for a stage that is late, (code, None) when it is right again; the
+    fault  called by `check` with (code, sentence) for a stage that is late and (code, None) when it no longer is; the
            code is `watchdog.` and the name
     """
 
@@ -58,7 +58,7 @@ class Watchdog:
         self._lock = threading.Lock()
 
     def stage(self, name: str, limit: float, doing: str) -> Stage:
-        """Add one. doing: what it does when it is busy, e.g. "the inspector has worked on one frame"."""
+        """Add a stage. doing: the sentence when it is late, e.g. "the inspector has worked on one frame"."""
         stage = Stage(name, limit, doing, self._clock)
         with self._lock:
             self._stages.append(stage)
@@ -70,10 +70,10 @@ class Watchdog:
         return self._late
 
     def check(self) -> frozenset[str]:
-        """Look at every stage; returns `late`."""
+        """Check every stage; returns `late`."""
         with self._lock:
             stages = list(self._stages)
-        # Before the faults are said: whoever hears of one may ask.
+        # Set it before the faults are reported: their receiver may read `late`.
         known, self._late = self._late, frozenset(stage.code for stage in stages if stage.late)
         for stage in stages:
             if stage.code in self._late:

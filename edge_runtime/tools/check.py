@@ -1,4 +1,4 @@
-"""`latentline-edge check`: try every part of a station once and say of each whether it works."""
+"""`latentline-edge check`: try config, model, cameras and broker of a station once, and report which of them work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import CameraSettings
+from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
@@ -23,20 +23,20 @@ from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
-_POLL_SECONDS = 0.1  # between two looks at whether a camera has said something
+_POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
 
 
 class OpenedInspector(FrameInspector, Protocol):
-    """An inspector that knows why it has its backend."""
+    """An inspector that can say why it uses its backend."""
 
     @property
     def reason(self) -> str:
-        """Why this backend, in a few words."""
+        """Why it uses this backend, in a few words."""
         ...
 
 
 class OpenModel(Protocol):
-    """`latentline.open_model`, or what stands for it in a test."""
+    """`latentline.open_model`, or a fake of it."""
 
     def __call__(self, path: Path, backend: Backend, *, gpu: GpuSettings) -> OpenedInspector:
         """Open the package at `path`. Raises LatentlineError."""
@@ -45,15 +45,19 @@ class OpenModel(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """One part: does it work, and what there is to say about it."""
+    """One line of the result.
 
-    part: str
+    subject  config | model | self-test | camera | broker
+    message  what was found, or what is wrong
+    """
+
+    subject: str
     ok: bool
     message: str
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Findings one by one: config, model, self-test, camera, broker. A broken config ends the list."""
+    """Check config, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:
@@ -61,23 +65,23 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
     yield from _model(config, open_model)
-    yield from check_parts(config)
+    yield from check_connections(config)
 
 
-def check_parts(config: StationConfig) -> Iterator[Finding]:
-    """Findings about what is around the model: camera and broker."""
+def check_connections(config: StationConfig) -> Iterator[Finding]:
+    """Check the cameras and the broker."""
     for camera in config.cameras:
-        yield _tried("camera", partial(_camera, camera))
-    yield _tried("broker", lambda: _broker(config))
+        yield _attempt("camera", partial(_camera, camera))
+    yield _attempt("broker", lambda: _broker(config))
 
 
-def _tried(part: str, trial: Callable[[], str]) -> Finding:
+def _attempt(subject: str, trial: Callable[[], str]) -> Finding:
     try:
-        return Finding(part, True, trial())
+        return Finding(subject, True, trial())
     except LatentlineError as error:
-        return Finding(part, False, str(error))
+        return Finding(subject, False, str(error))
     except Exception as error:
-        return Finding(part, False, f"{type(error).__name__}: {error}")
+        return Finding(subject, False, f"{type(error).__name__}: {error}")
 
 
 def _model(config: StationConfig, open_model: OpenModel) -> Iterator[Finding]:
@@ -88,32 +92,32 @@ def _model(config: StationConfig, open_model: OpenModel) -> Iterator[Finding]:
         identity = opened[0].identity
         return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
 
-    yield _tried("model", load)
+    yield _attempt("model", load)
     if opened:
-        yield _tried("self-test", lambda: _self_test(opened[0]))
+        yield _attempt("self-test", lambda: _self_test(opened[0]))
         opened[0].close()
 
 
 def _self_test(inspector: FrameInspector) -> str:
-    """The same picture twice must give the same finite score."""
+    """Inspect one image twice. Raises PackageError unless both scores are finite and equal."""
     size, channels = inspector.identity.tile_size, inspector.identity.channels
-    picture = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
-    first = inspector.begin(picture)()
-    begun = time.perf_counter()
-    again = inspector.begin(picture)()
-    took = 1e3 * (time.perf_counter() - begun)
+    image = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
+    first = inspector.begin(image)()
+    start = time.perf_counter()
+    again = inspector.begin(image)()
+    milliseconds = 1e3 * (time.perf_counter() - start)
     if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
-        raise PackageError(f"one picture got the scores {first.score} and {again.score}")
-    return f"one {size} px tile in {took:.0f} ms, twice the same score"
+        raise PackageError(f"the same image got the scores {first.score} and {again.score}")
+    return f"one {size} px tile in {milliseconds:.0f} ms, twice with the same score"
 
 
 def _camera(camera: CameraSettings) -> str:
-    """One frame of a camera, as the station would get it."""
-    said: list[str] = []
-    feeds = Feeds([camera], lambda _code, sentence: said.append(sentence or ""))
+    """Take one frame from a camera, as the station does."""
+    faults: list[str] = []
+    feeds = Feeds([camera], lambda _code, sentence: faults.append(sentence or ""))
     feeds.start()
     try:
-        frame = _first_frame(feeds, camera, said)
+        frame = _first_frame(feeds, camera, faults)
     finally:
         feeds.close(1.0)
     if frame is not None:
@@ -121,27 +125,27 @@ def _camera(camera: CameraSettings) -> str:
         return f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
     if feeds.error is not None:
         raise feeds.error
-    if sentences := [sentence for sentence in said if sentence]:
+    if sentences := [sentence for sentence in faults if sentence]:
         raise CameraError(sentences[-1])
     if camera.silent:
-        return f"{camera.id} is ready and waits; nothing is there yet"
+        return f"{camera.id} is ready; there is no frame yet"
     raise CameraError(f"camera {camera.id}: no frame in {camera.stall_seconds:g} s")
 
 
-def _first_frame(feeds: Feeds, camera: CameraSettings, said: list[str]) -> Frame | None:
-    """The first frame, or None: the camera has said why not, has ended, or takes longer than it may."""
+def _first_frame(feeds: Feeds, camera: CameraSettings, faults: list[str]) -> Frame | None:
+    """The first frame; None when the camera reports a fault, ends, or exceeds its time limit."""
     seconds = camera.stall_seconds if camera.silent else camera.open_seconds + camera.stall_seconds
     deadline = time.monotonic() + seconds
-    asked = camera.trigger != "command"
-    while time.monotonic() < deadline and not feeds.ended and not any(said):
-        asked = asked or bool(feeds.trigger(camera.id))  # none before the camera is open
+    triggered = camera.trigger != "command"
+    while time.monotonic() < deadline and not feeds.ended and not any(faults):
+        triggered = triggered or bool(feeds.trigger(camera.id))  # without effect before the camera is open
         if (frame := feeds.get(_POLL_SECONDS)) is not None:
             return frame
     return None
 
 
 def _broker(config: StationConfig) -> str:
-    # Another client id, so that a station which runs at this moment is not thrown out by its own check.
+    # Another client id: the broker would otherwise throw out a station that runs now.
     broker = replace(broker_of(config), client_id=f"{config.client_id}-check", clean_start=True)
     answers: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
     connection = Connection(broker, None, answers.put)

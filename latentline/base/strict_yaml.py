@@ -6,7 +6,7 @@ import difflib
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +20,13 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def resolve_paths(self: Section, base: Path) -> Section:
+        """This section, and those in it, with each relative path taken from the folder `base`; `~` is the home."""
+        resolved = {name: _resolve(value, base) for name, value in self}
+        return self.model_copy(update={name: new for name, new in resolved.items() if new is not getattr(self, name)})
 
+
+Section = TypeVar("Section", bound=StrictModel)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -58,6 +64,14 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         ]
         sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data)) for fault in own)
         raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
+
+
+def _resolve(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return base / value.expanduser()
+    if isinstance(value, StrictModel):
+        return value.resolve_paths(base)
+    return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value
 
 
 def _reason(error: Exception) -> str:
@@ -107,7 +121,7 @@ def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:
         inner: list[type[BaseModel]] = []
         for candidate in models:
             if part in candidate.model_fields:
-                inner += _models_in(candidate.model_fields[part].annotation)
+                inner += models_in(candidate.model_fields[part].annotation)
         tagged = [candidate for candidate in models if part in _tags(candidate)]
         models = inner or tagged or models  # an index or a dict key stays where it is
     return {name for candidate in models for name in candidate.model_fields}
@@ -119,7 +133,8 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     return () if field is None else get_args(field.annotation)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The settings classes in a type: of a union all of them, of a list that of its items."""
+    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for argument in get_args(annotation) for found in _models_in(argument)]
+    return [found for argument in get_args(annotation) for found in models_in(argument)]

@@ -29,21 +29,24 @@ _CONVERSIONS = {  # channels given, channels of the model
 
 
 class Preprocessing(StrictModel):
-    """How frames are prepared. Part of the training configuration and of the model package.
-
-    channels   1 grey, 3 BGR
-    height     frames are scaled to this height at constant aspect; null keeps their size
-    normalise  none; per_image: grey levels centred on the frame's mean, `contrast` standard deviations to each side;
-               flat_field: divided by the frame's own wide blur (illumination goes, and what is as wide);
-               destripe: logarithm minus its blur along the columns (vertical stripes and illumination go)
-    contrast   from mean to white, in standard deviations (per_image), relative brightness (flat_field: 1 is twice as
-               bright as the surroundings), or log units (destripe)
-    """
+    """How frames are prepared for the model: channels, scale and normalisation. The training file sets it and the model
+    package carries it, so that the station prepares frames in the same way."""
 
     channels: Literal[1, 3] = 1
+    """1 for grey frames, 3 for BGR; frames of the camera are converted."""
+
     height: int | None = Field(default=None, ge=16, le=4096)
+    """Frames are scaled to this height, with their aspect ratio kept. Unset: they keep their size. [px]"""
+
     normalise: Literal["none", "per_image", "flat_field", "destripe"] = "none"
+    """`none` keeps the grey levels. `per_image` subtracts the frame's mean and divides by its standard deviation.
+    `flat_field` divides the frame by its own wide blur, which removes uneven illumination and whatever else is as wide.
+    `destripe` takes the logarithm and subtracts its blur along the columns, which removes vertical stripes and
+    illumination."""
+
     contrast: float = Field(default=3.0, gt=0)
+    """Distance from mid-grey to white after `normalise`: in standard deviations (`per_image`), in relative brightness
+    (`flat_field`, where 1 is twice as bright as the surroundings) or in log units (`destripe`)."""
 
     def apply(self, frame: UInt8) -> UInt8:
         """Prepare a frame uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (BGR order); gives uint8 [h, w, channels].

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from edge_runtime.cli import main as edge
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
-_ROOT = Path(__file__).parents[2]
-_DOCKER = _ROOT / "docker"
+_DOCKER = ROOT / "docker"
 _IMAGES = sorted(_DOCKER.glob("*.Dockerfile"))
 
 
@@ -31,7 +31,7 @@ def _copied(image: Path) -> list[str]:
 def _sent(path: str) -> bool:
     """Whether .dockerignore lets a file or folder reach the builder; its last line that matches decides."""
     sent = True
-    for line in (_ROOT / ".dockerignore").read_text().splitlines():
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
         pattern = line.strip()
         if pattern and not pattern.startswith("#") and fnmatch(path, pattern.lstrip("!")):
             sent = pattern.startswith("!")
@@ -48,13 +48,13 @@ def test_what_an_image_copies_is_there_and_is_sent_to_the_builder(image: Path) -
     """A build fails on a source that does not exist, or that .dockerignore keeps back."""
     sources = _copied(image)
     assert {"latentline", "edge_runtime", "pyproject.toml"} <= set(sources)
-    assert [source for source in sources if not (_ROOT / source).exists() or not _sent(source)] == []
+    assert [source for source in sources if not (ROOT / source).exists() or not _sent(source)] == []
 
 
 def test_nothing_else_is_sent_to_the_builder() -> None:
     """Environments, data and runs stay out of the image's context."""
     copied = {source for image in _IMAGES for source in _copied(image)}
-    assert {path.name for path in _ROOT.iterdir() if _sent(path.name)} <= copied
+    assert {path.name for path in ROOT.iterdir() if _sent(path.name)} <= copied
 
 
 @pytest.mark.parametrize("image", _IMAGES, ids=lambda image: image.name)
@@ -124,7 +124,7 @@ def test_the_station_of_compose_works_with_its_broker(
 ) -> None:
     """`check` finds configuration, model, camera and broker well, with the paths and host of this machine."""
     station = yaml.safe_load((_DOCKER / "station.yaml").read_text())
-    model = next(path.parent for path in (_ROOT / "edge_runtime").rglob("demo/model/manifest.json"))
+    model = next(path.parent for path in (ROOT / "edge_runtime").rglob("demo/model/manifest.json"))
     station["model"] = str(model)
     station["mqtt"] |= {"host": "127.0.0.1", "port": broker}
     station["spool"]["path"] = str(tmp_path / "spool.sqlite")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import latentline
+from tests.paths import ROOT
 
-_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
+_PAGE = ROOT / "docs" / "reference" / "api.md"
 
 
 def test_the_page_has_every_public_name_once() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
-_ROOT = Path(__file__).parents[2]
-_PAGE = (_ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+from tests.paths import ROOT
+
+_PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 _ROOMS = ("latentline", "trainer", "export", "edge_runtime", "bench")
 _CODE = sorted(set(re.findall(r"`([^`]+)`", _PAGE)))
 _PATHS = [name for name in _CODE if re.fullmatch(r"[\w./-]+/[\w.-]*", name) and not name.startswith("/")]
@@ -18,7 +18,7 @@ _NAMES = [name for name in _CODE if re.fullmatch(r"_?[A-Za-z]\w*(\.\w+)?", name)
 def _defined() -> set[str]:
     """Names of modules, packages, classes, functions, methods, variables and commands in the rooms."""
     names = {*_ROOMS, "check", "doctor", "listen", "demo", "evaluate", "docs", "tests", "configs", "frame_values"}
-    for path in (path for room in _ROOMS for path in (_ROOT / room).rglob("*.py")):
+    for path in (path for room in _ROOMS for path in (ROOT / room).rglob("*.py")):
         names.add(path.stem)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
@@ -29,12 +29,12 @@ def _defined() -> set[str]:
 
 
 def _in_a_room(name: str) -> bool:
-    return any(next((_ROOT / room).rglob(name), None) for room in _ROOMS)
+    return any(next((ROOT / room).rglob(name), None) for room in _ROOMS)
 
 
 def test_every_path_of_the_page_is_there() -> None:
     """A path that the page names exists: from the root, or below the part that it speaks of."""
-    assert [path for path in _PATHS if not (_ROOT / path).exists() and not _in_a_room(path.rstrip("/"))] == []
+    assert [path for path in _PATHS if not (ROOT / path).exists() and not _in_a_room(path.rstrip("/"))] == []
 
 
 def test_every_file_of_the_page_is_there() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[2]
-_PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob(".github/**/*.md"), *_ROOT.glob("docs/**/*.md")])
+from tests.paths import ROOT
+
+_PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md")])
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 
 
@@ -40,7 +41,7 @@ def _broken(page: Path) -> Iterator[str]:
             yield link
 
 
-@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     """Files, folders and headings that a page links to are in the repository."""
     assert list(_broken(page)) == []

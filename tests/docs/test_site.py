@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-_DOCS = Path(__file__).parents[2] / "docs"
+from tests.paths import ROOT
+
+_DOCS = ROOT / "docs"
 
 
 def _module(name: str) -> ModuleType:

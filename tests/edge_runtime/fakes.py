@@ -67,7 +67,7 @@ def station_data(folder: Path, port: int, **mqtt: Any) -> dict[str, Any]:
         "station": {"id": "line-1"},
         "model": str(folder / "model.zip"),
         "cameras": [{"id": "top", "kind": "folder", "source": str(folder / "pictures"), "settle_seconds": 0.0}],
-        "mqtt": {"host": "127.0.0.1", "port": port, "reconnect_seconds": 0.05, "reconnect_max_seconds": 0.2, **mqtt},
+        "mqtt": {"host": "127.0.0.1", "port": port, "reconnect_max_seconds": 0.1, **mqtt},
         "spool": {"path": str(folder / "spool.sqlite")},
         "supervision": {"http_port": None},
     }

@@ -55,7 +55,7 @@ def test_typo_names_the_nearest_key(tmp_path: Path) -> None:
         ("mqtt", {"password_file": "p"}, "mqtt.password_file"),
         ("mqtt", {"username": "u", "password_file": "p", "password_env": "P"}, "mqtt.password_env"),
         ("mqtt", {"tls": {"certificate": "c.pem"}}, "mqtt.tls.key"),
-        ("mqtt", {"reconnect_seconds": 9.0}, "mqtt.reconnect_max_seconds"),
+        ("mqtt", {"reconnect_max_seconds": 0}, "mqtt.reconnect_max_seconds"),
         ("spool", {"max_events": 0}, "spool.max_events"),
     ],
 )
@@ -68,15 +68,17 @@ def test_wrong_value_blames_its_option(tmp_path: Path, section: str, values: dic
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     """Paths mean the same wherever the command is started."""
     data = _changed(tmp_path, mqtt={"username": "u", "password_file": "secret", "tls": {"ca": "ca.pem"}})
-    data.update(model="model.zip", spool={"path": "s.sqlite"})
+    data.update(model="model.zip", spool={"path": "s.sqlite"}, gpu={"cache": "engines"}, commands={"models": "models"})
     data["cameras"][0]["source"] = "pictures"
     file = tmp_path / "station.yaml"
     file.write_text(yaml.safe_dump(data))
     config = load_station(file)
     assert getattr(config.cameras[0], "source", None) == tmp_path / "pictures"
     assert config.mqtt.tls is not None
-    paths = (config.model, config.spool.path, config.mqtt.password_file, config.mqtt.tls.ca)
-    assert paths == tuple(tmp_path / name for name in ("model.zip", "s.sqlite", "secret", "ca.pem"))
+    paths = [config.model, config.spool.path, config.mqtt.password_file, config.mqtt.tls.ca]
+    paths += [config.gpu.cache, config.commands.models]
+    names = ("model.zip", "s.sqlite", "secret", "ca.pem", "engines", "models")
+    assert paths == [tmp_path / name for name in names] and config.mqtt.tls.key is None
 
 
 def test_camera_password_is_masked_in_errors(tmp_path: Path) -> None:

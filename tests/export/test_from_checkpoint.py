@@ -23,7 +23,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
     """The checkpoint as `fit` would write it after a training on `images`."""
-    data = checkpoint.config.data.model_copy(update={"root": images, "holdout": 0.4})
+    data = checkpoint.config.data.model_copy(update={"root": images, "held_out_fraction": 0.4})
     config = checkpoint.config.model_copy(update={"data": data})
     generator = "average" if config.method.is_gan else "generator"
     parts = {generator: checkpoint.generator, "discriminator": checkpoint.discriminator, "encoder": checkpoint.encoder}

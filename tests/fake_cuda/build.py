@@ -2,6 +2,7 @@
 
 python tests/fake_cuda/build.py            builds the emulation and prints its path
 python tests/fake_cuda/build.py --pycuda   builds pycuda (about a minute) and installs it into this Python
+python tests/fake_cuda/build.py --pycuda-wheel FOLDER   writes it as a wheel for this Python, to be used elsewhere
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def _run(command: list[str]) -> None:
 
 def install_pycuda() -> None:
     """Build pycuda without optimisation and without curand, and install it into the running Python."""
+    _build_pycuda(["install"], ["-O0", "-w", "-g0"])
+
+
+def write_pycuda_wheel(folder: Path) -> None:
+    """Write a wheel of pycuda for the running Python into `folder`, small: without symbols and without curand.
+
+    It is linked with no driver, and takes the one it finds where it is used.
+    """
+    _build_pycuda(["wheel", "--no-deps", "--wheel-dir", str(folder)], ["-O1", "-w", "-g0"], {"LDFLAGS": "-Wl,-s"})
+
+
+def _build_pycuda(command: list[str], flags: list[str], environment: Mapping[str, str] | None = None) -> None:
+    """Run a command of pip that builds pycuda, with `flags` for the compiler."""
     _need_compiler()
     include = find_cuda_include()
     with tempfile.TemporaryDirectory() as scratch:
@@ -115,11 +129,12 @@ def install_pycuda() -> None:
         # pycuda's build reads its settings from this file in the home folder.
         settings = (
             f"CUDA_ENABLE_CURAND = False\nCUDA_INC_DIR = [{str(include)!r}, {str(home / 'include')!r}]\n"
-            f"CUDADRV_LIB_DIR = [{str(home)!r}]\nCUDART_LIB_DIR = []\nCXXFLAGS = ['-O0', '-w', '-g0']\n"
+            f"CUDADRV_LIB_DIR = [{str(home)!r}]\nCUDART_LIB_DIR = []\nCXXFLAGS = {flags!r}\n"
         )
         (home / ".aksetup-defaults.py").write_text(settings)
-        command = [sys.executable, "-m", "pip", "install", "--no-binary", "pycuda", "--no-cache-dir", PYCUDA]
-        subprocess.run(command, check=True, env={**os.environ, "HOME": str(home), "CFLAGS": "-O0 -w -g0"})
+        pip = [sys.executable, "-m", "pip", *command, "--no-binary", "pycuda", "--no-cache-dir", PYCUDA]
+        given = {"HOME": str(home), "CFLAGS": " ".join(flags), **(environment or {})}
+        subprocess.run(pip, check=True, env={**os.environ, **given})
 
 
 def _link_stub(include: Path, folder: Path) -> None:
@@ -144,9 +159,12 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Build the tests-only emulation of CUDA, or pycuda without a driver.")
     parser.add_argument("--pycuda", action="store_true", help="build pycuda and install it into this Python")
+    parser.add_argument("--pycuda-wheel", type=Path, metavar="FOLDER", help="write pycuda's wheel for this Python")
     arguments = parser.parse_args()
     try:
-        if arguments.pycuda:
+        if arguments.pycuda_wheel:
+            write_pycuda_wheel(arguments.pycuda_wheel)
+        elif arguments.pycuda:
             install_pycuda()
         else:
             print(build_driver())

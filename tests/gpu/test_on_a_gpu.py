@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from edge_runtime.tools.doctor.conformance import conformance, example_frames
-from edge_runtime.tools.doctor.timing import Spread
+from edge_runtime.tools.doctor.timing import Timing
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings
 from latentline.package.model_package import ModelPackage, load_package
@@ -69,7 +69,7 @@ def test_a_frame_is_one_launch_and_timed(
         measured = [searcher.measure(frame) for _ in range(50)]
     finally:
         searcher.close()
-    spread = Spread.of([one.device_ms for one in measured])
-    record_property(f"search_ms_{precision}", spread.median)
-    print(f"{precision}: {measured[0].tiles} tiles, {measured[0].nodes} nodes, {spread}")
+    timing = Timing.of([one.device_ms for one in measured])
+    record_property(f"search_ms_{precision}", timing.median)
+    print(f"{precision}: {measured[0].tiles} tiles, {measured[0].nodes} nodes, {timing}")
     assert all(one.device_ms > 0 and one.host_calls == measured[0].host_calls for one in measured)

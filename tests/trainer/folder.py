@@ -37,7 +37,7 @@ def tiny_config(root: Path, **schedule: object) -> dict[str, Any]:
     """The smallest training there is, as it would stand in a YAML."""
     return {
         "name": "tiny",
-        "data": {"root": str(root), "known_abnormal_fraction": 0.5, "holdout": 0.5},
+        "data": {"root": str(root), "known_abnormal_fraction": 0.5, "held_out_fraction": 0.5},
         "network": {"resolution": 32, "latent_size": 8, "fmap_base": 64, "fmap_max": 8},
         "schedule": {
             "fade_images": 16,

@@ -58,8 +58,8 @@ class CaltechSource:
         held_out: list[str] = []
         test: list[str] = []
         for category, names in self.normal.items():
-            tested, others = take(names, 1 - config.normal_fraction, {}, rng)
-            calibrating, training = take(others, config.holdout, {}, rng)
+            tested, others = take(names, 1 - config.train_fraction, {}, rng)
+            calibrating, training = take(others, config.held_out_fraction, {}, rng)
             if not (tested and calibrating and training):
                 raise DatasetError(
                     f"{self.place}: {category} has {len(names)} images, too few to split; copy Caltech-256 again"
@@ -67,8 +67,8 @@ class CaltechSource:
             train, held_out, test = [*train, *training], [*held_out, *calibrating], [*test, *tested]
         if not self._clutter:
             raise DatasetError(f"{self.place}: the clutter category has no images; copy Caltech-256 again")
-        known, abnormal = take(self._clutter, config.known_fraction, {}, rng)
-        if not config.known_fraction:
+        known, abnormal = take(self._clutter, config.known_abnormal_fraction, {}, rng)
+        if not config.known_abnormal_fraction:
             known, abnormal = (), self._clutter
         trained, validation = split_known_abnormal(known, {}, rng)
         return Split(

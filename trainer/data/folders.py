@@ -137,7 +137,7 @@ class FolderSource:
         good = self._folder.train_good
         if self._folder.validation_good:
             return good, self._folder.validation_good
-        held_out, train = take(good, self._config.holdout, groups, rng)
+        held_out, train = take(good, self._config.held_out_fraction, groups, rng)
         if not held_out:
             raise DatasetError(
                 f"{self.place}: {len(good)} normal images of a single part are too few to hold any out; "

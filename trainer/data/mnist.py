@@ -73,24 +73,27 @@ class MnistSource:
         Raises DatasetError when a side stays empty.
         """
         config, rng = self._config, np.random.default_rng(seed)
-        others = [digit for digit in range(10) if digit != config.normal]
+        others = [digit for digit in range(10) if digit != config.normal_digit]
         train = {digit: self._names("train", digit, rng) for digit in range(10)}
         test = {digit: self._names("test", digit, rng) for digit in range(10)}
-        normal = train[config.normal]
-        count = round(config.normal_fraction * len(normal))
+        normal = train[config.normal_digit]
+        count = round(config.train_fraction * len(normal))
         training, held_out = normal[:count], normal[count : count + MAX_HELD_OUT]
         known = [
             name
-            for digit in (config.known_digits or others)
-            for name in train[digit][: round(config.abnormal_fraction * len(train[digit]))]
+            for digit in (config.known_abnormal_digits or others)
+            for name in train[digit][: round(config.known_abnormal_fraction * len(train[digit]))]
         ]
-        unseen = {digit: test[digit] for digit in others if digit not in config.known_digits}
-        if config.normal in config.known_digits:
-            raise DatasetError(f"known_digits holds the normal digit {config.normal}; name only abnormal ones")
-        if not training or not held_out or not test[config.normal] or not any(unseen.values()):
+        unseen = {digit: test[digit] for digit in others if digit not in config.known_abnormal_digits}
+        if config.normal_digit in config.known_abnormal_digits:
             raise DatasetError(
-                f"{self.place}: no images are left for training, calibration or test; check normal {config.normal}, "
-                f"normal_fraction {config.normal_fraction} and known_digits {list(config.known_digits)}"
+                f"known_abnormal_digits holds the normal digit {config.normal_digit}; name only abnormal ones"
+            )
+        if not training or not held_out or not test[config.normal_digit] or not any(unseen.values()):
+            raise DatasetError(
+                f"{self.place}: no images are left for training, calibration or test; check normal_digit "
+                f"{config.normal_digit}, train_fraction {config.train_fraction} and known_abnormal_digits "
+                f"{list(config.known_abnormal_digits)}"
             )
         trained, validation = split_known_abnormal(known, {}, rng)
         if config.contaminated:
@@ -100,7 +103,7 @@ class MnistSource:
             tuple(sorted(held_out)),
             trained,
             validation,
-            tuple(sorted(test[config.normal][: config.test_limit])),
+            tuple(sorted(test[config.normal_digit][: config.test_limit])),
             {f"digit-{d}": tuple(sorted(n)) for d, n in _evenly(unseen, config.test_limit).items() if n},
         )
 

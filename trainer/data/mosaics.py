@@ -35,13 +35,15 @@ class MosaicSource:
             "test_good": test,
             "test_abnormal": test,
         }
+        digit = config.abnormal_digit
         for kind, digits in self._digits.items():
-            if len(np.unique(digits.labels == config.abnormal)) < 2:
+            if len(np.unique(digits.labels == digit)) < 2:
                 raise DatasetError(
-                    f"{self.place}: digit {config.abnormal}, or any other, is missing for '{kind}'; copy MNIST again"
+                    f"{self.place}: digit {digit}, or any other, is missing for '{kind}'; copy MNIST again"
                 )
-        half = config.test // 2
-        self._counts = dict(zip(KINDS, (config.train, config.held_out, config.known, half, half), strict=True))
+        half = config.test_mosaics // 2
+        counts = (config.train_mosaics, config.held_out_mosaics, config.known_abnormal_mosaics, half, half)
+        self._counts = dict(zip(KINDS, counts, strict=True))
 
     def read(self, name: str) -> UInt8:
         """One mosaic, uint8 [308, 308]. Raises ImageError when there is no such name."""
@@ -59,7 +61,7 @@ class MosaicSource:
         """The mosaics of each side; `seed` only chooses which known-abnormal ones are kept from training."""
         sides = {kind: tuple(f"{kind}/{i}" for i in range(count)) for kind, count in self._counts.items()}
         known, validation = split_known_abnormal(sides["known"], {}, np.random.default_rng(seed))
-        abnormal = {f"digit-{self._config.abnormal}": sides["test_abnormal"]}
+        abnormal = {f"digit-{self._config.abnormal_digit}": sides["test_abnormal"]}
         return Split(sides["train"], sides["held_out"], known, validation, sides["test_good"], abnormal)
 
     def _mosaic(self, name: str) -> tuple[UInt8, npt.NDArray[np.bool_]]:
@@ -68,7 +70,7 @@ class MosaicSource:
             raise ImageError(f"{self.place}: there is no mosaic '{name}'")
         rng = np.random.default_rng([self._config.seed, KINDS.index(kind), int(index)])
         digits = self._digits[kind]
-        is_abnormal = digits.labels == self._config.abnormal
+        is_abnormal = digits.labels == self._config.abnormal_digit
         cells = rng.choice(np.flatnonzero(~is_abnormal), size=(CELLS, CELLS))
         marked = np.zeros((CELLS, CELLS), np.bool_)
         if kind in ("known", "test_abnormal"):

@@ -75,7 +75,7 @@ class NanoTwiceSource:
     def _crops(self, name: str) -> list[str]:
         """The crop of an image that trains, then the pieces that are held out."""
         height, width = self._folder.read(name).shape[:2]
-        left = round(width * (1 - self._config.holdout))
+        left = round(width * (1 - self._config.held_out_fraction))
         rows, columns = _edges(0, height), _edges(left, width)
         pieces = [
             f"{name}@{x},{y},{right - x},{bottom - y}" for y, bottom in pairwise(rows) for x, right in pairwise(columns)

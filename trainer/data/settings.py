@@ -1,4 +1,4 @@
-"""`data:` of a training configuration: where images come from (`kind`), who is held out, what is known abnormal."""
+"""Sections `data` (where images come from, chosen by `kind`) and `augment` of a training file."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ Flip = Literal["horizontal", "vertical"]
 
 
 class AugmentConfig(StrictModel):
-    """What makes another normal image of this product; everything off by default.
-
-    flip        mirrorings
-    shift       px: tiles are shifted by up to so much, edges mirrored (matters where tiles fill the image)
-    brightness  grey levels are multiplied by up to 1 ± so much
-    """
+    """Changes that make another normal image of the same product. All are off by default."""
 
     flip: tuple[Flip, ...] = ()
+    """Mirror images that are normal too."""
+
     shift: int = Field(default=0, ge=0, le=64)
+    """Tiles are shifted by up to this much, with mirrored edges. It matters where a tile is the whole image. [px]"""
+
     brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Grey levels are multiplied by a factor of up to 1 ± this value."""
 
 
 class FolderData(StrictModel):
-    """Images in folders: train/good, test/good, test/<defect>, ground_truth/<defect>/<image>_mask.png under root.
-
-    root             the folder; a relative path counts from the configuration file
-    holdout          fraction of train/good kept from training, to calibrate score and threshold; without effect where
-                     the folder brings its own validation/good
-    groups           CSV with the columns `file` and `tile_group`, relative to root: images of one part, which never lie
-                     on both sides of a split
-    known_abnormal   text file, one image a line relative to root, of known-abnormal images; or
-    known_abnormal_fraction   this fraction of each defect folder. Both leave the test set; from six images on, a third
-                     of them does not train but weights the score
-    known_abnormal_types      only of these defect folders; empty: of all
-    contamination    for experiments: so many abnormal images, as a fraction of the training images, are taken for
-                     normal ones, as happens in a factory; they are the same images that would be known abnormal
-    """
+    """Images in folders under `root`, as MVTec AD has them: `train/good`, `test/good`, `test/<defect>`,
+    `ground_truth/<defect>/<image>_mask.png`."""
 
     kind: Literal["folder"] = "folder"
     root: Path
-    holdout: float = Field(default=0.25, gt=0, lt=1)
+    """The folder."""
+
+    held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
+    """Fraction of `train/good` that is kept from training to calibrate scores and threshold. It has no effect where
+    the folder has its own `validation/good`."""
+
     groups: str | None = None
+    """CSV file, relative to `root`, with the columns `file` and `tile_group`. Images of one group show one part and
+    stay on one side of every split."""
+
     known_abnormal: Path | None = None
+    """Text file that lists the known-abnormal images, one a line, relative to `root`. Known-abnormal images leave the
+    test set; of fifteen parts or more, a third is kept from training to weigh the score's components."""
+
     known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Fraction of each defect folder that is known abnormal, in place of the list `known_abnormal`."""
+
     known_abnormal_types: tuple[str, ...] = ()
+    """Defect folders that known-abnormal images come from. Empty: all of them."""
+
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
+    """For experiments: abnormal images that training takes for normal, as a fraction of the training images. They are
+    those that would be known abnormal."""
 
     @model_validator(mode="after")
     def _one_choice(self) -> FolderData:
@@ -63,93 +68,112 @@ class FolderData(StrictModel):
 
 
 class MnistData(StrictModel):
-    """MNIST in idx or idx.gz files, the protocol of Kimura & Yanagihara 2018, §4: one digit is normal.
-
-    root               folder of the four files
-    normal             the digit
-    normal_fraction    of its training images that train (the others are the held-out normals)
-    abnormal_fraction  of every other digit's training images that are known abnormal
-    known_digits       the digits that known-abnormal images show; empty: all others. The test then shows only the rest
-    contaminated       the known-abnormal images are taken for normal ones instead
-    test_limit         at most so many normal, and as many abnormal, test images, seeded; null: all of the test set
-    """
+    """MNIST in idx or idx.gz files, by the protocol of Kimura & Yanagihara 2018, §4: one digit is normal."""
 
     kind: Literal["mnist"]
     root: Path
-    normal: int = Field(ge=0, le=9)
-    normal_fraction: float = Field(default=0.7, gt=0, lt=1)
-    abnormal_fraction: float = Field(default=0.1, ge=0, le=1)
-    known_digits: tuple[int, ...] = ()
+    """Folder of the four files."""
+
+    normal_digit: int = Field(ge=0, le=9)
+    """The digit that is normal."""
+
+    train_fraction: float = Field(default=0.7, gt=0, lt=1)
+    """Fraction of the normal digit's training images that train; the others are held out."""
+
+    known_abnormal_fraction: float = Field(default=0.1, ge=0, le=1)
+    """Fraction of each abnormal digit's training images that is known abnormal."""
+
+    known_abnormal_digits: tuple[int, ...] = ()
+    """Digits that known-abnormal images show; the test then shows only the other abnormal digits. Empty: all abnormal
+    digits, in training and test."""
+
     contaminated: bool = False
+    """For experiments: true makes training take the known-abnormal images for normal ones."""
+
     test_limit: int | None = Field(default=None, ge=1)
+    """Most normal test images, and most abnormal ones, chosen by seed. Unset: the whole test set. [images]"""
 
     @property
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
-        return self.abnormal_fraction > 0 and not self.contaminated
+        return self.known_abnormal_fraction > 0 and not self.contaminated
 
 
 class IrMnistData(StrictModel):
-    """IR-MNIST: mosaics of 11 x 11 MNIST digits, in which one digit is abnormal, with masks (Kimura & Yanagihara 2018).
-
-    root       folder of MNIST's four files
-    abnormal   the abnormal digit
-    train, held_out, known, test   mosaics of each kind; half of `test` are abnormal
-    seed       of the mosaics
-    """
+    """IR-MNIST: mosaics of 11 x 11 MNIST digits in which one digit is abnormal, with masks (Kimura & Yanagihara
+    2018)."""
 
     kind: Literal["ir_mnist"]
     root: Path
-    abnormal: int = Field(default=3, ge=0, le=9)
-    train: int = Field(default=60, ge=1)
-    held_out: int = Field(default=40, ge=1)
-    known: int = Field(default=10, ge=0)
-    test: int = Field(default=40, ge=2)
+    """Folder of MNIST's four files."""
+
+    abnormal_digit: int = Field(default=3, ge=0, le=9)
+    """The digit that is abnormal."""
+
+    train_mosaics: int = Field(default=60, ge=1)
+    """Normal mosaics for training. [images]"""
+
+    held_out_mosaics: int = Field(default=40, ge=1)
+    """Normal mosaics for calibration. [images]"""
+
+    known_abnormal_mosaics: int = Field(default=10, ge=0)
+    """Known-abnormal mosaics. [images]"""
+
+    test_mosaics: int = Field(default=40, ge=2)
+    """Mosaics for the test; half of them are abnormal. [images]"""
+
     seed: int = Field(default=0, ge=0)
+    """Random seed of the mosaics."""
 
     @property
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
-        return self.known > 0
+        return self.known_abnormal_mosaics > 0
 
 
 class CaltechData(StrictModel):
-    """A user's own copy of Caltech-256: some categories are normal, the clutter category is abnormal.
-
-    root               the folder of 001.ak47 …, 257.clutter
-    normal_categories  how many categories, drawn with `seed`, are normal: the papers take 1, 3 and 5
-    normal_fraction    of their images that train or are held out; the others are tested
-    holdout            fraction of those that is held out
-    known_fraction     of the clutter images that are known abnormal
-    """
+    """A user's own copy of Caltech-256: some categories are normal, the clutter category is abnormal."""
 
     kind: Literal["caltech256"]
     root: Path
+    """Folder of `001.ak47` … `257.clutter`."""
+
     normal_categories: int = Field(default=1, ge=1)
-    normal_fraction: float = Field(default=0.7, gt=0, lt=1)
-    holdout: float = Field(default=0.25, gt=0, lt=1)
-    known_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Number of categories, drawn with `seed`, that are normal. The papers take 1, 3 and 5."""
+
+    train_fraction: float = Field(default=0.7, gt=0, lt=1)
+    """Fraction of the normal images for training and calibration; the others are tested."""
+
+    held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
+    """Fraction of those that is kept from training to calibrate scores and threshold."""
+
+    known_abnormal_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Fraction of the clutter images that is known abnormal."""
+
     seed: int = Field(default=0, ge=0)
+    """Random seed of the choice of categories."""
 
     @property
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
-        return self.known_fraction > 0
+        return self.known_abnormal_fraction > 0
 
 
 class NanoTwiceData(StrictModel):
-    """NanoTWICE (Carrera et al. 2017): train on all five normal images, score pixels of the others.
+    """NanoTWICE (Carrera et al. 2017): training on all five normal images, with scores for the pixels of the others.
 
-    There are too few images to hold any out: of each normal image the right part, `holdout` of its width, calibrates.
-
-    root   train/good, test/good, test/defect, ground_truth/defect
-    known_abnormal_fraction   of the defect images, known abnormal and not tested
+    Five images are too few to hold any out: the right part of each is kept from training instead.
     """
 
     kind: Literal["nanotwice"]
     root: Path
-    holdout: float = Field(default=0.25, gt=0, lt=1)
+    """Folder of `train/good`, `test/good`, `test/defect` and `ground_truth/defect`."""
+
+    held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
+    """Fraction of each normal image's width that is kept from training to calibrate scores and threshold."""
+
     known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Fraction of the defect images that is known abnormal, and not tested."""
 
     @property
     def has_known_abnormal(self) -> bool:

@@ -76,7 +76,7 @@ def prior_weights(config: TrainConfig) -> dict[str, float] | None:
 
 def _trained_on_synthetic(config: TrainConfig) -> bool:
     """Whether the model was trained on synthetic defects: then they are useless for its calibration."""
-    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic > 0
+    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic_fraction > 0
 
 
 def make_synthetic_abnormal(frames: Sequence[UInt8], tiler: FrameTiler, seed: int) -> list[UInt8]:

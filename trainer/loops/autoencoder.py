@@ -59,7 +59,7 @@ class AutoencoderTraining:
         self.images, self.total_images = 0, schedule.final_images
         self._steps = 0
         self._config, self._normal, self._workers = config, normal, workers
-        self._batch = schedule.batches.get(config.network.resolution, schedule.batch)
+        self._batch = schedule.batch_per_resolution.get(config.network.resolution, schedule.batch)
         workers.check_batch(self._batch)
         self._terms = TERMS[getattr(config.method, "loss", config.method.kind)]
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]

@@ -18,6 +18,7 @@ from latentline.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.loops.averaging import update_average
 from trainer.loops.gan import GanTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
 from trainer.loops.training import StepReport, TrainingState, tensors_under
@@ -47,7 +48,7 @@ class DiscriminatorFinetuning:
         self._gamma, self._patch_weight = config.method.gamma, config.method.patch_head
         self._discriminator = gan.discriminator.eval()
         self._average = copy.deepcopy(self._discriminator).requires_grad_(False)
-        self._batch = schedule.batches.get(config.network.resolution, schedule.batch)
+        self._batch = schedule.batch_per_resolution.get(config.network.resolution, schedule.batch)
         self._optimizer_step = OptimizerStep(self._discriminator.parameters(), ADAM_BETAS, schedule.precision, workers)
         self._crops = np.random.default_rng(schedule.seed + 2)
 
@@ -69,7 +70,7 @@ class DiscriminatorFinetuning:
             metrics = self._optimizer_step.step(loss, rate, {FINETUNING: loss, **probabilities})
         except FloatingPointError as error:
             raise TrainingError(f"discriminator fine-tuning, after {self.images} images: {error}") from None
-        self._update_average()
+        update_average(self._average, self._discriminator, self._batch, self.images)
         self.images += self._batch
         if self.images >= self.total_images:
             self._discriminator.load_state_dict(self._average.state_dict())
@@ -80,12 +81,6 @@ class DiscriminatorFinetuning:
         """The loss on logits of normal, then of abnormal tiles: every patch of a normal tile is known to be normal."""
         all_masks = torch.cat([torch.zeros_like(masks), masks])
         return patch_head_loss(patches, all_masks, torch.cat([torch.ones_like(known), known]))
-
-    def _update_average(self) -> None:
-        half_life = min(self._config.schedule.ema_images, max(self.images, self._batch) / 4)
-        keep = 0.5 ** (self._batch / half_life)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self._average.parameters()), list(self._discriminator.parameters()), 1 - keep)
 
     def state(self) -> TrainingState:
         """What a resume needs beside the discriminator itself, which is in the GAN's state."""

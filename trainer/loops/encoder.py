@@ -45,7 +45,7 @@ class EncoderTraining:
         self.encoder = encoder.to(workers.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images, self.total_images = 0, schedule.encoder_images
         self._config, self._normal, self._workers = config, normal, workers
-        batch = max(2, schedule.batches.get(config.network.resolution, schedule.batch))
+        batch = max(2, schedule.batch_per_resolution.get(config.network.resolution, schedule.batch))
         self._generated = 0 if finetune_generator else batch // 2
         self._real = batch - self._generated
         trained = [self.encoder, self._generator] if finetune_generator else [self.encoder]

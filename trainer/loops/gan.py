@@ -14,6 +14,7 @@ from latentline.errors import CheckpointError, TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.loops.averaging import update_average
 from trainer.loops.growth import Growth, growth_at, stage_resolution, total_images
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
 from trainer.loops.training import StepReport, TrainingState, tensors_under
@@ -60,7 +61,7 @@ class GanTraining:
         }
         for stage in range(self.generator.last_stage + 1):
             resolution = stage_resolution(stage, config.network.patch_size)
-            workers.check_batch(schedule.batches.get(resolution, schedule.batch))
+            workers.check_batch(schedule.batch_per_resolution.get(resolution, schedule.batch))
         self._latents = torch.Generator().manual_seed(schedule.seed)
         self._crops = np.random.default_rng(schedule.seed)
 
@@ -88,7 +89,7 @@ class GanTraining:
                 f"step {self._steps + 1} (after {self.images} images): {error}; the networks are as before this step; "
                 "lower schedule.learning_rate, or train with schedule.precision float32"
             ) from None
-        self._update_average(growth.batch)
+        update_average(self.average, self.generator, growth.batch, self.images)
         self.images += growth.batch
         self._steps += 1
         losses = {k: metrics.pop(k) for k in ("discriminator", "generator")}
@@ -143,13 +144,6 @@ class GanTraining:
             return self._optimizer_steps["generator"].step(loss, rate, {"generator": loss})
         finally:
             self.discriminator.requires_grad_(True)
-
-    def _update_average(self, batch: int) -> None:
-        # the half-life is short at first: otherwise the average would show the first random weights for long
-        half_life = min(self._config.schedule.ema_images, max(self.images, batch) / 4)
-        keep = 0.5 ** (batch / half_life)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - keep)
 
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[object]:
         return autocast(self._config.schedule.precision if enabled else "float32", self._workers.device)

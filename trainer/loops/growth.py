@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.config import ScheduleConfig
+from trainer.settings.schedule import ScheduleConfig
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ def growth_at(images: int, schedule: ScheduleConfig, last_stage: int, patch_size
             break
         left -= schedule.fade_images + schedule.stable_images
     resolution = stage_resolution(stage, patch_size)
-    return Growth(stage, min(1.0, alpha), resolution, schedule.batches.get(resolution, schedule.batch))
+    return Growth(stage, min(1.0, alpha), resolution, schedule.batch_per_resolution.get(resolution, schedule.batch))

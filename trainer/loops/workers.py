@@ -39,7 +39,7 @@ class Workers:
         if self.count > 1 and batch % (STDDEV_GROUP * self.count):
             raise ConfigError(
                 f"a batch of {batch} does not divide among {self.count} processes; "
-                f"set schedule.batch and schedule.batches to multiples of {STDDEV_GROUP * self.count}"
+                f"set schedule.batch and schedule.batch_per_resolution to multiples of {STDDEV_GROUP * self.count}"
             )
 
     def shard(self, rows: Tensor) -> Tensor:

@@ -28,5 +28,5 @@ def anovaegan_terms(x: Tensor, reconstruction: Reconstruction, method: AnoVaeGan
     return {
         "reconstruction": l1_loss(x, reconstruction.image),
         "kl": method.kl_weight / reconstruction.values * kl(mean, log_variance).mean(),
-        "adversarial": method.adversarial * generator_loss(logit, gamma=1.0),
+        "adversarial": method.adversarial_weight * generator_loss(logit, gamma=1.0),
     }

@@ -111,7 +111,7 @@ class ConvDecoder(nn.Module):
 def build_autoencoder(config: TrainConfig) -> tuple[ConvEncoder, ConvDecoder]:
     """Fresh encoder and decoder, initialised from torch's global random state."""
     network, kind = config.network, config.method.kind
-    size = (network.resolution, config.preprocessing.channels, network.latent_size, network.width)
+    size = (network.resolution, config.preprocessing.channels, network.latent_size, network.autoencoder_width)
     return ConvEncoder(*size, variational=kind != "autoencoder"), ConvDecoder(*size, variance=kind == "vae")
 
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import Checkpoint
-from trainer.config import SearchConfig
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.flip_average import average_over_flips
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
 from trainer.reference.search import reference_search, search_loss
+from trainer.settings.search import SearchConfig
 
 Distribution = tuple[Tensor, Tensor | None]  # mean, and log variance where a network gives one
 

@@ -44,7 +44,7 @@ def load_training_data(config: TrainConfig) -> TrainingData:
     standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
     if reason := too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(
-            "%d normal images are held out (data.holdout), too few for evaluate and export: %s",
+            "%d normal images are held out (data.held_out_fraction), too few for evaluate and export: %s",
             len(split.held_out),
             reason,
         )
@@ -60,14 +60,14 @@ def _load_known_abnormal(
     method = config.method
     if not isinstance(method, NoisyAnoGan):
         return None
-    if not (split.known_abnormal or method.synthetic):
+    if not (split.known_abnormal or method.synthetic_fraction):
         if config.schedule.discriminator_images:
             raise DatasetError(
                 f"{source.place}: no known-abnormal image is left for training, and schedule.discriminator_images "
-                "needs some; name more of them, or set method.synthetic"
+                "needs some; name more of them, or set method.synthetic_fraction"
             )
         return None
-    if not split.known_abnormal or method.synthetic == 1:
+    if not split.known_abnormal or method.synthetic_fraction == 1:
         return mix_known_abnormal(method, None, normal)
     loaded = load(source, split.known_abnormal)
     _warn_of_skipped(loaded.skipped)
@@ -84,10 +84,10 @@ def mix_known_abnormal(method: NoisyAnoGan, real: CropSampler | None, normal: Cr
 
     real  None: all tiles are synthetic
     """
-    synthetic = 1.0 if real is None else method.synthetic
+    synthetic = 1.0 if real is None else method.synthetic_fraction
     sources: list[tuple[MaskedTiles, float]] = []
     if real is not None:
-        pasted = method.pasted * (1 - synthetic)
+        pasted = method.pasted_fraction * (1 - synthetic)
         sources += [(real, 1 - synthetic - pasted), (PastedSampler(real, normal), pasted)]
     return KnownAbnormal([*sources, (SyntheticSampler(normal), synthetic)])
 

@@ -28,8 +28,8 @@ from trainer.run.fit import fit
 class Job:
     """One training and its evaluation.
 
-    folder  the run folder: what `latentline-train fit` writes, and beside it package/ and evaluation/
-    limit   at most so many test images of each kind, drawn by seed; None: all
+    folder  the run folder: what `latentline-train fit` writes, and also package/ and evaluation/
+    limit   largest number of test images of each kind, drawn by seed; None: all
     """
 
     folder: Path

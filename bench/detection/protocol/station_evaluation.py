@@ -21,10 +21,13 @@ from trainer.evaluation.report import EvaluationReport
 PACKAGE = "package"
 
 
-def evaluate_on_station(run: Path, out: Path, limit: int | None = None) -> EvaluationReport:
-    """Export RUN/package and write its evaluation into `out`. Raises LatentlineError."""
-    package_checkpoint(run, run / PACKAGE, threads=1)
-    return _evaluate(run, out, limit, None)
+def evaluate_on_station(run: Path, out: Path, limit: int | None = None, threads: int | None = 1) -> EvaluationReport:
+    """Export RUN/package and write its evaluation into `out`. Raises LatentlineError.
+
+    threads  of the CPU; None: all of them
+    """
+    package_checkpoint(run, run / PACKAGE, threads=threads)
+    return _evaluate(run, out, limit, None, threads)
 
 
 def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None = None) -> EvaluationReport:
@@ -36,11 +39,13 @@ def evaluate_with_weights(run: Path, lender: Path, out: Path, limit: int | None 
     return _evaluate(run, out, limit, {component.name: component.weight for component in lent})
 
 
-def _evaluate(run: Path, out: Path, limit: int | None, weights: Mapping[str, float] | None) -> EvaluationReport:
+def _evaluate(
+    run: Path, out: Path, limit: int | None, weights: Mapping[str, float] | None, threads: int | None = 1
+) -> EvaluationReport:
     checkpoint, package = load_checkpoint(run), load_package(run / PACKAGE)
     config = checkpoint.config
     split = limited(checkpoint.split, limit, config.schedule.seed)
-    searcher = OpenVinoSearcher(package, threads=1)
+    searcher = OpenVinoSearcher(package, threads=threads)
     try:
         inspector = package.inspector(searcher)
         if weights is not None:

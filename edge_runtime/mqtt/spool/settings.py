@@ -10,12 +10,17 @@ from latentline.base.strict_yaml import StrictModel
 
 
 class SpoolSection(StrictModel):
-    """Events on disk until the broker has them. Above a limit the oldest are dropped, counted and said.
-
-    max_events, max_mib, max_days  how many may wait, how much they may weigh, how old they may be; null: no limit
-    """
+    """Events on disk until the broker has confirmed them. Above a limit the station drops the oldest events, counts
+    them and reports a fault."""
 
     path: Path = Path("spool.sqlite")
+    """The database file."""
+
     max_events: int = Field(default=100_000, ge=1)
+    """Most events that may wait."""
+
     max_mib: int | None = Field(default=512, ge=1)
+    """Largest size of the waiting events; `null` for no limit. [MiB]"""
+
     max_days: float | None = Field(default=None, gt=0)
+    """Greatest age of a waiting event; unset for no limit. [days]"""

@@ -1,1 +1,1 @@
-"""The demonstration: a simulated camera, painted defects, an embedded broker and the real station."""
+"""The demo: a simulated camera, painted defects, an embedded broker and the real station."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from latentline.errors import BrokerError
 
-# rumqttd's own schema; a v5 listener exists only in a configuration file
+# rumqttd's own schema: only a configuration file can open an MQTT 5 listener
 _CONFIG = """
 id = 0
 [router]
@@ -33,12 +33,12 @@ dynamic_filters = true
 
 @contextmanager
 def embedded_broker() -> Iterator[int]:
-    """Run a broker for the length of the block; gives its port. Raises BrokerError when it cannot be had."""
+    """Run a broker inside the block; yields its port. Raises BrokerError when it is not installed or does not start."""
     try:
         from iotcore import Broker
     except ImportError:
         raise BrokerError(
-            "the demo's broker is not installed; install the extra (pip install 'latentline[demo]') or name a "
+            "the demo's broker is not installed; install the extra (in a clone: pip install '.[demo]') or name a "
             "running one with --broker HOST"
         ) from None
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A simulated camera that pans over the photographed surface, and knows the truth about every frame."""
+"""A simulated camera that pans over the photographed surface and knows the ground truth of every frame."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edge_runtime.tools.demo.surface import CAMERA_COLUMNS, FRAME, expose, load_
 
 STEP = 44  # px the camera moves between frames
 DEFECTS_PER_PASS = 5
-VISIBLE = 12  # px of a defect inside the frame make it abnormal
+VISIBLE = 12  # px of a defect in view that make a frame abnormal
 UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What a frame shows.
+    """The ground truth of a frame.
 
-    mask   [H, W] True where painted
-    kinds  of the defects of which at least VISIBLE px are in view
-    clear  false where a defect is in view with fewer pixels: such a frame is neither normal nor abnormal
+    mask   [H, W], True on painted pixels
+    kinds  of the defects with at least VISIBLE px in view
+    clear  False when a defect has fewer pixels in view: the frame is then neither normal nor abnormal
     """
 
     mask: npt.NDArray[np.bool_]
@@ -40,15 +40,14 @@ class Truth:
 
 
 class PanningCamera:
-    """Pans along its strip again and again; each pass is a fresh piece with newly painted defects.
+    """Pans along its strip again and again, each time with newly painted defects.
 
-    Ends after `seconds`. `truths` and `frames` hold what was shown, by frame number.
+    Ends after `seconds`. truths: by frame number.
     """
 
     def __init__(self, name: str, seconds: float, seed: int) -> None:
         self.name = name
         self.truths: dict[int, Truth] = {}
-        self.frames: dict[int, UInt8] = {}
         self._strip = load_surface()[:, CAMERA_COLUMNS]
         self._rng = np.random.default_rng(seed)
         self._seconds = seconds
@@ -62,7 +61,7 @@ class PanningCamera:
         self._closed.clear()
 
     def read(self) -> Frame | None:
-        """The next view of the surface; None when the time is over."""
+        """The next frame; None when the time is over."""
         if self._closed.is_set() or monotonic() >= self._end:
             return None
         if not self._views:
@@ -70,11 +69,11 @@ class PanningCamera:
         view, truth = self._views.pop(0)
         number = len(self.truths)
         image = expose(view, self._rng)
-        self.truths[number], self.frames[number] = truth, image
+        self.truths[number] = truth
         return Frame(image[:, :, None], datetime.now(timezone.utc), self.name, f"pass frame {number}", number)
 
     def close(self) -> None:
-        """End the input."""
+        """Stop the camera."""
         self._closed.set()
 
     def _next_pass(self) -> list[tuple[UInt8, Truth]]:

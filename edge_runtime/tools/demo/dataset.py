@@ -1,4 +1,4 @@
-"""Write the folder that the shipped demo model was trained from: `python -m edge_runtime.tools.demo.dataset OUT`.
+"""Write the images that the shipped demo model was trained on: `python -m edge_runtime.tools.demo.dataset OUT`.
 
 Then `latentline-train fit configs/train/demo.yaml RUN --data OUT` and `latentline-export package RUN PACKAGE`.
 """
@@ -15,12 +15,12 @@ import numpy.typing as npt
 from edge_runtime.tools.demo.defects import paint
 from edge_runtime.tools.demo.surface import CALIBRATION_COLUMNS, FRAME, TRAIN_COLUMNS, expose, load_surface
 
-KNOWN_KINDS = ("scratch", "stain", "chip")  # `hole` stays unseen until the demo
+KNOWN_KINDS = ("scratch", "stain", "chip")  # the model first sees a `hole` in the demo
 UInt8 = npt.NDArray[np.uint8]
 
 
 def write_dataset(root: Path, seed: int = 0, exposures: int = 8, calibration: int = 160, abnormal: int = 60) -> None:
-    """Normal exposures of the training strip, frames of the calibration strip, painted frames of the training strip."""
+    """Write normal images of the training strip and the calibration strip, and painted ones of the training strip."""
     rng = np.random.default_rng(seed)
     surface = load_surface()
     strip, held_out = surface[:, TRAIN_COLUMNS], surface[:, CALIBRATION_COLUMNS]

@@ -1,4 +1,4 @@
-"""Paint defects whose ground truth is known."""
+"""Paint defects on images, with their ground truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Painter = Callable[[UInt8, tuple[int, int], np.random.Generator], UInt8]
 def paint(image: UInt8, kind: str, centre: tuple[int, int], rng: np.random.Generator) -> tuple[UInt8, Mask]:
     """Paint one defect of `kind` (a key of PAINTERS) around `centre` (x, y) on a grey image [H, W].
 
-    Gives the painted image and the mask of pixels that changed visibly (by more than 6 grey levels).
+    Returns the painted image and the mask of the pixels that changed by more than 6 grey levels.
     """
     painted = PAINTERS[kind](image, centre, rng)
     changed = cv2.absdiff(painted, image) > 6

@@ -1,4 +1,4 @@
-"""The whole main job without hardware: camera -> station -> broker -> subscriber, measured against the truth."""
+"""A station without hardware: camera -> station -> broker -> subscriber, compared with the ground truth."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from edge_runtime.config import StationConfig
 from edge_runtime.station.station import Station
 from edge_runtime.tools.demo.broker import embedded_broker
 from edge_runtime.tools.demo.camera import PanningCamera
-from edge_runtime.tools.demo.subscriber import DemoSubscriber, Event
-from edge_runtime.tools.demo.summary import DemoSummary, Seen, summarise
+from edge_runtime.tools.demo.subscriber import DemoSubscriber, EventPayload
+from edge_runtime.tools.demo.summary import DemoSummary, Observation, summarise
 from latentline.base.atomic import write_text
 from latentline.base.signals import stop_on_signals
 from latentline.base.strict_yaml import parse
@@ -28,9 +28,10 @@ DELIVERY_SECONDS = 10.0
 
 
 def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int:
-    """Run the demo for `seconds` of inspection and write summary.json and pictures into `output`.
+    """Inspect for `seconds` and write summary.json and pictures into `output`.
 
-    broker  HOST or HOST:PORT of a running broker; None: one inside. Gives 0 when every event arrived, else 1.
+    broker  HOST or HOST:PORT of a running broker; None: an embedded one
+    Returns 0 when every event arrived, else 1. Raises ConfigError for a wrong option.
     """
     if not 0 < seconds <= 3600:
         raise ConfigError(f"--seconds {seconds:g}: give a time between 0 and 3600 seconds")
@@ -42,7 +43,7 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
         print(f"loading the demo model … ({MODEL.name}: a brick pavement, 64 px tiles)", flush=True)
         inspector = stack.enter_context(open_model(MODEL, "auto"))
         print(f"station '{config.station.id}' → MQTT broker {host}:{port} → subscriber; {seconds:g} s\n", flush=True)
-        subscriber = DemoSubscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _say)
+        subscriber = DemoSubscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _print_event)
         subscriber.start()
         stack.callback(subscriber.stop)
         summary = _inspect(config, inspector, subscriber, PanningCamera("simulated", seconds, seed), output)
@@ -55,11 +56,11 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
 def _inspect(
     config: StationConfig, inspector: Model, subscriber: DemoSubscriber, camera: PanningCamera, output: Path
 ) -> DemoSummary:
-    seen: list[Seen] = []
+    observations: list[Observation] = []
     saved: dict[bool, int] = {True: 0, False: 0}
 
     def observe(frame: Frame, inspection: InspectionResult) -> None:
-        seen.append(Seen(frame.number, inspection, sum(inspection.milliseconds.values())))
+        observations.append(Observation(frame.number, inspection, sum(inspection.milliseconds.values())))
         if saved[inspection.is_abnormal] < PICTURES // 2:
             saved[inspection.is_abnormal] += 1
             verdict = "abnormal" if inspection.is_abnormal else "normal"
@@ -72,10 +73,12 @@ def _inspect(
         published = station.run().events
     elapsed = perf_counter() - start
     subscriber.wait_for(published, DELIVERY_SECONDS)
-    return summarise(seen, camera.truths, elapsed, inspector.package.manifest, published, len(subscriber.events))
+    return summarise(
+        observations, camera.truths, elapsed, inspector.package.manifest, published, len(subscriber.events)
+    )
 
 
-def _say(event: Event) -> None:
+def _print_event(event: EventPayload) -> None:
     for defect in event["defects"]:
         x, y, width, height = defect["bbox"]
         print(
@@ -94,7 +97,7 @@ def _config(host: str, port: int, folder: Path) -> StationConfig:
             "mqtt": {"host": host, "port": port},
             "spool": {"path": str(folder / "spool.sqlite")},
             "supervision": {"http_port": None},
-            "drift": None,  # most frames are painted: an unusual line
+            "drift": None,  # the share of painted frames is far above that of a real line
         },
         StationConfig,
         "the demo's station",

@@ -1,4 +1,4 @@
-"""An independent subscriber: knows nothing of the station but its topics, as a factory system would."""
+"""An independent subscriber: like a factory system, it knows only the topics of the station."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 from latentline.errors import BrokerError
 
 CONNECT_SECONDS = 10.0
-Event = dict[str, Any]
+EventPayload = dict[str, Any]
 
 
 class DemoSubscriber:
-    """Receives a station's defect events and states. `on_event` runs in paho's thread, once an event."""
+    """Receives a station's events. Calls `on_event` once per event, in paho's thread."""
 
-    def __init__(self, host: str, port: int, prefix: str, on_event: Callable[[Event], None]) -> None:
-        self.events: dict[str, Event] = {}
-        self.states: list[str] = []
+    def __init__(self, host: str, port: int, prefix: str, on_event: Callable[[EventPayload], None]) -> None:
+        self.events: dict[str, EventPayload] = {}
         self._address, self._prefix, self._on_event = (host, port), prefix, on_event
         self._ready, self._changed = threading.Event(), threading.Condition()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -43,7 +42,7 @@ class DemoSubscriber:
             raise BrokerError(f"the MQTT broker at {host}:{port} does not accept the demo's subscriber")
 
     def wait_for(self, count: int, seconds: float) -> bool:
-        """Wait until `count` different events are here; False when `seconds` pass first."""
+        """Wait until `count` different events have arrived; returns False after `seconds` without them."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.events) >= count, seconds)
 
@@ -60,13 +59,11 @@ class DemoSubscriber:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        if not reason.is_failure:  # subscribe again after every reconnect: a restarted broker has forgotten
+        if not reason.is_failure:  # on every connection: a restarted broker has lost the subscription
             client.subscribe(f"{self._prefix}/#", qos=1)
 
     def _received(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         payload = json.loads(message.payload)
-        if message.topic == f"{self._prefix}/status":
-            self.states.append(str(payload["state"]))
         if not message.topic.endswith("/defect") or payload["event_id"] in self.events:
             return
         self._on_event(payload)

@@ -1,1 +1,1 @@
-"""`latentline-edge doctor`: what this machine has, and whether the search is right and how fast on it."""
+"""`latentline-edge doctor`: examines a machine: its hardware and libraries, whether the search is right, how fast."""

@@ -1,4 +1,4 @@
-"""`latentline-edge doctor`: choose what to examine, show progress, print and write the report."""
+"""`latentline-edge doctor`: choose the model to examine with, show progress, print and write the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.config import load_station
-from edge_runtime.tools.check import check_parts
+from edge_runtime.tools.check import check_connections
 from edge_runtime.tools.doctor.examination import examine
 from edge_runtime.tools.doctor.facts import Fact
 from edge_runtime.tools.doctor.report import to_text, write_report
@@ -19,16 +19,16 @@ DEMO_MODEL = Path(__file__).parents[1] / "demo" / "model"
 
 
 def run_doctor(target: Path | None, precision: Any, output: Path, seconds: float, as_json: bool) -> int:
-    """Examine this machine for a station, a package or, without either, the demo's model; 0, or 1 when it fails.
+    """Examine this machine for a station, a package or (None) the demo's model; returns 0, or 1 when it fails.
 
-    Raises ConfigError and PackageError for a target that cannot be read.
+    Raises ConfigError or PackageError when the target cannot be read.
     """
     backend: Backend = "auto"
     settings, facts, path = GpuSettings(), [], target or DEMO_MODEL
     if target is not None and target.suffix in (".yaml", ".yml"):
         config = load_station(target)
         backend, settings, path = config.backend, config.gpu, config.model
-        facts = [Fact(finding.part, finding.message, finding.ok) for finding in check_parts(config)]
+        facts = [Fact(finding.subject, finding.message, finding.ok) for finding in check_connections(config)]
     if precision is not None:
         settings = settings.model_copy(update={"precision": precision})
     package = load_package(path)

@@ -1,10 +1,10 @@
-"""Whether a backend finds what the CPU finds: the acceptance test of a device.
+"""Compare a backend with the CPU: the acceptance test of a device.
 
-Two searches need not end at the same ẑ: the loss has kinks, Adam's early steps are nearly signs, and the last bit of a
-sum may send a tile another way (between two CPU runtimes, one tile of six ended at 74 instead of 52, the other five
-within 0.1 %). So ẑ is reported and not inspected; the loss is, at every tile's start, along the way and at the median
-tile's end, and the score, with room for one tile gone astray. What follows the search (map, components) is inspected
-tightly, against NumPy on the backend's *own* reconstruction.
+Two correct searches can end at different ẑ: the loss has kinks, Adam's early steps are nearly signs, and the last bit
+of a sum can send a tile another way. (With two CPU runtimes, one tile of six ended at a loss of 74 and not 52, the
+other five within 0.1 %.) So ẑ is only reported. Bounds hold for the loss, at each tile's start, on the way and at the
+median tile's end, and for the score, with room for one such tile. The bounds for all that follows the search (map,
+components) are tight: NumPy computes them from the backend's *own* reconstruction.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VALUE_BOUND = 5e-3  # of a raw component, which is a logarithm or a sum
 
 @dataclass(frozen=True)
 class BackendComparison:
-    """One property: what was measured, and the most that is allowed; None where it is only reported."""
+    """One measured property and its bound, the largest allowed value; None: only reported."""
 
     what: str
     measured: float
@@ -49,19 +49,19 @@ class BackendComparison:
 
     @property
     def passed(self) -> bool:
-        """Within its bound; what is not finite never is."""
+        """Whether the value is within its bound. A value that is not finite never is."""
         return self.bound is None or bool(np.isfinite(self.measured) and self.measured <= self.bound)
 
 
-class Backend(Protocol):
-    """What a backend offers to be compared: see `latentline.backends.tensorrt.searcher.TensorRtSearcher`."""
+class ComparedBackend(Protocol):
+    """A backend that can be compared, such as `latentline.backends.tensorrt.searcher.TensorRtSearcher`."""
 
     def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
         """As `Reconstructor`."""
         ...
 
     def search(self, tiles: UInt8) -> SearchResult:
-        """As `Searcher`, with the same tiles at a time as `explain`."""
+        """As `Searcher`, in the same batches as `reconstruct`."""
         ...
 
     def trace(self, tiles: UInt8) -> Float:
@@ -70,9 +70,9 @@ class Backend(Protocol):
 
 
 def conformance(
-    package: ModelPackage, cpu: OpenVinoSearcher, backend: Backend, precision: Precision
+    package: ModelPackage, cpu: OpenVinoSearcher, backend: ComparedBackend, precision: Precision
 ) -> Iterator[BackendComparison]:
-    """Compare `backend` with the CPU on `example_frames`, one comparison after the other."""
+    """Compare `backend` with the CPU on `example_frames`; yields the comparisons one by one."""
     host = HostReconstructor(cpu, package.tiler, package.statistics)
     calibration = package.manifest.calibration
     spread = float(package.normal_scores.std()) or 1.0
@@ -91,13 +91,13 @@ def conformance(
         assert own.loss is not None and reference_end.loss is not None
         end = float(np.median(np.abs(own.loss - reference_end.loss) / reference_end.loss))
         yield BackendComparison(f"{name}: final loss of the median tile", end, CURVE_BOUND[precision])
-        away = float(np.linalg.norm(own.z - reference_end.z) / np.linalg.norm(reference_end.z))
-        yield BackendComparison(f"{name}: final z", away, None)
+        distance = float(np.linalg.norm(own.z - reference_end.z) / np.linalg.norm(reference_end.z))
+        yield BackendComparison(f"{name}: final z", distance, None)
         score = abs(calibration.score(found.values)[0] - calibration.score(expected.values)[0])
         yield BackendComparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
         yield from _after_the_search(name, package, plan, prepared, tiles, own, found)
         again = backend.reconstruct(frame)
-        yield BackendComparison(f"{name}: searched again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
+        yield BackendComparison(f"{name}: the same frame again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
 
 
 def _after_the_search(
@@ -109,7 +109,7 @@ def _after_the_search(
     own: SearchResult,
     found: ReconstructedFrame,
 ) -> Iterator[BackendComparison]:
-    """What the backend made of its own reconstruction, against NumPy."""
+    """Compare map, components and image with NumPy's, from the backend's own reconstruction."""
     maps = package.statistics.maps(SearchedFrame(prepared, plan, tiles, own, {}))
     expected = maps.max(axis=0)
     yield BackendComparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
@@ -121,21 +121,22 @@ def _after_the_search(
     blended = plan.blend(own.reconstruction.transpose(0, 2, 3, 1))[: prepared.shape[0], : prepared.shape[1]]
     picture = to_picture(blended.transpose(2, 0, 1))
     yield BackendComparison(
-        f"{name}: picture of its own reconstruction, grey levels", _difference(found.reconstruction, picture), 1.0
+        f"{name}: image of its own reconstruction, grey levels", _difference(found.reconstruction, picture), 1.0
     )
 
 
 def example_frames(package: ModelPackage, cpu: OpenVinoSearcher) -> dict[str, UInt8]:
-    """Frames as a camera could give them: made of the model's own normal images, one with a planted defect.
+    """Frames like those of a camera, by name, made of normal images of the model: uint8 [H, W, C].
 
-    One tile; several tiles at odd sizes; and one for the preprocessing to work on: larger and with three channels.
+    One tile; several tiles at odd sizes; the same with a planted defect; and a larger one with three channels, which
+    needs preprocessing.
     """
     spec, preprocessing = package.spec, package.manifest.preprocessing
     rng = np.random.default_rng(0)
     images = to_picture(cpu.generate(rng.standard_normal((6, spec.latent_size)).astype(np.float32)))
-    wall = np.concatenate([np.concatenate(images[:3], axis=1), np.concatenate(images[3:], axis=1)], axis=0)
+    mosaic = np.concatenate([np.concatenate(images[:3], axis=1), np.concatenate(images[3:], axis=1)], axis=0)
     size = spec.tile_size
-    odd = np.ascontiguousarray(wall[: size + size // 3 + 1, : 2 * size + size // 5 + 1])
+    odd = np.ascontiguousarray(mosaic[: size + size // 3 + 1, : 2 * size + size // 5 + 1])
     frames = {"one tile": images[0], "several tiles": odd, "a planted defect": odd.copy()}
     side = max(2, size // 8)
     frames["a planted defect"][size // 2 : size // 2 + side, size // 2 : size // 2 + side] //= 3

@@ -1,4 +1,4 @@
-"""The examination: facts, the backends that can run, whether they agree, and how fast they are."""
+"""The examination: facts about the machine, and each backend's comparisons and times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, example_frames
 from edge_runtime.tools.doctor.facts import Fact, gpu_facts, machine_facts
-from edge_runtime.tools.doctor.timing import Spread, timed
+from edge_runtime.tools.doctor.timing import Timing, timed
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import STATION_TOLERANCE
 from latentline.backends.settings import Backend, GpuSettings
@@ -31,12 +31,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BackendReport:
-    """What was seen of one backend.
+    """The results of one backend.
 
-    problem      why it could not run; then the rest is empty
-    needed       a station would have used it: it was opened and then failed, or the configuration asks for it alone
-    comparisons  with the float64 oracle (cpu), with the CPU (tensorrt)
-    frame_ms     one example frame, from camera's picture to components
+    problem      why it cannot run; then the rest is empty
+    needed       a station would use it: it opened and then failed, or the configuration names it
+    comparisons  openvino: with the float64 oracle; tensorrt: with the CPU
+    frame_ms     time of one example frame, from the camera's frame to the components
     search_ms, graph_nodes, host_calls  of the CUDA graph; None on the CPU
     """
 
@@ -45,20 +45,20 @@ class BackendReport:
     needed: bool = False
     comparisons: tuple[BackendComparison, ...] = ()
     tiles: int = 0
-    frame_ms: Spread | None = None
-    search_ms: Spread | None = None
+    frame_ms: Timing | None = None
+    search_ms: Timing | None = None
     graph_nodes: int | None = None
     host_calls: int | None = None
 
     @property
     def passed(self) -> bool:
-        """It ran, and every comparison is within its bound."""
+        """Whether it ran and every comparison is within its bound."""
         return self.problem is None and all(comparison.passed for comparison in self.comparisons)
 
 
 @dataclass
 class DoctorReport:
-    """The doctor's report. iterations, precision: of the search that was timed."""
+    """The doctor's report. iterations, precision: of the timed search."""
 
     iterations: int
     precision: str
@@ -67,7 +67,7 @@ class DoctorReport:
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, for a program. Where a GPU was timed, `search_ms` and what it belongs to stand at the top."""
+        """The whole report, for a program. When a GPU was timed, `search_ms` and `batch` are top-level keys."""
         backends = [{**asdict(backend), "passed": backend.passed} for backend in self.backends]
         for backend, report in zip(backends, self.backends, strict=True):
             for row, comparison in zip(backend["comparisons"], report.comparisons, strict=True):
@@ -88,17 +88,17 @@ class DoctorReport:
 
     @property
     def passed(self) -> bool:
-        """Every backend that could run, or had to, agrees with its reference, and one could."""
-        inspected = [backend for backend in self.backends if backend.problem is None or backend.needed]
-        return bool(inspected) and all(backend.passed for backend in inspected)
+        """Whether at least one backend ran, and each that ran, or is needed, agrees with its reference."""
+        examined = [backend for backend in self.backends if backend.problem is None or backend.needed]
+        return bool(examined) and all(backend.passed for backend in examined)
 
 
 def examine(
     package: ModelPackage, backend: Backend, settings: GpuSettings, seconds: float, progress: Progress
 ) -> DoctorReport:
-    """Examine this machine with `package`; each backend is timed for about `seconds`.
+    """Examine this machine with `package`. Times each backend for about `seconds`.
 
-    backend  what the station is configured for: with "tensorrt" the CPU alone is not enough
+    backend  the station's setting: with "tensorrt" the CPU alone does not pass
     """
     facts = [*machine_facts(), *gpu_facts(), *package_facts(package), *cache_facts(package, settings)]
     report = DoctorReport(package.spec.search.iterations, settings.precision, facts)
@@ -106,7 +106,7 @@ def examine(
     cpu = OpenVinoSearcher(package)
     try:
         report.backends.append(_cpu_report(package, cpu, seconds))
-        progress("searching with TensorRT (engines that are not in the cache are built first: minutes)")
+        progress("searching with TensorRT (builds the engines that are not in the cache first, which takes minutes)")
         report.backends.append(_tensorrt_report(package, cpu, backend, settings, seconds, progress))
     finally:
         cpu.close()
@@ -114,7 +114,7 @@ def examine(
 
 
 def package_facts(package: ModelPackage) -> Iterator[Fact]:
-    """Which model the examination is about."""
+    """Facts about the model."""
     spec, search = package.manifest, package.spec.search
     yield Fact("model", f"{spec.name}, sha256 {package.model_hash[:12]}…, made by latentline {spec.code_version}", True)
     channels = "grey" if spec.channels == 1 else "colour"
@@ -122,7 +122,7 @@ def package_facts(package: ModelPackage) -> Iterator[Fact]:
 
 
 def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
-    """Where engines are kept, whether that can be written, and which of this model's are there."""
+    """Facts about the engine cache: its folder, whether it can be written, and which engines of the model it has."""
     try:
         cache = EngineCache(settings.cache)
     except EngineError as error:
@@ -154,7 +154,7 @@ def _cpu_report(package: ModelPackage, cpu: OpenVinoSearcher, seconds: float) ->
     repeated = float(np.max(np.abs(first.anomaly_map - again.anomaly_map)))
     comparisons = (
         BackendComparison("self-test against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
-        BackendComparison("searched again", repeated, 0.0),
+        BackendComparison("the same frame again", repeated, 0.0),
     )
     frame_ms = timed(lambda: host.reconstruct(frame), seconds)
     return BackendReport("openvino", comparisons=comparisons, tiles=len(first.plan.corners), frame_ms=frame_ms)
@@ -194,7 +194,7 @@ def _tensorrt_report(
         comparisons=tuple(comparisons),
         tiles=measured[0].tiles,
         frame_ms=frame_ms,
-        search_ms=Spread.of([one.device_ms for one in measured]),
+        search_ms=Timing.of([measurement.device_ms for measurement in measured]),
         graph_nodes=measured[0].nodes,
         host_calls=measured[0].host_calls,
     )

@@ -1,4 +1,4 @@
-"""What is on this machine, and what of it the tensorrt backend would need."""
+"""Facts about this machine: system, Python, libraries, and what the backend tensorrt needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latentline.errors import LatentlineError
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the report. ok: None where there is nothing to judge."""
+    """One line of the report. ok: None where there is nothing right or wrong."""
 
     topic: str
     value: str
@@ -28,7 +28,7 @@ class Fact:
 
 
 def machine_facts() -> Iterator[Fact]:
-    """System, Python and the libraries of every station."""
+    """System, Python, and the libraries that every station needs."""
     yield Fact("latentline", software_version())
     yield Fact("system", f"{platform.platform()}, {os.cpu_count()} cores")
     for topic, name in (("board", "/proc/device-tree/model"), ("Jetson release", "/etc/nv_tegra_release")):
@@ -41,21 +41,21 @@ def machine_facts() -> Iterator[Fact]:
 
 
 def gpu_facts() -> Iterator[Fact]:
-    """Driver, GPU, pycuda, TensorRT, NVRTC: each there, or what is missing."""
-    yield from _judged("GPU", _gpu)
+    """GPU and driver, pycuda, TensorRT, NVRTC: the version of each, or what is missing."""
+    yield from _probe("GPU", _gpu)
     yield _installed("pycuda", needed=False)
-    yield from _judged("TensorRT", lambda: f"{presence.import_tensorrt().__version__}")
+    yield from _probe("TensorRT", lambda: f"{presence.import_tensorrt().__version__}")
     if importlib.util.find_spec("tensorrt_rtx") is not None:
-        yield from _judged("TensorRT-RTX", lambda: f"{importlib.import_module('tensorrt_rtx').__version__}")
-    yield from _judged("NVRTC", _nvrtc)
+        yield from _probe("TensorRT-RTX", lambda: f"{importlib.import_module('tensorrt_rtx').__version__}")
+    yield from _probe("NVRTC", _nvrtc)
 
 
-def _judged(topic: str, find: Callable[[], str]) -> Iterator[Fact]:
+def _probe(topic: str, find: Callable[[], str]) -> Iterator[Fact]:
     try:
         yield Fact(topic, find(), True)
     except LatentlineError as error:
         yield Fact(topic, str(error), False)
-    except Exception as error:  # a half-installed library raises whatever its loader met
+    except Exception as error:  # a half-installed library raises any exception
         yield Fact(topic, f"cannot be loaded ({type(error).__name__}: {error})", False)
 
 
@@ -65,7 +65,7 @@ def _gpu() -> str:
     major, minor = device.compute_capability()
     version = driver.get_driver_version()
     integrated = device.get_attribute(driver.device_attribute.INTEGRATED)
-    kind = "integrated, host memory is mapped" if integrated else "with memory of its own"
+    kind = "integrated, uses host memory" if integrated else "with its own memory"
     return (
         f"{device.name()}, compute capability {major}.{minor}, {device.total_memory() >> 20} MiB, {kind}; "
         f"driver for CUDA {version // 1000}.{version % 1000 // 10}"

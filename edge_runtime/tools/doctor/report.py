@@ -1,4 +1,4 @@
-"""The doctor's report as text, and both forms as files that a user can send."""
+"""The doctor's report as text, and as files that a user can send."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from pathlib import Path
 
 from edge_runtime.tools.doctor.examination import BackendReport, DoctorReport
 from edge_runtime.tools.doctor.facts import Fact
-from edge_runtime.tools.doctor.timing import Spread
+from edge_runtime.tools.doctor.timing import Timing
 from latentline.base import atomic
 
 _MARKS = {True: "ok", False: "no", None: ""}
 
 
 def to_text(report: DoctorReport) -> str:
-    """The report for a reader."""
+    """The report as text, for people."""
     lines = [f"latentline doctor, {report.created}", "", *map(_fact, report.facts)]
     for backend in report.backends:
         lines += ["", *_backend(backend)]
-    verdict = (
-        "every backend that runs here agrees with its reference" if report.passed else "NOT as it should be: see above"
-    )
+    verdict = "every backend that runs here agrees with its reference" if report.passed else "FAILED: see above"
     return "\n".join([*lines, "", verdict, ""])
 
 
 def write_report(report: DoctorReport, folder: Path) -> tuple[Path, Path]:
-    """Write doctor.txt and doctor.json into `folder`; gives their paths."""
+    """Write doctor.txt and doctor.json into `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     text, data = folder / "doctor.txt", folder / "doctor.json"
     atomic.write_text(text, to_text(report))
@@ -49,11 +47,11 @@ def _backend(backend: BackendReport) -> Iterator[str]:
         mark = "" if comparison.bound is None else "ok" if comparison.passed else "FAILED"
         yield f"{mark:8}{comparison.measured:9.2g}  {comparison.what} ({allowed})"
     if backend.frame_ms is not None:
-        yield f"        one frame of {backend.tiles} tiles, on the host's clock: {_spread(backend.frame_ms)}"
+        yield f"        one frame of {backend.tiles} tiles, by the host's clock: {_timing(backend.frame_ms)}"
     if backend.search_ms is not None:
-        yield f"        of it the CUDA graph, on the GPU's clock: {_spread(backend.search_ms)}"
-        yield f"        {backend.graph_nodes} nodes in the graph, {backend.host_calls} driver calls a frame"
+        yield f"        the CUDA graph alone, by the GPU's clock: {_timing(backend.search_ms)}"
+        yield f"        {backend.graph_nodes} nodes in the graph, {backend.host_calls} driver calls per frame"
 
 
-def _spread(spread: Spread) -> str:
-    return f"{spread.median:.1f} ms (p10-p90 {spread.p10:.1f}-{spread.p90:.1f}, {spread.repeats} times)"
+def _timing(timing: Timing) -> str:
+    return f"{timing.median:.1f} ms (p10-p90 {timing.p10:.1f}-{timing.p90:.1f}, {timing.repeats} times)"

@@ -1,4 +1,4 @@
-"""How long one frame takes: the whole inspection on the host's clock, the graph on the GPU's."""
+"""Repeated timing of one frame."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
-
-UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Spread:
+class Timing:
     """Median, 10th and 90th percentile of `repeats` measurements, in ms."""
 
     median: float
@@ -22,19 +19,19 @@ class Spread:
     repeats: int
 
     @classmethod
-    def of(cls, milliseconds: list[float]) -> Spread:
-        """Of a list of measurements."""
+    def of(cls, milliseconds: list[float]) -> Timing:
+        """Summarise a list of measurements."""
         p10, median, p90 = (float(v) for v in np.percentile(milliseconds, [10, 50, 90]))
         return cls(median, p10, p90, len(milliseconds))
 
 
-def timed(work: Callable[[], object], seconds: float, least: int = 5) -> Spread:
-    """Repeat `work` for about `seconds`, at least `least` times, after one run that is not counted."""
+def timed(work: Callable[[], object], seconds: float, least: int = 5) -> Timing:
+    """Run `work` once as a warm-up, then for about `seconds` and at least `least` times; returns the times."""
     work()
-    taken: list[float] = []
-    begun = perf_counter()
-    while len(taken) < least or perf_counter() - begun < seconds:
-        start = perf_counter()
+    milliseconds: list[float] = []
+    start = perf_counter()
+    while len(milliseconds) < least or perf_counter() - start < seconds:
+        run_start = perf_counter()
         work()
-        taken.append(1e3 * (perf_counter() - start))
-    return Spread.of(taken)
+        milliseconds.append(1e3 * (perf_counter() - run_start))
+    return Timing.of(milliseconds)

@@ -1,4 +1,4 @@
-"""What `latentline-edge listen` is asked to do: from a station's YAML, from options, or both."""
+"""The options of `latentline-edge listen`, from a station's YAML, the command line, or both."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MQTT = ("host", "port", "username", "password_file", "root")
 
 
 @dataclass(frozen=True)
-class Order:
-    """Whom to ask and what to hear. station: an id, or + for all; seconds None: until told to end."""
+class ListenOptions:
+    """The broker and the stations to listen to. station: an id, or + for all; seconds: None for no end."""
 
     broker: Broker
     root: str
@@ -32,20 +32,20 @@ class Order:
 
     @property
     def filters(self) -> dict[str, int]:
-        """Topic filters with their QoS; pictures, which are large, are not kept for a session that is away."""
+        """Topic filters with their QoS. With QoS 0 the broker keeps no pictures and health messages for a session."""
         prefix = f"{self.root}/{self.station}/v1"
-        kept = ("status", "birth", "cam/+/status", "cam/+/defect", "response/#")
-        return {**{f"{prefix}/{rest}": 1 for rest in kept}, f"{prefix}/cam/+/picture": 0, f"{prefix}/health": 0}
+        qos_1 = ("status", "birth", "cam/+/status", "cam/+/defect", "response/#")
+        return {**{f"{prefix}/{rest}": 1 for rest in qos_1}, f"{prefix}/cam/+/picture": 0, f"{prefix}/health": 0}
 
 
-class _Options(StrictModel):
+class _OwnOptions(StrictModel):
     station: str = Field(pattern=rf"{_LEVEL}|^\+$")
     session: str | None = Field(default=None, pattern=_LEVEL)
     seconds: float | None = Field(default=None, gt=0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Add the arguments of `listen`."""
     parser.add_argument(
         "config",
         type=Path,
@@ -53,38 +53,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STATION.yaml",
         help="the station to listen to; options override it",
     )
-    parser.add_argument("--host", help="of the broker (default: localhost)")
-    parser.add_argument("--port", type=int, help="of the broker (default: 1883, with TLS 8883)")
-    parser.add_argument("--tls", action="store_true", help="TLS with the system's authorities")
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="TLS with this authority")
-    parser.add_argument("--certificate", type=Path, metavar="FILE", help="of this client, for TLS; with --key")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="of the certificate")
-    parser.add_argument("--username", metavar="NAME", help="a user who may read the station's topics")
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="holds nothing but the password")
-    parser.add_argument("--station", metavar="ID", help="one station (default: + for all, or that of the YAML)")
+    parser.add_argument("--host", help="host of the broker (default: localhost)")
+    parser.add_argument("--port", type=int, help="port of the broker (default: 1883, with TLS 8883)")
+    parser.add_argument("--tls", action="store_true", help="use TLS with the system's certificate authorities")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="use TLS with this certificate authority")
+    parser.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="certificate of this client, for TLS; with --key"
+    )
+    parser.add_argument("--key", type=Path, metavar="FILE", help="key of the certificate")
+    parser.add_argument("--username", metavar="NAME", help="user with the right to read the station's topics")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="file that holds only the password")
+    parser.add_argument(
+        "--station", metavar="ID", help="listen to one station (default: that of the YAML, else + for all)"
+    )
     parser.add_argument("--root", help="first levels of the topics (default: latentline)")
-    parser.add_argument("--session", metavar="NAME", help="a session: events of its absence arrive, up to a week later")
-    parser.add_argument("--seconds", type=float, metavar="N", help="end after so long")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--session",
+        metavar="NAME",
+        help="session name: the broker keeps events for it while it is away, for a week at most",
+    )
+    parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
-def order_of(options: argparse.Namespace) -> Order:
-    """Check what `add_arguments` parsed. Raises ConfigError."""
+def listen_options(options: argparse.Namespace) -> ListenOptions:
+    """Check the parsed arguments. Raises ConfigError."""
     given = {name: getattr(options, name) for name in _MQTT if getattr(options, name) is not None}
-    known: dict[str, Any] = {"host": "localhost"}
+    base: dict[str, Any] = {"host": "localhost"}
     station = options.station
     if options.config is not None:
         config = load_station(options.config)
-        known = config.mqtt.model_dump(exclude_unset=True)
+        base = config.mqtt.model_dump(exclude_unset=True)
         station = station or config.station.id
-        if "username" in given:  # another user has another password
-            known = {name: value for name, value in known.items() if not name.startswith("password_")}
+        if "username" in given:  # the password belongs to another user
+            base = {name: value for name, value in base.items() if not name.startswith("password_")}
     tls = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
     if tls or options.tls:
-        known["tls"] = {**(known.get("tls") or {}), **tls}
-    mqtt = parse({**known, **given}, MqttSection, "listen")
-    asked = {"station": station or "+", "session": options.session, "seconds": options.seconds}
-    checked = parse(asked, _Options, "listen")
+        base["tls"] = {**(base.get("tls") or {}), **tls}
+    mqtt = parse({**base, **given}, MqttSection, "listen")
+    others = {"station": station or "+", "session": options.session, "seconds": options.seconds}
+    checked = parse(others, _OwnOptions, "listen")
     try:
         password = read_password(mqtt)
     except ConfigError as error:
@@ -92,11 +100,11 @@ def order_of(options: argparse.Namespace) -> Order:
     broker = Broker(
         mqtt.host,
         mqtt.broker_port,
-        f"latentline-listen-{checked.session}" if checked.session else "",  # empty: the broker finds one
+        f"latentline-listen-{checked.session}" if checked.session else "",  # empty: the broker assigns one
         mqtt.username,
         password,
         mqtt.tls,
         mqtt.keep_alive,
         clean_start=checked.session is None,
     )
-    return Order(broker, mqtt.root, checked.station, options.json, checked.seconds)
+    return ListenOptions(broker, mqtt.root, checked.station, options.json, checked.seconds)

@@ -1,4 +1,4 @@
-"""`latentline-edge listen`: a station's life as a subscriber sees it, on stdout."""
+"""`latentline-edge listen`: print what stations publish, as a subscriber receives it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from edge_runtime.tools.listen.arguments import order_of
+from edge_runtime.tools.listen.arguments import listen_options
 from edge_runtime.tools.listen.entry import Entry
 from edge_runtime.tools.listen.journal import Journal
 from edge_runtime.tools.listen.subscriber import Subscriber
@@ -17,45 +17,47 @@ from latentline.errors import BrokerError, LatentlineError
 
 
 class _OutputClosedError(Exception):
-    """Nobody reads our output any more, e.g. after `| head`."""
+    """The reader of our output has gone, e.g. after `| head`."""
 
 
-def run_listen(options: argparse.Namespace) -> int:
-    """Print what stations say until Ctrl-C, SIGTERM, `--seconds`, or the end of whoever reads the output; gives 0.
+def run_listen(arguments: argparse.Namespace) -> int:
+    """Print messages until Ctrl-C, SIGTERM, `--seconds`, or until the reader of the output goes; returns 0.
 
-    Raises ConfigError, and BrokerError when the broker refuses us or was never there.
+    Raises ConfigError, and BrokerError when the broker refuses the connection or never answers.
     """
-    order = order_of(options)
-    journal = Journal(order.root)
-    end = None if order.seconds is None else time.monotonic() + order.seconds
+    options = listen_options(arguments)
+    journal = Journal(options.root)
+    end = None if options.seconds is None else time.monotonic() + options.seconds
     stopping: list[bool] = []  # filled by a signal handler, which must not take a lock
 
-    def say(entries: Iterable[Entry]) -> None:
+    def show(entries: Iterable[Entry]) -> None:
         for entry in entries:
-            _print(entry, order.json)
+            _print(entry, options.json)
 
-    def connection(connected: bool, sentence: str) -> None:
+    def on_connection(connected: bool, sentence: str) -> None:
         if connected:
-            journal.begin()
-        say([Entry("connection", sentence)])
+            journal.connected()
+        show([Entry("connection", sentence)])
 
     subscriber = Subscriber(
-        order.broker,
-        order.filters,
-        on_message=lambda received: say(journal.hear(received)),
-        on_connection=connection,
-        on_tick=lambda: say(journal.silent()),
+        options.broker,
+        options.filters,
+        on_message=lambda received: show(journal.receive(received)),
+        on_connection=on_connection,
+        on_tick=lambda: show(journal.overdue()),
     )
     try:
         with stop_on_signals(lambda: stopping.append(True)):
             subscriber.run(lambda: bool(stopping) or (end is not None and time.monotonic() >= end))
-        say(journal.rest())
-        say([Entry("end", f"events: {journal.events}, duplicates dropped: {journal.duplicates}")])
+        show(journal.unreported())
+        show([Entry("end", f"events: {journal.events}, duplicates dropped: {journal.duplicates}")])
     except _OutputClosedError:
-        # Python would complain at its end that it cannot flush.
+        # Otherwise Python reports at exit that it cannot flush stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if subscriber.connections == 0:
-        raise BrokerError(f"no broker let us in at {order.broker.host}:{order.broker.port}; is it running?")
+        raise BrokerError(
+            f"no broker accepted the connection at {options.broker.host}:{options.broker.port}; is it running?"
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One thing a listener has to say, as a line for people or as JSON for programs."""
+"""One entry of a listener's output, as a line for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from latentline.base.secrets import mask_credentials
 
 @dataclass(frozen=True)
 class Entry:
-    """What happened at a station, or with the listener's own connection (then `station` and `topic` are empty).
+    """A message of a station, or an event of the listener itself (then `station` and `topic` are empty).
 
     kind     status | birth | camera | defect | picture | response | health: a message of that kind; gap | duplicates |
-             silent | unreadable: what the listener noticed; connection | end: of the listener itself
-    text     in words
-    time     UTC, of the happening; unset: now
-    message  as the station sent it; of a picture, what came beside it and its size
+             silent | unreadable: what the listener noticed; connection | end: about the listener itself
+    text     for people
+    time     UTC; default: now
+    message  as the station sent it; of a picture, its user properties and its size
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Entry:
     message: dict[str, Any] | None = None
 
     def line(self) -> str:
-        """One line; whatever came from outside can neither break it nor command a terminal."""
+        """One printable line: text from outside can neither break it nor control a terminal."""
         line = f"{self.time}  {self.station or '-':12}  {self.kind:10}  {self.text}"
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in mask_credentials(line))
 

@@ -1,6 +1,6 @@
-"""What a subscriber reads in a station's messages: the fields it shows, and no others.
+"""The fields of a station's messages that `listen` prints.
 
-Unknown fields are let pass, so that a listener reads the messages of a newer station too.
+Unknown fields are ignored, so that `listen` can read the messages of a newer station.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _Word = Annotated[str, Field(min_length=1)]
 
 
 class Reason(BaseModel):
-    """Why a station is not well."""
+    """A fault of a station."""
 
     code: str
     message: str
 
 
 class Status(BaseModel):
-    """State of a station."""
+    """The state of a station."""
 
     at: str
     state: _Word
@@ -28,7 +28,7 @@ class Status(BaseModel):
 
 
 class Software(BaseModel):
-    """Name and version."""
+    """Name and version of the software."""
 
     name: str
     version: str
@@ -42,14 +42,14 @@ class BirthModel(BaseModel):
 
 
 class BirthCamera(BaseModel):
-    """One camera of a birth."""
+    """One camera of a station."""
 
     id: str
     kind: str
 
 
 class Birth(BaseModel):
-    """What runs at a station."""
+    """What runs on a station."""
 
     at: str
     software: Software
@@ -60,22 +60,22 @@ class Birth(BaseModel):
 
 
 class CameraStatus(BaseModel):
-    """State of one camera."""
+    """The state of a camera."""
 
     at: str
     state: _Word
     reason: str | None
 
 
-class Box(BaseModel):
-    """One defect; bbox: x, y, width, height in pixels."""
+class EventDefect(BaseModel):
+    """One defect. bbox: x, y, width, height in pixels."""
 
     bbox: tuple[int, int, int, int]
     peak: float
 
 
 class Event(BaseModel):
-    """An abnormal frame."""
+    """An event: one abnormal frame."""
 
     event_id: _Word
     seq: int
@@ -83,11 +83,11 @@ class Event(BaseModel):
     replayed: bool
     score: float
     threshold: float
-    defects: list[Box]
+    defects: list[EventDefect]
 
 
 class Response(BaseModel):
-    """A station's answer to a command."""
+    """The answer to a command."""
 
     at: str
     verb: str | None = None
@@ -97,14 +97,14 @@ class Response(BaseModel):
 
 
 class Frames(BaseModel):
-    """Frames since the start of the station."""
+    """Counts of frames since the start of the station."""
 
     inspected: int
     abnormal: int
 
 
 class Events(BaseModel):
-    """Events that the broker has not confirmed."""
+    """The number of events that the broker has not confirmed."""
 
     waiting: int
 
@@ -116,7 +116,7 @@ class HealthProcess(BaseModel):
 
 
 class HealthMessage(BaseModel):
-    """A station's numbers now and then; faults: codes."""
+    """A health message. faults: codes."""
 
     at: str
     state: _Word

@@ -1,7 +1,7 @@
-"""A subscriber that stays: it connects again after each loss, and subscribes again on each connection.
+"""A subscriber that connects again after each loss, and subscribes again on each connection.
 
-It has no thread: whoever calls `run` is in the loop. A message is handed over before the broker gets its PUBACK, so one
-that arrives as the process dies comes again to a session.
+It has no thread of its own: `run` is the loop. It hands a message over before the broker gets the PUBACK, so a message
+that arrives while the process dies comes again in the same session.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError
 
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the broker's answer
-_SESSION_SECONDS = 7 * 24 * 3600  # how long a broker keeps messages for a session that is away
-_TICK_SECONDS = 0.2  # how soon `stop` is noticed
-_PASSING = {0x88, 0x89, 0x97, 0x9F}  # CONNACK: unavailable, busy, quota, rate; any other refusal stays
+_SESSION_SECONDS = 7 * 24 * 3600  # how long the broker keeps messages for an absent session
+_TICK_SECONDS = 0.2  # longest time until the loop notices `stop`
+_TEMPORARY = {0x88, 0x89, 0x97, 0x9F}  # CONNACK: unavailable, busy, quota, rate; all other refusals are final
 
 
 class Subscriber:
-    """Hears `filters` (topic filter -> QoS) for as long as `run` runs.
+    """Receives messages of `filters` (topic filter -> QoS) while `run` runs.
 
     on_message     called for each message
-    on_connection  called with (True, sentence) when everything is subscribed, (False, sentence) when a connection is
-                   lost or none can be made; the same sentence is not said twice in a row
-    on_tick        called a few times a second while everything is subscribed
-    All are called in the thread of `run`, and `run` raises what they raise.
+    on_connection  called with (True, sentence) when all subscriptions are accepted, and with (False, sentence) when the
+                   connection is lost or cannot be made; not twice in a row with the same sentence
+    on_tick        called a few times a second while connected and subscribed
+    All run in the thread of `run`, and `run` raises what they raise.
     """
 
     def __init__(
@@ -49,35 +49,35 @@ class Subscriber:
         self._on_message, self._on_connection, self._on_tick = on_message, on_connection, on_tick
         self._address = f"{broker.host}:{broker.port}"
         self._pauses = Backoff(0.5, 5.0)
-        self._lost = ""  # why the present connection ended
-        self._said = ""
-        self._hearing = False
-        self._final: Exception | None = None  # what ends `run`
+        self._loss = ""  # why the connection ended
+        self._last_sentence = ""
+        self._ready = False  # connected and subscribed
+        self._error: Exception | None = None  # ends `run`
         self.connections = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Hear until `stop` says so. Raises BrokerError when the broker refuses this user, client or subscription."""
+        """Receive until `stop` returns True. Raises BrokerError when the broker refuses user, client or topic."""
         while not stop():
-            self._hear_on_one_connection(stop)
-            if not stop() and self._final is None:
-                self._say(False, f"{self._lost}; trying again")
-            if self._final is not None:
-                raise self._final
+            self._run_one_connection(stop)
+            if not stop() and self._error is None:
+                self._report(False, f"{self._loss}; trying again")
+            if self._error is not None:
+                raise self._error
             resume = time.monotonic() + self._pauses.pause()
             while not stop() and (left := resume - time.monotonic()) > 0:
                 time.sleep(min(left, _TICK_SECONDS))
 
-    def _hear_on_one_connection(self, stop: Callable[[], bool]) -> None:
-        self._lost, self._hearing = f"connection to broker {self._address} was lost", False
+    def _run_one_connection(self, stop: Callable[[], bool]) -> None:
+        self._loss, self._ready = f"connection to broker {self._address} was lost", False
         client = self._make_client()
         try:
             self._loop(client, stop)
         except ssl.SSLCertVerificationError as error:
             self._refuse(f"its certificate is not accepted ({error.verify_message})")
         except OSError as error:
-            self._lost = f"broker {self._address} cannot be reached ({error.strerror or error})"
-        except Exception as error:  # paho, at something that does not speak MQTT
-            self._lost = f"connection to broker {self._address} failed ({type(error).__name__}: {error})"
+            self._loss = f"broker {self._address} cannot be reached ({error.strerror or error})"
+        except Exception as error:  # paho raises others when the server does not speak MQTT
+            self._loss = f"connection to broker {self._address} failed ({type(error).__name__}: {error})"
         finally:
             sock = client.socket()
             if sock is not None:
@@ -90,13 +90,13 @@ class Subscriber:
         client.connect(broker.host, broker.port, broker.keep_alive, clean_start=broker.clean_start, properties=session)
         deadline = time.monotonic() + _CONNECT_SECONDS
         while client.loop(timeout=_TICK_SECONDS) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            if stop() or self._final is not None:
+            if stop() or self._error is not None:
                 client.disconnect()
                 return
-            if self._hearing:
+            if self._ready:
                 self._call(self._on_tick)
             elif time.monotonic() > deadline:
-                self._lost = f"broker {self._address} does not answer"
+                self._loss = f"broker {self._address} does not answer"
                 return
 
     def _make_client(self) -> paho.Client:
@@ -119,11 +119,11 @@ class Subscriber:
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
-            # On every connection: a broker that came back without our session has forgotten it.
+            # On every connection: a broker that has lost our session has lost our subscriptions.
             client.subscribe(list(self._filters.items()))
             return
-        self._lost = f"broker {self._address} refuses the connection ({reason})"
-        if int(reason.value) not in _PASSING:
+        self._loss = f"broker {self._address} refuses the connection ({reason})"
+        if int(reason.value) not in _TEMPORARY:
             user = f" of user '{self._broker.username}'" if self._broker.username else ""
             self._refuse(f"it refuses the connection{user} ({reason})")
 
@@ -132,26 +132,26 @@ class Subscriber:
             if reason.is_failure:
                 self._refuse(f"it does not let this user subscribe to {topic} ({reason})")
                 return
-        self._hearing = True
+        self._ready = True
         self.connections += 1
         self._pauses.reset()
-        self._say(True, f"connected to broker {self._address}")
+        self._report(True, f"connected to broker {self._address}")
 
     def _disconnected(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._lost = f"broker {self._address} ended the connection ({reason})"
+            self._loss = f"broker {self._address} ended the connection ({reason})"
 
     def _refuse(self, why: str) -> None:
-        self._final = BrokerError(f"broker {self._address}: {why}")
+        self._error = BrokerError(f"broker {self._address}: {why}")
 
-    def _say(self, connected: bool, sentence: str) -> None:
-        if sentence != self._said:
-            self._said = sentence
+    def _report(self, connected: bool, sentence: str) -> None:
+        if sentence != self._last_sentence:
+            self._last_sentence = sentence
             self._call(self._on_connection, connected, sentence)
 
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
-        """Run a callback; paho, which may be around us, does not see what it raises."""
+        """Run a callback, and keep its exception for `run`: paho must not catch it."""
         try:
             callback(*arguments)
         except Exception as error:
-            self._final = error
+            self._error = error

@@ -101,11 +101,11 @@ def test_a_budget_is_kept(method: str) -> None:
 def test_a_method_meets_a_data_set() -> None:
     """Networks and schedule come from the method, data and preprocessing from the data set, changes come last."""
     path = CONFIGS / "magnetic_tile.yaml"
-    config = method_on(path, "vae", {"schedule.seed": 7, "data.holdout": 0.5})
+    config = method_on(path, "vae", {"schedule.seed": 7, "data.held_out_fraction": 0.5})
     method, dataset = read_config(CONFIGS / "methods" / "vae.yaml", {}), read_config(path, {})
     assert config.network == method.network and config.method == method.method
     assert config.preprocessing == dataset.preprocessing and config.augment == dataset.augment
-    assert config.schedule.seed == 7 and isinstance(config.data, FolderData) and config.data.holdout == 0.5
+    assert config.schedule.seed == 7 and isinstance(config.data, FolderData) and config.data.held_out_fraction == 0.5
     with pytest.raises(ConfigError, match="holdoot"):
         method_on(path, "vae", {"data.holdoot": 0.5})
 

@@ -190,8 +190,8 @@ def test_the_command_prints_every_device_with_its_source(precision: str) -> None
     assert "\n".join(f"    {line}".rstrip() for line in tables.splitlines()) in written
 
 
-def test_json_holds_floors_and_what_was_measured_beside_them(tmp_path: Path) -> None:
-    """The report of a known device has its floors beside it; an unknown device and the CPU have none."""
+def test_json_has_floors_and_measured_times(tmp_path: Path) -> None:
+    """The report of a known device gets its floors; an unknown device and the CPU get none."""
     reports = [tmp_path / "known.json", tmp_path / "unknown.json"]
     reports[0].write_text('{"device": "NVIDIA GeForce RTX 4090", "search_ms": 5.0, "iterations": 2}')
     reports[1].write_text('{"device": "Orin", "search_ms": 9.0, "iterations": 2}')

@@ -9,7 +9,10 @@ from bench.speed.training import make_training, measure, memory_growth
 from bench.speed.training_floor import floor_of
 
 TINY = {"network.resolution": 32, "network.patch_size": 2, "network.latent_size": 8, "schedule.batch": 8}
-SIZES = {"noisy_anogan": {"network.fmap_base": 64, "network.fmap_max": 8}, "autoencoder_ssim": {"network.width": 4}}
+SIZES = {
+    "noisy_anogan": {"network.fmap_base": 64, "network.fmap_max": 8},
+    "autoencoder_ssim": {"network.autoencoder_width": 4},
+}
 
 
 def _networks(owner: object) -> list[torch.nn.Module]:
@@ -21,7 +24,9 @@ def _networks(owner: object) -> list[torch.nn.Module]:
 @pytest.mark.parametrize("method", ["noisy_anogan", "autoencoder_ssim", "vae"])
 def test_the_floor_reaches_the_weights_that_training_reaches(method: str) -> None:
     """A step of the floor gives a gradient to the weights that a step of training changes, and changes none itself."""
-    config = read_config(CONFIGS / "methods" / f"{method}.yaml", {**TINY, **SIZES.get(method, {"network.width": 4})})
+    config = read_config(
+        CONFIGS / "methods" / f"{method}.yaml", {**TINY, **SIZES.get(method, {"network.autoencoder_width": 4})}
+    )
     training = make_training(config)
     floor = floor_of(training, config)
     ours, theirs = (torch.nn.ModuleList(_networks(owner)) for owner in (floor, training))

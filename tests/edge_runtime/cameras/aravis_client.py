@@ -1,7 +1,7 @@
-"""Takes frames from a GenICam camera in a process of its own, which has PyGObject on its path.
+"""Reads a GenICam camera in a process of its own, which has PyGObject on its path.
 
-Argument: the settings as JSON. Prints one line of JSON for each frame (its shape), each fault (its sentence) and
-with bad frames their number, and at the end of its standard input the camera's report.
+Argument: the settings as JSON. Prints a line of JSON for each frame (its shape), each fault (its sentence) and each new
+number of bad frames; at the end of standard input, the report of the camera.
 """
 
 import json
@@ -10,12 +10,12 @@ import threading
 from dataclasses import asdict
 
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import AravisSettings
+from edge_runtime.cameras.settings.aravis import AravisSettings
 
 
 def main() -> None:
     settings = AravisSettings.model_validate_json(sys.argv[1])
-    feeds = Feeds([settings], lambda _code, sentence: _say({"fault": sentence}))
+    feeds = Feeds([settings], lambda _code, sentence: _print({"fault": sentence}))
     ended = threading.Event()
 
     def wait_for_the_end_of_input() -> None:
@@ -29,16 +29,16 @@ def main() -> None:
         if settings.trigger == "command":
             feeds.trigger()
         if (frame := feeds.get(0.05)) is not None:
-            _say({"frame": frame.image.shape, "at": frame.captured_at.timestamp()})
+            _print({"frame": frame.image.shape, "at": frame.captured_at.timestamp()})
         if feeds.states()[settings.id].bad > bad:
             bad = feeds.states()[settings.id].bad
-            _say({"bad": bad})
+            _print({"bad": bad})
     feeds.close()
-    _say({"report": asdict(feeds.states()[settings.id])})
+    _print({"report": asdict(feeds.states()[settings.id])})
 
 
-def _say(what: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")  # in one piece: faults come from another thread
+def _print(what: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")  # in one call: faults come from another thread
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""A camera that does what a list says."""
+"""A camera that follows a script."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import numpy as np
 
 from edge_runtime.cameras.base import Frame, Idle
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import DeviceSettings, FolderSettings, StreamSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, StreamSettings
 from tests.waiting import wait_until
 
 Step = int | Exception | Idle | Frame | Callable[[], object]
 
 
 class ScriptedCamera:
-    """A number is a frame, an exception is raised, IDLE and frames are given, anything else is called and passed."""
+    """Steps: a number gives a frame, an exception is raised, IDLE and frames are returned, functions are called."""
 
     def __init__(self, script: Sequence[Step] = (), *, name: str = "top", at_open: Step | None = None) -> None:
         self.name = name
@@ -51,15 +52,15 @@ class ScriptedCamera:
         self.closed.set()
 
 
-class Accounting(ScriptedCamera):
-    """One that is told which frames are done."""
+class TrackingCamera(ScriptedCamera):
+    """A camera that keeps track of finished frames."""
 
     def done(self, frame: Frame) -> None:
         self.finished.append(frame.number)
 
 
-class Endless(ScriptedCamera):
-    """Gives frames for as long as it is open, each when `step` allows it."""
+class SteppedCamera(ScriptedCamera):
+    """Gives one frame for each release of `step`, as long as it is open."""
 
     def __init__(self, name: str = "top") -> None:
         super().__init__(name=name)
@@ -86,7 +87,7 @@ LIVE, FILE, FOLDER = "live", "file", "folder"
 def feeds_of(
     *cameras: ScriptedCamera, kind: str = LIVE, faults: list[tuple[str, str | None]] | None = None, **options: Any
 ) -> Iterator[Feeds]:
-    """Feeds of one camera "top" for which the first, second, … of `cameras` is made; the last one again and again."""
+    """Feeds of one camera "top". Each attempt to open it uses the next of `cameras`, and then always the last."""
     left = list(cameras)
     common = {"id": "top", "reopen_seconds": 0.01, "reopen_max_seconds": 0.02, **options}
     settings: DeviceSettings | StreamSettings | FolderSettings
@@ -96,9 +97,9 @@ def feeds_of(
         settings = StreamSettings(kind="stream", source="film.avi", **common)
     else:
         settings = FolderSettings(kind="folder", source=Path("pictures"), watch=True, **common)
-    said = faults if faults is not None else []
+    reported = faults if faults is not None else []
     make = {"top": lambda: left.pop(0) if len(left) > 1 else left[0]}
-    feeds = Feeds([settings], lambda code, sentence: said.append((code, sentence)), cameras=make)
+    feeds = Feeds([settings], lambda code, sentence: reported.append((code, sentence)), cameras=make)
     feeds.start()
     try:
         yield feeds
@@ -107,7 +108,7 @@ def feeds_of(
 
 
 def drain(feeds: Feeds) -> list[int]:
-    """The numbers of all frames to the end of the input."""
+    """The numbers of all frames, until the input ends."""
     numbers = []
 
     def step() -> bool:

@@ -8,14 +8,14 @@ import pytest
 
 from edge_runtime.cameras.base import IDLE, BadFrame, Frame
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import SimulatorSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import (
     FILE,
     FOLDER,
-    Accounting,
-    Endless,
     ScriptedCamera,
+    SteppedCamera,
+    TrackingCamera,
     drain,
     feeds_of,
     picture,
@@ -26,8 +26,8 @@ from tests.waiting import wait_until
 Faults = list[tuple[str, str | None]]
 
 
-def test_lossless_hand_over_keeps_every_frame() -> None:
-    """However slow the taker, every frame arrives in order, and the camera is not read further than four ahead."""
+def test_lossless_feed_keeps_every_frame() -> None:
+    """However slow the station is, every frame arrives in order, and at most four of them wait."""
     with feeds_of(ScriptedCamera(list(range(50))), kind=FILE) as feeds:
         wait_until(lambda: feeds.states()["top"].frames >= 4, "the camera to fill the queue")
         assert feeds.states()["top"].frames == 4
@@ -36,7 +36,7 @@ def test_lossless_hand_over_keeps_every_frame() -> None:
 
 
 def test_newest_frame_replaces_an_older_one() -> None:
-    """Without a taker only the newest frame is left, and the others are counted as dropped."""
+    """If nobody takes frames, only the newest one is kept, and the others are counted as dropped."""
     with feeds_of(ScriptedCamera(list(range(50)))) as feeds:
         wait_until(lambda: feeds.states()["top"].frames == 50, "the camera to end")
         assert drain(feeds) == [49]
@@ -45,7 +45,7 @@ def test_newest_frame_replaces_an_older_one() -> None:
 
 @pytest.mark.parametrize("fault", [CameraError("top: unplugged"), RuntimeError("driver at rtsp://me:secret@host")])
 def test_live_camera_is_opened_again(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """A live camera that fails is named, made anew, right again with its next frame, and its numbers go on."""
+    """A live camera that fails is a fault until it has been reopened and gives a frame; frame numbers continue."""
     faults: Faults = []
     with feeds_of(ScriptedCamera([0, 1, fault]), ScriptedCamera([0, 1]), every_frame=True, faults=faults) as feeds:
         assert drain(feeds) == [0, 1, 2, 3]
@@ -55,8 +55,8 @@ def test_live_camera_is_opened_again(fault: Exception, caplog: pytest.LogCapture
     assert "secret" not in str(faults) + caplog.text
 
 
-def test_camera_that_is_absent_at_start_is_waited_for() -> None:
-    """A live camera that does not open is a fault, not the end, and its frames come once it does."""
+def test_camera_that_is_absent_at_start_is_tried_again() -> None:
+    """A live camera that does not open is a fault, and gives frames once it opens."""
     absent = ScriptedCamera(at_open=CameraError("top: is it plugged in?"))
     faults: Faults = []
     with feeds_of(absent, absent, ScriptedCamera([0]), faults=faults) as feeds:
@@ -66,8 +66,8 @@ def test_camera_that_is_absent_at_start_is_waited_for() -> None:
         assert feeds.states()["top"].reopened == 0
 
 
-def test_failure_of_an_input_with_an_end_stays_in_error() -> None:
-    """A source that is not live ends at its failure, and the failure is kept for whoever asks."""
+def test_error_of_a_file_is_kept() -> None:
+    """A source that is not live ends when it fails, and the error can be read afterwards."""
     with feeds_of(ScriptedCamera([0, CameraError("top: gone"), 1]), kind=FILE) as feeds:
         assert drain(feeds) == [0]
         assert str(feeds.error) == "top: gone"
@@ -75,8 +75,8 @@ def test_failure_of_an_input_with_an_end_stays_in_error() -> None:
         assert (report.state, report.reason) == ("ended", "top: gone")
 
 
-def test_unusable_frames_are_counted_by_cause_and_passed() -> None:
-    """A frame that cannot be read, or is no picture, costs nothing but itself; sizes may change between frames."""
+def test_unusable_frames_are_counted_by_cause_and_skipped() -> None:
+    """Frames that are unreadable or no images are counted and skipped; the size may change between frames."""
     steps: list[Frame | Exception] = [
         picture(0, shape=(4, 6, 3)),
         ImageError("a.png: cut"),
@@ -96,11 +96,11 @@ def test_unusable_frames_are_counted_by_cause_and_passed() -> None:
 
 @pytest.mark.parametrize("where", ["open", "read"])
 def test_camera_that_hangs_is_left_behind(where: str) -> None:
-    """A call that does not return is named a stall, a new camera takes over, and what the old one says is ignored."""
+    """A call that does not return is a stall: a new camera replaces the old one, whose frames are ignored."""
     hang = threading.Event()
     stuck = ScriptedCamera([hang.wait, 7], at_open=hang.wait if where == "open" else None)
     faults: Faults = []
-    with feeds_of(stuck, Endless(), faults=faults, stall_seconds=0.05, open_seconds=0.05) as feeds:
+    with feeds_of(stuck, SteppedCamera(), faults=faults, stall_seconds=0.05, open_seconds=0.05) as feeds:
         feed = feeds._feeds["top"]
         wait_until(lambda: faults, "the stall to be named")
         assert "is stalled: " + ("device 0 did not open" if where == "open" else "no usable frame") in str(faults[0][1])
@@ -112,11 +112,11 @@ def test_camera_that_hangs_is_left_behind(where: str) -> None:
 
 
 def test_camera_that_only_gives_garbage_is_stalled() -> None:
-    """Frames that cannot be used are no sign that a live camera works."""
+    """A live camera that gives only unusable frames is stalled."""
 
     class Broken(ScriptedCamera):
         def read(self) -> None:
-            self.closed.wait(0.005)  # the camera's own pace
+            self.closed.wait(0.005)  # the frame period of the camera
             raise BadFrame("top: not whole", "lost packets")
 
     faults: Faults = []
@@ -127,7 +127,7 @@ def test_camera_that_only_gives_garbage_is_stalled() -> None:
 
 
 def test_threads_that_hang_are_bounded() -> None:
-    """A driver in which every read hangs costs a few threads, not one with each try."""
+    """A driver in which every read hangs costs four threads, not one per attempt."""
     hang = threading.Event()
     made: list[ScriptedCamera] = []
 
@@ -144,17 +144,17 @@ def test_threads_that_hang_are_bounded() -> None:
         wait_until(lambda: len(made) > 4, "another try once they came back")
 
 
-def test_silent_folder_is_well() -> None:
-    """A source that says it has nothing at the moment is not stalled; one that says nothing is."""
+def test_silent_folder_is_no_stall() -> None:
+    """A source that returns IDLE is not stalled; one that does not return is."""
     hang = threading.Event()
     idle = ScriptedCamera([IDLE] * 5 + [lambda: threading.Event().wait(0.03)] * 5 + [IDLE, hang.wait, IDLE])
-    with feeds_of(idle, Endless(), kind=FOLDER, stall_seconds=0.2) as feeds:
+    with feeds_of(idle, SteppedCamera(), kind=FOLDER, stall_seconds=0.2) as feeds:
         wait_until(lambda: feeds.states()["top"].stalls == 1, "the stall")
         hang.set()
 
 
-def test_file_that_hangs_is_named_but_not_begun_anew() -> None:
-    """A video file on a share that is gone is a stall; its frames go on where they were, none twice."""
+def test_file_that_hangs_is_stalled_but_not_reopened() -> None:
+    """A video file on a share that is gone is stalled, and later continues where it was; no frame comes twice."""
     hang = threading.Event()
     faults: Faults = []
     with feeds_of(ScriptedCamera([0, hang.wait, 1]), kind=FILE, faults=faults, stall_seconds=0.05) as feeds:
@@ -167,7 +167,7 @@ def test_file_that_hangs_is_named_but_not_begun_anew() -> None:
 
 
 def test_a_slow_inspector_is_no_stall() -> None:
-    """A camera that waits because its queue is full is well."""
+    """A camera that is not read because its queue is full is not stalled."""
     with feeds_of(ScriptedCamera(list(range(9))), every_frame=True, stall_seconds=0.02) as feeds:
         wait_until(lambda: feeds.states()["top"].frames == 4, "a full queue")
         waited = threading.Event().wait(0.2)  # the slow inspector itself
@@ -175,9 +175,9 @@ def test_a_slow_inspector_is_no_stall() -> None:
         assert drain(feeds) == list(range(9))
 
 
-def test_pause_drops_what_cannot_wait() -> None:
-    """While paused a live camera is still watched, its frames are dropped and counted; then new ones come."""
-    camera = Endless()
+def test_pause_drops_frames_of_a_live_camera() -> None:
+    """While paused, a live camera is read, and its frames are dropped and counted; afterwards it gives new ones."""
+    camera = SteppedCamera()
     with feeds_of(camera) as feeds:
         feeds.pause()
         for _ in range(3):
@@ -190,7 +190,7 @@ def test_pause_drops_what_cannot_wait() -> None:
 
 
 def test_pause_loses_nothing_of_a_file() -> None:
-    """A source that keeps its frames gives them all after the pause."""
+    """After a pause a file gives all its frames."""
     with feeds_of(ScriptedCamera(list(range(20))), kind=FILE) as feeds:
         assert take(feeds).number == 0
         feeds.pause()
@@ -200,8 +200,8 @@ def test_pause_loses_nothing_of_a_file() -> None:
 
 
 def test_trigger_takes_a_frame_that_was_exposed_after_it() -> None:
-    """With `trigger: command` other frames are dropped; the one that was being read already does not count."""
-    camera = Endless()
+    """With `trigger: command`, frames without a trigger are dropped, also one whose read began before the trigger."""
+    camera = SteppedCamera()
     with feeds_of(camera, trigger="command") as feeds:
         camera.step.release()
         wait_until(lambda: feeds.states()["top"].dropped.get("no trigger") == 1, "the first frame")
@@ -216,7 +216,7 @@ def test_trigger_takes_a_frame_that_was_exposed_after_it() -> None:
 
 
 def test_triggered_folder_waits_for_the_command() -> None:
-    """Pictures stay where they are until each is asked for."""
+    """With `trigger: command`, a folder gives one picture for each trigger."""
     with feeds_of(ScriptedCamera([0, 1, 2]), kind=FOLDER, trigger="command") as feeds:
         wait_until(lambda: feeds.trigger("top"), "the folder to open")
         assert take(feeds).number == 0
@@ -225,8 +225,8 @@ def test_triggered_folder_waits_for_the_command() -> None:
         assert take(feeds).number == 1
 
 
-def test_camera_with_its_own_trigger_is_told() -> None:
-    """One that takes frames on command is triggered once for each, and its silence in between is no stall."""
+def test_camera_with_its_own_trigger_is_triggered() -> None:
+    """A camera that supports triggers gets one for each frame, and its silence between them is no stall."""
 
     class Triggered(ScriptedCamera):
         exposures = 0
@@ -255,8 +255,8 @@ def test_camera_with_its_own_trigger_is_told() -> None:
 
 
 def test_trigger_that_is_not_answered_is_forgotten() -> None:
-    """After a stall the frame of a camera that is back is not taken for the one that was asked for long ago."""
-    hang, camera = threading.Event(), Endless()
+    """After a stall, a trigger from before it no longer counts for the next frame."""
+    hang, camera = threading.Event(), SteppedCamera()
     with feeds_of(ScriptedCamera([0, hang.wait]), camera, trigger="command", stall_seconds=0.2) as feeds:
         wait_until(lambda: feeds.states()["top"].frames == 1, "the first frame")
         assert feeds.trigger() == ["top"]
@@ -268,16 +268,16 @@ def test_trigger_that_is_not_answered_is_forgotten() -> None:
 
 
 def test_finished_frames_reach_the_camera() -> None:
-    """A camera that keeps account hears of every frame that is done, also after the end of its input."""
-    camera = Accounting(list(range(10)))
+    """A camera that keeps track learns of every finished frame, also after the end of its input."""
+    camera = TrackingCamera(list(range(10)))
     with feeds_of(camera, kind=FOLDER) as feeds:
         assert drain(feeds) == list(range(10))
         wait_until(lambda: camera.finished == list(range(10)), "all to be finished")
 
 
 def test_frames_that_a_restart_finds_again_are_not_dropped() -> None:
-    """At the end the waiting pictures of a folder are left alone, those of another camera count as dropped."""
-    with feeds_of(Accounting(list(range(10))), kind=FOLDER) as feeds:
+    """On close, waiting pictures of a folder stay there; waiting frames of another camera count as dropped."""
+    with feeds_of(TrackingCamera(list(range(10))), kind=FOLDER) as feeds:
         wait_until(lambda: feeds.states()["top"].frames == 4, "a full queue")
     assert feeds.states()["top"].dropped == {}
     with feeds_of(ScriptedCamera(list(range(10))), every_frame=True) as feeds:
@@ -287,7 +287,7 @@ def test_frames_that_a_restart_finds_again_are_not_dropped() -> None:
 
 
 def test_file_that_cannot_be_moved_is_a_fault_of_its_own() -> None:
-    """What fails after the inspection is said, and taken back when it works again."""
+    """A file that cannot be moved after its inspection is a fault, until one can be moved."""
 
     class Stubborn(ScriptedCamera):
         def done(self, frame: object) -> None:
@@ -310,7 +310,7 @@ def test_file_that_cannot_be_moved_is_a_fault_of_its_own() -> None:
 
 
 def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
-    """Frames are taken in turn: of two cameras that have frames, each gives every second one."""
+    """While two cameras have frames, they are taken in turn."""
     settings = [SimulatorSettings(kind="simulator", id=name, every_frame=True) for name in ("fast", "slow")]
     cameras = {name: ScriptedCamera(list(range(30)), name=name) for name in ("fast", "slow")}
     feeds = Feeds(
@@ -319,18 +319,18 @@ def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
         cameras={name: lambda camera=camera: camera for name, camera in cameras.items()},  # type: ignore[misc]
     )
     feeds.start()
-    seen = []
+    order = []
     for _ in range(20):
         wait_until(lambda: all(len(feed._queue) for feed in feeds._feeds.values()), "frames of both")
         frame = feeds.get(0.0)
         assert frame is not None
-        seen.append(frame.camera)
+        order.append(frame.camera)
     feeds.close()
-    assert seen == ["fast", "slow"] * 10
+    assert order == ["fast", "slow"] * 10
 
 
 def test_report_has_the_age_of_the_newest_frame() -> None:
-    """Whoever asks learns how old the newest frame is."""
+    """The report tells how old the newest frame is."""
     with feeds_of(ScriptedCamera([0])) as feeds:
         before = datetime.now(timezone.utc)
         assert take(feeds).captured_at >= before.replace(microsecond=0)
@@ -339,5 +339,5 @@ def test_report_has_the_age_of_the_newest_frame() -> None:
 
 
 def test_close_before_start_returns() -> None:
-    """Feeds that were never started can be closed."""
+    """Feeds can be closed without a start."""
     Feeds([SimulatorSettings(kind="simulator")], lambda _code, _sentence: None).close()

@@ -15,7 +15,7 @@ from edge_runtime.cameras.base import IDLE, Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.folder import FolderCamera
 from edge_runtime.cameras.folder_memory import FolderMemory
-from edge_runtime.cameras.settings import FolderSettings
+from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import drain
 from tests.edge_runtime.fakes import write_picture
@@ -28,7 +28,7 @@ def _settings(folder: Path, **options: Any) -> FolderSettings:
 
 
 def _camera(folder: Path, **options: Any) -> FolderCamera:
-    """A camera as after a start of the station: with a memory of its own."""
+    """An open camera with a new memory, as after a start of the station."""
     one = _settings(folder, **options)
     camera = FolderCamera(one, FolderMemory(one))
     camera.open()
@@ -48,7 +48,7 @@ def _next(camera: FolderCamera) -> Frame:
 
 
 def _all(camera: FolderCamera, finish: bool = False) -> list[str]:
-    """The names of what the folder holds now; `finish`: and say that they were inspected."""
+    """The names of the pictures that the camera gives; `finish`: they are inspected, too."""
     names = []
     while isinstance(frame := camera.read(), Frame):
         names.append(frame.source)
@@ -58,7 +58,7 @@ def _all(camera: FolderCamera, finish: bool = False) -> list[str]:
 
 
 def test_pictures_come_by_name_in_any_size(tmp_path: Path) -> None:
-    """All pictures come once, sorted by name, each as [H, W, C] in its own size, and then the input ends."""
+    """Each picture is given once, sorted by name, as [H, W, C] in its own size; then the input ends."""
     write_picture(tmp_path / "b.png", 50, (10, 4), channels=3)
     write_picture(tmp_path / "a.png", 60, (5, 7))
     (tmp_path / "notes.txt").write_text("not a picture")
@@ -70,11 +70,11 @@ def test_pictures_come_by_name_in_any_size(tmp_path: Path) -> None:
         ("b.png", (4, 10, 3), 1),
     ]
     assert camera.read() is None
-    assert not list(tmp_path.glob(".latentline*"))  # a folder that is not watched keeps nothing by default
+    assert not list(tmp_path.glob(".latentline*"))  # a folder that is not watched has no journal by default
 
 
-def test_corrupt_picture_is_named_and_passed(tmp_path: Path) -> None:
-    """A broken picture raises an error with its name, the next read gives the next one, and its number is left out."""
+def test_corrupt_picture_is_named_and_skipped(tmp_path: Path) -> None:
+    """A corrupt picture raises an error with its name and uses up a number; the next read gives the next picture."""
     (tmp_path / "a.png").write_bytes(b"\x89PNG and then nothing")
     write_picture(tmp_path / "b.png", 60)
     camera = _camera(tmp_path)
@@ -85,7 +85,7 @@ def test_corrupt_picture_is_named_and_passed(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_not_there_or_empty(tmp_path: Path) -> None:
-    """A missing folder, and an empty one that nobody will fill, do not open."""
+    """A missing folder, and an empty one that is not watched, do not open."""
     with pytest.raises(CameraError, match="not a folder"):
         _camera(tmp_path / "nowhere")
     with pytest.raises(CameraError, match="holds no picture"):
@@ -93,7 +93,7 @@ def test_folder_that_is_not_there_or_empty(tmp_path: Path) -> None:
 
 
 def test_close_ends_a_wait_and_silence_is_idle(tmp_path: Path) -> None:
-    """An empty watched folder says that it is well; when it is closed, the input ends."""
+    """An empty watched folder returns IDLE; when it is closed, the input ends."""
     camera = _camera(tmp_path, watch=True)
     assert camera.read() is IDLE
     camera.close()
@@ -101,7 +101,7 @@ def test_close_ends_a_wait_and_silence_is_idle(tmp_path: Path) -> None:
 
 
 def test_watched_folder_that_vanishes(tmp_path: Path) -> None:
-    """A watched folder that is taken away is a camera fault, not an empty folder."""
+    """A watched folder that is removed raises CameraError; it does not count as empty."""
     folder = tmp_path / "in"
     folder.mkdir()
     camera = _camera(folder, watch=True, after="keep")
@@ -111,7 +111,7 @@ def test_watched_folder_that_vanishes(tmp_path: Path) -> None:
 
 
 def test_concurrent_writers(tmp_path: Path) -> None:
-    """Of pictures that several programs write at once, by rename or bit by bit, each comes once, and whole."""
+    """Several programs write pictures at once, by rename or bit by bit: each is given once, and complete."""
     program = [sys.executable, str(Path(__file__).with_name("picture_writer.py")), str(tmp_path)]
     ways = {"a": "rename", "b": "copy", "c": "copy"}
     one = _settings(tmp_path, watch=True, settle_seconds=0.3)
@@ -121,27 +121,27 @@ def test_concurrent_writers(tmp_path: Path) -> None:
         subprocess.Popen([*program, prefix, "12", way], env={**os.environ, "PYTHONPATH": str(ROOT)})
         for prefix, way in ways.items()
     ]
-    seen: dict[str, int] = {}
+    levels: dict[str, int] = {}
 
     def step() -> bool:
         frame = feeds.get(0.05)
         if frame is not None:
-            assert frame.source not in seen
-            seen[frame.source] = int(frame.image.min())
+            assert frame.source not in levels
+            levels[frame.source] = int(frame.image.min())
             assert frame.image.min() == frame.image.max()
             feeds.done(frame)
-        return len(seen) == 36
+        return len(levels) == 36
 
     wait_until(step, "all pictures", 60)
     assert [writer.wait(20) for writer in writers] == [0, 0, 0]
     feeds.close()
     report = feeds.states()["top"]
     assert (report.frames, report.bad, report.dropped) == (36, 0, {})
-    assert all(level == 10 + int(name[2:5]) for name, level in seen.items())
+    assert all(level == 10 + int(name[2:5]) for name, level in levels.items())
 
 
-def test_picture_that_was_broken_comes_again_when_it_is_whole(tmp_path: Path) -> None:
-    """A writer that pauses for long costs a warning, not the picture."""
+def test_incomplete_picture_is_given_again_when_it_is_complete(tmp_path: Path) -> None:
+    """If a writer pauses for long, its picture raises an error, and is given when it is complete."""
     write_picture(tmp_path / "whole.png", 60, (64, 64))
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "whole.png").unlink()
@@ -149,14 +149,14 @@ def test_picture_that_was_broken_comes_again_when_it_is_whole(tmp_path: Path) ->
     (tmp_path / "slow.png").write_bytes(content[:50])
     with pytest.raises(ImageError, match="cut short"):
         _next(camera)
-    assert camera.read() is IDLE  # and it is not read again as long as it is the same
+    assert camera.read() is IDLE  # it is not read again until it changes
     (tmp_path / "slow.png").write_bytes(content)
     assert _next(camera).source == "slow.png"
 
 
 @pytest.mark.parametrize("after", ["mark", "move", "delete"])
 def test_restart_does_not_repeat(tmp_path: Path, after: str) -> None:
-    """What was inspected before a restart does not come again; what was only given does, and so does a new picture."""
+    """After a restart, inspected pictures are not given again; those not finished, and new ones, are."""
     for name in ("a", "b", "c", "d"):
         write_picture(tmp_path / f"{name}.png", 60)
     camera = _camera(tmp_path, watch=True, after=after)
@@ -171,8 +171,8 @@ def test_restart_does_not_repeat(tmp_path: Path, after: str) -> None:
     assert here == {*left, "c.png", "d.png", "e.png"}
 
 
-def test_restart_of_a_folder_with_an_end_goes_on(tmp_path: Path) -> None:
-    """Also a folder that is not watched goes on where it stopped, if it is told to; at its end it just ends."""
+def test_restart_of_a_folder_with_an_end_continues(tmp_path: Path) -> None:
+    """With `after: move`, a folder that is not watched continues where it stopped, and ends without an error."""
     for name in ("a", "b"):
         write_picture(tmp_path / f"{name}.png", 60)
     camera = _camera(tmp_path, after="move")
@@ -182,7 +182,7 @@ def test_restart_of_a_folder_with_an_end_goes_on(tmp_path: Path) -> None:
 
 
 def test_journal_elsewhere(tmp_path: Path) -> None:
-    """For a folder that cannot be written, the journal may be in another place."""
+    """The journal may be outside a folder that is read-only."""
     folder = tmp_path / "in"
     folder.mkdir()
     write_picture(folder / "a.png", 60)
@@ -196,7 +196,7 @@ def test_journal_elsewhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", ["mark", "move", "delete", "keep"])
 def test_name_that_comes_again_is_a_new_picture(tmp_path: Path, after: str) -> None:
-    """A file that is replaced, or taken away and put back, is inspected again; none that is waiting is lost for it."""
+    """A file that is replaced, or removed and written again, is inspected again; a waiting one is not lost."""
     write_picture(tmp_path / "a.png", 60)
     camera = _camera(tmp_path, watch=True, after=after)
     first = _next(camera)
@@ -218,7 +218,7 @@ def test_name_that_comes_again_is_a_new_picture(tmp_path: Path, after: str) -> N
 
 
 def test_journal_stays_small(tmp_path: Path) -> None:
-    """Lines of pictures that were taken away leave the journal."""
+    """Lines of removed pictures are deleted from the journal."""
     one = _settings(tmp_path, watch=True)
     memory = FolderMemory(one)
     camera = FolderCamera(one, memory)
@@ -238,7 +238,7 @@ def test_journal_stays_small(tmp_path: Path) -> None:
 @settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """Whatever the journal holds, the folder opens, and what is marked from now on stays marked."""
+    """Whatever the journal contains, the folder opens, and pictures marked from then on stay marked."""
     folder = tmp_path_factory.mktemp("in")
     write_picture(folder / "a.png", 60)
     (folder / ".latentline-top.journal").write_bytes(content)
@@ -249,7 +249,7 @@ def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: by
 @settings(max_examples=60)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_picture_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """A file of any bytes is a frame or an ImageError, and the picture after it comes."""
+    """A file of any bytes gives a frame or an ImageError, and the picture after it is given."""
     folder = tmp_path_factory.mktemp("in")
     (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
     (folder / "b.bmp").write_bytes(b"BM" + content)
@@ -261,7 +261,7 @@ def test_any_bytes_are_a_picture_or_one_sentence(tmp_path_factory: pytest.TempPa
 
 
 def test_name_of_any_bytes(tmp_path: Path) -> None:
-    """A name that is no UTF-8 can stand in an event, and a restart knows it again."""
+    """A name that is not UTF-8 can be sent in an event, and is recognised after a restart."""
     write_picture(tmp_path / "a.png", 60)
     (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"\xff.png"))
     names = _all(_camera(tmp_path, watch=True), finish=True)
@@ -270,7 +270,7 @@ def test_name_of_any_bytes(tmp_path: Path) -> None:
 
 
 def test_done_that_fails_is_one_sentence(tmp_path: Path) -> None:
-    """A picture that cannot be moved after its inspection is said; one that somebody took away is nobody's fault."""
+    """A picture that cannot be moved after its inspection raises an error; one that was removed does not."""
     write_picture(tmp_path / "a.png", 60)
     camera = _camera(tmp_path, watch=True, after="move")
     frame = _next(camera)
@@ -283,19 +283,19 @@ def test_done_that_fails_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_station_killed_at_any_moment_repeats_little_and_loses_nothing(tmp_path: Path) -> None:
-    """Feeds that end between a frame and its `done` give that frame again, and every picture at least once."""
+    """Feeds closed between a frame and its `done` give that frame again; every picture is given at least once."""
     for number in range(30):
         write_picture(tmp_path / f"{number:02d}.png", 60)
-    seen: list[str] = []
-    while len(set(seen)) < 30:
+    names: list[str] = []
+    while len(set(names)) < 30:
         feeds = Feeds([_settings(tmp_path, watch=True, after="move")], lambda _code, _sentence: None)
         feeds.start()
         for _ in range(7):
             if (frame := feeds.get(1.0)) is not None:
-                seen.append(frame.source)
-                if len(seen) % 7:
+                names.append(frame.source)
+                if len(names) % 7:
                     feeds.done(frame)
         feeds.close()
-    assert sorted(set(seen)) == [f"{number:02d}.png" for number in range(30)]
-    assert len(seen) - 30 <= len(seen) // 7 + 1
+    assert sorted(set(names)) == [f"{number:02d}.png" for number in range(30)]
+    assert len(names) - 30 <= len(names) // 7 + 1
     assert threading.active_count() < 20

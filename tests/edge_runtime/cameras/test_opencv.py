@@ -11,7 +11,7 @@ import pytest
 from edge_runtime.cameras.device import DeviceCamera
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.opencv import load_cv2
-from edge_runtime.cameras.settings import DeviceSettings, StreamSettings
+from edge_runtime.cameras.settings.opencv import DeviceSettings, StreamSettings
 from edge_runtime.cameras.stream import StreamCamera
 from latentline.errors import CameraError
 from tests.edge_runtime.cameras.scripted import drain
@@ -30,7 +30,7 @@ def _stream(source: object, **options: Any) -> StreamSettings:
 
 
 def test_video_file_gives_every_frame_and_ends(tmp_path: Path) -> None:
-    """All frames of a video file come in order as uint8 BGR, then the input ends."""
+    """A video file gives all its frames in order as uint8 BGR; then the input ends."""
     camera = StreamCamera(_stream(_film(tmp_path / "film.avi", [40, 80, 120])))
     camera.open()
     levels = []
@@ -42,7 +42,7 @@ def test_video_file_gives_every_frame_and_ends(tmp_path: Path) -> None:
 
 
 def test_video_file_under_supervision(tmp_path: Path) -> None:
-    """A whole film passes through the feeds, none of its frames lost, and no fault is left."""
+    """Feeds give every frame of a video file, without a fault."""
     film = _film(tmp_path / "film.avi", [100] * 60)
     feeds = Feeds([_stream(film)], lambda _code, sentence: pytest.fail(str(sentence)))
     feeds.start()
@@ -52,7 +52,7 @@ def test_video_file_under_supervision(tmp_path: Path) -> None:
 
 
 def test_film_that_is_cut_short_ends(tmp_path: Path) -> None:
-    """A film that was cut in the middle gives its whole frames and ends; it neither hangs nor fails."""
+    """A video file that was cut off gives its complete frames and ends; it neither hangs nor fails."""
     film = _film(tmp_path / "film.avi", list(range(0, 250, 5)))
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     feeds = Feeds([_stream(film)], lambda _code, _sentence: None)
@@ -62,23 +62,23 @@ def test_film_that_is_cut_short_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "sentence"),
     [
         ("/nowhere/film.avi", "there is no video file"),
         ("rtsp://me:secret@127.0.0.1:9/1", r"rtsp://\*\*\*@127.0.0.1:9/1 does not open"),
         ("http://me:secret@127.0.0.1:9/1.mjpg", r"http://\*\*\*@127.0.0.1:9/1.mjpg does not open"),
     ],
 )
-def test_stream_that_does_not_open(source: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """A source that is not there is one sentence, and credentials appear neither in it nor in what OpenCV prints."""
-    with pytest.raises(CameraError, match=said) as caught:
+def test_stream_that_does_not_open(source: str, sentence: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """An absent source gives one sentence; credentials are neither in it nor in what OpenCV prints."""
+    with pytest.raises(CameraError, match=sentence) as caught:
         StreamCamera(_stream(source, open_seconds=1.0)).open()
     assert "secret" not in str(caught.value) + "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(("source", "shown"), [(97, "device 97"), ("/dev/nothing", "/dev/nothing")])
 def test_device_that_is_not_there(source: int | str, shown: str) -> None:
-    """A device that is not plugged in is one sentence."""
+    """A device that is not plugged in gives one sentence."""
     settings = DeviceSettings(kind="device", source=source, width=640, height=480, fps=5, fourcc="MJPG")
     with pytest.raises(CameraError, match=f"{shown} does not open; is it plugged in"):
         DeviceCamera(settings).open()

@@ -19,7 +19,7 @@ from edge_runtime.cameras.pixel_formats import decoder
     ],
 )
 def test_pixel_becomes_grey_or_bgr(code: int, data: bytes, pixel: list[int]) -> None:
-    """Every format becomes bytes, grey or blue-green-red."""
+    """Every format is decoded to uint8, grey or BGR."""
     decode = decoder(code)
     assert decode is not None
     image = decode(data * 12, 4, 3)
@@ -29,7 +29,7 @@ def test_pixel_becomes_grey_or_bgr(code: int, data: bytes, pixel: list[int]) -> 
 
 @pytest.mark.parametrize(("code", "red"), [(0x01080009, (0, 0)), (0x0108000B, (1, 1)), (0x01080008, (0, 1))])
 def test_bayer_red_is_red(code: int, red: tuple[int, int]) -> None:
-    """A mosaic in which only the red sites are bright is a red picture: the pattern is read the right way round."""
+    """A Bayer mosaic whose red sites alone are bright is decoded to a red picture."""
     mosaic = np.zeros((8, 8), np.uint8)
     mosaic[red[0] :: 2, red[1] :: 2] = 200
     decode = decoder(code)
@@ -39,7 +39,7 @@ def test_bayer_red_is_red(code: int, red: tuple[int, int]) -> None:
 
 
 def test_yuv_is_read() -> None:
-    """Grey in YUV 4:2:2 is grey."""
+    """Grey in YUV 4:2:2 is decoded to grey."""
     for code, data in ((0x0210001F, bytes([128, 100])), (0x02100032, bytes([100, 128]))):
         decode = decoder(code)
         assert decode is not None
@@ -48,7 +48,7 @@ def test_yuv_is_read() -> None:
 
 
 def test_too_few_bytes_and_unknown_formats() -> None:
-    """A short buffer raises ValueError; a format that is not known has no decoder."""
+    """A short buffer raises ValueError; an unsupported format has no decoder."""
     decode = decoder(0x01080001)
     assert decode is not None
     with pytest.raises(ValueError):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_runtime.cameras.feeds import Feeds
-from edge_runtime.cameras.settings import StreamSettings
+from edge_runtime.cameras.settings.opencv import StreamSettings
 from tests.edge_runtime.cameras.scripted import take
 from tests.sharing import free_port
 from tests.waiting import wait_until
@@ -20,7 +20,7 @@ _PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gst
 
 
 class RtspServer:
-    """A server that may be killed and started again, with a picture of another width."""
+    """An RTSP server that tests may kill and restart with another frame width."""
 
     def __init__(self) -> None:
         self._port = str(free_port())
@@ -61,23 +61,23 @@ def _settings(url: str, **options: Any) -> StreamSettings:
 def test_stream_comes_back(
     server: RtspServer, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that is absent, killed, back with another picture, frozen: each is named, and frames come again."""
+    """A server that is absent, killed, restarted with another size or frozen is a fault, and frames come again."""
     faults: list[tuple[str, str | None]] = []
     feeds = Feeds([_settings(server.url(), stall_seconds=1.0)], lambda *fault: faults.append(fault))
     feeds.start()
-    wait_until(lambda: "does not open" in str(faults), "the absent server to be named")
+    wait_until(lambda: "does not open" in str(faults), "the fault of the absent server")
     server.start(64)
     assert take(feeds).image.shape == (48, 64, 3)
     wait_until(lambda: faults[-1] == ("camera.north", None), "the fault to go")
 
     server.kill()
-    wait_until(lambda: feeds.states()["north"].state == "failing", "the killed server to be named")
+    wait_until(lambda: feeds.states()["north"].state == "failing", "the fault of the killed server")
     server.start(96)
     wait_until(lambda: take(feeds).image.shape == (48, 96, 3), "frames of the new server")
     wait_until(lambda: faults[-1] == ("camera.north", None), "the fault to go")
 
     server.signal(signal.SIGSTOP)
-    wait_until(lambda: feeds.states()["north"].stalls, "the frozen server to be named")
+    wait_until(lambda: feeds.states()["north"].stalls, "the fault of the frozen server")
     assert "no usable frame for more than 1 s" in str(faults[-1][1] or feeds.states()["north"].reason)
     server.signal(signal.SIGCONT)
     wait_until(lambda: feeds.states()["north"].state == "ok", "frames of the thawed server")
@@ -88,7 +88,7 @@ def test_stream_comes_back(
 
 
 def test_wrong_password_is_a_fault(server: RtspServer, capfd: pytest.CaptureFixture[str]) -> None:
-    """A server that does not let the station in is a fault whose sentence holds neither user nor password."""
+    """A server that rejects the password is a fault whose sentence contains neither user nor password."""
     server.start(64)
     faults: list[str] = []
     feeds = Feeds([_settings(server.url("wrong-one"))], lambda _code, sentence: faults.append(str(sentence)))

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from edge_runtime.cameras.factory import camera_maker
-from edge_runtime.cameras.settings import CameraSettings, FolderSettings, StreamSettings, mask_source
+from edge_runtime.cameras.masking import mask_source
+from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.settings.kinds import CameraSettings
+from edge_runtime.cameras.settings.opencv import StreamSettings
 from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import CameraError, ConfigError
 
@@ -75,10 +78,10 @@ def test_what_follows_from_the_kind(values: dict[str, Any], lossless: bool, live
 
 def test_relative_paths_start_at_the_base(tmp_path: Path) -> None:
     """Paths mean the same wherever the command is started; an address stays."""
-    folder = FolderSettings(kind="folder", source=Path("in"), watch=True, journal=Path("j")).at(tmp_path)
+    folder = FolderSettings(kind="folder", source=Path("in"), watch=True, journal=Path("j")).resolve_paths(tmp_path)
     assert (folder.source, folder.journal) == (tmp_path / "in", tmp_path / "j")
-    assert StreamSettings(kind="stream", source="film.mp4").at(tmp_path).source == str(tmp_path / "film.mp4")
-    assert StreamSettings(kind="stream", source="rtsp://host/1").at(tmp_path).source == "rtsp://host/1"
+    assert StreamSettings(kind="stream", source="film.mp4").resolve_paths(tmp_path).source == str(tmp_path / "film.mp4")
+    assert StreamSettings(kind="stream", source="rtsp://host/1").resolve_paths(tmp_path).source == "rtsp://host/1"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_runtime.cameras.base import Frame
-from edge_runtime.cameras.settings import SimulatorSettings
+from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.simulator import SimulatorCamera
 
 
@@ -17,7 +17,7 @@ def _frames(seed: int, rate: float = 0.5) -> list[Frame]:
 
 
 def test_frames_repeat_with_the_seed() -> None:
-    """One seed gives the same frames in every run, another seed others, and the input ends after `frames`."""
+    """A seed gives the same frames in every run, another seed gives others; the input ends after `frames`."""
     first, again, other = _frames(1), _frames(1), _frames(2)
     assert len(first) == 40 and first[0].image.shape == (64, 96, 3) and first[0].image.dtype == np.uint8
     assert all(np.array_equal(a.image, b.image) for a, b in zip(first, again, strict=True))
@@ -25,7 +25,7 @@ def test_frames_repeat_with_the_seed() -> None:
 
 
 def test_defects_are_planted_at_the_rate() -> None:
-    """About the wanted share of frames carries a defect, which stands out of the surface; rate 0 has none."""
+    """About `defect_rate` of the frames have a defect, which stands out from the surface; at rate 0 none has."""
     frames = _frames(1)
     planted = [frame for frame in frames if "defect" in frame.source]
     assert 10 <= len(planted) <= 30

@@ -11,46 +11,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.commands.commander import Commander
-from edge_runtime.commands.persisted import Persisted
+from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
 from latentline.base.strict_yaml import parse
 from latentline.errors import LatentlineError
-from tests.edge_runtime.commands.asker import RESPONSES, NotingStation, check_answer, check_request, collecting
+from tests.edge_runtime.commands.requester import RESPONSES, RecordingStation, check_answer, check_request, collecting
 
 VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
 
 
-class Desk:
-    """A commander with a station that notes, and the answers it gave."""
+class Bench:
+    """A commander with a station that records, and the answers it sent."""
 
     def __init__(self, folder: Path, **section: Any) -> None:
         data = {"verbs": VERBS, "threshold": {"minimum": 1, "maximum": 500}, "models": str(folder), **section}
-        self.station = NotingStation()
+        self.station = RecordingStation()
         self.answers: list[tuple[str, bytes, bytes | None]] = []
         self.moment = 0.0
-        self.persisted = Persisted(folder / "commands.json", None, Path("/model"))
+        self.overrides = Overrides(folder / "commands.json", None, Path("/model"))
         self.commander = Commander(
             parse(data, CommandsSection, "test"),
             Topics("l", "s"),
             self.station,
             collecting(self.answers),
-            self.persisted,
+            self.overrides,
             lambda: self.moment,
         )
 
     def give(
         self, verb: str, payload: bytes | dict[str, Any] = b"", correlation: bytes | None = b"1", **rest: Any
     ) -> None:
-        """Take a request and run it."""
+        """Receive a request and run it."""
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         rest = {"response_topic": RESPONSES, **rest}
         self.commander.received(Received(f"l/s/v1/cmd/{verb}", content, correlation=correlation, **rest))
         self.commander.run_pending()
 
     def ask(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The body of the one answer to a request."""
+        """Send a request; returns the body of its one answer."""
         before = len(self.answers)
         self.give(*args, **kwargs)
         (answer,) = self.answers[before:]
@@ -58,11 +58,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
-def test_every_verb_is_carried_out_and_answered(desk: Desk) -> None:
+def test_every_verb_is_carried_out_and_answered(bench: Bench) -> None:
     """Each verb reaches the station once, and its answer carries the result and the correlation data."""
     requests: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("capture", {}, {"cameras": ["top"]}),
@@ -74,40 +74,40 @@ def test_every_verb_is_carried_out_and_answered(desk: Desk) -> None:
     ]
     for number, (verb, payload, result) in enumerate(requests):
         check_request(verb, payload)
-        body = desk.ask(verb, payload, b"%d" % number)
+        body = bench.ask(verb, payload, b"%d" % number)
         assert (body["ok"], body["verb"], body["station"], body["result"]) == (True, verb, "s", result)
-        assert desk.answers[-1][::2] == (RESPONSES, b"%d" % number)
-    assert [action[0] for action in desk.station.done] == [verb for verb, *_ in requests]
-    assert desk.persisted.threshold(desk.station.identity.sha256) == 4.0
-    assert desk.commander.counts == {"done": len(requests)}
+        assert bench.answers[-1][::2] == (RESPONSES, b"%d" % number)
+    assert [action[0] for action in bench.station.done] == [verb for verb, *_ in requests]
+    assert bench.overrides.threshold(bench.station.identity.sha256) == 4.0
+    assert bench.commander.counts == {"done": len(requests)}
 
 
-def test_a_model_is_answered_when_it_is_switched(desk: Desk) -> None:
-    """The answer comes with `finish`, a repeated request in between is quiet and afterwards answered again."""
+def test_a_model_is_answered_when_it_is_switched(bench: Bench) -> None:
+    """The answer follows `finish`. A repeated request gets no answer before that, and the same answer afterwards."""
     payload = {"name": "brick-2.zip", "sha256": "ab" * 32}
     check_request("model", payload)
-    desk.give("model", payload)
-    desk.give("model", payload)
-    assert desk.answers == [] and len(desk.station.finishes) == 1
+    bench.give("model", payload)
+    bench.give("model", payload)
+    assert bench.answers == [] and len(bench.station.finishes) == 1
     about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
-    desk.station.finishes[0]({"old": about, "new": about, "package": "brick-2.zip"})
-    assert check_answer(desk.answers[0][1])["result"]["package"] == "brick-2.zip"
-    assert desk.ask("model", payload) == check_answer(desk.answers[0][1])
-    assert len(desk.station.finishes) == 1
-    desk.give("model", payload, b"2")
-    desk.station.finishes[1](LatentlineError("model fake stays: self-test"))
-    assert check_answer(desk.answers[-1][1])["error"] == "model fake stays: self-test"
+    bench.station.finishes[0]({"old": about, "new": about, "package": "brick-2.zip"})
+    assert check_answer(bench.answers[0][1])["result"]["package"] == "brick-2.zip"
+    assert bench.ask("model", payload) == check_answer(bench.answers[0][1])
+    assert len(bench.station.finishes) == 1
+    bench.give("model", payload, b"2")
+    bench.station.finishes[1](LatentlineError("model fake stays: self-test"))
+    assert check_answer(bench.answers[-1][1])["error"] == "model fake stays: self-test"
 
 
-def test_nothing_is_done_twice(desk: Desk) -> None:
-    """A request that comes again gets the same answer; another one with its correlation data is refused."""
-    first = desk.ask("threshold", {"value": 4})
-    assert desk.ask("threshold", {"value": 4}) == first
-    refused = desk.ask("threshold", {"value": 5})
+def test_nothing_is_done_twice(bench: Bench) -> None:
+    """A repeated request gets the same answer; another request with its correlation data is refused."""
+    first = bench.ask("threshold", {"value": 4})
+    assert bench.ask("threshold", {"value": 4}) == first
+    refused = bench.ask("threshold", {"value": 5})
     assert not refused["ok"] and "correlation data was used" in refused["error"]
-    assert not desk.ask("pause")["ok"]
-    assert desk.station.done == [("threshold", 4.0, "unknown")]
-    assert desk.ask("pause", response_topic="elsewhere/office")["ok"]  # another asker's numbers are his own
+    assert not bench.ask("pause")["ok"]
+    assert bench.station.done == [("threshold", 4.0)]
+    assert bench.ask("pause", response_topic="elsewhere/office")["ok"]  # each requester has its own correlation data
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_nothing_is_done_twice(desk: Desk) -> None:
         ("pause", b"", {"expiry": 0}, "expired"),
         ("pause", b"", {"correlation": None}, "correlation data"),
         ("pause", b"", {"correlation": b"x" * 200}, "correlation data"),
-        ("reboot", b"", {}, "not one that this station allows"),
-        ("pause/now", b"", {}, "not one that this station allows"),
+        ("reboot", b"", {}, "does not allow the command 'reboot'"),
+        ("pause/now", b"", {}, "does not allow the command 'pause/now'"),
         ("pause", b"{", {}, "not JSON"),
         ("pause", b"\xff\xfe", {}, "not JSON"),
         ("pause", b"[" * 10_000, {}, "not JSON"),
@@ -140,14 +140,14 @@ def test_nothing_is_done_twice(desk: Desk) -> None:
         ("model", b'{"name": "a", "sha256": "AB"}', {}, "sha256"),
     ],
 )
-def test_what_is_wrong_changes_nothing_and_is_said(
-    desk: Desk, verb: str, payload: bytes, rest: dict[str, Any], sentence: str
+def test_an_invalid_request_changes_nothing_and_says_why(
+    bench: Bench, verb: str, payload: bytes, rest: dict[str, Any], sentence: str
 ) -> None:
-    """A request that is not right in every way is answered with a sentence, and no secret is in it."""
-    body = desk.ask(verb, payload, **rest)
+    """The answer to an invalid request says why, without a secret, and the station does nothing."""
+    body = bench.ask(verb, payload, **rest)
     assert not body["ok"] and sentence in body["error"] and "secret" not in body["error"]
-    assert [action for action in desk.station.done if action[0] != "model"] == []
-    assert desk.station.finishes == [] and desk.persisted.threshold(desk.station.identity.sha256) is None
+    assert [action for action in bench.station.done if action[0] != "model"] == []
+    assert bench.station.finishes == [] and bench.overrides.threshold(bench.station.identity.sha256) is None
 
 
 @pytest.mark.parametrize(
@@ -166,77 +166,79 @@ def test_what_is_wrong_changes_nothing_and_is_said(
         *("office/#", "+", "$SYS/x", "/x", "a\nb", "x" * 300),
     ],
 )
-def test_no_answer_goes_where_it_must_not(desk: Desk, topic: str | None) -> None:
-    """Without a response topic, or with one that speaks for a station or gives a command, nothing is done or said."""
-    desk.give("pause", response_topic=topic)
-    assert desk.answers == [] and desk.station.done == [] and desk.commander.counts == {"unanswerable": 1}
+def test_no_answer_goes_where_it_must_not(bench: Bench, topic: str | None) -> None:
+    """A request whose answer would be a station's message or a command, or has no topic, does nothing."""
+    bench.give("pause", response_topic=topic)
+    assert bench.answers == [] and bench.station.done == [] and bench.commander.counts == {"unanswerable": 1}
 
 
 def test_verbs_that_are_not_enabled_are_refused(tmp_path: Path) -> None:
-    """Each verb is enabled by name; without any there is nothing to subscribe to."""
-    desk = Desk(tmp_path, verbs=["pause"])
+    """Each verb is enabled by name; without any the station subscribes to nothing."""
+    bench = Bench(tmp_path, verbs=["pause"])
     for number, verb in enumerate(VERBS):
-        assert desk.ask(verb, b"", b"%d" % number)["ok"] == (verb == "pause")
-    assert desk.commander.topic_filter == "l/s/v1/cmd/+"
-    assert Desk(tmp_path, verbs=[]).commander.topic_filter is None
+        assert bench.ask(verb, b"", b"%d" % number)["ok"] == (verb == "pause")
+    assert bench.commander.topic_filter == "l/s/v1/cmd/+"
+    assert Bench(tmp_path, verbs=[]).commander.topic_filter is None
 
 
-def test_too_many_are_refused_and_later_taken_again(tmp_path: Path) -> None:
-    """Beyond max_per_minute requests are refused; a minute later the next is carried out."""
-    desk = Desk(tmp_path, max_per_minute=3)
-    allowed = [desk.ask("pause", b"", b"%d" % number)["ok"] for number in range(5)]
+def test_too_many_requests_are_refused_for_a_minute(tmp_path: Path) -> None:
+    """Requests beyond max_per_minute are refused; a minute later the station runs the next one."""
+    bench = Bench(tmp_path, max_per_minute=3)
+    allowed = [bench.ask("pause", b"", b"%d" % number)["ok"] for number in range(5)]
     assert allowed == [True] * 3 + [False] * 2
-    desk.moment = 61.0
-    assert desk.ask("pause", b"", b"4")["ok"]
+    bench.moment = 61.0
+    assert bench.ask("pause", b"", b"4")["ok"]
 
 
-def test_a_request_may_grow_old_in_the_queue(desk: Desk) -> None:
-    """A request is refused when its expiry passed while the station was busy with a frame."""
+def test_a_request_can_expire_in_the_queue(bench: Bench) -> None:
+    """A request that expires while the station works on a frame is refused."""
     item = Received("l/s/v1/cmd/pause", b"", response_topic=RESPONSES, correlation=b"1", expiry=5)
-    desk.commander.received(item)
-    desk.moment = 6.0
-    desk.commander.run_pending()
-    assert "expired" in check_answer(desk.answers[0][1])["error"] and desk.station.done == []
+    bench.commander.received(item)
+    bench.moment = 6.0
+    bench.commander.run_pending()
+    assert "expired" in check_answer(bench.answers[0][1])["error"] and bench.station.done == []
 
 
-def test_a_flood_is_bounded(desk: Desk) -> None:
-    """While the station is busy only a few requests wait; the others are counted."""
+def test_a_flood_is_bounded(bench: Bench) -> None:
+    """While the station is busy, 32 requests wait; the others are dropped and counted."""
     for number in range(1000):
-        desk.commander.received(Received("l/s/v1/cmd/pause", b"", response_topic=RESPONSES, correlation=b"%d" % number))
-    desk.commander.run_pending()
-    assert len(desk.station.done) + desk.commander.counts["overflow"] == 1000 and len(desk.station.done) == 32
+        bench.commander.received(
+            Received("l/s/v1/cmd/pause", b"", response_topic=RESPONSES, correlation=b"%d" % number)
+        )
+    bench.commander.run_pending()
+    assert len(bench.station.done) + bench.commander.counts["overflow"] == 1000 and len(bench.station.done) == 32
 
 
-def test_a_fault_of_the_station_is_answered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An action that raises what it must not, or returns what is no JSON, is answered and ends nothing."""
+def test_a_fault_of_the_station_is_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action that raises, or returns what JSON cannot hold, is answered, and the next command works."""
 
     def broken() -> Any:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(desk.station, "pause", broken)
-    assert "ZeroDivisionError" in desk.ask("pause")["error"]
-    monkeypatch.setattr(desk.station, "diagnostics", lambda: {"x": float("nan")})
-    assert not desk.ask("diagnostics", b"", b"2")["ok"]
-    monkeypatch.setattr(desk.station, "diagnostics", lambda: {"x": object()})
-    assert not desk.ask("diagnostics", b"", b"3")["ok"]
-    assert desk.ask("resume", b"", b"4")["ok"]
+    monkeypatch.setattr(bench.station, "pause", broken)
+    assert "ZeroDivisionError" in bench.ask("pause")["error"]
+    monkeypatch.setattr(bench.station, "diagnostics", lambda: {"x": float("nan")})
+    assert not bench.ask("diagnostics", b"", b"2")["ok"]
+    monkeypatch.setattr(bench.station, "diagnostics", lambda: {"x": object()})
+    assert not bench.ask("diagnostics", b"", b"3")["ok"]
+    assert bench.ask("resume", b"", b"4")["ok"]
 
 
-def test_a_threshold_that_cannot_be_remembered_is_not_set(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk does not take it, the old threshold stays and the answer says why."""
+def test_a_threshold_that_cannot_be_saved_is_not_set(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk is full, the old threshold stays and the answer says why."""
 
     def full(path: Path, content: str) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("latentline.base.atomic.write_text", full)
-    body = desk.ask("threshold", {"value": 4})
-    assert not body["ok"] and "No space left" in body["error"] and desk.station.done == []
+    body = bench.ask("threshold", {"value": 4})
+    assert not body["ok"] and "No space left" in body["error"] and bench.station.done == []
 
 
-def test_who_asked_is_in_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """The audit line names verb, asker, old and new; a name with control characters cannot forge a line."""
+def test_the_requester_is_in_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The audit line has verb, requester, old and new value; control characters in a name cannot forge a line."""
     with caplog.at_level(logging.INFO, "latentline.audit"):
-        desk.ask("threshold", {"value": 4}, user_properties=(("who", "maria\n2026 ERROR"),))
+        bench.ask("threshold", {"value": 4}, user_properties=(("who", "maria\n2026 ERROR"),))
     (line,) = [record.getMessage() for record in caplog.records if record.name == "latentline.audit"]
     assert "threshold by maria2026 ERROR done" in line and "'old': 100.0, 'new': 4.0" in line and "\n" not in line
 
@@ -270,16 +272,16 @@ _ITEMS = st.builds(
 def test_fuzzed_requests_change_nothing_unless_the_schema_has_them(
     item: Received, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever comes, the thread lives, answers fit their schema, and only what fits the request's is carried out."""
-    desk = Desk(tmp_path_factory.getbasetemp())
-    desk.commander.received(item)
-    desk.commander.run_pending()
-    assert sum(desk.commander.counts.values()) == 1 and len(desk.answers) <= 1
-    if desk.station.done:
+    """After any message the thread lives, answers fit their schema, and only what fits the request's schema ran."""
+    bench = Bench(tmp_path_factory.getbasetemp())
+    bench.commander.received(item)
+    bench.commander.run_pending()
+    assert sum(bench.commander.counts.values()) == 1 and len(bench.answers) <= 1
+    if bench.station.done:
         assert item.topic.startswith("l/s/v1/cmd/")
         assert item.response_topic and item.correlation and not item.retained and item.expiry != 0
-        check_request(desk.station.done[0][0], json.loads(item.payload or b"{}"))
-    assert desk.ask("resume", b"", b"afterwards", response_topic="later")["ok"]
+        check_request(bench.station.done[0][0], json.loads(item.payload or b"{}"))
+    assert bench.ask("resume", b"", b"afterwards", response_topic="later")["ok"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -9,7 +9,7 @@ import pytest
 
 from edge_runtime.commands.actions import Result
 from edge_runtime.commands.model_switch import ModelSwitch
-from edge_runtime.commands.models import prepare_package
+from edge_runtime.commands.models import load_for_switch
 from latentline.backends.settings import GpuSettings
 from latentline.errors import LatentlineError
 from latentline.model import open_model
@@ -30,7 +30,7 @@ def _switched(switch: ModelSwitch, name: str) -> Result | LatentlineError:
 
 
 def test_real_packages_are_switched_and_bad_ones_are_not(tmp_path: Path, package: Path) -> None:
-    """A whole package takes over; one that is damaged, or computes something else than its oracle, does not."""
+    """A good package takes over; one that is damaged, or does not compute what its self-test says, does not."""
     for name in ("good", "damaged", "wrong"):
         shutil.copytree(package, tmp_path / name)
     with (tmp_path / "damaged" / "generator.onnx").open("ab") as file:
@@ -41,7 +41,7 @@ def test_real_packages_are_switched_and_bad_ones_are_not(tmp_path: Path, package
     switch = ModelSwitch(
         tmp_path,
         old,
-        lambda path: prepare_package(path, "openvino", GpuSettings()),
+        lambda path: load_for_switch(path, "openvino", GpuSettings()),
         lambda name, sha256: remembered.append((name, sha256)),
     )
     for name in ("damaged", "wrong"):

@@ -1,4 +1,4 @@
-"""Commands over a real broker, to a station that only notes what it was asked."""
+"""Commands over a real broker, to a station that only records them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.commands.commander import Commander
-from edge_runtime.commands.persisted import Persisted
+from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.publisher import Publisher
@@ -25,7 +25,7 @@ from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.mqtt.topics import Topics
 from edge_runtime.pacing import Backoff
 from latentline.base.strict_yaml import parse
-from tests.edge_runtime.commands.asker import Asker, NotingStation, check_answer
+from tests.edge_runtime.commands.requester import RecordingStation, Requester, check_answer
 from tests.mosquitto import Mosquitto
 from tests.paths import ROOT
 from tests.waiting import wait_until
@@ -36,19 +36,19 @@ TOPICS = Topics("l", "s")
 
 
 class Listening:
-    """A publisher that hears commands, and a thread in the place of the station's that runs them."""
+    """A publisher that receives commands, and a thread that runs them in place of the station's."""
 
     def __init__(self, folder: Path, port: int, topics: Topics, **section: Any) -> None:
         limits = {"threshold": {"minimum": 1, "maximum": 500}, "models": str(folder), "max_per_minute": 6000}
-        self.station = NotingStation()
+        self.station = RecordingStation()
         self.faults: dict[str, str | None] = {}
         self.spool = Spool(folder / "s.sqlite", 100)
         broker = Broker("127.0.0.1", port, "station", keep_alive=5)
         will = Will(topics.status, b"{}", 0)
         self.publisher = Publisher(broker, self.spool, lambda: will, Backoff(0.05, 0.1), self.faults.__setitem__)
-        persisted = Persisted(folder / "commands.json", None, Path("/model"))
-        wanted = parse({"verbs": VERBS, **limits, **section}, CommandsSection, "test")
-        self.commander = Commander(wanted, topics, self.station, self.publisher.reply, persisted)
+        overrides = Overrides(folder / "commands.json", None, Path("/model"))
+        parsed = parse({"verbs": VERBS, **limits, **section}, CommandsSection, "test")
+        self.commander = Commander(parsed, topics, self.station, self.publisher.reply, overrides)
         assert self.commander.topic_filter is not None
         self.publisher.subscribe(self.commander.topic_filter, self.commander.received)
         self._over = threading.Event()
@@ -61,7 +61,7 @@ class Listening:
         self.wait_subscribed()
 
     def wait_subscribed(self) -> None:
-        """The broker has said yes to the subscription."""
+        """Wait until the broker has accepted the subscription."""
         wait_until(lambda: "commands" in self.faults, "the subscription")
         assert self.faults["commands"] is None
 
@@ -87,21 +87,21 @@ def _listening(folder: Path, port: int, topics: Topics = TOPICS, **section: Any)
 
 
 def test_every_verb_end_to_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Each verb is carried out once and answered on the asker's topic with his correlation data."""
+    """Each verb runs once and is answered on the requester's topic with its correlation data."""
     mosquitto.start()
-    with _listening(tmp_path, mosquitto.port) as listening, Asker(mosquitto.port) as asker:
+    with _listening(tmp_path, mosquitto.port) as listening, Requester(mosquitto.port) as requester:
         station = listening.station
-        assert asker.ask("capture", b"1", {"camera": "top"})["result"] == {"cameras": ["top"]}
-        assert asker.ask("pause", b"2")["result"] == {"paused": True}
-        assert asker.ask("resume", b"3")["result"] == {"paused": False}
-        set_ = asker.ask("threshold", b"4", {"value": 4.5}, who="maria")
+        assert requester.ask("capture", b"1", {"camera": "top"})["result"] == {"cameras": ["top"]}
+        assert requester.ask("pause", b"2")["result"] == {"paused": True}
+        assert requester.ask("resume", b"3")["result"] == {"paused": False}
+        set_ = requester.ask("threshold", b"4", {"value": 4.5}, who="maria")
         assert set_["result"] == {"old": 100.0, "new": 4.5, "who": "maria"}
-        assert asker.ask("diagnostics", b"5")["result"] == {"state": "online"}
-        asker.send(f"{COMMANDS}/model", b'{"name": "brick"}', correlation=b"6")
+        assert requester.ask("diagnostics", b"5")["result"] == {"state": "online"}
+        requester.send(f"{COMMANDS}/model", b'{"name": "brick"}', correlation=b"6")
         wait_until(lambda: station.finishes, "the switch to begin")
         about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
         station.finishes[0]({"old": about, "new": about, "package": "brick"})
-        assert asker.answer()[0] == b"6"
+        assert requester.answer()[0] == b"6"
         assert [action[0] for action in station.done] == [
             "capture",
             "pause",
@@ -113,50 +113,50 @@ def test_every_verb_end_to_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
 
 
 def test_commands_work_again_after_a_broker_restart(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The subscription is made again on every connection; what was said in between is not carried out."""
+    """The station subscribes again on every connection, and commands work again."""
     mosquitto.start()
-    with _listening(tmp_path, mosquitto.port) as listening, Asker(mosquitto.port) as asker:
-        assert asker.ask("pause", b"1")["ok"]
-        asker.forget()
+    with _listening(tmp_path, mosquitto.port) as listening, Requester(mosquitto.port) as requester:
+        assert requester.ask("pause", b"1")["ok"]
+        requester.forget()
         mosquitto.stop()
         wait_until(lambda: listening.faults.get("broker"), "the loss")
         del listening.faults["commands"]
         mosquitto.start()
-        asker.wait()
+        requester.wait()
         listening.wait_subscribed()
-        assert asker.ask("resume", b"2")["ok"]
+        assert requester.ask("resume", b"2")["ok"]
         assert listening.station.done == [("pause",), ("resume",)]
 
 
-def test_commands_wait_for_nobody(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A command given while the station is away, retained or not, is not carried out when it comes."""
+def test_commands_to_an_absent_station_are_lost(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A command sent while the station is away, retained or not, does not run when the station is back."""
     mosquitto.start()
     with _listening(tmp_path, mosquitto.port):
         pass  # so that the broker knows its session
-    with Asker(mosquitto.port) as asker:
-        asker.send(f"{COMMANDS}/pause", b"", correlation=b"1")
-        asker.send(f"{COMMANDS}/resume", b"", correlation=b"2", retain=True)
+    with Requester(mosquitto.port) as requester:
+        requester.send(f"{COMMANDS}/pause", b"", correlation=b"1")
+        requester.send(f"{COMMANDS}/resume", b"", correlation=b"2", retain=True)
         with _listening(tmp_path, mosquitto.port) as listening:
-            assert asker.ask("diagnostics", b"3")["ok"]
+            assert requester.ask("diagnostics", b"3")["ok"]
             assert listening.station.done == [("diagnostics",)]
 
 
-def test_what_is_wrong_changes_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Retained, oversized, unknown and malformed requests are answered; without a response topic there is silence."""
+def test_invalid_requests_change_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Retained, oversized, unknown and malformed requests get an error; without a response topic there is no answer."""
     mosquitto.start()
-    with _listening(tmp_path, mosquitto.port) as listening, Asker(mosquitto.port) as asker:
+    with _listening(tmp_path, mosquitto.port) as listening, Requester(mosquitto.port) as requester:
         wrong: list[tuple[str, bytes, dict[str, Any], str]] = [
             ("pause", b"", {"retain": True}, "retained"),
             ("pause", b" " * 20_000, {}, "larger than"),
-            ("reboot", b"", {}, "not one that this station allows"),
+            ("reboot", b"", {}, "does not allow"),
             ("pause", b"{", {}, "not JSON"),
         ]
         for number, (verb, payload, rest, sentence) in enumerate(wrong):
-            asker.send(f"{COMMANDS}/{verb}", payload, correlation=b"%d" % number, **rest)
-            answered, body = asker.answer()
-            assert answered == b"%d" % number and not body["ok"] and sentence in body["error"]
-        asker.send(f"{COMMANDS}/pause", b"")
-        assert asker.answer()[0] is None  # no correlation data, none in the answer
+            requester.send(f"{COMMANDS}/{verb}", payload, correlation=b"%d" % number, **rest)
+            received, body = requester.answer()
+            assert received == b"%d" % number and not body["ok"] and sentence in body["error"]
+        requester.send(f"{COMMANDS}/pause", b"")
+        assert requester.answer()[0] is None  # no correlation data, none in the answer
         silent: list[tuple[str, bytes, dict[str, Any]]] = [
             (f"{COMMANDS}/pause", b"", {"response_topic": None}),
             (f"{COMMANDS}/pause", b"", {"response_topic": "l/s/v1/status"}),
@@ -165,48 +165,48 @@ def test_what_is_wrong_changes_nothing(tmp_path: Path, mosquitto: Mosquitto) -> 
             ("l/t/v1/cmd/pause", b"", {}),
         ]
         for topic, payload, rest in silent:
-            asker.send(topic, payload, correlation=b"7", **rest)
-        assert asker.ask("diagnostics", b"8")["ok"]
+            requester.send(topic, payload, correlation=b"7", **rest)
+        assert requester.ask("diagnostics", b"8")["ok"]
         assert listening.station.done == [("diagnostics",)]
         assert listening.commander.counts["unanswerable"] == 2
 
 
-def test_a_repeated_request_is_answered_and_not_repeated(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Who got no answer may ask again with the same correlation data; the station acts once."""
+def test_a_repeated_request_is_answered_and_not_run_again(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A request that is sent again with the same correlation data gets the same answer; the station acts once."""
     mosquitto.start()
-    with _listening(tmp_path, mosquitto.port) as listening, Asker(mosquitto.port) as asker:
-        first = asker.ask("threshold", b"1", {"value": 5})
-        assert asker.ask("threshold", b"1", {"value": 5}) == first
+    with _listening(tmp_path, mosquitto.port) as listening, Requester(mosquitto.port) as requester:
+        first = requester.ask("threshold", b"1", {"value": 5})
+        assert requester.ask("threshold", b"1", {"value": 5}) == first
         assert len(listening.station.done) == 1
 
 
 def test_text_that_paho_cannot_read_costs_one_message(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A user property with U+FEFF, which MQTT allows and paho refuses, does not end the station's connection."""
     mosquitto.start()
-    with _listening(tmp_path, mosquitto.port) as listening, Asker(mosquitto.port) as asker:
-        asker.send(f"{COMMANDS}/pause", b"", correlation=b"1", user_properties=(("who", "\ufeffmaria"),))
-        assert asker.ask("resume", b"2")["ok"]
+    with _listening(tmp_path, mosquitto.port) as listening, Requester(mosquitto.port) as requester:
+        requester.send(f"{COMMANDS}/pause", b"", correlation=b"1", user_properties=(("who", "\ufeffmaria"),))
+        assert requester.ask("resume", b"2")["ok"]
         assert listening.publisher.connections == 1
 
 
 _TEXT = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cn", "Co", "Cc"]), max_size=20)
 
 
-def _answered_in_the_end(asker: Asker) -> bool:
-    """Ask again where the flood before it was too much: what finds no room is dropped, as it should be."""
+def _answers_again(requester: Requester) -> bool:
+    """Try until the station answers: while its queue is full it drops requests, as it should."""
     for attempt in range(20):
-        asker.send(f"{COMMANDS}/diagnostics", b"", correlation=b"end %d" % attempt)
+        requester.send(f"{COMMANDS}/diagnostics", b"", correlation=b"end %d" % attempt)
         try:
-            return bool(asker.answer(2.0)[1]["ok"])
+            return bool(requester.answer(2.0)[1]["ok"])
         except queue.Empty:
             continue
     return False
 
 
 def test_fuzzed_messages_change_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Whatever payloads and properties come over the broker, nothing is changed and the connection stands."""
+    """Random payloads and properties change nothing, and the connection survives."""
     mosquitto.start()
-    with _listening(tmp_path, mosquitto.port) as listening, Asker(mosquitto.port) as asker:
+    with _listening(tmp_path, mosquitto.port) as listening, Requester(mosquitto.port) as requester:
 
         @given(
             verb=st.sampled_from(["pause", "threshold", "model", "x"]),
@@ -223,7 +223,7 @@ def test_fuzzed_messages_change_nothing(tmp_path: Path, mosquitto: Mosquitto) ->
             response_topic: str | None,
             pairs: list[tuple[str, str]],
         ) -> None:
-            asker.send(
+            requester.send(
                 f"{COMMANDS}/{verb}",
                 payload,
                 correlation=correlation,
@@ -232,7 +232,7 @@ def test_fuzzed_messages_change_nothing(tmp_path: Path, mosquitto: Mosquitto) ->
             )
 
         send()
-        assert _answered_in_the_end(asker)
+        assert _answers_again(requester)
         assert set(listening.station.done) == {("diagnostics",)}
         assert listening.publisher.connections == 1
 
@@ -246,7 +246,7 @@ def test_the_page_s_command_works(tmp_path: Path, mosquitto: Mosquitto) -> None:
     assert found is not None
     command = found.group(1).replace("HOST", f"127.0.0.1 -p {mosquitto.port} -W 20")
     with _listening(tmp_path, mosquitto.port, Topics("latentline", "line-1")) as listening:
-        asked = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=30)
-        answer = check_answer(asked.stdout)["result"]
+        done = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=30)
+        answer = check_answer(done.stdout)["result"]
         assert answer["old"] == 100.0 and answer["who"] != "unknown"
-        assert listening.station.done == [("threshold", answer["new"], answer["who"])]
+        assert listening.station.done == [("threshold", answer["new"])]

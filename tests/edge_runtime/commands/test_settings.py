@@ -24,12 +24,12 @@ def test_nothing_is_enabled_unless_named() -> None:
         ({"verbs": ["model"]}, "needs commands.models"),
         ({"verbs": ["threshold"], "threshold": {"minimum": 3, "maximum": 2}}, "below commands.threshold.minimum"),
         ({"verbs": ["threshold"], "threshold": {"minimum": float("nan"), "maximum": 2}}, "minimum"),
-        ({"max_payload_bytes": 10**9}, "max_payload_bytes"),
+        ({"max_per_minute": 0}, "max_per_minute"),
         ({"verb": ["pause"]}, "did you mean 'verbs'"),
     ],
 )
-def test_wrong_sections_are_said(data: dict[str, Any], sentence: str) -> None:
-    """What does not fit together is named with its place."""
+def test_wrong_sections_are_refused(data: dict[str, Any], sentence: str) -> None:
+    """The error names the key that is wrong."""
     with pytest.raises(ConfigError, match=sentence):
         parse(data, CommandsSection, "station.yaml")
 
@@ -37,6 +37,6 @@ def test_wrong_sections_are_said(data: dict[str, Any], sentence: str) -> None:
 def test_folder_of_models_starts_at_the_base(tmp_path: Path) -> None:
     """A relative folder is taken from the base, an absolute one stays."""
     section = parse({"models": "models", "verbs": ["model"]}, CommandsSection, "station.yaml")
-    assert section.at(tmp_path).models == tmp_path / "models"
-    assert CommandsSection(models=Path("/m")).at(tmp_path).models == Path("/m")
-    assert CommandsSection().at(tmp_path).models is None
+    assert section.resolve_paths(tmp_path).models == tmp_path / "models"
+    assert CommandsSection(models=Path("/m")).resolve_paths(tmp_path).models == Path("/m")
+    assert CommandsSection().resolve_paths(tmp_path).models is None

@@ -1,4 +1,4 @@
-"""A station in a thread of the test, with a camera that does what the test says."""
+"""Runs a station in a thread or a process, with a camera that the test controls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Step = npt.NDArray[Any] | Exception | Callable[[], Any]
 
 
 class ScriptedCamera:
-    """Gives what `put` hands to it: an array as a frame's image, an exception to raise, or a function to call."""
+    """Does what `put` adds: an array is the image of a frame, an exception is raised, a function makes an image."""
 
     name = "top"
 
@@ -41,7 +41,7 @@ class ScriptedCamera:
         self.opened = 0
 
     def put(self, *steps: Step | None) -> None:
-        """What comes next; None is the end of the input."""
+        """Add steps; None is the end of the input."""
         with self._changed:
             self._steps.extend(steps)
             self._changed.notify_all()
@@ -72,14 +72,14 @@ class ScriptedCamera:
 
 
 def grey(level: int, height: int = 6, width: int = 8, channels: int = 1) -> npt.NDArray[np.uint8]:
-    """A flat picture."""
+    """An image of one grey level."""
     return np.full((height, width, channels), level, np.uint8)
 
 
 def make_station(
     config: StationConfig, camera: Camera | None = None, inspector: FrameInspector | None = None
 ) -> Station:
-    """A station over the cameras of `config`, or with `camera` for the first of them."""
+    """A station with the cameras of `config`, or with `camera` in the place of the first one."""
     makers = {config.cameras[0].id: lambda: camera} if camera is not None else None
     return Station(config, inspector or FakeInspector(), cameras=makers)
 
@@ -88,9 +88,9 @@ def make_station(
 def running(
     data: dict[str, Any], camera: Camera | None = None, inspector: FrameInspector | None = None, **mqtt: Any
 ) -> Iterator[Station]:
-    """The station that `data` describes, at work within the block; told to stop and waited for at its end.
+    """Run the station that `data` describes within the block; stop it at the end of the block.
 
-    mqtt  settings that a YAML could not give, such as a keep-alive of a second, so that a test need not wait
+    mqtt  settings that a YAML may not have, such as a keep-alive of one second, so that a test need not wait
     """
     config = parse(data, StationConfig, "-")
     config = config.model_copy(update={"mqtt": config.mqtt.model_copy(update=mqtt)})
@@ -117,7 +117,7 @@ def running(
 
 @contextmanager
 def station_process(data: dict[str, Any], **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A station process with the fake inspector; killed at the end of the block if it still runs."""
+    """A station process with the fake inspector, killed at the end of the block."""
     path = Path(data["spool"]["path"]).with_suffix(".yaml")
     path.write_text(yaml.safe_dump(data))
     command = [sys.executable, "-m", "tests.edge_runtime.fake_station", str(path)]
@@ -130,15 +130,15 @@ def station_process(data: dict[str, Any], **environment: str) -> Iterator[subpro
 
 
 def watched(data: dict[str, Any]) -> dict[str, Any]:
-    """`data` with a folder that is waited on."""
+    """`data` with a watched folder."""
     return {**data, "cameras": [{**data["cameras"][0], "watch": True}]}
 
 
 def descriptors() -> int:
-    """How many files and sockets this process has open."""
+    """Number of open files and sockets of this process."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def threads() -> list[str]:
-    """Names of the threads that live, sorted."""
+    """Names of the running threads, sorted."""
     return sorted(thread.name for thread in threading.enumerate())

@@ -1,4 +1,4 @@
-"""A camera that stalls, fails, or gives what is no picture is named, and the station goes on."""
+"""The station survives a camera that stalls, fails or gives garbage, and names it in a fault."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.waiting import wait_until
 
 
 def _live(data: dict[str, Any]) -> dict[str, Any]:
-    """A camera that is opened again, of which every frame counts."""
+    """A live camera with `every_frame`, which is reopened soon."""
     pauses = {"stall_seconds": 0.3, "reopen_seconds": 0.02, "reopen_max_seconds": 0.05}
     return {**data, "cameras": [{"id": "top", "kind": "device", "source": 0, "every_frame": True, **pauses}]}
 
 
-def test_camera_that_stalls_and_fails_is_named_until_it_is_well(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A read that hangs, errors of the camera and of its driver: each time `degraded` with the camera's name, then
-    `online`, and the events go on."""
+def test_camera_that_stalls_and_fails_is_a_fault_until_it_works(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """After a read that hangs, and errors of the camera and its driver, the station is `degraded` with the name of the
+    camera, then `online`, and events continue."""
     mosquitto.start()
     camera, released = ScriptedCamera(grey(BRIGHT)), threading.Event()
 
@@ -72,7 +72,7 @@ SIZES = [(40, 40, 1), (17, 60, 3), (60, 16, 1), (40, 40, 3)]
 
 
 def test_garbage_and_sizes_that_change_reach_the_real_inspector(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Between pictures of ever other sizes come arrays that are none: the pictures are inspected, no error is final."""
+    """Between frames of several sizes come arrays that are no images: all frames are inspected, and no fault stays."""
     mosquitto.start()
     package = write_tiny_package(tmp_path / "package")
     noise = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_garbage_and_sizes_that_change_reach_the_real_inspector(tmp_path: Path, 
     data["cameras"][0]["stall_seconds"] = 60.0
     with Subscriber(mosquitto.port) as subscriber:
         with running(data, camera, open_model(package, "openvino")) as station:
-            wait_until(lambda: station.summary.inspected >= len(GARBAGE), "every picture to be inspected")
+            wait_until(lambda: station.summary.inspected >= len(GARBAGE), "the inspection of every frame")
             camera.put(grey(DARK, 40, 40))
             subscriber.wait_state("online")
         state = subscriber.wait_state("stopped")
@@ -92,7 +92,7 @@ def test_garbage_and_sizes_that_change_reach_the_real_inspector(tmp_path: Path, 
 
 
 def test_package_that_is_removed_changes_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A model package is needed at the start only: its files may go while the station runs."""
+    """The station needs the files of its model package only at the start."""
     mosquitto.start()
     package = write_tiny_package(tmp_path / "package")
     camera = ScriptedCamera(grey(DARK, 40, 40))

@@ -1,4 +1,4 @@
-"""A wall clock that jumps changes the times in the messages and nothing else."""
+"""A jump of the wall clock changes the times in messages and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = 24 * 3600
 
 @pytest.fixture
 def shim(tmp_path: Path) -> Path:
-    """The library that turns the clock of a process."""
+    """The library that shifts the wall clock of a process."""
     compiler = shutil.which("gcc") or shutil.which("g++")
     if compiler is None:
         pytest.skip("A C COMPILER IS MISSING: the clock tests did not run; install the package `g++`")
@@ -32,9 +32,9 @@ def shim(tmp_path: Path) -> Path:
     return library
 
 
-def test_jumps_of_the_clock_hold_up_nothing(tmp_path: Path, mosquitto: Mosquitto, shim: Path) -> None:
-    """400 days ahead, then 800 back with a broker that restarts: pictures are found, retries are made, and events
-    arrive with the new time and an age that is not that of the jump."""
+def test_jumps_of_the_clock_delay_nothing(tmp_path: Path, mosquitto: Mosquitto, shim: Path) -> None:
+    """After a jump of 400 days ahead, and one of 800 back while the broker restarts, frames are inspected, the station
+    reconnects, and events arrive with the new time and a `wait` without the jump."""
     mosquitto.start()
     data = watched(station_data(tmp_path, mosquitto.port))
     offset, pictures = tmp_path / "offset", tmp_path / "pictures"
@@ -61,7 +61,7 @@ def test_jumps_of_the_clock_hold_up_nothing(tmp_path: Path, mosquitto: Mosquitto
         subscriber.wait_state("online")
     for message in subscriber.messages():
         validate(message.topic, message.body)
-    # At least once: an event whose confirmation the stop of the broker cut off comes again, under the same number.
+    # Delivery is at least once: if the stop of the broker cut off a confirmation, the event comes again.
     captured = {event.body["seq"]: event.body["captured_at"].replace("Z", "+00:00") for event in events}
     assert list(captured) == [1, 2, 3]
     times = [datetime.fromisoformat(time) for time in captured.values()]

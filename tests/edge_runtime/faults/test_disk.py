@@ -1,4 +1,4 @@
-"""A disk that is full, and a spool that somebody has damaged: said on `status`, survived, and over when it is over."""
+"""The station survives a full disk and a damaged spool, and reports them on `status` while they last."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.waiting import wait_until
 
 
 def _limit_files(pid: int, size: int) -> None:
-    """No file of the process may be written at or beyond `size` bytes."""
+    """Limit all files that the process writes to `size` bytes."""
     _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
 
 
 def test_station_outlives_a_full_disk(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """While nothing can be written, the status says `disk` and the station inspects on; then events flow again, and the
-    numbers of those that arrive show no gap."""
+    """While nothing can be written, `status` reports `disk` and the station continues to inspect; later events arrive,
+    and their numbers have no gap."""
     mosquitto.start()
     pictures = tmp_path / "pictures"
     data = watched(station_data(tmp_path, mosquitto.port))
@@ -80,8 +80,8 @@ DAMAGES = {"garbage": _garbage, "no header": _no_header, "torn pages": _torn_pag
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_broken_spool_is_set_aside_and_said(tmp_path: Path, mosquitto: Mosquitto, name: str) -> None:
-    """A station with a spool that cannot be read starts, keeps the file, names it in the reasons, and sends events."""
+def test_corrupt_spool_is_renamed_and_reported(tmp_path: Path, mosquitto: Mosquitto, name: str) -> None:
+    """A station with a corrupt spool starts, renames the file, names it in the reasons, and sends events."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     spool = Path(data["spool"]["path"])
@@ -123,8 +123,7 @@ WHILE_RUNNING = {"overwritten": _overwrite, "truncated": _truncate, "deleted": _
 
 @pytest.mark.parametrize("name", WHILE_RUNNING)
 def test_station_outlives_damage_to_its_spool(tmp_path: Path, mosquitto: Mosquitto, name: str) -> None:
-    """A spool that is damaged under a running station: it says so, or nothing is wrong; it never ends by itself, and
-    later events arrive."""
+    """When its spool is damaged, a running station does not end, and later events arrive."""
     mosquitto.start()
     pictures = tmp_path / "pictures"
     data = watched(station_data(tmp_path, mosquitto.port))

@@ -1,4 +1,4 @@
-"""A network that delays, throttles, cuts, half-opens and swallows costs time, never an event, a thread or a socket."""
+"""A bad network (slow, cut, half-open, black hole) costs time, but no event, thread or socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS = 12
 
 
 def _numbers(messages: list[Received]) -> list[int]:
-    """The different `seq` in the order of their first arrival."""
+    """The distinct `seq`, in the order of first arrival."""
     return list(dict.fromkeys(message.body["seq"] for message in messages))
 
 
@@ -42,7 +42,7 @@ FAULTS = {"delayed": _delay, "throttled": _throttle, "cut": Proxy.cut, "black ho
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_events_arrive_over_a_bad_network(tmp_path: Path, mosquitto: Mosquitto, name: str) -> None:
-    """Each event arrives, numbered without a gap, and the status is `online` again when the network is well."""
+    """Every event arrives, the numbers have no gap, and the status is `online` once the network works again."""
     mosquitto.start()
     camera = ScriptedCamera()
     with Proxy(mosquitto.port) as proxy, Subscriber(mosquitto.port) as subscriber:
@@ -61,8 +61,8 @@ def test_events_arrive_over_a_bad_network(tmp_path: Path, mosquitto: Mosquitto, 
 
 
 def test_half_open_connection_is_noticed_and_replaced(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A broker that has vanished without a word is found out by the keep-alive; the events go over the next connection,
-    marked as replayed, and the `offline` that the broker published meanwhile is taken back."""
+    """The keep-alive detects a broker that silently vanished; events are sent on the next connection, marked as
+    replayed, and `online` replaces the `offline` that the broker published."""
     mosquitto.start()
     camera = ScriptedCamera(grey(BRIGHT))
     data = station_data(tmp_path, 1, will_delay_seconds=0)
@@ -74,7 +74,7 @@ def test_half_open_connection_is_noticed_and_replaced(tmp_path: Path, mosquitto:
             camera.put(*[grey(BRIGHT)] * (EVENTS - 1))
             subscriber.wait_state("offline")
             connections = proxy.connections
-            wait_until(lambda: proxy.connections > connections, "a new connection to be tried")
+            wait_until(lambda: proxy.connections > connections, "an attempt to reconnect")
             assert station.summary.events == EVENTS
             proxy.heal()
             _expect_all(subscriber, EVENTS)
@@ -83,7 +83,7 @@ def test_half_open_connection_is_noticed_and_replaced(tmp_path: Path, mosquitto:
 
 
 def test_station_stops_while_black_holed(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A broker that takes nothing holds up the end for no longer than was allowed; what waits goes out next time."""
+    """A broker that reads nothing delays the stop by `drain_seconds` at most; the events are sent after a restart."""
     mosquitto.start()
     data = station_data(tmp_path, 1, drain_seconds=0.2)
     with Proxy(mosquitto.port) as proxy, Subscriber(mosquitto.port) as subscriber:
@@ -94,15 +94,15 @@ def test_station_stops_while_black_holed(tmp_path: Path, mosquitto: Mosquitto) -
             proxy.black_hole()
             camera.put(*[grey(BRIGHT)] * EVENTS)
             wait_until(lambda: station.summary.events == EVENTS, "events on the disk")
-        assert station.summary.waiting == EVENTS  # it ended without having been heard
+        assert station.summary.waiting == EVENTS  # the broker got none of them
         proxy.heal()
         with running(data, ScriptedCamera()):
             _expect_all(subscriber, EVENTS)
             subscriber.wait_state("online")
 
 
-def test_a_bad_network_leaves_nothing_behind(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """After many connections that broke in every way, the station has the threads and descriptors of one."""
+def test_bad_network_leaks_no_threads_or_sockets(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """After many lost connections, the station has the threads and descriptors of one connection."""
     mosquitto.start()
     outside = threads()
     camera = ScriptedCamera()
@@ -112,7 +112,7 @@ def test_a_bad_network_leaves_nothing_behind(tmp_path: Path, mosquitto: Mosquitt
         running(station_data(tmp_path, proxy.port), camera) as station,
     ):
         subscriber.wait_state("online")
-        begun, open_before = threads(), descriptors()
+        threads_before, open_before = threads(), descriptors()
         for number in range(15):
             connections = proxy.connections
             if number % 3 == 0:
@@ -123,6 +123,6 @@ def test_a_bad_network_leaves_nothing_behind(tmp_path: Path, mosquitto: Mosquitt
             camera.put(grey(BRIGHT))
             wait_until(lambda: proxy.connections > connections, "a new connection")  # noqa: B023
         wait_until(lambda: station.summary.events == 15, "events on the disk")
-        wait_until(lambda: threads() == begun, "the threads of one connection")
+        wait_until(lambda: threads() == threads_before, "the threads of one connection")
         wait_until(lambda: descriptors() <= open_before, "the descriptors of one connection")
-    wait_until(lambda: threads() == outside, "no thread to be left")
+    wait_until(lambda: threads() == outside, "the end of every thread")

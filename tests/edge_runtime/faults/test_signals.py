@@ -1,4 +1,4 @@
-"""SIGTERM at any moment ends a station cleanly, or before it has begun."""
+"""SIGTERM ends a station cleanly at any moment."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MOMENTS = 5
 
 
 def test_sigterm_at_any_moment_is_a_clean_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """From the first instruction to the last frame: exit code 0 and no traceback. Who has said `online` says `stopped`;
-    who ends before there is a handler has not touched the spool."""
+    """At any time after its start, SIGTERM ends a station with exit code 0, without a traceback, and with `stopped` if
+    it was `online`; before the signal handler is set, the process dies without touching the spool."""
     mosquitto.start()
     random_ = random.Random(4)
     moments = sorted(random_.uniform(0.0, 2.0) for _ in range(MOMENTS))

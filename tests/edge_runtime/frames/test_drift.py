@@ -18,7 +18,7 @@ RATE = 0.05
 
 
 def _scores(rng: np.random.Generator, count: int) -> Float64:
-    """Heavy-tailed, as scores are."""
+    """Heavy-tailed, like real scores."""
     return rng.standard_t(3, count) + 0.5 * rng.exponential(2.0, count)
 
 
@@ -35,14 +35,14 @@ def _monitor(
 
 
 def _warnings(monitor: DriftMonitor, threshold: float, scores: Float64, brightness: Float64) -> list[int]:
-    """After which frames a warning began."""
-    begun, before = [], monitor.warning
+    """The numbers of the frames at which a warning started."""
+    started, before = [], monitor.warning
     for number, (score, grey) in enumerate(zip(scores.tolist(), brightness.tolist(), strict=True)):
         monitor.add(score, grey, score > threshold)
         if monitor.warning is not None and before is None:
-            begun.append(number)
+            started.append(number)
         before = monitor.warning
-    return begun
+    return started
 
 
 def _line(seed: int, normals: int = 106, own_baseline: bool = False) -> tuple[DriftMonitor, float, np.random.Generator]:
@@ -54,18 +54,18 @@ def _line(seed: int, normals: int = 106, own_baseline: bool = False) -> tuple[Dr
 
 
 @pytest.mark.parametrize("normals", [40, 1000])
-def test_unchanged_line_is_left_in_peace(normals: int) -> None:
+def test_unchanged_line_gives_no_warnings(normals: int) -> None:
     """On an unchanged line there is at most one warning per 100,000 frames, whatever the calibration's size: here 8
     stations, each with its own calibration, see 50,000 frames each, which allows 4."""
-    begun = 0
+    warnings = 0
     for seed in range(8):
         monitor, threshold, rng = _line(seed, normals)
-        begun += len(_warnings(monitor, threshold, _scores(rng, 50_000), _grey(rng, 50_000)))
-    assert begun <= 4
+        warnings += len(_warnings(monitor, threshold, _scores(rng, 50_000), _grey(rng, 50_000)))
+    assert warnings <= 4
 
 
 def test_rare_real_defects_are_no_drift() -> None:
-    """Five in a hundred frames with real defects, of any score and brightness, bring no warning."""
+    """Real defects in five of a hundred frames, of any score and brightness, cause no warning."""
     for seed in range(4):
         monitor, threshold, rng = _line(seed, 1000)
         scores, grey = _scores(rng, 20_000), _grey(rng, 20_000)
@@ -74,29 +74,29 @@ def test_rare_real_defects_are_no_drift() -> None:
 
 
 def test_neighbours_that_resemble_each_other_are_no_drift() -> None:
-    """Frames that come in runs of one part (ten alike) do not count as ten witnesses."""
-    begun = 0
+    """Ten similar frames of one part do not count as ten independent ones."""
+    warnings = 0
     for seed in range(4):
         monitor, threshold, rng = _line(seed)
         scores, grey = _scores(rng, 3000).repeat(10), _grey(rng, 3000).repeat(10)
-        begun += len(_warnings(monitor, threshold, scores, grey))
-    assert begun <= 1
+        warnings += len(_warnings(monitor, threshold, scores, grey))
+    assert warnings <= 1
 
 
 def test_warning_comes_before_alarms_flood() -> None:
-    """A line whose scores creep upwards is warned of while fewer than a fifth of its frames are false alarms."""
+    """While scores creep upwards, the warning comes before a fifth of the frames are false alarms."""
     for seed in range(5):
         monitor, threshold, rng = _line(seed, 300)
         creep = np.linspace(0.0, 4.0, 20_000)
         scores = _scores(rng, 20_000) + creep
         (first, *_) = _warnings(monitor, threshold, scores, _grey(rng, 20_000))
         rate = np.mean(_scores(rng, 20_000) + creep[first] > threshold)
-        assert rate < 0.2, f"seed {seed}: {rate:.0%} false alarms when it was said"
+        assert rate < 0.2, f"seed {seed}: {rate:.0%} false alarms at the warning"
         assert "scores are higher" in str(monitor.warning)
 
 
 def test_brightness_alone_is_drift() -> None:
-    """A lamp that loses light is said, though every score is as before."""
+    """A lamp that grows dim causes a warning although the scores do not change."""
     monitor, threshold, rng = _line(0)
     (first,) = _warnings(monitor, threshold, _scores(rng, 600), _grey(rng, 600) - 8.0)
     assert first < 150 and "darker" in str(monitor.warning)
@@ -106,7 +106,7 @@ def test_brightness_alone_is_drift() -> None:
 
 
 def test_brightness_within_the_tolerance_is_no_drift() -> None:
-    """A change of one grey level is not said, however certain it is."""
+    """A change of one grey level causes no warning, however significant it is."""
     section = DriftSection()
     monitor = DriftMonitor(section, [0.0, 1.0, 2.0], np.full(500, 100.0), 9.0, RATE)
     for number in range(2000):
@@ -115,7 +115,7 @@ def test_brightness_within_the_tolerance_is_no_drift() -> None:
 
 
 def test_package_without_brightness() -> None:
-    """Then the station's first frames are the baseline: it is said, and a later change is seen."""
+    """Without a baseline in the package, the first frames of the station are the baseline, and a change is detected."""
     monitor, threshold, rng = _line(0, own_baseline=True)
     assert not _warnings(monitor, threshold, _scores(rng, 300), _grey(rng, 300))
     report = monitor.report()
@@ -126,11 +126,11 @@ def test_package_without_brightness() -> None:
 
 
 def test_more_alarms_than_promised() -> None:
-    """Alarms that defects and the promise do not explain are said, with the rates, when the median is as ever."""
+    """Too many alarms cause a warning with the rates, also while the median of the scores is unchanged."""
     monitor, threshold, rng = _line(0, 1000)
     scores = _scores(rng, 1000)
     scores[rng.random(1000) < 0.25] = threshold + 1
-    scores[rng.random(1000) < 0.25] = np.median(scores) - 3  # so that the ranks say nothing
+    scores[rng.random(1000) < 0.25] = np.median(scores) - 3  # so that the mean rank does not change
     assert _warnings(monitor, threshold, scores, _grey(rng, 1000))
     assert "of the frames are abnormal, but the calibration promised at most 5.0% false alarms" in str(monitor.warning)
     report = monitor.report()
@@ -140,26 +140,26 @@ def test_more_alarms_than_promised() -> None:
 
 
 def test_it_does_not_flap() -> None:
-    """A line that stays at the limit is warned of once or twice, not again and again; one that comes back is well."""
+    """A line that stays at the limit causes one to three warnings, not more; a line that recovers has none."""
     monitor, threshold, rng = _line(3, 1000)
-    begun = _warnings(monitor, threshold, _scores(rng, 30_000) + 0.75, _grey(rng, 30_000))
-    assert 1 <= len(begun) <= 3
+    started = _warnings(monitor, threshold, _scores(rng, 30_000) + 0.75, _grey(rng, 30_000))
+    assert 1 <= len(started) <= 3
     _warnings(monitor, threshold, _scores(rng, 1000), _grey(rng, 1000))
     assert monitor.warning is None
 
 
 def test_sentence_keeps_its_numbers() -> None:
-    """While the same things are wrong the sentence stays the same, so that it is published once."""
+    """While the causes stay the same, the sentence stays the same, so that it is published once."""
     monitor, threshold, rng = _line(0)
-    said = set()
+    sentences = set()
     for _ in range(60):
         _warnings(monitor, threshold, _scores(rng, 15) + 5.0, _grey(rng, 15))
-        said.add(monitor.warning)
-    assert len(said - {None}) <= 2  # the scores, then the alarms too
+        sentences.add(monitor.warning)
+    assert len(sentences - {None}) <= 2  # because of the scores, then of the alarms, too
 
 
 def test_own_threshold_has_its_own_promise() -> None:
-    """A threshold below the calibration's promises what the normal scores say of it, and keeps that promise."""
+    """For a lower threshold, the promised rate follows from the normal scores, and a normal line keeps it."""
     rng = np.random.default_rng(0)
     normals = _scores(rng, 1000)
     threshold = float(np.quantile(normals, 0.7))
@@ -168,8 +168,8 @@ def test_own_threshold_has_its_own_promise() -> None:
     assert monitor.report().alarm_rate_promised == pytest.approx(0.3, abs=0.005)
 
 
-def test_nothing_to_say_yet() -> None:
-    """Before the first frame every number is None but the promise."""
+def test_report_before_the_first_frame() -> None:
+    """Before the first frame, the promised rate is the only known number."""
     report = _monitor(np.random.default_rng(0)).report()
     assert (report.window, report.median_score, report.alarm_interval, report.warning) == (0, None, None, None)
     assert report.alarm_rate_promised == RATE
@@ -185,7 +185,7 @@ def test_nothing_to_say_yet() -> None:
 def test_any_numbers_are_survived(
     normals: list[float], grey: list[float] | None, frames: list[tuple[float, float, bool]], threshold: float
 ) -> None:
-    """Tiny, equal and extreme calibrations and frames never raise, and rates stay rates."""
+    """Tiny, constant and extreme calibrations and frames raise nothing, and rates stay between 0 and 1."""
     monitor = DriftMonitor(DriftSection(window=100), normals, grey, threshold, RATE)
     for frame in frames * 4:
         monitor.add(*frame)
@@ -199,7 +199,7 @@ def test_any_numbers_are_survived(
 
 @pytest.mark.parametrize("law", [lambda: binomial(20, 0.3), lambda: beta_binomial(20, 3.0, 7.0)])
 def test_probabilities_sum_to_one(law: Callable[[], Float64]) -> None:
-    """Each law is one, and its mean is the textbook's: 20 · 0.3."""
+    """The probabilities of each distribution sum to one, and its mean is 20 · 0.3."""
     found = law()
     assert found.sum() == pytest.approx(1) and found @ np.arange(21) == pytest.approx(6)
 
@@ -212,7 +212,7 @@ def test_intervals_of_the_textbook() -> None:
 
 
 def test_exceedances_follow_the_exact_law() -> None:
-    """How many of 60 new values pass the 3rd largest of 30: simulated shares agree with the beta-binomial law."""
+    """The number of 60 new values above the 3rd largest of 30 follows the beta-binomial distribution."""
     rng = np.random.default_rng(0)
     values = rng.random((20_000, 90))
     limits = np.sort(values[:, :30], axis=1)[:, -3]

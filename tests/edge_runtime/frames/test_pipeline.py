@@ -1,4 +1,4 @@
-"""Frames go through the inspector in order, as many ahead as it takes, and a bad one costs only itself."""
+"""The pipeline inspects frames in order, several at a time, and skips bad ones."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.mosquitto import Mosquitto
 from tests.waiting import wait_until
 
 
-class Diary(FakeInspector):
-    """Notes when frames are begun and finished, by their grey level; a begun frame waits for the next to be there."""
+class RecordingInspector(FakeInspector):
+    """Records when frames are started and finished, by grey level; `begin` waits until the next frame has arrived."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -34,8 +34,8 @@ class Diary(FakeInspector):
         level = int(image.mean())
         self.notes.append(f"begin {level}")
         assert self.feeds is not None
-        feeds, begun = self.feeds, sum(note.startswith("begin") for note in self.notes)
-        wait_until(lambda: feeds.states()["top"].frames > begun or feeds.states()["top"].state == "ended", "the next")
+        feeds, count = self.feeds, sum(note.startswith("begin") for note in self.notes)
+        wait_until(lambda: feeds.states()["top"].frames > count or feeds.states()["top"].state == "ended", "the next")
 
         def finish() -> InspectionResult:
             self.notes.append(f"finish {level}")
@@ -49,7 +49,7 @@ def _frame(level: int) -> Frame:
 
 
 def test_a_bad_frame_in_between_costs_only_itself() -> None:
-    """Of frames begun together each comes out in its turn; the bad ones are counted by their kind."""
+    """Several frames in work come out in order; bad ones are counted by kind."""
     summary, faults = Summary(), []
     given_up: list[Frame] = []
     stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
@@ -67,10 +67,10 @@ def test_a_bad_frame_in_between_costs_only_itself() -> None:
 
 
 @pytest.mark.parametrize(("lossless", "order"), [(True, ["begin", "begin"]), (False, ["begin", "finish"])])
-def test_only_frames_that_wait_are_begun_ahead(
+def test_only_lossless_frames_are_in_work_together(
     tmp_path: Path, mosquitto: Mosquitto, lossless: bool, order: list[str]
 ) -> None:
-    """Where every frame is inspected the next one begins beside the one in work; a live camera's newest one waits."""
+    """With `every_frame` the next frame starts before the last one is finished; otherwise it starts afterwards."""
     mosquitto.start()
     (tmp_path / "pictures").mkdir()
     levels = (10, 11, 12, 13, 14)
@@ -78,7 +78,7 @@ def test_only_frames_that_wait_are_begun_ahead(
         write_picture(tmp_path / "pictures" / f"{number}.png", level)
     data = station_data(tmp_path, mosquitto.port)
     data["cameras"][0]["every_frame"] = lossless
-    inspector = Diary()
+    inspector = RecordingInspector()
     station = Station(parse(data, StationConfig, "-"), inspector)
     inspector.feeds = station.feeds
     summary = station.run()

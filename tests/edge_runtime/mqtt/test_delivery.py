@@ -40,7 +40,7 @@ class FakeConnection:
         return self._mid
 
     def answer(self, delivery: Delivery, seq: int, reason: int = OK) -> None:
-        """PUBACK of one event."""
+        """The PUBACK of one event."""
         (mid,) = [mid for mid, open_ in self.open.items() if open_ == seq]
         del self.open[mid]
         delivery.acked(mid, reason)
@@ -57,7 +57,7 @@ class Setup:
         self.connection: Any = FakeConnection()
 
     def send(self) -> list[int]:
-        """One step of the sender; the seqs that are on the way after it."""
+        """One step of the sender. Returns the seqs in flight after it."""
         self.delivery.remove_confirmed()
         self.delivery.send(self.connection)
         return list(self.connection.open.values())
@@ -72,114 +72,114 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 def test_after_a_refusal_one_at_a_time(tmp_path: Path, clock: list[float]) -> None:
-    """Only what was on the way overtakes a refused event; then it goes alone until taken, then the window is full."""
-    line = Setup(tmp_path, 60)
-    line.delivery.begin()
-    assert line.send() == list(range(1, WINDOW + 1))
-    line.connection.answer(line.delivery, 1, QUOTA_EXCEEDED)
-    assert "quota" in str(line.faults["broker_events"])
+    """Only events in flight overtake a refused one. It is sent alone until accepted; then the window is filled."""
+    setup = Setup(tmp_path, 60)
+    setup.delivery.begin()
+    assert setup.send() == list(range(1, WINDOW + 1))
+    setup.connection.answer(setup.delivery, 1, QUOTA_EXCEEDED)
+    assert "quota" in str(setup.faults["broker_events"])
     for seq in range(2, WINDOW + 1):
-        line.connection.answer(line.delivery, seq)
-        assert 1 not in line.send()
-    for _ in range(3):  # refused again and again: nothing else overtakes it
+        setup.connection.answer(setup.delivery, seq)
+        assert 1 not in setup.send()
+    for _ in range(3):  # while it is refused, no other event is sent
         clock[0] += 100
-        assert line.send() == [1]
-        line.connection.answer(line.delivery, 1, QUOTA_EXCEEDED)
-        assert line.send() == []
+        assert setup.send() == [1]
+        setup.connection.answer(setup.delivery, 1, QUOTA_EXCEEDED)
+        assert setup.send() == []
     clock[0] += 100
-    assert line.send() == [1]
-    line.connection.answer(line.delivery, 1)
-    assert line.faults["broker_events"] is None
-    assert line.send() == list(range(WINDOW + 1, 2 * WINDOW + 1))
-    line.spool.close()
+    assert setup.send() == [1]
+    setup.connection.answer(setup.delivery, 1)
+    assert setup.faults["broker_events"] is None
+    assert setup.send() == list(range(WINDOW + 1, 2 * WINDOW + 1))
+    setup.spool.close()
 
 
-def test_refusals_of_one_window_are_one_pause(tmp_path: Path, clock: list[float]) -> None:
-    """A window of which every event is refused for a quota waits the first, short pause."""
-    line = Setup(tmp_path, WINDOW)
-    line.delivery.begin()
-    line.send()
+def test_refusals_of_one_window_cause_one_pause(tmp_path: Path, clock: list[float]) -> None:
+    """If a quota refuses every event of a window, the pause is the first, short one."""
+    setup = Setup(tmp_path, WINDOW)
+    setup.delivery.begin()
+    setup.send()
     for seq in range(1, WINDOW + 1):
-        line.connection.answer(line.delivery, seq, QUOTA_EXCEEDED)
+        setup.connection.answer(setup.delivery, seq, QUOTA_EXCEEDED)
     clock[0] += 1.01
-    assert line.send() == [1]
-    line.spool.close()
+    assert setup.send() == [1]
+    setup.spool.close()
 
 
-def test_event_that_can_never_be_taken_is_passed_over(tmp_path: Path) -> None:
-    """An event too large for the broker stays on the disk and is said; all others arrive; a new connection tries it."""
-    line = Setup(tmp_path, 2)
-    line.spool.append("t", {"large": "x" * 5000})
-    line.spool.append("t", {"n": 3})
-    line.delivery.begin(max_packet_bytes=2000)
-    assert line.send() == [1, 2, 4]
-    assert "1 of the events: they are too large (its limit is 2000 bytes)" in str(line.faults["broker_events.never"])
-    line.connection.answer(line.delivery, 1)
-    line.connection.answer(line.delivery, 2, PACKET_TOO_LARGE)  # a broker that does not say its limit beforehand
-    line.connection.answer(line.delivery, 4)
-    assert line.send() == [] and line.delivery.idle
-    assert [spooled.seq for spooled in line.spool.waiting(0, 10)] == [2, 3]
-    assert line.faults["broker_events"] is None
-    line.delivery.begin()
-    assert line.faults["broker_events.never"] is None
-    assert line.send() == [2, 3]
-    line.spool.close()
+def test_undeliverable_event_is_skipped(tmp_path: Path) -> None:
+    """An event too large for the broker is a fault and stays in the spool; others are sent; a reconnect tries it."""
+    setup = Setup(tmp_path, 2)
+    setup.spool.append("t", {"large": "x" * 5000})
+    setup.spool.append("t", {"n": 3})
+    setup.delivery.begin(max_packet_bytes=2000)
+    assert setup.send() == [1, 2, 4]
+    assert "1 of the events: they are too large (its limit is 2000 bytes)" in str(setup.faults["broker_events.never"])
+    setup.connection.answer(setup.delivery, 1)
+    setup.connection.answer(setup.delivery, 2, PACKET_TOO_LARGE)  # a broker that does not announce its limit
+    setup.connection.answer(setup.delivery, 4)
+    assert setup.send() == [] and setup.delivery.idle
+    assert [spooled.seq for spooled in setup.spool.waiting(0, 10)] == [2, 3]
+    assert setup.faults["broker_events"] is None
+    setup.delivery.begin()
+    assert setup.faults["broker_events.never"] is None
+    assert setup.send() == [2, 3]
+    setup.spool.close()
 
 
 def test_disk_that_keeps_confirmed_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While confirmed events cannot be removed it is said, none is sent twice by this process, and others go on."""
-    line = Setup(tmp_path, 1)
-    remove = line.spool.remove
+    """Confirmed events that cannot be removed are a fault, and are not sent again; others are sent."""
+    setup = Setup(tmp_path, 1)
+    remove = setup.spool.remove
 
     def full(_seqs: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(line.spool, "remove", full)
-    line.delivery.begin()
-    assert line.send() == [1]
-    line.connection.answer(line.delivery, 1)
-    assert line.send() == []
-    assert "disk is full" in str(line.faults["spool.remove"])
-    line.spool.append("t", {})
-    line.delivery.begin()
-    assert line.send() == [2] and not line.delivery.idle
-    monkeypatch.setattr(line.spool, "remove", remove)
-    line.connection.answer(line.delivery, 2)
-    assert line.send() == [] and line.delivery.idle
-    assert line.faults["spool.remove"] is None and len(line.spool) == 0
-    line.spool.close()
+    monkeypatch.setattr(setup.spool, "remove", full)
+    setup.delivery.begin()
+    assert setup.send() == [1]
+    setup.connection.answer(setup.delivery, 1)
+    assert setup.send() == []
+    assert "disk is full" in str(setup.faults["spool.remove"])
+    setup.spool.append("t", {})
+    setup.delivery.begin()
+    assert setup.send() == [2] and not setup.delivery.idle
+    monkeypatch.setattr(setup.spool, "remove", remove)
+    setup.connection.answer(setup.delivery, 2)
+    assert setup.send() == [] and setup.delivery.idle
+    assert setup.faults["spool.remove"] is None and len(setup.spool) == 0
+    setup.spool.close()
 
 
 @given(
     reasons=st.lists(st.sampled_from([OK, OK, OK, QUOTA_EXCEEDED, NOT_AUTHORISED, 0x83]), max_size=60), data=st.data()
 )
 @settings(max_examples=40)
-def test_whatever_the_broker_says_all_arrive(
+def test_any_answers_of_the_broker_lose_no_event(
     tmp_path_factory: pytest.TempPathFactory, reasons: list[int], data: st.DataObject
 ) -> None:
-    """Any mixture of answers, in any order, and lost connections: every event is taken in the end."""
-    line = Setup(tmp_path_factory.mktemp("line"), 30)
-    with closing(line.spool):  # also where Hypothesis gives an example up
+    """With any answers, in any order, and lost connections, every event is accepted in the end."""
+    setup = Setup(tmp_path_factory.mktemp("spool"), 30)
+    with closing(setup.spool):  # also if Hypothesis discards the example
         taken: set[int] = set()
-        line.delivery.begin()
+        setup.delivery.begin()
         for _ in range(200):
-            on_the_way = line.send()
-            if on_the_way:
-                seq = data.draw(st.sampled_from(on_the_way)) if reasons else on_the_way[0]
+            in_flight = setup.send()
+            if in_flight:
+                seq = data.draw(st.sampled_from(in_flight)) if reasons else in_flight[0]
                 reason = reasons.pop() if reasons else OK
-                line.connection.answer(line.delivery, seq, reason)
+                setup.connection.answer(setup.delivery, seq, reason)
                 taken |= {seq} if reason == OK else set()
-            elif line.delivery.resume_at is not None:
-                assert line.connection.open == {}
-                line.delivery.begin()  # a new connection does not wait for the pause
-            elif line.delivery.idle:
+            elif setup.delivery.resume_at is not None:
+                assert setup.connection.open == {}
+                setup.delivery.begin()  # a new connection does not wait for the pause
+            elif setup.delivery.idle:
                 break
-        assert taken == set(range(1, 31)) and len(line.spool) == 0
-        assert line.delivery.published == 30
+        assert taken == set(range(1, 31)) and len(setup.spool) == 0
+        assert setup.delivery.published == 30
 
 
 def test_two_thousand_events_through_mosquitto(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A spool of 2,000 events goes through a real broker in order, once each, and is empty afterwards."""
+    """A real broker gets 2,000 events in order, once each, and the spool is empty afterwards."""
     mosquitto.start()
     spool = Spool(tmp_path / "s.sqlite", 10**6)
     publisher = Publisher(

@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 
 
 def test_consumer_of_the_page_prints_an_event_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The Python example of docs/mqtt.md runs as it stands, prints a defect, and drops its duplicate."""
+    """The Python example in docs/mqtt.md runs unchanged, prints each defect, and drops the duplicate."""
     mosquitto.start()
     page = (ROOT / "docs" / "mqtt.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -62,7 +62,7 @@ def test_consumer_of_the_page_prints_an_event_once(tmp_path: Path, mosquitto: Mo
 
 
 def test_page_links_every_schema() -> None:
-    """Each schema file is linked from the page, and each link leads to one that parses."""
+    """The page links to every schema file, and every linked file is a schema."""
     page = (ROOT / "docs" / "mqtt.md").read_text()
     linked = set(re.findall(r"\((mqtt/[a-z-]+\.schema\.json)\)", page))
     files = {f"mqtt/{path.name}" for path in (ROOT / "docs" / "mqtt").glob("*.json")}
@@ -98,7 +98,7 @@ def test_rights_of_the_page_suffice_and_hold(mosquitto: Mosquitto) -> None:
 
 @contextmanager
 def _heard(port: int, user: str, topic: str) -> Iterator[list[str]]:
-    """Topics of what `user` gets while subscribed to `topic`."""
+    """Topics of the messages that `user` gets while subscribed to `topic`."""
     topics: list[str] = []
     subscribed = threading.Event()
     client = _client(user)
@@ -124,7 +124,7 @@ def _client(user: str) -> paho.Client:
 
 
 def _published(port: int, user: str, topic: str) -> bool:
-    """Whether the broker takes a QoS 1 message of `user` on `topic`."""
+    """Whether the broker accepts a QoS 1 message of `user` on `topic`."""
     reasons: queue.SimpleQueue[int] = queue.SimpleQueue()
     client = _client(user)
 
@@ -143,7 +143,7 @@ def _published(port: int, user: str, topic: str) -> bool:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="NODE IS MISSING: the Node-RED function was not run")
 def test_function_node_of_the_page_drops_duplicates() -> None:
-    """The Node-RED function lets each event_id through once, and keeps 5000 of them."""
+    """The Node-RED function passes each event_id once, and remembers 5000 of them."""
     (code,) = re.findall(r"```javascript\n(.*?)```", (ROOT / "docs" / "mqtt.md").read_text(), re.DOTALL)
     driver = """
         const kept = {};

@@ -39,13 +39,13 @@ def _messages() -> dict[str, dict[str, Any]]:
 
 
 def test_every_message_fits_its_schema() -> None:
-    """Each kind of message validates against the schema shipped for its topic."""
+    """Each kind of message validates against the schema of its topic."""
     for topic, body in _messages().items():
         validate(topic, body)
 
 
 def test_schemas_are_strict() -> None:
-    """A schema lets nothing pass that the station does not send: no field missing, none more."""
+    """The schemas reject a message with a field missing or a field too many."""
     for topic, body in _messages().items():
         for key in body:
             less = {name: value for name, value in body.items() if name != key}
@@ -57,7 +57,7 @@ def test_schemas_are_strict() -> None:
 
 @pytest.mark.parametrize("state", ["starting", "online", "degraded", "stopped", "offline"])
 def test_every_state_fits_the_schema(state: State) -> None:
-    """Each state of the station is one the schema knows."""
+    """The schema allows every state of the station."""
     dropped = {"count": 0, "bytes": 0, "age": 0}
     validate(TOPICS.status, Messages("line-1").status(state, {}, dropped))
 
@@ -68,25 +68,25 @@ def test_every_state_fits_the_schema(state: State) -> None:
     )
 )
 def test_stamp_equals_a_new_encoding(event: dict[str, Any]) -> None:
-    """Stamping the bytes of any event gives the event with three more keys."""
+    """`stamp` adds three keys to the JSON of any event."""
     found = json.loads(stamp(encode(event), 7, replayed=True))
     assert found.pop("published_at").endswith("Z")
     assert found == {**event, "seq": 7, "replayed": True}
 
 
 def test_times_are_utc_with_z() -> None:
-    """A moment of any zone is written in UTC, with milliseconds and Z."""
+    """A time in any zone is written in UTC, with milliseconds and Z."""
     there = timezone(timedelta(hours=2))
     assert utc(datetime(2026, 11, 5, 9, 30, 0, 125000, there)) == "2026-11-05T07:30:00.125Z"
 
 
 def test_json_has_no_nan() -> None:
-    """NaN is refused instead of becoming something that is not JSON."""
+    """NaN raises ValueError, because it is not JSON."""
     with pytest.raises(ValueError):
         encode({"score": float("nan")})
 
 
-def test_no_name_of_a_file_loses_an_event() -> None:
-    """A file name that is no Unicode (Linux allows any bytes) still gives a message in UTF-8."""
+def test_any_file_name_can_be_encoded() -> None:
+    """A file name that is not valid Unicode (Linux allows any bytes) still gives a message in UTF-8."""
     source = b"caf\xe9.png".decode(errors="surrogateescape")
     assert json.loads(encode({"source": source})) == {"source": "caf?.png"}

@@ -58,21 +58,21 @@ def test_picture_shows_the_defect_and_its_margin() -> None:
 
 
 def test_only_the_strongest_get_a_picture() -> None:
-    """Of three defects the two strongest have pictures, with their index in the event."""
+    """With `per_frame: 2` the two strongest of three defects get pictures, with their index in the event."""
     boxes = [(0, 0, 5, 5), (20, 20, 5, 5), (40, 40, 5, 5)]
     pictures = defect_pictures(*_event(_noise(64, 64), *boxes), PictureSection(per_frame=2))
     assert [dict(picture.properties)["index"] for picture in pictures] == ["0", "1"]
 
 
 def test_longest_side_is_kept() -> None:
-    """A large defect is scaled down, with its proportions; the crop it names is the frame's."""
+    """The picture of a large defect is scaled down in proportion; its crop is in pixels of the frame."""
     (picture,) = defect_pictures(*_event(_noise(800, 1600), (0, 0, 1600, 800)), PictureSection(longest_side=200))
     assert _decoded(picture).shape == (100, 200)
     assert dict(picture.properties)["crop"] == "0,0,1600,800"
 
 
-def test_quality_goes_before_size() -> None:
-    """A picture that is too large first loses quality, then pixels, until it fits; a small one keeps both."""
+def test_quality_is_reduced_before_size() -> None:
+    """A picture that is too large is reduced in quality and then in size, until it fits."""
     event = _event(_noise(400, 400, 3), (0, 0, 400, 400))
     sizes = {}
     for limit in (1_000_000, 100_000, 8_000):
@@ -82,8 +82,8 @@ def test_quality_goes_before_size() -> None:
     assert sizes[1_000_000] == sizes[100_000] == 400 > sizes[8_000] >= 16
 
 
-def test_broker_that_takes_little() -> None:
-    """The broker's largest packet counts, with room for topic and properties; where nothing fits there is none."""
+def test_broker_with_a_small_packet_size() -> None:
+    """Pictures fit the packet size of the broker, with room for topic and properties; if none fits, none is made."""
     event = _event(_noise(400, 400, 3), (0, 0, 400, 400))
     (picture,) = defect_pictures(*event, PictureSection(), packet_bytes=6000)
     assert len(picture.payload) <= 6000 - 1024
@@ -109,7 +109,7 @@ def test_any_defect_of_any_frame(
     margin: float,
     max_bytes: int,
 ) -> None:
-    """Any box inside any frame gives a JPEG within the limit whose crop holds the box and lies in the frame."""
+    """Any defect in any frame gives a JPEG within the limit, whose crop contains the defect and lies in the frame."""
     x, y = int(corner[0] * (width - 1)), int(corner[1] * (height - 1))
     w, h = 1 + int(size[0] * (width - x - 1)), 1 + int(size[1] * (height - y - 1))
     event = _event(_noise(height, width, channels), (x, y, w, h))

@@ -36,7 +36,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 class Sender:
-    """A publisher on `spool`, and the faults it reported."""
+    """A publisher and the faults it reported."""
 
     def __init__(self, spool: Spool, port: int, user: str | None = None, password: str | None = None) -> None:
         self.faults: dict[str, str | None] = {}
@@ -45,12 +45,12 @@ class Sender:
         self.publisher = Publisher(broker, spool, self._will, Backoff(0.05, 0.1), self.faults.__setitem__)
 
     def append(self, number: int) -> None:
-        """Spool one event, as the station does."""
+        """Spool an event as the station does."""
         self._spool.append(DEFECT, {"number": number})
         self.publisher.wake_up()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Drain and leave."""
+        """Drain the spool and disconnect."""
         self.publisher.close(STATUS, {"state": "stopped"}, timeout)
 
     @staticmethod
@@ -63,7 +63,7 @@ def _numbers(messages: list[Received]) -> list[int]:
 
 
 def test_events_arrive_in_order_and_leave_the_disk(mosquitto: Mosquitto, spool: Spool) -> None:
-    """More events than fit the window arrive once each, in order, not replayed; afterwards the spool is empty."""
+    """More events than the window holds arrive once each, in order and not replayed; then the spool is empty."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     with Subscriber(mosquitto.port) as subscriber:
@@ -81,8 +81,8 @@ def test_events_arrive_in_order_and_leave_the_disk(mosquitto: Mosquitto, spool: 
     assert len(spool) == 0 and sender.publisher.published == 5 * WINDOW
 
 
-def test_absent_broker_gets_everything_later(mosquitto: Mosquitto, spool: Spool) -> None:
-    """Without a broker the publisher starts and keeps; when one comes, all events arrive in order as replayed."""
+def test_absent_broker_gets_every_event_later(mosquitto: Mosquitto, spool: Spool) -> None:
+    """The publisher starts without a broker and keeps events; once there is one, they arrive in order as replayed."""
     mosquitto.start()
     with Subscriber(mosquitto.port) as subscriber:
         mosquitto.stop()
@@ -106,7 +106,7 @@ def test_absent_broker_gets_everything_later(mosquitto: Mosquitto, spool: Spool)
 
 
 def test_earlier_boot_is_replayed(mosquitto: Mosquitto, spool: Spool) -> None:
-    """What an earlier process left in the spool is sent first, marked as replayed."""
+    """Events that an earlier process left in the spool are sent first, marked as replayed."""
     for number in range(3):
         spool.append(DEFECT, {"number": number})
     mosquitto.start()
@@ -119,7 +119,7 @@ def test_earlier_boot_is_replayed(mosquitto: Mosquitto, spool: Spool) -> None:
 
 
 def test_broker_restart_loses_no_event(mosquitto: Mosquitto, spool: Spool) -> None:
-    """The broker is stopped and started while a producer writes: the subscriber gets every event at least once."""
+    """The broker restarts while events are written: the subscriber gets every event at least once."""
     mosquitto.start()
     with Subscriber(mosquitto.port) as subscriber:
         sender = Sender(spool, mosquitto.port)
@@ -149,7 +149,7 @@ def test_broker_restart_loses_no_event(mosquitto: Mosquitto, spool: Spool) -> No
 
 
 def test_unconfirmed_events_stay(mosquitto: Mosquitto, spool: Spool) -> None:
-    """Closing without a broker is quick, and keeps every event on the disk."""
+    """Closing without a broker does not wait, and keeps every event in the spool."""
     sender = Sender(spool, mosquitto.port)
     sender.publisher.start()
     sender.publisher.wait_first_try(10)
@@ -159,7 +159,7 @@ def test_unconfirmed_events_stay(mosquitto: Mosquitto, spool: Spool) -> None:
 
 
 def test_wrong_password_is_refused_at_the_first_connection(mosquitto: Mosquitto, spool: Spool) -> None:
-    """The first connection with a wrong password is an error that names broker and user, not the password."""
+    """A wrong password at the first connection raises an error that names broker and user, not the password."""
     mosquitto.add_user("line", "right")
     mosquitto.start()
     sender = Sender(spool, mosquitto.port, "line", "wrong-password")
@@ -171,7 +171,7 @@ def test_wrong_password_is_refused_at_the_first_connection(mosquitto: Mosquitto,
 
 
 def test_later_refusal_is_a_fault_and_is_retried(mosquitto: Mosquitto, spool: Spool) -> None:
-    """A broker that refuses the password after a first connection is reported, and tried again until it accepts."""
+    """A broker that refuses the password later is a fault, and the publisher tries again until it is accepted."""
     mosquitto.add_user("line", "right")
     mosquitto.start()
     sender = Sender(spool, mosquitto.port, "line", "right")
@@ -190,7 +190,7 @@ def test_later_refusal_is_a_fault_and_is_retried(mosquitto: Mosquitto, spool: Sp
 
 
 def test_event_that_the_broker_refuses_is_kept(mosquitto: Mosquitto, spool: Spool) -> None:
-    """A PUBACK that says `not authorised` is a named fault, and the event stays on the disk."""
+    """A PUBACK with `not authorised` is a fault, and the event stays in the spool."""
     mosquitto.add_user("line", "right")
     mosquitto.allow("user line\ntopic write l/s/v1/status\n")
     mosquitto.start()
@@ -204,8 +204,8 @@ def test_event_that_the_broker_refuses_is_kept(mosquitto: Mosquitto, spool: Spoo
     assert len(spool) == 1 and sender.publisher.published == 0
 
 
-def test_what_is_sent_once_carries_its_properties(mosquitto: Mosquitto, spool: Spool) -> None:
-    """A passing message arrives with content type, expiry and user properties; an answer with its correlation data."""
+def test_transient_messages_have_their_properties(mosquitto: Mosquitto, spool: Spool) -> None:
+    """`send_once` sends content type, expiry and user properties; `reply` sends the correlation data."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     arrived: queue.SimpleQueue[paho.MQTTMessage] = queue.SimpleQueue()
@@ -228,16 +228,16 @@ def test_what_is_sent_once_carries_its_properties(mosquitto: Mosquitto, spool: S
     reader.loop_stop()
 
 
-def test_passing_messages_go_on_after_many(mosquitto: Mosquitto, spool: Spool) -> None:
-    """Room is given back when a message is written or confirmed, and when the connection is lost with it."""
+def test_slots_of_transient_messages_are_released(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A slot is free again when its message was written or confirmed, or its connection was lost."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     sender.publisher.start()
     for restart in range(2):
         wait_until(lambda: sender.publisher.connected, "the connection")
         for _ in range(300):
-            wait_until(lambda: sender.publisher.send_once("t", b"x"), "room for a picture")
-            wait_until(lambda: sender.publisher.reply("t", b"x", b"1"), "room for an answer")
+            wait_until(lambda: sender.publisher.send_once("t", b"x"), "a slot for a picture")
+            wait_until(lambda: sender.publisher.reply("t", b"x", b"1"), "a slot for an answer")
         if not restart:
             mosquitto.stop()
             wait_until(lambda: not sender.publisher.connected, "the loss")
@@ -246,7 +246,7 @@ def test_passing_messages_go_on_after_many(mosquitto: Mosquitto, spool: Spool) -
 
 
 def test_largest_packet_of_the_broker_is_respected(mosquitto: Mosquitto, spool: Spool) -> None:
-    """A message that the broker would end the connection for is dropped, one that just fits arrives."""
+    """A message larger than the broker accepts is dropped; one that just fits arrives."""
     mosquitto.configure("max_packet_size 2000")
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
@@ -269,8 +269,8 @@ def test_largest_packet_of_the_broker_is_respected(mosquitto: Mosquitto, spool: 
     reader.loop_stop()
 
 
-def test_topic_that_mqtt_does_not_have_costs_one_message(mosquitto: Mosquitto, spool: Spool) -> None:
-    """A message for an impossible topic is dropped and counted; the connection stands."""
+def test_invalid_topic_costs_one_message(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A message with an invalid topic is dropped and counted; the connection stays up."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     sender.publisher.start()
@@ -281,8 +281,8 @@ def test_topic_that_mqtt_does_not_have_costs_one_message(mosquitto: Mosquitto, s
     sender.close()
 
 
-def test_two_clients_with_one_id_say_so_and_do_not_fight(mosquitto: Mosquitto, tmp_path: Path, spool: Spool) -> None:
-    """Both stations name the client id, every event of both arrives, and when one ends the other is well again."""
+def test_two_stations_with_one_client_id(mosquitto: Mosquitto, tmp_path: Path, spool: Spool) -> None:
+    """Both report the client id, every event of both arrives, and when one stops, the fault of the other is over."""
     mosquitto.start()
     other_spool = Spool(tmp_path / "other.sqlite", 100)
     with Subscriber(mosquitto.port) as subscriber:
@@ -290,32 +290,32 @@ def test_two_clients_with_one_id_say_so_and_do_not_fight(mosquitto: Mosquitto, t
         first.publisher.start()
         first.publisher.wait_first_try(10)
         second.publisher.start()
-        wait_until(lambda: first.faults.get("client_id") and second.faults.get("client_id"), "both to say it")
+        wait_until(lambda: first.faults.get("client_id") and second.faults.get("client_id"), "both faults")
         assert "another client seems to use the client id 'sender'" in str(first.faults["client_id"])
         first.append(1)
         second.append(2)
         found = subscriber.wait("defect", lambda all_: len({message.body["number"] for message in all_}) == 2)
         assert {message.body["number"] for message in found} == {1, 2}
         second.close()
-        wait_until(lambda: not first.faults["client_id"] and not first.faults["broker"], "the first to be well")
+        wait_until(lambda: not first.faults["client_id"] and not first.faults["broker"], "the end of the faults")
         first.close()
     other_spool.close()
 
 
-def test_a_second_process_with_our_client_id_is_named(mosquitto: Mosquitto, spool: Spool) -> None:
-    """A foreign program that takes the id is named in the fault, also while the station is connected again."""
+def test_another_program_with_our_client_id_is_a_fault(mosquitto: Mosquitto, spool: Spool) -> None:
+    """A program that takes our client id causes a fault, which stays while the station is connected again."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     sender.publisher.start()
     sender.publisher.wait_first_try(10)
-    takeover = ["mosquitto_sub", "-V", "5", "-i", "sender", "-p", str(mosquitto.port), "-t", "x"]
-    if shutil.which(takeover[0]) is None:
+    command = ["mosquitto_sub", "-V", "5", "-i", "sender", "-p", str(mosquitto.port), "-t", "x"]
+    if shutil.which(command[0]) is None:
         sender.close()
         pytest.skip("MOSQUITTO_SUB IS MISSING: install mosquitto-clients")
-    process = subprocess.Popen(takeover, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: sender.faults.get("client_id"), "the fault")
-        wait_until(lambda: sender.publisher.connected and sender.publisher.connections > 1, "our place")
+        wait_until(lambda: sender.publisher.connected and sender.publisher.connections > 1, "the next connection")
         assert sender.faults["client_id"]
     finally:
         process.kill()
@@ -325,7 +325,7 @@ def test_a_second_process_with_our_client_id_is_named(mosquitto: Mosquitto, spoo
 
 
 def test_refused_subscription_is_a_fault(spool: Spool) -> None:
-    """A broker that lets nobody subscribe is said under `commands`; events go out all the same."""
+    """A broker that refuses the subscription causes the fault `commands`; the connection stays up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         sender = Sender(spool, server.getsockname()[1])
         sender.publisher.subscribe("l/s/v1/cmd/+", lambda item: None)
@@ -343,8 +343,8 @@ def test_refused_subscription_is_a_fault(spool: Spool) -> None:
             sender.close(0.0)
 
 
-def test_receiver_that_fails_ends_nothing(mosquitto: Mosquitto, spool: Spool) -> None:
-    """An exception in the receiver of messages is logged, and the next message is received."""
+def test_failing_callback_is_survived(mosquitto: Mosquitto, spool: Spool) -> None:
+    """After an exception in `receive`, the next message is received."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     got: list[bytes] = []
@@ -368,7 +368,7 @@ def test_receiver_that_fails_ends_nothing(mosquitto: Mosquitto, spool: Spool) ->
 
 
 def _reader(port: int, arrived: queue.SimpleQueue[paho.MQTTMessage]) -> paho.Client:
-    """A client that hears t/#."""
+    """A client that subscribes to t/#."""
     subscribed = threading.Event()
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id="reader", protocol=MQTTProtocolVersion.MQTTv5)
 
@@ -384,8 +384,8 @@ def _reader(port: int, arrived: queue.SimpleQueue[paho.MQTTMessage]) -> paho.Cli
     return client
 
 
-def test_results_are_bounded(mosquitto: Mosquitto, spool: Spool) -> None:
-    """Results without a connection are dropped and counted, never kept."""
+def test_transient_messages_without_a_connection_are_dropped(mosquitto: Mosquitto, spool: Spool) -> None:
+    """Without a connection, transient messages are dropped and counted, not queued."""
     sender = Sender(spool, mosquitto.port)
     sender.publisher.start()
     sender.publisher.wait_first_try(10)
@@ -395,8 +395,8 @@ def test_results_are_bounded(mosquitto: Mosquitto, spool: Spool) -> None:
     sender.close()
 
 
-def test_fault_of_the_sender_is_survived(mosquitto: Mosquitto, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in the sender (here: a disk that fails for a while) is reported and ends nothing."""
+def test_failing_sender_is_survived(mosquitto: Mosquitto, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception in the sender (here from a failing disk) is a fault, and the sender continues."""
     mosquitto.start()
     sender = Sender(spool, mosquitto.port)
     broken = threading.Event()

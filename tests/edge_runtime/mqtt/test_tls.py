@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="OPENSSL
 
 
 def _certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that is its own authority; its key lies beside it."""
+    """A self-signed certificate for 127.0.0.1, with its key beside it."""
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
     subprocess.run(
@@ -37,10 +37,10 @@ def _answer(port: int, tls: TlsSection | None) -> ConnectionEvent:
     return answer
 
 
-# paho leaves the socket of a failed handshake to the garbage collector, out of our reach.
+# paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_certificate_decides(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """With the right authority TLS connects; with another one it is refused for good, and plain does not get in."""
+    """TLS connects with the right authority; with another one it is refused for good, and without TLS it fails."""
     certificate = _certificate(tmp_path)
     (tmp_path / "other").mkdir()
     mosquitto.use_tls(certificate, tmp_path / "key.pem")
@@ -53,6 +53,6 @@ def test_certificate_decides(tmp_path: Path, mosquitto: Mosquitto) -> None:
 
 
 def test_missing_tls_file_is_named(tmp_path: Path) -> None:
-    """A certificate file that is not there is said before anything connects."""
+    """A missing certificate file raises an error before anything connects."""
     with pytest.raises(BrokerError, match=r"mqtt\.tls: .*nowhere\.pem"):
         Connection(Broker("127.0.0.1", 1, "s", tls=TlsSection(ca=tmp_path / "nowhere.pem")), None, lambda _: None)

@@ -1,4 +1,4 @@
-"""Commands reach a whole station: they change what it does, what it says, and what it is after a restart."""
+"""Commands to a whole station: they change what it does, what it publishes, and how it starts again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_runtime.config import StationConfig, load_station
 from edge_runtime.station.station import Station
 from latentline.base.strict_yaml import parse
 from latentline.model import open_model
-from tests.edge_runtime.commands.asker import Asker
+from tests.edge_runtime.commands.requester import Requester
 from tests.edge_runtime.fakes import BRIGHT, FakeInspector, station_data, validate, write_picture
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.packages import edit_manifest, write_tiny_package
@@ -27,7 +27,7 @@ VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
 def _data(folder: Path, port: int) -> dict[str, Any]:
     data = station_data(folder, port, results=True)
     data["cameras"][0]["watch"] = True
-    data["station"]["id"], data["mqtt"]["root"] = "s", "l"  # where the asker asks
+    data["station"]["id"], data["mqtt"]["root"] = "s", "l"  # the topics of Requester
     models = folder / "models"
     models.mkdir(exist_ok=True)
     data["commands"] = {"threshold": {"minimum": 1, "maximum": 240}, "models": str(models), "verbs": VERBS}
@@ -48,12 +48,12 @@ def _running(data: dict[str, Any], inspector: Any = None) -> Iterator[Station]:
 
 
 def _ask(port: int, verb: str, **payload: Any) -> dict[str, Any]:
-    with Asker(port) as asker:
-        return asker.ask(verb, os.urandom(6), payload)
+    with Requester(port) as requester:
+        return requester.ask(verb, os.urandom(6), payload)
 
 
-def test_a_threshold_is_set_said_and_kept(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The new threshold judges the next frame, stands in the birth message, and holds after a restart."""
+def test_a_threshold_is_set_published_and_kept(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """The new threshold applies to the next frame, is in `birth`, and still applies after a restart."""
     mosquitto.start()
     data = _data(tmp_path, mosquitto.port)
     with Subscriber(mosquitto.port) as subscriber, _running(data):
@@ -72,8 +72,8 @@ def test_a_threshold_is_set_said_and_kept(tmp_path: Path, mosquitto: Mosquitto) 
         assert birth[-1].body["threshold"] == 230.0 and station.snapshot().threshold == 230.0
 
 
-def test_a_paused_station_says_so_and_goes_on(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Paused, it is degraded and inspects nothing; resumed, what waited in the folder is inspected."""
+def test_a_paused_station_inspects_nothing_until_resume(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A paused station is degraded and inspects nothing; after `resume` it inspects what waited in the folder."""
     mosquitto.start()
     with Subscriber(mosquitto.port) as subscriber, _running(_data(tmp_path, mosquitto.port)) as station:
         subscriber.wait_state("online")
@@ -89,7 +89,7 @@ def test_a_paused_station_says_so_and_goes_on(tmp_path: Path, mosquitto: Mosquit
 
 
 def test_a_frame_is_captured_on_command(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A triggered camera gives one frame for each command, and a camera that runs by itself is refused."""
+    """A triggered camera gives one frame per command; the command is refused for a free-running camera."""
     mosquitto.start()
     data = _data(tmp_path, mosquitto.port)
     data["cameras"].append({"id": "bench", "kind": "simulator", "trigger": "command"})
@@ -103,7 +103,7 @@ def test_a_frame_is_captured_on_command(tmp_path: Path, mosquitto: Mosquitto) ->
 
 
 def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The new package judges after its self-test; a damaged one leaves the running model, and the birth tells which."""
+    """The new package runs after its self-test, and `birth` names it; with a damaged one the running model stays."""
     mosquitto.start()
     data = _data(tmp_path, mosquitto.port)
     data["model"] = str(write_tiny_package(tmp_path / "first"))
@@ -125,7 +125,7 @@ def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: 
 
 
 def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A reload takes over a changed threshold; a file that is wrong changes nothing and is a fault till it is right."""
+    """A reload applies a changed threshold; a wrong file changes nothing and is a fault until it is correct."""
     mosquitto.start()
     data, path = _data(tmp_path, mosquitto.port), tmp_path / "station.yaml"
     path.write_text(yaml.safe_dump(data))
@@ -135,15 +135,15 @@ def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mos
         with Subscriber(mosquitto.port) as subscriber:
             try:
                 subscriber.wait_state("online")
-                for text, waited in (
+                for text, expected in (
                     (yaml.safe_dump({**data, "threshold": 55.0}), ("birth", lambda body: body["threshold"] == 55.0)),
                     ("cameras: 7", ("v1/status", lambda body: body["reasons"][0]["code"] == "config")),
                     (yaml.safe_dump({**data, "threshold": 66.0}), ("birth", lambda body: body["threshold"] == 66.0)),
                 ):
                     path.write_text(text)
-                    station.reload()  # what SIGHUP calls; a signal in a process of its own: supervision/test_signals
-                    topic, right = waited
-                    subscriber.wait(topic, lambda all_: any(_holds(right, m.body) for m in all_))  # noqa: B023
+                    station.reload()  # what the handler of SIGHUP calls
+                    topic, holds = expected
+                    subscriber.wait(topic, lambda all_: any(_holds(holds, m.body) for m in all_))  # noqa: B023
                 done.append(True)
             finally:
                 station.stop()
@@ -156,24 +156,24 @@ def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mos
     assert done == [True]
 
 
-def _holds(right: Any, body: dict[str, Any]) -> bool:
+def _holds(condition: Any, body: dict[str, Any]) -> bool:
     try:
-        return bool(right(body))
+        return bool(condition(body))
     except (KeyError, IndexError):
         return False
 
 
 @pytest.mark.parametrize("verbs", [[], ["pause"]])
-def test_what_is_not_enabled_is_not_heard(tmp_path: Path, mosquitto: Mosquitto, verbs: list[str]) -> None:
-    """Without a verb the station subscribes to nothing; with another one it refuses in a sentence."""
+def test_a_verb_that_is_not_enabled_does_nothing(tmp_path: Path, mosquitto: Mosquitto, verbs: list[str]) -> None:
+    """Without any verb the station subscribes to nothing; with another verb it refuses the command."""
     mosquitto.start()
     data = _data(tmp_path, mosquitto.port)
     data["commands"]["verbs"] = verbs
     with Subscriber(mosquitto.port) as subscriber, _running(data) as station:
         subscriber.wait_state("online")
-        with Asker(mosquitto.port) as asker:
-            asker.send("l/s/v1/cmd/threshold", b'{"value": 7}', correlation=b"1")
+        with Requester(mosquitto.port) as requester:
+            requester.send("l/s/v1/cmd/threshold", b'{"value": 7}', correlation=b"1")
             if verbs:
-                _, answer = asker.answer()
+                _, answer = requester.answer()
                 assert not answer["ok"]
         assert station.snapshot().threshold == 100.0

@@ -15,7 +15,7 @@ _TOPIC = "latentline/line-1/v1/health"
 
 
 def test_message_fits_its_schema() -> None:
-    """What a snapshot becomes is what docs/mqtt/health.schema.json describes, also when it goes through JSON."""
+    """The message of a snapshot fits docs/mqtt/health.schema.json after it has gone through JSON."""
     body = json.loads(encode(health_message(Messages("line-1"), snapshot())))
     validate(_TOPIC, body)
     assert body["faults"] == ["broker"]
@@ -24,7 +24,7 @@ def test_message_fits_its_schema() -> None:
 
 
 def test_schema_is_strict() -> None:
-    """No field may be missing and none may be more, within its objects too."""
+    """The schema allows no missing and no extra field, in nested objects too."""
     body = health_message(Messages("line-1"), snapshot())
     places = [(), ("frames",), ("events",), ("spool",), ("process",), ("inspection_ms",), ("cameras", 0)]
     for place in places:
@@ -40,7 +40,7 @@ def test_schema_is_strict() -> None:
 
 
 def _at(body: object, place: tuple[str | int, ...]) -> dict[str, object]:
-    for part in place:
-        body = body[part]  # type: ignore[index]
+    for key in place:
+        body = body[key]  # type: ignore[index]
     assert isinstance(body, dict)
     return body

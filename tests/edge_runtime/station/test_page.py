@@ -15,19 +15,19 @@ PAGE = (ROOT / "docs" / "station.md").read_text()
 
 
 def _rendered(node: ast.expr, names: dict[str, str]) -> str | None:
-    """A string as far as the source tells it: `*` for what only the run knows, None for anything else."""
+    """The string of an expression, with `*` for parts known only at run time; None for other expressions."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.JoinedStr):
-        parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
-        return "".join(_rendered(part, names) or "*" for part in parts)
+        values = [value.value if isinstance(value, ast.FormattedValue) else value for value in node.values]
+        return "".join(_rendered(value, names) or "*" for value in values)
     return None
 
 
 def _codes_in(tree: ast.AST) -> Iterator[str]:
-    """The codes that go to functions called …fault, as arguments or by way of an attribute `code` or a dictionary."""
+    """The codes passed to functions named …fault, directly or through an attribute `code` or a dictionary."""
     names: dict[str, str] = {}
     for assigned in (node for node in ast.walk(tree) if isinstance(node, ast.Assign)):
         text = _rendered(assigned.value, names)
@@ -59,18 +59,18 @@ def _codes_of_pairs(loop: ast.For, names: dict[str, str]) -> Iterator[str]:
                 yield code
 
 
-def test_every_reason_is_explained() -> None:
-    """The codes in the page's table are those that the code reports, no more and no fewer."""
+def test_every_fault_is_explained() -> None:
+    """The codes in the page's table are exactly those that the code reports."""
     files = (ROOT / "edge_runtime").rglob("*.py")
     reported = {code for path in files for code in _codes_in(ast.parse(path.read_text()))}
     reported -= {"watchdog.*"}  # the family, of which `stage` names the members
     rows = re.findall(r"^\| `([a-zA-Z_.]+)` \| .+ \| .+ \|$", PAGE, re.MULTILINE)
-    reconstructed = {row.replace("ID", "*") for row in rows}
-    assert reconstructed == reported and len(reconstructed) == len(rows)
+    documented = {row.replace("ID", "*") for row in rows}
+    assert documented == reported and len(documented) == len(rows)
 
 
-def test_the_walk_through_is_a_station(tmp_path: Path) -> None:
-    """The page's YAML loads, and shows every section that there is."""
+def test_the_example_is_a_station(tmp_path: Path) -> None:
+    """The page's YAML loads and has every section."""
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "station.yaml").write_text(text)
     config = load_station(tmp_path / "station.yaml")
@@ -86,7 +86,7 @@ def test_a_ready_file_is_a_station(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["station.md", "mqtt.md"])
 def test_links_lead_somewhere(name: str) -> None:
-    """Each relative link of the page leads to a file, and to a heading in it."""
+    """Each relative link of the page leads to a file that exists, and to a heading in it."""
     for link in re.findall(r"\]\(([^)]+)\)", (ROOT / "docs" / name).read_text()):
         file, _, anchor = link.partition("#")
         target = ROOT / "docs" / (file or name)

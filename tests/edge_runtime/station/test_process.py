@@ -23,13 +23,13 @@ from tests.waiting import wait_until
 
 
 class _Process:
-    """A station of its own process under a stand-in for systemd."""
+    """A station in a process of its own, under a fake systemd."""
 
     def __init__(self, folder: Path, broker_port: int) -> None:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._listener.bind(str(folder / "notify"))
         self._listener.setblocking(False)
-        self._heard: list[str] = []
+        self._lines: list[str] = []
         self.port = free_port()
         data = station_data(folder, broker_port)
         data["cameras"][0]["watch"] = True
@@ -39,13 +39,13 @@ class _Process:
         environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "300000"}
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
 
-    def heard(self) -> list[str]:
-        """Every line that systemd was told so far."""
+    def lines(self) -> list[str]:
+        """All lines that systemd has received so far."""
         try:
             while True:
-                self._heard += self._listener.recv(4096).decode().split("\n")
+                self._lines += self._listener.recv(4096).decode().split("\n")
         except BlockingIOError:
-            return self._heard
+            return self._lines
 
     def page(self, path: str) -> tuple[int, str]:
         """Status and body of a page; status 0 while nobody answers."""
@@ -59,7 +59,7 @@ class _Process:
             return 0, ""
 
     def close(self) -> None:
-        """End it in any case."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
         self._listener.close()
@@ -74,9 +74,9 @@ def station(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[_Process]:
 
 
 def test_life_of_a_station(station: _Process, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A real station tells systemd and HTTP when it is ready, what is wrong, what it counted, and that it ends."""
-    wait_until(lambda: "READY=1" in station.heard(), "READY=1")
-    wait_until(lambda: "WATCHDOG=1" in station.heard(), "a sign of life")
+    """A real station reports to systemd and over HTTP: ready, faults, counts, and its end."""
+    wait_until(lambda: "READY=1" in station.lines(), "READY=1")
+    wait_until(lambda: "WATCHDOG=1" in station.lines(), "a sign of life")
     assert station.page("/readyz")[0] == 200
     assert json.loads(station.page("/healthz")[1]) == {"station": "line-1", "state": "online", "faults": {}}
 
@@ -89,7 +89,7 @@ def test_life_of_a_station(station: _Process, tmp_path: Path, mosquitto: Mosquit
     wait_until(lambda: published() == 1, "the event of the picture")
 
     mosquitto.stop()
-    wait_until(lambda: "STATUS=degraded: broker" in station.heard(), "the fault")
+    wait_until(lambda: "STATUS=degraded: broker" in station.lines(), "the fault")
     status, body = station.page("/healthz")
     assert status == 200  # a restart would not help
     assert json.loads(body)["state"] == "degraded"
@@ -97,4 +97,4 @@ def test_life_of_a_station(station: _Process, tmp_path: Path, mosquitto: Mosquit
     station.process.send_signal(signal.SIGTERM)
     wait_until(lambda: station.process.poll() is not None, "the end")
     assert station.process.returncode == 0
-    assert "READY=1" not in station.heard()[station.heard().index("STOPPING=1") :]
+    assert "READY=1" not in station.lines()[station.lines().index("STOPPING=1") :]

@@ -32,17 +32,17 @@ class _Bench:
         file = _write(folder)
         self.reload = Reload(file, load_station(file), self.faults.__setitem__, Systemd({}))
 
-    def again(self, **changes: Any) -> Changes | None:
+    def change(self, **changes: Any) -> Changes | None:
         _write(self.folder, **changes)
-        self.reload.ask()
+        self.reload.request()
         return self.reload.run_pending()
 
 
-def test_live_setting_is_taken_over(tmp_path: Path) -> None:
-    """A threshold changes without a restart, once per question."""
+def test_a_live_setting_changes(tmp_path: Path) -> None:
+    """A reload changes the threshold without a restart, once per request."""
     bench = _Bench(tmp_path)
     assert bench.reload.run_pending() is None
-    changes = bench.again(threshold=4.5)
+    changes = bench.change(threshold=4.5)
     assert changes == Changes(applied=("threshold",))
     assert str(changes) == "threshold changed"
     assert bench.reload.running.threshold == 4.5
@@ -50,48 +50,48 @@ def test_live_setting_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_other_setting_needs_a_restart_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A setting that cannot change keeps its old value, is named, and is named again at the next reload."""
+    """A setting that needs a restart keeps its old value, and each reload names it."""
     bench = _Bench(tmp_path)
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            changes = bench.again(mqtt={"host": "elsewhere"}, threshold=4.5)
+            changes = bench.change(mqtt={"host": "elsewhere"}, threshold=4.5)
             assert changes is not None
             assert changes.need_restart == ("mqtt.host",)
             assert bench.reload.running.mqtt.host == "127.0.0.1"
             assert bench.reload.running.threshold == 4.5
     assert "threshold changed; mqtt.host needs a restart" in caplog.text
     assert str(Changes(need_restart=("a", "b", "c"))) == "a, b and c need a restart"
-    assert str(bench.again()) == "threshold changed"
-    assert str(bench.again()) == "nothing changed"
+    assert str(bench.change()) == "threshold changed"
+    assert str(bench.change()) == "nothing changed"
 
 
 @pytest.mark.parametrize(
     "text", ["", "station: [", "{}", "threshold: high", "station: {id: a/b}", "\x00", "a: &a [*a]", "- 1"]
 )
 def test_broken_file_changes_nothing_and_is_a_fault(tmp_path: Path, text: str) -> None:
-    """A file that is not right leaves the station as it is, and is a fault until a reload finds it right."""
+    """A wrong file changes nothing and is a fault until a reload finds it correct."""
     bench = _Bench(tmp_path)
     before = bench.reload.running
     (tmp_path / "station.yaml").write_text(text)
-    bench.reload.ask()
+    bench.reload.request()
     assert bench.reload.run_pending() is None
     assert bench.reload.running is before
-    assert "was not taken over" in str(bench.faults["config"])
-    assert bench.again() == Changes()
+    assert "keeps its old configuration" in str(bench.faults["config"])
+    assert bench.change() == Changes()
     assert bench.faults["config"] is None
 
 
 def test_file_that_is_gone_is_a_fault(tmp_path: Path) -> None:
-    """A missing file is a fault like a broken one."""
+    """A missing file is a fault."""
     bench = _Bench(tmp_path)
     (tmp_path / "station.yaml").unlink()
-    bench.reload.ask()
+    bench.reload.request()
     assert bench.reload.run_pending() is None
     assert "cannot be read" in str(bench.faults["config"])
 
 
 def test_cameras_are_compared_by_id(tmp_path: Path) -> None:
-    """A change names the camera by its id, wherever it stands in the list; a new one is named as a whole."""
+    """A change names the camera by its id, in any order of the list; a new camera is named as a whole."""
     data = station_data(tmp_path, 1883)
     top = data["cameras"][0]
     side = {**top, "id": "side"}
@@ -104,8 +104,8 @@ def test_cameras_are_compared_by_id(tmp_path: Path) -> None:
     assert difference(old, less) == difference(less, old) == Changes(need_restart=("cameras.side",))
 
 
-def test_no_value_is_said(tmp_path: Path) -> None:
-    """Only names are given, so a password in an address cannot get into the log."""
+def test_values_are_not_logged(tmp_path: Path) -> None:
+    """Changes hold only names, so that a password in an address cannot reach the log."""
     data = station_data(tmp_path, 1883)
     old = parse(data, StationConfig, "-")
     stream = {**data, "mqtt": {**data["mqtt"], "username": "hush-hush"}}
@@ -124,7 +124,7 @@ def test_no_value_is_said(tmp_path: Path) -> None:
     )
 )
 def test_difference_names_what_differs_and_nothing_else(tmp_path_factory: Any, changes: dict[str, Any]) -> None:
-    """Every changed key is named once, on the right side; nothing differs from itself."""
+    """Each changed key is named once and on the right side; a configuration does not differ from itself."""
     folder = tmp_path_factory.getbasetemp()
     data = station_data(folder, 1883)
     old = parse(data, StationConfig, "-")

@@ -41,17 +41,17 @@ Start = Callable[[dict[str, Any]], "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts station processes with the fake inspector; the test's end kills what still runs."""
+    """Starts station processes with the fake inspector; kills those that still run when the test ends."""
     processes: list[subprocess.Popen[str]] = []
 
-    def begin(data: dict[str, Any]) -> subprocess.Popen[str]:
+    def start_process(data: dict[str, Any]) -> subprocess.Popen[str]:
         path = tmp_path / "station.yaml"
         path.write_text(yaml.safe_dump(data))
         command = [sys.executable, "-m", "tests.edge_runtime.fake_station", str(path)]
         processes.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True))
         return processes[-1]
 
-    yield begin
+    yield start_process
     for process in processes:
         process.kill()
         process.communicate()
@@ -67,7 +67,7 @@ def _pictures(folder: Path, *levels: int) -> None:
 
 
 def test_abnormal_frames_reach_a_subscriber(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Each abnormal frame is one event, each frame one result, every message fits its schema, and the run ends."""
+    """Each abnormal frame is one event, each frame one result, each message fits its schema, and the run ends."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, results=True)
     _pictures(tmp_path, DARK, BRIGHT, DARK, BRIGHT)
@@ -94,7 +94,7 @@ def test_abnormal_frames_reach_a_subscriber(tmp_path: Path, mosquitto: Mosquitto
 
 
 def test_late_subscriber_learns_the_state(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Status, birth and camera status are retained: who subscribes afterwards still gets the last of each."""
+    """Status, birth and camera status are retained: a later subscriber gets the newest of each."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     _pictures(tmp_path, DARK)
@@ -107,7 +107,7 @@ def test_late_subscriber_learns_the_state(tmp_path: Path, mosquitto: Mosquitto) 
 
 
 def test_frames_of_any_size_and_bad_ones_pass(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Other sizes or channels mid-stream, a corrupt file, an unusable frame, a failing inspector: none ends the run."""
+    """New sizes or channels, a corrupt file, an unusable frame or a failing inspector do not end the run."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     _pictures(tmp_path, BRIGHT, UNUSABLE, FATAL, NOT_A_NUMBER)
@@ -123,7 +123,7 @@ def test_frames_of_any_size_and_bad_ones_pass(tmp_path: Path, mosquitto: Mosquit
 
 
 def test_failing_inspector_degrades_until_it_works(tmp_path: Path, mosquitto: Mosquitto, start: Start) -> None:
-    """An inspector that fails is a reason on `status`; the next frame that works takes it away."""
+    """A failing inspector is a reason in `status`, until it works on the next frame."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     data["cameras"][0]["watch"] = True
@@ -138,7 +138,7 @@ def test_failing_inspector_degrades_until_it_works(tmp_path: Path, mosquitto: Mo
 
 
 class HangingCamera:
-    """Gives one frame, then hangs in a read until it is closed."""
+    """Gives one frame, then hangs in `read` until it is closed."""
 
     name = "top"
 
@@ -161,7 +161,7 @@ class HangingCamera:
 
 
 def test_stalled_camera_degrades(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A live camera that hangs is called stalled on the station's and on its own status, and the station stays up."""
+    """A live camera that hangs is stalled in the station's status and in its own, and the station keeps running."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     data["cameras"] = [{"id": "top", "kind": "device", "source": 0, "stall_seconds": 0.2}]
@@ -176,11 +176,11 @@ def test_stalled_camera_degrades(tmp_path: Path, mosquitto: Mosquitto) -> None:
         station.stop()
         runner.join(20)
         subscriber.wait_state("stopped")
-    assert station.summary.inspected >= 1, "and again after each time it was opened anew"
+    assert station.summary.inspected >= 1, "the camera gives a frame each time it is opened"
 
 
 def test_video_file_is_inspected_to_its_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """No frame of a video file is left out, and the station ends with the file."""
+    """The station inspects each frame of a video file and ends with the file."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     writer = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
@@ -195,8 +195,8 @@ def test_video_file_is_inspected_to_its_end(tmp_path: Path, mosquitto: Mosquitto
     assert (summary.inspected, summary.published) == (20, 10)
 
 
-def test_threshold_of_the_yaml_counts(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """An own threshold replaces the package's in verdict, event and birth, and defects are still looked for."""
+def test_threshold_of_the_yaml_applies(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """The YAML's threshold replaces the package's in inspection, event and `birth`, and defects are still found."""
     mosquitto.start()
     data = {**station_data(tmp_path, mosquitto.port), "threshold": 50.0}
     _pictures(tmp_path, 60, DARK)
@@ -208,23 +208,23 @@ def test_threshold_of_the_yaml_counts(tmp_path: Path, mosquitto: Mosquitto) -> N
     assert len(event.body["defects"]) == 1
 
 
-def test_observer_sees_frames_and_may_fail(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_observer_gets_frames_and_may_fail(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """The observer gets every inspected frame; an exception in it changes nothing."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     _pictures(tmp_path, DARK, BRIGHT)
-    seen: list[bool] = []
+    observed: list[bool] = []
 
     def observe(_frame: object, inspection: Any) -> None:
-        seen.append(inspection.is_abnormal)
+        observed.append(inspection.is_abnormal)
         raise RuntimeError("full disk")
 
     summary = Station(_config(data), FakeInspector(), observer=observe).run()
-    assert seen == [False, True] and summary.published == 1
+    assert observed == [False, True] and summary.published == 1
 
 
-def test_full_spool_is_said(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A spool that overflows while the broker is away drops the oldest, and the summary and the next status say so."""
+def test_full_spool_is_reported(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A spool that overflows while the broker is away drops the oldest; the summary and the next status count them."""
     data = station_data(tmp_path, mosquitto.port)
     data["spool"]["max_events"] = 2
     _pictures(tmp_path, *[BRIGHT] * 5)
@@ -237,10 +237,10 @@ def test_full_spool_is_said(tmp_path: Path, mosquitto: Mosquitto) -> None:
         assert subscriber.wait_state("stopped")["spool_dropped"] == {"count": 3, "bytes": 0, "age": 0}
 
 
-def test_disk_that_takes_no_event_degrades(
+def test_event_that_cannot_be_written_is_lost(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that cannot be written is counted as lost and said on `status`; the station goes on."""
+    """An event that cannot be written is counted as lost, and the station keeps running."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     _pictures(tmp_path, BRIGHT, BRIGHT)
@@ -259,8 +259,8 @@ def test_disk_that_takes_no_event_degrades(
     assert (summary.events, summary.lost, summary.published) == (1, 1, 1)
 
 
-def test_a_folder_that_is_not_there_ends_the_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A source that has an end and cannot be read is an error, said after a clean end."""
+def test_a_missing_folder_ends_the_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A source with an end that cannot be read raises an error, after a clean end."""
     mosquitto.start()
     folder = {"id": "top", "kind": "folder", "source": "/nowhere"}
     data = {**station_data(tmp_path, mosquitto.port), "cameras": [folder]}
@@ -270,8 +270,8 @@ def test_a_folder_that_is_not_there_ends_the_station(tmp_path: Path, mosquitto: 
         subscriber.wait_state("stopped")
 
 
-def test_a_device_that_is_not_there_is_waited_for(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """An absent live camera degrades the station beside one that works, and names itself."""
+def test_the_station_waits_for_a_missing_device(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A missing live camera is a fault with its id, and the other camera works."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     data["cameras"][0]["watch"] = True
@@ -290,7 +290,7 @@ def test_a_device_that_is_not_there_is_waited_for(tmp_path: Path, mosquitto: Mos
 
 
 def test_wrong_password_in_process_is_an_error(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A refused password raises BrokerError from `run`, with everything released."""
+    """A refused password raises BrokerError from `run`."""
     mosquitto.add_user("line", "right")
     mosquitto.start()
     (tmp_path / "secret").write_text("wrong")
@@ -301,25 +301,25 @@ def test_wrong_password_in_process_is_an_error(tmp_path: Path, mosquitto: Mosqui
 
 
 def test_wrong_password_ends_the_command(tmp_path: Path, mosquitto: Mosquitto, start: Start) -> None:
-    """The command ends with exit code 2 and one sentence: no traceback, no password."""
+    """A refused password ends the command with exit code 2 and one sentence, without traceback or password."""
     mosquitto.add_user("line", "right")
     mosquitto.start()
     (tmp_path / "secret").write_text("wrong-password")
     data = station_data(tmp_path, mosquitto.port, username="line", password_file=str(tmp_path / "secret"))
     data["cameras"][0]["watch"] = True
     process = start(data)
-    _, said = process.communicate(timeout=30)
+    _, output = process.communicate(timeout=30)
     assert process.returncode == 2
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "refuses the user name or password" in errors[0]
-    assert "Traceback" not in said and "wrong-password" not in said
+    assert "Traceback" not in output and "wrong-password" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_station_well(
+def test_signal_ends_the_station_cleanly(
     tmp_path: Path, mosquitto: Mosquitto, start: Start, number: signal.Signals
 ) -> None:
-    """On SIGTERM or Ctrl-C events are out, status says stopped, not offline, and the exit code is 0."""
+    """On SIGTERM or Ctrl-C the events are sent, the status is stopped and not offline, and the exit code is 0."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=0)
     data["cameras"][0]["watch"] = True
@@ -329,16 +329,16 @@ def test_signal_ends_the_station_well(
         _pictures(tmp_path, *[BRIGHT] * 5)
         subscriber.wait("defect", lambda all_: len(all_) == 5)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
         subscriber.wait_state("stopped")
         states = [message.body["state"] for message in subscriber.messages("v1/status")]
-    assert process.returncode == 0, said
+    assert process.returncode == 0, output
     assert states == ["starting", "online", "stopped"]
-    assert "5 events written, 5 confirmed" in said and "Traceback" not in said
+    assert "5 events written, 5 confirmed" in output and "Traceback" not in output
 
 
 def test_killed_station_leaves_its_will(tmp_path: Path, mosquitto: Mosquitto, start: Start) -> None:
-    """After kill -9 the broker says offline in the station's place, and a new start says online again."""
+    """After kill -9 the broker publishes offline, and a new start publishes online."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=1)
     data["cameras"][0]["watch"] = True
@@ -352,7 +352,7 @@ def test_killed_station_leaves_its_will(tmp_path: Path, mosquitto: Mosquitto, st
 
 
 def test_short_drop_shows_no_offline(tmp_path: Path, mosquitto: Mosquitto, start: Start) -> None:
-    """A station that comes back within the will delay was never offline to a subscriber."""
+    """A station that is back within the will delay is never offline for a subscriber."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=60)
     data["cameras"][0]["watch"] = True
@@ -367,7 +367,7 @@ def test_short_drop_shows_no_offline(tmp_path: Path, mosquitto: Mosquitto, start
 
 
 def test_events_survive_a_kill_without_broker(tmp_path: Path, mosquitto: Mosquitto, start: Start) -> None:
-    """Events of a station that never had a broker and was killed arrive from the next one, replayed, without a gap."""
+    """Events of a killed station that never had a broker arrive after the next start, replayed and without a gap."""
     data = station_data(tmp_path, mosquitto.port)
     data["cameras"][0]["watch"] = True
     _pictures(tmp_path, *[BRIGHT] * 4)

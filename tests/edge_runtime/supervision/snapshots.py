@@ -1,4 +1,4 @@
-"""A snapshot for the tests, with a different number in every place."""
+"""A snapshot for the tests, with a different number in each field."""
 
 from __future__ import annotations
 

@@ -9,30 +9,30 @@ from edge_runtime.supervision.guards import DiskGuard, MemoryGuard, memory_limit
 _MIB = 1 << 20
 
 
-def test_disk_is_called_full_early_and_right_with_a_margin(tmp_path: Path) -> None:
-    """Below the limit is a fault; it ends a tenth above the limit, so that it does not flap."""
+def test_little_disk_space_is_a_fault_with_hysteresis(tmp_path: Path) -> None:
+    """Less than the limit is a fault, which ends a tenth above the limit, so that it does not flap."""
     free = {"mib": 101.0}
     guard = DiskGuard(tmp_path, 100, lambda path: int(free["mib"] * _MIB))
-    said = []
+    faults = []
     for free["mib"] in (101, 99, 101, 109, 111, 101):
-        said.append(guard.check() is not None)
-    assert said == [False, True, True, True, False, False]
+        faults.append(guard.check() is not None)
+    assert faults == [False, True, True, True, False, False]
 
 
-def test_real_disk_has_a_free_space(tmp_path: Path) -> None:
-    """The file system of the spool is asked; a folder that is gone is said and ends nothing."""
+def test_the_real_disk_is_read(tmp_path: Path) -> None:
+    """The guard reads the file system of the folder; a missing folder is a fault and raises nothing."""
     assert DiskGuard(tmp_path, 1).check() is None
     assert str(tmp_path) in str(DiskGuard(tmp_path, 1 << 40).check())
     assert "cannot be read" in str(DiskGuard(tmp_path / "gone", 1).check())
     assert DiskGuard(tmp_path / "gone", 0).check() is None
 
 
-def test_memory_is_said_first_and_ends_the_station_far_above() -> None:
-    """Above the limit is a fault; above 1.2 times as much, three times in a row, the end is asked for, once."""
+def test_much_memory_is_a_fault_and_far_too_much_ends_the_station() -> None:
+    """More than the limit is a fault; three checks in a row above 1.2 times the limit end the station, once."""
     ends: list[str] = []
     guard = MemoryGuard(100, ends.append)
-    said = [guard.check(used * _MIB) is not None for used in (100, 101, 95, 89, 125, 125, 110)]
-    assert said == [False, True, True, False, True, True, True]
+    faults = [guard.check(used * _MIB) is not None for used in (100, 101, 95, 89, 125, 125, 110)]
+    assert faults == [False, True, True, False, True, True, True]
     assert not ends
     for _ in range(5):
         guard.check(125 * _MIB)
@@ -40,8 +40,8 @@ def test_memory_is_said_first_and_ends_the_station_far_above() -> None:
     assert "125 MiB" in sentence
 
 
-def test_sentence_stands_still() -> None:
-    """The fault reads the same while memory grows: it is published when it changes."""
+def test_the_sentence_does_not_change() -> None:
+    """The sentence stays the same while memory grows, because the station publishes each change."""
     guard = MemoryGuard(100, lambda sentence: None)
     assert guard.check(101 * _MIB) == guard.check(102 * _MIB)
 
@@ -53,7 +53,7 @@ def test_sentence_stands_still() -> None:
 def test_memory_limit_follows_machine_and_control_group(
     tmp_path: Path, total_kib: int, own: str, above: str, expected: int
 ) -> None:
-    """Unset, the limit is three quarters of the least of what machine, service and slice may use."""
+    """The default limit is three quarters of the least that machine, service and slice may use."""
     proc, cgroup = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)
     (proc / "meminfo").write_text(f"MemTotal:       {total_kib} kB\nMemFree: 1 kB\n")
@@ -67,5 +67,5 @@ def test_memory_limit_follows_machine_and_control_group(
 
 
 def test_memory_limit_without_proc(tmp_path: Path) -> None:
-    """Where nothing can be read nothing is watched."""
+    """Without /proc and control groups the guard is off."""
     assert memory_limit(None, tmp_path / "proc", tmp_path / "cgroup") == 0

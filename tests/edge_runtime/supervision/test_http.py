@@ -46,21 +46,21 @@ def _ask(address: tuple[str, int], path: str, method: str = "GET") -> tuple[int,
 
 
 def _raw(address: tuple[str, int], sent: bytes) -> bytes:
-    """All that comes back for `sent`; empty when the connection is cut."""
+    """The whole answer to `sent`; empty when the connection is cut."""
     received = b""
     with socket.create_connection(address, timeout=10) as client:
         try:
             client.sendall(sent)
             client.shutdown(socket.SHUT_WR)
-            while part := client.recv(65536):
-                received += part
+            while chunk := client.recv(65536):
+                received += chunk
         except ConnectionError:
             pass
     return received
 
 
 def test_probes_follow_the_station() -> None:
-    """Ready from online to degraded, healthy until stopped or a stage is late, with state and reasons as JSON."""
+    """/readyz is 200 while online or degraded, /healthz until stopped; neither when a stage is late; both are JSON."""
     health, late = Health(lambda state, faults: None), set[str]()
     with _serving(health_pages("line-1", health, lambda: frozenset(late), snapshot)) as (_, address):
 
@@ -85,7 +85,7 @@ def test_probes_follow_the_station() -> None:
 
 
 def test_prometheus_can_scrape() -> None:
-    """/metrics is text that Prometheus's own parser reads, of this moment, with the type it wants."""
+    """Prometheus's own parser reads /metrics, which has the current numbers and the right content type."""
     counts = iter([38, 39])
     pages = health_pages(
         "line-1", Health(lambda *_: None), frozenset, lambda: snapshot(inspected=next(counts), abnormal=0)
@@ -111,7 +111,7 @@ def test_prometheus_can_scrape() -> None:
     ],
 )
 def test_only_get_of_known_paths(method: str, path: str, status: int) -> None:
-    """No other method and no other path."""
+    """Another method or path gets an error."""
     with _serving(_HELLO) as (_, address):
         assert _ask(address, path, method)[0] == status
 
@@ -126,7 +126,7 @@ def test_only_get_of_known_paths(method: str, path: str, status: int) -> None:
     ],
 )
 def test_malformed_requests_are_refused(sent: bytes, status: bytes) -> None:
-    """What is not a short HTTP/1 request is told so, or cut when it does not stop talking."""
+    """What is not a short HTTP/1 request gets an error, or is cut when it is too long."""
     with _serving(_HELLO) as (_, address):
         answer = _raw(address, sent)
         assert not answer or answer.startswith(b"HTTP/1.1 " + status)
@@ -143,7 +143,7 @@ _LINE = st.binary(max_size=200)
 _REQUESTS = st.one_of(
     st.binary(max_size=3000),
     st.tuples(st.sampled_from([b"GET", b"get", b"PUT", b""]), _LINE, st.sampled_from([b"HTTP/1.1", b"HTTP/0.9"])).map(
-        lambda parts: b" ".join(parts) + b"\r\n\r\n"
+        lambda words: b" ".join(words) + b"\r\n\r\n"
     ),
     st.lists(_LINE, max_size=20).map(lambda lines: b"GET /hello HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"),
 )
@@ -152,7 +152,7 @@ _REQUESTS = st.one_of(
 @settings(max_examples=150)
 @given(_REQUESTS)
 def test_fuzzed_requests_get_an_answer_or_none(standing: tuple[str, int], sent: bytes) -> None:
-    """Any bytes get one whole answer or a cut connection, never a 500, and the next client is served."""
+    """Any bytes get one complete answer or a cut connection, never a 500, and the next client gets its page."""
     answer = _raw(standing, sent)
     if answer:
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -162,13 +162,13 @@ def test_fuzzed_requests_get_an_answer_or_none(standing: tuple[str, int], sent: 
 
 
 def test_silent_clients_are_cut() -> None:
-    """Clients that say nothing, or too little, lose their connection; they cost no thread and block nobody for long."""
+    """Clients that send nothing, or too little, are cut; they cost no thread and block nobody for long."""
     with _serving(_HELLO, Limits(client=0.3)) as (_, address), ExitStack() as stack:
         threads = threading.active_count()
         silent = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(40)]
         for number, client in enumerate(silent):
             if number % 2:
-                with suppress(ConnectionError):  # one above the number of clients is cut at once
+                with suppress(ConnectionError):  # a client above the limit is cut at once
                     client.sendall(b"GET /hello HT")
         for client in silent:
             with suppress(ConnectionError):
@@ -178,7 +178,7 @@ def test_silent_clients_are_cut() -> None:
 
 
 def test_client_that_does_not_listen_is_cut() -> None:
-    """A client that never reads its answer is cut, too."""
+    """A client that never reads its answer is cut."""
     big = b"x" * (32 << 20)  # more than the socket buffers of both ends
     pages = {"/big": lambda: Page(200, "text/plain", big)}
     with _serving(pages, Limits(client=0.3)) as (endpoint, address):
@@ -188,18 +188,18 @@ def test_client_that_does_not_listen_is_cut() -> None:
             wait_until(lambda: endpoint._clients == 0, "the client to be cut")
             received = 0
             with suppress(ConnectionError):
-                while part := client.recv(1 << 16):
-                    received += len(part)
+                while chunk := client.recv(1 << 16):
+                    received += len(chunk)
         assert received < len(big)
 
 
 def test_page_that_hangs_is_503_and_costs_one_thread() -> None:
-    """A station that hangs in a page answers 503 to everyone who asks, and is right again when it is."""
+    """While a page hangs, each request for it gets 503 and only one thread waits; afterwards the page works."""
     going = threading.Event()
 
     def hangs() -> Page:
         going.wait()
-        return Page(200, "text/plain", b"at last")
+        return Page(200, "text/plain", b"done")
 
     with _serving({"/metrics": hangs, **_HELLO}, Limits(page=0.1)) as (_, address):
         threads = threading.active_count()
@@ -212,7 +212,7 @@ def test_page_that_hangs_is_503_and_costs_one_thread() -> None:
 
 
 def test_page_that_fails_is_500() -> None:
-    """A fault of ours in a page is said and ends nothing."""
+    """A page that raises is a 500, and the endpoint goes on."""
 
     def fails() -> Page:
         raise ZeroDivisionError
@@ -222,7 +222,7 @@ def test_page_that_fails_is_500() -> None:
 
 
 def test_port_in_use_is_a_fault_until_it_is_free() -> None:
-    """A port that another program has is a sentence with its setting, and is taken when it is free."""
+    """A port that another program uses is a fault that names the setting; the endpoint uses it once it is free."""
     faults: dict[str, str | None] = {}
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -241,7 +241,7 @@ def test_port_in_use_is_a_fault_until_it_is_free() -> None:
 
 
 def test_unknown_host_is_a_fault() -> None:
-    """An address that is not this machine's is a sentence, too, and close does not wait for the next try."""
+    """An address of another machine is a fault, and `close` does not wait for the next try."""
     faults: dict[str, str | None] = {}
     endpoint = HttpEndpoint("192.0.2.1", 0, _HELLO, faults.__setitem__)
     endpoint.start()

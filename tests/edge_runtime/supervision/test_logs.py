@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.supervision.logs import JsonLines, Repeats, TextLines, configure_log
+from edge_runtime.supervision.logs import JsonLines, RepeatFilter, TextLines, configure_log
 from edge_runtime.supervision.settings import LogSection
 
 
 @pytest.fixture
 def root() -> Iterator[logging.Logger]:
-    """The root logger, put back as it was."""
+    """The root logger, restored after the test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield root
@@ -81,9 +81,9 @@ def test_configured_again_replaces_the_first(root: logging.Logger) -> None:
 
 
 def test_repeats_are_left_out_and_counted() -> None:
-    """A line of code may say 20 things at once, then one in so many seconds, with the number of those between."""
+    """A line of code logs 20 records in a row, then one in 10 s, with the number of those left out."""
     now = [0.0]
-    repeats = Repeats(10.0, lambda: now[0])
+    repeats = RepeatFilter(10.0, lambda: now[0])
     assert [repeats.filter(_record("a %s", number)) for number in range(25)] == [True] * 20 + [False] * 5
     assert repeats.filter(_record("other", line=2))
     now[0] = 9.0
@@ -96,7 +96,7 @@ def test_repeats_are_left_out_and_counted() -> None:
 
 @given(st.text(), st.dictionaries(st.from_regex(r"[a-z]{3,8}x", fullmatch=True), st.text() | st.floats() | st.none()))
 def test_one_record_is_one_line(message: str, extras: dict[str, object]) -> None:
-    """Whatever a message quotes, text and JSON stay one line, and the JSON is JSON."""
+    """Any message is one line as text and as JSON, and the JSON is valid."""
     record = _record("%s", message)
     vars(record).update(extras)
     line = JsonLines("s", ()).format(record)

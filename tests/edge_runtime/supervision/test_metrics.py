@@ -14,7 +14,7 @@ _Sample = tuple[str, frozenset[tuple[str, str]]]
 def _samples(text: bytes) -> dict[_Sample, float]:
     found = [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
     samples = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in found}
-    assert len(samples) == len(found), "a sample is there twice"
+    assert len(samples) == len(found), "a sample occurs twice"
     return samples
 
 
@@ -23,7 +23,7 @@ def _value(samples: dict[_Sample, float], metric: str, /, **labels: str) -> floa
 
 
 def test_each_number_arrives_under_its_name() -> None:
-    """Prometheus reads from the page what the snapshot holds."""
+    """Prometheus's parser reads the snapshot's numbers under the metrics' names."""
     samples = _samples(metrics_text(snapshot(), "0.1.0"))
     about = {"version": "0.1.0", "model": "demo", "model_sha256": "ab" * 32, "backend": "openvino"}
     assert _value(samples, "info", **about) == 1
@@ -59,16 +59,16 @@ def test_each_number_arrives_under_its_name() -> None:
 
 
 def test_odd_names_are_escaped() -> None:
-    """A cause with quotes, a line end or a backslash is one label and not a broken page."""
+    """A cause with quotes, a line break or a backslash is one label and does not break the page."""
     cause = 'a "b"\nc\\d'
     samples = _samples(metrics_text(snapshot(spool_dropped={cause: 1}), "0"))
     assert _value(samples, "spool_dropped_total", cause=cause) == 1
 
 
 def test_page_lists_every_metric() -> None:
-    """docs/operations.md names each metric there is, and none that is not."""
+    """docs/operations.md lists exactly the metrics that exist."""
     families = text_string_to_metric_families(metrics_text(snapshot(), "0").decode())
-    # The parser takes `_total` off a counter's family; the page gives the names that one asks for.
-    there = {sample.name for family in families for sample in family.samples}
+    # The parser takes `_total` off the family of a counter; the samples have the full names.
+    names = {sample.name for family in families for sample in family.samples}
     page = (ROOT / "docs" / "operations.md").read_text()
-    assert set(re.findall(r"^\| `((?:latentline|process)_[a-z_]+)", page, re.MULTILINE)) == there
+    assert set(re.findall(r"^\| `((?:latentline|process)_[a-z_]+)", page, re.MULTILINE)) == names

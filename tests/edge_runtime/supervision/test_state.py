@@ -22,7 +22,7 @@ _EVENTS = st.one_of(
 )
 
 
-def _tell(health: Health, code: str, sentence: str | None) -> None:
+def _call(health: Health, code: str, sentence: str | None) -> None:
     if code == "ready":
         health.ready()
     elif code == "stopping":
@@ -31,20 +31,20 @@ def _tell(health: Health, code: str, sentence: str | None) -> None:
         health.fault(code, sentence)
 
 
-def test_way_of_a_station() -> None:
-    """Starting, online, degraded with its reason, online again, stopped; and what a listener hears of it."""
-    heard: list[tuple[State, Mapping[str, str]]] = []
-    health = Health(lambda state, faults: heard.append((state, faults)))
-    seen = [health.state]
+def test_states_of_a_station() -> None:
+    """A station is starting, online, degraded with its fault, online again, stopped, and reports each change."""
+    changes: list[tuple[State, Mapping[str, str]]] = []
+    health = Health(lambda state, faults: changes.append((state, faults)))
+    first = health.state
     health.ready()
     health.fault("broker", "no answer")
     health.fault("broker", None)
     health.stopping()
-    assert [*seen, health.state] == ["starting", "stopped"]
-    assert heard == [("online", {}), ("degraded", {"broker": "no answer"}), ("online", {})]
+    assert (first, health.state) == ("starting", "stopped")
+    assert changes == [("online", {}), ("degraded", {"broker": "no answer"}), ("online", {})]
 
 
-def test_faults_of_the_start_are_there_when_it_is_ready() -> None:
+def test_a_fault_before_ready_remains() -> None:
     """A fault before `ready` leaves the station starting, and makes it degraded as soon as it is ready."""
     health = Health(lambda state, faults: None)
     health.fault("broker", "no answer")
@@ -55,21 +55,21 @@ def test_faults_of_the_start_are_there_when_it_is_ready() -> None:
 
 @given(st.lists(_EVENTS, max_size=30))
 def test_no_other_transition(events: list[tuple[str, str | None]]) -> None:
-    """Whatever happens in whatever order: only the drawn transitions, nothing after `stopped`, reasons never lie."""
-    heard: list[tuple[State, Mapping[str, str]]] = []
-    health = Health(lambda state, faults: heard.append((state, faults)))
+    """Any order of calls makes only allowed transitions, none after `stopped`; `degraded` always has a fault."""
+    changes: list[tuple[State, Mapping[str, str]]] = []
+    health = Health(lambda state, faults: changes.append((state, faults)))
     before: tuple[State, Mapping[str, str]] = ("starting", {})
     for code, sentence in events:
-        _tell(health, code, sentence)
+        _call(health, code, sentence)
         if health.state == "stopped":
-            assert not heard
+            assert not changes
             before = ("stopped", {})
             continue
-        assert len(heard) <= 1
-        for now in heard:
+        assert len(changes) <= 1
+        for now in changes:
             assert (before[0], now[0]) in _ALLOWED
             assert now != before
             assert (now[0] == "degraded") == bool(now[1]) or now[0] == "starting"
             before = now
-        heard.clear()
+        changes.clear()
         assert before == (health.state, health.faults)

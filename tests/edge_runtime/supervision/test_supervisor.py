@@ -24,16 +24,16 @@ class _Listener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
         self.socket.setblocking(False)
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def lines(self) -> list[str]:
-        """What came since the last call."""
+        """The lines received since the last call."""
         lines: list[str] = []
         try:
             while True:
                 lines += self.socket.recv(4096).decode().split("\n")
         except BlockingIOError:
-            self.heard += lines
+            self.received += lines
             return lines
 
 
@@ -65,8 +65,8 @@ class _Bench:
         )
 
 
-def test_systemd_hears_the_life_of_a_station(tmp_path: Path, listener: _Listener) -> None:
-    """READY and STOPPING, the state as STATUS, and a sign of life at each look as long as no stage is late."""
+def test_systemd_follows_the_life_of_a_station(tmp_path: Path, listener: _Listener) -> None:
+    """systemd gets READY and STOPPING, the state as STATUS, and a sign of life at each check unless a stage is late."""
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"}
     bench = _Bench(tmp_path, environment)
     supervisor = bench.supervisor
@@ -98,7 +98,7 @@ def test_abstract_socket(tmp_path: Path) -> None:
     listener.socket.close()
 
 
-def test_reload_is_told_with_its_time(tmp_path: Path, listener: _Listener) -> None:
+def test_reload_carries_its_time(tmp_path: Path, listener: _Listener) -> None:
     """RELOADING=1 carries the monotonic time in microseconds, as systemd asks."""
     before = time.monotonic_ns() // 1000
     Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")}).reloading()
@@ -119,18 +119,18 @@ def test_reload_is_told_with_its_time(tmp_path: Path, listener: _Listener) -> No
     ],
 )
 def test_watchdog_of_systemd_is_for_this_process(environment: dict[str, str], seconds: float | None) -> None:
-    """WATCHDOG_USEC counts when it is a number and meant for us."""
+    """WATCHDOG_USEC counts when it is a number and meant for this process."""
     assert Systemd(environment).watchdog_seconds == seconds
 
 
-def test_without_systemd_nothing_is_said(tmp_path: Path) -> None:
-    """No NOTIFY_SOCKET, or one that is gone: the station goes on."""
+def test_without_systemd_nothing_is_sent(tmp_path: Path) -> None:
+    """Without NOTIFY_SOCKET, or with a missing one, nothing is raised."""
     Systemd({}).send("READY=1")
     Systemd({"NOTIFY_SOCKET": str(tmp_path / "gone")}).send("READY=1")
 
 
 def test_guards_are_faults_and_the_end(tmp_path: Path) -> None:
-    """Little disk is `disk.space`, much memory is `memory`, and far too much for three looks asks for the end."""
+    """Little disk space is `disk.space`, much memory is `memory`; far too much at three checks ends the station."""
     bench = _Bench(tmp_path, {}, disk_mib=1 << 40)
     bench.rss = 130 << 20
     bench.supervisor.check()
@@ -141,25 +141,25 @@ def test_guards_are_faults_and_the_end(tmp_path: Path) -> None:
     assert len(bench.ends) == 1
     bench.rss = 0
     bench.supervisor.check()
-    assert "memory" in bench.health.faults  # it looks every 5 s
+    assert "memory" in bench.health.faults  # the guards run every 5 s
     bench.now += 5
     bench.supervisor.check()
     assert "memory" not in bench.health.faults
 
 
-def test_its_thread_keeps_systemd_content(tmp_path: Path, listener: _Listener) -> None:
-    """Between start and close signs of life come by themselves, several within the time systemd allows."""
+def test_its_thread_sends_signs_of_life(tmp_path: Path, listener: _Listener) -> None:
+    """Between `start` and `close` its thread sends signs of life, several within the time that systemd allows."""
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "90000"}
     bench = _Bench(tmp_path, environment)
     bench.supervisor.start()
     try:
-        wait_until(lambda: (listener.lines(), listener.heard.count("WATCHDOG=1") >= 3)[1], "signs of life")
+        wait_until(lambda: (listener.lines(), listener.received.count("WATCHDOG=1") >= 3)[1], "signs of life")
     finally:
         bench.supervisor.close()
 
 
 def test_process_is_read_from_proc() -> None:
-    """Memory, descriptors and threads are this process's: one more open file is one more descriptor."""
+    """Memory, descriptors and threads are those of this process: one more open file is one more descriptor."""
     before = read_process()
     with Path("/proc/self/stat").open():
         after = read_process()

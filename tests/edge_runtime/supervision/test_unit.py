@@ -23,26 +23,26 @@ def _analyze(*arguments: str) -> tuple[int, str]:
 
 
 def _copy(folder: Path, more: str = "") -> str:
-    """The unit with a program that exists, as systemd-analyze insists."""
+    """The unit with a program that exists, which systemd-analyze requires."""
     copy = folder / _UNIT.name
     copy.write_text(_UNIT.read_text().replace("/opt/latentline/bin/latentline-edge", "/bin/true") + more)
     return str(copy)
 
 
 def test_every_key_is_known(tmp_path: Path) -> None:
-    """systemd finds nothing to say about the unit: every section, key and value is one it knows."""
+    """systemd accepts every section, key and value of the unit."""
     assert _analyze("verify", "--man=no", _copy(tmp_path)) == (0, "")
 
 
-def test_a_wrong_key_would_be_found(tmp_path: Path) -> None:
+def test_a_misspelt_key_is_found(tmp_path: Path) -> None:
     """The check above notices a misspelt key."""
-    _, said = _analyze("verify", "--man=no", _copy(tmp_path, "[Service]\nRestrat=always\n"))
-    assert "Restrat" in said
+    _, output = _analyze("verify", "--man=no", _copy(tmp_path, "[Service]\nRestrat=always\n"))
+    assert "Restrat" in output
 
 
 def test_unit_is_hardened(tmp_path: Path) -> None:
-    """systemd's own rating of what the service could do to the machine stays at 2.0 of 10 or below."""
-    code, said = _analyze("security", "--no-pager", "--offline=true", "--threshold=20", _copy(tmp_path))
-    if "--offline" in said:
+    """systemd rates the exposure of the service at 2.0 of 10 or below."""
+    code, output = _analyze("security", "--no-pager", "--offline=true", "--threshold=20", _copy(tmp_path))
+    if "--offline" in output:
         pytest.skip("SYSTEMD-ANALYZE IS TOO OLD: the unit's hardening was not rated; systemd 250 or newer does")
-    assert code == 0, said
+    assert code == 0, output

@@ -11,10 +11,10 @@ class _Clock:
         return self.now
 
 
-def test_late_stage_is_named_and_called_right_again() -> None:
-    """A stage that works longer than its limit is a fault with its sentence, once, until it shows a sign of life."""
-    clock, heard = _Clock(), list[tuple[str, str | None]]()
-    watchdog = Watchdog(lambda code, sentence: heard.append((code, sentence)), clock)
+def test_a_late_stage_is_a_fault_until_it_shows_life() -> None:
+    """A stage that works longer than its limit is reported once, with its sentence, and again when it is not late."""
+    clock, calls = _Clock(), list[tuple[str, str | None]]()
+    watchdog = Watchdog(lambda code, sentence: calls.append((code, sentence)), clock)
     stage = watchdog.stage("inspector", 30.0, "the inspector has worked on one frame")
     stage.busy()
     clock.now += 30.0
@@ -23,14 +23,14 @@ def test_late_stage_is_named_and_called_right_again() -> None:
     assert watchdog.check() == watchdog.late == {"watchdog.inspector"}
     stage.busy()
     assert watchdog.check() == frozenset()
-    assert heard == [
+    assert calls == [
         ("watchdog.inspector", "the inspector has worked on one frame for more than 30 s"),
         ("watchdog.inspector", None),
     ]
 
 
 def test_idle_stage_is_never_late() -> None:
-    """Who waits for work may wait for ever, after a fault of the work too."""
+    """An idle stage is never late, also after its work raised."""
     clock = _Clock()
     watchdog = Watchdog(lambda code, sentence: None, clock)
     stage = watchdog.stage("spool", 1.0, "an event has been on its way to the disk")
@@ -47,8 +47,8 @@ def test_idle_stage_is_never_late() -> None:
     assert not watchdog.check()
 
 
-def test_stages_are_judged_apart() -> None:
-    """A stage that beats does not hide one that hangs."""
+def test_each_stage_has_its_own_limit() -> None:
+    """A stage that shows signs of life does not hide one that hangs."""
     clock = _Clock()
     watchdog = Watchdog(lambda code, sentence: None, clock)
     sender, inspector = watchdog.stage("sender", 5.0, "a"), watchdog.stage("inspector", 5.0, "b")

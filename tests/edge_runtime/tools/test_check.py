@@ -25,25 +25,25 @@ def _write(tmp_path: Path, port: int) -> Path:
     return path
 
 
-def test_every_part_is_tried(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Where all is well, config, model, self-test, camera and broker each say so."""
+def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """On a good station config, model, self-test, camera and broker all pass."""
     mosquitto.start()
     path = _write(tmp_path, mosquitto.port)
     write_picture(tmp_path / "pictures" / "a.png", DARK)
     findings = list(check_station(path, _open))
-    assert [(finding.part, finding.ok) for finding in findings] == [
-        (part, True) for part in ("config", "model", "self-test", "camera", "broker")
+    assert [(finding.subject, finding.ok) for finding in findings] == [
+        (subject, True) for subject in ("config", "model", "self-test", "camera", "broker")
     ]
 
 
-def test_each_fault_is_its_own_line(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Broken package, empty folder and absent broker are three findings, each with its sentence."""
+def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A broken package, an empty folder and an absent broker are three findings, each with its sentence."""
 
     def refuse(path: Path, backend: str, *, gpu: object) -> FakeInspector:
         raise PackageError(f"{path}: not a package")
 
     findings = list(check_station(_write(tmp_path, mosquitto.port), refuse))
-    assert [(finding.part, finding.ok) for finding in findings] == [
+    assert [(finding.subject, finding.ok) for finding in findings] == [
         ("config", True),
         ("model", False),
         ("camera", False),
@@ -55,26 +55,26 @@ def test_each_fault_is_its_own_line(tmp_path: Path, mosquitto: Mosquitto) -> Non
 def test_config_fault_ends_the_check(tmp_path: Path) -> None:
     """A file that cannot be read is the only finding."""
     (finding,) = check_station(tmp_path / "nowhere.yaml", _open)
-    assert (finding.part, finding.ok) == ("config", False)
+    assert (finding.subject, finding.ok) == ("config", False)
 
 
 def test_command_prints_json_and_exit_code(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`check --json` prints the findings as JSON and ends with 2 when one failed, `check` prints a line for each."""
+    """`check --json` prints the findings as JSON and exits with 2 when one fails; `check` prints one line for each."""
     monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     path = _write(tmp_path, mosquitto.port)
     write_picture(tmp_path / "pictures" / "a.png", DARK)
     assert cli.main(["check", "--json", str(path)]) == 2
     findings = json.loads(capsys.readouterr().out)
-    assert [finding["part"] for finding in findings if not finding["ok"]] == ["broker"]
+    assert [finding["subject"] for finding in findings if not finding["ok"]] == ["broker"]
     mosquitto.start()
     assert cli.main(["check", str(path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
 def test_run_command_inspects_to_the_end(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`run` opens the package, inspects a folder to its end and exits 0; a config fault exits 2."""
+    """`run` opens the package, inspects a folder to its end and exits with 0; with 2 after an error in the config."""
     monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     mosquitto.start()
     path = _write(tmp_path, mosquitto.port)

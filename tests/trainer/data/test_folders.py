@@ -56,7 +56,7 @@ def test_masks_without_an_image_are_named(tmp_path: Path, caplog: pytest.LogCapt
 
 @given(st.integers(0, 50), st.floats(0.1, 0.6), st.floats(0, 0.6))
 def test_no_group_stands_on_two_sides(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, holdout: float, known: float
+    tmp_path_factory: pytest.TempPathFactory, seed: int, held_out: float, known: float
 ) -> None:
     """Exposures of one part are all trained on, all held out, or all tested on; and every image is somewhere."""
     root = tmp_path_factory.getbasetemp() / "grouped"
@@ -64,7 +64,7 @@ def test_no_group_stands_on_two_sides(
         write_folder(root, train=30, defects=24)
         write_group_table(root, each=3)
     source = FolderSource(
-        FolderData(root=root, groups="groups.csv", holdout=holdout, known_abnormal_fraction=known),
+        FolderData(root=root, groups="groups.csv", held_out_fraction=held_out, known_abnormal_fraction=known),
     )
     parts, group = source.split(seed), source.groups()
     sides = [parts.train, parts.held_out, parts.known_abnormal, parts.validation_abnormal, parts.test_good]

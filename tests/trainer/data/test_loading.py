@@ -83,7 +83,9 @@ def test_calibration_is_given_held_out_and_validation_images(tmp_path: Path, cap
         cv2.imwrite(str(path), np.full((48, 48), int(path.stem), np.uint8))
     rows = [f"train/good/{i:03}.png,{i // 2}" for i in range(24)]
     (root / "groups.csv").write_text("\n".join(["file,tile_group", *rows]))
-    source = FolderSource(FolderData(root=root, groups="groups.csv", holdout=0.5, known_abnormal_fraction=0.5))
+    source = FolderSource(
+        FolderData(root=root, groups="groups.csv", held_out_fraction=0.5, known_abnormal_fraction=0.5)
+    )
     split = source.split(0).without_abnormal()
     (root / split.held_out[0]).write_bytes(b"")
     with caplog.at_level(logging.WARNING):

@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def source_of(root: Path, **settings: Any) -> MnistSource:
     """A source of which digit 3 is normal."""
-    return MnistSource(MnistData(kind="mnist", root=root, **{"normal": 3, **settings}))
+    return MnistSource(MnistData(kind="mnist", root=root, **{"normal_digit": 3, **settings}))
 
 
 def digits(source: MnistSource, names: tuple[str, ...]) -> list[int]:
@@ -116,7 +116,7 @@ def test_a_name_that_is_not_there_is_an_image_error(root: Path, name: str) -> No
 
 def test_the_protocol_of_the_paper(root: Path) -> None:
     """70 % of the normal digit train, the rest are held out, 10 % of each other digit are known; the test is t10k."""
-    source = source_of(root, abnormal_fraction=0.1)
+    source = source_of(root, known_abnormal_fraction=0.1)
     split = source.split(5)
     assert digits(source, split.train) == [3] * 28 and digits(source, split.held_out) == [3] * 12
     known = digits(source, split.known_abnormal + split.validation_abnormal)
@@ -131,7 +131,7 @@ def test_the_protocol_of_the_paper(root: Path) -> None:
 
 def test_held_out_images_are_no_more_than_a_threshold_needs(tmp_path: Path) -> None:
     """300 of many."""
-    source = source_of(write_mnist(tmp_path, each_train=800, each_test=1), normal_fraction=0.5)
+    source = source_of(write_mnist(tmp_path, each_train=800, each_test=1), train_fraction=0.5)
     assert len(source.split(0).held_out) == 300
 
 
@@ -140,7 +140,7 @@ def test_a_contaminated_run_sees_and_tests_the_same_images(
     root: Path, seed: int, known_digits: tuple[int, ...], limit: int | None
 ) -> None:
     """What is known abnormal in one run trains as normal in the other, and nothing else differs."""
-    settings = {"known_digits": known_digits, "test_limit": limit, "abnormal_fraction": 0.3}
+    settings = {"known_abnormal_digits": known_digits, "test_limit": limit, "known_abnormal_fraction": 0.3}
     told = source_of(root, **settings).split(seed)
     mixed = source_of(root, **settings, contaminated=True).split(seed)
     assert set(mixed.train) == {*told.train, *told.known_abnormal, *told.validation_abnormal}
@@ -150,14 +150,14 @@ def test_a_contaminated_run_sees_and_tests_the_same_images(
 
 def test_known_digits_are_not_tested(root: Path) -> None:
     """With three digits known, the test shows the six that training never saw; the normal digit is none of them."""
-    source = source_of(root, known_digits=(1, 2, 4), abnormal_fraction=0.5)
+    source = source_of(root, known_abnormal_digits=(1, 2, 4), known_abnormal_fraction=0.5)
     split = source.split(0)
     assert set(digits(source, split.known_abnormal)) == {1, 2, 4}
     assert set(split.test_abnormal) == {f"digit-{d}" for d in (0, 5, 6, 7, 8, 9)}
     with pytest.raises(DatasetError, match="holds the normal digit 3"):
-        source_of(root, known_digits=(3, 4)).split(0)
+        source_of(root, known_abnormal_digits=(3, 4)).split(0)
     with pytest.raises(DatasetError, match="no images are left"):
-        source_of(root, known_digits=(0, 1, 2, 4, 5, 6, 7, 8, 9)).split(0)
+        source_of(root, known_abnormal_digits=(0, 1, 2, 4, 5, 6, 7, 8, 9)).split(0)
 
 
 @pytest.mark.parametrize("limit", [1, 9, 10, 50, 107, 2000])
@@ -175,6 +175,6 @@ def test_a_limited_test_is_spread_evenly(root: Path, limit: int) -> None:
 
 
 def test_without_known_images_none_are_chosen(root: Path) -> None:
-    """abnormal_fraction 0 leaves both abnormal sides empty."""
-    split = source_of(root, abnormal_fraction=0).split(0)
+    """known_abnormal_fraction 0 leaves both abnormal sides empty."""
+    split = source_of(root, known_abnormal_fraction=0).split(0)
     assert split.known_abnormal == split.validation_abnormal == ()

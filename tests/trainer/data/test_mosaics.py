@@ -20,7 +20,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def source_of(root: Path, **settings: Any) -> MosaicSource:
     """A few mosaics in which 3 is abnormal."""
-    counts = {"train": 4, "held_out": 5, "known": 9, "test": 6}
+    counts = {"train_mosaics": 4, "held_out_mosaics": 5, "known_abnormal_mosaics": 9, "test_mosaics": 6}
     return MosaicSource(IrMnistData(kind="ir_mnist", root=root, **{**counts, **settings}))
 
 
@@ -56,7 +56,7 @@ def test_masks_lie_on_the_abnormal_cells(root: Path) -> None:
 
 def test_the_same_seed_gives_the_same_mosaics(root: Path) -> None:
     """Names stand in checkpoints: a mosaic must be what it was; another seed, kind or index gives another."""
-    first, again, other = source_of(root), source_of(root, train=60), source_of(root, seed=1)
+    first, again, other = source_of(root), source_of(root, train_mosaics=60), source_of(root, seed=1)
     name = "train/2"
     assert np.array_equal(first.read(name), again.read(name))
     for image in (other.read(name), first.read("train/3"), first.read("held_out/2")):
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_mosaics(root: Path) -> None:
 
 def test_sides_are_as_large_as_asked_and_share_no_digit(root: Path) -> None:
     """Half of the test is abnormal; held-out mosaics are made of digits that no training mosaic shows."""
-    source = source_of(root, train=30, held_out=30)
+    source = source_of(root, train_mosaics=30, held_out_mosaics=30)
     split = source.split(0)
     assert (len(split.train), len(split.held_out), len(split.test_good)) == (30, 30, 3)
     assert (len(split.known_abnormal), len(split.validation_abnormal), len(split.test_abnormal["digit-3"])) == (9, 0, 3)

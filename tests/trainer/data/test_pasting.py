@@ -51,18 +51,18 @@ def test_a_tile_whose_defect_nobody_marked_stays_as_it_is() -> None:
 def test_shares_are_kept(synthetic: float, pasted: float, real: int) -> None:
     """Of 24 tiles so many are as the known-abnormal images show them."""
     abnormal, normal = samplers()
-    method = NoisyAnoGan(synthetic=synthetic, pasted=pasted)
+    method = NoisyAnoGan(synthetic_fraction=synthetic, pasted_fraction=pasted)
     tiles, masks, known = mix_known_abnormal(method, abnormal, normal).draw_with_masks(24, np.random.default_rng(3))
     white = (tiles == 1).flatten(1).float().mean(1) > 0.3
     assert len(tiles) == len(masks) == len(known) == 24 and int(white.sum()) == real
 
 
 def test_fine_tuning_the_discriminator_needs_abnormal_images(tmp_path: Path) -> None:
-    """A class of one image leaves none to train on: an error names discriminator_images, unless tiles are synthetic."""
+    """A class of a single image leaves none to train: the error names discriminator_images, unless all are synthetic."""
     root = write_folder(tmp_path, defects=1)
     content = tiny_config(root, discriminator_images=32)
     with pytest.raises(DatasetError, match=r"no known-abnormal image is left.*discriminator_images.*synthetic"):
         load_training_data(TrainConfig.model_validate(content))
-    content["method"] = {"kind": "noisy_anogan", "synthetic": 0.5}
+    content["method"] = {"kind": "noisy_anogan", "synthetic_fraction": 0.5}
     data = load_training_data(TrainConfig.model_validate(content))
     assert data.abnormal is not None and data.abnormal.draw_with_masks(8, np.random.default_rng(0))[2].all()

@@ -32,8 +32,8 @@ def write_clutter(root: Path) -> None:
     [
         ({}, FolderSource, write_folder),
         ({"kind": "folder"}, FolderSource, write_folder),
-        ({"kind": "mnist", "normal": 3}, MnistSource, write_mnist),
-        ({"kind": "ir_mnist", "train": 2, "held_out": 2, "test": 2}, MosaicSource, write_mnist),
+        ({"kind": "mnist", "normal_digit": 3}, MnistSource, write_mnist),
+        ({"kind": "ir_mnist", "train_mosaics": 2, "held_out_mosaics": 2, "test_mosaics": 2}, MosaicSource, write_mnist),
         ({"kind": "caltech256"}, CaltechSource, write_clutter),
         ({"kind": "nanotwice"}, NanoTwiceSource, write_folder),
     ],

@@ -94,7 +94,8 @@ def test_synthetic_frames_are_added_only_where_real_ones_are_few(real: int, synt
 
 def test_synthetic_defects_do_not_weight_a_model_that_was_trained_on_them() -> None:
     """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
-    tiler, config = FrameTiler(Preprocessing(), 32, 0.25), _config(method={"kind": "noisy_anogan", "synthetic": 0.5})
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    config = _config(method={"kind": "noisy_anogan", "synthetic_fraction": 0.5})
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
     found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration.validation
     assert found is not None and (found.abnormals, found.synthetic) == (6, 0)

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _source(root: Path) -> FolderSource:
-    return FolderSource(FolderData(root=root, holdout=0.5))
+    return FolderSource(FolderData(root=root, held_out_fraction=0.5))
 
 
 def _evaluate(root: Path, out: Path, **inspector: Any) -> EvaluationReport:

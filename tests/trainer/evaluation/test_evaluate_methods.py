@@ -22,7 +22,7 @@ METHODS: dict[
     str, tuple[Section, Section, set[str]]
 ] = {  # method, search, components that must stand alone in the table
     "noisy_anogan": (
-        {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic": 0.5},
+        {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic_fraction": 0.5},
         {},
         {"loss", "d_patch", *DISCRIMINATOR},
     ),
@@ -38,7 +38,7 @@ def _fit(folder: Path, method: Section, search: Section, **schedule: object) -> 
     config = tiny_config(write_folder(folder / "data", train=48), fade_images=8, stable_images=0, **schedule)
     config |= {"method": method, "search": {"iterations": 2, **search}}
     config["schedule"] |= {"final_images": 16, "encoder_images": 16 if method["kind"] == "f_anogan" else 0}
-    config["network"] |= {"width": 4}
+    config["network"] |= {"autoencoder_width": 4}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert main(["fit", str(folder / "config.yaml"), str(folder / "run")]) == 0
     return folder / "run"

@@ -49,7 +49,7 @@ def start(
         {
             "method": method,
             "data": {"root": "unused"},
-            "network": {"resolution": 32, "latent_size": 8, "width": width, "fmap_base": 64, "fmap_max": 4},
+            "network": {"resolution": 32, "latent_size": 8, "autoencoder_width": width, "fmap_base": 64, "fmap_max": 4},
             "schedule": {"final_images": 1600, "batch": 16, "learning_rate": 2e-3, **schedule},
             "search": {"iterations": 0},
         }
@@ -182,8 +182,8 @@ def test_pictures_are_tiles_beside_their_reconstructions_and_disturb_nothing(met
 
 
 def test_schedule_gives_batch_and_learning_rate() -> None:
-    """`batches` by resolution, final_images as the whole; the rate falls to a twentieth in the last quarter."""
-    training = start(L2, batch=8, batches={32: 4, 64: 2}, final_images=40)
+    """A batch size for a resolution, final_images as the whole; the rate falls to a twentieth in the last quarter."""
+    training = start(L2, batch=8, batch_per_resolution={32: 4, 64: 2}, final_images=40)
     assert training.total_images == 40
     while training.images < 40:
         training.step()

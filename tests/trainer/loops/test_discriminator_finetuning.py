@@ -18,7 +18,9 @@ from trainer.run.training_data import load_training_data
 
 def config_of(folder: Path, **schedule: object) -> TrainConfig:
     content = tiny_config(write_folder(folder / "data"), fade_images=1, stable_images=0, final_images=16, **schedule)
-    return TrainConfig.model_validate({**content, "method": {"kind": "noisy_anogan", "patch_head": 1.0, "pasted": 0.5}})
+    return TrainConfig.model_validate(
+        {**content, "method": {"kind": "noisy_anogan", "patch_head": 1.0, "pasted_fraction": 0.5}}
+    )
 
 
 def test_fine_tuning_tells_known_defects_from_normal_tiles(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.config import ScheduleConfig
 from trainer.loops.growth import growth_at, total_images
+from trainer.settings.schedule import ScheduleConfig
 
 schedules = st.builds(
     ScheduleConfig,
@@ -30,7 +30,7 @@ def test_growth_never_goes_back_and_ends_at_full_resolution(
 
 def test_stages_start_where_their_images_begin() -> None:
     """Stable at 4 px, then fade and stable for each stage, and the batch of its resolution."""
-    schedule = ScheduleConfig(fade_images=10, stable_images=5, final_images=100, batch=24, batches={4: 64})
+    schedule = ScheduleConfig(fade_images=10, stable_images=5, final_images=100, batch=24, batch_per_resolution={4: 64})
     stages = [growth_at(i, schedule, 2, 1).stage for i in (0, 4, 5, 19, 20, 119)]
     assert stages == [0, 0, 1, 1, 2, 2]
     assert [growth_at(i, schedule, 2, 1).alpha for i in (4, 5, 14, 15)] == [1.0, 0.1, 1.0, 1.0]

@@ -109,7 +109,7 @@ def test_the_terms_of_anovaegan_are_l1_kl_and_adversary() -> None:
     """(Σ|x − x̂| + kl_weight·KL) over the number of values, plus the adversary's −log D(x̂), by NumPy."""
     x, logit = images(3, 2, 8, 8), 4 * images(3, seed=5)
     view = reconstruction(logit=logit)
-    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial=0.2))
+    terms = anovaegan_terms(x, view, AnoVaeGan(kind="anovaegan", kl_weight=0.5, adversarial_weight=0.2))
     assert view.z_mean is not None and view.z_log_variance is not None
     mean, z_log_variance = view.z_mean.numpy(), view.z_log_variance.numpy()
     kl = (0.5 * (mean**2 + np.exp(z_log_variance) - z_log_variance - 1)).sum(1)

@@ -42,7 +42,8 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     log = (run / "log.txt").read_text()
     assert "256 images in" in log
     assert (
-        "12 normal images are held out (data.holdout), too few for evaluate and export" in log and "at least 19" in log
+        "12 normal images are held out (data.held_out_fraction), too few for evaluate and export" in log
+        and "at least 19" in log
     )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [160, 256]  # every 20 steps of 8, and the last
@@ -57,7 +58,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
         {"method": {"kind": "anogan"}, "data": {"root": "data"}},
         {"method": {"kind": "f_anogan"}, "search": {"iterations": 0}, "schedule": {"encoder_images": 16}},
         {
-            "method": {"kind": "noisy_anogan", "synthetic": 0.5, "patch_head": 0.5},
+            "method": {"kind": "noisy_anogan", "synthetic_fraction": 0.5, "patch_head": 0.5},
             "schedule": {"precision": "bfloat16"},
         },
         {"method": {"kind": "autoencoder"}, "search": {"iterations": 0}},

@@ -34,7 +34,7 @@ def _seqs(spool: Spool) -> list[int]:
 
 
 def test_numbers_have_no_gap_over_a_restart(tmp_path: Path) -> None:
-    """Numbers go on after the file was emptied, closed and opened again, and no number is given twice."""
+    """Numbers continue when the file was emptied, closed and reopened; none is used twice."""
     spool = Spool(tmp_path / "s.sqlite", 100)
     assert [spool.append("t", {"n": n}) for n in range(3)] == [1, 2, 3]
     spool.remove([1, 2, 3])
@@ -48,20 +48,20 @@ def test_numbers_have_no_gap_over_a_restart(tmp_path: Path) -> None:
 
 
 def test_killed_writer_loses_nothing(tmp_path: Path) -> None:
-    """Every number that `append` returned before kill -9 is on the disk, and numbering goes on without a gap."""
+    """Every event that `append` returned before kill -9 is on the disk, and numbers continue without a gap."""
     path = tmp_path / "s.sqlite"
     writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert writer.stdout is not None
     with writer.stdout:
-        said = [int(writer.stdout.readline()) for _ in range(40)]
+        returned = [int(writer.stdout.readline()) for _ in range(40)]
         writer.send_signal(signal.SIGKILL)
-        said += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+        returned += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
     writer.wait(10)
     spool = Spool(path, 10**6)
     assert spool.set_aside is None
     kept = _seqs(spool)
     assert kept == list(range(1, len(kept) + 1))
-    assert len(kept) in (len(said), len(said) + 1)  # the last one may have been written but not said
+    assert len(kept) in (len(returned), len(returned) + 1)  # the last one may have been written but not printed
     assert spool.append("t", {}) == len(kept) + 1
     spool.close()
 
@@ -71,7 +71,7 @@ def _body_bytes(number: int) -> int:
 
 
 def test_full_spool_drops_the_oldest_and_counts(tmp_path: Path) -> None:
-    """Above max_events the oldest events go; how many is known, also after a restart."""
+    """Above max_events the oldest events are dropped and counted, also over a restart."""
     spool = Spool(tmp_path / "s.sqlite", 3)
     for n in range(5):
         spool.append("t", {"n": n})
@@ -83,7 +83,7 @@ def test_full_spool_drops_the_oldest_and_counts(tmp_path: Path) -> None:
 
 
 def test_bytes_are_capped(tmp_path: Path) -> None:
-    """Above max_bytes the oldest events go, counted as such; one that is larger alone stays until the next comes."""
+    """Above max_bytes the oldest events are dropped and counted; a larger single event stays until the next one."""
     spool = Spool(tmp_path / "s.sqlite", 100, max_bytes=3 * _body_bytes(0))
     for n in range(4):
         spool.append("t", {"n": n})
@@ -129,8 +129,8 @@ def test_age_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     max_bytes=st.integers(10, 80),
 )
 @settings(max_examples=40)
-def test_any_history_keeps_the_books(steps: list[tuple[str, int]], max_events: int, max_bytes: int) -> None:
-    """Whatever was done to it, a spool's events, sizes, drops and numbers are those of a list in memory."""
+def test_any_operations_match_a_list(steps: list[tuple[str, int]], max_events: int, max_bytes: int) -> None:
+    """After any operations, the events, sizes, drops and numbers of a spool are those of a list in memory."""
     expected: list[tuple[int, int]] = []  # seq, bytes
     given_, dropped = 0, 0
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +157,7 @@ def test_any_history_keeps_the_books(steps: list[tuple[str, int]], max_events: i
 
 
 def test_refused_event_leaves_no_gap(tmp_path: Path) -> None:
-    """An event that is not JSON changes nothing, and neither does a transaction that fails half-way."""
+    """An event that is not JSON changes nothing, nor does a transaction that fails half-way."""
     spool = Spool(tmp_path / "s.sqlite", 10)
     assert spool.append("t", {}) == 1
     with pytest.raises(ValueError):
@@ -193,7 +193,7 @@ spool.close()
 
 
 def test_full_disk_refuses_whole_transactions(tmp_path: Path) -> None:
-    """Where a file may not grow, `append` raises and writes nothing of it; with room again, numbers go on."""
+    """While the file cannot grow, `append` raises and writes nothing; when it can again, numbers continue."""
     path = tmp_path / "s.sqlite"
     run = subprocess.run(
         [sys.executable, "-c", _FULL_DISK, str(path)], capture_output=True, text=True, cwd=ROOT, timeout=60
@@ -208,7 +208,7 @@ def test_full_disk_refuses_whole_transactions(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 1 MiB."""
+    """A file system of 1 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
@@ -219,7 +219,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_full_file_system(small_disk: Path) -> None:
-    """On a full file system `append` raises each time; what is there stays readable; with room it works again."""
+    """On a full file system `append` raises each time, events stay readable, and with free space it works again."""
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 500_000)
     spool = Spool(small_disk / "s.sqlite", 10**6)
@@ -239,7 +239,7 @@ def test_full_file_system(small_disk: Path) -> None:
 
 
 def test_second_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two stations cannot share one spool: the second one is told so."""
+    """Two stations cannot share one spool: the second one gets an error."""
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda path, timeout, **rest: connect(path, timeout=0.0, **rest))
     spool = Spool(tmp_path / "s.sqlite", 10)
@@ -260,7 +260,7 @@ def _damage(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["text", "pages", "gone"])
 def test_broken_file_is_set_aside(tmp_path: Path, damage: str) -> None:
-    """A broken file is kept under another name and said; numbers go on behind those of the broken or missing one."""
+    """A corrupt file is renamed and reported; numbers continue after those of the corrupt or missing file."""
     path = tmp_path / "s.sqlite"
     spool = Spool(path, 10**4)
     spool.append_many([("t", {"n": n, "padding": "x" * 200}) for n in range(200)])
@@ -282,7 +282,7 @@ def test_broken_file_is_set_aside(tmp_path: Path, damage: str) -> None:
 
 
 def test_file_that_breaks_in_use_is_set_aside(tmp_path: Path) -> None:
-    """A file damaged under a running station is replaced by the call that notices; no number comes twice."""
+    """A file that is damaged while in use is replaced by the call that notices; no number is used twice."""
     path = tmp_path / "s.sqlite"
     spool = Spool(path, 10**4)
     spool.append_many([("t", {"n": n, "padding": "x" * 900}) for n in range(3000)])
@@ -297,8 +297,8 @@ def test_file_that_breaks_in_use_is_set_aside(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_numbers_after_a_crash_are_never_given_twice(tmp_path: Path) -> None:
-    """When a killed writer's file is lost, numbers go on above all that it gave, less than STEP above."""
+def test_numbers_after_a_crash_are_never_used_twice(tmp_path: Path) -> None:
+    """If the file of a killed writer is lost, numbers continue above all that it used, by less than STEP."""
     path = tmp_path / "s.sqlite"
     writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert writer.stdout is not None
@@ -318,8 +318,8 @@ def test_numbers_after_a_crash_are_never_given_twice(tmp_path: Path) -> None:
 
 @given(content=st.binary(max_size=40))
 @settings(max_examples=20)
-def test_any_bound_file_is_survived(content: bytes) -> None:
-    """Whatever the file beside the spool holds, the spool opens, and its own numbers count."""
+def test_any_content_of_the_high_water_mark_is_survived(content: bytes) -> None:
+    """Whatever the high-water mark file contains, the spool opens and continues its own numbers."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.sqlite"
         spool = Spool(path, 10)
@@ -332,7 +332,7 @@ def test_any_bound_file_is_survived(content: bytes) -> None:
 
 
 def test_spool_that_cannot_be_used(tmp_path: Path) -> None:
-    """A path that cannot be a file, and a file of another version, are refused under spool.path and left alone."""
+    """A path that is no file, and a file of another version, raise an error about spool.path and stay as they are."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match=r"spool\.path"):
         Spool(tmp_path / "folder", 10)

@@ -1,4 +1,4 @@
-"""The demo tells the truth: known defects, strips that do not overlap, events counted by an independent reader."""
+"""The demo's figures are honest: known defects, strips that do not overlap, events counted by another subscriber."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from latentline.package.model_package import load_package
 @settings(max_examples=30)
 @given(st.sampled_from(sorted(PAINTERS)), st.integers(20, 90), st.integers(20, 90), st.integers(0, 99))
 def test_the_mask_is_where_the_paint_is(kind: str, x: int, y: int, seed: int) -> None:
-    """Outside the mask nothing changed visibly; inside every pixel did; the defect lies around its centre."""
+    """Pixels in the mask changed by more than 6 grey levels, the others did not; the defect lies around its centre."""
     image = np.full((112, 112), 110, np.uint8)
     painted, mask = paint(image, kind, (x, y), np.random.default_rng(seed))
     change = np.abs(painted.astype(int) - image)
@@ -33,14 +33,14 @@ def test_the_mask_is_where_the_paint_is(kind: str, x: int, y: int, seed: int) ->
 
 
 def test_the_three_strips_do_not_overlap() -> None:
-    """What trained or calibrated the shipped model is never in front of the camera."""
+    """The camera sees nothing that trained or calibrated the shipped model."""
     columns = [set(range(*s.indices(512))) for s in (TRAIN_COLUMNS, CALIBRATION_COLUMNS, CAMERA_COLUMNS)]
     assert not columns[0] & columns[1] and not columns[1] & columns[2] and not columns[0] & columns[2]
-    assert set(KNOWN_KINDS) < set(PAINTERS)  # one kind was never shown to the model
+    assert set(KNOWN_KINDS) < set(PAINTERS)  # the model has never seen one of the kinds
 
 
-def test_the_camera_knows_the_truth_about_every_frame() -> None:
-    """Same seed, same frames; the truth's mask and kinds belong to the frame; after `close` there are no more."""
+def test_the_camera_knows_the_ground_truth_of_every_frame() -> None:
+    """One seed gives the same frames; mask and kinds belong to the frame; a closed camera gives no frame."""
     cameras = [PanningCamera("a", 60, 3), PanningCamera("a", 60, 3)]
     for camera in cameras:
         camera.open()
@@ -57,14 +57,14 @@ def test_the_camera_knows_the_truth_about_every_frame() -> None:
 
 
 def test_the_shipped_model_verifies_and_is_small() -> None:
-    """Its graphs equal their oracles in the station's runtime; all of it is under 6 MB."""
+    """Its graphs give their self-test's answers in the station's runtime; all of it is under 6 MB."""
     assert sum(p.stat().st_size for p in MODEL.iterdir()) < 6e6
     assert all(check.passed for check in verify_package(MODEL))
     assert load_package(MODEL).manifest.calibration.false_alarm_rate <= 0.05
 
 
 def test_the_demo_runs_by_itself(tmp_path: Path) -> None:
-    """Exit 0, every published event received, a summary that counts them, pictures; no line of log on stdout."""
+    """The demo exits with 0, every published event arrives, and it writes a summary that counts them, and pictures."""
     output = tmp_path / "out"
     command = [sys.executable, "-m", "edge_runtime", "demo", "--seconds", "8", "--seed", "1", "--output", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
@@ -85,7 +85,7 @@ def test_the_demo_runs_by_itself(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_argument_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """Exit code 2, no traceback."""
+    """A wrong argument ends with exit code 2 and no traceback."""
     command = [sys.executable, "-m", "edge_runtime", "demo", "--output", str(tmp_path / "out"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The doctor's report on a machine without a GPU is useful, and no fault escapes its comparisons."""
+"""The doctor's report is useful on a machine without a GPU, and its comparisons catch every planted fault."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 
 class Twin:
-    """A backend that is the CPU itself, with faults planted on request."""
+    """A backend that is the CPU itself, with planted faults."""
 
     def __init__(self, package: ModelPackage, cpu: OpenVinoSearcher, **faults: float) -> None:
         self._package, self._cpu = package, cpu
@@ -43,11 +43,11 @@ class Twin:
         self._calls = 0
 
     def reconstruct(self, frame: np.ndarray) -> ReconstructedFrame:
-        seen = self._host.reconstruct(frame)
+        reconstructed = self._host.reconstruct(frame)
         self._calls += 1
-        seen.anomaly_map[0, 0] += self.faults.map + self._calls * self.faults.repeat
-        seen.values["feature"] += self.faults.value
-        return seen
+        reconstructed.anomaly_map[0, 0] += self.faults.map + self._calls * self.faults.repeat
+        reconstructed.values["feature"] += self.faults.value
+        return reconstructed
 
     def search(self, tiles: np.ndarray) -> SearchResult:
         return self._cpu.search(tiles)
@@ -68,12 +68,12 @@ def _failures(package: ModelPackage, **faults: float) -> list[BackendComparison]
 
 
 def test_the_cpu_conforms_to_itself(package: ModelPackage) -> None:
-    """A backend that computes the same passes every comparison."""
+    """A backend that computes the same as the CPU passes every comparison."""
     assert _failures(package) == []
 
 
 def test_a_map_that_is_0_everywhere_is_compared(package: ModelPackage) -> None:
-    """So is a one-sided map of frames that differ less than usual: no fault by itself, and a fault in it is caught."""
+    """A one-sided map of frames that differ less than usual passes, and a fault in it is caught."""
     statistics = replace(package.statistics, kind="l2", mean=package.statistics.mean + 9)
     quiet = replace(package, statistics=statistics)
     assert _failures(quiet) == []
@@ -90,16 +90,16 @@ def test_a_map_that_is_0_everywhere_is_compared(package: ModelPackage) -> None:
         ("map", float("nan"), "anomaly map"),
         ("value", 0.1, "components"),
         ("value", float("nan"), "score"),
-        ("repeat", 1e-3, "searched again"),
+        ("repeat", 1e-3, "the same frame again"),
     ],
 )
 def test_a_planted_fault_is_caught(package: ModelPackage, fault: str, size: float, caught_by: str) -> None:
-    """Each kind of wrong answer, NaN too, fails the comparison that is there for it."""
+    """Each kind of wrong result, NaN included, fails the comparison that is made for it."""
     assert any(caught_by in comparison.what for comparison in _failures(package, **{fault: size}))
 
 
 def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
-    """The command says what is missing, examines the CPU, writes both files and ends with 0."""
+    """The command says what is missing, examines the CPU, writes both files and exits with 0."""
     package = write_tiny_package(tmp_path / "package")
     command = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0", "--output", "report"]
     environment = {**os.environ, "LATENTLINE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": "-1"}
@@ -119,7 +119,7 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
 def test_a_gpu_that_is_configured_must_be_there(
     package: ModelPackage, backend: Backend, passed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where a station insists on TensorRT, a machine without it does not pass; elsewhere the CPU is enough."""
+    """A machine without TensorRT fails when the station requires it; otherwise the CPU is enough."""
 
     def missing() -> None:
         raise BackendError("there is no GPU")
@@ -131,7 +131,7 @@ def test_a_gpu_that_is_configured_must_be_there(
 
 
 def test_a_user_without_a_home_gets_a_report(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No default cache folder is a fact of the report and not its end."""
+    """A missing default cache folder is a fact of the report and does not end it."""
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -144,21 +144,21 @@ def test_a_user_without_a_home_gets_a_report(package: ModelPackage, monkeypatch:
 
 
 def test_a_target_that_is_no_package_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong path ends with 2 and a sentence, and writes no report."""
+    """A wrong path exits with 2 and one sentence, and writes no report."""
     assert main(["doctor", str(tmp_path / "nothing"), "--output", str(tmp_path / "report")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "nothing" in error and not (tmp_path / "report").exists()
 
 
-def test_timing_repeats_as_told() -> None:
-    """At least `least` runs are counted, and the first one is not."""
+def test_timing_repeats() -> None:
+    """At least `least` runs count, and the first one does not."""
     runs: list[None] = []
-    spread = timed(lambda: runs.append(None), seconds=0, least=7)
-    assert spread.repeats == 7 and len(runs) == 8 and spread.p10 <= spread.median <= spread.p90
+    timing = timed(lambda: runs.append(None), seconds=0, least=7)
+    assert timing.repeats == 7 and len(runs) == 8 and timing.p10 <= timing.median <= timing.p90
 
 
 def test_a_model_without_a_search_is_examined(tmp_path: Path) -> None:
-    """Its CPU is judged by the forward self-test; the report says why no GPU runs it, and that is no failure."""
+    """The CPU runs the forward self-test; the report says why no GPU can run it, and passes."""
     package = write_random_package(tmp_path / "package", exported("autoencoder")[1], "ssim")
     report = examination.examine(package, "auto", GpuSettings(cache=tmp_path / "cache"), 0.01, lambda line: None)
     cpu, gpu = report.backends

@@ -1,4 +1,4 @@
-"""Messages as a station sends them, as far as a listener reads them."""
+"""Messages of a station, with the fields that a listener reads."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ Start = Callable[..., "Listening"]
 
 
 class Listening:
-    """A listener in a process of its own, and what it has printed."""
+    """A listener in a process of its own, and its output."""
 
     def __init__(self, folder: Path, arguments: tuple[str, ...]) -> None:
         self._output, self._error = (folder / f"{name}-{uuid.uuid4()}" for name in ("output", "error"))
@@ -55,7 +55,7 @@ class Listening:
         wait_until(lambda: self.output.count(text) >= count, f"{count} times '{text}' in {self.output}")
 
     def error(self) -> str:
-        """What it wrote to stderr, once it has ended by itself with exit code 2."""
+        """Wait until it exits with 2; returns what it wrote to stderr."""
         assert self.process.wait(20) == 2
         return self._error.read_text()
 
@@ -66,21 +66,21 @@ class Listening:
 
 @pytest.fixture
 def listen(tmp_path: Path) -> Iterator[Start]:
-    """Starts listeners; the test's end kills what still runs."""
+    """Starts listeners; kills those that still run when the test ends."""
     started: list[Listening] = []
 
-    def begin(*arguments: str) -> Listening:
+    def start(*arguments: str) -> Listening:
         started.append(Listening(tmp_path, arguments))
         return started[-1]
 
-    yield begin
+    yield start
     for listening in started:
         listening.process.kill()
         listening.process.wait()
 
 
 class Sender:
-    """A client that publishes what a station would, and asks it for something."""
+    """A client that publishes in place of a station, and sends commands to one."""
 
     def __init__(self, port: int) -> None:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -106,8 +106,8 @@ class Sender:
 
 
 def test_it_survives_a_broker_restart(mosquitto: Mosquitto, listen: Start) -> None:
-    """It waits for an absent broker, prints events, connects and subscribes again after a restart, drops what comes
-    twice, and ends at SIGTERM with exit code 0 and the counts."""
+    """It waits for an absent broker, prints events, connects and subscribes again after a restart, drops duplicates,
+    and ends at SIGTERM with exit code 0 and the counts."""
     listening = listen("--port", str(mosquitto.port), "--json")
     listening.wait("cannot be reached")
     mosquitto.start()
@@ -132,8 +132,8 @@ def test_it_survives_a_broker_restart(mosquitto: Mosquitto, listen: Start) -> No
 
 
 def test_the_life_of_a_real_station(tmp_path: Path, mosquitto: Mosquitto, listen: Start) -> None:
-    """Everything a station publishes is understood; when it is killed, the broker's `offline` is said with the time of
-    its coming, not that of the will, and its next start is said too."""
+    """It reads everything that a station publishes; when the station is killed, it prints the broker's `offline` with
+    the time of its arrival, not that of the will, and then the next start."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port, will_delay_seconds=0)
     data["cameras"][0]["watch"] = True
@@ -166,8 +166,8 @@ def test_the_life_of_a_real_station(tmp_path: Path, mosquitto: Mosquitto, listen
     assert offline["time"] > offline["message"]["at"]
 
 
-def test_a_session_hears_what_it_missed(mosquitto: Mosquitto, listen: Start) -> None:
-    """With --session, events of its absence arrive at the next start."""
+def test_a_session_receives_what_it_missed(mosquitto: Mosquitto, listen: Start) -> None:
+    """With --session, events that were sent while it was away arrive at the next start."""
     mosquitto.start()
     arguments = ("--port", str(mosquitto.port), "--session", "office")
     listening = listen(*arguments)
@@ -180,8 +180,8 @@ def test_a_session_hears_what_it_missed(mosquitto: Mosquitto, listen: Start) -> 
     assert again.end() == 0
 
 
-def test_a_user_with_a_wrong_password_is_told(tmp_path: Path, mosquitto: Mosquitto, listen: Start) -> None:
-    """One sentence that names broker and user, exit code 2, and no password anywhere."""
+def test_a_wrong_password_is_reported(tmp_path: Path, mosquitto: Mosquitto, listen: Start) -> None:
+    """A wrong password ends it with exit code 2 and one sentence with broker and user, without the password."""
     mosquitto.add_user("tiler", "right")
     mosquitto.start()
     (tmp_path / "password").write_text("wrong-one")
@@ -193,8 +193,8 @@ def test_a_user_with_a_wrong_password_is_told(tmp_path: Path, mosquitto: Mosquit
     assert "wrong-one" not in error + listening.output
 
 
-def test_a_message_that_cannot_be_read_is_passed_over(mosquitto: Mosquitto, listen: Start) -> None:
-    """A message that MQTT allows and the library cannot read is passed over; the events after it arrive."""
+def test_a_message_that_cannot_be_read_is_skipped(mosquitto: Mosquitto, listen: Start) -> None:
+    """A message that MQTT allows and the library cannot read is skipped; the events after it arrive."""
     mosquitto.start()
     listening = listen("--port", str(mosquitto.port), "--session", "office")
     listening.wait("connected to broker")
@@ -206,8 +206,8 @@ def test_a_message_that_cannot_be_read_is_passed_over(mosquitto: Mosquitto, list
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="OPENSSL IS MISSING: no TLS test ran")
-def test_tls_decides(tmp_path: Path, mosquitto: Mosquitto, listen: Start) -> None:
-    """With the broker's authority it connects; with another one, or a file that is not there, it says so and ends."""
+def test_tls_checks_the_certificate(tmp_path: Path, mosquitto: Mosquitto, listen: Start) -> None:
+    """It connects with the broker's authority; with another one, or a missing file, it ends with a sentence."""
     authority, other = _certificate(tmp_path / "a"), _certificate(tmp_path / "b")
     mosquitto.use_tls(authority, tmp_path / "a" / "key.pem")
     mosquitto.start()
@@ -230,8 +230,8 @@ def _certificate(folder: Path) -> Path:
     return folder / "certificate.pem"
 
 
-def test_something_that_is_no_broker_is_waited_for(listen: Start) -> None:
-    """A server that answers the greeting with something else is said to have failed, and tried again."""
+def test_a_server_that_is_no_broker_is_tried_again(listen: Start) -> None:
+    """A server that does not speak MQTT is reported and tried again."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         listening = listen("--host", "127.0.0.1", "--port", str(server.getsockname()[1]), "--seconds", "30")
         peer, _ = server.accept()
@@ -243,13 +243,13 @@ def test_something_that_is_no_broker_is_waited_for(listen: Start) -> None:
 
 
 def test_an_absent_broker_is_an_error_at_the_end(listen: Start, mosquitto: Mosquitto) -> None:
-    """A listener that never got a connection ends with exit code 2 and says so."""
+    """A listener that never gets a connection ends with exit code 2 and says so."""
     listening = listen("--port", str(mosquitto.port), "--seconds", "0.5")
-    assert "no broker let us in at localhost" in listening.error()
+    assert "no broker accepted the connection at localhost" in listening.error()
 
 
 def test_a_closed_pipe_ends_it(mosquitto: Mosquitto) -> None:
-    """`| head -1` ends the listener without a complaint."""
+    """`| head -1` ends the listener without an error."""
     mosquitto.start()
     command = [sys.executable, "-c", LISTEN, "--port", str(mosquitto.port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

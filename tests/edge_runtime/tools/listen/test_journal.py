@@ -13,119 +13,119 @@ from edge_runtime.tools.listen.journal import Journal
 from tests.edge_runtime.tools.listen.samples import AT, BIRTH, HEALTH, TOPIC, event, status
 
 
-def _heard(rest: str, message: dict[str, Any] | bytes, **about: Any) -> Received:
+def _message(rest: str, message: dict[str, Any] | bytes, **about: Any) -> Received:
     payload = message if isinstance(message, bytes) else json.dumps(message).encode()
     return Received(TOPIC + rest, payload, **about)
 
 
-def _said(journal: Journal, rest: str, message: dict[str, Any] | bytes, **about: Any) -> list[tuple[str, str]]:
-    return [(entry.kind, entry.text) for entry in journal.hear(_heard(rest, message, **about))]
+def _texts(journal: Journal, rest: str, message: dict[str, Any] | bytes, **about: Any) -> list[tuple[str, str]]:
+    return [(entry.kind, entry.text) for entry in journal.receive(_message(rest, message, **about))]
 
 
-def test_each_message_is_said_in_words() -> None:
+def test_each_message_becomes_a_line() -> None:
     """Status with reasons, birth, camera, defect, picture, response and health each become one line."""
     journal = Journal("latentline")
-    (entry,) = journal.hear(_heard("status", status("degraded", camera="top is stalled", disk="full")))
+    (entry,) = journal.receive(_message("status", status("degraded", camera="top is stalled", disk="full")))
     assert entry.line() == f"{AT}  line-1        status      degraded (camera: top is stalled; disk: full)"
     birth = (
         "latentline 0.1.0, model tiles abababababab, backend openvino, threshold 3.2, "
         "cameras top (device), side (stream)"
     )
-    assert _said(journal, "birth", BIRTH) == [("birth", birth)]
+    assert _texts(journal, "birth", BIRTH) == [("birth", birth)]
     camera = {"at": AT, "state": "stalled", "reason": "no frame for 5 s"}
-    assert _said(journal, "cam/top/status", camera) == [("camera", "top: stalled (no frame for 5 s)")]
-    assert _said(journal, "cam/top/defect", event("a", 7, replayed=True)) == [
+    assert _texts(journal, "cam/top/status", camera) == [("camera", "top: stalled (no frame for 5 s)")]
+    assert _texts(journal, "cam/top/defect", event("a", 7, replayed=True)) == [
         ("defect", "top: score 4.50 > 3.20  40 x 22 px at x 12 y 3, peak 9.1  seq 7, replayed")
     ]
     many = event("b", 8, defects=[{"bbox": [1, 2, 3, 4], "peak": 1}] * 5)
-    assert _said(journal, "cam/top/defect", many)[0][1].endswith("; 2 more  seq 8")
-    picture = _said(journal, "cam/top/picture", b"\xff\xd8jpeg", user_properties=(("event_id", "a"),))
+    assert _texts(journal, "cam/top/defect", many)[0][1].endswith("; 2 more  seq 8")
+    picture = _texts(journal, "cam/top/picture", b"\xff\xd8jpeg", user_properties=(("event_id", "a"),))
     assert picture == [("picture", "top: 6 bytes of event a")]
     done = {"at": AT, "verb": "threshold", "ok": True, "result": {"old": 3.2, "new": 4}}
-    assert _said(journal, "response/me", done) == [("response", 'threshold done: {"old": 3.2, "new": 4}')]
+    assert _texts(journal, "response/me", done) == [("response", 'threshold done: {"old": 3.2, "new": 4}')]
     refused = {"at": AT, "verb": "model", "ok": False, "error": "no such package"}
-    assert _said(journal, "response/me", refused) == [("response", "model refused: no such package")]
-    assert _said(journal, "health", HEALTH) == [
+    assert _texts(journal, "response/me", refused) == [("response", "model refused: no such package")]
+    assert _texts(journal, "health", HEALTH) == [
         ("health", "degraded (disk), up 1 h 6 min, 70 frames, 3 abnormal, 2 events waiting, 250 MiB")
     ]
 
 
-def test_states_are_said_when_they_change() -> None:
-    """A retained state that comes again with each reconnect is not said again; another one is."""
+def test_a_state_is_printed_when_it_changes() -> None:
+    """A retained state that comes again after a reconnect is not printed again; a new state is."""
     journal = Journal("latentline")
     for rest, message in (("status", status("online")), ("birth", BIRTH)):
-        assert len(_said(journal, rest, message)) == 1
-        assert _said(journal, rest, message, retained=True) == []
-    assert _said(journal, "status", status("degraded", disk="full")) == [("status", "degraded (disk: full)")]
-    assert _said(journal, "status", status("online")) == [("status", "online")]
+        assert len(_texts(journal, rest, message)) == 1
+        assert _texts(journal, rest, message, retained=True) == []
+    assert _texts(journal, "status", status("degraded", disk="full")) == [("status", "degraded (disk: full)")]
+    assert _texts(journal, "status", status("online")) == [("status", "online")]
 
 
 def test_duplicates_are_dropped_and_counted() -> None:
-    """An event is said once; how often it came again is said before the next one and at the end."""
+    """An event is printed once; its repetitions are counted before the next event and at the end."""
     journal = Journal("latentline")
-    assert [kind for kind, _ in _said(journal, "cam/top/defect", event("a", 1))] == ["defect"]
-    assert _said(journal, "cam/top/defect", event("a", 1, replayed=True)) == []
-    assert _said(journal, "cam/top/defect", event("a", 1, replayed=True)) == []
-    said = _said(journal, "cam/top/defect", event("b", 2))
-    assert said[0] == ("duplicates", "2 events came again and were dropped") and said[1][0] == "defect"
-    assert _said(journal, "cam/top/defect", event("b", 2)) == []
-    assert [entry.text for entry in journal.rest()] == ["1 event came again and were dropped"]
+    assert [kind for kind, _ in _texts(journal, "cam/top/defect", event("a", 1))] == ["defect"]
+    assert _texts(journal, "cam/top/defect", event("a", 1, replayed=True)) == []
+    assert _texts(journal, "cam/top/defect", event("a", 1, replayed=True)) == []
+    texts = _texts(journal, "cam/top/defect", event("b", 2))
+    assert texts[0] == ("duplicates", "2 events came again and were dropped") and texts[1][0] == "defect"
+    assert _texts(journal, "cam/top/defect", event("b", 2)) == []
+    assert [entry.text for entry in journal.unreported()] == ["1 event came again and was dropped"]
     assert (journal.events, journal.duplicates) == (2, 3)
 
 
 def test_missing_events_are_noticed() -> None:
-    """A gap in seq is said once, per station; an older event that comes late is no gap."""
+    """A gap in seq is reported once, per station; an older event that comes late is no gap."""
     journal = Journal("latentline")
-    kinds = [[kind for kind, _ in _said(journal, "cam/top/defect", event(str(seq), seq))] for seq in (4, 5, 8, 7, 9)]
+    kinds = [[kind for kind, _ in _texts(journal, "cam/top/defect", event(str(seq), seq))] for seq in (4, 5, 8, 7, 9)]
     assert kinds == [["defect"], ["defect"], ["gap", "defect"], ["defect"], ["defect"]]
     other = Received("latentline/line-2/v1/cam/top/defect", json.dumps(event("x", 1)).encode())
-    assert [entry.kind for entry in journal.hear(other)] == ["defect"]
+    assert [entry.kind for entry in journal.receive(other)] == ["defect"]
 
 
-def test_health_is_said_now_and_then() -> None:
-    """Of many health messages one a minute is said."""
+def test_health_is_printed_once_a_minute() -> None:
+    """Of many health messages of a station one a minute is printed."""
     moment = 100.0
     journal = Journal("latentline", lambda: moment)
-    assert len(_said(journal, "health", HEALTH)) == 1
+    assert len(_texts(journal, "health", HEALTH)) == 1
     moment += 59
-    assert _said(journal, "health", HEALTH) == []
+    assert _texts(journal, "health", HEALTH) == []
     moment += 2
-    assert len(_said(journal, "health", HEALTH)) == 1
+    assert len(_texts(journal, "health", HEALTH)) == 1
 
 
 def test_silence_is_noticed() -> None:
-    """A station whose health message has expired with no other is called silent once; not one that said goodbye, and
-    not for the time in which the listener itself had no connection."""
+    """A station whose newest health message has expired is reported once as silent, unless it has stopped; time in
+    which the listener itself had no connection does not count."""
     moment = 0.0
     journal = Journal("latentline", lambda: moment)
-    _said(journal, "health", HEALTH, expiry=90)
+    _texts(journal, "health", HEALTH, expiry=90)
     moment = 89
-    assert list(journal.silent()) == []
-    journal.begin()
+    assert list(journal.overdue()) == []
+    journal.connected()
     moment = 170
-    assert list(journal.silent()) == []
+    assert list(journal.overdue()) == []
     moment = 180
-    assert [entry.text for entry in journal.silent()] == ["no sign of life for 90 s, and no status says why"]
-    assert list(journal.silent()) == []
-    _said(journal, "health", HEALTH, expiry=90)
-    _said(journal, "status", status("stopped"))
+    assert [entry.text for entry in journal.overdue()] == ["no sign of life for 90 s, and no status says why"]
+    assert list(journal.overdue()) == []
+    _texts(journal, "health", HEALTH, expiry=90)
+    _texts(journal, "status", status("stopped"))
     moment = 1000
-    assert list(journal.silent()) == []
+    assert list(journal.overdue()) == []
 
 
-@pytest.mark.parametrize("heard", [False, True])
-def test_that_nothing_comes_is_said(heard: bool) -> None:
-    """A listener that hears nothing at all says once why that may be; one that hears anything does not."""
+@pytest.mark.parametrize("received", [False, True])
+def test_that_no_message_comes_is_reported(received: bool) -> None:
+    """A listener that receives no message at all says once why that may be; one that receives any does not."""
     moment = 0.0
     journal = Journal("latentline", lambda: moment)
-    journal.begin()
-    if heard:
-        _said(journal, "status", status("online"))
+    journal.connected()
+    if received:
+        _texts(journal, "status", status("online"))
     moment = 6
-    assert len(list(journal.silent())) == (not heard)
-    journal.begin()
+    assert len(list(journal.overdue())) == (not received)
+    journal.connected()
     moment = 20
-    assert list(journal.silent()) == []
+    assert list(journal.overdue()) == []
 
 
 json_values = st.recursive(
@@ -138,7 +138,7 @@ _good = [status("online"), BIRTH, event("a", 1), HEALTH, {"at": AT, "ok": True, 
 
 @st.composite
 def _payloads(draw: st.DrawFn) -> bytes:
-    """Bytes, JSON, and messages of a station with a field or two of another kind."""
+    """Bytes, JSON, and messages of a station with up to two fields of another type."""
     if draw(st.booleans()):
         return draw(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
     message = dict(draw(st.sampled_from(_good)))
@@ -152,8 +152,8 @@ def _payloads(draw: st.DrawFn) -> bytes:
     _payloads(),
 )
 def test_any_message_is_one_clean_line(rest: str, payload: bytes) -> None:
-    """Whatever arrives, each entry is one printable line and one JSON object; nothing is raised."""
-    for entry in Journal("latentline").hear(Received(TOPIC + rest, payload)):
+    """Any message gives entries that are one printable line and one JSON object each, and never raises."""
+    for entry in Journal("latentline").receive(Received(TOPIC + rest, payload)):
         assert entry.line().isprintable()
         assert json.loads(entry.json(), parse_constant=pytest.fail)["kind"] == entry.kind
 
@@ -169,13 +169,13 @@ def test_any_message_is_one_clean_line(rest: str, payload: bytes) -> None:
     ],
 )
 def test_hostile_json_is_unreadable(payload: bytes) -> None:
-    """Deep nesting, numbers without end and broken text are said in one clean line."""
-    (entry,) = Journal("latentline").hear(_heard("status", payload))
+    """Deep nesting, infinite numbers and broken text become one printable line."""
+    (entry,) = Journal("latentline").receive(_message("status", payload))
     assert entry.kind == "unreadable" and entry.line().isprintable() and entry.json().isascii()
 
 
 def test_no_secret_and_no_escape_is_printed() -> None:
-    """Credentials of URLs are masked, and control characters of a message do not reach the terminal."""
+    """Credentials in URLs are masked, and control characters of a message do not reach the terminal."""
     entry = Entry("status", "rtsp://user:secret@camera/ \x1b[2J\n\u202e", "line-1", message={"source": "rtsp://u:p@c"})
     for text in (entry.line(), entry.json()):
         assert "secret" not in text and "u:p" not in text and "\x1b" not in text and "\n" not in text

@@ -15,9 +15,9 @@ import latentline
 from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.package.model_package import GENERATOR, ModelPackage
-from tests import tensorrt_standin
+from tests.gpu.standin import building, engine, interface, torch_engine
+from tests.gpu.standin.module import StandIn
 from tests.paths import ROOT
-from tests.tensorrt_standin import StandIn
 
 # TensorRT-RTX's ways to build for a GPU that is elsewhere and for a capture; used only where the module has them
 GUARDED = {
@@ -38,8 +38,13 @@ CLASSES = {
     "Profile": "IOptimizationProfile",
     "HostMemory": "IHostMemory",
     "Engine": "ICudaEngine",
+    "OnnxRuntimeEngine": "ICudaEngine",
+    "TorchEngine": "ICudaEngine",
     "Context": "IExecutionContext",
+    "CudaContext": "IExecutionContext",
 }
+# Of the stand-in, and no part of what it stands in for
+NOT_TENSORRT = {"Severity", "TorchStandIn"}
 
 
 @cache
@@ -126,10 +131,12 @@ def public(kind: type) -> set[str]:
 def test_the_stand_in_has_nothing_that_tensorrt_has_not(version: str) -> None:
     """All code that runs on the stand-in uses only members that every version has."""
     api = apis()[version]
-    kinds = {name: kind for name, kind in vars(tensorrt_standin).items() if isinstance(kind, type)}
-    ours = [kind for kind in kinds.values() if kind.__module__ == tensorrt_standin.__name__]
+    modules = (interface, building, engine, torch_engine)
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    ours = [kind for kind in kinds if kind.__module__ in {module.__name__ for module in modules}]
+    assert {"Builder", "Engine", "CudaContext"} <= {kind.__name__ for kind in ours}
     for kind in ours:
-        if kind not in (StandIn, tensorrt_standin.Severity):
+        if kind.__name__ not in NOT_TENSORRT and not kind.__name__.startswith("_"):
             name = CLASSES.get(kind.__name__, kind.__name__)
             extra = public(kind) - api[name]
             assert not extra, f"{version}: {name} has no {extra}"

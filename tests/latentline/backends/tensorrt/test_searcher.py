@@ -6,6 +6,7 @@ An emulation of CUDA, not a GPU: it shows order, legality, memory and logic, nev
 from __future__ import annotations
 
 import gc
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,9 +30,9 @@ from tests.checkpoints import exported
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
+from tests.gpu.standin.module import StandIn
 from tests.packages import SIZE, write_random_package, write_tiny_package
 from tests.paths import DEMO_MODEL, FAKE_CUDA
-from tests.tensorrt_standin import StandIn
 
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
 SYNCHRONISATIONS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "implicit synchronisation"}
@@ -315,7 +316,7 @@ def test_a_program_that_ends_without_closing_releases_everything(
         from latentline.backends.tensorrt.searcher import open_tensorrt
         from tests.fake_cuda.host_kernels import build_host_kernels
         from tests.paths import FAKE_CUDA
-        from tests.tensorrt_standin import StandIn
+        from {StandIn.__module__} import {StandIn.__name__} as StandIn
         folder, opened = Path({str(folder)!r}), []
         driver.use_kernels(build_host_kernels("fp32", FAKE_CUDA))
         package, frame = load_package(Path({str(package_path)!r})), np.zeros((32, 32), np.uint8)
@@ -482,7 +483,7 @@ def test_a_tensorrt_that_does_not_start_is_said(emulated: Open, fake_driver: Fak
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
     emulated().close()  # engines are in the cache now
-    with pytest.raises(BackendError, match=r"tensorrt 10\.3\.0 does not start here"):
+    with pytest.raises(BackendError, match=rf"tensorrt {re.escape(StandIn.__version__)} does not start here"):
         emulated(trt=Unwilling())
     gc.collect()
     assert fake_driver.leaks() == []

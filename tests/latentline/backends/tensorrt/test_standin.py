@@ -11,7 +11,9 @@ from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.fp16.rounded_searcher import RoundedSearcher
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.package.model_package import GENERATOR, ModelPackage
-from tests.tensorrt_standin import Context, ILogger, StandIn
+from tests.gpu.standin.engine import Context
+from tests.gpu.standin.interface import ILogger
+from tests.gpu.standin.module import StandIn
 
 
 def context(package: ModelPackage, precision: Precision, module: StandIn) -> Context:

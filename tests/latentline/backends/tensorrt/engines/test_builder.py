@@ -15,7 +15,7 @@ from latentline.backends.tensorrt.engines.builder import build_engine
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.errors import EngineError
 from latentline.package.model_package import GENERATOR, SEARCH_STEP, ModelPackage
-from tests.tensorrt_standin import StandIn
+from tests.gpu.standin.module import StandIn
 
 Graphs = Mapping[str, Mapping[str, bytes]]
 ADA = (8, 9)

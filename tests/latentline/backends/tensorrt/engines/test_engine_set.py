@@ -11,7 +11,7 @@ from latentline.backends.tensorrt.engines import engine_set as engines
 from latentline.backends.tensorrt.engines.engine_set import EngineSet
 from latentline.errors import EngineError, VerificationError
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, ModelPackage
-from tests.tensorrt_standin import StandIn
+from tests.gpu.standin.module import StandIn
 
 
 @pytest.fixture

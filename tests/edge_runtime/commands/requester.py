@@ -1,4 +1,4 @@
-"""A client that gives commands, not the station's code; the schemas; and a station that only notes what is asked."""
+"""A client that sends commands, independent of the station's code; the schemas; and a station that only records."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def _schema(name: str) -> dict[str, Any]:
 
 
 def check_request(verb: str, payload: dict[str, Any]) -> None:
-    """Validate a request as the page describes it."""
+    """Validate a request against its schema."""
     schema = _schema("command")
     jsonschema.Draft202012Validator({**schema["$defs"][verb]}).validate(payload)
 
 
 def check_answer(answer: bytes) -> dict[str, Any]:
-    """Validate an answer; its body."""
+    """Validate an answer; returns its body."""
     body: dict[str, Any] = json.loads(answer)
     jsonschema.Draft202012Validator(_schema("response")).validate(body)
     return body
 
 
-class NotingStation:
-    """Actions that note what they were asked."""
+class RecordingStation:
+    """Actions that record their calls."""
 
     def __init__(self) -> None:
         self.identity: ModelIdentity = FakeInspector.identity
@@ -65,8 +65,8 @@ class NotingStation:
     def resume(self) -> None:
         self.done.append(("resume",))
 
-    def set_threshold(self, value: float, who: str) -> tuple[float, float]:
-        self.done.append(("threshold", value, who))
+    def set_threshold(self, value: float) -> tuple[float, float]:
+        self.done.append(("threshold", value))
         old, self.threshold = self.threshold, value
         return old, value
 
@@ -81,8 +81,8 @@ class NotingStation:
         return {"state": "online"}
 
 
-class Asker:
-    """Asks over a real broker."""
+class Requester:
+    """Sends commands over a real broker and receives the answers."""
 
     def __init__(self, port: int) -> None:
         self.answers: queue.SimpleQueue[tuple[bytes | None, dict[str, Any]]] = queue.SimpleQueue()
@@ -96,7 +96,7 @@ class Asker:
         self._client.loop_start()
         self.wait()
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> Requester:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,12 +104,12 @@ class Asker:
         self._client.loop_stop()
 
     def forget(self) -> None:
-        """Before the broker restarts: `wait` then waits for the new subscription."""
+        """Call it before the broker restarts, so that `wait` waits for the new subscription."""
         self._subscribed.clear()
 
     def wait(self) -> None:
-        """Until answers can come."""
-        assert self._subscribed.wait(20), "the asker was not let in"
+        """Wait until answers can arrive."""
+        assert self._subscribed.wait(20), "the broker did not accept the subscription"
 
     def send(
         self,
@@ -123,7 +123,7 @@ class Asker:
         expiry: int | None = None,
         qos: int = 1,
     ) -> None:
-        """Publish a request as it comes, right or wrong."""
+        """Publish a request, valid or not."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho annotates nothing there
         if response_topic is not None:
             properties.ResponseTopic = response_topic
@@ -136,19 +136,19 @@ class Asker:
         self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
 
     def answer(self, seconds: float = 10.0) -> tuple[bytes | None, dict[str, Any]]:
-        """The next answer, checked against its schema, and its correlation data."""
+        """Correlation data and body of the next answer, checked against its schema."""
         return self.answers.get(timeout=seconds)
 
     def ask(
         self, verb: str, correlation: bytes, payload: dict[str, Any] | None = None, who: str = ""
     ) -> dict[str, Any]:
-        """Send a right request; the body of its answer."""
+        """Send a valid request; returns the body of its answer."""
         check_request(verb, payload or {})
         encoded = json.dumps(payload).encode() if payload is not None else b""
         pairs = (("who", who),) if who else ()
         self.send(f"l/s/v1/cmd/{verb}", encoded, correlation=correlation, user_properties=pairs)
-        answered, body = self.answer()
-        assert answered == correlation
+        received, body = self.answer()
+        assert received == correlation
         return body
 
     def _on_connect(self, client: paho.Client, *_: Any) -> None:
@@ -159,7 +159,7 @@ class Asker:
 
 
 def collecting(answers: list[tuple[str, bytes, bytes | None]]) -> Callable[[str, bytes, bytes | None], bool]:
-    """A `reply` that keeps the answers, every one checked."""
+    """A `reply` that checks the answers and keeps them."""
 
     def reply(topic: str, payload: bytes, correlation: bytes | None) -> bool:
         check_answer(payload)

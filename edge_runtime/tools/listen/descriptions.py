@@ -1,4 +1,4 @@
-"""Messages of a station in words."""
+"""Texts that describe a station's messages to people."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 
 from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, HealthMessage, Response, Status
 
-_BOXES = 3  # of one event that are written out
+_MAX_BOXES = 3  # boxes of one event in a text
 
 
 def status(message: Status) -> str:
-    """State and reasons."""
+    """State and faults of a station."""
     if message.state == "offline":
-        return "offline: the station has vanished, says the broker"
+        return "offline: the broker reports that the station has vanished"
     reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in message.reasons)
     return f"{message.state} ({reasons})" if reasons else message.state
 
 
 def birth(message: Birth) -> str:
-    """What runs there."""
+    """What runs on a station."""
     cameras = ", ".join(f"{camera.id} ({camera.kind})" for camera in message.cameras)
     return (
         f"{message.software.name} {message.software.version}, model {message.model.name} {message.model.sha256[:12]}, "
@@ -27,7 +27,7 @@ def birth(message: Birth) -> str:
 
 
 def camera(name: str, message: CameraStatus) -> str:
-    """State of a camera, and why."""
+    """State of a camera, with the reason."""
     return f"{name}: {message.state}" + (f" ({message.reason})" if message.reason else "")
 
 
@@ -35,20 +35,20 @@ def event(name: str, message: Event) -> str:
     """Score and boxes of an abnormal frame."""
     boxes = [
         f"{width} x {height} px at x {x} y {y}, peak {box.peak:.1f}"
-        for box in message.defects[:_BOXES]
+        for box in message.defects[:_MAX_BOXES]
         for x, y, width, height in [box.bbox]
     ]
     more = len(message.defects) - len(boxes)
-    parts = [
+    fields = [
         f"{name}: score {message.score:.2f} > {message.threshold:.2f}",
         "; ".join(boxes) + (f"; {more} more" if more else "") or "no box",
         f"seq {message.seq}" + (", replayed" if message.replayed else ""),
     ]
-    return "  ".join(parts)
+    return "  ".join(fields)
 
 
 def response(message: Response) -> str:
-    """What became of a command."""
+    """Outcome of a command."""
     verb = message.verb or "a command"
     if not message.ok:
         return f"{verb} refused: {message.error}"
@@ -56,7 +56,7 @@ def response(message: Response) -> str:
 
 
 def health(message: HealthMessage) -> str:
-    """A sign of life, with numbers."""
+    """State and numbers of a station."""
     faults = f" ({', '.join(message.faults)})" if message.faults else ""
     return (
         f"{message.state}{faults}, up {_duration(message.uptime_seconds)}, {message.frames.inspected} frames, "

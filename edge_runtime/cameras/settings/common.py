@@ -1,0 +1,69 @@
+"""Settings that every kind of camera has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from latentline.base.strict_yaml import StrictModel
+
+CAMERA_ID = r"^[A-Za-z0-9_.-]{1,64}$"  # one MQTT topic level: no slash, wildcard or blank
+
+
+class CommonSettings(StrictModel):
+    """Settings that every kind of camera has."""
+
+    id: str = Field(default="main", pattern=CAMERA_ID)
+    """Name of the camera in topics, events, faults and logs: up to 64 letters, digits and `_ . -`."""
+
+    every_frame: bool | None = None
+    """True inspects every frame and lets the camera wait for the inspector. False inspects only the newest frame and
+    drops the ones before it. Unset: true for folders, video files and triggered cameras, false for the others."""
+
+    trigger: Literal["continuous", "command"] = "continuous"
+    """`continuous` inspects whatever the camera gives. `command` inspects one frame for each MQTT command `capture`."""
+
+    stall_seconds: float = Field(default=5.0, gt=0, le=3600)
+    """When an open camera gives no frame for this long, the station abandons it and opens it again. [s]"""
+
+    open_seconds: float = Field(default=15.0, gt=0, le=3600)
+    """Longest time that opening the camera may take; a network stream may need several seconds. [s]"""
+
+    reopen_seconds: float = Field(default=1.0, gt=0, le=3600)
+    """First pause before the station opens a failed camera again. The pause doubles with each failure. [s]"""
+
+    reopen_max_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Longest pause between two attempts to open the camera. [s]"""
+
+    @field_validator("reopen_max_seconds")
+    @classmethod
+    def _pauses_grow(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("reopen_seconds", value):
+            raise ValueError("must not be below reopen_seconds")
+        return value
+
+    @property
+    def live(self) -> bool:
+        """Whether the source has no end of its own, so that the station opens it again after a fault."""
+        return True
+
+    @property
+    def keeps(self) -> bool:
+        """Whether frames wait at the source until they are read, so that reading later loses nothing."""
+        return False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the source may give nothing for a long time without a fault."""
+        return False
+
+    @property
+    def lossless(self) -> bool:
+        """`every_frame`, or its default for this source."""
+        return self.every_frame if self.every_frame is not None else self.keeps or self.trigger == "command"
+
+    @property
+    def shown(self) -> str:
+        """Where the frames come from, for messages: without user, password or token."""
+        return ""

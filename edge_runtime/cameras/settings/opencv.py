@@ -1,0 +1,89 @@
+"""Settings of the cameras that OpenCV reads: devices, streams and GStreamer pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from edge_runtime.cameras.masking import mask_source
+from edge_runtime.cameras.settings.common import CommonSettings
+
+
+class DeviceSettings(CommonSettings):
+    """A USB or other V4L2 camera, read through OpenCV."""
+
+    kind: Literal["device"]
+    source: Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=r"^/dev/.+")]
+    """Number of the device (0 is `/dev/video0`) or its path. A path under `/dev/v4l/by-id/` names the same camera
+    after every start."""
+
+    width: int | None = Field(default=None, ge=16, le=65536)
+    """Frame width to request; the camera may give another one. [px]"""
+
+    height: int | None = Field(default=None, ge=16, le=65536)
+    """Frame height to request; the camera may give another one. [px]"""
+
+    fps: float | None = Field(default=None, gt=0, le=10_000)
+    """Frame rate to request. [frames/s]"""
+
+    fourcc: str | None = Field(default=None, pattern=r"^[A-Za-z0-9 ]{4}$")
+    """Pixel format to request, four characters: `MJPG` where the cable is too slow for raw frames."""
+
+    @property
+    def shown(self) -> str:
+        """The device."""
+        return f"device {self.source}" if isinstance(self.source, int) else self.source
+
+
+class StreamSettings(CommonSettings):
+    """A network stream or a video file, read through OpenCV's FFmpeg."""
+
+    kind: Literal["stream"]
+    source: str = Field(min_length=1, repr=False)
+    """URL of the stream (`rtsp://`, which runs over TCP, `http://`, …) or path of a video file."""
+
+    @property
+    def network(self) -> bool:
+        """Whether frames come over the network."""
+        return "://" in self.source
+
+    @property
+    def live(self) -> bool:
+        """A stream is live; a file has an end."""
+        return self.network
+
+    @property
+    def keeps(self) -> bool:
+        """A file keeps its frames."""
+        return not self.network
+
+    @property
+    def shown(self) -> str:
+        """The file, or the address."""
+        return mask_source(self.source)
+
+    def resolve_paths(self, base: Path) -> StreamSettings:
+        """These settings with the path of a video file taken from `base`; a URL stays as it is."""
+        return self if self.network else self.model_copy(update={"source": str(base / Path(self.source).expanduser())})
+
+
+class PipelineSettings(CommonSettings):
+    """A GStreamer pipeline, read through an OpenCV that was built with GStreamer, such as JetPack's."""
+
+    kind: Literal["pipeline"]
+    source: str = Field(min_length=1, repr=False)
+    """The pipeline as `gst-launch-1.0` takes it. Its last element is `appsink`."""
+
+    @field_validator("source")
+    @classmethod
+    def _ends_in_a_sink(cls, source: str) -> str:
+        if "appsink" not in source.rpartition("!")[2]:
+            raise ValueError("the last element of the pipeline must be appsink, e.g. '… ! videoconvert ! appsink'")
+        return source
+
+    @property
+    def shown(self) -> str:
+        """The pipeline."""
+        return mask_source(self.source)

@@ -1,0 +1,42 @@
+"""Section `search` of a training file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from latentline.base.strict_yaml import StrictModel
+from latentline.search.searched_frame import MapKind
+
+
+class SearchConfig(StrictModel):
+    """How a frame is searched and scored, in the evaluation and on the station."""
+
+    iterations: int = Field(default=100, ge=0, le=10000)
+    """Search steps (Algorithm 1 of the paper). 0 takes the encoder's z as it is."""
+
+    learning_rate: float = Field(default=0.1, gt=0)
+    """Learning rate of the search's Adam."""
+
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    """γ of L': weight of the difference between tile and reconstruction; log D(G(z)) has the weight 1 − γ."""
+
+    lam: float = Field(default=0.1, ge=0, le=1)
+    """λ of L': share of the discriminator's features in that difference; the pixels have 1 − λ."""
+
+    seed: int = Field(default=0, ge=0)
+    """Random seed of the first z, which all tiles share, where there is no encoder."""
+
+    overlap: float = Field(default=0.25, ge=0, lt=0.9)
+    """Overlap of neighbouring tiles, as a fraction of the tile."""
+
+    map: MapKind = "residual"
+    """How the anomaly map compares frame and reconstruction: by the signed `residual`, by `l1`, `l2` or `ssim`, or by
+    the reconstruction `probability` of a VAE."""
+
+    samples: int = Field(default=0, ge=0, le=64)
+    """VAE: samples of z that the reconstruction probability averages over. 0 takes the mean of z alone."""
+
+    score: Literal["calibrated", "paper"] = "calibrated"
+    """`calibrated` sums the standardised components with weights from the calibration. `paper` is L'(ẑ) alone."""
