@@ -58,7 +58,7 @@ def test_shares_are_kept(synthetic: float, pasted: float, real: int) -> None:
 
 
 def test_fine_tuning_the_discriminator_needs_abnormal_images(tmp_path: Path) -> None:
-    """A class of a single image leaves none to train: the error names discriminator_images, unless all are synthetic."""
+    """A class of a single image leaves none to train: the error names discriminator_images, unless all are made."""
     root = write_folder(tmp_path, defects=1)
     content = tiny_config(root, discriminator_images=32)
     with pytest.raises(DatasetError, match=r"no known-abnormal image is left.*discriminator_images.*synthetic"):
