@@ -85,7 +85,7 @@ def load_cv2() -> Any:
     try:
         import cv2
     except ImportError as error:
-        advice = "on a Jetson use the one of JetPack, elsewhere `pip install 'latentline[opencv]'`"
+        advice = "on a Jetson use the one of JetPack, elsewhere install the extra `opencv`"
         raise CameraError(f"OpenCV cannot be imported ({error}); {advice}") from None
     # OpenCV and FFmpeg may print the address with its password. The level stays silent, because all cameras share it
     # and no thread could know when to raise it again.
