@@ -100,7 +100,7 @@ class Received:
 class Subscriber:
     """Collects all messages under a topic filter.
 
-    Its session with the broker persists, so a broker that restarts delivers the messages that it missed.
+    Its session persists, so the broker delivers what it took while the subscriber was not connected.
     """
 
     def __init__(self, port: int, topic: str = "#", user: tuple[str, str] | None = None) -> None:

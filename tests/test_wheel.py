@@ -54,7 +54,7 @@ def test_the_wheel_has_kernels_and_the_model_of_the_demo(wheel: zipfile.ZipFile)
 def test_the_wheel_has_nothing_else(wheel: zipfile.ZipFile) -> None:
     """The wheel has no tests, no benches and no documentation."""
     folders = {name.split("/")[0] for name in wheel.namelist()}
-    assert {top for top in folders if not top.endswith(".dist-info")} == set(_PACKAGES)
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == set(_PACKAGES)
 
 
 def test_every_command_of_the_wheel_has_its_module(wheel: zipfile.ZipFile) -> None:
