@@ -1,4 +1,4 @@
-"""Checkpoints with small random networks, one for every kind of package, as a training would leave them."""
+"""Checkpoints of small random networks, one for each kind of package."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NETWORK = {
     "resolution": SIZE,
     "latent_size": LATENT,
     "fmap_base": 128,
-    "fmap_max": 8,
+    "fmap_max": 8,  # with fewer maps, pixel norm magnifies rounding
     "autoencoder_width": 4,
-}  # pixel norm of few maps magnifies rounding
+}
 GAN = {"encoder_images": 8}
 METHODS: dict[str, dict[str, Any]] = {
     "noisy_anogan": {"method": {"kind": "noisy_anogan", "patch_head": 1.0}, "search": {"iterations": 3}},
@@ -46,7 +46,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint:
-    """A checkpoint of METHODS[name], with random weights, biases and statistics of the normalisations."""
+    """A checkpoint of METHODS[name], with random weights, biases and normalisation statistics."""
     given = {
         "data": {"root": "images", "known_abnormal_fraction": 0.1},
         "network": NETWORK,
@@ -66,22 +66,21 @@ def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint
         discriminator = build_discriminator(config) if config.method.has_discriminator else None
     for network in (generator, discriminator, encoder):
         if network is not None:
-            _stir(network)
+            _randomise(network)
             network.eval()
     return Checkpoint(config, generator, discriminator, encoder, Split((), (), (), (), (), {}), 0, "0")
 
 
 @cache
 def exported(name: str) -> tuple[Checkpoint, SearchModel]:
-    """The random checkpoint of METHODS[name] and the model that it becomes; made once for all tests, which do not
-    change them."""
+    """The random checkpoint of METHODS[name], and the model exported from it. Tests share both and change neither."""
     checkpoint = random_checkpoint(name)
     networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
     return checkpoint, export_model(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
 
 
-def _stir(network: nn.Module) -> None:
-    """Nothing that a fresh network leaves at 0 or 1 stays there."""
+def _randomise(network: nn.Module) -> None:
+    """Give a random value to everything that a fresh network sets to 0 or 1."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):

@@ -1,4 +1,4 @@
-"""One thread for every library of mathematics, Hypothesis without a clock, and a real broker for the tests that ask."""
+"""One thread for numerical libraries, Hypothesis without deadlines, and a real broker for the tests that need one."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from hypothesis import HealthCheck, settings
 
 from tests.mosquitto import Mosquitto
 
-# Before anything imports NumPy, PyTorch or OpenCV (nothing above does); the processes that a test starts inherit it.
-# Threads of several test processes wait for one another by spinning, and the order of a sum depends on their number.
+# Set before anything imports NumPy, PyTorch or OpenCV (nothing above does). Processes that a test starts inherit it.
+# More threads would spin while they wait for those of other test processes, and their number changes the order of sums.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
-# A deadline, or a check of how long examples take to make, fails on a busy machine and says nothing about the code.
+# Deadlines and limits on how long examples take to make fail on a busy machine, and say nothing about the code.
 settings.register_profile("latentline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("latentline")
 
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A mosquitto of this test's own, not started yet."""
+    """A mosquitto broker for this test alone, not started yet."""
     if shutil.which("mosquitto") is None and not Path("/usr/sbin/mosquitto").exists():
         pytest.skip("MOSQUITTO IS MISSING: the MQTT tests did not run; install the package `mosquitto`")
     broker = Mosquitto(tmp_path / "broker")

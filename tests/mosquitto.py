@@ -1,4 +1,4 @@
-"""mosquitto as a child process, and a subscriber that is not the station's code."""
+"""mosquitto as a child process, and a subscriber that shares no code with the station."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 
 class Mosquitto:
-    """One broker on a free loopback port, with persistence; it may be stopped and started again."""
+    """A broker on a free loopback port, with persistence. It may be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -36,24 +36,24 @@ class Mosquitto:
         self.port = free_port()
 
     def add_user(self, name: str, password: str) -> None:
-        """From now on (before `start`) only named users get in."""
+        """Add a user, so that only named users are let in. Call before `start`."""
         self._password_file = self._folder / "passwords"
         create = [] if self._password_file.exists() else ["-c"]
         command = ["mosquitto_passwd", "-b", *create, str(self._password_file), name, password]
         subprocess.run(command, check=True, capture_output=True)
 
     def allow(self, rules: str) -> None:
-        """Access rules in mosquitto's acl_file syntax, before `start`."""
+        """Set access rules in the syntax of mosquitto's acl_file. Call before `start`."""
         self._rules = self._folder / "acl"
         self._rules.write_text(rules)
         self._rules.chmod(0o600)
 
     def use_tls(self, certificate: Path, key: Path) -> None:
-        """The port speaks TLS only, from `start` on."""
+        """Make the port speak only TLS. Call before `start`."""
         self._tls = [f"certfile {certificate}", f"keyfile {key}"]
 
     def configure(self, line: str) -> None:
-        """One more line of mosquitto.conf, before `start`."""
+        """Add a line to mosquitto.conf. Call before `start`."""
         self._more.append(line)
 
     def wait_for_log(self, pattern: str) -> None:
@@ -62,7 +62,7 @@ class Mosquitto:
         wait_until(lambda: re.search(pattern, log.read_text()), f"'{pattern}' in the broker's log")
 
     def start(self) -> None:
-        """Start and wait until the port answers."""
+        """Start the broker, and wait until its port answers."""
         lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {self._folder}/"]
         lines[1:1] = self._tls
         lines += ["allow_anonymous " + ("false" if self._password_file else "true")]
@@ -77,7 +77,7 @@ class Mosquitto:
         wait_until(self._answers, "mosquitto to listen")
 
     def stop(self) -> None:
-        """Stop, as `systemctl stop` would."""
+        """Stop the broker, as `systemctl stop` does."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(10)
@@ -90,7 +90,7 @@ class Mosquitto:
 
 @dataclass(frozen=True)
 class Received:
-    """One message as a subscriber got it."""
+    """One message, as a subscriber received it."""
 
     topic: str
     body: dict[str, Any]
@@ -98,8 +98,10 @@ class Received:
 
 
 class Subscriber:
-    """Collects everything under a filter. It has a session with the broker, so a broker that comes back after a stop
-    delivers what it took in the meantime."""
+    """Collects all messages under a topic filter.
+
+    Its session persists, so the broker delivers what it took while the subscriber was not connected.
+    """
 
     def __init__(self, port: int, topic: str = "#", user: tuple[str, str] | None = None) -> None:
         self._messages: list[Received] = []
@@ -119,13 +121,13 @@ class Subscriber:
         session.SessionExpiryInterval = 3600
         self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
         self._client.loop_start()
-        assert self._subscribed.wait(10), "the subscriber was not let in"
+        assert self._subscribed.wait(10), "the broker did not accept the subscription"
 
     def __enter__(self) -> Subscriber:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Whatever a station said meanwhile must fit its schema."""
+        """Check that every message of a station fits its schema."""
         self._client.disconnect()
         self._client.loop_stop()
         if kind is None:
@@ -136,12 +138,12 @@ class Subscriber:
                     validate(message.topic, message.body)
 
     def messages(self, ending: str = "") -> list[Received]:
-        """What came so far on topics that end so."""
+        """The messages so far on topics with this ending."""
         with self._changed:
             return [message for message in self._messages if message.topic.endswith(ending)]
 
     def wait(self, ending: str, enough: Callable[[list[Received]], bool], seconds: float = 20.0) -> list[Received]:
-        """Wait until the messages on topics that end so are enough; returns them."""
+        """Wait until `enough` accepts the messages on topics with this ending, and return them."""
         with self._changed:
             done = self._changed.wait_for(lambda: enough(self._matching(ending)), seconds)
             found = self._matching(ending)
@@ -149,7 +151,7 @@ class Subscriber:
         return found
 
     def wait_state(self, state: str, seconds: float = 20.0) -> dict[str, Any]:
-        """Wait until the newest station status says `state`; returns it."""
+        """Wait until the newest status of the station has this state, and return that status."""
         found = self.wait("v1/status", lambda all_: bool(all_) and all_[-1].body["state"] == state, seconds)
         return found[-1].body
 

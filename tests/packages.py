@@ -1,4 +1,4 @@
-"""Small networks with random weights, and model packages made of them."""
+"""Small networks with random weights, and model packages made from them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def networks(
     patch_size: int = 1,
     patch_head: bool = False,
 ) -> tuple[Generator, Discriminator]:
-    """Frozen float32 networks with random weights, random biases and a stddev constant that is not its default."""
+    """Frozen float32 networks with random weights, random biases and a stddev constant other than the default."""
     torch.manual_seed(seed)
     pair = (
         Generator(resolution, channels, latent, base, maximum, patch_size),
@@ -61,18 +61,18 @@ def points(resolution: int, channels: int, latent: int, count: int, seed: int = 
 
 @lru_cache
 def tiny_model() -> SearchModel:
-    """A model of 16 px grey tiles, not calibrated; made once for all tests, which do not change it."""
+    """A model of 16 px grey tiles, not calibrated. Tests share it and do not change it."""
     return export_model(*networks(), None, SEARCH)
 
 
 def write_tiny_package(out: Path) -> Path:
-    """A complete package of the tiny model at `out`, with a made-up calibration."""
+    """Write a complete package of the tiny model at `out`, with a made-up calibration. Returns `out`."""
     write_random_package(out, tiny_model())
     return out
 
 
 def write_random_package(out: Path, model: SearchModel, kind: MapKind = "residual") -> ModelPackage:
-    """A complete package of `model` at `out`, with a made-up calibration; loaded. `kind` as in PixelStatistics."""
+    """Write a complete package of `model` at `out`, with a made-up calibration, and load it. kind: the map's."""
     spec = model.spec
     plane = np.ones((spec.channels, spec.tile_size, spec.tile_size), np.float32)
     component = "feature" if spec.has_discriminator else f"{kind}_1px"

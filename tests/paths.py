@@ -1,4 +1,4 @@
-"""Where the tests find what is not theirs."""
+"""Paths of files outside the tests."""
 
 from __future__ import annotations
 

@@ -23,11 +23,11 @@ class _Link:
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target`. Every command works at once, on connections that stand too.
+    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target`. Every command takes effect at once, also on open connections.
 
-    delay       seconds that every piece is held
-    throttle    bytes a second each way; 0: no limit
-    connections accepted so far
+    delay        seconds by which each chunk is delayed
+    throttle     bytes per second in each direction; 0: no limit
+    connections  number accepted so far
     """
 
     def __init__(self, target: int) -> None:
@@ -55,15 +55,15 @@ class Proxy:
         self._loop.close()
 
     def cut(self) -> None:
-        """Reset every connection; new ones are let through."""
+        """Reset every connection. New ones are let through."""
         self._do(self._cut)
 
     def black_hole(self) -> None:
-        """Let nothing pass either way, and lose nothing: new connections are accepted, and silent."""
+        """Let nothing through in either direction, and lose nothing. New connections are accepted and stay silent."""
         self._do(self._passable.clear)
 
     def half_open(self) -> None:
-        """The way to the broker is gone and nobody tells the station: what it sends is taken, nothing is answered."""
+        """Drop the connections to the broker without telling the station, whose bytes are taken and never answered."""
 
         def begin() -> None:
             self._swallowing = True
@@ -75,7 +75,7 @@ class Proxy:
         self._do(begin)
 
     def heal(self) -> None:
-        """A good network again. What was swallowed is gone, and so are the connections that lost it."""
+        """Be a good network again. What was swallowed is lost, and so are the connections that lost it."""
 
         def end() -> None:
             self._swallowing = False
@@ -106,7 +106,7 @@ class Proxy:
         try:
             await self._serve(link, reader)
         except (OSError, asyncio.CancelledError):
-            pass  # a connection that was cut, refused, or outlived the test
+            pass  # the connection was cut or refused, or it outlived the test
         finally:
             link.abort()
             self._links.discard(link)
@@ -147,4 +147,4 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports that were aborted close in the next round of the loop
+        await asyncio.sleep(0)  # aborted transports close in the next iteration of the loop

@@ -1,4 +1,4 @@
-"""What several test processes share without disturbing one another: ports, and what a machine has once."""
+"""Ports, and other things that a machine has only once, for several test processes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_BELOW_EPHEMERAL = range(15_000, 32_000)  # from 32768 on Linux takes the local ports of connections
+_BELOW_EPHEMERAL = range(15_000, 32_000)  # Linux takes the local ports of connections from 32768 on
 
 
 def free_port() -> int:
-    """A loopback port that nobody has now, and that no connection gets by chance while its server is down."""
+    """A loopback port that is free now, and that no connection takes by chance while its server is down."""
     while True:
         port = random.Random(os.urandom(8)).choice(_BELOW_EPHEMERAL)
         with socket.socket() as probe, suppress(OSError):
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 @contextmanager
 def alone(what: str) -> Iterator[None]:
-    """Have `what`, of which this machine has one, for this process; wait until others have given it back."""
+    """Hold `what`, of which the machine has only one, for this process. Waits until other processes release it."""
     with (Path(tempfile.gettempdir()) / f"latentline-tests-{os.getuid()}-{what}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
         yield

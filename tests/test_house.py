@@ -1,4 +1,4 @@
-"""Rules of the house that no linter knows."""
+"""House rules that no linter checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCES = [file for package in PACKAGES for file in sorted((ROOT / package).rglo
 
 
 def test_no_two_classes_have_one_name() -> None:
-    """A class name means one thing in the whole project; private helpers of a file are its own affair."""
+    """A class name has one meaning in the whole project; private names of a file may repeat."""
     names = Counter(
         node.name
         for file in SOURCES
@@ -23,11 +23,11 @@ def test_no_two_classes_have_one_name() -> None:
 
 
 def test_a_file_defines_something() -> None:
-    """No file only hands on what others define; packages' `__init__.py` and `__main__.py` are the exceptions."""
-    hollow = [
+    """Every file defines something, except `__init__.py` and `__main__.py`."""
+    empty = [
         str(file.relative_to(ROOT))
         for file in SOURCES
         if not file.name.startswith("__")
         and all(isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr)) for node in ast.parse(file.read_text()).body)
     ]
-    assert hollow == []
+    assert empty == []

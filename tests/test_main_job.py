@@ -1,4 +1,4 @@
-"""The main job, end to end: images -> fit -> package -> verify -> check -> run -> a subscriber that is not ours."""
+"""The main job from end to end: images -> fit -> package -> verify -> check -> run -> mosquitto_sub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA = ROOT / "docs" / "mqtt" / "defect.schema.json"
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, a trained run and its package, made by the three commands of the README."""
+    """A folder with data, a trained run and its package, made by the commands of the README."""
     work = tmp_path_factory.mktemp("work")
     config = tiny_config(write_folder(work / "data", train=60), final_images=240, encoder_images=240)
     (work / "train.yaml").write_text(yaml.safe_dump(config))
@@ -44,14 +44,14 @@ def _station(work: Path, port: int, folder: Path) -> Path:
         "cameras": [{"kind": "folder", "source": str(work / "data" / "test" / "square")}],
         "mqtt": {"host": "127.0.0.1", "port": port},
         "spool": {"path": str(folder / "spool.sqlite")},
-        "supervision": {"http_port": None},  # the usual one may be another station's
+        "supervision": {"http_port": None},  # another station may have the usual port
     }
     path.write_text(yaml.safe_dump(station))
     return path
 
 
 def test_defects_in_images_reach_mosquitto_sub(work: Path, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Every image with a painted square is judged; the events that mosquitto_sub prints fit the published schema."""
+    """Painted squares are reported as defects, and the events that mosquitto_sub prints fit the published schema."""
     mosquitto.start()
     topic = "latentline/line-1/v1/#"
     command = ["mosquitto_sub", "-V", "5", "-q", "1", "-p", str(mosquitto.port), "-t", topic, "-v"]
@@ -77,17 +77,17 @@ def test_defects_in_images_reach_mosquitto_sub(work: Path, tmp_path: Path, mosqu
 
 
 def test_the_package_verifies_against_its_checkpoint(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`verify` compares loss and gradient with float64 oracles in every runtime and exits 0."""
+    """`verify` compares loss and gradient with a float64 reference in every runtime, and exits 0."""
     assert export(["verify", str(work / "model.zip"), "--checkpoint", str(work / "run"), "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)["checks"]
     assert all(check["passed"] for check in checks)
     assert any("encoder.onnx in OpenVINO and the checkpoint" in check["what"] for check in checks)
 
 
-def test_check_says_of_every_part_whether_it_works(
+def test_check_finds_what_does_not_work(
     work: Path, tmp_path: Path, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All well: exit 0; the broker away: exit 2 and the others still well."""
+    """`check` exits 0 when everything works; without a broker it exits 2 and finds nothing else wrong."""
     station = _station(work, mosquitto.port, tmp_path)
     mosquitto.start()
     assert edge(["check", str(station), "--json"]) == 0
@@ -98,30 +98,30 @@ def test_check_says_of_every_part_whether_it_works(
     assert findings.pop("broker") is False and all(findings.values())
 
 
-def test_too_few_held_out_images_for_the_promise_write_nothing(
+def test_too_few_held_out_images_give_no_package(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1 % needs 99 scored normals; the sentence says so, exit code 2, no package and no remains."""
+    """A false-alarm rate of 1 % with fewer than 99 scored normals gives one sentence, exit code 2 and no files."""
     out = tmp_path / "model"
     assert export(["package", str(work / "run"), str(out), "--false-alarm-rate", "0.01"]) == 2
     assert "at least 99 held-out normal images" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_training_without_its_encoder_yet_is_not_packaged(
+def test_a_run_without_its_encoder_is_not_packaged(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run that was stopped before the encoder says how to go on."""
+    """A run that stopped before its encoder is refused, and the sentence says how to resume it."""
     fit(load_config(work / "train.yaml", None), tmp_path / "run", stop_after=48)
     assert export(["package", str(tmp_path / "run"), str(tmp_path / "model")]) == 2
     assert "fit --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argument", ["nowhere", "."])
-def test_a_folder_that_is_no_checkpoint_is_one_sentence(
+def test_a_folder_that_is_no_checkpoint_is_refused(
     tmp_path: Path, argument: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, the folder named."""
+    """A folder that is no checkpoint gives one sentence and exit code 2."""
     assert export(["package", str(tmp_path / argument), str(tmp_path / "out")]) == 2
     assert "not a checkpoint folder" in capsys.readouterr().err
 
@@ -137,10 +137,10 @@ def test_a_folder_that_is_no_checkpoint_is_one_sentence(
     ],
 )
 @pytest.mark.parametrize("command", [export, train])
-def test_a_wrong_number_is_one_sentence(
+def test_a_wrong_number_is_refused(
     command: Callable[[list[str]], int], arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """argparse names the argument and what it must be; exit code 2."""
+    """A number that argparse cannot accept gives exit code 2 and a sentence that names the argument."""
     verb = "package" if command is export else "evaluate"
     with pytest.raises(SystemExit, match="2"):
         command([verb, "run", "out", *arguments])

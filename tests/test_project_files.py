@@ -22,14 +22,14 @@ def _yaml(name: str) -> Any:
 
 
 def test_citation_and_changelog_have_the_version() -> None:
-    """What somebody cites is what is installed, and the changelog's newest version is that one."""
-    versions = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    """pyproject.toml, the citation and the newest entry of the changelog have one version, and one license."""
+    versions = re.findall(r"^## \[(\d[^]]*)\]", (_ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert _yaml("CITATION.cff")["version"] == versions[0] == _project("version")
     assert _yaml("CITATION.cff")["license"] == _project("license")
 
 
 def test_the_workflow_runs_the_oldest_python_that_is_promised() -> None:
-    """`requires-python` is no more than what is tested, and one script is all that the workflow runs of the project."""
+    """The workflow tests the oldest Python that `requires-python` allows, with .ci/run as its only script."""
     job = _yaml(".github/workflows/ci.yml")["jobs"]["run"]
     oldest = min(job["strategy"]["matrix"]["python"], key=lambda version: [int(part) for part in version.split(".")])
     assert _project("requires-python") == f">={oldest}"
@@ -38,7 +38,7 @@ def test_the_workflow_runs_the_oldest_python_that_is_promised() -> None:
 
 @pytest.mark.parametrize("hook", _yaml(".pre-commit-config.yaml")["repos"][0]["hooks"], ids=lambda hook: hook["id"])
 def test_a_hook_runs_what_make_check_runs(hook: dict[str, Any]) -> None:
-    """The same tools of the same environment, so that a commit which passes its hooks passes the check."""
+    """A pre-commit hook runs a tool of `make check` from the same environment."""
     tool = " ".join(hook["entry"].split()[0:2]).removeprefix(".venv/bin/")
     assert f"$(BIN)/{tool}" in (ROOT / "Makefile").read_text()
     assert hook["language"] == "system"

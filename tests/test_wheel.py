@@ -18,7 +18,7 @@ _BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Built from a copy of the sources, so that no build folder is left in the repository."""
+    """The wheel, built from a copy of the sources so that the repository gets no build folder."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -37,14 +37,14 @@ def _sources(package: str) -> list[str]:
 
 @pytest.mark.parametrize("package", _PACKAGES)
 def test_every_file_of_a_package_is_in_the_wheel(wheel: zipfile.ZipFile, package: str) -> None:
-    """Modules and data alike, so that nothing works in a clone and fails where it was installed."""
+    """The wheel has every module and data file, so what works in a clone also works when installed."""
     sources = _sources(package)
     assert f"{package}/__init__.py" in sources and f"{package}/py.typed" in sources
     assert not set(sources) - set(wheel.namelist())
 
 
 def test_the_wheel_has_kernels_and_the_model_of_the_demo(wheel: zipfile.ZipFile) -> None:
-    """What the GPU backend compiles and the demo loads travels with them."""
+    """The wheel has the kernels that the GPU backend compiles and the model that the demo loads."""
     names = wheel.namelist()
     assert any(name.endswith(".cu") for name in names)
     assert any(name.endswith("/model/manifest.json") for name in names)
@@ -52,13 +52,13 @@ def test_the_wheel_has_kernels_and_the_model_of_the_demo(wheel: zipfile.ZipFile)
 
 
 def test_the_wheel_has_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """No tests, no benches, no documentation."""
-    tops = {name.split("/")[0] for name in wheel.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == set(_PACKAGES)
+    """The wheel has no tests, no benches and no documentation."""
+    folders = {name.split("/")[0] for name in wheel.namelist()}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == set(_PACKAGES)
 
 
 def test_every_command_of_the_wheel_has_its_module(wheel: zipfile.ZipFile) -> None:
-    """Trainer, export and station each have a script, and the module that it calls is in the wheel."""
+    """Trainer, export and station each have a script, and the wheel has the module that it calls."""
     points = configparser.ConfigParser()
     points.read_string(wheel.read(next(n for n in wheel.namelist() if n.endswith("entry_points.txt"))).decode())
     scripts = dict(points["console_scripts"])

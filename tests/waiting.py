@@ -1,4 +1,4 @@
-"""Wait for a condition, never for a time."""
+"""Wait for a condition, not for a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Poll `condition` until it holds; AssertionError that names `what` after `seconds`."""
+    """Poll `condition` until it holds. After `seconds`, raises AssertionError that names `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.01)  # the pause between two looks, not a synchronisation
+        time.sleep(0.01)  # a pause between two polls, not a synchronisation

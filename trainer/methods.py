@@ -19,7 +19,7 @@ class _Gan(StrictModel):
     """Weight of the R1 gradient penalty on real images (Mescheder et al. 2018). A larger one steadies the game."""
 
     r1_every: int = Field(default=8, ge=1)
-    """The penalty is computed every so many steps, and weighted by that number. [steps]"""
+    """The penalty is computed once in this number of steps, and weighted by the number. [steps]"""
 
     kappa: float = Field(default=1.0, ge=0)
     """Weight κ of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4). 0 compares pixels
@@ -100,7 +100,7 @@ class AnoVaeGan(StrictModel):
     """Weight of the adversary's R1 gradient penalty on real images."""
 
     r1_every: int = Field(default=8, ge=1)
-    """The penalty is computed every so many steps, and weighted by that number. [steps]"""
+    """The penalty is computed once in this number of steps, and weighted by the number. [steps]"""
 
 
 GanMethod = NoisyAnoGan | AnoGan | FAnoGan

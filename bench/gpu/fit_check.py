@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=150.0, help="of training (150)")
     parser.add_argument("--images", type=int, help="of training, in the place of --seconds")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to the configuration")
-    parser.add_argument("--limit", type=int, help="at most so many test images of each kind, seeded")
+    parser.add_argument("--limit", type=int, help="the most test images of each kind, seeded")
     parser.add_argument("--report", type=Path, help="copy the run without its large files to this folder")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()

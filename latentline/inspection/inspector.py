@@ -28,7 +28,7 @@ class Inspector:
 
     @property
     def ahead(self) -> int:
-        """How many frames may be begun before the first of them is finished."""
+        """How many frames may begin before the first of them finishes."""
         return self.reconstructor.ahead
 
     def inspect(self, frame: Image, /) -> InspectionResult:
@@ -38,7 +38,7 @@ class Inspector:
     def begin(self, frame: Image, /) -> Callable[[], InspectionResult]:
         """Begin a frame; call what is returned to finish it. Frames finish in the order in which they began.
 
-        At most `ahead` frames may be begun and not finished. Raises ImageError.
+        At most `ahead` frames may be in work. Raises ImageError.
         """
         finish = self.reconstructor.begin(to_8_bit(frame))
         return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]))

@@ -1,3 +1,5 @@
+"""The reference of all settings agrees with the code."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -16,8 +18,8 @@ FILES = ["edge_runtime.config:StationConfig", "trainer.config:TrainConfig"]
 SECTIONS = [*sections(StationConfig), *sections(TrainConfig)]
 
 
-def test_the_page_is_what_the_code_says(tmp_path: Path) -> None:
-    """docs/reference/settings.md has every key with the default, range and sentence that the code has now."""
+def test_the_page_is_up_to_date(tmp_path: Path) -> None:
+    """docs/reference/settings.md is the page that the code generates."""
     main(str(tmp_path / "settings.md"), *FILES)
     page = ROOT / "docs" / "reference" / "settings.md"
     fresh = (tmp_path / "settings.md").read_text(encoding="utf-8")
@@ -26,11 +28,11 @@ def test_the_page_is_what_the_code_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_every_key_has_a_sentence(section: type[BaseModel]) -> None:
-    """Under each field stands what it means, and the class says what the section is; `kind` is said by its class."""
-    said = sentences(section)
-    missing = [name for name in section.model_fields if name != "kind" and not said.get(name)]
+    """Every field but `kind` has a docstring that ends in a full stop, and every section has a docstring of its own."""
+    described = sentences(section)
+    missing = [name for name in section.model_fields if name != "kind" and not described.get(name)]
     assert not missing, f"{section.__name__}: write a docstring under {', '.join(missing)}"
-    assert all(sentence.text.endswith(".") for name, sentence in said.items() if name != "kind")
+    assert all(sentence.text.endswith(".") for name, sentence in described.items() if name != "kind")
     assert section.__doc__ and section.__doc__ != StrictModel.__doc__
 
 
@@ -64,8 +66,8 @@ class _Drawing(StrictModel):
     """Which are used."""
 
 
-def test_a_table_says_type_range_default_and_unit() -> None:
-    """Types are in words, kinds get a table each, and the items of a list are marked."""
+def test_a_table_has_type_range_default_and_unit() -> None:
+    """Types are in words, each kind has its own table, and items of a list are marked by []."""
     page = reference([_Drawing])
     assert "## The drawing file\n\nMade by hand.\n" in page
     assert "| `shapes` | [list of sections](#shapes) | required |  | What is drawn. |" in page

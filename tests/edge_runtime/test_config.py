@@ -105,7 +105,7 @@ def test_password_comes_from_file_or_environment(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("values", [{"password_file": "/nowhere/secret"}, {"password_env": "NOT_SET_ANYWHERE"}])
 def test_missing_password_is_a_config_error(tmp_path: Path, values: dict[str, str]) -> None:
-    """A password that cannot be had is said before anything connects, under the option that names it."""
+    """A password that cannot be read is an error before anything connects, under the option that names it."""
     config = parse(_changed(tmp_path, mqtt={"username": "u", **values}), StationConfig, "-")
     with pytest.raises(ConfigError, match=rf"mqtt\.{next(iter(values))}"):
         read_password(config.mqtt)

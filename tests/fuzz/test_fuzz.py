@@ -1,4 +1,4 @@
-"""Whatever a file holds, a user gets a sentence or a result: no traceback, no hang."""
+"""Whatever a file contains, the user gets a result or one sentence: no traceback, no hang."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.packages import rewrite, write_tiny_package
 
 EXAMPLES = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-_SECRET = "-".join(["never", "shown"])  # put together here, so that hypothesis does not find it in this file
+_SECRET = "-".join(["never", "shown"])  # assembled here, so that Hypothesis does not find it in this file
 _STATION: dict[str, Any] = {
     "station": {"id": "line-1"},
     "model": "model.zip",
@@ -63,7 +63,7 @@ def _places(data: Any) -> list[tuple[Any, ...]]:
 
 @st.composite
 def _changed(draw: st.DrawFn, original: dict[str, Any], values: st.SearchStrategy[Any]) -> dict[str, Any]:
-    """`original` with a few of its values replaced, removed, or joined by others."""
+    """`original` with a few of its values replaced, removed or added."""
     data = copy.deepcopy(original)
     for _ in range(draw(st.integers(1, 3))):
         *way, last = draw(st.sampled_from([place for place in _places(data) if place]))
@@ -84,10 +84,10 @@ def _changed(draw: st.DrawFn, original: dict[str, Any], values: st.SearchStrateg
 
 @st.composite
 def _damaged(draw: st.DrawFn, originals: list[bytes]) -> bytes:
-    """One of `originals` with bytes replaced, cut out, repeated or put in."""
+    """One of `originals` with bytes replaced, cut out, repeated or inserted."""
     content = bytearray(draw(st.sampled_from(originals)))
     for _ in range(draw(st.integers(1, 4))):
-        # Headers are where parsers go wrong, so half of the damage is done there.
+        # Parsers fail most often on headers, so half of the damage is done there.
         begin = draw(st.integers(0, min(64, len(content))) | st.integers(0, len(content)))
         end = min(len(content), begin + draw(st.integers(0, 16)))
         piece = draw(st.binary(max_size=16) | st.just(bytes(content[begin:end]) * 2))
@@ -103,7 +103,7 @@ def _load(path: Path) -> StationConfig | str:
 
 
 def _sentence(error: Exception) -> str:
-    """The message, which has to be fit for a user's eyes."""
+    """The message of an error, checked to be fit for a user."""
     text = str(error)
     assert text and len(text) < 2000 and "Traceback" not in text
     return text
@@ -112,7 +112,7 @@ def _sentence(error: Exception) -> str:
 @EXAMPLES
 @given(_changed(_STATION, _VALUES))
 def test_station_yaml_with_other_values(tmp_path: Path, data: dict[str, Any]) -> None:
-    """A station, or one sentence that does not give away the password of a URL."""
+    """Changed values give a station, or one sentence that does not show the password in a URL."""
     path = tmp_path / "station.yaml"
     path.write_text(yaml.safe_dump(data, allow_unicode=False), encoding="utf-8")
     loaded = _load(path)
@@ -122,7 +122,7 @@ def test_station_yaml_with_other_values(tmp_path: Path, data: dict[str, Any]) ->
 @EXAMPLES
 @given(st.binary(max_size=200) | _damaged([yaml.safe_dump(_STATION).encode()]) | st.text(max_size=200).map(str.encode))
 def test_station_yaml_of_any_bytes(tmp_path: Path, content: bytes) -> None:
-    """Damaged and random text is refused in a sentence, or happens to be a station."""
+    """Damaged and random text gives a station or one sentence."""
     path = tmp_path / "station.yaml"
     path.write_bytes(content)
     _load(path)
@@ -158,7 +158,7 @@ def test_station_yaml_of_any_bytes(tmp_path: Path, content: bytes) -> None:
     ],
 )
 def test_yaml_that_parsers_trip_over(tmp_path: Path, content: bytes) -> None:
-    """Dates that do not exist, deep nests, loops, tags and numbers of the wrong kind are sentences."""
+    """Impossible dates, deep nesting, loops, tags and numbers of the wrong kind each give one sentence."""
     path = tmp_path / "station.yaml"
     path.write_bytes(content)
     assert isinstance(_load(path), str)
@@ -166,13 +166,13 @@ def test_yaml_that_parsers_trip_over(tmp_path: Path, content: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole package, which no test changes."""
+    """A complete package, which no test changes."""
     return write_tiny_package(tmp_path_factory.mktemp("fuzz") / "package")
 
 
 @pytest.fixture
 def package(tiny: Path, tmp_path: Path) -> Iterator[Path]:
-    """A copy of it for this test's examples."""
+    """A copy of the package for this test's examples."""
     yield Path(shutil.copytree(tiny, tmp_path / "package"))
 
 
@@ -186,7 +186,7 @@ def _open(path: Path) -> ModelPackage | str:
 @EXAMPLES
 @given(st.data())
 def test_manifest_with_other_values(package: Path, tiny: Path, data: st.DataObject) -> None:
-    """A package, or one sentence."""
+    """A manifest with changed values gives a package or one sentence."""
     original = json.loads((tiny / MANIFEST).read_text())
     json_values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
@@ -200,7 +200,7 @@ def test_manifest_with_other_values(package: Path, tiny: Path, data: st.DataObje
 @EXAMPLES
 @given(st.data())
 def test_damaged_file_of_a_package(package: Path, tiny: Path, data: st.DataObject) -> None:
-    """A change to any file is found out before anything reads it."""
+    """A change to any file but the manifest is detected."""
     name = data.draw(st.sampled_from(sorted(path.name for path in tiny.iterdir())))
     original = (tiny / name).read_bytes()
     content = data.draw(_damaged([original]))
@@ -212,8 +212,8 @@ def test_damaged_file_of_a_package(package: Path, tiny: Path, data: st.DataObjec
 
 @EXAMPLES
 @given(st.data())
-def test_damaged_arrays_under_a_right_hash(package: Path, tiny: Path, data: st.DataObject) -> None:
-    """Arrays that are not what a package holds, but have the manifest's hash: a package, or one sentence."""
+def test_damaged_arrays_with_the_right_hash(package: Path, tiny: Path, data: st.DataObject) -> None:
+    """Damaged arrays with the manifest's hash give a package or one sentence."""
     name = data.draw(st.sampled_from([CALIBRATION, SELFTEST]))
     rewrite(package, name, data.draw(_damaged([(tiny / name).read_bytes()])))
     _open(package)
@@ -223,7 +223,7 @@ def test_damaged_arrays_under_a_right_hash(package: Path, tiny: Path, data: st.D
 @EXAMPLES
 @given(st.data())
 def test_damaged_zip(tiny: Path, tmp_path: Path, data: st.DataObject) -> None:
-    """An archive with other bytes is a package that is whole, or one sentence."""
+    """A damaged archive gives a package or one sentence."""
     archive = tmp_path / "package.zip"
     if not (tmp_path / "whole.zip").exists():
         shutil.make_archive(str(tmp_path / "whole"), "zip", tiny)
@@ -244,7 +244,7 @@ def _pictures() -> list[bytes]:
 @EXAMPLES
 @given(_damaged(_pictures()) | st.binary(max_size=64))
 def test_damaged_pictures(tmp_path: Path, content: bytes) -> None:
-    """A picture that can be inspected, or one sentence."""
+    """A damaged picture gives an image that can be inspected, or one sentence."""
     path = tmp_path / "picture.png"
     path.write_bytes(content)
     try:

@@ -1,4 +1,4 @@
-"""`import latentline` is all that a program needs which has images and a model package."""
+"""A program that has images and a model package needs only `import latentline`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _picture(seed: int, *shape: int) -> UInt8:
 
 
 def test_the_public_names_are_these() -> None:
-    """A name that is added or removed is a decision, so this list changes with it; each is documented."""
+    """The public names are these, and each has a docstring; adding or removing one is a decision."""
     assert sorted(latentline.__all__) == [
         "BackendError",
         "Defect",
@@ -48,14 +48,14 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    """`import latentline.errors` leaves OpenVINO, OpenCV and PyTorch alone."""
+    """`import latentline.errors` imports no OpenVINO, OpenCV, NumPy or PyTorch."""
     code = "import sys, latentline.errors; print({'openvino', 'cv2', 'torch', 'numpy'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
 
 
 def test_a_result_has_the_size_of_its_image(model: latentline.Model) -> None:
-    """Score, threshold, map and reconstruction belong to the image that was given, grey or colour."""
+    """Map and reconstruction have the size of the image, grey or colour, and only an abnormal image has defects."""
     for shape in ((70, 90), (70, 90, 1), (70, 90, 3), (70, 90, 4)):
         result = model.inspect(_picture(0, *shape))
         assert np.isfinite(result.score) and result.threshold == model.threshold
@@ -64,8 +64,8 @@ def test_a_result_has_the_size_of_its_image(model: latentline.Model) -> None:
         assert result.reconstruction.shape == (70, 90, 1) and result.reconstruction.dtype == np.uint8
 
 
-def test_sixteen_bits_are_read_by_their_upper_eight(model: latentline.Model) -> None:
-    """A uint16 image has the result of the uint8 image that its upper bytes are."""
+def test_a_16_bit_image_is_inspected_by_its_upper_bytes(model: latentline.Model) -> None:
+    """A uint16 image gives the result of its upper bytes as uint8."""
     image = _picture(1, 64, 80)
     low = _picture(2, 64, 80).astype(np.uint16)
     sixteen = ((image.astype(np.uint16) << 8) | low).astype(np.uint16)
@@ -73,7 +73,7 @@ def test_sixteen_bits_are_read_by_their_upper_eight(model: latentline.Model) -> 
 
 
 def test_many_images_give_their_results_in_order(model: latentline.Model) -> None:
-    """`inspect_many` is `inspect` of each, lazily, and none is left out at the end."""
+    """`inspect_many` gives the results of `inspect`, in order and without leaving one out."""
     images = [_picture(seed, 64, 64 + 8 * seed) for seed in range(5)]
     one_by_one = [model.inspect(image).score for image in images]
     results = model.inspect_many(iter(images))
@@ -82,14 +82,14 @@ def test_many_images_give_their_results_in_order(model: latentline.Model) -> Non
 
 
 @pytest.mark.parametrize("image", [np.zeros((64, 64), np.float32), np.zeros((3, 3), np.uint8), "part.png", None])
-def test_what_is_no_image_is_refused_by_a_sentence(model: latentline.Model, image: object) -> None:
-    """Floats, specks, paths and nothing at all raise ImageError, and the model goes on."""
+def test_anything_but_an_image_is_refused(model: latentline.Model, image: object) -> None:
+    """Floats, tiny images, paths and None raise ImageError, and the model stays usable."""
     with pytest.raises(latentline.ImageError):
         model.inspect(image)  # type: ignore[arg-type]
     assert np.isfinite(model.inspect(_picture(0, 64, 64)).score)
 
 
-def test_a_missing_package_is_a_sentence(tmp_path: Path) -> None:
-    """A path where nothing lies raises PackageError that names it; a str serves as well as a Path."""
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    """A path that does not exist raises PackageError that names it; a str serves as well as a Path."""
     with pytest.raises(latentline.PackageError, match=r"nowhere\.zip"):
         latentline.open_model(str(tmp_path / "nowhere.zip"))

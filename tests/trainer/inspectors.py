@@ -11,7 +11,7 @@ from latentline.vision.tiles import TilePlan
 
 
 class BrightnessReconstructor:
-    """The brightest pixel is the score, brightness the map; `order` says when frames were begun and finished."""
+    """The brightest pixel is the score, brightness the map; `order` notes when frames begin and finish."""
 
     name = "brightness"
 

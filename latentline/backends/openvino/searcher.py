@@ -1,7 +1,7 @@
 """The CPU backend: OpenVINO, float32, Adam in NumPy.
 
-One infer request of batch one takes a tile through all its iterations, and as many tiles are in work as there are
-threads. So tiles cannot influence one another, and none waits for another between iterations.
+One infer request with batch 1 takes a tile through all its iterations, and there are as many requests as threads. So
+tiles cannot influence one another, and none waits for another between iterations.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class OpenVinoSearcher:
         """The answers of `ForwardTest` for images [N, C, H, W], from a model without a search step."""
         encoded = self.run(ENCODER, {"image": x})
         generated = self.run(GENERATOR, {"z": encoded["z"]})
-        judged = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
-        return forward_answers(encoded, generated, judged)
+        discriminated = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
+        return forward_answers(encoded, generated, discriminated)
 
     def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
-        """All outputs of one graph of the package, computed row by row."""
+        """All outputs of one graph of the package, computed row by row, by name."""
         count = len(next(iter(inputs.values())))
         rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(count)]
         results = self._map(lambda worker, row: worker[graph](row), rows)
@@ -112,7 +112,7 @@ class OpenVinoSearcher:
         return {"z": initial_latent(self._spec.search.seed, 1, self._spec.latent_size)}
 
     def _search_one(self, worker: _Worker, x: Float) -> dict[str, Float]:
-        """The fields of `SearchResult` for one tile x [1, C, H, W], as far as the model has them."""
+        """The fields of `SearchResult` that this model has, for one tile x [1, C, H, W]."""
         search = self._spec.search
         start = self._start(worker, x)
         z, of_tile = start["z"], {}
@@ -144,7 +144,7 @@ class OpenVinoSearcher:
             "logit_reconstruction": of_reconstruction["logit"],
             "logit_frame": of_tile["logit"],
         }
-        if self._spec.has_search_step:  # L' needs no further pass
+        if self._spec.has_search_step:  # L' needs no other run of a graph
             gamma, lam = self._spec.search.gamma, self._spec.search.lam
             residual = np.abs(x - image).sum(axis=(1, 2, 3))
             one_minus_d = 1 / (1 + np.exp(of_reconstruction["logit"].astype(np.float64)))
@@ -204,7 +204,7 @@ def _usable_cores() -> int:
 
 
 def _runner(model: Any) -> Run:
-    """Runs a request of `model`, which has already run once on the calling thread.
+    """A function that runs a request of `model`. The request has already run once on the calling thread.
 
     That first run is needed: OpenVINO 2026.4.1 deadlocks when its first two conversions of NumPy arrays come from two
     threads at once (pybind11's first look-up of NumPy; 4 hangs in 12 fresh processes).

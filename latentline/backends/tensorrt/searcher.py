@@ -82,7 +82,7 @@ class TensorRtSearcher:
         batch: int,
         precision: Precision,
     ) -> None:
-        self._package, self._most, self.precision = package, batch, precision
+        self._package, self._max_batch, self.precision = package, batch, precision
         self._session = GpuSession(device, package, trt, plans, kernels)
         self._release = weakref.finalize(self, self._session.close)
         try:
@@ -92,14 +92,14 @@ class TensorRtSearcher:
             raise
 
     def reconstruct(self, frame: UInt8) -> ReconstructedFrame:
-        """Begin and finish a frame at once."""
+        """Search a frame uint8 [H, W] or [H, W, C], and wait for the result. Raises as `begin` does."""
         return self.begin(frame)()
 
     def begin(self, frame: UInt8) -> Callable[[], ReconstructedFrame]:
-        """Upload a frame uint8 [H, W] or [H, W, C] and launch its search; call what is returned once, to wait for it.
+        """Upload a frame uint8 [H, W] or [H, W, C] and launch its search. Returns a function that waits for the result.
 
-        Raises ImageError for an unusable frame, BackendError when `ahead` frames are in flight or the GPU fails. What
-        is returned raises BackendError when the GPU fails.
+        Call that function once. Raises ImageError for an unusable frame, BackendError when `ahead` frames are in flight
+        or the GPU fails; the function raises BackendError when the GPU fails.
         """
         return partial(self._finish, self._launch_frame(frame))
 
@@ -124,7 +124,7 @@ class TensorRtSearcher:
         return _with_patch_map(reconstructed, patch_logits, self._package.statistics)
 
     def search(self, tiles: UInt8) -> SearchResult:
-        """Search tiles uint8 [N, S, S, C] in the same graph that inspects frames.
+        """Search tiles uint8 [N, S, S, C], stacked into one frame, with the graph that inspects frames.
 
         Raises ValueError for tiles of another shape, BackendError.
         """
@@ -132,19 +132,19 @@ class TensorRtSearcher:
         if not count or tiles.shape[1:] != (spec.tile_size, spec.tile_size, spec.channels):
             wanted = f"[N, {spec.tile_size}, {spec.tile_size}, {spec.channels}]"
             raise ValueError(f"tiles must be uint8 {wanted}, not {tiles.shape}")
-        plan = FramePlan.stacked(count, spec.tile_size, spec.channels, self._most)
+        plan = FramePlan.stacked(count, spec.tile_size, spec.channels, self._max_batch)
         with self._result(self._launch(plan, tiles)) as (graph, slot):
             with self._session.working("the reconstruction cannot be read"):
                 reconstruction = graph.reconstruction.read()[:count].astype(np.float32)
             z = slot.z.host[:count].copy()
-            found = {"z": z, "reconstruction": reconstruction, **_tile_values(slot, count)}
-            return SearchResult(**found, patch_logits=_patch_logits(slot, count))
+            fields = {"z": z, "reconstruction": reconstruction, **_tile_values(slot, count)}
+            return SearchResult(**fields, patch_logits=_patch_logits(slot, count))
 
     def trace(self, tiles: UInt8) -> Float:
         """L' [iterations, N] before the step of each iteration, for tiles uint8 [N, S, S, C]. Raises BackendError."""
         parts = []
-        for first in range(0, len(tiles), self._most):
-            some = tiles[first : first + self._most]
+        for first in range(0, len(tiles), self._max_batch):
+            some = tiles[first : first + self._max_batch]
             self.search(some)
             with self._session.working("the loss curve cannot be read"):
                 parts.append(self._session.search(len(some)).trace.read())
@@ -152,7 +152,7 @@ class TensorRtSearcher:
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
         """One search step of each row, as `OpenVinoSearcher.step`: loss [N] and grad_z [N, L]."""
-        batch = min(len(z), self._most)
+        batch = min(len(z), self._max_batch)
         session = self._session
         with session.working("the search step failed on the GPU"):
             parts = [
@@ -168,21 +168,21 @@ class TensorRtSearcher:
             self._result(self._launch_frame(frame)) as (graph, slot),
             self._session.working("the GPU's clock cannot be read"),
         ):
-            return MeasuredFrame(slot.begun.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
+            return MeasuredFrame(slot.started.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
 
     def close(self) -> None:
         """Release the GPU. Closing twice does nothing."""
         self._release()
 
     def _launch_frame(self, frame: UInt8) -> object:
-        """Launch the search of a camera's frame; gives its ticket."""
-        plan = FramePlan.of(frame, self._package.tiler, self._most)
+        """Launch the search of a camera's frame, and return its ticket."""
+        plan = FramePlan.of(frame, self._package.tiler, self._max_batch)
         source = frame if plan.source != plan.prepared else self._package.tiler.preprocessing.apply(frame)
         return self._launch(plan, source)
 
     def _launch(self, plan: FramePlan, source: UInt8) -> object:
         session, ticket = self._session, object()
-        with session.working("the frame could not be given to the GPU"):
+        with session.working("the GPU did not take the frame"):
             if len(session.in_flight) >= self.ahead:
                 raise BackendError(f"{self.ahead} frames are in flight; finish one of them first")
             graph = session.graph(plan)
@@ -219,7 +219,7 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
 def _with_patch_map(
     reconstructed: ReconstructedFrame, patch_logits: Float, statistics: PixelStatistics
 ) -> ReconstructedFrame:
-    """Add the patch head's map. It is made on the host: a few pixels for each tile."""
+    """Add the patch head's map. The host computes it, because it is a few pixels for each tile."""
     plane = statistics.standardise_patch_map(
         spread_over_frame(-patch_logits, reconstructed.plan, reconstructed.anomaly_map.shape)
     )

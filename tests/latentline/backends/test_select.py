@@ -1,4 +1,4 @@
-"""The backend is chosen by what the machine has, and the choice is reconstructed."""
+"""The backend is chosen by what the machine has, and the reason is given."""
 
 import sys
 from dataclasses import replace
@@ -29,7 +29,7 @@ def no_pycuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_pycuda")
 def test_auto_falls_back_to_the_cpu_and_says_why(package: ModelPackage, caplog: pytest.LogCaptureFixture) -> None:
-    """Without pycuda "auto" searches on the CPU; reason and log name what is missing."""
+    """Without pycuda, "auto" searches on the CPU, and both reason and log name what is missing."""
     with caplog.at_level("INFO"):
         choice = open_reconstructor(package, "auto", threads=1)
     choice.reconstructor.close()
@@ -38,14 +38,14 @@ def test_auto_falls_back_to_the_cpu_and_says_why(package: ModelPackage, caplog: 
 
 
 @pytest.mark.usefixtures("no_pycuda")
-def test_tensorrt_by_name_is_refused_where_it_cannot_be_had(package: ModelPackage) -> None:
-    """Asked for by name, the backend is not replaced silently."""
+def test_tensorrt_by_name_is_refused_where_it_cannot_run(package: ModelPackage) -> None:
+    """A backend chosen by name is never replaced by another."""
     with pytest.raises(BackendError, match="pycuda is not installed"):
         open_reconstructor(package, "tensorrt")
 
 
 def test_a_missing_tensorrt_module_is_named(package: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a GPU but without TensorRT's module, the sentence names TensorRT and what to do."""
+    """On a GPU without TensorRT's module, the sentence names the module and says how to get it."""
     monkeypatch.setattr(select, "import_pycuda", lambda: None)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(BackendError, match=r"TensorRT's Python module tensorrt is not installed.*JetPack"):
@@ -59,7 +59,7 @@ def without_search(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 
 def test_what_the_gpu_backend_does_not_run_goes_to_the_cpu(without_search: ModelPackage) -> None:
-    """A model without a search is inspected on the CPU by "auto", which says why, whatever GPU there is."""
+    """ "auto" inspects a model without a search on the CPU, whatever GPU there is, and says why."""
     choice = open_reconstructor(without_search, "auto", threads=1)
     seen = choice.reconstructor.begin(np.zeros((40, 50), np.uint8))()
     choice.reconstructor.close()
@@ -70,7 +70,7 @@ def test_what_the_gpu_backend_does_not_run_goes_to_the_cpu(without_search: Model
 def test_what_the_gpu_backend_does_not_run_is_refused_by_name(
     without_search: ModelPackage, package: ModelPackage
 ) -> None:
-    """Asked for by name, the GPU backend refuses a model without a search, and a map that it has not."""
+    """The GPU backend chosen by name refuses a model without a search, and a map that it cannot compute."""
     with pytest.raises(BackendError, match=r"method \w+, which has no search.*use backend openvino"):
         open_reconstructor(without_search, "tensorrt")
     other = replace(package, statistics=replace(package.statistics, kind="ssim"))

@@ -1,4 +1,4 @@
-"""Files and folders are there whole or not at all."""
+"""Files and folders are written whole or not at all."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from latentline.base.atomic import new_folder, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk refuses, what stood there stands, and nothing lies beside it."""
+    """When the disk is full, the old file stays, and no other file is left beside it."""
     path = tmp_path / "file"
     write_text(path, "old")
 
@@ -26,7 +26,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
-    """An exception inside the block changes nothing."""
+    """An exception inside the block leaves the old folder, and no other beside it."""
     path = tmp_path / "folder"
     with new_folder(path) as folder:
         (folder / "a").write_text("1")
@@ -40,7 +40,7 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_a_killed_writer_leaves_a_whole_folder(tmp_path: Path) -> None:
-    """kill -9 while folders are written over and over: what stands is one of them, complete."""
+    """After kill -9 of a process that rewrites a folder, one of its versions is there, complete."""
     script = (
         "import sys; from pathlib import Path; from latentline.base.atomic import new_folder\n"
         "for n in range(100000):\n"
@@ -55,6 +55,6 @@ def test_a_killed_writer_leaves_a_whole_folder(tmp_path: Path) -> None:
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    stands = path if path.exists() else next(tmp_path.glob(".folder.*.old"))
-    contents = {p.read_text() for p in stands.iterdir()}
-    assert len(list(stands.iterdir())) == 20 and len(contents) == 1
+    left = path if path.exists() else next(tmp_path.glob(".folder.*.old"))
+    contents = {p.read_text() for p in left.iterdir()}
+    assert len(list(left.iterdir())) == 20 and len(contents) == 1

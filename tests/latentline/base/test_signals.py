@@ -1,3 +1,5 @@
+"""Signals stop or reload a program."""
+
 from __future__ import annotations
 
 import signal
@@ -19,7 +21,7 @@ from latentline.errors import run_command
 def run():
     stopped, reloaded, hangs = [], [], sys.argv[1:] == ["hangs"]
     with stop_on_signals(lambda: stopped.append(1), lambda: reloaded.append(1)):
-        print("begun", flush=True)
+        print("started", flush=True)
         while not stopped or hangs:
             if reloaded:
                 reloaded.clear()
@@ -37,12 +39,12 @@ sys.exit(run_command(run))
 """
 
 
-def _begun(*arguments: str) -> subprocess.Popen[str]:
+def _start(*arguments: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
+    assert process.stdout.readline() == "started\n"
     return process
 
 
@@ -51,7 +53,7 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def _wait(process: subprocess.Popen[str]) -> tuple[int, str]:
     wait_until(lambda: process.poll() is not None, "the process to end")
     _, errors = process.communicate()
     return process.returncode, errors
@@ -59,44 +61,44 @@ def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_hup_reloads_and_term_ends(number: signal.Signals) -> None:
-    """Each SIGHUP asks for a reload and ends nothing; SIGTERM and Ctrl-C end well."""
-    process = _begun()
+    """SIGHUP asks for a reload, each time; SIGTERM and Ctrl-C end the program with exit code 0."""
+    process = _start()
     for _ in range(2):
         process.send_signal(signal.SIGHUP)
         assert _line(process) == "reload"
     process.send_signal(number)
     assert _line(process) == "stopped"
-    assert _ended(process) == (0, "")
+    assert _wait(process) == (0, "")
 
 
-def test_second_term_insists() -> None:
-    """A station that does not come to its end is ended by the second SIGTERM; a SIGHUP meanwhile is not the end."""
-    process = _begun("hangs")
+def test_a_second_term_ends_a_program_that_hangs() -> None:
+    """A second SIGTERM ends a program that does not stop; a SIGHUP in between does not."""
+    process = _start("hangs")
     process.send_signal(signal.SIGTERM)
     assert _line(process) == "stopping"
     process.send_signal(signal.SIGHUP)
     assert _line(process) == "reload"
     process.send_signal(signal.SIGTERM)
-    assert _ended(process)[0] == -signal.SIGTERM
+    assert _wait(process)[0] == -signal.SIGTERM
 
 
 def test_used_up_memory_has_its_own_exit_code() -> None:
-    """The end for want of memory is one sentence and exit code 75: try again."""
-    process = _begun("memory")
+    """Without memory the program ends with one sentence and exit code 75, which means: try again."""
+    process = _start("memory")
     process.send_signal(signal.SIGTERM)
-    assert _ended(process) == (75, "error: too much\n")
+    assert _wait(process) == (75, "error: too much\n")
 
 
 def test_handlers_are_as_before() -> None:
-    """A block that is over leaves SIGINT and SIGTERM as it found them."""
+    """After the block, SIGINT and SIGTERM have their earlier handlers."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with stop_on_signals():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_without_stop_signals_are_only_noted_until_ctrl_c_insists() -> None:
-    """The request holds the signal; a repeated SIGTERM changes nothing, a SIGINT after it interrupts at once."""
+def test_without_a_stop_function_signals_are_recorded() -> None:
+    """Without a stop function the request records SIGTERM, however often, and Ctrl-C after it interrupts at once."""
     with stop_on_signals() as request:
         handler = signal.getsignal(signal.SIGTERM)
         assert callable(handler) and request.number is None
@@ -108,7 +110,7 @@ def test_without_stop_signals_are_only_noted_until_ctrl_c_insists() -> None:
 
 
 def test_outside_the_main_thread_nothing_changes() -> None:
-    """Python allows handlers in the main thread alone: elsewhere the block runs, and no handler is set."""
+    """In other threads, where Python allows no handlers, the block runs and sets none."""
     before, found = signal.getsignal(signal.SIGTERM), []
 
     def run() -> None:

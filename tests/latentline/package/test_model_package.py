@@ -1,4 +1,4 @@
-"""A model package is whole and meant for this station, or refused in one sentence that names the file."""
+"""A model package is complete and fits this station, or it is refused in one sentence that names the file."""
 
 import io
 import zipfile
@@ -30,12 +30,12 @@ from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_rando
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A fresh package folder."""
+    """A new package folder."""
     return write_tiny_package(tmp_path / "package")
 
 
-def test_package_comes_back_as_it_was_written(package: Path) -> None:
-    """Graphs, self-test, calibration and settings survive the way through the folder."""
+def test_a_package_is_loaded_as_it_was_written(package: Path) -> None:
+    """Graphs, self-test, calibration and settings are loaded as they were written."""
     loaded, model = load_package(package), tiny_model()
     assert dict(loaded.graphs) == dict(model.graphs)
     assert isinstance(loaded.selftest, SelfTest) and isinstance(model.selftest, SelfTest)
@@ -48,8 +48,8 @@ def test_package_comes_back_as_it_was_written(package: Path) -> None:
     assert (identity.name, identity.threshold, identity.sha256) == ("tiny", 2.0, loaded.model_hash)
 
 
-def test_every_map_comes_back_as_it_was_calibrated(package: Path) -> None:
-    """Its kind, scales (0: not pooled) and the patch head's spread survive; a spread of nothing is refused."""
+def test_map_statistics_are_loaded_as_they_were_written(package: Path) -> None:
+    """Kind, scales (0: not pooled) and patch statistics are loaded as written, and a deviation of 0 is refused."""
     plane = np.ones((1, SIZE, SIZE), np.float32)
     known = PixelStatistics(0 * plane, plane, (0.0, 2.0), np.ones(2, np.float32), "ssim", (0.25, 1.5))
     edit_manifest(package, lambda manifest: manifest.update(map="ssim", patch_shape=[4, 4]))
@@ -69,7 +69,7 @@ def test_every_map_comes_back_as_it_was_calibrated(package: Path) -> None:
 
 
 def test_zip_and_folder_hold_the_same_model(package: Path, tmp_path: Path) -> None:
-    """The .zip of the same files has the same hash; a package that was zipped by hand loads, too."""
+    """A .zip has the hash of the folder with the same files, also when it was zipped by hand."""
     archive = tmp_path / "by-hand.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for member in package.iterdir():
@@ -79,8 +79,8 @@ def test_zip_and_folder_hold_the_same_model(package: Path, tmp_path: Path) -> No
     assert loaded.manifest.files == load_package(package).manifest.files
 
 
-def test_hidden_files_of_a_file_manager_do_no_harm(package: Path) -> None:
-    """A .DS_Store in the folder is not part of the package."""
+def test_hidden_files_of_a_file_manager_are_ignored(package: Path) -> None:
+    """A .DS_Store in the folder is ignored."""
     (package / ".DS_Store").write_bytes(b"x")
     assert load_package(package).manifest.name == "tiny"
 
@@ -141,11 +141,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: edit_manifest(p, lambda m: m["search"].update(gamma=0)),
         r"'search\.gamma'.*greater than 0",
     ),
-    "score of what is not there": (
+    "score of an absent component": (
         lambda p: edit_manifest(p, lambda m: m["calibration"]["components"][0].update(name="kl")),
         "makes the score of 'kl', which this model does not give",
     ),
-    "map of what is not there": (manifest(map="probability"), "map probability needs pixel_variance"),
+    "map of an absent output": (manifest(map="probability"), "map probability needs pixel_variance"),
     "unknown map": (manifest(map="ssimm"), r"'map'.*'residual', 'l1', 'l2', 'ssim' or 'probability'"),
     "search without a discriminator": (manifest(feature_shape=None), "needs search.iterations 0"),
     "samples of no VAE": (
@@ -182,7 +182,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_broken_package_is_refused(package: Path, fault: str) -> None:
-    """Each fault is a PackageError: one line, it starts with the path and says what to do."""
+    """Each fault raises PackageError in one line that starts with the path and says what is wrong."""
     harm, expected = FAULTS[fault]
     harm(package)
     with pytest.raises(PackageError, match=expected) as caught:
@@ -216,7 +216,7 @@ def symlink_entry() -> zipfile.ZipInfo:
     ],
 )
 def test_unsafe_zip_is_refused(tmp_path: Path, entry: str | zipfile.ZipInfo, expected: str) -> None:
-    """Nothing in a zip may point outside it, and nothing is written anywhere."""
+    """A zip with an unsafe entry or without a manifest is refused, and nothing is written."""
     path = zip_with(tmp_path / "model.zip", (entry, b"x"))
     with pytest.raises(PackageError, match=expected):
         load_package(path)
@@ -224,7 +224,7 @@ def test_unsafe_zip_is_refused(tmp_path: Path, entry: str | zipfile.ZipInfo, exp
 
 
 def test_zip_with_the_same_name_twice_is_refused(tmp_path: Path) -> None:
-    """Two entries of one name would leave open which was meant."""
+    """Two entries with one name are refused, because either could be meant."""
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = zip_with(tmp_path / "model.zip", ("manifest.json", b"{}"), ("manifest.json", b"[]"))
     with pytest.raises(PackageError, match="appears twice"):
@@ -232,7 +232,7 @@ def test_zip_with_the_same_name_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
-    """The sizes an archive states are added up first."""
+    """The sizes that an archive states are added up before anything is unpacked."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", bytes(1 << 20))
@@ -241,7 +241,7 @@ def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
 
 
 def test_damaged_zip_is_refused(tmp_path: Path) -> None:
-    """A flipped bit in the archive, a truncated archive, and a file that is no archive: one sentence each."""
+    """A flipped bit, a truncated archive and a file that is no archive are each refused in one sentence."""
     whole = write_tiny_package(tmp_path / "whole.zip").read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 4
@@ -253,13 +253,13 @@ def test_damaged_zip_is_refused(tmp_path: Path) -> None:
 
 
 def test_absent_package_is_refused(tmp_path: Path) -> None:
-    """A path that does not exist is said to be so."""
+    """A path that does not exist is refused with that reason."""
     with pytest.raises(PackageError, match=r"cannot be read \(No such file"):
         load_package(tmp_path / "nothing")
 
 
-def test_only_whole_packages_are_written(package: Path) -> None:
-    """A package that lacks a file is not begun, and the old one stays."""
+def test_only_complete_packages_are_written(package: Path) -> None:
+    """A package that lacks a file is not written, and the old one stays."""
     before = sorted(package.iterdir())
     files = dict(tiny_model().graphs)
     with pytest.raises(PackageError, match="a package holds"):
@@ -268,7 +268,7 @@ def test_only_whole_packages_are_written(package: Path) -> None:
 
 
 def test_brightness_of_the_calibration_is_kept(package: Path) -> None:
-    """The mean grey levels come back as written; a package from before they were kept loads without them."""
+    """Mean grey levels are loaded as written, and a package without them loads, too."""
     found = load_package(package).normal_brightness
     assert found is not None and found.shape == (9,) and found[0] == 120.0
     with_arrays(normal_brightness=None)(package)
@@ -280,7 +280,7 @@ AUTOENCODER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "patch head of no discriminator": (manifest(patch_shape=[8, 8]), "feature_shape says that there is none"),
     "random start": (lambda p: edit_manifest(p, lambda m: m["search"].update(init="random")), "search.init encoder"),
     "iterations": (lambda p: edit_manifest(p, lambda m: m["search"].update(iterations=5)), "search.iterations 0"),
-    "a step that nobody runs": (
+    "a search step without a search": (
         lambda p: rewrite(p, SEARCH_STEP, b"x"),
         r"lists search_step\.onnx, which this station",
     ),
@@ -303,7 +303,7 @@ def autoencoder() -> SearchModel:
 
 @pytest.mark.parametrize("fault", AUTOENCODER_FAULTS)
 def test_broken_package_without_discriminator_is_refused(autoencoder: SearchModel, tmp_path: Path, fault: str) -> None:
-    """What belongs to a search is refused in a package that has none, and what it needs is missed."""
+    """A package without a search must not have the parts of one, and must have an encoder."""
     package = tmp_path / "package"
     assert write_random_package(package, autoencoder, "ssim").manifest.feature_shape is None
     harm, expected = AUTOENCODER_FAULTS[fault]
@@ -314,7 +314,7 @@ def test_broken_package_without_discriminator_is_refused(autoencoder: SearchMode
 
 
 def test_fields_of_other_methods_have_defaults(package: Path) -> None:
-    """A manifest without the fields of later methods is that of a GAN with the map of its residual."""
+    """A manifest without the fields of other methods is that of a GAN with a residual map."""
     later = ("map", "patch_shape", "latent_variance", "pixel_variance")
     edit_manifest(package, lambda manifest: [manifest.pop(field, None) for field in later])
     edit_manifest(package, lambda manifest: manifest["search"].pop("samples", None))

@@ -1,4 +1,4 @@
-"""What calibration fixes: weights and statistics on one set of frames, thresholds on another, nothing on a third."""
+"""Calibration fixes weights and statistics on some frames, thresholds on others, and nothing on the rest."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 UInt8 = np.ndarray
-VIEWER = FrameTiler(Preprocessing(), 32, 0.25)
+TILER = FrameTiler(Preprocessing(), 32, 0.25)
 SPOT = 12  # grey levels: hard to see in the noise
 
 
 class FlatSearcher:
-    """Explains every tile by its own mean, with the parts that a GAN with a patch head gives, or with none.
+    """Reconstructs every tile as its own mean, with the scores of a GAN with a patch head, or without any.
 
-    Its d_reconstruction hardly changes; its d_frame is noise; its patch head sees what is bright.
+    d_reconstruction hardly changes, d_frame is noise, and the patch head responds to brightness.
     """
 
     name = "flat"
@@ -52,7 +52,7 @@ class FlatSearcher:
 
 
 def frames(count: int, seed: int, spot: int = 0) -> list[UInt8]:
-    """Noise around grey, with a spot of 4 px that is so much brighter."""
+    """Noise around grey, with a 4 px spot that is `spot` grey levels brighter."""
     rng = np.random.default_rng(seed)
     made = rng.normal(128, 6, (count, 40, 70))
     for frame in made:
@@ -64,7 +64,7 @@ def frames(count: int, seed: int, spot: int = 0) -> list[UInt8]:
 def calibrated(abnormal: int = 0, gan: bool = True, kind: MapKind = "residual", made: int = 0) -> Calibrated:
     return calibrate(
         FlatSearcher(gan),
-        VIEWER,
+        TILER,
         frames(20, 0),
         frames(39, 1),
         0.05,
@@ -74,8 +74,8 @@ def calibrated(abnormal: int = 0, gan: bool = True, kind: MapKind = "residual", 
     )
 
 
-def test_without_abnormal_frames_all_fine_components_count_alike() -> None:
-    """Coarse maps, which cost a station time, wait for a reason; the paper's loss is no component beside its parts."""
+def test_without_abnormal_frames_fine_components_weigh_the_same() -> None:
+    """Without abnormal frames, coarse maps and the loss get no weight, and all other components the same."""
     found = calibrated().calibration
     names = [c.name for c in found.components]
     assert names == [
@@ -91,8 +91,8 @@ def test_without_abnormal_frames_all_fine_components_count_alike() -> None:
     assert found.validation is None
 
 
-def test_abnormal_frames_fix_the_weights_and_leave_evidence() -> None:
-    """What sees the spot gains, noise loses; maps without weight are not made; the score separates unseen frames."""
+def test_abnormal_frames_fix_the_weights() -> None:
+    """Components that see the spot gain weight, noise loses it, maps without weight go, and unseen frames separate."""
     found = calibrated(abnormal=30, made=12)
     weights = {c.name: c.weight for c in found.calibration.components}
     why = found.calibration.validation
@@ -102,52 +102,52 @@ def test_abnormal_frames_fix_the_weights_and_leave_evidence() -> None:
     assert not set(why.dropped) & set(weights) and set(why.dropped) | set(weights) == set(why.component_auroc)
     assert set(found.statistics.names) <= set(weights)
     assert why.fitted_auroc is not None and why.fitted_auroc > why.given_auroc
-    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(), TILER, found.statistics), found.calibration)
     scores = [[inspector.inspect(f).score for f in frames(20, 5, spot)] for spot in (0, 30)]
     assert max(scores[0]) < np.quantile(scores[1], 0.2)
     assert sum(s > found.calibration.threshold for s in scores[1]) >= 18
 
 
 @pytest.mark.parametrize("abnormal", [0, 12])
-def test_thresholds_are_of_the_other_frames_alone(abnormal: int) -> None:
-    """Conformal thresholds of the scores and map peaks of the scored frames, which nothing else has seen."""
+def test_thresholds_come_from_the_other_frames_alone(abnormal: int) -> None:
+    """Thresholds are conformal, from scores and map peaks of frames that nothing else has used."""
     found = calibrated(abnormal)
-    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(), TILER, found.statistics), found.calibration)
     seen = [inspector.inspect(frame) for frame in frames(39, 1)]
     np.testing.assert_allclose(found.normal_scores, [s.score for s in seen], rtol=1e-5)
     assert found.calibration.threshold == conformal_threshold(found.normal_scores, 0.05)
     peaks = np.array([float(s.anomaly_map.max()) for s in seen])
     assert found.calibration.map_threshold == pytest.approx(conformal_threshold(peaks, 0.05), rel=1e-5)
-    other = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 9), 0.05, validation=frames(abnormal, 2, SPOT))
+    other = calibrate(FlatSearcher(), TILER, frames(20, 0), frames(39, 9), 0.05, validation=frames(abnormal, 2, SPOT))
     assert other.calibration.components == found.calibration.components
 
 
-def test_a_component_that_hardly_changes_does_not_outvote_the_others() -> None:
-    """No standard deviation below a fifth is believed."""
+def test_a_component_that_hardly_changes_does_not_dominate() -> None:
+    """The standard deviation of a component is at least a fifth."""
     (steady,) = (c for c in calibrated().calibration.components if c.name == "d_reconstruction")
     assert steady.std == pytest.approx(0.2)
 
 
-def test_the_papers_score_is_the_loss_itself() -> None:
-    """The score of a frame is L' of its worst tile, to the last digit; the map is |x − G(ẑ)|, not pooled."""
-    found = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, score="paper")
-    inspector = Inspector(HostReconstructor(FlatSearcher(), VIEWER, found.statistics), found.calibration)
+def test_the_paper_score_is_the_loss_itself() -> None:
+    """The score is exactly L' of the worst tile, and the map is |x − G(ẑ)|, not pooled."""
+    found = calibrate(FlatSearcher(), TILER, frames(20, 0), frames(39, 1), 0.05, score="paper")
+    inspector = Inspector(HostReconstructor(FlatSearcher(), TILER, found.statistics), found.calibration)
     frame = frames(1, 7, spot=40)[0]
-    searched = VIEWER.search(FlatSearcher(), frame)
+    searched = TILER.search(FlatSearcher(), frame)
     assert inspector.inspect(frame).score == float(searched.result.loss.max())  # type: ignore[union-attr]
     assert found.statistics.names == ("residual_0px",) and found.statistics.patch_statistics is None
     y, x = np.unravel_index(np.argmax(inspector.inspect(frame).anomaly_map), frame.shape)
     assert frame[y - 1 : y + 2, x - 1 : x + 2].max() > 150
     with pytest.raises(DatasetError, match="score calibrated"):
-        calibrate(FlatSearcher(gan=False), VIEWER, frames(20, 0), frames(39, 1), 0.05, score="paper")
+        calibrate(FlatSearcher(gan=False), TILER, frames(20, 0), frames(39, 1), 0.05, score="paper")
 
 
 @pytest.mark.parametrize("kind", ["residual", "l2", "ssim"])
 def test_a_method_without_a_discriminator_is_scored_by_its_maps(kind: MapKind) -> None:
-    """Every map works for every method, and finds the spot."""
+    """Without a discriminator, all components are maps of the chosen kind, and the map finds the spot."""
     found = calibrated(abnormal=12, gan=False, kind=kind)
     assert all(c.name.startswith(f"{kind}_") for c in found.calibration.components)
-    inspector = Inspector(HostReconstructor(FlatSearcher(gan=False), VIEWER, found.statistics), found.calibration)
+    inspector = Inspector(HostReconstructor(FlatSearcher(gan=False), TILER, found.statistics), found.calibration)
     frame = frames(1, 11)[0]
     frame[20:26, 30:36] = 220
     (defect, *_) = inspector.inspect(frame).defects
@@ -155,14 +155,14 @@ def test_a_method_without_a_discriminator_is_scored_by_its_maps(kind: MapKind) -
     assert x <= 33 < x + width and y <= 23 < y + height
 
 
-def test_some_map_remains_to_say_where() -> None:
-    """Also where the weights ask for none: then the one that tells most."""
-    found = calibrate(FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, weights={"d_frame": 1})
+def test_one_map_is_always_kept() -> None:
+    """When the weights need no map, the one with the best AUROC is kept to locate defects."""
+    found = calibrate(FlatSearcher(), TILER, frames(20, 0), frames(39, 1), 0.05, weights={"d_frame": 1})
     assert [(c.name, c.weight) for c in found.calibration.components] == [("d_frame", 1.0)]
     assert found.statistics.names == ("residual_1px",)
     known = {"d_frame": 1, "feature": 1}
     found = calibrate(
-        FlatSearcher(), VIEWER, frames(20, 0), frames(39, 1), 0.05, weights=known, validation=frames(4, 2, 10)
+        FlatSearcher(), TILER, frames(20, 0), frames(39, 1), 0.05, weights=known, validation=frames(4, 2, 10)
     )
     why = found.calibration.validation
     assert why is not None and [c.name for c in found.calibration.components] == ["feature", "d_frame"]
@@ -171,8 +171,8 @@ def test_some_map_remains_to_say_where() -> None:
 
 
 def test_pooled_maps_of_normal_frames_have_unit_mean_square() -> None:
-    """On the frames that the statistics were taken of, away from the blind edge: one unit is one deviation."""
-    searched: list[SearchedFrame] = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
+    """On the frames behind the statistics, the mean square of each pooled map is 1."""
+    searched: list[SearchedFrame] = [TILER.search(FlatSearcher(), f) for f in frames(12, 4)]
     kinds: tuple[MapKind, ...] = ("residual", "l2", "ssim")
     for kind in kinds:
         known = pixel_statistics(searched, SCALES, kind)
@@ -181,14 +181,14 @@ def test_pooled_maps_of_normal_frames_have_unit_mean_square() -> None:
 
 
 def test_a_frames_border_raises_no_alarm() -> None:
-    """Two pixels along the border have no say; a defect that reaches further has."""
-    searched = [VIEWER.search(FlatSearcher(), f) for f in frames(12, 4)]
+    """Two pixels along the border count for nothing, and a defect that reaches further counts."""
+    searched = [TILER.search(FlatSearcher(), f) for f in frames(12, 4)]
     known = pixel_statistics(searched, (1.0,), "residual")
     clean, border, deep = frames(3, 5)
     border[:2], deep[:8, 30:38] = 255, 255
 
     def peak(frame: UInt8) -> float:
-        seen = VIEWER.search(FlatSearcher(), frame)
+        seen = TILER.search(FlatSearcher(), frame)
         return frame_components(seen.result, known.maps(seen), known)["residual_1px"]
 
     assert peak(deep) > peak(border) and peak(deep) > peak(clean) + 1

@@ -1,4 +1,4 @@
-"""The threshold keeps its promise for finite samples; the score is the standardised components."""
+"""The threshold keeps its promise for finite samples, and the score is a weighted sum of standardised components."""
 
 from fractions import Fraction
 
@@ -14,7 +14,7 @@ from latentline.scoring.calibration import Calibration, Component, conformal_thr
 
 @given(st.integers(1, 300), st.integers(1, 99))
 def test_expected_false_alarms_never_exceed_the_promise(n: int, percent: int) -> None:
-    """The rank among n + 1 exchangeable scores is uniform, so P(alarm) = 1 − k / (n + 1), in exact fractions."""
+    """The lowest threshold with P(alarm) = 1 − k / (n + 1) at or below the promise is chosen, in exact fractions."""
     rate = percent / 100
     scores = np.arange(n, dtype=np.float64)
     if n + 1 < Fraction(100, percent):
@@ -27,7 +27,7 @@ def test_expected_false_alarms_never_exceed_the_promise(n: int, percent: int) ->
 
 
 def test_the_promise_holds_in_simulation() -> None:
-    """Over many draws of 40 calibration scores and a new one, alarms come at most at the promised 10 %."""
+    """Over many draws of 40 calibration scores and a new one, the promised 10 % or fewer are alarms, up to chance."""
     rng = np.random.default_rng(0)
     draws = rng.gumbel(size=(20000, 41))
     alarms = np.mean([row[40] > conformal_threshold(row[:40], 0.1) for row in draws])
@@ -35,14 +35,14 @@ def test_the_promise_holds_in_simulation() -> None:
 
 
 def test_the_sentence_says_how_many_images_are_needed() -> None:
-    """1 % needs 99 normals."""
+    """With 98 normal images, a promise of 1 % is refused, and the sentence says that it needs 99."""
     with pytest.raises(DatasetError, match="at least 99 held-out normal images"):
         conformal_threshold(np.zeros(98), 0.01)
     conformal_threshold(np.zeros(99), 0.01)
 
 
 def test_score_is_the_weighted_sum_of_standardised_components() -> None:
-    """Σ weight · (value − mean) / std."""
+    """The score is Σ weight · (value − mean) / std, without unknown components."""
     calibration = Calibration(
         components=(
             Component(name="a", mean=1, std=2, weight=0.5),
@@ -58,8 +58,8 @@ def test_score_is_the_weighted_sum_of_standardised_components() -> None:
 
 
 @given(st.integers(3, 60), st.integers(1, 5), st.integers(0, 9))
-def test_no_group_both_standardises_and_sets_the_threshold(count: int, per_group: int, seed: int) -> None:
-    """The threshold's frames are untouched by the standardisation, whole parts at a time."""
+def test_no_part_both_standardises_and_sets_the_threshold(count: int, per_group: int, seed: int) -> None:
+    """The images of a part either standardise components or set the threshold."""
     names = [str(i) for i in range(count)]
     groups = {name: f"part{int(name) // per_group}" for name in names}
     first, second = split_held_out(names, groups, seed)

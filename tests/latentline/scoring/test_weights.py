@@ -1,4 +1,4 @@
-"""Weights are those of the stated posterior, and images move them no further than they can say."""
+"""Weights maximise the stated posterior, and a few images move them little."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def images(normal: int, abnormal: int, shift: list[float], seed: int = 0) -> tup
 @given(st.integers(0, 1000), st.integers(5, 40))
 @settings(max_examples=15)
 def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> None:
-    """The same weights as another optimiser finds for the posterior as written down, without gradients."""
+    """Another optimiser, without gradients, finds the same weights for the posterior as written down."""
     shift = list(np.random.default_rng(seed).uniform(-0.5, 2, 4))
     low, high = images(30, abnormal, shift, seed)
     start = np.array([0.4, 0.3, 0.3, 0.0])
@@ -45,14 +45,14 @@ def test_the_fit_is_the_maximum_of_the_posterior(seed: int, abnormal: int) -> No
     reference = minimize(cost, first, method="SLSQP", bounds=bounds, options={"ftol": 1e-12, "maxiter": 500}).x[2:]
     expected = reference / reference.sum()
     expected[expected < SMALLEST_SHARE] = 0
-    if np.abs(reference / reference.sum() - SMALLEST_SHARE).min() > 1e-3:  # else the cut is a coin's toss
+    if np.abs(reference / reference.sum() - SMALLEST_SHARE).min() > 1e-3:  # else rounding decides about the cut
         np.testing.assert_allclose(fit_weights(low, high, start), expected / expected.sum(), atol=5e-3)
 
 
 @given(st.integers(0, 100), st.integers(0, 60))
 @settings(max_examples=30)
 def test_weights_are_shares(seed: int, abnormal: int) -> None:
-    """Not negative, none below three percent, their sum 1; the same images give the same weights."""
+    """Weights sum to 1, each is 0 or at least SMALLEST_SHARE, and the same images give the same weights."""
     low, high = images(20, abnormal, [1.0, 0.3, 0.0, -1.0], seed)
     weights = fit_weights(low, high, np.full(4, 0.25))
     assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
@@ -60,15 +60,15 @@ def test_weights_are_shares(seed: int, abnormal: int) -> None:
     np.testing.assert_array_equal(weights, fit_weights(low, high, np.full(4, 0.25)))
 
 
-def test_what_tells_nothing_loses_its_weight() -> None:
-    """Of one component that separates, one of noise and one that points the wrong way, the first remains."""
+def test_a_useless_component_loses_its_weight() -> None:
+    """Of a component that separates, one of noise and one that points the wrong way, the first gets the weight."""
     low, high = images(200, 100, [2.0, 0.0, -2.0])
     weights = fit_weights(low, high, np.full(3, 1 / 3))
     assert weights[0] > 0.8 and weights[2] == 0
 
 
-def test_the_more_images_say_the_same_the_further_weights_move() -> None:
-    """The prior gives way as searched grows."""
+def test_more_images_move_the_weights_further() -> None:
+    """The more images agree, the further the weights move from the prior."""
     start = np.full(3, 1 / 3)
     low, high = images(10, 10, [0.8, 0.3, 0.0])
     moved = [
@@ -79,8 +79,8 @@ def test_the_more_images_say_the_same_the_further_weights_move() -> None:
 
 @given(st.integers(0, 100), st.integers(1, 4))
 @settings(max_examples=15)
-def test_exposures_of_one_part_are_one_opinion(seed: int, exposures: int) -> None:
-    """Every image repeated under the name of its part gives the weights of the images alone; unnamed it would not."""
+def test_images_of_one_part_count_as_one(seed: int, exposures: int) -> None:
+    """Repeating every image under the name of its part does not change the weights."""
     low, high = images(12, 9, [1.0, 0.3, -0.5], seed)
     given_weights, made = {"a": 0.5, "b": 0.3, "c": 0.2}, high[:0]
     alone, _ = choose_weights(given_weights, low, high, made)
@@ -92,14 +92,14 @@ def test_exposures_of_one_part_are_one_opinion(seed: int, exposures: int) -> Non
 
 
 def test_many_images_of_few_parts_move_nothing() -> None:
-    """Forty exposures of four parts say no more than four images, and four are too few."""
+    """Forty images of four parts count as four, which are too few to move the weights."""
     low, high = images(40, 40, [2.0, 0.0])
     weights, why = choose_weights({"a": 1, "b": 1}, low, high, high[:0], (None, [str(i % 4) for i in range(40)]))
     assert weights == {"a": 0.5, "b": 0.5} and why is not None and why.fitted_auroc is None
 
 
 def test_too_few_images_move_nothing() -> None:
-    """With fewer than five abnormal images the given weights stay, and no AUROC of fitted ones is claimed."""
+    """With fewer than five abnormal images the given weights stay, and no AUROC of fitted weights is reported."""
     low, high = images(20, FEWEST_ABNORMAL - 1, [5.0, 0.0])
     normal, real, synthetic = (np.pad(side, [(0, 0), (0, 1)]) for side in (low, high, high[:0]))
     weights, why = choose_weights({"a": 1, "b": 3, "coarse": 0}, normal, real, synthetic)
@@ -109,13 +109,13 @@ def test_too_few_images_move_nothing() -> None:
 
 
 def test_a_component_without_a_given_weight_can_earn_one() -> None:
-    """The images may ask for a coarse map."""
+    """A component whose given weight is 0 gets weight when it separates the images."""
     low, high = images(60, 60, [0.0, 2.0])
     assert fit_weights(low, high, np.array([1.0, 0.0]))[1] > 0.5
 
 
-def test_evidence_is_of_images_unseen() -> None:
-    """On pure noise, fitted weights claim no detection; on a clear defect, the AUROC of each part is scikit-learn's."""
+def test_the_fitted_auroc_is_that_of_unseen_images() -> None:
+    """On noise the fitted AUROC stays near one half, and on a clear defect each AUROC equals scikit-learn's."""
     low, high = images(40, 40, [0.0] * 8, seed=3)
     _, noise = choose_weights({str(i): 1 for i in range(8)}, low, high[:20], high[20:])
     assert noise is not None and noise.fitted_auroc is not None and 0.3 < noise.fitted_auroc < 0.65
@@ -131,7 +131,7 @@ def test_evidence_is_of_images_unseen() -> None:
 
 @given(st.lists(st.integers(0, 4), min_size=1), st.lists(st.integers(0, 4), min_size=1))
 def test_auroc_counts_ties_half(normal: list[int], abnormal: list[int]) -> None:
-    """As scikit-learn's."""
+    """With ties, AUROC equals scikit-learn's."""
     truth = [0] * len(normal) + [1] * len(abnormal)
     expected = roc_auc_score(truth, normal + abnormal)
     assert auroc(np.array(normal, float), np.array(abnormal, float)) == pytest.approx(expected)

@@ -8,8 +8,8 @@ from latentline.vision.ssim import ssim_map
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.5])
-def test_every_pixel_is_that_of_scikit_image(noise: float) -> None:
-    """In float64, borders included; also where both images are nearly flat and nearly equal."""
+def test_every_pixel_equals_scikit_image(noise: float) -> None:
+    """The map equals scikit-image's in float64, at borders and where both images are nearly flat and equal."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(-0.9, 0.9, 40)[:, None] * np.ones(33)
     a = np.stack([[ramp, ramp.T[:33].repeat(2, 0)[:40, :33]], rng.uniform(-1, 1, (2, 40, 33))])
@@ -29,8 +29,8 @@ def test_every_pixel_is_that_of_scikit_image(noise: float) -> None:
         np.testing.assert_allclose(found[index], expected, atol=2e-4)
 
 
-def test_ssim_is_one_for_equal_images_alone() -> None:
-    """1 everywhere for equal planes, less where they differ."""
+def test_ssim_is_one_only_where_images_are_equal() -> None:
+    """SSIM is 1 where two images are equal, and less where they differ."""
     a = np.random.default_rng(1).uniform(-1, 1, (1, 32, 32)).astype(np.float32)
     b = a.copy()
     b[0, 16, 16] += 0.5

@@ -1,4 +1,4 @@
-"""Tiles cover a frame, overlap as asked, and blend back to what they were cut from."""
+"""Tiles cover a frame, overlap as configured, and blend back into the frame."""
 
 import numpy as np
 from hypothesis import given
@@ -11,7 +11,7 @@ sides = st.integers(1, 200)
 
 @given(sides, sides, st.sampled_from([32, 64]), st.floats(0, 0.8), st.sampled_from([1, 3]))
 def test_blending_tiles_gives_the_frame(h: int, w: int, size: int, overlap: float, channels: int) -> None:
-    """Every pixel is covered, and untouched tiles blend to the frame itself."""
+    """Tiles cover every pixel, and unchanged tiles blend into the frame itself."""
     image = np.random.default_rng(0).integers(0, 256, (h, w, channels), dtype=np.uint8)
     plan = TilePlan.cover(h, w, size, overlap)
     tiles = plan.cut(image)
@@ -20,8 +20,8 @@ def test_blending_tiles_gives_the_frame(h: int, w: int, size: int, overlap: floa
 
 
 @given(sides, sides, st.sampled_from([32, 64]), st.floats(0, 0.8))
-def test_neighbours_overlap_by_at_least_the_asked_fraction(h: int, w: int, size: int, overlap: float) -> None:
-    """No step between tiles is larger than size · (1 − overlap), up to rounding to whole pixels."""
+def test_neighbours_overlap_by_at_least_the_given_fraction(h: int, w: int, size: int, overlap: float) -> None:
+    """No step between tiles exceeds size · (1 − overlap), rounded up to whole pixels."""
     plan = TilePlan.cover(h, w, size, overlap)
     for axis in (0, 1):
         starts = np.unique([corner[axis] for corner in plan.corners])
@@ -30,7 +30,7 @@ def test_neighbours_overlap_by_at_least_the_asked_fraction(h: int, w: int, size:
 
 
 def test_a_small_frame_is_mirrored_not_squashed() -> None:
-    """Padding repeats the frame mirrored, however small it is, and leaves the frame where it was."""
+    """Padding continues the frame mirrored, however small it is, and does not move it."""
     image = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     padded = pad_to(image, 8)
     assert padded.shape == (8, 8, 1)

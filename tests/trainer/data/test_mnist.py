@@ -162,7 +162,7 @@ def test_known_digits_are_not_tested(root: Path) -> None:
 
 @pytest.mark.parametrize("limit", [1, 9, 10, 50, 107, 2000])
 def test_a_limited_test_is_spread_evenly(root: Path, limit: int) -> None:
-    """At most so many normal and as many abnormal images, of each digit alike, all from the whole test."""
+    """No more normal images than the limit and as many abnormal ones, of each digit alike, all from the whole test."""
     whole, some = source_of(root).split(0), source_of(root, test_limit=limit).split(0)
     assert len(some.test_good) == min(limit, 12) and set(some.test_good) <= set(whole.test_good)
     counts = [len(some.test_abnormal.get(kind, ())) for kind in whole.test_abnormal]

@@ -49,7 +49,7 @@ def test_a_tile_whose_defect_nobody_marked_stays_as_it_is() -> None:
     ("synthetic", "pasted", "real"), [(0.0, 0.0, 24), (0.5, 0.5, 6), (0.25, 1.0, 0), (1.0, 0.5, 0)]
 )
 def test_shares_are_kept(synthetic: float, pasted: float, real: int) -> None:
-    """Of 24 tiles so many are as the known-abnormal images show them."""
+    """Of 24 tiles this number is taken from the known-abnormal images unchanged."""
     abnormal, normal = samplers()
     method = NoisyAnoGan(synthetic_fraction=synthetic, pasted_fraction=pasted)
     tiles, masks, known = mix_known_abnormal(method, abnormal, normal).draw_with_masks(24, np.random.default_rng(3))

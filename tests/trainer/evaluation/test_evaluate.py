@@ -204,7 +204,7 @@ def test_nothing_to_measure_is_said(root: Path, tmp_path: Path, missing: str) ->
 
 
 def test_a_limit_takes_the_same_images_for_the_same_seed(root: Path) -> None:
-    """At most so many of each kind; everything else of the split stays."""
+    """No more of each kind than the limit; the rest of the split stays."""
     parts = _source(root).split(0)
     few = limited(parts, 3, seed=1)
     assert len(few.test_good) == len(few.test_abnormal["square"]) == 3 and few == limited(parts, 3, seed=1)

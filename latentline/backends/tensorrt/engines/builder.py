@@ -63,9 +63,9 @@ def build_engine(
     logger = _logger(trt, messages)
     try:
         builder = trt.Builder(logger)
-    except (TypeError, RuntimeError):  # pybind11's way to say that the factory gave nothing
+    except (TypeError, RuntimeError):  # from pybind11, when TensorRT's factory returns nullptr
         raise EngineError(
-            f"{version_of(trt)} cannot start here{_said(messages)}; it builds on the machine whose GPU will run the "
+            f"{version_of(trt)} cannot start here{_last(messages)}; it builds on the machine whose GPU will run the "
             "engine, with its driver in order"
         ) from None
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -73,7 +73,7 @@ def build_engine(
     if not parser.parse(graph):
         faults = [parser.get_error(index) for index in range(parser.num_errors)]
         raise EngineError(
-            f"{name}: {version_of(trt)} refuses the graph{_fault(faults) or _said(messages)}; "
+            f"{name}: {version_of(trt)} refuses the graph{_fault(faults) or _last(messages)}; "
             "export the package again, or report this"
         )
     check_precision(trt, network, name, precision)
@@ -91,7 +91,7 @@ def build_engine(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(
-            f"{name}: {version_of(trt)} could not build the engine{_said(messages)}; "
+            f"{name}: {version_of(trt)} could not build the engine{_last(messages)}; "
             "try a larger --workspace or a smaller --batch"
         )
     progress(f"{name}: built for {precision} in {monotonic() - start:.1f} s")
@@ -197,7 +197,7 @@ def _logger(trt: Any, messages: deque[str]) -> Any:
 
 
 def _monitor(trt: Any, name: str, progress: Progress) -> Any:
-    """Reports every few seconds how far the outermost phase of the build is."""
+    """A monitor that reports the progress of the build every few seconds."""
     base = trt.IProgressMonitor
 
     class Monitor(base):  # type: ignore[misc,valid-type]
@@ -231,7 +231,8 @@ def _fault(faults: list[Any]) -> str:
     return f"{place} ({_one_line(faults[0].desc())})"
 
 
-def _said(messages: deque[str]) -> str:
+def _last(messages: deque[str]) -> str:
+    """TensorRT's last warning or error, in brackets."""
     return f" ({_one_line(messages[-1])})" if messages else ""
 
 

@@ -1,4 +1,4 @@
-"""The search of one batch of tiles: its memory, its engines' executions, and the order of its work."""
+"""The search of one batch of tiles: its memory, its engines, and the order of its work."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ Run = Callable[[Launch, cuda.Stream], None]
 
 
 class BatchSearch:
-    """B tiles, always in the same memory: `tiles` in; `z`, `reconstruction`, `sums` and `trace` out.
+    """Searches B tiles, always in the same memory. `tiles` is the input, the others are outputs.
 
-    tiles, reconstruction  real [B, C, S, S]; z float32 [B, L]
-    feature_residual, loss, logit_frame, logit_reconstruction  float32 [B], as in `SearchResult`
-    patch_logits                  float32 [B, h, w], as in `SearchResult`; None without a patch head
-    trace                  float32 [iterations, B]: L' before each iteration's step
+    tiles, reconstruction              real [B, C, S, S]
+    z                                  float32 [B, L]
+    feature_residual, loss             float32 [B], as in `SearchResult`
+    logit_frame, logit_reconstruction  float32 [B], as in `SearchResult`
+    patch_logits                       float32 [B, h, w], as in `SearchResult`; None without a patch head
+    trace                              float32 [iterations, B]: L' before each iteration's step
     """
 
     def __init__(self, spec: ModelSpec, engines: Mapping[str, Engine], run: Run, batch: int, arena: Arena) -> None:
@@ -46,9 +48,8 @@ class BatchSearch:
 
         self.patch_logits: DeviceArray | None = None
         patch_logits_of_frame: dict[str, DeviceArray] = {}
-        patch_logits_of_reconstruction: dict[
-            str, DeviceArray
-        ] = {}  # nobody asks for it, but an engine writes all its outputs
+        # Nobody reads these, but an engine needs memory for every output.
+        patch_logits_of_reconstruction: dict[str, DeviceArray] = {}
         if spec.patch_shape is not None:
             self.patch_logits, spare = (arena.device((batch, *spec.patch_shape), np.float32) for _ in range(2))
             patch_logits_of_frame, patch_logits_of_reconstruction = (
@@ -60,7 +61,7 @@ class BatchSearch:
             addresses = {port: array.address for port, array in memory.items()}
             return engines[graph].bind(addresses, {port: array.shape for port, array in memory.items()}).enqueue
 
-        self._see_frame = call(
+        self._discriminate_tiles = call(
             DISCRIMINATOR,
             image=self.tiles,
             logit=self.logit_frame,
@@ -68,7 +69,7 @@ class BatchSearch:
             **patch_logits_of_frame,
         )
         self._generate = call(GENERATOR, z=self.z, image=self.reconstruction)
-        self._judge = call(
+        self._discriminate_reconstruction = call(
             DISCRIMINATOR,
             image=self.reconstruction,
             logit=self.logit_reconstruction,
@@ -91,15 +92,21 @@ class BatchSearch:
             self._start = partial(cuda.memcpy_dtod_async, self.z.address, first.address, first.nbytes)
 
     def warm_up(self, stream: cuda.Stream) -> None:
-        """Run every engine once: TensorRT sets up on its first enqueue, which a capture must not see."""
-        for call in (self._see_frame, self._start, self._step, self._generate, self._judge):
+        """Run every engine once: TensorRT sets up at the first run, which must not happen during a capture."""
+        for call in (
+            self._discriminate_tiles,
+            self._start,
+            self._step,
+            self._generate,
+            self._discriminate_reconstruction,
+        ):
             call(stream)
         stream.synchronize()
 
     def enqueue(self, stream: cuda.Stream) -> None:
-        """The whole search of the batch, on `stream`. Only enqueues."""
+        """Enqueue the whole search of the batch on `stream`, and return at once."""
         search = self._spec.search
-        self._see_frame(stream)
+        self._discriminate_tiles(stream)
         self._start(stream)
         for moment in (self._m, self._v):
             cuda.memset_d8_async(moment.address, 0, moment.nbytes, stream)
@@ -107,11 +114,11 @@ class BatchSearch:
             self._step(stream)
             self._run(self._adam(iteration), stream)
         self._generate(stream)
-        self._judge(stream)
+        self._discriminate_reconstruction(stream)
         self._run(self._sums(), stream)
 
     def step(self, z: Float, x: Float, fx: Float, stream: cuda.Stream) -> tuple[Float, Float]:
-        """One search step of at most B rows, outside a search: loss [K] and grad_z [K, L]."""
+        """One search step of K <= B rows, outside a search: loss [K] and grad_z [K, L]."""
         rows = len(z)
         for array, values in ((self.z, z), (self.tiles, x), (self._features_frame, fx)):
             filled = np.repeat(np.asarray(values[:1], array.dtype), self.batch, axis=0)

@@ -1,7 +1,7 @@
 """CUDA graphs on a pycuda stream.
 
-pycuda 2026.1 has no call for capture and graphs, so these go to the driver by ctypes (CUDA Driver API, "Stream
-Management" and "Graph Management"); the streams stay pycuda's.
+pycuda 2026.1 can neither capture a stream nor launch a graph, so this file calls the driver through ctypes (CUDA
+Driver API, "Stream Management" and "Graph Management"). The streams are pycuda's.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _SIGNATURES: dict[str, list[Any]] = {
 
 
 class CaptureInvalidatedError(BackendError):
-    """A CUDA call broke the capture; where it was somebody else's, another try may do."""
+    """A CUDA call broke the capture. When another thread made that call, a second try may succeed."""
 
 
 class GraphDriver:
-    """The driver's entry points for graphs. Raises BackendError when the driver is absent or has none."""
+    """The driver's functions for graphs. Raises BackendError when there is no driver, or when it lacks one of them."""
 
     def __init__(self) -> None:
         try:
@@ -50,17 +50,17 @@ class GraphDriver:
             raise BackendError(f"the NVIDIA driver cannot capture CUDA graphs here ({error}); update it") from None
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call `name`. Raises BackendError with what the driver says."""
+        """Call `name`. Raises BackendError with the name and the text of the driver's error."""
         code = getattr(self._library, name)(*arguments)
         if code:
             kind = CaptureInvalidatedError if code == _INVALIDATED else BackendError
             raise kind(f"{name} failed: {self._text('cuGetErrorName', code)}, {self._text('cuGetErrorString', code)}")
 
     def capture(self, stream: cuda.Stream, enqueue: Callable[[], None]) -> Graph:
-        """The work that `enqueue` puts on `stream`, as a graph that runs it again and again.
+        """Record the work that `enqueue` puts on `stream`, as a graph that may be launched any number of times.
 
-        Nothing runs now. Addresses and scalars are frozen. Raises what `enqueue` does, and BackendError;
-        CaptureInvalidatedError when a call, of this thread or another, broke the capture.
+        The work does not run now. The graph keeps the addresses and scalars of this moment. Raises what `enqueue`
+        raises, BackendError, and CaptureInvalidatedError when a call of this thread or another broke the capture.
         """
         handle, graph = _Handle(stream.handle), _Handle()
         collecting = gc.isenabled()
@@ -70,7 +70,7 @@ class GraphDriver:
             try:
                 enqueue()
             except (BackendError, cuda.Error) as error:
-                if self._abandon(handle) == _INVALIDATED:  # whoever broke it, the calls after that one fail as well
+                if self._abandon(handle) == _INVALIDATED:  # after the call that broke it, all others fail, too
                     raise CaptureInvalidatedError(f"a capture was invalidated: {error}") from None
                 raise
             except BaseException:
@@ -86,7 +86,7 @@ class GraphDriver:
             self.call("cuGraphDestroy", graph)
 
     def _abandon(self, handle: _Handle) -> int:
-        """End a capture that came to nothing; what the driver says to that."""
+        """End a capture that failed, and return the driver's error code."""
         graph = _Handle()
         code = int(self._library.cuStreamEndCapture(handle, ctypes.byref(graph)))
         if graph:
@@ -100,7 +100,7 @@ class GraphDriver:
 
 
 class Graph:
-    """An instantiated graph. nodes: how many operations one launch runs."""
+    """An instantiated graph. nodes: the number of operations that one launch runs."""
 
     def __init__(self, driver: GraphDriver, graph: _Handle) -> None:
         self._driver = driver
@@ -111,15 +111,15 @@ class Graph:
         driver.call("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), graph, 0)
 
     def upload(self, stream: cuda.Stream) -> None:
-        """Put the graph on the device ahead of its first launch."""
+        """Copy the graph to the device before its first launch."""
         self._driver.call("cuGraphUpload", self._exec, _Handle(stream.handle))
 
     def launch(self, stream: cuda.Stream) -> None:
-        """Enqueue all of it: one call."""
+        """Enqueue the whole graph with one call."""
         self._driver.call("cuGraphLaunch", self._exec, _Handle(stream.handle))
 
     def close(self) -> None:
-        """Release the graph; may be called again."""
+        """Release the graph. Closing twice does nothing."""
         if self._exec is not None:
             handle, self._exec = self._exec, None
             self._driver.call("cuGraphExecDestroy", handle)

@@ -1,6 +1,6 @@
 """The GPU, and the one thread that owns it.
 
-TensorRT calls the CUDA runtime, which works in the device's primary context: so that one is used, not one of our own.
+TensorRT calls the CUDA runtime, which uses the device's primary context. So do we, instead of creating another.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from latentline.errors import BackendError
 
 
 class Device:
-    """The primary context of a GPU, for the thread that opened it. Raises BackendError when there is none.
+    """The primary context of a GPU, for the thread that opened it. Raises BackendError when there is no GPU.
 
-    It is current within `current` only, so that several may be open on one thread.
+    The context is current only inside `current`, so one thread may have several devices open.
+
     integrated  the GPU shares the host's memory (Jetson)
     """
 
@@ -34,9 +35,9 @@ class Device:
 
     @contextmanager
     def current(self, *, anywhere: bool = False) -> Iterator[None]:
-        """Make the context current. Raises BackendError on a thread other than the owner, unless `anywhere`.
+        """Make the context current. Raises BackendError on any thread but the owner, unless `anywhere` is true.
 
-        Anywhere is for releasing things after their owner is gone.
+        `anywhere` serves to release what an owner left behind.
         """
         if threading.get_ident() != self._owner and not anywhere:
             raise BackendError(
@@ -50,8 +51,8 @@ class Device:
             self._context.pop()
 
     def close(self) -> None:
-        """Give the context back, from any thread."""
-        self._context.push()  # pycuda gives back a context only where it is current, and then leaves it so
+        """Release the context, from any thread."""
+        self._context.push()  # pycuda only detaches the current context, and leaves it current
         self._context.detach()
         if cuda.Context.get_current() is None:
             ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))

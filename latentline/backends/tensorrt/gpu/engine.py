@@ -1,4 +1,4 @@
-"""TensorRT engines, bound to memory and enqueued. The TensorRT module is a parameter: 10.x and 11.x alike."""
+"""TensorRT engines: load them, bind them to memory, enqueue them. The TensorRT module, 10.x or 11.x, is a parameter."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from latentline.errors import BackendError, EngineError
 
 
 def start_runtime(trt: Any) -> Any:
-    """What loads engines. Raises BackendError when TensorRT does not work with this driver."""
+    """The runtime that loads engines. Raises BackendError when TensorRT does not work with this driver."""
     try:
         return trt.Runtime(trt.Logger(trt.Logger.WARNING))
-    except (TypeError, RuntimeError) as error:  # pybind11's words for "the factory gave nothing"
+    except (TypeError, RuntimeError) as error:  # from pybind11, when TensorRT's factory returns nullptr
         raise BackendError(
-            f"{trt.__name__} {trt.__version__} does not start here ({error}); its log says why, often a driver that is "
-            "too old for it"
+            f"{trt.__name__} {trt.__version__} cannot start here ({error}); its log gives the reason, often a driver "
+            "that is too old for it"
         ) from None
 
 
 class Engine:
-    """One graph, deserialised on this device. Raises EngineError when TensorRT will not have it."""
+    """The engine of one graph, loaded on this device. Raises EngineError when TensorRT cannot load it."""
 
     def __init__(self, trt: Any, runtime: Any, name: str, plan: bytes) -> None:
         self.name = name
@@ -31,8 +31,7 @@ class Engine:
         self._engine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(
-                f"TensorRT cannot load the engine of {name} that is in the cache; delete the cache folder, and it is "
-                "built again"
+                f"TensorRT cannot load the cached engine of {name}; delete the cache folder, so that it is built again"
             )
         types: dict[Any, np.dtype[Any]] = {
             trt.DataType.FLOAT: np.dtype(np.float32),
@@ -43,15 +42,15 @@ class Engine:
         self._inputs = [p for p in names if self._engine.get_tensor_mode(p) == trt.TensorIOMode.INPUT]
 
     def bind(self, addresses: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> Call:
-        """An execution of this engine on that memory, as often as it is enqueued.
+        """Bind this engine to memory. What is returned may be enqueued any number of times.
 
-        Addresses and shapes by tensor name. Raises EngineError when names do not fit, BackendError when TensorRT
-        refuses an address or a shape.
+        Addresses and shapes are given by tensor name. Raises EngineError when the names are not those of the engine,
+        BackendError when TensorRT refuses an address or a shape.
         """
         if set(addresses) != set(self.types):
             raise EngineError(
-                f"the engine of {self.name} has the tensors {', '.join(sorted(self.types))} and not "
-                f"{', '.join(sorted(addresses))}; delete the cache folder, and it is built again"
+                f"the engine of {self.name} has the tensors {', '.join(sorted(self.types))}, not "
+                f"{', '.join(sorted(addresses))}; delete the cache folder, so that it is built again"
             )
         context = self._context()
         if context is None:
@@ -65,9 +64,9 @@ class Engine:
         return Call(self.name, context)
 
     def _context(self) -> Any:
-        """An execution, or None. TensorRT-RTX is to finish its kernels for a shape at the first run.
+        """An execution context, or None without memory for it. TensorRT-RTX must finish its kernels at the first run.
 
-        By itself it would finish them in the background, and the graph captured meanwhile keep the slower ones.
+        By default it finishes them in the background, and a graph captured meanwhile keeps the slower ones.
         """
         specialisation = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
         if specialisation is None:
@@ -78,21 +77,21 @@ class Engine:
 
 
 class Call:
-    """An engine with its memory: `enqueue` runs it once, in the order of the stream."""
+    """An engine bound to memory: `enqueue` runs it once, in the order of the stream."""
 
     def __init__(self, name: str, context: Any) -> None:
         self._name = name
         self._context = context
 
     def enqueue(self, stream: cuda.Stream) -> None:
-        """Put one run on `stream`. Raises BackendError when TensorRT refuses."""
+        """Enqueue one run on `stream`. Raises BackendError when TensorRT refuses."""
         if not self._context.execute_async_v3(stream.handle):
-            raise BackendError(f"TensorRT failed to run {self._name}; its log says why")
+            raise BackendError(f"TensorRT failed to run {self._name}; its log gives the reason")
 
 
 def real_type(engines: Mapping[str, Engine]) -> np.dtype[Any]:
-    """The type of images and features, float32 or float16: what the generator's image is."""
-    found = engines["generator.onnx"].types["image"]
-    if found is None:
+    """The type of images and features, float32 or float16: that of the generator's image. Raises EngineError."""
+    image_type = engines["generator.onnx"].types["image"]
+    if image_type is None:
         raise EngineError("the engine of generator.onnx gives an image that is neither float32 nor float16")
-    return found
+    return image_type

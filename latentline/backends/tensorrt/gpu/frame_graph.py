@@ -3,7 +3,7 @@
     frame -> [prepare] -> per batch: gather tiles -> search -> collect
           -> blend -> per scale: pool rows, pool columns -> values -> downloads
 
-Everything is allocated and captured here, once for all frames of a shape. A frame is then one launch.
+Everything is allocated and captured once for all frames of a shape. After that, one launch inspects a frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from latentline.search.searched_frame import MapKind
 
 UInt8 = npt.NDArray[np.uint8]
 
-SLOTS = 2  # one is searched while the next frame uploads
+SLOTS = 2  # the next frame uploads while one is searched
 CAPTURE_TRIES = 3
 TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
 
@@ -52,12 +52,14 @@ class DeviceStatistics:
 
 
 class Slot:
-    """Memory of one frame in flight on both sides of the bus, its graph, and the events around it.
+    """Memory of one frame in flight, on host and device, with its graph and the events around its launch.
 
-    frame     in: what the camera gave, or the prepared frame
-    prepared  out: the prepared frame, where the graph makes it
-    values    out: raw components of the frame; tile_values, z: of every tile; anomaly_map, picture: of the frame
-    patch_logits     out: logits of the patch head of every tile, where the model has one
+    frame                 in: the camera's frame, or the prepared frame
+    prepared              out: the prepared frame; `frame` itself unless the graph prepares it
+    values                out: raw components of the frame
+    tile_values, z        out: of each tile
+    patch_logits          out: of each tile; None without a patch head
+    anomaly_map, picture  out: of the frame; the picture is the reconstruction
     """
 
     def __init__(self, plan: FramePlan, search: BatchSearch, scales: int, arena: Arena) -> None:
@@ -72,19 +74,19 @@ class Slot:
         )
         self.anomaly_map = arena.mirror(plan.prepared[:2], np.float32)
         self.picture = arena.mirror(plan.prepared, np.uint8)
-        self.uploaded, self.begun = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
-        self.done = cuda.Event(cuda.event_flags.BLOCKING_SYNC)  # whoever waits for it sleeps, and leaves cameras a core
+        self.uploaded, self.started = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
+        self.done = cuda.Event(cuda.event_flags.BLOCKING_SYNC)  # a waiting thread sleeps, so cameras get its core
         self.graph: Graph | None = None
 
     def outputs(self, plan: FramePlan) -> list[Mirror]:
-        """What comes back to the host."""
+        """The arrays that the graph copies back to the host."""
         made = [self.prepared] if plan.prepares else []
         made += [self.patch_logits] if self.patch_logits is not None else []
         return [*made, self.values, *self.tile_values.values(), self.z, self.anomaly_map, self.picture]
 
 
 class FrameGraph:
-    """All that inspects frames of one shape. Raises BackendError when memory is short or a capture fails."""
+    """Inspects the frames of one shape. Raises BackendError when memory runs out or a capture fails."""
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class FrameGraph:
         self._slots = tuple(self._free)
         try:
             for slot in self._slots:
-                slot.graph = self._captured(slot, driver)
+                slot.graph = self._capture(slot, driver)
                 slot.graph.upload(self._stream)
         except BaseException:
             self.close()
@@ -119,21 +121,21 @@ class FrameGraph:
 
     @property
     def nodes(self) -> int:
-        """Operations of one launch."""
+        """The number of operations that one launch runs."""
         graph = self._slots[0].graph
         return 0 if graph is None else graph.nodes
 
     @property
     def host_calls(self) -> int:
-        """Driver calls of a frame, from its upload to its result.
+        """Driver calls for one frame, from its upload to its result.
 
-        Context made current and back, to launch and to wait: 4. Marks around one launch: 3. The wait: 1. Where the GPU
-        has memory of its own, the upload and joining it: 3.
+        4 make the context current and restore it, to launch and to wait; 3 are the launch and the events around it; 1
+        waits. A GPU with memory of its own needs 3 more: the upload, an event after it, and a wait for that event.
         """
         return 8 if self._slots[0].frame.mapped else 11
 
     def submit(self, frame: UInt8) -> Slot:
-        """Upload `frame` (shape `plan.source`) and launch its graph, after what is in flight. Returns at once."""
+        """Upload `frame` (shape `plan.source`) and launch its graph behind the work in flight. Returns at once."""
         slot = self._free.pop()
         try:
             np.copyto(slot.frame.host, frame.reshape(self.plan.source))
@@ -141,7 +143,7 @@ class FrameGraph:
                 slot.frame.upload(self._upload_stream)
                 slot.uploaded.record(self._upload_stream)
                 self._stream.wait_for_event(slot.uploaded)
-            slot.begun.record(self._stream)
+            slot.started.record(self._stream)
             assert slot.graph is not None
             slot.graph.launch(self._stream)
             slot.done.record(self._stream)
@@ -151,16 +153,16 @@ class FrameGraph:
         return slot
 
     def release(self, slot: Slot) -> None:
-        """The slot's results have been read: it may carry another frame."""
+        """Free a slot for another frame, once its results have been read."""
         self._free.append(slot)
 
     def close(self) -> None:
-        """Release the graphs; the memory is its arena's."""
+        """Release the graphs. The arena releases the memory."""
         for slot in self._slots:
             if slot.graph is not None:
                 slot.graph.close()
 
-    def _captured(self, slot: Slot, driver: GraphDriver) -> Graph:
+    def _capture(self, slot: Slot, driver: GraphDriver) -> Graph:
         for _ in range(CAPTURE_TRIES - 1):
             try:
                 return driver.capture(self._stream, lambda: self._enqueue(slot))
@@ -185,20 +187,20 @@ class FrameGraph:
             mirror.download(stream)
 
     def _collect(self, slot: Slot, first: int) -> None:
-        """Move what the search of one batch found to its place among all tiles, which begins with tile `first`."""
-        found: list[tuple[DeviceArray, int]] = [
+        """Copy the results of one batch to their place among all tiles, from tile `first` on."""
+        copies: list[tuple[DeviceArray, int]] = [
             (self._search.z, slot.z.address),
             (self._search.reconstruction, self.reconstruction.address),
         ]
-        found += [(getattr(self._search, name), slot.tile_values[name].address) for name in TILE_VALUES]
+        copies += [(getattr(self._search, name), slot.tile_values[name].address) for name in TILE_VALUES]
         if self._search.patch_logits is not None and slot.patch_logits is not None:
-            found.append((self._search.patch_logits, slot.patch_logits.address))
-        for source, target in found:
+            copies.append((self._search.patch_logits, slot.patch_logits.address))
+        for source, target in copies:
             row = source.nbytes // self.plan.batch
             cuda.memcpy_dtod_async(target + first * row, source.address, source.nbytes, self._stream)
 
     def _compare(self, slot: Slot) -> None:
-        """What the reconstruction leaves unexplained: difference, anomaly map, components of the frame."""
+        """Compare frame and reconstruction: difference, anomaly map, components of the frame."""
         plan, statistics, stream = self.plan, self._statistics, self._stream
         self._run(
             launches.blend(

@@ -1,4 +1,4 @@
-"""The compiled kernels, kept beside the engines."""
+"""The compiled kernels, in the same cache as the engines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels, source_hash
 
 
 def cached_kernels(cache: EngineCache, compute_capability: tuple[int, int], precision: Precision) -> bytes:
-    """kernels.cu for this device, from the cache or compiled now. Raises EngineError."""
+    """kernels.cu compiled for this device: from the cache, or compiled now. Raises EngineError."""
     fingerprint = {
         "source": source_hash(),
         "compute capability": ".".join(map(str, compute_capability)),

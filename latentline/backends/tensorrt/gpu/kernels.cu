@@ -1,13 +1,14 @@
 // The kernels around the engines: from a camera's frame to tiles, Adam, and from tiles to scores and the anomaly map.
 //
-// Compiled by NVRTC for the station's GPU, and by g++ for the tests; so there is no #include, and nothing but the
-// language, warp shuffles and barriers. `real` is the type of images and features: float, or with -DREAL_HALF IEEE half
-// precision, which is storage only: all arithmetic is in float. Every sum runs in a fixed order and there are no
-// atomics, so the same input gives the same bits. launches.py knows grid, block, shared memory and arguments.
+// NVRTC compiles this file for the station's GPU, and g++ compiles it for the tests. So it has no #include and uses
+// nothing but the language, warp shuffles and barriers. `real` is the type of images and features: float, or IEEE half
+// precision with -DREAL_HALF. Half precision is for storage only; all arithmetic is in float. Every sum has a fixed
+// order and there are no atomics, so the same input gives the same bits. launches.py has grids, blocks, shared memory
+// and arguments.
 //
-// Sizes: a frame h x w px of C channels (1 or 3); tiles of S x S px; a tile's x, G(z), mean and std are [C, S, S].
-// `kind` says how x and G(z) are compared (launches.KINDS): RESIDUAL by the signed x - G(z), L1 and L2 by its size and
-// its square, of which only more than usual is abnormal.
+// Sizes: a frame has h x w px and C channels (1 or 3), a tile S x S px; a tile's x, G(z), mean and std are [C, S, S].
+// `kind` selects the difference of x and G(z) (launches.KINDS): RESIDUAL is x - G(z), L1 its absolute value, L2 its
+// square. For L1 and L2 only more than usual is abnormal.
 
 #ifdef REAL_HALF
 struct real {
@@ -48,7 +49,7 @@ typedef unsigned char byte;
 enum { RESIDUAL, L1, L2 };  // kinds
 
 const int WARP = 32;
-const int OUTPUTS = 4;  // elements one thread of gather_tiles, pool_rows and pool_columns makes
+const int OUTPUTS = 4;  // elements that one thread computes in gather_tiles, pool_rows and pool_columns
 extern __shared__ float scratch[];
 
 template <typename T> __device__ inline bool aligned(const void *pointer) {
@@ -58,7 +59,7 @@ template <typename T> __device__ inline bool aligned(const void *pointer) {
 __device__ inline float4 load4(const real *from) { return unpack(*reinterpret_cast<const real4 *>(from)); }
 __device__ inline void store4(real *to, float4 values) { *reinterpret_cast<real4 *>(to) = pack(values); }
 
-// Index i of a line of n elements, mirrored at both ends with the edge repeated (OpenCV's BORDER_REFLECT).
+// Index i in a line of n elements, mirrored at both ends with the edge element repeated (OpenCV's BORDER_REFLECT).
 __device__ inline int mirrored(int i, int n) {
     if (i >= 0 && i < n) return i;
     i %= 2 * n;
@@ -66,26 +67,27 @@ __device__ inline int mirrored(int i, int n) {
     return i < n ? i : 2 * n - 1 - i;
 }
 
-// Grey level 0..255 -> [-1, 1], bit for bit as to_model_range.
+// Grey level 0..255 -> [-1, 1], bit for bit like to_model_range.
 __device__ inline float model_range(byte level) { return level / 127.5f - 1.0f; }
 
-// ---------------------------------------------------------------------------------------------------- reductions
+// -------------------------------------------------------------------------------------------------------- reductions
 
 struct Add {
     __device__ float operator()(float a, float b) const { return a + b; }
 };
 
-// Unlike fmaxf, NaN wins: a search that broke must not look normal.
+// Unlike with fmaxf, NaN wins: a failed search must not look normal.
 struct Larger {
     __device__ float operator()(float a, float b) const { return a > b || a != a ? a : b; }
 };
 
-// One value of all threads of the block, in thread 0. `scratch` holds one float a warp; the block is whole warps.
+// Combines the values of all threads of the block; thread 0 gets the result. The block consists of whole warps, and
+// `scratch` holds one float for each.
 template <typename Combine> __device__ float block_reduce(float value, Combine combine) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x, warps = blockDim.x * blockDim.y / WARP;
     for (int offset = WARP / 2; offset > 0; offset /= 2)
         value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
-    __syncthreads();  // a former reduction may still be reading
+    __syncthreads();  // an earlier reduction may still be reading
     if (thread % WARP == 0) scratch[thread / WARP] = value;
     __syncthreads();
     if (thread == 0)
@@ -93,9 +95,9 @@ template <typename Combine> __device__ float block_reduce(float value, Combine c
     return value;
 }
 
-// ------------------------------------------------------------------------------------------------ the frame comes in
+// ---------------------------------------------------------------------------------------------------- frame to tiles
 
-// One pixel of the camera in the model's channels, 0..255 each. Grey is OpenCV's fixed-point BGR2GRAY.
+// A pixel of the camera's frame in the model's channels, 0..255 each. Grey is OpenCV's fixed-point BGR2GRAY.
 struct Pixel {
     int level[3];
 };
@@ -116,12 +118,12 @@ __device__ inline Pixel camera_pixel(const byte *row, int x, int source_channels
 
 __device__ inline byte to_byte(float level) { return static_cast<byte>(fminf(fmaxf(rintf(level), 0.0f), 255.0f)); }
 
-// Which source pixels, and how much of each, one pixel of an area resize covers along one axis: `length` source pixels
-// to `count`. In exact integers: pixel i covers [i * length, (i + 1) * length) in units of 1 / count source pixels.
-// As in OpenCV, a sliver of less than a thousandth of a pixel is dropped.
+// The source pixels that pixel i of an area resize covers along one axis, and their weights: `length` source pixels
+// become `count`. In exact integers: pixel i covers [i * length, (i + 1) * length) in units of 1 / count source pixels.
+// Like OpenCV, drops slivers below a thousandth of a pixel.
 struct Cover {
     int first, last;  // source pixels, both included
-    int whole, tail;  // the first one covered in whole, and the one after the last such
+    int whole, tail;  // the first pixel that is covered whole, and the pixel after the last one
     float head_weight, weight, tail_weight;
 
     __device__ Cover(int i, int length, int count) {
@@ -138,8 +140,8 @@ struct Cover {
     __device__ float at(int i) const { return i < whole ? head_weight : i < tail ? weight : tail_weight; }
 };
 
-// Camera's frame uint8 [H0, W0, C0] (BGR, BGRA or grey; rows `pitch` bytes apart) -> prepared uint8 [h, w, C]: channels
-// as cv2.cvtColor, then cv2.resize(INTER_AREA), grey levels rounded after each. h <= H0, w <= W0. A thread a pixel.
+// Camera's frame uint8 [H0, W0, C0] (BGR, BGRA or grey; rows `pitch` bytes apart) -> prepared uint8 [h, w, C], like
+// cv2.cvtColor and then cv2.resize(INTER_AREA), each of which rounds. h <= H0, w <= W0. One thread for each pixel.
 extern "C" __global__ void __launch_bounds__(256)
 prepare_frame(const byte *__restrict__ source, int pitch, int source_height, int source_width, int source_channels,
               byte *__restrict__ prepared, int height, int width, int channels) {
@@ -149,7 +151,7 @@ prepare_frame(const byte *__restrict__ source, int pitch, int source_height, int
     const int down = source_height / height, across = source_width / width;
 
     if (down * height == source_height && across * width == source_width) {
-        // Whole source pixels: integer sums. OpenCV rounds halves up for 2 x 2, and to even otherwise.
+        // Each pixel covers whole source pixels: integer sums. OpenCV rounds halves up for 2 x 2, else to even.
         int sum[3] = {0, 0, 0};
         for (int v = 0; v < down; ++v) {
             const byte *row = source + (static_cast<size_t>(y) * down + v) * pitch;
@@ -178,7 +180,8 @@ prepare_frame(const byte *__restrict__ source, int pitch, int source_height, int
 }
 
 // Prepared uint8 [h, w, C] -> tiles real [count, C, S, S] = level / 127.5 - 1. corners int32 [count, 2]: (y, x).
-// What lies right of or below the frame is mirrored (`pad_to`). blockIdx.y is the tile; OUTPUTS elements a thread.
+// Tiles that exceed the frame on the right or below continue it mirrored, like pad_to. blockIdx.y is the tile; each
+// thread computes OUTPUTS elements.
 extern "C" __global__ void __launch_bounds__(256)
 gather_tiles(const byte *__restrict__ prepared, int height, int width, int channels, const int *__restrict__ corners,
              real *__restrict__ tiles, int size) {
@@ -199,11 +202,12 @@ gather_tiles(const byte *__restrict__ prepared, int height, int width, int chann
         for (int i = 0; i < OUTPUTS && begin + i < elements; ++i) store(tile + begin + i, values[i]);
 }
 
-// -------------------------------------------------------------------------------------------------------- the search
+// ------------------------------------------------------------------------------------------------------------ search
 
-// One step of Adam on z, m, v [count], bit for bit as adam_search:
+// One step of Adam on z, m, v [count], bit for bit like adam_search:
 //   m += (1 - b1) (g - m)    v += (1 - b2) (g g - v)    z -= rate m / (sqrt(v / c2) + epsilon)
-// with rate = learning rate / (1 - b1^t) and c2 = 1 - b2^t; and loss [batch] -> trace [batch] of this iteration.
+// where rate = learning rate / (1 - b1^t) and c2 = 1 - b2^t. Also copies loss [batch] to the trace [batch] of this
+// iteration.
 extern "C" __global__ void __launch_bounds__(256)
 adam(float *__restrict__ z, const float *__restrict__ gradient, float *__restrict__ m, float *__restrict__ v,
      const float *__restrict__ loss, float *__restrict__ trace, int count, int batch, float one_less_beta1,
@@ -219,7 +223,7 @@ adam(float *__restrict__ z, const float *__restrict__ gradient, float *__restric
     z[i] = z[i] - rate * first / (sqrtf(second / c2) + epsilon);
 }
 
-// Sum of |a - b| over n elements, this thread's share.
+// This thread's share of the sum of |a - b| over n elements.
 __device__ float absolute_difference(const real *__restrict__ a, const real *__restrict__ b, int n) {
     const int vectors = aligned<real4>(a) && aligned<real4>(b) ? n / 4 : 0;
     float sum = 0;
@@ -231,10 +235,11 @@ __device__ float absolute_difference(const real *__restrict__ a, const real *__r
     return sum;
 }
 
-// What the search left in each tile, one block a tile; all outputs float [tiles]:
+// The scores of each tile after its search. One block for each tile; outputs are float [tiles]:
 //   feature_residual = sum |f(x) - f(G(z))|                              f: real [tiles, features]
 //   loss = gamma ((1 - lambda) sum |x - G(z)| + lambda feature_residual) + (1 - gamma) sigmoid(-logit)
-// x, G(z) real [tiles, pixels], logit of D(G(z)) float [tiles]. This is the paper's L'; |1 - D| = sigmoid(-logit).
+// x, G(z): real [tiles, pixels]; logit of D(G(z)): float [tiles]. The loss is the paper's L', with
+// |1 - D| = sigmoid(-logit).
 extern "C" __global__ void __launch_bounds__(512)
 tile_sums(const real *__restrict__ features_frame, const real *__restrict__ features, const real *__restrict__ tiles,
           const real *__restrict__ reconstruction, const float *__restrict__ logit,
@@ -251,16 +256,16 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
                  + one_less_gamma * (1.0f / (1.0f + expf(logit[tile])));
 }
 
-// ----------------------------------------------------------------------------------------------- back to the frame
+// ---------------------------------------------------------------------------------------------------- tiles to frame
 
-// A tile's weight along one axis: it falls towards both edges.
+// The weight of a tile along one axis, which falls towards both edges.
 __device__ inline float ramp(int i, int size) { return static_cast<float>(min(i + 1, size - i)) / (0.5f * size); }
 
-// Weighted means over the tiles that see a pixel, summed in the order of the tiles; weight = ramp(y) ramp(x):
+// Weighted means over the tiles that cover a pixel, summed in the order of the tiles; weight = ramp(y) ramp(x):
 //   difference float [C, h, w]  of  (d - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
-// where d = x - G(z), its size for L1, its square for L2.
-// x is prepared uint8 [h, w, C] in the model's range. Tiles lie on a grid: they start at rows [row_count] and
-// columns [column_count]; reconstruction real [row_count * column_count, C, S, S], row by row. A thread a pixel.
+// where d is x - G(z), for L1 its absolute value, for L2 its square. x is `prepared` uint8 [h, w, C] in the model's
+// range. Tiles lie on a grid and start at rows [row_count] and columns [column_count]; reconstruction real
+// [row_count * column_count, C, S, S], row by row. One thread for each pixel.
 extern "C" __global__ void __launch_bounds__(256)
 blend(const byte *__restrict__ prepared, int height, int width, int channels, const real *__restrict__ reconstruction,
       const float *__restrict__ mean, const float *__restrict__ std, const int *__restrict__ rows, int row_count,
@@ -296,8 +301,8 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
 }
 
 // pooled[c][y][x] = sum over k of taps[k] source[c][y][x + k - radius], float [C, h, w]; mirrored at the edges.
-// A block makes OUTPUTS blockDim.x elements of one row (blockIdx.x: a grid has 65535 in y and z) of one channel
-// (blockIdx.z).
+// A block computes OUTPUTS blockDim.x elements of one row of one channel. The row is blockIdx.x, because a grid has at
+// most 65535 blocks in y and z; the channel is blockIdx.z.
 extern "C" __global__ void __launch_bounds__(256)
 pool_rows(const float *__restrict__ source, int height, int width, const float *__restrict__ taps, int tap_count,
           float *__restrict__ pooled) {
@@ -313,11 +318,12 @@ pool_rows(const float *__restrict__ source, int height, int width, const float *
     }
 }
 
-// The other half of the pooling, and the end of one scale:
+// The second half of the pooling, and what finishes one scale:
 //   p[c][y][x] = sum over k of taps[k] source[c][y + k - radius][x] / pooled_std
 //   plane[y][x] = sqrt(mean over c of p^2) for RESIDUAL, max(mean over c of p, 0) for the others
-// source float [C, h, w]; anomaly_map float [h, w] = the plane of the first scale, later the larger of both;
-// maxima float [gridDim.x gridDim.y]: the plane's largest value in each block. A thread makes OUTPUTS rows of a column.
+// source float [C, h, w]; anomaly_map float [h, w] is the plane of the first scale, then the maximum of itself and the
+// plane; maxima float [gridDim.x gridDim.y]: the plane's largest value in each block. A thread computes OUTPUTS rows of
+// a column.
 extern "C" __global__ void __launch_bounds__(256)
 pool_columns(const float *__restrict__ source, int height, int width, int channels, const float *__restrict__ taps,
              int tap_count, float pooled_std, int kind, int first_scale, float *__restrict__ anomaly_map,
@@ -352,9 +358,9 @@ pool_columns(const float *__restrict__ source, int height, int width, int channe
     if (threadIdx.x == 0 && threadIdx.y == 0) maxima[blockIdx.y * gridDim.x + blockIdx.x] = largest;
 }
 
-// ------------------------------------------------------------------------------------------------------- the scores
+// ------------------------------------------------------------------------------------------------------------ scores
 
-// The largest of sign * values[count], in thread 0. count > 0.
+// The largest of sign * values[count]; thread 0 gets it. count > 0.
 __device__ float largest_of(const float *__restrict__ values, int count, float sign) {
     float largest = sign * values[0];
     for (int i = threadIdx.x; i < count; i += blockDim.x) largest = Larger()(largest, sign * values[i]);
@@ -362,9 +368,9 @@ __device__ float largest_of(const float *__restrict__ values, int count, float s
 }
 
 // The frame's components, values float [scale_count + 4], by one block:
-//   log(max of maxima[s] + floor) of each scale s, floor 1e-6 for RESIDUAL, else 1, then the worst tile of
+//   for each scale s, log(max of maxima[s] + floor), where floor is 1e-6 for RESIDUAL, else 1; then for the worst tile
 //   log(feature_residual + 1e-6), -logit of D(G(z)), -logit of D(x), loss
-// maxima float [scale_count, blocks], the others float [tile_count].
+// maxima: float [scale_count, blocks]; the others: float [tile_count].
 extern "C" __global__ void __launch_bounds__(512)
 frame_values(const float *__restrict__ maxima, int scale_count, int blocks, const float *__restrict__ feature_residual,
              const float *__restrict__ logit_reconstruction, const float *__restrict__ logit_frame,

@@ -1,8 +1,8 @@
-"""How each kernel of kernels.cu is launched: grid, block, shared memory, and its arguments in packing order.
+"""How to launch each kernel of kernels.cu: grid, block, shared memory, and arguments in packing order.
 
-Pure functions of sizes and device addresses; nothing here needs a GPU. Addresses are plain integers, sizes count
-elements unless a name says bytes, and every array is dense but the camera's frame, which has a row pitch. The type
-`real` is float32 or float16, whichever the kernels were compiled for.
+Pure functions of sizes and device addresses, which need no GPU. Addresses are plain integers. Sizes count elements
+unless a name says bytes. Every array is dense, except the camera's frame, which has a row pitch. `real` is float32 or
+float16, as chosen when the kernels were compiled.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ KERNELS = (
     "pool_columns",
     "frame_values",
 )
-KINDS: tuple[MapKind, ...] = ("residual", "l1", "l2")  # of anomaly maps, in the order of the kernels' constants
+KINDS: tuple[MapKind, ...] = ("residual", "l1", "l2")  # of anomaly maps, numbered as in kernels.cu
 
 WARP = 32
-THREADS = 256  # of a block that walks a line of elements
-REDUCERS = 512  # of a block that reduces to one number
-OUTPUTS = 4  # elements one thread makes in `gather_tiles` and both pooling passes
-POOL_BLOCK = (32, 8)  # threads across and down in `pool_columns`; each makes OUTPUTS rows
+THREADS = 256  # in a block of a kernel that writes an array
+REDUCERS = 512  # in a block that reduces to one number
+OUTPUTS = 4  # elements that one thread computes in `gather_tiles` and both pooling passes
+POOL_BLOCK = (32, 8)  # threads across and down a picture; in `pool_columns` each computes OUTPUTS rows
 FLOAT_BYTES = 4
 
 
@@ -53,8 +53,8 @@ class Launch:
 def prepare_frame(source: int, pitch: int, source_shape: Size3, prepared: int, shape: Size3) -> Launch:
     """The camera's frame uint8 [H0, W0, C0], rows `pitch` bytes apart, -> uint8 [h, w, C]: channels, then area resize.
 
-    The pairs of channels are those of `Preprocessing`; h <= H0 and w <= W0: enlarging stays on the CPU.
-    Raises ValueError for any other frame.
+    Converts the channels that `Preprocessing` converts, and never enlarges: h <= H0, w <= W0. Raises ValueError for any
+    other frame.
     """
     (height0, width0, channels0), (height, width, channels) = source_shape, shape
     if (channels0, channels) not in {(1, 1), (1, 3), (3, 1), (3, 3), (4, 1), (4, 3)}:
@@ -75,7 +75,7 @@ def prepare_frame(source: int, pitch: int, source_shape: Size3, prepared: int, s
 def gather_tiles(prepared: int, shape: Size3, corners: int, count: int, tiles: int, size: int) -> Launch:
     """Prepared uint8 [h, w, C] -> tiles real [count, C, S, S] = v / 127.5 - 1, corners int32 [count, 2] of (y, x).
 
-    What lies right of or below the frame is mirrored, as by `pad_to`.
+    Tiles that exceed the frame on the right or below continue it mirrored, like `pad_to`.
     """
     pixels = shape[2] * size * size
     return Launch(
@@ -102,7 +102,7 @@ def adam(
 ) -> Launch:
     """Step `iteration` (1, 2, …) of `adam_search` on z, m, v float32 [count]; loss [batch] -> trace [iteration - 1].
 
-    trace float32 [iterations, batch]. The bias corrections are constants of the launch.
+    trace is float32 [iterations, batch]. The launch passes the bias corrections as constants.
     """
     beta1, beta2 = BETAS
     return Launch(
@@ -137,7 +137,7 @@ def tile_sums(
     gamma: float,
     lam: float,
 ) -> Launch:
-    """feature_residual = Σ|f(x) - f(G(ẑ))| and loss = L'(ẑ), float32 [batch], the paper's sums.
+    """feature_residual = Σ|f(x) - f(G(ẑ))| and loss = L'(ẑ), float32 [batch], as in the paper.
 
     f(x), f(G(ẑ)) real [batch, feature_count]; x, G(ẑ) real [batch, pixel_count]; logit of D(G(ẑ)) float32 [batch].
     """
@@ -173,13 +173,14 @@ def blend(
     *,
     kind: MapKind,
 ) -> Launch:
-    """Tiles back into a frame, weighted as by `TilePlan.blend`.
+    """Blend tiles into a frame, with the weights of `TilePlan.blend`.
 
-    prepared       uint8 [h, w, C]: x itself, so the tiles need not be read again (nor in half precision)
-    reconstruction real [row_count * column_count, C, S, S]; mean, std of normal differences float32 [C, S, S]
-    rows, columns  int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
-    difference     out, float32 [C, h, w]: blended `SearchedFrame.difference` of that kind, less its mean, over its std
-    picture        out, uint8 [h, w, C]: the blended G(ẑ) as a picture
+    prepared        uint8 [h, w, C]: x, exact where the tiles are in half precision
+    reconstruction  real [row_count * column_count, C, S, S]
+    mean, std       float32 [C, S, S]: of the differences in normal frames
+    rows, columns   int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
+    difference      out, float32 [C, h, w]: `SearchedFrame.difference` of that kind, standardised and blended
+    picture         out, uint8 [h, w, C]: G(ẑ), blended, as a picture
     """
     height, width, _ = shape
     return Launch(
@@ -203,9 +204,9 @@ def blend(
 
 
 def gaussian_taps(scale: float) -> Float:
-    """Weights float32 [2 * radius + 1] of the Gaussian of `scale` px, cut off where OpenCV cuts it for floats.
+    """Weights float32 [2 * radius + 1] of a Gaussian of `scale` px, as long as OpenCV makes it for float images.
 
-    Of 0 px: one weight, which leaves everything as it is.
+    Scale 0 gives the single weight 1, which changes nothing.
     """
     if not scale:
         return np.ones(1, np.float32)
@@ -214,9 +215,9 @@ def gaussian_taps(scale: float) -> Float:
 
 
 def pool_rows(source: int, shape: Size3, taps: int, tap_count: int, pooled: int) -> Launch:
-    """Weighted means along the rows of float32 [C, h, w]; `shape` is (h, w, C) as everywhere here.
+    """Weighted means along the rows of float32 [C, h, w]. `shape` is (h, w, C), as everywhere here.
 
-    Mirrored at the edges (BORDER_REFLECT), as often as needed.
+    Rows are mirrored at the edges (BORDER_REFLECT), as often as needed.
     """
     height, width, planes = shape
     segment = THREADS * OUTPUTS
@@ -230,7 +231,7 @@ def pool_rows(source: int, shape: Size3, taps: int, tap_count: int, pooled: int)
 
 
 def pool_blocks(height: int, width: int) -> int:
-    """How many partial maxima `pool_columns` writes for one scale."""
+    """The number of partial maxima that `pool_columns` writes for one scale."""
     return _blocks(width, POOL_BLOCK[0]) * _blocks(height, POOL_BLOCK[1] * OUTPUTS)
 
 
@@ -246,10 +247,11 @@ def pool_columns(
     kind: MapKind,
     scale_index: int,
 ) -> Launch:
-    """Finish one scale: pool float32 [C, h, w] along its columns, and join the channels to a plane.
+    """Finish one scale: pool float32 [C, h, w] along its columns, and join the channels into one plane.
 
-    p = pooled / pooled_std; plane = √(mean over C of p²) for kind residual, max(mean over C of p, 0) for l2.
-    anomaly_map  float32 [h, w]: the plane for scale_index 0, else the larger of what is there and the plane
+    p = pooled / pooled_std; plane = √(mean over C of p²) for kind residual, max(mean over C of p, 0) for l1 and l2.
+
+    anomaly_map  float32 [h, w]: the plane for scale_index 0, then the maximum of the map so far and the plane
     maxima       float32 [scales, pool_blocks]: the largest value of the plane in each block, in row `scale_index`
     """
     height, width, channels = shape
@@ -287,7 +289,8 @@ def frame_values(
 ) -> Launch:
     """values float32 [scale_count + 4]: the map's peak at each scale, feature, d_reconstruction, d_frame, loss.
 
-    As `frame_components`: from maxima float32 [scale_count, blocks] and the worst of float32 [tile_count] tiles.
+    These are the raw components of `frame_components`: peaks from maxima float32 [scale_count, blocks], the others from
+    the worst tile, float32 [tile_count] each.
     """
     return Launch(
         "frame_values",

@@ -1,4 +1,4 @@
-"""Memory of one search: on the device, or on both sides of the bus."""
+"""Memory of a search: on the device alone, or on host and device."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class DeviceArray:
         self.address = int(self._allocation)
 
     def read(self) -> npt.NDArray[Any]:
-        """A copy on the host. The caller has waited for the stream that writes it."""
+        """A copy on the host. Wait first for the stream that writes the array."""
         host = np.empty(self.shape, self.dtype)
         cuda.memcpy_dtoh(host, self.address)
         return host
 
     def write(self, values: npt.ArrayLike) -> None:
-        """Fill with `values`; done when it returns. Not for use within a search."""
+        """Fill with `values`, and return when that is done. Not for use within a search. Raises ValueError: shape."""
         array = np.ascontiguousarray(values, self.dtype)
         if array.shape != self.shape:
-            raise ValueError(f"values of shape {array.shape} for memory of shape {self.shape}")
+            raise ValueError(f"values of shape {array.shape} do not fit memory of shape {self.shape}")
         cuda.memcpy_htod(self.address, array)
-        # The last part may still be on its way, and no stream of ours waits for it. Nor may we wait for the whole
-        # context: that would break a capture of another searcher.
+        # The copy may not have ended yet, and our streams do not wait for it. Waiting for the whole context would break
+        # the capture of another searcher.
         cuda.Event().record().synchronize()
 
     def free(self) -> None:
@@ -41,11 +41,11 @@ class DeviceArray:
 
 
 class Mirror:
-    """Page-locked host memory and its image on the device: one and the same memory where the GPU is integrated.
+    """Page-locked memory on the host and as much on the device. An integrated GPU shares one memory for both.
 
-    host     array that the CPU reads and writes
-    address  where kernels find it
-    mapped   both sides are the same memory: `upload` and `download` have nothing to do
+    host     the array that the CPU reads and writes
+    address  the device pointer, for kernels
+    mapped   both are the same memory, so `upload` and `download` do nothing
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, integrated: bool) -> None:
@@ -57,48 +57,48 @@ class Mirror:
         self.address = int(self._pinned.get_device_pointer()) if self._device is None else self._device.address
 
     def upload(self, stream: cuda.Stream) -> None:
-        """Enqueue the way to the device."""
+        """Enqueue the copy to the device."""
         if self._device is not None:
             cuda.memcpy_htod_async(self.address, self.host, stream)
 
     def download(self, stream: cuda.Stream) -> None:
-        """Enqueue the way back."""
+        """Enqueue the copy to the host."""
         if self._device is not None:
             cuda.memcpy_dtoh_async(self.host, self.address, stream)
 
     def free(self) -> None:
-        """Release both sides. The host array must not be used afterwards."""
+        """Release host and device memory. Do not use the host array after that."""
         if self._device is not None:
             self._device.free()
         self._pinned.free()
 
 
 class Arena:
-    """Hands out memory and releases all of it together."""
+    """Allocates memory, and releases all of it together."""
 
     def __init__(self, integrated: bool) -> None:
         self._integrated = integrated
-        self._parts: list[DeviceArray | Mirror] = []
+        self._arrays: list[DeviceArray | Mirror] = []
 
     def device(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
         """Memory on the device."""
         array = DeviceArray(shape, dtype)
-        self._parts.append(array)
+        self._arrays.append(array)
         return array
 
     def constant(self, values: npt.NDArray[Any]) -> DeviceArray:
-        """Memory on the device, filled once."""
+        """Memory on the device that holds `values`."""
         array = self.device(values.shape, values.dtype)
         array.write(values)
         return array
 
     def mirror(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Mirror:
-        """Memory on both sides."""
+        """Memory on host and device."""
         mirror = Mirror(shape, dtype, self._integrated)
-        self._parts.append(mirror)
+        self._arrays.append(mirror)
         return mirror
 
     def close(self) -> None:
-        """Release everything; may be called again."""
-        while self._parts:
-            self._parts.pop().free()
+        """Release everything. Closing twice does nothing."""
+        while self._arrays:
+            self._arrays.pop().free()

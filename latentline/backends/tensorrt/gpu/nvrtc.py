@@ -10,7 +10,7 @@ from typing import Any, Literal
 from latentline.errors import EngineError
 
 NAME = "kernels.cu"
-# A product and a sum round separately, as on the CPU path: the host build and NumPy then agree to the bit.
+# Without fused multiply-add, products and sums round separately, so the host build and NumPy agree to the bit.
 OPTIONS = ("--std=c++17", "--fmad=false")
 HALF = ("--define-macro=REAL_HALF",)
 
@@ -21,22 +21,23 @@ def kernel_source() -> str:
 
 
 def source_hash() -> str:
-    """SHA-256 of the kernels and of how they are compiled; beside device, precision and NVRTC a key for a cache."""
+    """SHA-256 of the kernels and of their compiler options, for the key of a cache."""
     return hashlib.sha256("\0".join((kernel_source(), *OPTIONS, *HALF)).encode()).hexdigest()
 
 
 def nvrtc_version() -> tuple[int, int]:
-    """Version of the NVRTC found here, that is of its CUDA. Raises EngineError when there is none."""
+    """The CUDA version (major, minor) of this machine's NVRTC. Raises EngineError when there is none."""
     return _Nvrtc().version()
 
 
 def compile_kernels(
     compute_capability: tuple[int, int], precision: Literal["fp32", "fp16"], source: str | None = None
 ) -> bytes:
-    """A module the driver can load: a cubin for this compute capability, of `kernel_source()` unless given another.
+    """Compile `source`, by default `kernel_source()`, into a module that the driver can load.
 
-    For a GPU that this NVRTC does not know, PTX of the newest older architecture, which the driver finishes.
-    Raises EngineError: no NVRTC, a GPU older than it knows, a source that does not compile.
+    This is a cubin for the compute capability. For a GPU newer than this NVRTC it is PTX of the newest architecture
+    that NVRTC knows, which the driver compiles further. Raises EngineError: no NVRTC, a GPU older than it knows, a
+    source that does not compile.
     """
     options = [*OPTIONS, *(HALF if precision == "fp16" else ())]
     return _Nvrtc().compile(kernel_source() if source is None else source, compute_capability, options)
@@ -79,7 +80,7 @@ class _Nvrtc:
             self._library.nvrtcDestroyProgram(ctypes.byref(program))
 
     def _target(self, wanted: int) -> tuple[int, bool]:
-        """The architecture to compile for, and whether it is the one wanted."""
+        """The architecture to compile for, and whether it is the GPU's own."""
         count = ctypes.c_int()
         self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
         known = (ctypes.c_int * count.value)()
@@ -87,13 +88,13 @@ class _Nvrtc:
         older = [architecture for architecture in known if architecture <= wanted]
         if not older:
             raise EngineError(
-                f"{self._title()} compiles for compute capability {min(known) / 10} and newer, this GPU has "
+                f"{self._title()} compiles for compute capability {min(known) / 10} and newer, but this GPU has "
                 f"{wanted / 10}; install the NVRTC of an older CUDA version"
             )
         return max(older), wanted in older
 
     def _bytes(self, getter: str, program: ctypes.c_void_p) -> bytes:
-        """What `nvrtcGet…` writes for a program; `nvrtcGet…Size` says how much that is."""
+        """The output of `nvrtcGet…` for a program, whose size `nvrtcGet…Size` gives."""
         size = ctypes.c_size_t()
         self._call(f"{getter}Size", program, ctypes.byref(size))
         content = ctypes.create_string_buffer(size.value)

@@ -1,4 +1,4 @@
-"""What is fixed for all frames of one shape, and so for the graph that inspects them."""
+"""What all frames of one shape have in common, so that one graph can inspect them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Shape = tuple[int, int, int]
 class FramePlan:
     """How a frame becomes tiles, and tiles become batches.
 
-    source    (H, W, C) of what is uploaded: the camera's frame, or the prepared one
+    source    (H, W, C) of the frame that is uploaded: the camera's, or the prepared one
     prepared  (h, w, channels of the model)
     tiles     where the tiles lie in the prepared frame
-    batch     tiles searched at a time; `batches` of them, the last one filled up with copies of the last tile
+    batch     tiles in a batch
+    batches   number of batches; copies of the last tile fill the last batch
     """
 
     source: Shape
@@ -31,54 +32,54 @@ class FramePlan:
     batches: int
 
     @classmethod
-    def of(cls, frame: npt.NDArray[np.uint8], tiler: FrameTiler, most: int) -> FramePlan:
-        """Plan for a frame uint8 [H, W] or [H, W, C], at most `most` tiles at a time. Raises ImageError.
+    def of(cls, frame: npt.NDArray[np.uint8], tiler: FrameTiler, max_batch: int) -> FramePlan:
+        """Plan for a frame uint8 [H, W] or [H, W, C], at most `max_batch` tiles in a batch. Raises ImageError.
 
-        Channels and scale are made on the GPU where the frame shrinks or keeps its size and grey levels stay as they
-        are; otherwise `Preprocessing` makes the prepared frame on the CPU.
+        The GPU prepares a frame that needs no normalisation and is not enlarged. `Preprocessing` prepares any other on
+        the CPU.
         """
         prepared = tiler.preprocessing.prepared_shape(frame)
         camera = (frame.shape[0], frame.shape[1], 1 if frame.ndim == 2 else frame.shape[2])
         on_gpu = tiler.preprocessing.normalise == "none" and prepared[0] <= camera[0] and prepared[1] <= camera[1]
         tiles = TilePlan.cover(prepared[0], prepared[1], tiler.tile_size, tiler.overlap)
-        return cls(camera if on_gpu else prepared, prepared, tiles, *_batches(len(tiles.corners), most))
+        return cls(camera if on_gpu else prepared, prepared, tiles, *_batches(len(tiles.corners), max_batch))
 
     @classmethod
-    def stacked(cls, count: int, size: int, channels: int, most: int) -> FramePlan:
-        """Plan for `count` tiles, one below the other, as if they were a frame."""
+    def stacked(cls, count: int, size: int, channels: int, max_batch: int) -> FramePlan:
+        """Plan for `count` tiles stacked into one tall frame."""
         shape = (count * size, size, channels)
         tiles = TilePlan(shape[0], size, size, tuple((i * size, 0) for i in range(count)))
-        return cls(shape, shape, tiles, *_batches(count, most))
+        return cls(shape, shape, tiles, *_batches(count, max_batch))
 
     @property
     def prepares(self) -> bool:
-        """Whether the graph makes the prepared frame from the camera's."""
+        """Whether the graph prepares the frame."""
         return self.source != self.prepared
 
     @property
     def count(self) -> int:
-        """Tiles of a frame."""
+        """The number of tiles in a frame."""
         return len(self.tiles.corners)
 
     @property
     def corners(self) -> npt.NDArray[np.int32]:
-        """(y, x) of every tile [batches * batch, 2], the last repeated to fill the last batch."""
+        """(y, x) of each tile, [batches * batch, 2]. The last tile repeats until the last batch is full."""
         corners = np.array(self.tiles.corners, np.int32)
         spare = self.batches * self.batch - self.count
         return np.concatenate([corners, np.repeat(corners[-1:], spare, axis=0)])
 
     @property
     def rows(self) -> npt.NDArray[np.int32]:
-        """Where rows of tiles start, y ascending."""
+        """y where each row of tiles starts, ascending."""
         return np.array(sorted({y for y, _ in self.tiles.corners}), np.int32)
 
     @property
     def columns(self) -> npt.NDArray[np.int32]:
-        """Where columns of tiles start, x ascending."""
+        """x where each column of tiles starts, ascending."""
         return np.array(sorted({x for _, x in self.tiles.corners}), np.int32)
 
 
-def _batches(count: int, most: int) -> tuple[int, int]:
-    """Size and number of the batches: as few as `most` allows, as even as they can be."""
-    number = math.ceil(count / most)
+def _batches(count: int, max_batch: int) -> tuple[int, int]:
+    """Size and number of the batches: as few as `max_batch` allows, and as equal as possible."""
+    number = math.ceil(count / max_batch)
     return math.ceil(count / number), number

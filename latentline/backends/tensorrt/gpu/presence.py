@@ -14,26 +14,26 @@ def import_pycuda() -> ModuleType:
     try:
         driver = importlib.import_module("pycuda.driver")
     except ModuleNotFoundError:
-        raise BackendError("pycuda is not installed; docs/gpu.md tells how to install it") from None
+        raise BackendError("pycuda is not installed; docs/gpu.md explains how to install it") from None
     except ImportError as error:
         reason = "there is no NVIDIA driver" if "libcuda" in str(error) else f"pycuda cannot be loaded ({error})"
         raise BackendError(f"{reason}; install the driver of this machine's GPU") from None
     try:
         driver.init()
-        found = driver.Device.count()
+        count = driver.Device.count()
     except driver.Error as error:
-        raise BackendError(f"the NVIDIA driver does not start ({error}); see `nvidia-smi`") from None
-    if not found:
-        raise BackendError("the NVIDIA driver knows no GPU; see `nvidia-smi`")
+        raise BackendError(f"the NVIDIA driver cannot start ({error}); see `nvidia-smi`") from None
+    if not count:
+        raise BackendError("the NVIDIA driver finds no GPU; see `nvidia-smi`")
     return driver
 
 
 def import_tensorrt(flavour: Flavour = "tensorrt") -> ModuleType:
-    """The TensorRT module, with what prepares graphs for it. Raises BackendError: not installed, cannot be loaded."""
+    """The TensorRT module. Checks first that what prepares graphs for it is installed. Raises BackendError."""
     try:
         importlib.import_module("latentline.backends.tensorrt.engines.engine_set")
     except ModuleNotFoundError as error:
-        raise BackendError(f"{error.name} is not installed; docs/gpu.md tells what the extra `gpu` brings") from None
+        raise BackendError(f"{error.name} is not installed; install the extra `gpu`, as docs/gpu.md explains") from None
     try:
         return importlib.import_module(flavour)
     except ModuleNotFoundError:
@@ -45,5 +45,5 @@ def import_tensorrt(flavour: Flavour = "tensorrt") -> ModuleType:
         raise BackendError(
             f"TensorRT's Python module {flavour} is not installed; {source}`pip install {flavour.replace('_', '-')}`"
         ) from None
-    except Exception as error:  # a broken installation raises whatever its loader met
+    except Exception as error:  # a broken installation may raise anything
         raise BackendError(f"{flavour} cannot be loaded ({error}); install it again") from None

@@ -1,4 +1,4 @@
-"""Everything a searcher holds on a GPU, in one place, so that one call releases it."""
+"""Everything that a searcher holds on a GPU, so that one call releases it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from latentline.package.model_package import ModelPackage
 
 _log = logging.getLogger(__name__)
 
-MOST_SHAPES = 4  # of frames, whose graphs are kept
-# Streams that owe nothing to CUDA's default stream: another thread's use of that one, a plain cudaMemcpy say, would
-# break a capture, whatever its mode.
+MAX_SHAPES = 4  # of frames, whose graphs are kept
+# Streams that do not synchronise with CUDA's default stream. If they did, another thread that uses that stream, for
+# example by a plain cudaMemcpy, would break a capture in any mode.
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda does not name
 
 
 class GpuSession:
-    """Device, kernels, engines, and the graph of every frame shape met lately.
+    """Device, kernels, engines, and the graphs of the last few frame shapes.
 
-    device  open, and closed with the session, also when opening fails
-    trt     the TensorRT module; plans: its engines by graph name; kernels: the compiled kernels.cu
-    `in_flight` holds what was launched and not yet fetched, by a ticket, so that closing takes it along.
+    device     open; the session closes it, also when opening the session fails
+    trt        the TensorRT module
+    plans      the engines, by graph name
+    kernels    kernels.cu, compiled
+    in_flight  what was launched and not yet fetched, by ticket; closing the session drops it
+
     Raises BackendError and EngineError.
     """
 
@@ -46,12 +49,12 @@ class GpuSession:
         self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
         self._arena = Arena(device.integrated)
         self._closed = False
-        self._ended: str | None = None  # why nothing can be done any more
+        self._failure: str | None = None  # why the session can do nothing more
         try:
             with self.working("the GPU cannot be prepared for the search"):
                 self._driver = GraphDriver()
-                self._module = _loaded(kernels)
-                # now, for the driver loads a kernel when it is first asked for, and within a capture it must not
+                self._module = _load_module(kernels)
+                # The driver loads a kernel when it is first asked for, which must not happen during a capture.
                 self._functions = {name: self._module.get_function(name) for name in KERNELS}
                 self.stream, self._upload_stream = (cuda.Stream(_NON_BLOCKING) for _ in range(2))
                 self._runtime = start_runtime(trt)
@@ -63,12 +66,12 @@ class GpuSession:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """The context made current, for work in the owner's thread; the driver's errors become BackendError.
+        """Make the context current on the owner's thread, and turn the driver's errors into BackendError.
 
-        `what` begins the sentence. When the context is lost, this and every later work says so.
+        `what` begins the sentence. After the context is lost, every call raises the same BackendError.
         """
-        if self._ended is not None:
-            raise BackendError(self._ended)
+        if self._failure is not None:
+            raise BackendError(self._failure)
         with driver_errors(what), self.device.current():
             try:
                 yield
@@ -76,26 +79,26 @@ class GpuSession:
                 try:
                     cuda.Context.synchronize()
                 except cuda.Error:
-                    self._ended = f"{what}: {error}; the GPU's context is lost with it: restart this process"
-                    raise BackendError(self._ended) from None
+                    self._failure = f"{what}: {error}; the GPU's context is lost, too: restart this process"
+                    raise BackendError(self._failure) from None
                 raise
 
     def graph(self, plan: FramePlan) -> FrameGraph:
-        """The graph of a plan: captured at its first use, kept while it is among the last few used."""
-        found = self._graphs.pop(plan, None)
-        if found is None:
-            while len(self._graphs) >= MOST_SHAPES:
-                self._forget(next(iter(self._graphs)))
-            found = self._captured(plan)
-        self._graphs[plan] = found
-        return found[0]
+        """The graph of a plan: captured when first used, and kept while it is among the last few used."""
+        kept = self._graphs.pop(plan, None)
+        if kept is None:
+            while len(self._graphs) >= MAX_SHAPES:
+                self._release_graph(next(iter(self._graphs)))
+            kept = self._capture(plan)
+        self._graphs[plan] = kept
+        return kept[0]
 
     def search(self, batch: int) -> BatchSearch:
-        """The search of `batch` tiles: memory and engine executions, made at first use."""
+        """The search of `batch` tiles. Memory and execution contexts are made when it is first used."""
         if batch not in self._searches:
             arena = Arena(self.device.integrated)
             try:
-                with driver_errors(f"no room for the search of {batch} tiles"):
+                with driver_errors(f"the search of {batch} tiles cannot be prepared"):
                     search = BatchSearch(self._package.spec, self._engines, self._run, batch, arena)
                     search.warm_up(self.stream)
             except BaseException:
@@ -105,12 +108,12 @@ class GpuSession:
         return self._searches[batch][0]
 
     def close(self) -> None:
-        """Release everything, in any state and on any thread; may be called again."""
+        """Release everything, in any state and on any thread. Closing twice does nothing."""
         if self._closed:
             return
-        self._closed, self._ended = True, self._ended or "this GPU searcher is closed; open another one"
+        self._closed, self._failure = True, self._failure or "this GPU searcher is closed; open another one"
         try:
-            with ExitStack() as stack:  # runs from last to first, each whatever became of the others
+            with ExitStack() as stack:  # runs from last to first, and goes on after an error
                 stack.callback(self.device.close)
                 stack.enter_context(self.device.current(anywhere=True))
                 stack.callback(self._drop)
@@ -122,17 +125,17 @@ class GpuSession:
                     stack.callback(graph.close)
                 stack.callback(cuda.Context.synchronize)
         except (BackendError, cuda.Error) as error:
-            _log.warning("the GPU did not release everything: %s", error)
+            _log.warning("not everything on the GPU was released: %s", error)
 
     def _drop(self) -> None:
-        """Let go of streams, events, kernels and engines, while the context they belong to is current."""
+        """Drop streams, events, kernels and engines, while their context is current."""
         self.in_flight.clear()
         self._graphs.clear()
         self._searches.clear()
         for name in ("_engines", "_runtime", "_functions", "_module", "stream", "_upload_stream", "_statistics"):
             self.__dict__.pop(name, None)
 
-    def _captured(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
+    def _capture(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
         search = self.search(plan.batch)
         arena = Arena(self.device.integrated)
         try:
@@ -143,12 +146,12 @@ class GpuSession:
             arena.close()
             raise
 
-    def _forget(self, plan: FramePlan) -> None:
-        """Release a graph, and every search that no other graph uses. Never one in flight: those were used last."""
+    def _release_graph(self, plan: FramePlan) -> None:
+        """Release a graph, and each search that no other graph uses. Graphs in flight are too recent to be released."""
         graph, arena = self._graphs.pop(plan)
         graph.close()
         arena.close()
-        for batch in set(self._searches) - {kept.batch for kept in self._graphs}:
+        for batch in set(self._searches) - {other.batch for other in self._graphs}:
             self._searches.pop(batch)[1].close()
 
     def _run(self, launch: Launch, stream: cuda.Stream) -> None:
@@ -156,15 +159,15 @@ class GpuSession:
         function(*launch.arguments, grid=launch.grid, block=launch.block, shared=launch.shared, stream=stream)
 
 
-def _loaded(kernels: bytes) -> cuda.Module:
+def _load_module(kernels: bytes) -> cuda.Module:
     try:
         return cuda.module_from_buffer(kernels)
     except cuda.MemoryError:
         raise
     except (cuda.Error, UnicodeDecodeError) as error:
-        # pycuda decodes the driver's log also where the driver refused before it wrote one: then it holds any bytes
-        reason = error if isinstance(error, cuda.Error) else "it says no reason that can be read"
+        # pycuda decodes the driver's log even when the driver wrote none, and then reads uninitialised bytes
+        reason = error if isinstance(error, cuda.Error) else "it gives no readable reason"
         raise EngineError(
-            f"the driver cannot load the kernels ({reason}); they must be compiled by an NVRTC that is not newer than "
-            "it: see `doctor` for both versions, put that right, and delete the cache folder"
+            f"the driver cannot load the kernels ({reason}); NVRTC must not be newer than the driver: see both "
+            "versions with `doctor`, update the driver or install an older NVRTC, and delete the cache folder"
         ) from None

@@ -1,4 +1,4 @@
-"""Which packages the GPU backend runs: the search of a GAN, and the maps that its kernels compute."""
+"""Which packages the GPU backend runs: those with a search, and a map that its kernels compute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from latentline.package.selftest import SelfTest
 
 
 def require_supported(package: ModelPackage) -> SelfTest:
-    """The self-test of a package that the GPU backend runs. Raises BackendError for any other, saying why."""
+    """The self-test of a package that the GPU backend runs. For any other, raises BackendError with the reason."""
     name, kind = package.manifest.name, package.statistics.kind
     if not isinstance(package.selftest, SelfTest):
         raise BackendError(

@@ -1,4 +1,4 @@
-"""The CPU searcher: what the reference search does, tile by tile, or a refusal."""
+"""The CPU searcher equals the reference, tile by tile, and refuses what it cannot run."""
 
 import threading
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def searcher() -> Iterator[OpenVinoSearcher]:
     searcher.close()
 
 
-def parts(result: SearchResult) -> dict[str, np.ndarray]:
+def fields(result: SearchResult) -> dict[str, np.ndarray]:
     """The fields that this model has."""
     return {name: array for name, array in vars(result).items() if array is not None}
 
@@ -39,7 +39,7 @@ def tiles(count: int) -> np.ndarray:
 
 
 def test_search_equals_the_reference(searcher: OpenVinoSearcher) -> None:
-    """z, reconstruction, features, logits and loss equal Algorithm 1 in PyTorch after the same iterations."""
+    """z, reconstruction, features, logits and loss equal those of PyTorch after the same iterations."""
     generator, discriminator = networks()
     x = torch.from_numpy(to_model_range(tiles(3)))
     z = initial_latent(SEARCH.seed, 3, generator.latent_size)
@@ -62,33 +62,33 @@ def test_search_equals_the_reference(searcher: OpenVinoSearcher) -> None:
 
 
 def test_tiles_do_not_influence_one_another(searcher: OpenVinoSearcher) -> None:
-    """A tile's result is the same alone, in a batch, and at another place of the batch."""
+    """A tile's result is the same alone, in a batch, and at another place in the batch."""
     together, reversed_ = searcher.search(tiles(5)), searcher.search(tiles(5)[::-1])
     for i in range(5):
         alone = searcher.search(tiles(5)[i : i + 1])
-        for name, values in parts(alone).items():
+        for name, values in fields(alone).items():
             np.testing.assert_allclose(getattr(together, name)[i], values[0], rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(getattr(reversed_, name)[4 - i], values[0], rtol=1e-5, atol=1e-6)
 
 
 def test_search_is_deterministic(searcher: OpenVinoSearcher) -> None:
-    """The same tiles give the same bits, also from a searcher that was opened anew."""
+    """The same tiles give the same bits, also from another searcher."""
     first = searcher.search(tiles(3))
     again = OpenVinoSearcher(tiny_model(), threads=2)
     for other in (searcher.search(tiles(3)), again.search(tiles(3))):
-        assert all(np.array_equal(values, getattr(other, name)) for name, values in parts(first).items())
+        assert all(np.array_equal(values, getattr(other, name)) for name, values in fields(first).items())
     again.close()
 
 
 def test_shapes_and_types(searcher: OpenVinoSearcher) -> None:
-    """Every field has the shape that the contract says, float32."""
+    """Every field is float32 and has the shape that the contract states."""
     result = searcher.search(tiles(4))
     assert tiny_model().spec.feature_shape == (8, 4, 4)
     assert result.z.shape == (4, 6)
     assert result.reconstruction.shape == (4, 1, SIZE, SIZE)
-    assert len(parts(result)) == 6
-    assert all(values.shape[0] == 4 for values in parts(result).values())
-    assert {values.dtype for values in parts(result).values()} == {np.dtype(np.float32)}
+    assert len(fields(result)) == 6
+    assert all(values.shape[0] == 4 for values in fields(result).values())
+    assert {values.dtype for values in fields(result).values()} == {np.dtype(np.float32)}
 
 
 def test_other_tile_shapes_are_an_error(searcher: OpenVinoSearcher) -> None:
@@ -99,12 +99,12 @@ def test_other_tile_shapes_are_an_error(searcher: OpenVinoSearcher) -> None:
 
 
 def test_self_test_is_far_below_its_limit(searcher: OpenVinoSearcher) -> None:
-    """A right graph is right to float32."""
+    """A correct graph is as precise as float32."""
     assert searcher.self_test() < 1e-5
 
 
 def test_requests_run_first_on_the_opening_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No request meets NumPy first on a pool thread: two that do so at once wait for each other for ever."""
+    """Every request first runs on the opening thread, because two first runs at once can deadlock."""
     threads: dict[int, list[int]] = {}
     create = ov.CompiledModel.create_infer_request
 
@@ -126,7 +126,7 @@ def test_requests_run_first_on_the_opening_thread(monkeypatch: pytest.MonkeyPatc
 
 
 def test_self_test_refuses_another_search_step() -> None:
-    """A step graph that computes something else does not open."""
+    """A search step that computes something else is refused."""
     model = onnx.load_from_string(tiny_model().graphs[SEARCH_STEP])
     weight = next(i for i in model.graph.initializer if i.name == "generator.layers.1.weight")
     weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1.02), weight.name))
@@ -136,14 +136,14 @@ def test_self_test_refuses_another_search_step() -> None:
 
 
 def test_graphs_of_another_shape_are_refused() -> None:
-    """A graph whose inputs are not the manifest's names what it is and what it should be."""
+    """A graph with other inputs than the manifest's is refused, and the sentence has both."""
     spec = tiny_model().spec.model_copy(update={"latent_size": 7})
     with pytest.raises(PackageError, match=r"generator.onnx: inputs are z \[\?,6\].*needs z \[\?,7\]"):
         OpenVinoSearcher(replace(tiny_model(), spec=spec), threads=1)
 
 
 def test_bytes_that_are_no_graph_are_refused() -> None:
-    """Garbage in place of a graph is one sentence that names the file."""
+    """Garbage instead of a graph is refused in one sentence that names the file."""
     graphs = {**tiny_model().graphs, SEARCH_STEP: b"garbage"}
     with pytest.raises(PackageError, match=r"search_step\.onnx: not a graph"):
         OpenVinoSearcher(replace(tiny_model(), graphs=graphs), threads=1)

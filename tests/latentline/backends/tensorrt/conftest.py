@@ -1,4 +1,4 @@
-"""Models to build engines of, and the real TensorRT-RTX, which builds without a GPU."""
+"""Models to build engines for, and the real TensorRT-RTX, which builds without a GPU."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def demo() -> ModelPackage:
 
 @pytest.fixture(scope="session")
 def models(demo: ModelPackage) -> Mapping[str, Mapping[str, bytes]]:
-    """Graphs of the demo package, and of untrained 256 and 1024 px models with few maps."""
-    pytest.importorskip("torch", reason="PYTORCH IS MISSING: engines of 256 and 1024 px models were not tried")
+    """Graphs of the demo's package, and of untrained 256 and 1024 px models with few feature maps."""
+    pytest.importorskip("torch", reason="PYTORCH IS MISSING: no engines of 256 and 1024 px models were built")
     from export.graphs import export_graphs
     from tests.packages import networks
 

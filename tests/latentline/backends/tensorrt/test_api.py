@@ -1,4 +1,4 @@
-"""Everything of TensorRT that the code names is in 10.3, 10.13 and 11.4 alike: lists made from the real bindings."""
+"""Every name of TensorRT in the code exists in 10.3, 10.13 and 11.4, by lists made from the real bindings."""
 
 import ast
 import json
@@ -19,7 +19,7 @@ from tests.gpu.standin import building, engine, interface, torch_engine
 from tests.gpu.standin.module import StandIn
 from tests.paths import ROOT
 
-# TensorRT-RTX's ways to build for a GPU that is elsewhere and for a capture; used only where the module has them
+# Names that TensorRT-RTX needs for an absent GPU and for captures; the code uses them only where the module has them
 GUARDED = {
     "ComputeCapability",
     "num_compute_capabilities",
@@ -27,7 +27,7 @@ GUARDED = {
     "REQUIRE_USER_ALLOCATION",
     "DynamicShapesKernelSpecializationStrategy",
 }
-# Removed in 11, and also names of ours or of other libraries
+# Removed in TensorRT 11, but also names in our code or in other libraries
 OTHER_MEANINGS = {"precision", "profile", "reset", "Algorithm"}
 CLASSES = {
     "Network": "INetworkDefinition",
@@ -43,7 +43,7 @@ CLASSES = {
     "Context": "IExecutionContext",
     "CudaContext": "IExecutionContext",
 }
-# Of the stand-in, and no part of what it stands in for
+# In the stand-in, but not in TensorRT
 NOT_TENSORRT = {"Severity", "TorchStandIn"}
 
 
@@ -57,7 +57,7 @@ def apis() -> dict[str, dict[str, set[str]]]:
 
 
 def sources() -> list[Path]:
-    """All code that may be handed a TensorRT module."""
+    """All code that may get a TensorRT module as a parameter."""
     packages: list[ModuleType] = [latentline, export]
     return [file for package in packages for file in sorted(Path(package.__path__[0]).rglob("*.py"))]
 
@@ -81,7 +81,7 @@ def chains(tree: ast.AST) -> Iterator[list[str]]:
 
 
 def named() -> dict[str, set[str]]:
-    """What the sources name of the module: class or enum -> its members."""
+    """The names of the module in the sources: class or enum -> its members."""
     found: dict[str, set[str]] = {}
     for file in sources():
         for first, *rest in filter(None, chains(ast.parse(file.read_text()))):
@@ -89,8 +89,8 @@ def named() -> dict[str, set[str]]:
     return {name: members for name, members in found.items() if not name.startswith("__")}
 
 
-def test_the_scan_finds_what_is_there() -> None:
-    """The scan sees calls, enums and chains; without this the other tests could pass on nothing."""
+def test_the_scan_finds_names() -> None:
+    """The scan finds calls, enums and chains, so that the other tests cannot pass on nothing."""
     tree = ast.parse("x = trt.Builder(l); y = 1 << int(self.trt.Flag.A); f(trt.DataType.HALF.name, trt)")
     assert sorted(chains(tree)) == [["Builder"], ["DataType", "HALF", "name"], ["Flag", "A"]]
     found = named()
@@ -99,7 +99,7 @@ def test_the_scan_finds_what_is_there() -> None:
 
 @pytest.mark.parametrize("version", ["10.3.0", "10.13.3.9", "11.4.0.106"])
 def test_every_name_in_the_sources_exists(version: str) -> None:
-    """Each class and enum member named in the sources is in this version, but for the guarded ones."""
+    """Each class and enum member in the sources exists in this version, except the guarded ones."""
     api = apis()[version]
     for name, members in named().items():
         if name not in GUARDED:
@@ -108,7 +108,7 @@ def test_every_name_in_the_sources_exists(version: str) -> None:
 
 
 def test_no_removed_name_is_in_the_sources() -> None:
-    """Nothing that 11.4 no longer has is named anywhere, not even in a string."""
+    """Nothing that 11.4 removed is named anywhere, not even in a string."""
     old, new = apis()["10.3.0"], apis()["11.4.0.106"]
     removed = {name for name in old if name not in new}
     removed |= {member for name in old.keys() & new.keys() for member in old[name] - new[name]}
@@ -128,8 +128,8 @@ def public(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "10.13.3.9", "11.4.0.106"])
-def test_the_stand_in_has_nothing_that_tensorrt_has_not(version: str) -> None:
-    """All code that runs on the stand-in uses only members that every version has."""
+def test_the_stand_in_has_only_what_tensorrt_has(version: str) -> None:
+    """Every public member of the stand-in exists in every version of TensorRT."""
     api = apis()[version]
     modules = (interface, building, engine, torch_engine)
     kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
@@ -144,7 +144,7 @@ def test_the_stand_in_has_nothing_that_tensorrt_has_not(version: str) -> None:
 
 
 class Recorder:
-    """An object of the real module that notes every attribute read or set, and so do the objects that it makes."""
+    """An object of the real module that records every attribute read or set, also on the objects that it makes."""
 
     def __init__(self, real: Any, seen: set[tuple[str, str]]) -> None:
         object.__setattr__(self, "_real", real)
@@ -167,8 +167,8 @@ class Recorder:
         return Recorder(value, self._seen) if ours else value
 
 
-def test_everything_touched_in_a_real_build_exists_everywhere(rtx: Any, demo: ModelPackage) -> None:
-    """Members that a build touches on the real objects are in every version, but for the guarded ones."""
+def test_a_real_build_uses_only_what_every_version_has(rtx: Any, demo: ModelPackage) -> None:
+    """A real build uses only members that every version has, except the guarded ones."""
     seen: set[tuple[str, str]] = set()
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp16")
     build_engine(Recorder(rtx, seen), graph, GENERATOR, "fp16", 2, compute_capability=(8, 9))
@@ -180,7 +180,7 @@ def test_everything_touched_in_a_real_build_exists_everywhere(rtx: Any, demo: Mo
             assert name in known, f"{version}: {kind} has no {name}"
 
 
-def test_guarded_names_are_not_touched_where_they_are_missing(demo: ModelPackage) -> None:
-    """On a TensorRT without them, the stand-in, a compute capability is given and nothing guarded is asked for."""
+def test_guarded_names_are_not_used_where_they_are_missing(demo: ModelPackage) -> None:
+    """On the stand-in, which lacks the guarded names, a build for a compute capability does not use them."""
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")
     assert build_engine(StandIn(), graph, GENERATOR, "fp32", 2, compute_capability=(8, 7)).plan

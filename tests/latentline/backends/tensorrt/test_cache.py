@@ -1,4 +1,4 @@
-"""The cache gives what was put in, or makes it again and says why; it never gives anything else."""
+"""The cache gives what was stored, or makes it again and says why, and never gives anything else."""
 
 import errno
 import fcntl
@@ -32,8 +32,8 @@ def entry(cache: EngineCache) -> Path:
     return path
 
 
-def test_made_once_then_read(cache: EngineCache) -> None:
-    """The second fetch reads what the first made."""
+def test_an_entry_is_made_once(cache: EngineCache) -> None:
+    """The second fetch reads what the first one made."""
     assert cache.state("engine", KEY) == "missing"
     assert cache.fetch("engine", KEY, lambda: CONTENT) == CONTENT
     assert cache.fetch("engine", KEY, never) == CONTENT
@@ -41,14 +41,14 @@ def test_made_once_then_read(cache: EngineCache) -> None:
 
 
 def test_any_content_comes_back(cache: EngineCache) -> None:
-    """Empty content and content full of newlines are content like any other."""
+    """Empty content and content full of newlines are stored like any other."""
     for name, content in (("empty", b""), ("lines", b"\n\n{}\n")):
         cache.store(name, KEY, content)
         assert cache.load(name, KEY) == content
 
 
 def test_stale_entry_says_what_changed_and_is_made_again(cache: EngineCache, caplog: pytest.LogCaptureFixture) -> None:
-    """An engine of another TensorRT is not given; the log names what differs, then and now."""
+    """An engine of another TensorRT is not used, and the log says what it was and what it is now."""
     cache.store("engine", KEY, b"old")
     newer = {**KEY, "TensorRT": "tensorrt 10.13.3"}
     reason = "TensorRT was tensorrt 10.3.0, is tensorrt 10.13.3"
@@ -58,8 +58,8 @@ def test_stale_entry_says_what_changed_and_is_made_again(cache: EngineCache, cap
     assert cache.load("engine", KEY) == b"old"  # the machine with the old one shares the folder
 
 
-def test_truncation_anywhere_is_noticed(cache: EngineCache) -> None:
-    """Cut after any byte of the header, or inside the content, the entry is not used."""
+def test_truncation_anywhere_is_detected(cache: EngineCache) -> None:
+    """An entry cut after any byte of the header, or inside the content, is not used."""
     cache.store("engine", KEY, CONTENT)
     path, whole = entry(cache), entry(cache).read_bytes()
     header = len(whole) - len(CONTENT)
@@ -71,8 +71,8 @@ def test_truncation_anywhere_is_noticed(cache: EngineCache) -> None:
     assert cache.load("engine", KEY) == CONTENT
 
 
-def test_a_flipped_bit_anywhere_is_noticed(cache: EngineCache) -> None:
-    """One changed bit in any byte of header or content: the entry is not used, and nothing raises."""
+def test_a_flipped_bit_anywhere_is_detected(cache: EngineCache) -> None:
+    """An entry with one changed bit in any byte is not used, and nothing raises."""
     cache.store("engine", KEY, CONTENT[:64])
     path, whole = entry(cache), entry(cache).read_bytes()
     for position in range(len(whole)):
@@ -82,8 +82,8 @@ def test_a_flipped_bit_anywhere_is_noticed(cache: EngineCache) -> None:
         assert cache.load("engine", KEY) is None, position
 
 
-def test_longer_than_it_says_is_noticed(cache: EngineCache) -> None:
-    """Bytes behind the content do not belong to it."""
+def test_an_entry_that_is_too_long_is_detected(cache: EngineCache) -> None:
+    """An entry with bytes after its content is not used."""
     cache.store("engine", KEY, CONTENT)
     path = entry(cache)
     path.write_bytes(path.read_bytes() + b"more")
@@ -103,7 +103,7 @@ def test_longer_than_it_says_is_noticed(cache: EngineCache) -> None:
 def test_foreign_file_is_named_and_replaced(
     cache: EngineCache, caplog: pytest.LogCaptureFixture, content: bytes, word: str
 ) -> None:
-    """A file of somebody else at the entry's place is replaced, and the log says so in a sentence."""
+    """A foreign file in the place of an entry is replaced, and the log says so in one sentence."""
     cache.store("engine", KEY, CONTENT)
     entry(cache).write_bytes(content)
     assert cache.fetch("engine", KEY, lambda: b"new") == b"new"
@@ -111,8 +111,8 @@ def test_foreign_file_is_named_and_replaced(
     assert cache.fetch("engine", KEY, never) == b"new"
 
 
-def test_an_entry_copied_to_another_s_place_is_not_used(cache: EngineCache) -> None:
-    """The fingerprint inside counts, not the file's name."""
+def test_an_entry_under_another_name_is_not_used(cache: EngineCache) -> None:
+    """The fingerprint inside the file counts, not the file's name."""
     cache.store("engine", KEY, b"old")
     path, other = entry(cache), {**KEY, "TensorRT": "another"}
     cache.store("engine", other, b"other")
@@ -122,8 +122,8 @@ def test_an_entry_copied_to_another_s_place_is_not_used(cache: EngineCache) -> N
     assert cache.state("engine", other).startswith("stale: ")
 
 
-def test_a_folder_in_the_entry_s_place_is_one_sentence(cache: EngineCache) -> None:
-    """What cannot be read nor replaced is an EngineError, not a traceback."""
+def test_a_folder_in_the_place_of_an_entry_is_an_error(cache: EngineCache) -> None:
+    """A folder in the place of an entry raises EngineError."""
     cache.store("engine", KEY, CONTENT)
     path = entry(cache)
     path.unlink()
@@ -132,8 +132,8 @@ def test_a_folder_in_the_entry_s_place_is_one_sentence(cache: EngineCache) -> No
         cache.fetch("engine", KEY, lambda: CONTENT)
 
 
-def test_folder_that_cannot_be_written_is_told_before_making(tmp_path: Path) -> None:
-    """Nothing is built for minutes to be lost: the sentence names the folder, the reason and both ways out."""
+def test_a_folder_that_cannot_be_written_is_an_error_before_the_build(tmp_path: Path) -> None:
+    """Before anything is built, the sentence names the folder, the reason and both ways out."""
     (tmp_path / "file").write_text("in the way")
     cache = EngineCache(tmp_path / "file" / "cache")
     with pytest.raises(EngineError, match=r"file/cache: .*\(Not a directory\).*--cache.*LATENTLINE_CACHE"):
@@ -141,7 +141,7 @@ def test_folder_that_cannot_be_written_is_told_before_making(tmp_path: Path) -> 
 
 
 def test_a_read_only_folder_that_has_everything_is_enough(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries are read without a lock and without writing; what is missing is told before it is made."""
+    """Entries are read without a lock and without writing, and a missing entry is an error before it is made."""
     cache.store("engine", KEY, CONTENT)
     real = Path.open
 
@@ -156,8 +156,8 @@ def test_a_read_only_folder_that_has_everything_is_enough(cache: EngineCache, mo
         cache.fetch("other", KEY, never)
 
 
-def test_full_disk_leaves_nothing_behind(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is full the sentence says so, no half entry stands there, and the next attempt works."""
+def test_a_full_disk_leaves_no_partial_entry(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk gives one sentence and no partial entry, and the next attempt works."""
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -171,7 +171,7 @@ def test_full_disk_leaves_nothing_behind(cache: EngineCache, monkeypatch: pytest
 
 
 def test_a_failed_build_is_not_kept(cache: EngineCache) -> None:
-    """An exception while making goes through, and the next one makes again."""
+    """An exception while making an entry is passed on, and the next fetch makes it again."""
 
     def fails() -> bytes:
         raise EngineError("no")
@@ -181,8 +181,8 @@ def test_a_failed_build_is_not_kept(cache: EngineCache) -> None:
     assert cache.fetch("engine", KEY, lambda: CONTENT) == CONTENT
 
 
-def test_two_processes_make_one_thing_once(tmp_path: Path) -> None:
-    """Of two processes that miss at the same time one makes the entry, the other waits, says so, and reads it."""
+def test_two_processes_make_an_entry_once(tmp_path: Path) -> None:
+    """Of two processes that need an entry at once, one makes it, and the other logs that it waits, and reads it."""
     script = (
         "import logging, sys; from pathlib import Path; from latentline.backends.tensorrt.cache import EngineCache\n"
         "logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stdout)\n"
@@ -203,7 +203,7 @@ def test_two_processes_make_one_thing_once(tmp_path: Path) -> None:
 
 
 def test_a_killed_builder_does_not_lock_the_others_out(tmp_path: Path) -> None:
-    """kill -9 in the middle of a build: the next process builds."""
+    """After kill -9 in the middle of a build, the next process builds."""
     script = (
         "import sys; from pathlib import Path; from latentline.backends.tensorrt.cache import EngineCache\n"
         "def make():\n"
@@ -218,8 +218,8 @@ def test_a_killed_builder_does_not_lock_the_others_out(tmp_path: Path) -> None:
     assert EngineCache(tmp_path).fetch("engine", KEY, lambda: CONTENT) == CONTENT
 
 
-def test_old_entries_do_not_pile_up(cache: EngineCache) -> None:
-    """Four entries of one name are kept, the newest; other names, also similar ones, and other files are left alone."""
+def test_old_entries_are_removed(cache: EngineCache) -> None:
+    """The four newest entries of a name are kept, and other names and files are left alone."""
     (cache.folder).mkdir(parents=True)
     (cache.folder / "notes.txt").write_text("mine")
     cache.store("engine.large", KEY, CONTENT)
@@ -231,7 +231,7 @@ def test_old_entries_do_not_pile_up(cache: EngineCache) -> None:
 
 
 def test_names_cannot_leave_the_folder(cache: EngineCache) -> None:
-    """Names of models are free text; what they become is a plain file in the folder."""
+    """Any name becomes a plain file in the folder."""
     for name in ("../../evil", "a/b", "Prüfung 1", "x" * 500):
         cache.store(name, KEY, CONTENT)
         assert cache.load(name, KEY) == CONTENT
@@ -251,8 +251,8 @@ def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch,
     assert EngineCache().folder == tmp_path / "mine"
 
 
-def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a container whose user is unknown there is no default folder: a sentence, with the way out."""
+def test_a_user_without_a_home_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home gets one sentence that names LATENTLINE_CACHE."""
     for name in ("HOME", "XDG_CACHE_HOME", "LATENTLINE_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 1 << 29)
@@ -260,8 +260,8 @@ def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         EngineCache()
 
 
-def test_a_folder_without_locks_is_said(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that cannot lock ends in the cache's sentence, before anything is made."""
+def test_a_folder_without_locks_is_an_error(cache: EngineCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without locks gives one sentence before anything is made."""
 
     def refuse(file: object, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -271,8 +271,8 @@ def test_a_folder_without_locks_is_said(cache: EngineCache, monkeypatch: pytest.
         cache.fetch("engine", KEY, never)
 
 
-def test_nothing_is_said_when_nothing_is_wrong(cache: EngineCache, caplog: pytest.LogCaptureFixture) -> None:
-    """A first build and a hit are no warnings."""
+def test_normal_use_logs_no_warning(cache: EngineCache, caplog: pytest.LogCaptureFixture) -> None:
+    """A first build and a hit log no warning."""
     with caplog.at_level(logging.WARNING):
         cache.fetch("engine", KEY, lambda: CONTENT)
         cache.fetch("engine", KEY, never)

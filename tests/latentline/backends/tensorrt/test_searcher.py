@@ -1,6 +1,6 @@
-"""The GPU search on the tests-only driver: real pycuda, real capture, host-built kernels, ONNX graphs for engines.
+"""The GPU search on the emulated driver: real pycuda, real capture, host-built kernels, ONNX graphs for engines.
 
-An emulation of CUDA, not a GPU: it shows order, legality, memory and logic, never speed or a GPU's numerics.
+The emulation shows order, legality, memory and logic, never the speed or the numerics of a GPU.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def cpu(package: ModelPackage) -> Iterator[OpenVinoSearcher]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled kernels and engines, made once."""
+    """The cache of compiled kernels and engines, which the tests share."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> Iterator[Open]:
-    """Opens searchers on the emulation, and closes them."""
+    """A function that opens searchers on the emulation. They are closed after the test."""
     opened = []
 
     def open_searcher(
@@ -101,7 +101,7 @@ def test_a_search_finds_what_the_cpu_finds(
     host = HostReconstructor(cpu, package.tiler, statistics)
     frame = frames(1)[0]
     found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
-    assert (expected.anomaly_map == 0).any() == (kind != "residual"), "of a size, less than usual is not abnormal"
+    assert (expected.anomaly_map == 0).any() == (kind != "residual"), "without a sign, less than usual is not abnormal"
     assert found.plan == expected.plan and len(found.plan.corners) == 12
     np.testing.assert_array_equal(found.prepared, expected.prepared)
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
@@ -131,7 +131,7 @@ def test_a_search_finds_what_the_cpu_finds(
 def test_any_frame_is_prepared_as_on_the_cpu(
     emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> None:
-    """Colour, scale and normalisation give the same prepared frame and map, whether kernels or the CPU make them."""
+    """Prepared frame and map equal those of the CPU backend, whether the GPU or the CPU prepares the frame."""
     changed = replace(package, manifest=package.manifest.model_copy(update={"preprocessing": preprocessing}))
     searcher, host = emulated(changed), HostReconstructor(cpu, changed.tiler, changed.statistics)
     frame = frames(1, shape)[0]
@@ -143,7 +143,7 @@ def test_any_frame_is_prepared_as_on_the_cpu(
 
 @pytest.mark.parametrize(("precision", "iterations"), [("fp32", 12), ("fp16", 8)])
 def test_the_demo_model_conforms(emulated: Open, precision: Precision, iterations: int) -> None:
-    """The doctor's whole suite passes on the emulation with the shipped model, encoder and all, in both precisions."""
+    """The demo's model passes the doctor's whole suite on the emulation, in both precisions."""
     demo = load_package(DEMO_MODEL)
     search = demo.manifest.search.model_copy(update={"iterations": iterations})
     manifest = demo.manifest.model_copy(update={"search": search})
@@ -162,10 +162,10 @@ def with_patch_head(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("residual", None), ("residual", (-0.5, 0.3)), ("l2", (-0.5, 0.3))])
-def test_a_patch_head_has_its_part_in_map_and_score(
+def test_the_patch_head_counts_in_map_and_score(
     emulated: Open, with_patch_head: ModelPackage, kind: MapKind, verdict: tuple[float, float] | None
 ) -> None:
-    """Logits of the patch head, the map they are part of, and their component equal the CPU backend's."""
+    """Patch logits, the map with them, and their component equal the CPU backend's."""
     statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
     package = replace(with_patch_head, statistics=statistics)
     cpu = OpenVinoSearcher(package, threads=1)
@@ -183,8 +183,10 @@ def test_a_patch_head_has_its_part_in_map_and_score(
     cpu.close()
 
 
-def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher) -> None:
-    """Scale 0, which the paper's score has, leaves the residual as it is."""
+def test_a_map_that_is_not_pooled_equals_the_cpu_backend(
+    emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher
+) -> None:
+    """At scale 0, as in the paper's score, the residual is not pooled."""
     statistics = package.statistics.only(["residual_1px"])
     changed = replace(package, statistics=replace(statistics, scales=(0.0,)))
     found = emulated(changed).reconstruct(frames(1)[0])
@@ -194,7 +196,7 @@ def test_a_map_that_is_not_pooled_is_the_cpus(emulated: Open, package: ModelPack
 
 
 def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:
-    """The captured graph gives each of several frames what a fresh searcher gives it, in any order."""
+    """The captured graph gives each of several frames the result of a new searcher, in any order."""
     searcher, pictures = emulated(), frames(4)
     fresh = [emulated().reconstruct(frame).anomaly_map for frame in pictures]
     for index in (0, 1, 2, 3, 1, 0):
@@ -202,7 +204,7 @@ def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:
 
 
 def test_a_frame_is_one_launch(emulated: Open, fake_driver: FakeDriver) -> None:
-    """After the first frame: no capture, no allocation, one graph launch, no wait before the result is asked for."""
+    """After the first frame, a frame is one graph launch, without capture, allocation or an early wait."""
     searcher, pictures = emulated(), frames(3)
     searcher.reconstruct(pictures[0])
     before = fake_driver.calls()
@@ -216,7 +218,7 @@ def test_a_frame_is_one_launch(emulated: Open, fake_driver: FakeDriver) -> None:
 
 
 def test_the_driver_calls_of_a_frame_are_as_reported(emulated: Open, fake_driver: FakeDriver) -> None:
-    """What `measure` says about calls a frame is what the driver counts, with and without memory of its own."""
+    """`measure` reports the driver calls that the driver counts, on GPUs with and without memory of their own."""
     for integrated in (False, True):
         fake_driver.reset()
         fake_driver.configure(integrated=integrated)
@@ -230,7 +232,7 @@ def test_the_driver_calls_of_a_frame_are_as_reported(emulated: Open, fake_driver
 
 
 def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_driver: FakeDriver) -> None:
-    """The upload of a second frame runs before the first one's search has, and both get their own result."""
+    """A second frame uploads before the search of the first has run, and both get their own result."""
     searcher, (first, second) = emulated(), frames(2)
     alone = [searcher.reconstruct(frame).anomaly_map for frame in (first, second)]
     ran = len(fake_driver.timeline())
@@ -247,7 +249,7 @@ def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_drive
 
 
 def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
-    """With host memory mapped, a frame needs no copy over a bus, and finds the same."""
+    """With mapped host memory a frame needs no copy over a bus, and its result is the same."""
     searcher, frame = emulated(), frames(1)[0]
     discrete = searcher.reconstruct(frame)
     searcher.close()
@@ -260,15 +262,15 @@ def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDrive
     assert not [line for line in fake_driver.timeline()[ran:] if "copy host" in line or "to host" in line]
 
 
-def test_frames_of_many_shapes_do_not_pile_up(emulated: Open, fake_driver: FakeDriver) -> None:
-    """Graphs of the last few shapes are kept, the others released."""
+def test_graphs_of_old_shapes_are_released(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Graphs of the last few frame shapes are kept, and all others are released."""
     searcher = emulated()
     shapes = [(2 * SIZE, SIZE + 12 * step) for step in range(9)]
     held = []
     for shape in shapes:
         searcher.reconstruct(frames(1, shape)[0])
         held.append(len(fake_driver.leaks()))
-    assert held[3] == max(held[3:]), "no more than four graphs, and no search that none of them uses"
+    assert held[3] == max(held[3:]), "at most four graphs, and only searches that they use"
     searcher.close()
     assert fake_driver.leaks() == []
 
@@ -277,7 +279,7 @@ def test_frames_of_many_shapes_do_not_pile_up(emulated: Open, fake_driver: FakeD
 def test_everything_is_released(
     emulated: Open, fake_driver: FakeDriver, package: ModelPackage, folder: Path, how: str
 ) -> None:
-    """However a searcher ends, the driver holds nothing of it."""
+    """However a searcher ends, the driver has nothing left of it."""
     from latentline.backends.tensorrt.searcher import open_tensorrt
 
     emulated().close()  # engines and kernels are in the cache now
@@ -303,7 +305,7 @@ def test_everything_is_released(
 def test_a_program_that_ends_without_closing_releases_everything(
     emulated: Open, folder: Path, package_path: Path, where: str
 ) -> None:
-    """At the interpreter's end, too, whichever thread opened it; the driver's report of leaks at exit stays empty."""
+    """When the interpreter ends, whichever thread opened the searcher, the driver reports no leak."""
     emulated().close()  # engines and kernels are in the cache now
     script = f"""
         from pathlib import Path
@@ -332,24 +334,24 @@ def test_a_program_that_ends_without_closing_releases_everything(
 
 
 def test_another_thread_is_refused(emulated: Open) -> None:
-    """A searcher says in one sentence that it belongs to the thread that opened it, and goes on working there."""
-    searcher, said = emulated(), []
+    """Another thread gets one sentence, and the searcher still works on the thread that opened it."""
+    searcher, errors = emulated(), []
 
     def use() -> None:
         try:
             searcher.reconstruct(frames(1)[0])
         except BackendError as error:
-            said.append(str(error))
+            errors.append(str(error))
 
     thread = threading.Thread(target=use)
     thread.start()
     thread.join()
-    assert len(said) == 1 and "belongs to the thread that opened it" in said[0]
+    assert len(errors) == 1 and "belongs to the thread that opened it" in errors[0]
     assert np.isfinite(searcher.reconstruct(frames(1)[0]).anomaly_map).all()
 
 
-def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fake_driver: FakeDriver) -> None:
-    """Whichever allocation fails, opening and the first frame end in one sentence and hold nothing."""
+def test_a_failed_allocation_is_one_sentence_and_leaks_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Whichever allocation fails, opening or the first frame ends in one sentence, and everything is released."""
     searcher = emulated()
     searcher.reconstruct(frames(1)[0])
     searcher.close()
@@ -375,7 +377,7 @@ def test_memory_that_runs_out_at_start_is_said_and_given_back(emulated: Open, fa
 
 @pytest.mark.parametrize("api", ["cuGraphLaunch", "cuMemcpyHtoDAsync", "cuEventRecord"])
 def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver, api: str) -> None:
-    """The frame whose launch fails is said to have failed, and the next one is searched."""
+    """The frame whose launch fails raises BackendError, and the next one is searched."""
     searcher, frame = emulated(), frames(1)[0]
     expected = searcher.reconstruct(frame).anomaly_map
     for _ in range(3):  # more often than there are slots
@@ -391,7 +393,7 @@ def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver
 def test_a_capture_that_another_thread_breaks_is_tried_again(
     emulated: Open, fake_driver: FakeDriver, at: str, nth: int
 ) -> None:
-    """One invalidated capture changes nothing; captures that always fail end in a sentence, and nothing is held."""
+    """One invalidated capture changes nothing, and three in a row end in one sentence."""
     searcher, frame = emulated(), frames(1)[0]
     fake_driver.invalidate_captures(at=at, nth=nth)
     found = searcher.reconstruct(frame).anomaly_map
@@ -405,7 +407,7 @@ def test_a_capture_that_another_thread_breaks_is_tried_again(
 
 
 def test_another_thread_may_use_the_default_stream_during_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
-    """What a camera's library does on CUDA's default stream neither fails nor breaks the capture."""
+    """A camera library's copy on CUDA's default stream neither fails nor breaks the capture."""
     import pycuda.driver as cuda
 
     searcher, frame = emulated(), frames(1)[0]
@@ -436,7 +438,7 @@ def test_another_thread_may_use_the_default_stream_during_a_capture(emulated: Op
 
 
 def test_a_result_belongs_to_its_frame(emulated: Open) -> None:
-    """Frames in flight may be finished in any order; a third is refused; tiles are searched beside one in flight."""
+    """Frames in flight may be finished in any order or beside a search of tiles, and a third frame is refused."""
     searcher, (first, second) = emulated(), frames(2)
     expected = [searcher.reconstruct(frame).anomaly_map for frame in (first, second)]
     finish = [searcher.begin(frame) for frame in (first, second)]
@@ -451,7 +453,7 @@ def test_a_result_belongs_to_its_frame(emulated: Open) -> None:
 
 
 def test_a_closed_searcher_says_so(emulated: Open) -> None:
-    """Whatever is asked of it afterwards, and of a frame still in flight, ends in one sentence."""
+    """After closing, every call, also for a frame in flight, ends in one sentence."""
     searcher, frame = emulated(), frames(1)[0]
     pending = searcher.begin(frame)
     searcher.close()
@@ -462,35 +464,35 @@ def test_a_closed_searcher_says_so(emulated: Open) -> None:
 
 @pytest.mark.parametrize("shape", [(0, SIZE, SIZE, 1), (2, SIZE, SIZE + 1, 1), (2, SIZE, SIZE, 3), (SIZE, SIZE, 1)])
 def test_tiles_of_another_shape_are_refused(emulated: Open, shape: tuple[int, ...]) -> None:
-    """As the CPU backend does, before memory of another size is touched."""
+    """Tiles of another shape raise ValueError before any memory is touched."""
     with pytest.raises(ValueError, match="tiles must be uint8"):
         emulated().search(np.zeros(shape, np.uint8))
 
 
 def test_kernels_are_loaded_before_a_capture(emulated: Open, fake_driver: FakeDriver) -> None:
-    """The driver loads a kernel when it is asked for, which may break a capture: so all are asked for at the start."""
+    """No kernel is loaded after the searcher has opened, because that may break a capture."""
     searcher = emulated()
     before = fake_driver.calls()
     searcher.reconstruct(frames(1)[0])
     assert "cuModuleGetFunction" not in _new_calls(fake_driver, before)
 
 
-def test_a_tensorrt_that_does_not_start_is_said(emulated: Open, fake_driver: FakeDriver) -> None:
-    """pybind11's "factory function returned nullptr" becomes a sentence, so that `auto` goes on with the CPU."""
+def test_a_tensorrt_that_cannot_start_is_a_backend_error(emulated: Open, fake_driver: FakeDriver) -> None:
+    """pybind11's "factory function returned nullptr" becomes a BackendError, so that `auto` can use the CPU."""
 
-    class Unwilling(StandIn):
+    class CannotStart(StandIn):
         def Runtime(self, logger: Any) -> Any:
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
     emulated().close()  # engines are in the cache now
-    with pytest.raises(BackendError, match=rf"tensorrt {re.escape(StandIn.__version__)} does not start here"):
-        emulated(trt=Unwilling())
+    with pytest.raises(BackendError, match=rf"tensorrt {re.escape(StandIn.__version__)} cannot start here"):
+        emulated(trt=CannotStart())
     gc.collect()
     assert fake_driver.leaks() == []
 
 
 def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDriver) -> None:
-    """Executions are made with eager specialisation, by names that the real module has; else with no configuration."""
+    """Execution contexts specialise eagerly, by names that TensorRT-RTX has, or have no configuration in TensorRT."""
     rtx = pytest.importorskip("tensorrt_rtx", reason="TENSORRT-RTX IS NOT INSTALLED: its names were not compared")
     from latentline.backends.tensorrt.gpu.engine import Engine
 
@@ -521,8 +523,8 @@ def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDri
         assert given == expected
 
 
-def test_a_module_that_the_driver_refuses_is_said(emulated: Open, fake_driver: FakeDriver) -> None:
-    """Kernels of a newer compiler: the sentence tells what to compare and to delete, and nothing is held."""
+def test_kernels_that_the_driver_refuses_are_one_sentence(emulated: Open, fake_driver: FakeDriver) -> None:
+    """Kernels that the driver refuses give a sentence that says what to compare and delete, and nothing leaks."""
     fake_driver.fail("cuModuleLoadDataEx", INVALID_VALUE, 1)
     with pytest.raises(EngineError, match=r"cannot load the kernels .* delete the cache folder"):
         emulated()
@@ -530,8 +532,8 @@ def test_a_module_that_the_driver_refuses_is_said(emulated: Open, fake_driver: F
     assert fake_driver.leaks() == []
 
 
-def test_a_driver_that_refuses_without_a_log_is_said(emulated: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pycuda decodes a log that was never written; the user reads the same sentence, and no traceback."""
+def test_a_driver_that_refuses_without_a_log_is_one_sentence(emulated: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When pycuda decodes a log that the driver never wrote, the user reads the same sentence and no traceback."""
 
     def undecodable(kernels: bytes) -> None:
         b"\xff".decode()
@@ -541,8 +543,8 @@ def test_a_driver_that_refuses_without_a_log_is_said(emulated: Open, monkeypatch
         emulated()
 
 
-def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: FakeDriver) -> None:
-    """After the context is lost every frame fails with a sentence, and closing neither raises nor hangs."""
+def test_a_lost_context_fails_every_frame(emulated: Open, fake_driver: FakeDriver) -> None:
+    """After the context is lost, every frame fails with one sentence, and closing neither raises nor hangs."""
     searcher, frame = emulated(), frames(1)[0]
     searcher.reconstruct(frame)
     fake_driver.lose_context()
@@ -554,7 +556,7 @@ def test_a_lost_context_is_said_again_and_again(emulated: Open, fake_driver: Fak
 
 @pytest.mark.parametrize("tensor", ["z", "image", "grad_z", "fx"])
 def test_an_address_that_an_engine_refuses_is_named(emulated: Open, fake_driver: FakeDriver, tensor: str) -> None:
-    """The sentence names graph and tensor, and nothing is held."""
+    """The sentence names graph and tensor, and nothing leaks."""
     trt = StandIn()
     trt.refused_address = tensor
     with pytest.raises(BackendError, match=rf"\.onnx refuses the memory of {tensor}"):
@@ -564,10 +566,10 @@ def test_an_address_that_an_engine_refuses_is_named(emulated: Open, fake_driver:
 
 
 def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_driver: FakeDriver) -> None:
-    """Execution that TensorRT refuses, and plans that it does not load, are sentences at the start."""
+    """An engine that TensorRT cannot run or load gives one sentence when the searcher opens."""
     for fault, error, words in (
         ("fails_to_execute", BackendError, "TensorRT failed to run"),
-        ("fails_to_load", EngineError, "cannot load the engine"),
+        ("fails_to_load", EngineError, "cannot load the cached engine"),
     ):
         trt = StandIn()
         emulated().close()
@@ -579,7 +581,7 @@ def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_drive
 
 
 def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPackage) -> None:
-    """Per-frame components equal NumPy's from the per-tile numbers that came back with them."""
+    """The components of a frame equal NumPy's, computed from the same tiles' scores."""
     searcher = emulated(batch=4)
     found = searcher.reconstruct(frames(1)[0])
     own = searcher.search(found.plan.cut(found.prepared))
@@ -589,7 +591,7 @@ def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPa
 
 
 def test_example_frames_reach_every_path(package: ModelPackage, cpu: OpenVinoSearcher) -> None:
-    """The conformance frames hold a single tile, several, and one whose colour the GPU has to turn grey."""
+    """The conformance frames have one tile, several tiles, and colour that the GPU turns grey."""
     shapes = [frame.shape for frame in example_frames(package, cpu).values()]
     assert (SIZE, SIZE, 1) in shapes and any(shape[2] == 3 for shape in shapes) and max(s[0] for s in shapes) > SIZE
 

@@ -1,4 +1,4 @@
-"""The stand-in for TensorRT runs an engine's graph on raw memory, with the types and the rounding of its precision."""
+"""The stand-in for TensorRT runs an engine's graph on raw memory, with the types and rounding of its precision."""
 
 import ctypes
 from typing import Any
@@ -17,7 +17,7 @@ from tests.gpu.standin.module import StandIn
 
 
 def context(package: ModelPackage, precision: Precision, module: StandIn) -> Context:
-    """An execution of the generator's engine for up to three rows."""
+    """An execution context of the generator's engine, for up to three rows."""
     graph = prepare_graph(package.graphs[GENERATOR], GENERATOR, precision)
     plan = build_engine(module, graph, GENERATOR, precision, 3).plan
     engine = module.Runtime(module.Logger()).deserialize_cuda_engine(plan)
@@ -30,8 +30,8 @@ def address(array: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", np.float32), ("fp16", np.float16)])
-def test_engine_computes_on_the_bound_memory(demo: ModelPackage, precision: Precision, kind: Any) -> None:
-    """Two of three rows, read from and written to addresses: the numbers of the graph in its precision."""
+def test_an_engine_computes_on_the_bound_memory(demo: ModelPackage, precision: Precision, kind: Any) -> None:
+    """For two of three rows, the engine reads and writes the bound addresses and computes in its precision."""
     z = np.random.default_rng(0).standard_normal((2, 128)).astype(np.float32)
     image = np.full((2, 1, 64, 64), np.nan, kind)
     run = context(demo, precision, StandIn())
@@ -47,7 +47,7 @@ def test_engine_computes_on_the_bound_memory(demo: ModelPackage, precision: Prec
 
 
 def test_it_refuses_what_tensorrt_refuses(demo: ModelPackage) -> None:
-    """More rows than the profile, another shape, an unknown tensor, and a run with something missing."""
+    """More rows than the profile allows, another shape, an unknown tensor and an unbound tensor are refused."""
     run = context(demo, "fp32", StandIn())
     assert not run.set_input_shape("z", (4, 128)) and not run.set_input_shape("z", (1, 64))
     assert run.set_input_shape("z", (3, 128))
@@ -57,7 +57,7 @@ def test_it_refuses_what_tensorrt_refuses(demo: ModelPackage) -> None:
 
 
 def test_it_misbehaves_on_request(demo: ModelPackage) -> None:
-    """Each fault that a test can ask for is there."""
+    """Each fault that a test plants takes effect."""
     module = StandIn()
     run = context(demo, "fp32", module)
     memory = ctypes.create_string_buffer(1 << 20)

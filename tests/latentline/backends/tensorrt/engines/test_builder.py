@@ -1,4 +1,4 @@
-"""One builder: the real TensorRT-RTX accepts every graph, and what it refuses becomes one sentence of ours."""
+"""TensorRT-RTX builds every graph, and a build that fails gives one sentence."""
 
 import logging
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ ADA = (8, 9)
 
 
 def convolution(kind: int, weight_kind: int) -> bytes:
-    """image -> features, with those element types; TensorRT need not like it."""
+    """A graph image -> features with these element types, which TensorRT may refuse."""
     weight = numpy_helper.from_array(np.ones((2, 1, 1, 1), helper.tensor_dtype_to_np_dtype(weight_kind)), "weight")
     graph = helper.make_graph(
         [helper.make_node("Conv", ["image", "weight"], ["features"])],
@@ -38,7 +38,7 @@ def convolution(kind: int, weight_kind: int) -> bytes:
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("size", ["demo", "256 px", "1024 px"])
 def test_real_tensorrt_rtx_builds_every_graph(rtx: Any, models: Graphs, size: str, precision: Precision) -> None:
-    """The parser, the type rules and the graph compiler of the real library take every graph of every model."""
+    """The real library's parser, type rules and graph compiler accept every graph of every model."""
     for name, content in models[size].items():
         lines: list[str] = []
         graph = prepare_graph(content, name, precision)
@@ -56,30 +56,28 @@ def test_real_tensorrt_rtx_builds_every_graph(rtx: Any, models: Graphs, size: st
     ],
     ids=["half weights at a float32 input", "int32", "bfloat16"],
 )
-def test_real_tensorrt_rtx_refuses_wrong_types_and_we_say_it(
-    rtx: Any, kind: int, weight_kind: int, sentence: str
-) -> None:
-    """A graph of other types than it should have is refused by graph, place and reason in one sentence."""
+def test_real_tensorrt_rtx_refuses_wrong_types(rtx: Any, kind: int, weight_kind: int, sentence: str) -> None:
+    """A graph of wrong types is refused in one sentence with graph, place and reason."""
     with pytest.raises(EngineError, match=rf"^discriminator\.onnx: {sentence}.*; ") as caught:
         build_engine(rtx, convolution(kind, weight_kind), "discriminator.onnx", "fp32", 1, compute_capability=ADA)
     assert "\n" not in str(caught.value)
 
 
 def test_float64_is_refused_before_the_parser_converts_it() -> None:
-    """TensorRT-RTX 1.7 turns float64 into float32 without a word; such a graph is not prepared."""
+    """A float64 graph is refused when it is prepared, because TensorRT-RTX 1.7 would silently make it float32."""
     with pytest.raises(EngineError, match=r"^discriminator\.onnx: 'image' is DOUBLE, and a package's graphs are FLOAT"):
         prepare_graph(convolution(TensorProto.DOUBLE, TensorProto.DOUBLE), "discriminator.onnx", "fp32")
 
 
 def test_real_tensorrt_rtx_names_the_gpus_it_builds_for(rtx: Any, demo: ModelPackage) -> None:
-    """A GPU it does not know (Orin's 8.7) is refused with those it does and the way to build for it."""
+    """A GPU that it does not know (Orin's 8.7) is refused with those it knows and with the way to build for it."""
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")
     with pytest.raises(EngineError, match=r"builds for compute capability 7\.5, .*8\.9.* and not for 8\.7; use --tens"):
         build_engine(rtx, graph, GENERATOR, "fp32", 1, compute_capability=(8, 7))
 
 
-def test_not_the_precision_asked_for_is_refused(demo: ModelPackage) -> None:
-    """fp16 asked and a float32 graph given, and the other way round: nothing is built under a wrong name."""
+def test_a_graph_of_another_precision_is_refused(demo: ModelPackage) -> None:
+    """A float32 graph is not built as fp16, nor an fp16 graph as fp32."""
     asked: Precision
     given: Precision
     for asked, given in (("fp16", "fp32"), ("fp32", "fp16")):
@@ -90,7 +88,7 @@ def test_not_the_precision_asked_for_is_refused(demo: ModelPackage) -> None:
 
 
 def test_half_ports_around_float32_layers_are_refused() -> None:
-    """A graph that only looks like fp16 from outside, its convolution in float32, is found out."""
+    """A graph with half inputs and outputs around a float32 convolution is refused as fp16."""
     content = onnx.load_from_string(convolution(TensorProto.FLOAT, TensorProto.FLOAT))
     (node,) = content.graph.node
     for port in (*content.graph.input, *content.graph.output):
@@ -104,8 +102,8 @@ def test_half_ports_around_float32_layers_are_refused() -> None:
         build_engine(StandIn(), content.SerializeToString(), "discriminator.onnx", "fp16", 1)
 
 
-def test_no_gpu_is_one_sentence() -> None:
-    """Where the builder cannot start, the sentence says why TensorRT thinks so and where to build."""
+def test_without_a_gpu_nothing_is_built() -> None:
+    """When the builder cannot start, the sentence has TensorRT's reason and says where to build."""
     module = StandIn()
     module.no_gpu = True
     with pytest.raises(
@@ -114,8 +112,8 @@ def test_no_gpu_is_one_sentence() -> None:
         build_engine(module, b"", GENERATOR, "fp32", 1)
 
 
-def test_a_build_that_fails_is_one_sentence(demo: ModelPackage) -> None:
-    """TensorRT gives nothing: the sentence names the graph and what to try."""
+def test_a_failed_build_names_the_graph(demo: ModelPackage) -> None:
+    """When TensorRT returns no engine, the sentence names the graph and says what to try."""
     module = StandIn()
     module.fails_to_build = True
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")
@@ -123,8 +121,8 @@ def test_a_build_that_fails_is_one_sentence(demo: ModelPackage) -> None:
         build_engine(module, graph, GENERATOR, "fp32", 1)
 
 
-def test_timings_of_another_gpu_are_left_aside(demo: ModelPackage) -> None:
-    """A timing cache that does not fit is no fault: an empty one takes its place."""
+def test_timings_of_another_gpu_are_ignored(demo: ModelPackage) -> None:
+    """A timing cache that does not fit is replaced by an empty one."""
     module = StandIn()
     module.refused_timings = b"of another GPU"
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")
@@ -132,8 +130,8 @@ def test_timings_of_another_gpu_are_left_aside(demo: ModelPackage) -> None:
     assert module.offered_timings == [b"of another GPU", b""]
 
 
-def test_long_builds_tell_how_far_they_are(rtx: Any, demo: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real library's phases and steps become lines with the graph's name."""
+def test_long_builds_report_their_progress(rtx: Any, demo: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The phases and steps of the real library become lines with the graph's name."""
     monkeypatch.setattr(builder, "PROGRESS_SECONDS", 0.0)
     lines: list[str] = []
     graph = prepare_graph(demo.graphs[SEARCH_STEP], SEARCH_STEP, "fp16")
@@ -142,8 +140,8 @@ def test_long_builds_tell_how_far_they_are(rtx: Any, demo: ModelPackage, monkeyp
     assert any(" of " in line for line in lines)
 
 
-def test_tensorrt_s_messages_reach_our_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What TensorRT reports is in the station's log, under our logger."""
+def test_tensorrt_messages_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """TensorRT's messages are in the station's log, under our logger."""
     module = StandIn()
     module.no_gpu = True
     with caplog.at_level(logging.ERROR), pytest.raises(EngineError):

@@ -1,4 +1,4 @@
-"""The engines of a model: built once, kept, and built again when anything they depend on changes."""
+"""The engines of a model are built once, kept, and built again when anything they depend on changes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +16,13 @@ from tests.gpu.standin.module import StandIn
 
 @pytest.fixture
 def wanted(demo: ModelPackage, tmp_path: Path) -> EngineSet:
-    """Engines of three of the demo's graphs for an Orin, on the stand-in for TensorRT."""
+    """Engines of three graphs of the demo for an Orin, on the stand-in for TensorRT."""
     model = replace(demo, graphs={name: demo.graphs[name] for name in (DISCRIMINATOR, ENCODER, GENERATOR)})
     return EngineSet(model, 4, "fp32", StandIn(), EngineCache(tmp_path), (8, 7), "AGX Orin")
 
 
-def test_second_start_builds_nothing(wanted: EngineSet) -> None:
-    """One engine a graph, the same bytes from the cache the second time."""
+def test_the_second_start_builds_nothing(wanted: EngineSet) -> None:
+    """Each graph has one engine, which the second time comes from the cache."""
     assert set(wanted.states().values()) == {"missing"}
     first = wanted.plans()
     assert set(first) == set(wanted.model.graphs) and wanted.trt.builds == len(first)
@@ -42,10 +42,10 @@ def test_second_start_builds_nothing(wanted: EngineSet) -> None:
     ],
     ids=["compute capability", "GPU", "TensorRT", "model", "batch", "precision"],
 )
-def test_whatever_an_engine_depends_on_makes_it_anew(
+def test_engines_are_built_again_when_something_changed(
     wanted: EngineSet, change: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another GPU, TensorRT, model, batch or precision: the old engine is not given, and the state says why."""
+    """For another GPU, TensorRT, model, batch or precision, engines are built again, and the state says why."""
     monkeypatch.setattr(engines, "check_half", lambda *given: None)
     old = wanted.plans()
     if "version" in change:
@@ -64,7 +64,7 @@ def test_whatever_an_engine_depends_on_makes_it_anew(
 
 
 def test_fp16_is_checked_before_anything_is_built(wanted: EngineSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that fp16 would change is refused, and no engine of it exists."""
+    """A model that fp16 would change is refused before any engine is built."""
 
     def refuse(*given: object) -> None:
         raise VerificationError("moves")
@@ -77,7 +77,7 @@ def test_fp16_is_checked_before_anything_is_built(wanted: EngineSet, monkeypatch
 
 
 def test_an_interrupted_build_goes_on_where_it_stopped(wanted: EngineSet) -> None:
-    """Engines that were done before a failure are not built again."""
+    """Engines that were built before a failure are not built again."""
     wanted.trt.fails_to_build_after = 2
     with pytest.raises(EngineError):
         wanted.plans()
@@ -89,7 +89,7 @@ def test_an_interrupted_build_goes_on_where_it_stopped(wanted: EngineSet) -> Non
 
 
 def test_timings_are_kept_for_the_next_build(wanted: EngineSet) -> None:
-    """The second graph's build starts from the timings of the first's; another GPU starts afresh."""
+    """The build of the second graph uses the timings of the first, and another GPU starts without any."""
     wanted.plans()
     assert wanted.trt.offered_timings[0] == b"" and set(wanted.trt.offered_timings[1:]) == {b"timings"}
     replace(wanted, compute_capability=(11, 0)).plans()
@@ -97,7 +97,7 @@ def test_timings_are_kept_for_the_next_build(wanted: EngineSet) -> None:
 
 
 def test_progress_names_each_graph(wanted: EngineSet) -> None:
-    """Who waits for minutes sees what is built."""
+    """A line of progress names each graph that is being built."""
     lines: list[str] = []
     wanted.plans(lines.append)
     for graph in wanted.model.graphs:

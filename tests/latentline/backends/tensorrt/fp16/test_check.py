@@ -1,4 +1,4 @@
-"""fp16 is measured on the CPU before anything is built, and refused where it would change the verdicts."""
+"""fp16 is measured on the CPU before anything is built, and refused when it would change the scores."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def brief(demo: ModelPackage) -> ModelPackage:
 
 
 def overflowing(package: ModelPackage) -> ModelPackage:
-    """A discriminator with activations of some 1e5 between its first layers, which float32 does not mind."""
+    """A model whose discriminator has activations of about 1e5, which float32 holds and half does not."""
     model = onnx.load_from_string(package.graphs[DISCRIMINATOR])
     gain = 2.0**9
     factors = {"layers.0.weight": gain, "layers.1.weight": gain, "layers.2.weight": gain**-2}
@@ -42,21 +42,21 @@ def overflowing(package: ModelPackage) -> ModelPackage:
     return replace(spread, model_hash="overflowing")
 
 
-def test_float32_search_is_the_cpu_backend_s(brief: ModelPackage) -> None:
-    """What fp16 is compared with is the search of the station's CPU backend."""
+def test_the_float32_search_equals_the_cpu_backend(brief: ModelPackage) -> None:
+    """The float32 search that fp16 is compared with equals that of the CPU backend."""
     tile = half_check._check_tiles(require_supported(brief), RoundedSearcher(brief, "fp32"))[1:]
     backend = OpenVinoSearcher(brief, threads=1)
     found, true = RoundedSearcher(brief, "fp32").search(tile), backend.search(tile)
     backend.close()
-    parts = {name: array for name, array in vars(true).items() if array is not None}
-    assert len(parts) == 7
-    for name, expected in parts.items():
+    fields = {name: array for name, array in vars(true).items() if array is not None}
+    assert len(fields) == 7
+    for name, expected in fields.items():
         error = np.linalg.norm(getattr(found, name) - expected) / np.linalg.norm(expected)
         assert error < 1e-2, name
 
 
-def test_fp16_search_differs_and_stays_near(brief: ModelPackage) -> None:
-    """Rounding is really there: every number moves, the loss by less than 1 %."""
+def test_the_fp16_search_differs_and_stays_near(brief: ModelPackage) -> None:
+    """Rounding changes every number, and the loss by less than 1 %."""
     report = measure_half(brief)
     assert report.tiles == 2
     assert 1e-6 < report.loss < 1e-2
@@ -65,14 +65,14 @@ def test_fp16_search_differs_and_stays_near(brief: ModelPackage) -> None:
     assert 0 < report.median_score <= report.worst_score < np.inf
 
 
-def test_demo_model_may_run_in_fp16(demo: ModelPackage, tmp_path: Path) -> None:
-    """The shipped model passes, with its whole search and all of its self-test."""
+def test_the_demo_model_may_run_in_fp16(demo: ModelPackage, tmp_path: Path) -> None:
+    """The demo's model passes the check with its whole search and self-test."""
     report = check_half(demo, EngineCache(tmp_path))
     assert report.tiles == 8 and report.median_score < BOUND
 
 
 def test_a_model_that_overflows_in_half_is_refused(brief: ModelPackage, tmp_path: Path) -> None:
-    """A discriminator that is right in float32 and infinite in half is refused with the way out, time and again."""
+    """A model that overflows only in half is refused every time, and the sentence says what to use."""
     cache = EngineCache(tmp_path)
     for _ in range(2):
         with pytest.raises(VerificationError, match=r"^demo-brick: fp16 moves .*; use --precision fp32$"):
@@ -80,9 +80,9 @@ def test_a_model_that_overflows_in_half_is_refused(brief: ModelPackage, tmp_path
 
 
 def test_a_model_is_checked_once(brief: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time the report comes from the cache; another model is checked anew."""
+    """The second report comes from the cache, and another model is checked for itself."""
     searches = []
-    monkeypatch.setattr(half_check, "BOUND", np.inf)  # two tiles and four steps are no measure of the model
+    monkeypatch.setattr(half_check, "BOUND", np.inf)  # two tiles and four steps say little about the model
 
     def counted(*given: Any) -> HalfReport:
         searches.append(given)
@@ -95,8 +95,8 @@ def test_a_model_is_checked_once(brief: ModelPackage, tmp_path: Path, monkeypatc
     assert len(searches) == 2
 
 
-def test_progress_is_told(brief: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A check that takes long says how far it is."""
+def test_progress_is_reported(brief: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long check reports how much is done."""
     monkeypatch.setattr(half_check, "PROGRESS_SECONDS", 0.0)
     lines: list[str] = []
     measure_half(brief, lines.append)

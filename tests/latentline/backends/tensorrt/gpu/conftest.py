@@ -1,4 +1,4 @@
-"""The host build of the kernels, once a session."""
+"""The kernels built for the host, once for all tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.paths import FAKE_CUDA
 
 @pytest.fixture(scope="session")
 def host() -> Callable[[str], HostKernels]:
-    """Host-built kernels of a precision."""
+    """The host-built kernels of a precision."""
     if shutil.which("g++") is None:
         pytest.skip("G++ IS MISSING: the kernels' host build was not tested; install the package `g++`")
     built = {p: HostKernels(build_host_kernels(p, FAKE_CUDA)) for p in ("fp32", "fp16")}

@@ -1,4 +1,4 @@
-"""The host build of kernels.cu against NumPy, OpenCV and the CPU path. g++ compiled it; no GPU takes part."""
+"""The host build of kernels.cu equals NumPy, OpenCV and the CPU path. g++ compiles it, so no GPU is needed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_host_build_of_prepare_frame_equals_preprocessing(
     padding: int,
     target: int,
 ) -> None:
-    """Channels and area resize are those of the CPU path, bit for bit, whatever the row pitch."""
+    """Channels and area resize equal the CPU path bit for bit, for any row pitch."""
     given_channels, wanted = channels
     height = max(height, target)
     frame = np.random.default_rng(seed).integers(0, 256, (height, width, given_channels), np.uint8)
@@ -73,7 +73,7 @@ def test_host_build_of_prepare_frame_equals_preprocessing(
 
 @pytest.mark.parametrize("divisor", [1, 2, 3, 4])
 def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32: HostKernels, divisor: int) -> None:
-    """A scale that divides the frame takes OpenCV's integer path, with its own rounding for 2 x 2."""
+    """When the scale divides the frame, the mean of whole pixels is OpenCV's, with its special rounding for 2 x 2."""
     frame = np.random.default_rng(divisor).integers(0, 256, (24 * divisor, 17 * divisor, 3), np.uint8)
     expected = cv2.resize(frame, (17, 24), interpolation=cv2.INTER_AREA)
     prepared = Buffer.empty(expected.shape, np.uint8)
@@ -85,7 +85,7 @@ def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32: 
 
 
 def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32: HostKernels) -> None:
-    """Less than a thousandth of a source pixel does not count, more does, up to a grey level's rounding."""
+    """Less than a thousandth of a source pixel is ignored, and more is not, up to the rounding of a grey level."""
     frame = np.random.default_rng(0).integers(0, 2, (1203, 1403, 1), np.uint8) * np.uint8(255)
     expected = cv2.resize(frame, (1402, 1201), interpolation=cv2.INTER_AREA)[..., None]
     prepared, source = Buffer.empty(expected.shape, np.uint8), Buffer(frame)
@@ -94,7 +94,7 @@ def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32: HostKern
 
 
 def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32: HostKernels) -> None:
-    """All corners of the colour cube and a fine grid within become the grey of cv2.cvtColor."""
+    """The corners of the colour cube and a fine grid inside become the grey of cv2.cvtColor."""
     levels = np.array([*range(0, 256, 7), 1, 254, 255], np.uint8)
     frame = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(levels.size, -1, 3)
     prepared = Buffer.empty((*frame.shape[:2], 1), np.uint8)
@@ -110,7 +110,7 @@ def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32: Hos
     [(30, (10, 10, 2), (10, 10, 1)), (29, (10, 10, 3), (10, 10, 3)), (30, (10, 10, 3), (11, 10, 3))],
 )
 def test_a_frame_the_kernels_cannot_prepare_is_refused(pitch: int, source: Size3, prepared: Size3) -> None:
-    """Foreign channels, a pitch shorter than a row, and enlarging are refused before anything is launched."""
+    """Unknown channels, a pitch shorter than a row, and enlarging are refused before a launch."""
     with pytest.raises(ValueError, match=r"no kernel|does not fit"):
         launches.prepare_frame(0, pitch, source, 0, prepared)
 
@@ -151,8 +151,8 @@ def test_host_build_of_gather_tiles_equals_tile_plan(
     np.testing.assert_array_equal(tiles.read(), expected)
 
 
-def test_host_build_of_gather_tiles_mirrors_a_small_frame_again_and_again(host_fp32: HostKernels) -> None:
-    """A frame much smaller than the tile repeats, mirrored each time."""
+def test_host_build_of_gather_tiles_mirrors_a_small_frame_repeatedly(host_fp32: HostKernels) -> None:
+    """A frame much smaller than the tile is mirrored as often as needed."""
     image = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9, 1)
     expected = to_model_range(TilePlan.cover(8, 9, 64, 0).cut(image))
     tiles = Buffer.empty(expected.shape, np.float32)
@@ -166,7 +166,7 @@ def test_host_build_of_gather_tiles_mirrors_a_small_frame_again_and_again(host_f
 def test_host_build_of_adam_equals_adam_search(
     host_fp32: HostKernels, seed: int, batch: int, latent: int, magnitude: float
 ) -> None:
-    """Eight iterations move z as `adam_search` does, bit for bit, and leave the loss of each in the trace."""
+    """Eight iterations give the z of `adam_search` bit for bit, and put each loss into the trace."""
     rng = np.random.default_rng(seed)
     gradients = (rng.standard_normal((8, batch, latent)) * magnitude).astype(np.float32)
     losses = rng.standard_normal((8, batch)).astype(np.float32)
@@ -213,7 +213,7 @@ def test_host_build_of_tile_sums_equals_float64(
     precision: Precision,
     aligned: bool,
 ) -> None:
-    """The feature residual and the paper's loss agree with float64, for any length and alignment."""
+    """Feature residual and loss agree with float64, for any length and alignment."""
     kernels, rng = host(precision), np.random.default_rng(seed)
     gamma, lam = rng.uniform(0.05, 1), rng.uniform(0, 1)
     f = rng.standard_normal((2, batch, 16 * maps)).astype(real(precision))
@@ -228,7 +228,7 @@ def test_host_build_of_tile_sums_equals_float64(
 
 
 def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32: HostKernels) -> None:
-    """A NaN in one tile spoils that tile's sums and no other's; extreme logits stay finite."""
+    """A NaN in one tile spoils the sums of that tile alone, and extreme logits give finite losses."""
     f, x = np.ones((2, 3, 16), np.float32), np.zeros((2, 3, 5), np.float32)
     x[1, 1, 4] = f[0, 1, 3] = np.nan
     feature_residual, loss = _tile_sums(host_fp32, f, x, np.array([1e30, 0, -1e30], np.float32), 0.5, 0.5, True)
@@ -277,7 +277,7 @@ def test_host_build_of_blend_equals_tile_plan(
     precision: Precision,
     kind: MapKind,
 ) -> None:
-    """Difference and picture are those of `TilePlan.blend`, bit for bit, also where the plan exceeds the frame."""
+    """Difference and picture equal `TilePlan.blend` bit for bit, also where the plan exceeds the frame."""
     kernels, rng = host(precision), np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, channels), np.uint8)
     plan = TilePlan.cover(height, width, size, overlap)
@@ -296,8 +296,8 @@ def test_host_build_of_blend_equals_tile_plan(
     np.testing.assert_array_equal(picture, to_picture(pictured.transpose(2, 0, 1)))
 
 
-def test_host_build_of_blend_shows_nan_where_a_tile_is_broken(host_fp32: HostKernels) -> None:
-    """A NaN in a tile is NaN in the difference there and nowhere else, and black in the picture."""
+def test_host_build_of_blend_keeps_nan_in_its_pixel(host_fp32: HostKernels) -> None:
+    """A NaN in a tile gives NaN in the difference at that pixel alone, and black in the picture."""
     plan = TilePlan.cover(16, 30, 16, 0.1)
     image = np.full((16, 30, 1), 200, np.uint8)
     reconstruction = np.zeros((len(plan.corners), 1, 16, 16), np.float32)
@@ -349,7 +349,7 @@ def _blend(
 def test_host_build_of_pooling_equals_opencv(
     host_fp32: HostKernels, seed: int, height: int, width: int, channels: int, scales: list[float], kind: MapKind
 ) -> None:
-    """The map of several scales, and each scale's largest value, are those of `PixelStatistics.maps`."""
+    """The map of several scales, and the peak of each, equal `PixelStatistics.maps`."""
     rng = np.random.default_rng(seed)
     difference = rng.standard_normal((channels, height, width)).astype(np.float32)
     stds = rng.uniform(0.1, 2, len(scales)).astype(np.float32)
@@ -363,8 +363,8 @@ def test_host_build_of_pooling_equals_opencv(
     np.testing.assert_allclose(maxima.max(axis=1), [p.max() for p in planes], rtol=2e-5, atol=atol)
 
 
-def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32: HostKernels) -> None:
-    """A row that needs several blocks joins without a seam."""
+def test_host_build_of_pooling_joins_the_blocks_of_a_row(host_fp32: HostKernels) -> None:
+    """A row that needs several blocks has no seam."""
     difference = np.random.default_rng(0).standard_normal((1, 9, 2100)).astype(np.float32)
     anomaly_map, _ = _pool(host_fp32, difference, [3.0], np.ones(1, np.float32), "residual")
     np.testing.assert_allclose(anomaly_map, np.abs(pool(difference[0][..., None], 3.0))[..., 0], rtol=2e-5, atol=1e-6)
@@ -374,7 +374,7 @@ def test_host_build_of_pooling_walks_rows_longer_than_a_block(host_fp32: HostKer
 def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(
     host_fp32: HostKernels, kind: MapKind
 ) -> None:
-    """NaN covers the taps around it, no more; it wins the maximum of its scale and stays in the map."""
+    """NaN covers the reach of the Gaussian and no more; it stays in the map and wins the maximum of its scale."""
     difference = np.zeros((1, 40, 64), np.float32)
     difference[0, 20, 30] = np.nan
     radius = launches.gaussian_taps(1.0).size // 2
@@ -390,15 +390,15 @@ def _pool(
 ) -> tuple[Array, Array]:
     channels, height, width = difference.shape
     shape = height, width, channels
-    source, between = Buffer(difference, aligned=False), Buffer.empty(difference.shape, np.float32, aligned=False)
+    source, pooled_rows = Buffer(difference, aligned=False), Buffer.empty(difference.shape, np.float32, aligned=False)
     anomaly_map = Buffer.empty((height, width), np.float32, aligned=False)
     maxima = Buffer.empty((len(scales), launches.pool_blocks(height, width)), np.float32, aligned=False)
     for index, (scale, std) in enumerate(zip(scales, stds, strict=True)):
         taps = Buffer(launches.gaussian_taps(scale), aligned=False)
-        kernels.run(launches.pool_rows(source.address, shape, taps.address, taps.array.size, between.address))
+        kernels.run(launches.pool_rows(source.address, shape, taps.address, taps.array.size, pooled_rows.address))
         kernels.run(
             launches.pool_columns(
-                between.address,
+                pooled_rows.address,
                 shape,
                 taps.address,
                 taps.array.size,
@@ -414,8 +414,8 @@ def _pool(
 
 @few
 @given(scale=st.floats(0.3, 30))
-def test_gaussian_taps_reach_as_far_as_opencv(scale: float) -> None:
-    """The taps are what cv2.GaussianBlur makes of an impulse."""
+def test_gaussian_taps_equal_opencv(scale: float) -> None:
+    """The taps equal cv2.GaussianBlur of an impulse."""
     taps = launches.gaussian_taps(scale)
     impulse = np.zeros((1, 2 * taps.size + 1), np.float32)
     impulse[0, taps.size] = 1
@@ -436,7 +436,7 @@ def test_gaussian_taps_reach_as_far_as_opencv(scale: float) -> None:
 def test_host_build_of_frame_values_equals_numpy(
     host_fp32: HostKernels, seed: int, scales: int, blocks: int, tiles: int, broken: int | None, kind: MapKind
 ) -> None:
-    """The worst of every component is NumPy's maximum, NaN where any of its inputs is NaN."""
+    """Each component is NumPy's maximum, and NaN when one of its inputs is NaN."""
     rng = np.random.default_rng(seed)
     maxima = rng.uniform(0, 50, (scales, blocks)).astype(np.float32)
     components = [rng.standard_normal(tiles).astype(np.float32) for _ in range(4)]
@@ -474,7 +474,7 @@ def test_host_build_of_frame_values_equals_numpy(
 
 
 def test_host_build_gives_the_same_bits_every_time(host: Callable[[str], HostKernels]) -> None:
-    """Two runs on the same half-precision input agree to the bit."""
+    """Two runs on the same half-precision input agree bit for bit."""
     rng = np.random.default_rng(3)
     f, x = rng.standard_normal((2, 2, 160)).astype(np.float16), rng.standard_normal((2, 2, 1001)).astype(np.float16)
     logit = rng.standard_normal(2).astype(np.float32)
@@ -483,7 +483,7 @@ def test_host_build_gives_the_same_bits_every_time(host: Callable[[str], HostKer
 
 
 def test_launches_keep_the_bounds_the_kernels_declare() -> None:
-    """No block has more threads than its kernel's __launch_bounds__, nor more shared memory than every GPU has."""
+    """No block exceeds its kernel's __launch_bounds__, or the shared memory that every GPU has."""
     shape = (1000, 3000, 3)
     made = [
         launches.prepare_frame(0, 9000, shape, 0, shape),

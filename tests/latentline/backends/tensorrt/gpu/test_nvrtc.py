@@ -1,4 +1,4 @@
-"""kernels.cu through the real NVRTC: it compiles for every GPU we name. Nothing is run; no GPU takes part."""
+"""The real NVRTC compiles kernels.cu for every supported GPU. Nothing runs, so no GPU is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (11, 0)
 
 @pytest.fixture(scope="module", autouse=True)
 def found_nvrtc() -> None:
-    """Skip, naming what is missing, where there is no NVRTC."""
+    """Skip where there is no NVRTC, and say what is missing."""
     try:
         nvrtc_version()
     except EngineError as error:
@@ -26,8 +26,8 @@ def found_nvrtc() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("capability", CAPABILITIES)
-def test_kernels_compile(capability: tuple[int, int], precision: Precision) -> None:
-    """A cubin, or PTX where this NVRTC does not know the architecture, holds every kernel."""
+def test_the_kernels_compile(capability: tuple[int, int], precision: Precision) -> None:
+    """The compiled module has every kernel; it is a cubin, or PTX for an architecture that this NVRTC does not know."""
     module = compile_kernels(capability, precision)
     assert module.startswith(b"\x7fELF") or b".version" in module
     names = kernel_names()
@@ -37,20 +37,20 @@ def test_kernels_compile(capability: tuple[int, int], precision: Precision) -> N
 
 
 def test_a_gpu_of_the_future_gets_ptx() -> None:
-    """For a compute capability nobody knows yet the newest PTX is made, which its driver can finish."""
+    """A compute capability that NVRTC does not know yet gets PTX, which the driver compiles further."""
     module = compile_kernels((99, 0), "fp32")
     assert b".version" in module
     assert b".entry adam(" in module
 
 
 def test_a_gpu_too_old_is_refused() -> None:
-    """A compute capability older than NVRTC knows is named, with what to install."""
+    """A GPU that is too old for this NVRTC is refused with its compute capability and what to install."""
     with pytest.raises(EngineError, match=r"this GPU has 2\.0; install the NVRTC of an older CUDA version"):
         compile_kernels((2, 0), "fp32")
 
 
 def test_a_broken_source_gives_the_compilers_first_error() -> None:
-    """The sentence holds the version, the target, and the first error with its line."""
+    """The sentence has NVRTC's version, the target, and the first error with its line."""
     with pytest.raises(EngineError) as caught:
         compile_kernels((8, 7), "fp32", 'extern "C" __global__ void broken() {\n  nonsense;\n}\nmore nonsense')
     major, minor = nvrtc_version()
@@ -61,7 +61,7 @@ def test_a_broken_source_gives_the_compilers_first_error() -> None:
 
 
 def test_a_missing_nvrtc_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the library, and without the package that finds it, the sentence names what to install."""
+    """Without the library, or the package that finds it, the sentence says what to install."""
     from cuda import pathfinder
 
     def missing(name: str) -> None:
@@ -76,7 +76,7 @@ def test_a_missing_nvrtc_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_hash_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache keyed by the hash cannot serve the kernels of another version."""
+    """Another source has another hash, so the cache never serves the kernels of another version."""
     before = source_hash()
     assert before == source_hash()
     source = kernel_source()

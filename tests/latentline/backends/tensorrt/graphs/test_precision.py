@@ -32,7 +32,7 @@ def types(graph: onnx.GraphProto) -> dict[str, int]:
         (SEARCH_STEP, {"z": FLOAT, "x": HALF, "fx": HALF, "loss": FLOAT, "grad_z": FLOAT}),
     ],
 )
-def test_ports_have_the_contract_s_types(demo: ModelPackage, name: str, ports: dict[str, int]) -> None:
+def test_ports_have_the_types_of_the_contract(demo: ModelPackage, name: str, ports: dict[str, int]) -> None:
     """Images and features are half; latents, logits, losses and gradients are float32."""
     graph = graph_of(demo, name)
     assert {port.name: port.type.tensor_type.elem_type for port in [*graph.input, *graph.output]} == ports
@@ -40,10 +40,7 @@ def test_ports_have_the_contract_s_types(demo: ModelPackage, name: str, ports: d
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, ENCODER, SEARCH_STEP])
 def test_layers_are_half_and_islands_are_not(demo: ModelPackage, name: str) -> None:
-    """Convolutions take and give half; reductions, roots, masks and losses see no half; the verdict is float32.
-
-    Mirror images that D is shown are made of halves.
-    """
+    """Convolutions and mirrored images are half; reductions, roots, masks, losses and the verdict are float32."""
     graph = graph_of(demo, name)
     kind = types(graph)
     for node in graph.node:
@@ -61,7 +58,7 @@ def test_layers_are_half_and_islands_are_not(demo: ModelPackage, name: str) -> N
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, SEARCH_STEP])
 def test_what_a_layer_reads_is_stored_in_half_only(demo: ModelPackage, name: str) -> None:
-    """A float32 value that is cast to half has no other reader, and each read-back has one reader of its own."""
+    """A float32 value that is cast to half has no other reader, and each cast back to float32 has one."""
     graph = graph_of(demo, name)
     kind = types(graph)
     readers: dict[str, list[onnx.NodeProto]] = {}
@@ -78,7 +75,7 @@ def test_what_a_layer_reads_is_stored_in_half_only(demo: ModelPackage, name: str
 
 
 def test_half_weights_are_the_float32_weights_rounded(demo: ModelPackage) -> None:
-    """No weight is anything but its float32 value, rounded once, and none is there in both precisions."""
+    """Each weight is its float32 value, rounded once, and no weight is stored in both precisions."""
     single = onnx.load_from_string(prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")).graph
     half = {i.name: numpy_helper.to_array(i) for i in graph_of(demo, GENERATOR).initializer}
     for weight in single.initializer:
@@ -88,7 +85,7 @@ def test_half_weights_are_the_float32_weights_rounded(demo: ModelPackage) -> Non
 
 
 def test_a_weight_beyond_half_is_refused() -> None:
-    """A weight of 1e6 would be infinite: the graph and the weight are named."""
+    """A weight of 1e6, infinite in half, is refused in a sentence that names graph and weight."""
     weight = numpy_helper.from_array(np.full((2, 1, 1, 1), 1e6, np.float32), "weight")
     graph = helper.make_graph(
         [helper.make_node("Conv", ["image", "weight"], ["features"])],

@@ -1,4 +1,4 @@
-"""Prepared graphs compute what the package's graphs compute, and leave nothing to derive."""
+"""Prepared graphs compute what the package's graphs compute, and have nothing constant left to compute."""
 
 import logging
 
@@ -28,14 +28,14 @@ def run(content: bytes, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_folded_graph_equals_the_original(demo: ModelPackage, name: str) -> None:
-    """For different inputs and batches the outputs are those of the package's graph."""
+    """For different inputs and batches, the outputs are those of the package's graph."""
     original = demo.graphs[name]
     prepared = prepare_graph(original, name, "fp32")
     for rows, seed in ((1, 1), (3, 2)):
         feeds = inputs(original, rows, seed)
         for found, true in zip(run(prepared, feeds), run(original, feeds), strict=True):
             error = np.linalg.norm((found - true).reshape(rows, -1), axis=1)
-            # a summation in another order flips a slope on a kink now and then
+            # sums in another order sometimes move an activation across a kink
             assert (error < 3e-3 * np.linalg.norm(true.reshape(rows, -1), axis=1)).all()
 
 
@@ -53,14 +53,14 @@ def test_nothing_constant_is_left_to_compute(demo: ModelPackage, name: str, prec
 
 
 def test_preparing_is_deterministic_and_silent(demo: ModelPackage, caplog: pytest.LogCaptureFixture) -> None:
-    """The same package gives the same bytes, and the libraries' logs stay out of a station's."""
+    """The same package gives the same bytes, and the libraries write nothing to the log."""
     with caplog.at_level(logging.INFO):
         first, second = (prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp16") for _ in range(2))
     assert first == second and not caplog.records
 
 
-def test_a_file_that_is_no_graph_is_one_sentence(demo: ModelPackage) -> None:
-    """Noise and a graph cut short are refused by name, without a traceback of the libraries."""
+def test_a_file_that_is_no_graph_is_refused(demo: ModelPackage) -> None:
+    """Garbage and a truncated graph are refused in one sentence that names the file."""
     for content in (b"no graph", demo.graphs[GENERATOR][:5000]):
         with pytest.raises(EngineError, match=r"^generator\.onnx: .*export the package again$"):
             prepare_graph(content, GENERATOR, "fp32")

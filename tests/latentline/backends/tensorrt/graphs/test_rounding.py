@@ -1,4 +1,4 @@
-"""The twin of an fp16 graph rounds on a CPU where a GPU would."""
+"""The emulation of an fp16 graph rounds on a CPU where a GPU rounds."""
 
 import numpy as np
 import onnx
@@ -11,11 +11,11 @@ from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, ModelPackage
 
 FLOAT = TensorProto.FLOAT
-VALUES = np.array([1.0001, 1.0003, -2.0007, 3e-6, 2.9e-8, 1000.4], np.float32)  # half knows none of them
+VALUES = np.array([1.0001, 1.0003, -2.0007, 3e-6, 2.9e-8, 1000.4], np.float32)  # none of them is exact in half
 
 
 def half(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # beyond 65504 half is infinite, on a GPU as well
+    with np.errstate(over="ignore"):  # beyond 65504 half is infinite, also on a GPU
         return array.astype(np.float16).astype(np.float32)
 
 
@@ -54,9 +54,9 @@ def test_every_value_between_layers_is_rounded(optimise: bool) -> None:
     first, second = (half(np.float32(w)) for w in (1.0333, 0.7001))
     a = half(half(VALUES) * first)
     expected = half(half(np.where(a < 0, a * slope, a)) * second)
-    twin = emulate_rounding(prepare_graph(content, DISCRIMINATOR, "fp16"))
-    assert np.array_equal(run(twin, optimise), expected)
-    assert not np.array_equal(expected, VALUES * np.float32(1.0333) * np.float32(0.7001))  # the test can tell
+    emulation = emulate_rounding(prepare_graph(content, DISCRIMINATOR, "fp16"))
+    assert np.array_equal(run(emulation, optimise), expected)
+    assert not np.array_equal(expected, VALUES * np.float32(1.0333) * np.float32(0.7001))  # rounding makes a difference
 
 
 @pytest.mark.parametrize("optimise", [True, False])
@@ -77,18 +77,20 @@ def test_islands_are_not_rounded_inside(optimise: bool) -> None:
 
 
 @pytest.mark.parametrize("name", [GENERATOR, DISCRIMINATOR, SEARCH_STEP])
-def test_twin_has_the_graph_s_ports_in_float32(demo: ModelPackage, name: str) -> None:
-    """Names and shapes are the graph's, types float32, and it is a valid model."""
+def test_the_emulation_has_the_ports_of_the_graph_in_float32(demo: ModelPackage, name: str) -> None:
+    """Names and shapes are those of the graph, types are float32, and the model is valid."""
     graph = prepare_graph(demo.graphs[name], name, "fp16")
-    twin = onnx.load_from_string(emulate_rounding(graph))
-    onnx.checker.check_model(twin, full_check=True)
+    emulation = onnx.load_from_string(emulate_rounding(graph))
+    onnx.checker.check_model(emulation, full_check=True)
     original = onnx.load_from_string(graph).graph
-    for found, true in zip([*twin.graph.input, *twin.graph.output], [*original.input, *original.output], strict=True):
+    for found, true in zip(
+        [*emulation.graph.input, *emulation.graph.output], [*original.input, *original.output], strict=True
+    ):
         assert found.name == true.name and found.type.tensor_type.shape == true.type.tensor_type.shape
         assert found.type.tensor_type.elem_type == FLOAT
 
 
-def test_a_float32_graph_is_its_own_twin(demo: ModelPackage) -> None:
-    """Where nothing is half, nothing is rounded."""
+def test_a_float32_graph_is_not_changed(demo: ModelPackage) -> None:
+    """A graph without half values stays as it is."""
     graph = prepare_graph(demo.graphs[GENERATOR], GENERATOR, "fp32")
     assert onnx.load_from_string(emulate_rounding(graph)).graph.node == onnx.load_from_string(graph).graph.node
