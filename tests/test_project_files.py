@@ -23,7 +23,7 @@ def _yaml(name: str) -> Any:
 
 def test_citation_and_changelog_have_the_version() -> None:
     """pyproject.toml, the citation and the newest entry of the changelog have one version, and one license."""
-    versions = re.findall(r"^## \[(\d[^]]*)\]", (_ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    versions = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert _yaml("CITATION.cff")["version"] == versions[0] == _project("version")
     assert _yaml("CITATION.cff")["license"] == _project("license")
 

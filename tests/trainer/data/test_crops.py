@@ -93,7 +93,7 @@ def test_only_the_mirrorings_asked_for_appear(flip: tuple[Flip, ...], variants: 
 
 
 def test_a_shifted_tile_shows_the_image_and_its_mirrored_edge() -> None:
-    """Shifts reach the given number of px to each side and no further; NumPy's reflection gives what lies beyond the edge."""
+    """Shifts reach the given px to each side and no further; beyond the edge lies NumPy's reflection."""
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     beyond = np.pad(image, ((3, 3), (3, 3), (0, 0)), mode="reflect")
     allowed = {beyond[y : y + 32, x : x + 32].tobytes() for y in range(7) for x in range(7)}
