@@ -165,7 +165,7 @@ API cuFuncSetCacheConfig(CUfunction handle, CUfunc_cache) {
     return state().objects.find(handle, function);
 }
 
-// pycuda still says the block's shape before each launch, which then says it again.
+// pycuda still sets the block's shape before each launch, although the launch has it.
 API cuFuncSetBlockShape(CUfunction handle, int, int, int) {
     ENTER(needs_context);
     std::shared_ptr<Function> function;
