@@ -72,7 +72,7 @@ void run_until(Lock &lock, const Position &position) {
             operation_ended().wait(lock);
             continue;
         }
-        auto after = stream.pending.front().after;  // a copy: another thread may run this operation meanwhile
+        auto after = stream.pending.front().after;  // a copy, because another thread may run this operation
         auto missing = std::find_if(after.begin(), after.end(), [](const Position &p) { return !p.reached(); });
         if (missing != after.end()) {
             run_until(lock, *missing);

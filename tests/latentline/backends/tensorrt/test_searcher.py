@@ -359,7 +359,7 @@ def test_a_failed_allocation_is_one_sentence_and_leaks_nothing(emulated: Open, f
         needed = fake_driver.calls()[api]
         for nth in sorted({1, 2, needed // 2, needed}):
             fake_driver.reset()
-            for again in (nth, nth + 1):  # pycuda collects garbage and tries once more
+            for again in (nth, nth + 1):  # pycuda collects garbage and tries again
                 fake_driver.fail(api, OUT_OF_MEMORY, again)
             with pytest.raises(BackendError, match="out of memory"):
                 searcher = emulated()
