@@ -31,7 +31,8 @@ class Engine:
         self._engine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(
-                f"TensorRT cannot load the cached engine of {name}; delete the cache folder, so that it is built again"
+                f"TensorRT cannot load the engine of {name} from the cache; delete the cache folder, so that it is "
+                "built again"
             )
         types: dict[Any, np.dtype[Any]] = {
             trt.DataType.FLOAT: np.dtype(np.float32),
@@ -66,8 +67,8 @@ class Engine:
     def _context(self) -> Any:
         """An execution context, or None when memory is short.
 
-        TensorRT-RTX must finish its kernels for a shape at the first run. By default it finishes them in the background, and
-        a graph that is captured before that keeps slower ones.
+        TensorRT-RTX must finish its kernels for a shape at the first run. By default it does so in the background, so
+        that a graph captured before that keeps slower ones.
         """
         specialisation = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
         if specialisation is None:

@@ -569,7 +569,7 @@ def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_drive
     """An engine that TensorRT cannot run or load gives one sentence when the searcher opens."""
     for fault, error, words in (
         ("fails_to_execute", BackendError, "TensorRT failed to run"),
-        ("fails_to_load", EngineError, "cannot load the cached engine"),
+        ("fails_to_load", EngineError, "cannot load the engine"),
     ):
         trt = StandIn()
         emulated().close()
