@@ -1,8 +1,8 @@
 """Build the emulated libcuda.so.1, and pycuda against it, on a machine without a driver or a GPU.
 
-python tests/fake_cuda/build.py            builds the emulation and prints its path
-python tests/fake_cuda/build.py --pycuda   builds pycuda (about a minute) and installs it into this Python
-python tests/fake_cuda/build.py --pycuda-wheel FOLDER   writes it as a wheel for this Python, to be used elsewhere
+python tests/fake_cuda/build.py                         builds the emulation and prints its path
+python tests/fake_cuda/build.py --pycuda                builds pycuda (about a minute) and installs it into this Python
+python tests/fake_cuda/build.py --pycuda-wheel FOLDER   writes a wheel of pycuda for this Python, to install elsewhere
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 if __package__:
     from tests.fake_cuda.cuda_header import ToolchainMissing, driver_functions, error_names, find_cuda_include
-else:  # run as a script, which finds its neighbours only
+else:  # as a script, which imports only files beside it
     from cuda_header import (  # type: ignore[import-not-found,no-redef]
         ToolchainMissing,
         driver_functions,
@@ -38,7 +38,7 @@ FLAGS = ["-std=c++20", "-O1", "-g", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wn
 
 
 def build_driver(cache: Path = CACHE) -> Path:
-    """Give the path of the emulated libcuda.so.1, compiled if its sources changed. ToolchainMissing without a g++."""
+    """The path of the emulated libcuda.so.1, compiled if its sources changed. Raises ToolchainMissing without g++."""
     _need_compiler()
     include = find_cuda_include()
     sources = sorted(SOURCES.glob("*.[ch]*"))
@@ -54,10 +54,10 @@ def build_driver(cache: Path = CACHE) -> Path:
 
 @contextmanager
 def locked(cache: Path) -> Iterator[None]:
-    """Hold the cache folder, made where it is missing, for this process alone; others wait for what it builds."""
+    """Lock the cache folder for this process, and create it if needed. Others wait for what this process builds."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
         yield
 
 
@@ -74,10 +74,10 @@ def _digest(paths: list[Path]) -> str:
 
 
 def _compile_driver(include: Path, folder: Path) -> None:
-    """Compile all sources as one unit, after stand-ins for the functions that they leave out."""
+    """Compile all sources as one unit, after stubs for the functions that they leave out."""
     unit = "".join(f'#include "{path}"\n' for path in sorted(SOURCES.glob("*.cpp")))
     (folder / "driver.cpp").write_text(unit)
-    # Weak: where the emulation has the function, the linker takes that one.
+    # Weak, so that the linker prefers a function that the emulation has.
     stand_ins = "".join(
         f'__attribute__((weak)) int {name}(void) {{ return fake_cuda_unsupported("{name}"); }}\n'
         for name in driver_functions(include)
@@ -104,27 +104,27 @@ def _run(command: list[str]) -> None:
 
 
 def install_pycuda() -> None:
-    """Build pycuda without optimisation and without curand, and install it into the running Python."""
+    """Build pycuda without optimisation and without curand, and install it into this Python."""
     _build_pycuda(["install"], ["-O0", "-w", "-g0"])
 
 
 def write_pycuda_wheel(folder: Path) -> None:
-    """Write a wheel of pycuda for the running Python into `folder`, small: without symbols and without curand.
+    """Write a wheel of pycuda for this Python into `folder`, small: without symbols and without curand.
 
-    It is linked with no driver, and takes the one it finds where it is used.
+    It links against a stub of the driver, and loads the driver of the machine where it is used.
     """
     _build_pycuda(["wheel", "--no-deps", "--wheel-dir", str(folder)], ["-O1", "-w", "-g0"], {"LDFLAGS": "-Wl,-s"})
 
 
 def _build_pycuda(command: list[str], flags: list[str], environment: Mapping[str, str] | None = None) -> None:
-    """Run a command of pip that builds pycuda, with `flags` for the compiler."""
+    """Run a pip command that builds pycuda with these compiler flags."""
     _need_compiler()
     include = find_cuda_include()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         _link_stub(include, home)
         (home / "include").mkdir()
-        if not (include / "cudaProfiler.h").is_file():  # it comes in a package of its own
+        if not (include / "cudaProfiler.h").is_file():  # it is in another package
             (home / "include" / "cudaProfiler.h").write_text(_PROFILER_HEADER)
         # pycuda's build reads its settings from this file in the home folder.
         settings = (
@@ -138,7 +138,7 @@ def _build_pycuda(command: list[str], flags: list[str], environment: Mapping[str
 
 
 def _link_stub(include: Path, folder: Path) -> None:
-    """Make a libcuda.so that is good for linking only."""
+    """Make a libcuda.so that serves only for linking."""
     names = driver_functions(include)
     (folder / "stub.c").write_text("".join(f"int {name}(void) {{ return 34; }}\n" for name in names))
     source, target = str(folder / "stub.c"), str(folder / "libcuda.so")

@@ -1,4 +1,4 @@
-"""Fixtures of the tests-only CUDA driver, an emulation. Other folders may import them into their own conftest."""
+"""Fixtures of the emulated CUDA driver. Other folders may import them into their own conftest."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def loaded_fake_driver() -> FakeDriver:
 
 @pytest.fixture
 def fake_driver(loaded_fake_driver: FakeDriver) -> Iterator[FakeDriver]:
-    """The emulated driver, as new; the test must leave nothing behind that it made.
+    """The emulated driver after a reset. The test must release everything that it makes.
 
-    What is older than the test is frozen meanwhile: it holds nothing of the driver, and a collection that walks all of
-    PyTorch takes a second.
+    Older objects are frozen during the test. They hold nothing of the driver, and a garbage collection that walks all
+    of PyTorch takes a second.
     """
     loaded_fake_driver.reset()
     gc.freeze()

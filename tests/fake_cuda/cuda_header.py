@@ -1,4 +1,4 @@
-"""Find cuda.h of CUDA 13 or later, and read from it which functions and error codes the driver has."""
+"""Find cuda.h of CUDA 13 or later, and read the driver's functions and error codes from it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OLDEST_VERSION = 13000  # pycuda and the emulation must agree on versioned names such as cuCtxCreate_v4
-PROFILER_FUNCTIONS = ("cuProfilerInitialize", "cuProfilerStart", "cuProfilerStop")  # of cudaProfiler.h
+PROFILER_FUNCTIONS = ("cuProfilerInitialize", "cuProfilerStart", "cuProfilerStop")  # from cudaProfiler.h
 
 
 class ToolchainMissing(Exception):
-    """Something the emulation is built with is not installed; the message says what and how to get it."""
+    """Something that the emulation needs is not installed. The message says what, and how to get it."""
 
 
 def find_cuda_include() -> Path:
-    """Give the folder with cuda.h from CUDA_HOME, /usr/local/cuda or the pip package nvidia-cuda-runtime."""
+    """The folder of cuda.h, from CUDA_HOME, /usr/local/cuda or the package nvidia-cuda-runtime."""
     for folder in _candidates():
         header = folder / "cuda.h"
         if header.is_file() and _version(header) >= OLDEST_VERSION:
@@ -43,7 +43,7 @@ def _version(header: Path) -> int:
 
 
 def driver_functions(include: Path) -> list[str]:
-    """Name every function of the driver library, with the versions that the header's macros add."""
+    """The names of all functions of the driver library, with the versions that the header's macros add."""
     source = (include / "cuda.h").read_text()
     command = ["g++", "-E", "-P", "-x", "c++", str(include / "cuda.h")]
     expanded = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -53,5 +53,5 @@ def driver_functions(include: Path) -> list[str]:
 
 
 def error_names(include: Path) -> list[str]:
-    """Name every value of CUresult."""
+    """The names of all values of CUresult."""
     return re.findall(r"\b(CUDA_SUCCESS|CUDA_ERROR_\w+)\s*=\s*\d+", (include / "cuda.h").read_text())

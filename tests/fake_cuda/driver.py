@@ -1,7 +1,7 @@
-"""The tests-only CUDA driver from Python: an emulation on the host, not a GPU.
+"""The emulated CUDA driver from Python. It runs on the host and is no GPU.
 
-`FakeDriver.load()` must come before pycuda is imported: pycuda and ctypes then find the emulated libcuda.so.1 by its
-name. Between tests `reset()` destroys everything.
+Call `FakeDriver.load()` before pycuda is imported, so that pycuda and ctypes find the emulated libcuda.so.1 by name.
+`reset()` destroys everything between tests.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from tests.fake_cuda.build import CACHE, build_driver
 
-# Values of CUresult that tests plant or meet.
+# Values of CUresult that tests plant or expect.
 INVALID_VALUE, OUT_OF_MEMORY, ILLEGAL_ADDRESS, LAUNCH_FAILED = 1, 2, 700, 719
 
 _CALL_FAILS, _CONTEXT_IS_LOST, _CAPTURES_ARE_INVALIDATED = range(3)
 
 
 class RealDriverLoaded(RuntimeError):
-    """This process already uses NVIDIA's libcuda; the emulation would not be found by its name."""
+    """This process has loaded another libcuda, so that the emulation would not be found by its name."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FakeDriver:
 
     @classmethod
     def load(cls, cache: Path = CACHE) -> FakeDriver:
-        """Build the emulation where needed and load it as libcuda.so.1. ToolchainMissing, RealDriverLoaded."""
+        """Build the emulation if needed, and load it as libcuda.so.1. Raises ToolchainMissing, RealDriverLoaded."""
         path = build_driver(cache)
         loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line}
         if real := sorted(name for name in loaded if Path(name).name.startswith("libcuda.so") and name != str(path)):
@@ -44,7 +44,7 @@ class FakeDriver:
         return cls(library)
 
     def reset(self) -> None:
-        """Destroy everything; counters, faults and configuration start anew."""
+        """Destroy all objects, and reset counters, faults and configuration."""
         self.library.fake_cuda_reset()
 
     def configure(
@@ -56,10 +56,10 @@ class FakeDriver:
         driver_version: int = 13000,
         eager_copies: bool = False,
     ) -> None:
-        """Choose what the device says about itself; `memory` in bytes.
+        """Set what the device reports about itself; `memory` is in bytes.
 
-        With `eager_copies` a copy runs as soon as its own stream lets it, beside kernels that wait in others: it shows
-        a buffer that is overwritten too early, where the lazy order shows one that is read too early.
+        With `eager_copies` a copy runs as soon as its own stream allows, before kernels that wait in other streams.
+        This reveals a buffer that is overwritten too early; the default lazy order reveals one that is read too early.
         """
         major, minor = compute_capability
         self.library.fake_cuda_configure(
@@ -67,15 +67,15 @@ class FakeDriver:
         )
 
     def use_kernels(self, path: Path) -> None:
-        """Name the shared library of host-built kernels that modules loaded from now on take theirs from."""
+        """Set the shared library of host-built kernels for modules that are loaded from now on."""
         self.library.fake_cuda_use_kernels(str(path).encode())
 
     def fail(self, api: str, result: int, nth: int | None = None, times: int = 1) -> None:
-        """Let `times` calls of `api` from the `nth` on (1 is the next), or every call, fail with this CUresult.
+        """Make `times` calls of `api` from the `nth` on (1 is the next), or every call, fail with this CUresult.
 
-        A call that fails so does nothing: a failed cuStreamEndCapture leaves the capture open (`invalidate_captures`
-        ends it as the driver does). pycuda answers OUT_OF_MEMORY with a garbage collection and a second try, so one
-        failure alone goes unnoticed there.
+        Such a call does nothing: a failed cuStreamEndCapture leaves the capture open (`invalidate_captures` ends it as
+        the driver does). After OUT_OF_MEMORY pycuda collects garbage and tries again, so one failure alone has no
+        effect.
         """
         if nth is None:
             self._plant(api, _CALL_FAILS, result, None)
@@ -84,26 +84,26 @@ class FakeDriver:
                 self._plant(api, _CALL_FAILS, result, call)
 
     def lose_context(self, result: int = ILLEGAL_ADDRESS, at: str | None = None, nth: int = 1) -> None:
-        """Let every later call fail with this CUresult: from now on, or from the `nth` call of `at`."""
+        """Make every later call fail with this CUresult: from now on, or from the `nth` call of `at` on."""
         if at is None:
             self.library.fake_cuda_lose_context(result)
         else:
             self._plant(at, _CONTEXT_IS_LOST, result, nth)
 
     def invalidate_captures(self, at: str | None = None, nth: int = 1) -> None:
-        """Spoil the open captures as another thread can: now, or just before the `nth` call of `at`."""
+        """Invalidate the open captures, as another thread may: now, or just before the `nth` call of `at`."""
         if at is None:
             self.library.fake_cuda_invalidate_captures()
         else:
             self._plant(at, _CAPTURES_ARE_INVALIDATED, 0, nth)
 
     def annotate(self, label: str, addresses: Sequence[int] = ()) -> None:
-        """Name this thread's next cuLaunchHostFunc in the timeline, and the device memory that it uses."""
+        """Name this thread's next cuLaunchHostFunc in the timeline, and state the device memory that it uses."""
         array = (ctypes.c_size_t * len(addresses))(*addresses)
         self.library.fake_cuda_annotate(label.encode(), array, ctypes.c_size_t(len(addresses)))
 
     def calls(self) -> dict[str, int]:
-        """Count the calls of each function since the reset, without version suffixes; absent: never called.
+        """The number of calls of each function since the reset, by name without version suffix, if any.
 
         The entry "implicit synchronisation" counts asynchronous copies that had to wait.
         """
@@ -111,19 +111,19 @@ class FakeDriver:
         return counted
 
     def timeline(self) -> list[str]:
-        """List the work in the order in which it ran: "stream 1: kernel adam", "stream 1, graph: fill, 4 bytes"."""
+        """The work in the order in which it ran: "stream 1: kernel adam", "stream 1, graph: fill, 4 bytes"."""
         return self._lines("timeline")
 
     def reports(self) -> list[str]:
-        """List the sentences about misuse, which also went to stderr."""
+        """The sentences about misuse, which stderr got, too."""
         return self._lines("reports")
 
     def leaks(self) -> list[str]:
-        """Describe what was made and is not destroyed."""
+        """Descriptions of the objects that were made and not destroyed."""
         return self._lines("leaks")
 
     def dropped(self) -> list[str]:
-        """Describe what was destroyed only because its context was."""
+        """Descriptions of the objects that were destroyed only with their context."""
         return self._lines("dropped")
 
     def _plant(self, api: str, mishap: int, result: int, nth: int | None) -> None:

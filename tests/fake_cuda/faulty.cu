@@ -1,4 +1,4 @@
-// What no kernel may do, one kernel a fault. Tests only.
+// One kernel for each fault that no kernel may have. For tests only.
 extern __shared__ float scratch[];
 
 extern "C" __global__ void divergent_barriers(float *out) {
@@ -28,7 +28,7 @@ extern "C" __global__ void write_before(float *out) { *(out + threadIdx.x - 1) =
 extern "C" __global__ void misaligned_vector(float4 *out) { out[threadIdx.x] = make_float4(1, 1, 1, 1); }
 extern "C" __global__ void overflow(float *out, int n) { out[threadIdx.x] = n + static_cast<int>(threadIdx.x); }
 
-// And what they may: each thread gets the sum of what its neighbours in the warp and in the block offered.
+// A correct kernel: each thread reads its neighbour's number by a shuffle, and another thread's by shared memory.
 extern "C" __global__ void well_behaved(char pad, float *out) {
     const float neighbour = __shfl_xor_sync(0xffffffffu, static_cast<float>(threadIdx.x), 1);
     scratch[threadIdx.x] = neighbour;

@@ -1,4 +1,4 @@
-"""The test's own host-built kernels, and a PTX image that names them."""
+"""Faulty host-built kernels, and a PTX image that names them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def build(folder: Path) -> Path:
 
 
 def ptx(version: str = "8.0", target: str = "sm_75") -> bytes:
-    """PTX that declares every kernel, as a driver would be given."""
+    """PTX that declares every kernel, as a driver gets it."""
     entries = "".join(f".visible .entry {name}(.param .u64 p)\n{{ ret; }}\n" for name in KERNELS)
     return f".version {version}\n.target {target}\n.address_size 64\n{entries}".encode() + b"\0"

@@ -1,4 +1,4 @@
-// Host-built kernels for the tests of the emulated driver: one that behaves, and one for each way to misbehave.
+// Host-built kernels for the tests of the emulated driver: a correct one, and one for each fault.
 #include <cstring>
 
 #include "emulation/host_kernel.h"
@@ -27,7 +27,7 @@ int add(Three grid, Three block, std::size_t, const char *packed) {
     return none;
 }
 
-// Without the check of the count: the last block goes out of bounds.
+// Does not check the count, so that the last block goes out of bounds.
 int out_of_bounds(Three grid, Three block, std::size_t, const char *packed) {
     Parameters p(packed);
     for (unsigned i = 0; i < grid[0] * block[0]; ++i) p.out[i] = p.value;

@@ -1,7 +1,7 @@
-// Tests only: lets g++ compile kernels.cu, and runs its kernels on the host. An emulation, not a GPU.
+// Lets g++ compile kernels.cu, and runs the kernels on the host. For tests only: an emulation, not a GPU.
 //
-// Every CUDA thread is a fiber, so barriers and warp shuffles really wait. A thread that never waits costs a function
-// call. The threads of a block run one at a time and so do the blocks; `HostKernel` is what a test driver launches.
+// Every CUDA thread can wait like a fiber, so barriers and warp shuffles really wait. A thread that never waits costs a
+// function call. Threads run one at a time, and so do blocks. The emulated driver launches a `HostKernel`.
 #pragma once
 
 #include <setjmp.h>
@@ -30,9 +30,9 @@ struct HostKernel {
 enum Fault {
     DONE = 0,
     DIVERGENT = 1,               // threads of a block wait at different places
-    SHARED_MEMORY_OVERRUN = 2,   // a block wrote behind its share, or asked for too much
+    SHARED_MEMORY_OVERRUN = 2,   // a block wrote behind its shared memory, or asked for too much
     ACCESS_OUTSIDE_BUFFERS = 3,  // a guard page was touched
-    UNDEFINED = 4,               // a misaligned vector, an overflow: what the undefined-behaviour sanitiser traps
+    UNDEFINED = 4,               // trapped by the undefined-behaviour sanitiser: a misaligned vector, an overflow
 };
 
 // ------------------------------------------------------------------------------------------------- fibers
@@ -41,8 +41,8 @@ namespace host_fiber {
 constexpr size_t STACK_BYTES = 64 * 1024;
 
 #if defined(__x86_64__)
-// Saves the callee-saved registers and the stack pointer, and goes on where `load` was saved. swapcontext does the
-// same with two system calls, which is a hundred times slower.
+// Saves the callee-saved registers and the stack pointer, and continues where `load` was saved. swapcontext does the
+// same with two system calls, which takes a hundred times longer.
 using Context = void *;
 extern "C" void host_fiber_switch(Context *save, Context load);
 asm(R"(
@@ -125,7 +125,7 @@ inline unsigned short float_to_half(float value) {
 
 uint3 threadIdx, blockIdx, blockDim, gridDim;
 
-// A block's dynamic shared memory, the only kind kernels.cu uses, with room behind it that nobody may touch.
+// A block's dynamic shared memory, the only kind that kernels.cu uses, followed by bytes that nobody may touch.
 constexpr size_t SHARED_LIMIT = 48 * 1024, SHARED_CANARY = 1024;
 alignas(16) float scratch[(SHARED_LIMIT + SHARED_CANARY) / sizeof(float)];
 
@@ -141,8 +141,8 @@ struct Thread {
     Context context;
     State state;
     int line;              // of the barrier it waits at
-    unsigned shuffles;     // how many it has taken part in
-    uint32_t exchange[2];  // what it offers to its warp; two, for a lane may be one shuffle ahead of a neighbour
+    unsigned shuffles;     // number that it has taken part in
+    uint32_t exchange[2];  // what its warp may read; two, because a lane may be one shuffle ahead of another
 };
 
 Thread threads[THREAD_LIMIT];
@@ -163,8 +163,8 @@ inline void become(unsigned thread) {
     threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
 }
 
-// What every fiber does: take the next thread of the block that nobody has begun. One that waits leaves its fiber to
-// it, and the scheduler begins another fiber for the rest.
+// What every fiber does: run the threads of the block that have not started, one after the other. A thread that waits
+// keeps its fiber, and the scheduler starts another fiber for the rest.
 inline void work() {
     while (started < count) {
         become(started++);
@@ -203,8 +203,8 @@ inline void run_warp(unsigned begin, unsigned end) {
     }
 }
 
-// One warp after the other goes as far as it can, in every other block the last warp first: what a kernel hopes for
-// without a barrier goes wrong in one order or the other.
+// One warp after the other runs as far as it can, in every other block the last warp first. So a missing barrier shows
+// in one order or the other.
 inline bool run_threads() {
     started = 0;
     for (unsigned worker = 0; started < count; ++worker) {
@@ -226,7 +226,7 @@ inline bool run_threads() {
     }
 }
 
-// Shared memory starts as NaN, and what lies behind a block's share must stay so.
+// Shared memory starts as NaN, and the bytes behind it must stay so.
 inline Fault run_block(size_t shared_bytes) {
     char *shared = reinterpret_cast<char *>(scratch);
     std::memset(shared, 0xff, shared_bytes + SHARED_CANARY);
@@ -242,10 +242,10 @@ thread_local bool inside = false;
 sigjmp_buf outside;
 struct sigaction former_segv, former_ill;
 
-// A kernel ran into the guard page behind a buffer, or into a trap: give up the launch, not the process.
+// A kernel touched the guard page behind a buffer, or hit a trap: end the launch, not the process.
 inline void on_fault(int signal) {
     if (inside) siglongjmp(outside, signal);
-    sigaction(signal, signal == SIGSEGV ? &former_segv : &former_ill, nullptr);  // not ours: it faults again
+    sigaction(signal, signal == SIGSEGV ? &former_segv : &former_ill, nullptr);  // not from a kernel: it faults again, for the earlier handler
 }
 
 inline int run_grid(const unsigned grid[3], const unsigned block[3], size_t shared_bytes, const char *arguments,
@@ -332,7 +332,7 @@ inline float __shfl_xor_sync(unsigned mask, float value, int lane_mask) {
     const unsigned self = current, slot = threads[self].shuffles++ % 2, other = self ^ static_cast<unsigned>(lane_mask);
     std::memcpy(&threads[self].exchange[slot], &value, sizeof value);
     wait(mask == 0xffffffffu ? State::at_shuffle : State::at_barrier);  // part of a warp: no kernel needs it
-    if (other >= count) return NAN;  // a lane that does not exist
+    if (other >= count) return NAN;  // there is no such lane
     float received;
     std::memcpy(&received, &threads[other].exchange[slot], sizeof received);
     return received;

@@ -1,4 +1,4 @@
-"""kernels.cu built by g++ and run on the host, thread by thread: a test of the kernels' logic, not of a GPU."""
+"""kernels.cu built by g++ and run on the host, thread by thread. This tests the kernels' logic, not a GPU."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.fake_cuda.build import locked
 from tests.paths import KERNELS
 
 SHIM = Path(__file__).with_name("host_device.h")
-# -ffp-contract=off as --fmad=false on the device: a product and a sum round separately, as in NumPy
+# -ffp-contract=off is --fmad=false of the device: products and sums round separately, as in NumPy
 FLAGS = ("-std=c++20", "-O2", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden", "-Wall")
 SANITISE = (
     "-fsanitize=alignment,bounds,shift,signed-integer-overflow,integer-divide-by-zero,float-cast-overflow",
     "-fsanitize-undefined-trap-on-error",
-    "-U_FORTIFY_SOURCE",  # it forbids longjmp from a fiber's stack
+    "-U_FORTIFY_SOURCE",  # a fortified longjmp refuses to leave a fiber's stack
 )
 FAULTS = {
     1: "threads of a block wait at different barriers",
@@ -38,17 +38,17 @@ ALIGNMENT = 256  # bytes, as cuMemAlloc
 
 
 class KernelFault(Exception):
-    """A kernel did what a GPU would not forgive."""
+    """A kernel did something that a GPU punishes."""
 
 
 def kernel_names(source: Path = KERNELS) -> list[str]:
-    """Names of the kernels in a .cu file."""
+    """The names of the kernels in a .cu file."""
     declared = r'extern "C" __global__ void\s+(?:__launch_bounds__\(\d+\)\s*)?(\w+)\('
     return re.findall(declared, source.read_text(encoding="utf-8"))
 
 
 def build_host_kernels(precision: Literal["fp32", "fp16"], folder: Path, source: Path = KERNELS) -> Path:
-    """Shared library of all kernels in `folder`, built by g++ unless one of the same sources is there."""
+    """The path of the shared library of all kernels in `folder`, built by g++ if its sources changed."""
     compiler = shutil.which("g++")
     if compiler is None:
         raise FileNotFoundError("g++ is not installed")
@@ -92,13 +92,13 @@ class _HostKernel(ctypes.Structure):
 
 
 class HostKernels:
-    """Runs launches on host memory, from the library that `build_host_kernels` made."""
+    """Runs launches on host memory, with a library from `build_host_kernels`."""
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
 
     def run(self, launch: Launch) -> None:
-        """Run every block. Raises KernelFault, naming the kernel, when it or its arguments are wrong."""
+        """Run every block. Raises KernelFault that names the kernel, when it or its arguments are wrong."""
         kernel = _HostKernel.in_dll(self._library, f"host_kernel_{launch.name}")
         arguments = self._pack(kernel, launch)
         fault = kernel.run(
@@ -121,10 +121,10 @@ class HostKernels:
 
 
 class Buffer:
-    """An array in memory that a kernel cannot overrun unnoticed.
+    """An array in memory that detects a kernel's writes outside it.
 
-    A guard page follows; what lies between, and before, holds a canary. `aligned` as the driver allocates; otherwise
-    the last byte touches the guard page, and the start is only aligned to the element.
+    A guard page follows the array, and the rest around it holds a canary. An `aligned` array starts like memory from
+    the driver. Any other ends right before the guard page, and its start is only aligned to the element.
     """
 
     def __init__(self, contents: npt.NDArray[Any], aligned: bool = True) -> None:
@@ -149,12 +149,12 @@ class Buffer:
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], dtype: npt.DTypeLike, aligned: bool = True) -> Buffer:
-        """A buffer nobody has written: all bits set, which is NaN."""
+        """A buffer that nobody has written: all bits are set, which is NaN."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return cls(np.full(size, 0xFF, np.uint8).view(dtype).reshape(shape), aligned)
 
     def read(self) -> npt.NDArray[Any]:
-        """What it holds. Raises KernelFault when something was written beside it."""
+        """A copy of the contents. Raises KernelFault when something was written beside them."""
         if any((slack != CANARY).any() for slack in self._slack):
             raise KernelFault("memory beside a buffer was written")
         contents: npt.NDArray[Any] = self.array.copy()

@@ -1,4 +1,4 @@
-"""Driver calls that pycuda does not have, by ctypes, with the driver's answer by name."""
+"""Driver calls that pycuda lacks, through ctypes, with the driver's answer by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RawCalls:
         self._callbacks: list[Any] = []
 
     def __call__(self, name: str, *arguments: Any) -> str:
-        """Call by name; integers go as 64-bit values, as handles and addresses are."""
+        """Call a function by name. Integers are passed with 64 bits, like handles and addresses."""
         wide = [ctypes.c_size_t(value) if isinstance(value, int) else value for value in arguments]
         code = getattr(self._library, name)(*wide)
         text = ctypes.c_char_p()
@@ -30,7 +30,7 @@ class RawCalls:
         return self("cuStreamBeginCapture_v2", stream, mode)
 
     def end(self, stream: int) -> tuple[str, int]:
-        """End a capture: the answer and the graph, 0 where there is none."""
+        """End a capture. Returns the answer and the graph, 0 without one."""
         graph = ctypes.c_size_t(0)
         return self("cuStreamEndCapture", stream, ctypes.byref(graph)), graph.value
 
@@ -50,7 +50,7 @@ class RawCalls:
         return self.instantiate(graph)
 
     def host_function(self, stream: int, function: Callable[[], object]) -> str:
-        """Run Python in stream order."""
+        """Run a Python function in stream order."""
         callback = _HOST_FUNCTION(lambda _: function() and None)
         self._callbacks.append(callback)
         return self("cuLaunchHostFunc", stream, callback, None)

@@ -1,4 +1,4 @@
-"""Scripts for scenarios that end their process: each runs in one of its own, with pycuda on the emulated driver."""
+"""Scripts for tests that end their process. Each runs in a process of its own, with pycuda on the emulated driver."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ context.push()
 
 
 def run_script(script: str, start: str = WITH_PYCUDA) -> subprocess.CompletedProcess[str]:
-    """Run a script that finds `driver`, `cuda`, `np`, `ctypes` and a current `context`, unless `start` is another."""
+    """Run a script that has `driver`, `cuda`, `np`, `ctypes` and a current `context`, unless `start` is another."""
     text = start + textwrap.dedent(script)
     return subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The tests-only CUDA driver, an emulation and not a GPU: stream capture and graphs."""
+"""Stream capture and graphs of the emulated CUDA driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOST, KERNEL, MEMCPY, MEMSET = 3, 0, 1, 2  # CUgraphNodeType
 
 
 def in_another_thread(cuda: Any, call: Callable[[], str]) -> str:
-    """The answer of a call made on another thread, with the context current there."""
+    """The answer of a call from another thread, on which the context is current."""
     context, answers = cuda.Context.get_current(), list[str]()
 
     def run() -> None:
@@ -33,7 +33,7 @@ def in_another_thread(cuda: Any, call: Callable[[], str]) -> str:
 
 
 def test_a_graph_replays_its_work_on_new_input(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Captured work does not run; each launch runs all of it in order, on what memory then holds."""
+    """Captured work does not run; each launch runs all of it in order, on the memory as it then is."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(8)
     source, result = cuda.pagelocked_zeros(2, np.float32), cuda.pagelocked_zeros(2, np.float32)
 
@@ -61,7 +61,7 @@ def test_a_graph_replays_its_work_on_new_input(fake_driver: FakeDriver, cuda: An
 
 
 def test_the_nodes_of_a_graph_can_be_listed(cuda: Any) -> None:
-    """Their number and types are those of the captured work."""
+    """Number and types of the nodes are those of the captured work."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(8)
     host = cuda.pagelocked_zeros(2, np.float32)
     raw.begin(stream.handle)
@@ -95,7 +95,7 @@ def test_a_graph_may_be_launched_again_and_destroyed_while_pending(fake_driver: 
 
 
 def test_memory_freed_after_the_capture_is_reported_at_the_launch(fake_driver: FakeDriver, cuda: Any) -> None:
-    """A launch whose nodes use freed memory is refused and names node and memory, for copies and host functions."""
+    """A launch with a node that uses freed memory is refused, and the report names both."""
     raw, stream, device, other = RawCalls(), cuda.Stream(), cuda.mem_alloc(8), cuda.mem_alloc(16)
 
     def work() -> None:
@@ -126,8 +126,8 @@ def test_memory_freed_after_the_capture_is_reported_at_the_launch(fake_driver: F
         ("default stream", "STREAM_CAPTURE_IMPLICIT"),
     ],
 )
-def test_what_is_forbidden_in_a_capture_invalidates_it(cuda: Any, call: str, answer: str) -> None:
-    """Each of these is refused during a capture, which then ends as invalidated and gives no graph."""
+def test_a_forbidden_call_invalidates_a_capture(cuda: Any, call: str, answer: str) -> None:
+    """A forbidden call is refused during a capture, which then ends as invalidated and gives no graph."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(8)
     host, out = np.zeros(2, np.float32), ctypes.c_size_t()
     calls: dict[str, tuple[Any, ...]] = {
@@ -148,7 +148,7 @@ def test_what_is_forbidden_in_a_capture_invalidates_it(cuda: Any, call: str, ans
 
 
 def test_freeing_memory_breaks_a_capture(cuda: Any) -> None:
-    """A finaliser that frees device memory during a capture spoils it: why collection is off meanwhile."""
+    """Freeing device memory during a capture invalidates it, which is why garbage collection is then off."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(8)
     raw.begin(stream.handle)
     assert raw("cuMemFree_v2", int(device)) == "STREAM_CAPTURE_UNSUPPORTED"
@@ -164,7 +164,7 @@ def test_freeing_memory_breaks_a_capture(cuda: Any) -> None:
     ],
 )
 def test_another_threads_call_breaks_a_global_capture_only(cuda: Any, mode: int, answer: str, end: str) -> None:
-    """An allocation on another thread is refused and spoils a capture in global mode, and goes well beside others."""
+    """An allocation on another thread invalidates a capture in global mode, and succeeds in other modes."""
     raw, stream, address = RawCalls(), cuda.Stream(NON_BLOCKING), ctypes.c_size_t()
     raw.begin(stream.handle, mode)
     assert in_another_thread(cuda, lambda: raw("cuMemAlloc_v2", ctypes.byref(address), 8)) == answer
@@ -176,7 +176,7 @@ def test_another_threads_call_breaks_a_global_capture_only(cuda: Any, mode: int,
 
 
 def test_a_capture_ends_where_it_began(cuda: Any) -> None:
-    """Only the stream and the thread that began a capture may end it, and a stream that has none has nothing to end."""
+    """Only the stream and the thread that began a capture may end it."""
     raw, stream, fork = RawCalls(), cuda.Stream(), cuda.Stream()
     assert raw.end(stream.handle)[0] == "ILLEGAL_STATE"
     assert raw.begin(0) == "STREAM_CAPTURE_UNSUPPORTED"
@@ -193,7 +193,7 @@ def test_a_capture_ends_where_it_began(cuda: Any) -> None:
 
 
 def test_a_fork_must_be_joined(cuda: Any) -> None:
-    """A capture whose forked stream did work that nothing waits for ends as unjoined; joined, it ends well."""
+    """A capture ends as unjoined when nothing waits for the work of a forked stream, else it succeeds."""
     raw, stream, fork, device = RawCalls(), cuda.Stream(), cuda.Stream(), cuda.mem_alloc(8)
     forked, joined = cuda.Event(), cuda.Event()
     for join, expected in ((False, "STREAM_CAPTURE_UNJOINED"), (True, "SUCCESS")):
@@ -210,8 +210,8 @@ def test_a_fork_must_be_joined(cuda: Any) -> None:
     raw("cuGraphDestroy", graph)
 
 
-def test_branches_that_do_not_wait_for_each_other_run_latest_first(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Nodes without a dependency do not keep the order of capture, so a forgotten event shows in the result."""
+def test_independent_branches_run_latest_first(fake_driver: FakeDriver, cuda: Any) -> None:
+    """Nodes without a dependency run latest first, so that a forgotten event shows in the result."""
     raw, stream, fork, device = RawCalls(), cuda.Stream(), cuda.Stream(), cuda.mem_alloc(8)
     forked, joined = cuda.Event(), cuda.Event()
 
@@ -231,7 +231,7 @@ def test_branches_that_do_not_wait_for_each_other_run_latest_first(fake_driver: 
 
 
 def test_a_capture_stays_apart_from_work_outside_it(cuda: Any) -> None:
-    """Waiting inside a capture for an event from outside is refused, and so is asking for an event from inside."""
+    """Waiting inside a capture for an event from outside is refused, and so is a query of an event from inside."""
     raw, stream, outside, event = RawCalls(), cuda.Stream(), cuda.Stream(NON_BLOCKING), cuda.Event()
     event.record(outside)
     raw.begin(stream.handle)
@@ -246,7 +246,7 @@ def test_a_capture_stays_apart_from_work_outside_it(cuda: Any) -> None:
 
 
 def test_two_captures_may_not_merge(cuda: Any) -> None:
-    """A capturing stream that waits for an event of another capture spoils both."""
+    """A capturing stream that waits for an event of another capture invalidates both."""
     raw, first, second, event = RawCalls(), cuda.Stream(), cuda.Stream(), cuda.Event()
     raw.begin(first.handle)
     raw.begin(second.handle)

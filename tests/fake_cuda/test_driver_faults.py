@@ -1,4 +1,4 @@
-"""The tests-only CUDA driver, an emulation and not a GPU: planted faults and counters."""
+"""Planted faults and counters of the emulated CUDA driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fake_cuda.scripts import run_script
 
 
 def test_the_nth_call_fails(fake_driver: FakeDriver, cuda: Any) -> None:
-    """The planted fault strikes at that call and at no other."""
+    """The planted fault hits that call and no other."""
     fake_driver.fail("cuStreamCreate", OUT_OF_MEMORY, nth=3)
     kept = [cuda.Stream(), cuda.Stream()]
     with pytest.raises(cuda.MemoryError):
@@ -25,7 +25,7 @@ def test_the_nth_call_fails(fake_driver: FakeDriver, cuda: Any) -> None:
 
 
 def test_pycuda_tries_an_allocation_twice(fake_driver: FakeDriver, cuda: Any) -> None:
-    """One failed allocation goes unnoticed, because pycuda collects garbage and tries again; two in a row do not."""
+    """One failed allocation has no effect, because pycuda collects garbage and tries again; two in a row have."""
     fake_driver.fail("cuMemAlloc", OUT_OF_MEMORY, nth=2)
     fake_driver.fail("cuMemAlloc", OUT_OF_MEMORY, nth=4, times=2)
     kept = [cuda.mem_alloc(8), cuda.mem_alloc(8)]
@@ -35,7 +35,7 @@ def test_pycuda_tries_an_allocation_twice(fake_driver: FakeDriver, cuda: Any) ->
 
 
 def test_every_call_fails(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Without a number the fault strikes at every call, until a reset."""
+    """A fault without a number hits every call until a reset."""
     fake_driver.fail("cuStreamCreate", OUT_OF_MEMORY)
     for _ in range(2):
         with pytest.raises(cuda.MemoryError):
@@ -43,7 +43,7 @@ def test_every_call_fails(fake_driver: FakeDriver, cuda: Any) -> None:
 
 
 def test_a_lost_context_stays_lost(fake_driver: FakeDriver, cuda: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """From then on every call fails with the same error and pending work is gone, but releasing still releases."""
+    """After the loss every call fails with the same error and pending work is gone, but releasing still releases."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(8)
     cuda.memset_d8_async(device, 0, 8, stream)
     fake_driver.lose_context()
@@ -61,7 +61,7 @@ def test_a_lost_context_stays_lost(fake_driver: FakeDriver, cuda: Any, capfd: py
 
 
 def test_the_context_is_lost_at_a_call(fake_driver: FakeDriver, cuda: Any) -> None:
-    """The loss can be planted at a later call, which is the first to fail."""
+    """The loss can be planted at a later call, which is then the first to fail."""
     fake_driver.lose_context(LAUNCH_FAILED, at="cuStreamSynchronize", nth=2)
     stream = cuda.Stream()
     stream.synchronize()
@@ -70,7 +70,7 @@ def test_the_context_is_lost_at_a_call(fake_driver: FakeDriver, cuda: Any) -> No
 
 
 def test_a_capture_is_invalidated_as_by_another_thread(fake_driver: FakeDriver, cuda: Any) -> None:
-    """The fault can strike at once or in the middle of a capture, whose end then says so."""
+    """A capture can be invalidated at once or at a later call, and its end reports it."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(8)
     raw.begin(stream.handle)
     fake_driver.invalidate_captures()
@@ -83,7 +83,7 @@ def test_a_capture_is_invalidated_as_by_another_thread(fake_driver: FakeDriver, 
 
 
 def test_calls_are_counted_by_name_without_version(fake_driver: FakeDriver, cuda: Any) -> None:
-    """A frame's calls can be told: here one upload, one wait, no allocation."""
+    """The calls of an upload are one copy and one wait, without an allocation."""
     stream, device, host = cuda.Stream(), cuda.mem_alloc(8), cuda.pagelocked_zeros(2, np.float32)
     before = fake_driver.calls()
     cuda.memcpy_htod_async(device, host, stream)
@@ -95,7 +95,7 @@ def test_calls_are_counted_by_name_without_version(fake_driver: FakeDriver, cuda
 
 
 def test_what_is_not_emulated_says_so(fake_driver: FakeDriver, cuda: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """A function of the real driver that the emulation lacks exists, fails as not supported and names itself."""
+    """A driver function that the emulation lacks exists, fails as not supported and reports its name."""
     address = ctypes.c_size_t()
     assert RawCalls()("cuMemAllocAsync", ctypes.byref(address), 8, 0) == "NOT_SUPPORTED"
     assert fake_driver.reports() == ["cuMemAllocAsync is not emulated"]
@@ -103,7 +103,7 @@ def test_what_is_not_emulated_says_so(fake_driver: FakeDriver, cuda: Any, capfd:
 
 
 def test_a_reset_forgets_everything(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Counters, timeline, reports, faults, objects and the device's configuration are as new."""
+    """A reset clears counters, timeline, reports, faults, objects and the device's configuration."""
     raw, address, stream = RawCalls(), ctypes.c_size_t(), cuda.Stream()
     context = cuda.Context.get_current()
     fake_driver.configure(memory=1 << 20, compute_capability=(7, 5))
@@ -114,7 +114,7 @@ def test_a_reset_forgets_everything(fake_driver: FakeDriver, cuda: Any) -> None:
     assert cuda.Device.count() == 1
     assert cuda.Device(0).compute_capability() == (8, 7)
     assert raw("cuMemFree_v2", address.value) == "INVALID_CONTEXT"
-    del stream  # a finaliser that comes late harms nothing
+    del stream  # a late finaliser does no harm
     other = cuda.Device(0).retain_primary_context()
     assert other != context
     other.detach()
@@ -122,7 +122,7 @@ def test_a_reset_forgets_everything(fake_driver: FakeDriver, cuda: Any) -> None:
 
 @pytest.mark.usefixtures("loaded_fake_driver")
 def test_a_process_with_another_driver_is_refused(tmp_path: Path) -> None:
-    """Where a libcuda is loaded already, the emulation says so and stays away."""
+    """In a process that has loaded another libcuda, the emulation refuses to load."""
     script = f"""
         import subprocess
         real = {str(tmp_path / "libcuda.so.1")!r}

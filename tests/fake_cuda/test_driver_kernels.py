@@ -1,4 +1,4 @@
-"""The tests-only CUDA driver, an emulation and not a GPU: modules and launches of host-built kernels."""
+"""Modules and launches of host-built kernels on the emulated CUDA driver."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ ONE_BLOCK = {"block": (32, 1, 1), "grid": (1, 1)}
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory, loaded_fake_driver: FakeDriver) -> Path:
-    """The test's own host-built kernels."""
+    """The shared library of faulty kernels."""
     return faulty.build(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
 def module(library: Path, fake_driver: FakeDriver, cuda: Any) -> Any:
-    """A module of those kernels."""
+    """A module of the faulty kernels."""
     fake_driver.use_kernels(library)
     return cuda.module_from_buffer(faulty.ptx())
 
 
 def test_a_kernel_runs_in_stream_order(module: Any, cuda: Any) -> None:
-    """A launch is packed by pycuda, waits for its stream and works on device memory."""
+    """A launch by pycuda waits for its stream and computes on device memory."""
     stream, device, host = cuda.Stream(), cuda.mem_alloc(400), cuda.pagelocked_zeros(100, np.float32)
     cuda.memset_d32_async(device, 0, 100, stream)
     add = module.get_function("add")
@@ -48,9 +48,9 @@ def test_a_kernel_runs_in_stream_order(module: Any, cuda: Any) -> None:
 
 
 def test_a_kernel_must_be_in_the_image_and_in_the_library(fake_driver: FakeDriver, module: Any, cuda: Any) -> None:
-    """A name that the image lacks, or the host-built library, is not found."""
+    """A kernel that the image or the host-built library lacks is not found."""
     with pytest.raises(cuda.LogicError, match="not found"):
-        module.get_function("writes")  # a part of a name is no name
+        module.get_function("writes")  # only the beginning of a kernel's name
     with pytest.raises(cuda.LogicError, match="not found"):
         module.get_function("only_in_the_image")
     assert "host-built library does not" in fake_driver.reports()[-1]
@@ -69,7 +69,7 @@ def test_a_kernel_must_be_in_the_image_and_in_the_library(fake_driver: FakeDrive
 def test_an_image_must_suit_device_and_driver(
     fake_driver: FakeDriver, cuda: Any, library: Path, image: bytes, driver_version: int, error: str | None
 ) -> None:
-    """PTX newer than the driver, code for another compute capability and what is no image are refused."""
+    """PTX newer than the driver, code for another compute capability, and garbage are refused."""
     fake_driver.use_kernels(library)
     fake_driver.configure(compute_capability=(8, 7), driver_version=driver_version)
     if error is None:
@@ -81,7 +81,7 @@ def test_an_image_must_suit_device_and_driver(
 
 @pytest.mark.parametrize("arguments", [[np.float32(1)], [np.float32(1), np.int64(9)], [np.float32(1), np.int32(9)] * 2])
 def test_parameters_must_fit_exactly(fake_driver: FakeDriver, module: Any, cuda: Any, arguments: list[Any]) -> None:
-    """A launch with a parameter missing, too wide or too many is refused with both sizes."""
+    """A launch with a parameter missing, too wide or too many is refused, and the report has both sizes."""
     device = cuda.mem_alloc(400)
     with pytest.raises(cuda.LogicError, match="invalid value"):
         module.get_function("add")(device, *arguments, **ONE_BLOCK)
@@ -100,14 +100,14 @@ def test_parameters_must_fit_exactly(fake_driver: FakeDriver, module: Any, cuda:
     ],
 )
 def test_launches_beyond_the_limits_are_refused(module: Any, cuda: Any, launch: dict[str, Any]) -> None:
-    """More than 1024 threads a block, too large a grid, no block at all and too much shared memory are refused."""
+    """More than 1024 threads in a block, too large or empty grids, and too much shared memory are refused."""
     device = cuda.mem_alloc(400)
     with pytest.raises(cuda.LogicError, match="invalid value"):
         module.get_function("add")(device, np.float32(1), np.int32(1), **launch)
 
 
 def test_a_kernel_may_only_reach_device_and_mapped_memory(module: Any, fake_driver: FakeDriver, cuda: Any) -> None:
-    """Pinned memory that is not mapped, ordinary memory and freed memory are refused as parameters; mapped is not."""
+    """As parameters, pinned memory that is not mapped, ordinary memory and freed memory are refused."""
     add, pinned, freed = module.get_function("add"), cuda.pagelocked_zeros(9, np.float32), cuda.mem_alloc(36)
     ordinary, mapped = np.zeros(9, np.float32), cuda.pagelocked_zeros(9, np.float32, mem_flags=2)
     address = int(freed)
@@ -122,7 +122,7 @@ def test_a_kernel_may_only_reach_device_and_mapped_memory(module: Any, fake_driv
 
 
 def test_divergent_barriers_are_reported_and_stay_an_error(module: Any, fake_driver: FakeDriver, cuda: Any) -> None:
-    """The error comes when the launch has run, names the kernel, and every later call fails too."""
+    """The error comes after the launch has run, its report names the kernel, and every later call fails."""
     stream, device, raw = cuda.Stream(), cuda.mem_alloc(36), RawCalls()
     module.get_function("divergent")(device, np.float32(1), np.int32(9), stream=stream, **ONE_BLOCK)
     with pytest.raises(cuda.LaunchError):
@@ -132,7 +132,7 @@ def test_divergent_barriers_are_reported_and_stay_an_error(module: Any, fake_dri
 
 
 def test_writing_right_behind_an_allocation_is_reported(module: Any, fake_driver: FakeDriver, cuda: Any) -> None:
-    """Even within the padding before the guard page a write behind the end is an illegal address."""
+    """A write into the padding between the allocation and the guard page is an illegal address."""
     device = cuda.mem_alloc(36)
     module.get_function("writes_right_behind")(device, np.float32(1), np.int32(9), **ONE_BLOCK)
     with pytest.raises(cuda.LogicError, match="illegal address"):
@@ -141,7 +141,7 @@ def test_writing_right_behind_an_allocation_is_reported(module: Any, fake_driver
 
 
 def test_a_kernel_beyond_the_guard_page_ends_in_a_sentence(library: Path) -> None:
-    """The process ends, after naming the kernel, the offset and the allocation."""
+    """A kernel that touches the guard page ends the process with a sentence of kernel, offset and allocation."""
     done = run_script(
         f"""
         from tests.fake_cuda import faulty
@@ -159,7 +159,7 @@ def test_a_kernel_beyond_the_guard_page_ends_in_a_sentence(library: Path) -> Non
 
 
 def test_kernels_of_an_unloaded_module_are_gone(module: Any, fake_driver: FakeDriver, cuda: Any) -> None:
-    """A graph whose kernel's module was unloaded is refused at the launch."""
+    """A graph with a kernel of an unloaded module is refused at the launch."""
     raw, stream, device = RawCalls(), cuda.Stream(), cuda.mem_alloc(36)
     kept = [cuda.module_from_buffer(faulty.ptx())]
     kept.append(kept[0].get_function("add"))
@@ -174,7 +174,7 @@ def test_kernels_of_an_unloaded_module_are_gone(module: Any, fake_driver: FakeDr
 
 
 def test_compiled_cubins_load_on_their_compute_capability_only(fake_driver: FakeDriver, cuda: Any) -> None:
-    """NVRTC's cubins hold every kernel, and are refused by a device of another major or an older minor version."""
+    """NVRTC's cubins have every kernel, and load on the same major and no older minor compute capability."""
     try:
         cubin = compile_kernels((8, 6), "fp32")
     except EngineError as error:

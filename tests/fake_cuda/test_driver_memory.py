@@ -1,4 +1,4 @@
-"""The tests-only CUDA driver, an emulation and not a GPU: memory, copies and contexts."""
+"""Memory, copies and contexts of the emulated CUDA driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAPPED = 2  # CU_MEMHOSTALLOC_DEVICEMAP
 
 
 def test_the_device_says_that_it_is_no_gpu(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Name, compute capability, memory and kind of the device are what the test chose, and the name says emulation."""
+    """The device is as the test configured it, and its name says that it is an emulation."""
     fake_driver.configure(compute_capability=(11, 0), integrated=True, memory=1 << 30, driver_version=13010)
     device = cuda.Device(0)
     assert device.name() == "host emulation of CUDA for tests (not a GPU)"
@@ -35,7 +35,7 @@ def test_memory_nobody_wrote_reads_as_nan(cuda: Any) -> None:
 
 
 def test_copies_there_and_back_keep_every_byte(cuda: Any) -> None:
-    """What was copied to the device, on the device and back is what it was."""
+    """An array that was copied to the device, within it and back is unchanged."""
     source = np.arange(1000, dtype=np.float32)
     first, second, back = cuda.mem_alloc(4000), cuda.mem_alloc(4000), np.empty_like(source)
     cuda.memcpy_htod(first, source)
@@ -45,7 +45,7 @@ def test_copies_there_and_back_keep_every_byte(cuda: Any) -> None:
 
 
 def test_copies_out_of_bounds_are_refused_on_either_side(fake_driver: FakeDriver, cuda: Any) -> None:
-    """A copy that does not fit into the device allocation or into pinned memory is refused with its size."""
+    """A copy that exceeds device memory or pinned memory is refused, and the report has its size."""
     device = cuda.mem_alloc(400)
     with pytest.raises(cuda.LogicError, match="invalid value"):
         cuda.memcpy_htod(device, np.zeros(101, np.float32))
@@ -59,7 +59,7 @@ def test_copies_out_of_bounds_are_refused_on_either_side(fake_driver: FakeDriver
 
 
 def test_rectangles_are_copied_with_both_pitches(cuda: Any) -> None:
-    """A 2D copy takes a cropped, pitched part of the source to a cropped, pitched part of the target."""
+    """A 2D copy takes a rectangle of the source to a rectangle of the target, each with its own pitch."""
     source = cuda.pagelocked_empty((20, 64), np.uint8)
     source[:] = np.random.default_rng(1).integers(0, 255, source.shape)
     target = np.zeros((10, 48), np.uint8)
@@ -82,7 +82,7 @@ def test_rectangles_are_copied_with_both_pitches(cuda: Any) -> None:
 
 @pytest.mark.parametrize(("height", "pitch"), [(12, 48), (10, 40)])
 def test_rectangles_that_do_not_fit_are_refused(cuda: Any, height: int, pitch: int) -> None:
-    """A 2D copy of too many rows, or with rows longer than the pitch, is refused."""
+    """A 2D copy with too many rows, or with rows longer than the pitch, is refused."""
     copy = cuda.Memcpy2D()
     device = cuda.mem_alloc(480)
     copy.set_src_host(np.zeros((20, 64), np.uint8))
@@ -108,8 +108,8 @@ def test_fills_of_lines_and_rectangles(cuda: Any) -> None:
         cuda.memset_d32(device, 0, 17)
 
 
-def test_mapped_memory_has_a_device_address_and_plain_pinned_memory_has_none(cuda: Any) -> None:
-    """Only pinned memory that was made with DEVICEMAP may stand for device memory."""
+def test_only_mapped_memory_has_a_device_address(cuda: Any) -> None:
+    """Pinned memory has a device address only if it was allocated with DEVICEMAP."""
     mapped = cuda.pagelocked_empty(10, np.float32, mem_flags=MAPPED)
     mapped[:] = 3
     address, device, back = mapped.base.get_device_pointer(), cuda.mem_alloc(40), np.zeros(10, np.float32)
@@ -124,7 +124,7 @@ def test_mapped_memory_has_a_device_address_and_plain_pinned_memory_has_none(cud
 
 
 def test_the_device_runs_out_of_memory(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Allocations beyond the device's memory fail, and memory that was freed counts again."""
+    """Allocations beyond the device's memory fail, and freed memory can be allocated again."""
     fake_driver.configure(memory=1 << 20)
     half = cuda.mem_alloc(1 << 19)
     with pytest.raises(cuda.MemoryError):
@@ -135,7 +135,7 @@ def test_the_device_runs_out_of_memory(fake_driver: FakeDriver, cuda: Any) -> No
 
 
 def test_freeing_twice_is_refused(cuda: Any) -> None:
-    """A second free of the same address is an error, and so is a use after the free."""
+    """A second free of an address is an error, and so is using it after the free."""
     raw = RawCalls()
     device = cuda.mem_alloc(16)
     address = int(device)
@@ -146,7 +146,7 @@ def test_freeing_twice_is_refused(cuda: Any) -> None:
 
 
 def test_a_thread_without_a_context_can_do_nothing(cuda: Any) -> None:
-    """Every call from a thread on which no context is current fails with INVALID_CONTEXT."""
+    """On a thread without a current context, every call fails with INVALID_CONTEXT."""
     raw, stream, answers = RawCalls(), cuda.Stream(), list[str]()
 
     def elsewhere() -> None:
@@ -161,8 +161,8 @@ def test_a_thread_without_a_context_can_do_nothing(cuda: Any) -> None:
     assert answers == ["INVALID_CONTEXT"] * 4
 
 
-def test_what_a_destroyed_context_took_down_is_told(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Objects die with their context, are reported as dropped, and later calls say that the context is destroyed."""
+def test_objects_that_die_with_their_context_are_listed(fake_driver: FakeDriver, cuda: Any) -> None:
+    """Objects that die with their context are listed as dropped, and using them gives CONTEXT_IS_DESTROYED."""
     raw, own = RawCalls(), cuda.Device(0).make_context()
     stream, device = cuda.Stream(), cuda.mem_alloc(16)
     handle = stream.handle
@@ -173,8 +173,8 @@ def test_what_a_destroyed_context_took_down_is_told(fake_driver: FakeDriver, cud
     del stream, device
 
 
-def test_handles_that_were_destroyed_are_refused(cuda: Any) -> None:
-    """A destroyed stream, and a number that never was a handle, are invalid handles and no crash."""
+def test_invalid_handles_are_refused(cuda: Any) -> None:
+    """A destroyed stream and a number that is no handle give INVALID_HANDLE, not a crash."""
     raw, stream = RawCalls(), cuda.Stream()
     handle = stream.handle
     assert raw("cuStreamSynchronize", handle) == "SUCCESS"
@@ -186,7 +186,7 @@ def test_handles_that_were_destroyed_are_refused(cuda: Any) -> None:
 
 
 def test_leaks_are_listed_until_released(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Whatever is allocated is in the list of leaks, and leaves it when it is freed."""
+    """An allocation is in the list of leaks until it is freed."""
     before = set(fake_driver.leaks())
     device, pinned = cuda.mem_alloc(8), cuda.pagelocked_empty(2, np.float32)
     assert set(fake_driver.leaks()) - before == {
@@ -200,7 +200,7 @@ def test_leaks_are_listed_until_released(fake_driver: FakeDriver, cuda: Any) -> 
 
 @pytest.mark.usefixtures("loaded_fake_driver")
 def test_leaks_are_reported_at_the_end_of_the_process() -> None:
-    """A process that ends with memory allocated says so on stderr."""
+    """A process that ends with memory allocated reports it on stderr."""
     done = run_script(
         """
         address = ctypes.c_size_t()
@@ -214,7 +214,7 @@ def test_leaks_are_reported_at_the_end_of_the_process() -> None:
 
 @pytest.mark.usefixtures("loaded_fake_driver")
 def test_touching_freed_memory_ends_in_a_sentence() -> None:
-    """Reading pinned memory after it was freed ends the process with what was touched, not with a bare signal."""
+    """Reading freed pinned memory ends the process with a sentence about that memory."""
     done = run_script(
         """
         pinned = cuda.pagelocked_zeros(10, np.float32)

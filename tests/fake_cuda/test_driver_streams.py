@@ -1,4 +1,4 @@
-"""The tests-only CUDA driver, an emulation and not a GPU: streams, events and the order of work."""
+"""Streams, events and the order of work of the emulated CUDA driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONE = 0x3F800000  # 1.0 as a float's bits
 
 
 def test_nothing_runs_before_something_waits(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Work only runs when its stream is synchronised, so that a result read too early is still the old one."""
+    """Work runs only when its stream is synchronised, so that a result read too early is the old one."""
     stream, device, host = cuda.Stream(), cuda.mem_alloc(40), cuda.pagelocked_zeros(10, np.float32)
     cuda.memset_d32_async(device, ONE, 10, stream)
     cuda.memcpy_dtoh_async(host, device, stream)
@@ -27,8 +27,8 @@ def test_nothing_runs_before_something_waits(fake_driver: FakeDriver, cuda: Any)
     assert fake_driver.timeline() == ["stream 1: fill, 40 bytes", "stream 1: copy device to host, 40 bytes"]
 
 
-def test_asking_says_once_that_work_is_pending(cuda: Any) -> None:
-    """A query finds the work pending and lets it run, so that a program which polls comes to an end."""
+def test_a_query_finds_work_pending_once(cuda: Any) -> None:
+    """The first query finds the work pending and lets it run, so that a program that polls comes to an end."""
     stream, device, event = cuda.Stream(), cuda.mem_alloc(4), cuda.Event()
     assert stream.is_done()
     cuda.memset_d32_async(device, 0, 1, stream)
@@ -37,7 +37,7 @@ def test_asking_says_once_that_work_is_pending(cuda: Any) -> None:
 
 
 def test_a_pageable_source_is_read_at_the_call_and_a_pinned_one_later(cuda: Any) -> None:
-    """An asynchronous upload of pinned memory sees what is written after the call; of ordinary memory it does not."""
+    """An asynchronous upload reads pinned memory when it runs, and ordinary memory when it is called."""
     stream, back = cuda.Stream(), np.zeros(1, np.float32)
     pageable, pinned = np.ones(1, np.float32), cuda.pagelocked_zeros(1, np.float32)
     first, second = cuda.mem_alloc(4), cuda.mem_alloc(4)
@@ -53,7 +53,7 @@ def test_a_pageable_source_is_read_at_the_call_and_a_pinned_one_later(cuda: Any)
 
 
 def test_an_asynchronous_download_to_pageable_memory_waits(fake_driver: FakeDriver, cuda: Any) -> None:
-    """It is complete when the call returns, and is counted as an implicit synchronisation."""
+    """A download to pageable memory is complete when the call returns, and counts as implicit synchronisation."""
     stream, device, host = cuda.Stream(), cuda.mem_alloc(4), np.zeros(1, np.float32)
     cuda.memset_d32_async(device, ONE, 1, stream)
     cuda.memcpy_dtoh_async(host, device, stream)
@@ -62,7 +62,7 @@ def test_an_asynchronous_download_to_pageable_memory_waits(fake_driver: FakeDriv
 
 
 def test_an_event_orders_two_streams(fake_driver: FakeDriver, cuda: Any) -> None:
-    """A stream that waits for an event runs after what came before the event, and not after what came later."""
+    """A stream that waits for an event runs after the work before that event, not after later work."""
     first, second, event = cuda.Stream(NON_BLOCKING), cuda.Stream(NON_BLOCKING), cuda.Event()
     a, b, c = (cuda.mem_alloc(n) for n in (4, 8, 12))
     cuda.memset_d8_async(a, 0, 4, first)
@@ -76,7 +76,7 @@ def test_an_event_orders_two_streams(fake_driver: FakeDriver, cuda: Any) -> None
 
 
 def test_an_upload_runs_while_other_work_is_pending(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Synchronising the copy stream runs the upload and leaves the other stream's work where it is."""
+    """Synchronising the copy stream runs the upload, and no work of the other stream."""
     work, copies = cuda.Stream(NON_BLOCKING), cuda.Stream(NON_BLOCKING)
     device, frame, host = cuda.mem_alloc(4), cuda.mem_alloc(8), cuda.pagelocked_zeros(8, np.uint8)
     cuda.memset_d8_async(device, 0, 4, work)
@@ -87,7 +87,7 @@ def test_an_upload_runs_while_other_work_is_pending(fake_driver: FakeDriver, cud
 
 
 def test_eager_copies_overtake_pending_work(fake_driver: FakeDriver, cuda: Any) -> None:
-    """With eager copies an upload runs at its call although another stream waits, unless an event holds it back."""
+    """With eager copies an upload runs at its call while another stream waits, unless an event holds it back."""
     fake_driver.configure(eager_copies=True)
     work, copies, event = cuda.Stream(NON_BLOCKING), cuda.Stream(NON_BLOCKING), cuda.Event()
     device, frame, host = cuda.mem_alloc(4), cuda.mem_alloc(8), cuda.pagelocked_zeros(8, np.uint8)
@@ -103,7 +103,7 @@ def test_eager_copies_overtake_pending_work(fake_driver: FakeDriver, cuda: Any) 
 
 
 def test_the_default_stream_waits_for_blocking_streams_only(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Work of the legacy default stream comes after earlier work of blocking streams, not of non-blocking ones."""
+    """Work of the legacy default stream runs after earlier work of blocking streams, but waits for no other."""
     blocking, free = cuda.Stream(), cuda.Stream(NON_BLOCKING)
     a, b, host = cuda.mem_alloc(4), cuda.mem_alloc(8), np.zeros(4, np.uint8)
     cuda.memset_d8_async(a, 1, 4, blocking)
@@ -119,7 +119,7 @@ def test_the_default_stream_waits_for_blocking_streams_only(fake_driver: FakeDri
 
 
 def test_synchronising_the_context_runs_every_stream(fake_driver: FakeDriver, cuda: Any) -> None:
-    """After it nothing is pending anywhere."""
+    """After the context is synchronised, no stream has pending work."""
     streams, device = [cuda.Stream(NON_BLOCKING) for _ in range(3)], cuda.mem_alloc(4)
     for stream in streams:
         cuda.memset_d8_async(device, 0, 4, stream)
@@ -128,7 +128,7 @@ def test_synchronising_the_context_runs_every_stream(fake_driver: FakeDriver, cu
 
 
 def test_freeing_memory_waits_for_the_work_that_uses_it(fake_driver: FakeDriver, cuda: Any) -> None:
-    """A free while work is pending is safe: the work runs first."""
+    """Before memory is freed, the pending work that uses it runs."""
     stream, device = cuda.Stream(NON_BLOCKING), cuda.mem_alloc(4)
     cuda.memset_d8_async(device, 0, 4, stream)
     device.free()
@@ -136,7 +136,7 @@ def test_freeing_memory_waits_for_the_work_that_uses_it(fake_driver: FakeDriver,
 
 
 def test_events_time_the_work_between_them(cuda: Any) -> None:
-    """Two recorded events have a time between them once both have run, and not before."""
+    """The time between two events can be read once both have run, and not before."""
     stream, first, last = cuda.Stream(), cuda.Event(), cuda.Event()
     first.record(stream)
     last.record(stream)
@@ -146,8 +146,8 @@ def test_events_time_the_work_between_them(cuda: Any) -> None:
     assert last.time_since(first) >= 0
 
 
-def test_a_host_function_runs_in_stream_order_on_real_memory(fake_driver: FakeDriver, cuda: Any) -> None:
-    """It sees what earlier work of its stream wrote, and later work sees what it wrote; the timeline has its name."""
+def test_a_host_function_runs_in_stream_order(fake_driver: FakeDriver, cuda: Any) -> None:
+    """A host function sees what earlier work wrote, and the timeline has its name."""
     raw, stream, host = RawCalls(), cuda.Stream(), cuda.pagelocked_zeros(1, np.float32, mem_flags=2)
     cuda.memset_d32_async(host.base.get_device_pointer(), ONE, 1, stream)
     fake_driver.annotate("engine generator", [host.base.get_device_pointer()])
@@ -159,7 +159,7 @@ def test_a_host_function_runs_in_stream_order_on_real_memory(fake_driver: FakeDr
 
 
 def test_a_host_function_may_not_call_the_driver(fake_driver: FakeDriver, cuda: Any) -> None:
-    """Every call from inside one is refused as not permitted."""
+    """A driver call from a host function is not permitted."""
     raw, stream, answers = RawCalls(), cuda.Stream(), list[str]()
     raw.host_function(stream.handle, lambda: answers.append(raw("cuCtxSynchronize")))
     stream.synchronize()

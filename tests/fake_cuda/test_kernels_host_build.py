@@ -1,4 +1,4 @@
-"""What the host build of kernels notices: the faults a GPU would punish by wrong numbers, or not at all."""
+"""The host build detects faults of kernels that a GPU punishes by wrong numbers, or not at all."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def launch(name: str, *arguments: np.generic, shared: int = 4 * THREADS, blocks:
     ],
 )
 def test_the_host_build_names_the_faulty_kernel(faulty: HostKernels, kernel: str, message: str) -> None:
-    """Each fault ends the launch, not the process, and the message names the kernel and the fault."""
+    """Each fault ends the launch and not the process, and the message names kernel and fault."""
     out = Buffer.empty((THREADS,), np.float32)
     with pytest.raises(KernelFault, match=f"{kernel}: {message}"):
         faulty.run(launch(kernel, np.uint64(out.address)))
 
 
 def test_the_host_build_traps_a_misaligned_vector(faulty: HostKernels) -> None:
-    """A float4 at an address that is no multiple of its size is refused, as a GPU refuses it."""
+    """A float4 at an address that is no multiple of its size is refused, as on a GPU."""
     out = Buffer.empty((4 * THREADS + 1,), np.float32)
     faulty.run(launch("misaligned_vector", np.uint64(out.address)))
     with pytest.raises(KernelFault, match="misaligned"):
@@ -52,21 +52,21 @@ def test_the_host_build_traps_a_misaligned_vector(faulty: HostKernels) -> None:
 
 
 def test_the_host_build_traps_an_overflow(faulty: HostKernels) -> None:
-    """An int that overflows is a fault, not a negative number."""
+    """An int overflow is a fault, not a negative number."""
     out = Buffer.empty((THREADS,), np.float32)
     with pytest.raises(KernelFault, match="overflows"):
         faulty.run(launch("overflow", np.uint64(out.address), np.int32(2**31 - 2)))
 
 
 def test_the_host_build_shows_a_missing_barrier(faulty: HostKernels) -> None:
-    """What another warp has not written yet is NaN."""
+    """Without a barrier, what another warp has not written yet is NaN."""
     out = Buffer.empty((THREADS,), np.float32)
     faulty.run(launch("missing_barrier", np.uint64(out.address)))
     assert np.isnan(out.read()).any()
 
 
-def test_a_write_before_a_buffer_is_noticed(faulty: HostKernels) -> None:
-    """What lies before a buffer holds a canary, looked at when the buffer is read."""
+def test_a_write_before_a_buffer_is_detected(faulty: HostKernels) -> None:
+    """A write before a buffer is detected when the buffer is read."""
     out = Buffer.empty((THREADS,), np.float32)
     faulty.run(launch("write_before", np.uint64(out.address)))
     with pytest.raises(KernelFault, match="beside a buffer"):
@@ -90,6 +90,6 @@ def test_wrong_arguments_are_refused(faulty: HostKernels) -> None:
 
 
 def test_too_much_shared_memory_is_refused(faulty: HostKernels) -> None:
-    """No launch gets more than the 48 KiB that every GPU has."""
+    """No launch gets more than the 48 KiB of shared memory that every GPU has."""
     with pytest.raises(KernelFault, match="asks for more"):
         faulty.run(launch("well_behaved", np.int8(0), np.uint64(0), shared=48 * 1024 + 4))

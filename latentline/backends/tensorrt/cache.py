@@ -65,7 +65,7 @@ class EngineCache:
         if content is not None:
             return content
         with self._locked(name):
-            content = self.load(name, fingerprint)  # another process may have made it meanwhile
+            content = self.load(name, fingerprint)  # another process may have made it since
             if content is None:
                 self._log_reason(name, fingerprint)
                 content = make()

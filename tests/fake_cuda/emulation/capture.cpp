@@ -76,7 +76,7 @@ void invalidate_all_captures() {
     for (const auto &capture : state().captures) capture->invalidate("a planted fault, as if by another thread");
 }
 
-// A node that nothing waits for must be one that the origin stream ends with: else a fork was not joined.
+// Only the last nodes of the origin stream may have no successor, else a fork was not joined.
 static bool joined(const Capture &capture, const Stream &origin) {
     std::set<std::size_t> awaited(origin.frontier.begin(), origin.frontier.end());
     for (const auto &node : capture.nodes) awaited.insert(node->after.begin(), node->after.end());

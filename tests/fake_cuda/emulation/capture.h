@@ -1,4 +1,4 @@
-// Stream capture: work enqueued on a capturing stream becomes nodes of a graph, and much else is forbidden meanwhile.
+// Stream capture: work on a capturing stream becomes nodes of a graph, and many other calls are forbidden.
 #pragma once
 #include <memory>
 #include <string>

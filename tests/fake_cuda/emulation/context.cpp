@@ -109,7 +109,7 @@ API cuDevicePrimaryCtxRelease(CUdevice device) {
     ENTER(anywhere);
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
     auto primary = state().primary, current = current_context();
-    // pycuda makes a context current before it gives it back: a late finaliser must not give back another one.
+    // pycuda makes a context current before it releases it, so a late finaliser must not release another one.
     const bool stale = current && current->primary && !current->alive;
     if (!primary || stale) return CUDA_ERROR_INVALID_CONTEXT;
     if (--primary->retained == 0) {
@@ -123,7 +123,7 @@ API cuCtxPushCurrent(CUcontext handle) {
     ENTER(anywhere);
     std::shared_ptr<Context> context;
     if (state().objects.find(handle, context) == CUDA_ERROR_INVALID_HANDLE) return CUDA_ERROR_INVALID_CONTEXT;
-    stack().push_back(context);  // a destroyed one too, as the driver does: the next call will say so
+    stack().push_back(context);  // also a destroyed one, like the driver: the next call reports it
     return CUDA_SUCCESS;
 }
 

@@ -1,4 +1,4 @@
-// The functions with which tests steer the emulation and read what happened. They are no part of CUDA.
+// Functions, not of CUDA, by which tests control the emulation and read what happened.
 #include "control.h"
 
 #include <cstdio>
@@ -16,14 +16,14 @@ static thread_local Annotation annotation;
 
 Annotation take_annotation() { return std::exchange(annotation, {}); }
 
-// Strings live until the calling thread asks for the next one.
+// A string lives until the calling thread asks for the next one.
 static const char *keep(std::string text) {
     static thread_local std::string kept;
     kept = std::move(text);
     return kept.c_str();
 }
 
-// Works for the reports at the end of the process, when Python is gone.
+// Prints the leaks at the end of the process, when Python is gone.
 static struct AtExit {
     AtExit() { install_crash_report(); }
     ~AtExit() {

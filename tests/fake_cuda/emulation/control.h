@@ -1,4 +1,4 @@
-// What a test says about the next host function of its thread: a name for the timeline, and the memory it uses.
+// What a test states about the next host function of its thread: its name in the timeline, and the memory it uses.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -11,7 +11,7 @@ struct Annotation {
     std::vector<std::uintptr_t> addresses;
 };
 
-// The calling thread's annotation, which is used up by this.
+// Returns the calling thread's annotation and clears it.
 Annotation take_annotation();
 
 }  // namespace fake

@@ -1,4 +1,4 @@
-// Copies, of lines and of rectangles, in a stream or with the caller waiting.
+// Copies of lines and rectangles, in a stream or while the caller waits.
 #include <cstring>
 #include <vector>
 
@@ -39,7 +39,7 @@ CUresult move_rows(const Rectangle &copy) {
     return CUDA_SUCCESS;
 }
 
-// Sources in ordinary memory are read before the call returns, as the driver stages them.
+// Sources in ordinary memory are read before the call returns, because the driver stages them.
 void stage_source(Rectangle &copy, Operation &operation) {
     auto staged = std::make_shared<std::vector<char>>(copy.width * copy.height);
     auto here = reinterpret_cast<std::uintptr_t>(staged->data());
@@ -102,7 +102,7 @@ std::uintptr_t number(const void *pointer) { return reinterpret_cast<std::uintpt
 
 }  // namespace
 
-// The waiting copies work in the legacy default stream: its rules, not `unsafe` alone, decide beside a capture.
+// Copies that wait run in the legacy default stream, so beside a capture its rules count, not only `unsafe`.
 
 API cuMemcpyHtoD(CUdeviceptr to, const void *from, std::size_t bytes) {
     ENTER(needs_context | unsafe_on_null_stream);

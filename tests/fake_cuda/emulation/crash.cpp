@@ -17,7 +17,7 @@ namespace {
 thread_local const char *running = nullptr;
 struct sigaction previous;
 
-// The signal may come on the small stack of one of a kernel's fibers: a stack of its own takes the report.
+// The signal may arrive on the small stack of a kernel's fiber, so the report has a stack of its own.
 struct AlternateStack {
     static constexpr std::size_t bytes = 64 * 1024;
     std::unique_ptr<char[]> memory{new char[bytes]};
@@ -37,7 +37,7 @@ struct AlternateStack {
 void report_crash(int, siginfo_t *info, void *) {
     const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
     if (!Memory::in_range(address)) {
-        sigaction(SIGSEGV, &previous, nullptr);  // not ours: the same access faults again, for the earlier handler
+        sigaction(SIGSEGV, &previous, nullptr);  // not our memory: the access faults again, for the earlier handler
         return;
     }
     char text[512];

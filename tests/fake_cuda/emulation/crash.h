@@ -1,10 +1,10 @@
-// A touched guard page ends the process, but with a sentence that names the work and the allocation.
+// Touching a guard page ends the process with a sentence that names the work and the allocation.
 #pragma once
 #include <string>
 
 namespace fake {
 
-// While it lives, a crash on this thread is blamed on this work.
+// While it lives, the report of a crash on this thread names this work.
 class NowRunning {
   public:
     explicit NowRunning(const std::string &label);

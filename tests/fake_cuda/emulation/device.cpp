@@ -1,4 +1,4 @@
-// The one device: what it says about itself, and the words for errors.
+// The only device: what it reports about itself, and the texts of errors.
 #include <cstring>
 
 #include "context.h"
@@ -42,7 +42,7 @@ API cuGetErrorName(CUresult result, const char **text) {
 
 API cuGetErrorString(CUresult result, const char **text) {
     const auto *error = find_error(result);
-    *text = error ? error->words : "unrecognised error code";  // never null: pycuda makes a string of it
+    *text = error ? error->words : "unrecognised error code";  // never null, because pycuda makes a string of it
     return error ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -122,7 +122,7 @@ API cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice devi
     return CUDA_SUCCESS;
 }
 
-// NVRTC asks a driver it finds for private tables and does without.
+// NVRTC asks the driver for private tables, and works without them.
 API cuGetExportTable(const void **table, const CUuuid *) {
     *table = nullptr;
     return CUDA_ERROR_NOT_SUPPORTED;

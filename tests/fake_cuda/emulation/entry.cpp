@@ -13,7 +13,7 @@ static thread_local bool inside_host_function = false;
 InsideHostFunction::InsideHostFunction() { inside_host_function = true; }
 InsideHostFunction::~InsideHostFunction() { inside_host_function = false; }
 
-// cuMemAlloc_v2 is cuMemAlloc to those who read counters and plant faults.
+// Counters and faults call cuMemAlloc_v2 cuMemAlloc.
 static std::string without_version(std::string name) {
     auto suffix = name.rfind("_v");
     if (suffix != std::string::npos && name.find_first_not_of("0123456789", suffix + 2) == std::string::npos)

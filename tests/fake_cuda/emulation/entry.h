@@ -1,5 +1,5 @@
-// What every API call does first: take the driver's lock, be counted, meet its planted faults and be refused where it
-// has no context, where the context is lost, or where a stream capture forbids it.
+// What every API call does first: it takes the driver's lock, is counted, meets its planted faults, and is refused
+// without a context, after the context is lost, or when a stream capture forbids it.
 #pragma once
 #include <mutex>
 #include <string>
@@ -13,10 +13,10 @@ using Lock = std::unique_lock<std::mutex>;
 enum Rule : unsigned {
     anywhere = 0,          // needs nothing but cuInit
     needs_context = 1,
-    unsafe = 2,            // forbidden beside an open capture: it may synchronise behind the caller's back
-    releases = 4,          // a clean-up: still done in a lost context, whose error it returns
+    unsafe = 2,            // forbidden beside an open capture, because it may synchronise implicitly
+    releases = 4,          // a clean-up: it still works in a lost context, but returns that error
     before_init = 8,
-    unsafe_on_null_stream = 16,  // works in the legacy default stream, which also may not meet a capture
+    unsafe_on_null_stream = 16,  // runs in the legacy default stream, which is also forbidden beside a capture
 };
 
 class Entry {
@@ -45,6 +45,6 @@ struct InsideHostFunction {
     fake::Entry entry(__func__, rules); \
     if (entry.refusal() != CUDA_SUCCESS) return entry.refusal()
 
-// Hands an error on.
+// Returns an error to the caller.
 #define TRY(call) \
     if (const CUresult try_result = (call); try_result != CUDA_SUCCESS) return try_result

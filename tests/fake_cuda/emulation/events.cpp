@@ -1,4 +1,4 @@
-// Events: marks in a stream that can be waited for, asked for, and timed (with the host's clock).
+// Events: marks in a stream to wait for, to query, and to time by the host's clock.
 #include <chrono>
 
 #include "capture.h"

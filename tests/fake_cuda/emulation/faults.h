@@ -1,4 +1,4 @@
-// Faults a test plants: at the n-th call of a named API (or at every call) something goes wrong.
+// Faults that a test plants at the n-th call of a function, or at every call.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -21,7 +21,7 @@ struct Fault {
 class Faults {
   public:
     void plant(Fault fault) { faults_.push_back(std::move(fault)); }
-    // The faults that strike at this call.
+    // The faults that hit this call.
     std::vector<Fault> strike(const std::string &api) {
         std::vector<Fault> striking;
         for (auto &fault : faults_)

@@ -21,7 +21,7 @@ struct Executable : Object {
     }
 };
 
-// A launch with memory or kernels that are gone would corrupt or crash a device; here it is refused.
+// A launch with released memory or kernels would corrupt or crash a device. Here it is refused.
 CUresult check_uses(const Executable &executable) {
     for (std::size_t i = 0; i < executable.nodes.size(); ++i)
         for (const auto &used : executable.nodes[i]->operation.uses)
@@ -34,8 +34,8 @@ CUresult check_uses(const Executable &executable) {
     return CUDA_SUCCESS;
 }
 
-// Runs the nodes in an order their dependencies allow, the latest captured first: a dependency that is missing shows
-// as a wrong result, where the order of capture would hide it.
+// Runs the nodes in an order that their dependencies allow, the latest captured first. So a missing dependency gives a
+// wrong result, which the order of capture would hide.
 CUresult run_nodes(const std::vector<std::shared_ptr<Node>> &nodes, const std::string &where) {
     std::vector<std::size_t> missing(nodes.size());
     std::vector<std::vector<std::size_t>> successors(nodes.size());
@@ -129,7 +129,7 @@ API cuGraphLaunch(CUgraphExec handle, CUstream stream_handle) {
     TRY(check_uses(*executable));
     Operation operation;
     operation.type = CU_GRAPH_NODE_TYPE_GRAPH;
-    // The launch keeps the nodes, so the executable may be destroyed while it is pending.
+    // The launch keeps the nodes alive, so the executable may be destroyed while it is pending.
     operation.run = [nodes = executable->nodes, where = stream->describe() + ", graph"] {
         return run_nodes(nodes, where);
     };

@@ -5,7 +5,7 @@
 namespace fake {
 
 Journal &journal() {
-    static Journal *the_journal = new Journal;  // never destroyed: Python's last finalisers still report
+    static Journal *the_journal = new Journal;  // never destroyed, because Python's last finalisers still report
     return *the_journal;
 }
 

@@ -12,9 +12,9 @@ class Journal {
   public:
     void count(const std::string &api);
     void ran(const std::string &work);
-    // Says what went wrong on stderr at once and keeps the sentence for the tests.
+    // Prints what went wrong to stderr, and keeps the sentence for the tests.
     void report(const std::string &sentence);
-    // An object that only went because its context did.
+    // Notes an object that was destroyed only with its context.
     void dropped(const std::string &what);
     void clear();
 

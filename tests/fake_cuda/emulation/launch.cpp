@@ -1,4 +1,4 @@
-// Kernel launches: limits, parameters, and what the pointers among them may point to.
+// Kernel launches: limits, parameters, and the memory that pointers among them may reach.
 #include <sys/mman.h>
 
 #include <cstring>
@@ -54,7 +54,7 @@ CUresult pack(const Function &function, void **parameters, void **extra, Argumen
     return CUDA_SUCCESS;
 }
 
-// Whether this process has memory there: then an 8-byte parameter is an address, and of the wrong kind.
+// Whether this process has memory there, so that an 8-byte parameter is an address, of the wrong kind.
 bool is_host_address(std::uintptr_t value) {
     return value > 0xFFFF && value < (std::uintptr_t{1} << 47) &&
            msync(reinterpret_cast<void *>(value & ~std::uintptr_t{4095}), 4096, MS_ASYNC) == 0;

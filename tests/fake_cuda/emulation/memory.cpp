@@ -17,7 +17,7 @@ struct Range {
     std::uintptr_t first = 0, next = 0, end = 0;
 };
 
-// Reserved once a process, without memory behind it; pieces are made readable one after the other.
+// Reserved once for the process, without memory behind it. Pieces become readable one after the other.
 Range &range() {
     static Range reserved = [] {
         void *start = mmap(nullptr, range_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

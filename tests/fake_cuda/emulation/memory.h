@@ -1,7 +1,7 @@
 // Device and pinned host memory: pieces of one reserved range of addresses.
 //
-// Behind every allocation lies a page that nobody may touch, what nobody wrote reads as NaN (all bits set), and an
-// address is never given out twice, so that a use after free faults too.
+// A guard page follows every allocation, new memory reads as NaN (all bits set), and an address is never used twice, so
+// that a use after free faults, too.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +30,7 @@ struct Allocation : Object {
     }
     bool on_device() const { return kind == Kind::device; }
     bool reachable_by_kernels() const { return kind != Kind::pinned; }
-    // Whether somebody wrote into the padding around the allocation, where no guard page can be.
+    // Whether something was written into the padding around the allocation, where there is no guard page.
     bool padding_is_intact() const;
 };
 

@@ -66,7 +66,7 @@ CUresult load(std::string image, CUmodule *handle) {
     TRY(is_elf(image) ? check_cubin(image, state().config) : check_ptx(image, state().config));
     void *library = state().kernels.empty() ? nullptr : dlopen(state().kernels.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) {
-        journal().report(state().kernels.empty() ? "no library of host-built kernels was named (use_kernels)"
+        journal().report(state().kernels.empty() ? "no library of host-built kernels is set (use_kernels)"
                                                  : std::string("host-built kernels: ") + dlerror());
         return CUDA_ERROR_SHARED_OBJECT_INIT_FAILED;
     }
@@ -165,7 +165,7 @@ API cuFuncSetCacheConfig(CUfunction handle, CUfunc_cache) {
     return state().objects.find(handle, function);
 }
 
-// pycuda still says the block's shape before each launch, which then says it again.
+// pycuda still sets the block's shape before each launch, although the launch has it.
 API cuFuncSetBlockShape(CUfunction handle, int, int, int) {
     ENTER(needs_context);
     std::shared_ptr<Function> function;

@@ -1,7 +1,7 @@
 // Everything a handle can name, and the table from handles to objects.
 //
-// A handle is a number that is never given out twice in a process, so a stale one (a finaliser that comes late, a
-// test that destroys and then uses) finds nothing, where a real driver may crash or hit another object.
+// A handle is a number that a process never uses twice. So a stale one (in a late finaliser, or in a test that uses
+// what it destroyed) finds nothing, while a real driver may crash or hit another object.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -17,7 +17,7 @@ struct Context;
 struct Object {
     virtual ~Object() = default;
     virtual std::string describe() const = 0;
-    // Objects inside others (a function of a module, a node of a graph) are not leaks of their own.
+    // An object inside another (a function of a module, a node of a graph) is no leak of its own.
     virtual bool owned_by_the_program() const { return true; }
 
     std::uintptr_t handle = 0;
@@ -41,7 +41,7 @@ class Objects {
         auto entry = table_.find(reinterpret_cast<std::uintptr_t>(handle));
         found = entry == table_.end() ? nullptr : std::dynamic_pointer_cast<T>(entry->second);
         if (!found) return CUDA_ERROR_INVALID_HANDLE;
-        // What its context took down stays in the table, so that the answer can say so.
+        // An object that was destroyed with its context stays in the table, so that the answer can tell.
         return found->alive ? CUDA_SUCCESS : CUDA_ERROR_CONTEXT_IS_DESTROYED;
     }
 

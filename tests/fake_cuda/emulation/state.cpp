@@ -27,7 +27,7 @@ static unsigned long resets = 0;
 unsigned long generation() { return resets; }
 
 std::uintptr_t Objects::next_handle() {
-    static std::uintptr_t last = 0xCADA000000;  // far from any memory: nobody can dereference a handle
+    static std::uintptr_t last = 0xCADA000000;  // far from any memory, so that nobody can dereference a handle
     return last += 16;
 }
 

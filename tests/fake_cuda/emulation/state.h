@@ -41,11 +41,11 @@ State &state();
 std::mutex &driver_mutex();
 std::condition_variable &operation_ended();
 
-// Counts the resets: what a thread remembers from before one is void.
+// The number of resets. What a thread remembers from before the last one is void.
 unsigned long generation();
 void reset();
 
-// What the program made and has not destroyed, one sentence each.
+// What the program made and has not destroyed, one description each.
 std::vector<std::string> leaks();
 
 }  // namespace fake

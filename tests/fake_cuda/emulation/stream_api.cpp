@@ -46,7 +46,7 @@ API cuStreamSynchronize(CUstream handle) {
     return state().lost;
 }
 
-// A stream with work says so once, and then the work runs: a program that polls comes to an end.
+// A query finds work pending once, and then the work runs, so that a program that polls comes to an end.
 API cuStreamQuery(CUstream handle) {
     ENTER(needs_context);
     std::shared_ptr<Stream> stream;

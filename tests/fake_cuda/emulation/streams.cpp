@@ -28,7 +28,7 @@ CUresult find_stream(CUstream handle, std::shared_ptr<Stream> &stream) {
     return stream->context == context ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 
-// What the legacy default stream and the blocking streams owe each other.
+// The implicit order between the legacy default stream and the blocking streams.
 static void add_implicit_order(const Stream &stream, std::vector<Position> &after) {
     if (stream.blocking()) after.push_back(end_of(stream.context->null_stream));
     if (!stream.is_null()) return;
@@ -72,7 +72,7 @@ void run_until(Lock &lock, const Position &position) {
             operation_ended().wait(lock);
             continue;
         }
-        auto after = stream.pending.front().after;  // a copy: another thread may run this operation meanwhile
+        auto after = stream.pending.front().after;  // a copy, because another thread may run this operation
         auto missing = std::find_if(after.begin(), after.end(), [](const Position &p) { return !p.reached(); });
         if (missing != after.end()) {
             run_until(lock, *missing);

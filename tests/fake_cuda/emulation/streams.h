@@ -1,4 +1,4 @@
-// Lazy in-order streams: work is only queued by the calls that enqueue it, and runs when something needs it done.
+// Lazy streams: a call only queues work, which runs in order when something needs its result.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -24,7 +24,7 @@ struct Operation {
     std::function<CUresult()> run;              // called without the driver's lock
 };
 
-// Everything that was enqueued on a stream up to some moment.
+// All work that was enqueued on a stream up to some moment.
 struct Position {
     std::shared_ptr<Stream> stream;
     std::uint64_t count = 0;
@@ -41,7 +41,7 @@ struct Stream : Object {
     unsigned flags = 0;
     std::deque<Queued> pending;
     std::uint64_t enqueued = 0, finished = 0;
-    std::shared_ptr<Capture> capture;   // of which it is a part now
+    std::shared_ptr<Capture> capture;   // the capture that it is in now
     std::vector<std::size_t> frontier;  // nodes that the next captured operation depends on
 
     std::string describe() const override { return "stream " + std::to_string(number); }
@@ -63,10 +63,10 @@ CUresult enqueue(Entry &entry, CUstream handle, Operation operation, std::vector
 void run_until(Lock &lock, const Position &position);
 void run_everything(Lock &lock, const Context &context);
 
-// Runs one operation on this thread, with its label in the timeline and at hand for the report of a crash.
+// Runs one operation on this thread, with its label in the timeline and in the report of a crash.
 CUresult run_operation(const Operation &operation, const std::string &where);
 
-// Every operation so far is dropped, and every later call fails with this result.
+// Drops all pending operations, and makes every later call fail with this result.
 void lose_context(CUresult result);
 
 }  // namespace fake

@@ -18,7 +18,7 @@ def test_every_pixel_equals_scikit_image(noise: float) -> None:
     assert found.shape == a.shape
     for index in np.ndindex(2, 2):
         expected = structural_similarity(
-            a[index] + 1,  # the data range is [0, 2], as it is [0, 255] of a picture
+            a[index] + 1,  # data range [0, 2], like [0, 255] of a picture
             b[index] + 1,
             data_range=2,
             gaussian_weights=True,

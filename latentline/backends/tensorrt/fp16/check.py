@@ -1,8 +1,8 @@
 """Decide whether a model may run in fp16: compare its search with fp16's rounding, on the CPU, with float32.
 
-Neither gradients nor single scores tell. The loss has kinks: rounding takes some activations across theirs, and each
-moves the gradient. So a search sometimes ends in another minimum; in float32 it does too, from one runtime to the next.
-The score of a typical tile tells.
+Neither gradients nor single scores decide. The loss has kinks: rounding moves some activations across them, and each of
+these changes the gradient. So a search sometimes ends in another minimum, as float32 searches do in different runtimes.
+The score of a typical tile decides.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ class Engine:
         self._engine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(
-                f"TensorRT cannot load the cached engine of {name}; delete the cache folder, so that it is built again"
+                f"TensorRT cannot load the engine of {name} from the cache; delete the cache folder, so that it is "
+                "built again"
             )
         types: dict[Any, np.dtype[Any]] = {
             trt.DataType.FLOAT: np.dtype(np.float32),
@@ -42,7 +43,7 @@ class Engine:
         self._inputs = [p for p in names if self._engine.get_tensor_mode(p) == trt.TensorIOMode.INPUT]
 
     def bind(self, addresses: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> Call:
-        """Bind this engine to memory. What is returned may be enqueued any number of times.
+        """Bind this engine to memory, as a call that may be enqueued any number of times.
 
         Addresses and shapes are given by tensor name. Raises EngineError when the names are not those of the engine,
         BackendError when TensorRT refuses an address or a shape.
@@ -64,9 +65,10 @@ class Engine:
         return Call(self.name, context)
 
     def _context(self) -> Any:
-        """An execution context, or None without memory for it. TensorRT-RTX must finish its kernels at the first run.
+        """An execution context, or None when memory is short.
 
-        By default it finishes them in the background, and a graph captured meanwhile keeps the slower ones.
+        TensorRT-RTX must finish its kernels for a shape at the first run. By default it does so in the background, so
+        that a graph captured before that keeps slower ones.
         """
         specialisation = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
         if specialisation is None:

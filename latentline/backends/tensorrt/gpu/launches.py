@@ -175,7 +175,7 @@ def blend(
 ) -> Launch:
     """Blend tiles into a frame, with the weights of `TilePlan.blend`.
 
-    prepared        uint8 [h, w, C]: x, exact where the tiles are in half precision
+    prepared        uint8 [h, w, C]: x itself, exact even when the tiles are in half precision
     reconstruction  real [row_count * column_count, C, S, S]
     mean, std       float32 [C, S, S]: of the differences in normal frames
     rows, columns   int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column

@@ -26,7 +26,10 @@ class DeviceArray:
         return host
 
     def write(self, values: npt.ArrayLike) -> None:
-        """Fill with `values`, and return when that is done. Not for use within a search. Raises ValueError: shape."""
+        """Fill with `values`, and return when that is done. Not for use within a search.
+
+        Raises ValueError for another shape.
+        """
         array = np.ascontiguousarray(values, self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"values of shape {array.shape} do not fit memory of shape {self.shape}")

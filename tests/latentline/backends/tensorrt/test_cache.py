@@ -55,7 +55,7 @@ def test_stale_entry_says_what_changed_and_is_made_again(cache: EngineCache, cap
     assert cache.state("engine", newer) == f"stale: {reason}"
     assert cache.fetch("engine", newer, lambda: CONTENT) == CONTENT
     assert reason in caplog.text
-    assert cache.load("engine", KEY) == b"old"  # the machine with the old one shares the folder
+    assert cache.load("engine", KEY) == b"old"  # a machine with the old TensorRT shares the folder
 
 
 def test_truncation_anywhere_is_detected(cache: EngineCache) -> None:

@@ -359,7 +359,7 @@ def test_a_failed_allocation_is_one_sentence_and_leaks_nothing(emulated: Open, f
         needed = fake_driver.calls()[api]
         for nth in sorted({1, 2, needed // 2, needed}):
             fake_driver.reset()
-            for again in (nth, nth + 1):  # pycuda collects garbage and tries once more
+            for again in (nth, nth + 1):  # pycuda collects garbage and tries again
                 fake_driver.fail(api, OUT_OF_MEMORY, again)
             with pytest.raises(BackendError, match="out of memory"):
                 searcher = emulated()
@@ -569,7 +569,7 @@ def test_an_engine_that_fails_to_run_or_load_is_named(emulated: Open, fake_drive
     """An engine that TensorRT cannot run or load gives one sentence when the searcher opens."""
     for fault, error, words in (
         ("fails_to_execute", BackendError, "TensorRT failed to run"),
-        ("fails_to_load", EngineError, "cannot load the cached engine"),
+        ("fails_to_load", EngineError, "cannot load the engine"),
     ):
         trt = StandIn()
         emulated().close()
