@@ -94,5 +94,5 @@ def test_file_that_is_no_video(tmp_path: Path) -> None:
 def test_missing_opencv_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without OpenCV the error says where to get it."""
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(CameraError, match=r"latentline\[opencv\]"):
+    with pytest.raises(CameraError, match="install the extra `opencv`"):
         load_cv2()
