@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from latentline.errors import CheckpointError, TrainingError
+from latentline.errors import TrainingError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
+from trainer.loops.network_training import NetworkTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
-from trainer.loops.training import StepReport, TrainingState, tensors_under
+from trainer.loops.training import StepReport
 from trainer.loops.workers import ALONE, Workers
 from trainer.losses.adversarial import discriminator_loss, r1_penalty
 from trainer.losses.anovaegan import anovaegan_terms
@@ -40,7 +41,7 @@ TERMS: dict[str, Callable[[Tensor, Reconstruction, Any], dict[str, Tensor]]] = {
 ADAM_BETAS, ADVERSARY_BETAS = (0.9, 0.999), (0.0, 0.99)
 
 
-class AutoencoderTraining:
+class AutoencoderTraining(NetworkTraining):
     """Networks, optimisers and random states of one autoencoder; `step()` trains on one batch of normal tiles.
 
     As in GanTraining, everything random is drawn on the CPU, the same in all processes.
@@ -163,29 +164,6 @@ class AutoencoderTraining:
         image = image[0] if isinstance(image, tuple) else image
         pairs: npt.NDArray[np.float32] = torch.stack([x, image], dim=1).flatten(0, 1)[:count].cpu().numpy()
         return pairs
-
-    def state(self) -> TrainingState:
-        """Networks, optimisers and random states, for a checkpoint."""
-        modules = self._networks().items()
-        networks = {f"{name}.{k}": v.contiguous().cpu() for name, m in modules for k, v in m.state_dict().items()}
-        optimizer = {"latents": self._latents.get_state()}
-        for name, optimizer_step in self._optimizer_steps.items():
-            optimizer |= optimizer_step.state(name)
-        metadata = {"images": self.images, "steps": self._steps, "crops": self._crops.bit_generator.state}
-        return TrainingState(networks, optimizer, metadata)
-
-    def restore(self, state: TrainingState) -> None:
-        """Continue from the state of a checkpoint of the same configuration. Raises CheckpointError."""
-        try:
-            for name, network in self._networks().items():
-                network.load_state_dict(tensors_under(state.networks, name))
-            for name, optimizer_step in self._optimizer_steps.items():
-                optimizer_step.restore(state.optimizer, name)
-            self._latents.set_state(state.optimizer["latents"])
-            self.images, self._steps = int(state.metadata["images"]), int(state.metadata["steps"])
-            self._crops.bit_generator.state = state.metadata["crops"]
-        except (KeyError, ValueError, TypeError, RuntimeError, IndexError):
-            raise CheckpointError("the checkpoint does not fit this configuration; start in a new folder") from None
 
     def _networks(self) -> dict[str, nn.Module]:
         """The networks by their names in a checkpoint; a package calls the decoder generator, too."""

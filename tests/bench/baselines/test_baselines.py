@@ -27,7 +27,7 @@ def _textures(count: int, shape: tuple[int, int, int], seed: int) -> list[UInt8]
     return [np.clip(cv2.GaussianBlur(n, (0, 0), 2).reshape(shape) * 2 - 128, 0, 255).astype(np.uint8) for n in noise]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     height=st.integers(20, 41), width=st.integers(20, 41), channels=st.sampled_from([1, 3]), stride=st.integers(1, 6)
 )
