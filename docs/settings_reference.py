@@ -72,13 +72,13 @@ def sections(model: Model) -> list[Model]:
 
 def reference(models: Sequence[Model]) -> str:
     """The page about the files that `models` describe, as Markdown."""
-    parts = [_HEAD]
+    blocks = [_HEAD]
     for model in models:
         about = inspect.getdoc(model) or ""
         title, _, rest = about.partition(". ")
-        parts.append(f"## {title.rstrip('.')}\n\n{_one_line(rest)}\n")
-        parts += _tables(model, "")
-    return "\n".join(parts)
+        blocks.append(f"## {title.rstrip('.')}\n\n{_one_line(rest)}\n")
+        blocks += _tables(model, "")
+    return "\n".join(blocks)
 
 
 def main(page: str, *places: str) -> None:

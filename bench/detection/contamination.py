@@ -45,8 +45,8 @@ def known_fraction(level: float, options: argparse.Namespace) -> float:
     """How large a fraction of all blowholes equals the fraction `level` of the training images."""
     alone = {"data.known_abnormal_fraction": 0.0, "method": {"kind": "anogan"}, "schedule.discriminator_images": 0}
     config = read_config(CONFIG, config_changes(options) | alone)
-    parts = open_source(config.data).split(options.seed)
-    return round(level * len(parts.train)) / len(parts.test_abnormal[KNOWN])
+    split = open_source(config.data).split(options.seed)
+    return round(level * len(split.train)) / len(split.test_abnormal[KNOWN])
 
 
 def configuration(level: float, fraction: float, method: str, options: argparse.Namespace) -> TrainConfig:

@@ -179,24 +179,24 @@ class DriftMonitor:
         return int(np.searchsorted(np.cumsum(total), 1 - self._level))
 
     def _sentence(self) -> str:
-        parts = []
+        reasons = []
         frames = len(self._scores.values)
         for side in ("higher", "lower"):
             if f"scores {side}" in self._causes:
                 quantile = rank(self._normals, median(self._scores.values))
-                parts.append(
+                reasons.append(
                     f"scores are {side} than at calibration (the median of the last {frames} frames is above "
                     f"{quantile:.0%} of its normal scores)"
                 )
             if f"brightness {side}" in self._causes:
                 _, shift = self._brightness_now()
                 word = "brighter" if side == "higher" else "darker"
-                parts.append(f"frames are {word} by {abs(shift or 0.0):.1f} grey levels")
+                reasons.append(f"frames are {word} by {abs(shift or 0.0):.1f} grey levels")
         if "alarms" in self._causes:
             rate = sum(self._alarms) / len(self._alarms)
-            parts.append(
+            reasons.append(
                 f"{rate:.0%} of the frames are abnormal, but the calibration promised at most {self._promised:.1%} "
                 "false alarms"
             )
-        reason = " and ".join(parts)
+        reason = " and ".join(reasons)
         return f"the line has changed: {reason}; check light, lens and material, or calibrate again"

@@ -68,14 +68,14 @@ def check_selftest(
 
 
 def forward_answers(
-    encoded: Mapping[str, Float], generated: Mapping[str, Float], judged: Mapping[str, Float]
+    encoded: Mapping[str, Float], generated: Mapping[str, Float], discriminated: Mapping[str, Float]
 ) -> dict[str, Float]:
     """The answers of `ForwardTest`, from the outputs of encoder, generator and, if there is one, discriminator."""
     answers = {"z": encoded["z"], "image": generated["image"]}
     renamed = (
         ("z_log_variance", encoded.get("log_variance")),
         ("log_variance", generated.get("log_variance")),
-        ("logit", judged.get("logit")),
+        ("logit", discriminated.get("logit")),
     )
     return answers | {name: array for name, array in renamed if array is not None}
 
