@@ -142,24 +142,24 @@ class TensorRtSearcher:
 
     def trace(self, tiles: UInt8) -> Float:
         """L' [iterations, N] before the step of each iteration, for tiles uint8 [N, S, S, C]. Raises BackendError."""
-        parts = []
+        chunks = []
         for first in range(0, len(tiles), self._max_batch):
             some = tiles[first : first + self._max_batch]
             self.search(some)
             with self._session.working("the loss curve cannot be read"):
-                parts.append(self._session.search(len(some)).trace.read())
-        return np.concatenate(parts, axis=1)[: self._package.spec.search.iterations]
+                chunks.append(self._session.search(len(some)).trace.read())
+        return np.concatenate(chunks, axis=1)[: self._package.spec.search.iterations]
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
         """One search step of each row, as `OpenVinoSearcher.step`: loss [N] and grad_z [N, L]."""
         batch = min(len(z), self._max_batch)
         session = self._session
         with session.working("the search step failed on the GPU"):
-            parts = [
+            chunks = [
                 session.search(batch).step(z[i : i + batch], x[i : i + batch], fx[i : i + batch], session.stream)
                 for i in range(0, len(z), batch)
             ]
-        loss, gradient = zip(*parts, strict=True)
+        loss, gradient = zip(*chunks, strict=True)
         return np.concatenate(loss), np.concatenate(gradient)
 
     def measure(self, frame: UInt8) -> MeasuredFrame:
