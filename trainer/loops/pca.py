@@ -15,7 +15,7 @@ from trainer.data.crops import CropSampler
 from trainer.loops.training import StepReport, TrainingState, tensors_under
 from trainer.networks.linear import build_linear, set_components
 
-MEMORY = 2**30  # bytes of float32 tiles; the decomposition takes up to half as much again
+MEMORY = 2**30  # bytes of the tiles, float32; they are centred and decomposed in place
 CHUNK = 256  # tiles drawn at a time
 MIN_VARIANCE = 1e-10  # of a component, relative to the first: float32 knows nothing below it
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ class PcaTraining:
                 f"{self._config.data.root}: the normal tiles have too few principal components ({rank}) for "
                 f"network.latent_size {latent_size}; lower it, or add images"
             )
-        mean, components = (torch.from_numpy(array.astype(np.float64)) for array in (pca.mean_, pca.components_))
-        set_components(self.encoder, self.decoder, mean, components, torch.from_numpy(variances).sqrt())
+        mean, components = torch.from_numpy(pca.mean_), torch.from_numpy(pca.components_)
+        set_components(self.encoder, self.decoder, mean, components, torch.from_numpy(pca.explained_variance_).sqrt())
         explained = float(pca.explained_variance_ratio_.sum())
         log.info("%d components explain %.1f %% of the variance of %d tiles", rank, 100 * explained, len(tiles))
         self.images = self.total_images
