@@ -1,4 +1,7 @@
-"""The ONNX graphs of an autoencoder: encoder and decoder, with batch normalisation folded into the convolutions."""
+"""The ONNX graphs of an autoencoder: encoder and decoder, with batch normalisation folded into the convolutions.
+
+Those of method pca are one matrix product each.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from export.graphs import to_onnx
 from latentline.package.model_package import ENCODER, GENERATOR
-from trainer.networks.autoencoder import ConvBlock, ConvDecoder, ConvEncoder
+from trainer.networks.autoencoder import ConvBlock
+from trainer.networks.factory import CodingEncoder, Decoder
 
-Network = TypeVar("Network", ConvEncoder, ConvDecoder)
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def export_autoencoder(encoder: ConvEncoder, decoder: ConvDecoder) -> dict[str, bytes]:
+def export_autoencoder(encoder: CodingEncoder, decoder: Decoder) -> dict[str, bytes]:
     """File name -> ONNX bytes, float32, batch dimension "batch" dynamic.
 
     encoder.onnx    image [batch, C, R, R] -> z [batch, L]; variational: also log_variance [batch, L]

@@ -12,9 +12,9 @@ from export.onnx_oracle import OnnxNetwork
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR
 from latentline.package.selftest import ForwardTest
 from trainer.data.settings import Flip
-from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.factory import CodingEncoder, Decoder
 from trainer.networks.flip_average import average_over_flips
 from trainer.networks.generator import Generator
 
@@ -34,9 +34,9 @@ def packaged_networks(graphs: Mapping[str, bytes]) -> dict[str, Forward]:
 
 
 def trained_networks(
-    generator: Generator | ConvDecoder,
+    generator: Generator | Decoder,
     discriminator: Discriminator | None,
-    encoder: Encoder | ConvEncoder | None,
+    encoder: Encoder | CodingEncoder | None,
     flips: Sequence[Flip] = (),
 ) -> dict[str, Forward]:
     """Copies of the networks in float64 and eval mode, by their file names in a package.

@@ -27,9 +27,9 @@ from latentline.package.write import write_package
 from latentline.scoring.calibrate import Calibrated
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
-from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator
 from trainer.networks.encoder import Encoder
+from trainer.networks.factory import CodingEncoder, Decoder
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
 
@@ -49,9 +49,9 @@ class ModelCard:
 
 
 def export_model(
-    generator: Generator | ConvDecoder,
+    generator: Generator | Decoder,
     discriminator: Discriminator | None,
-    encoder: Encoder | ConvEncoder | None,
+    encoder: Encoder | CodingEncoder | None,
     search: SearchSettings,
     flips: Sequence[Flip] = (),
 ) -> SearchModel:
@@ -60,8 +60,8 @@ def export_model(
     encoder  of a GAN: exported only where `search.init` is "encoder", else it may be None
     flips    of a GAN: over which D's logits are averaged; then search.gamma must be 1
     """
-    if isinstance(generator, ConvDecoder):
-        assert isinstance(encoder, ConvEncoder)
+    if isinstance(generator, Decoder):
+        assert isinstance(encoder, CodingEncoder)
         return _autoencoder(generator, discriminator, encoder, search)
     assert discriminator is not None
     if flips and search.gamma < 1:
@@ -77,7 +77,7 @@ def export_model(
 
 
 def _autoencoder(
-    decoder: ConvDecoder, discriminator: Discriminator | None, encoder: ConvEncoder, search: SearchSettings
+    decoder: Decoder, discriminator: Discriminator | None, encoder: CodingEncoder, search: SearchSettings
 ) -> SearchModel:
     graphs = export_autoencoder(encoder, decoder)
     if discriminator is not None:
@@ -89,7 +89,7 @@ def _autoencoder(
 
 
 def _spec(
-    generator: Generator | ConvDecoder, discriminator: Discriminator | None, search: SearchSettings, **outputs: bool
+    generator: Generator | Decoder, discriminator: Discriminator | None, search: SearchSettings, **outputs: bool
 ) -> ModelSpec:
     positions = None
     if discriminator is not None and discriminator.patch_head is not None:

@@ -14,10 +14,16 @@ from latentline.package.model_package import SearchModel
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
-from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
-from trainer.networks.factory import build_discriminator, build_encoder, build_gan
+from trainer.networks.factory import (
+    CodingEncoder,
+    Decoder,
+    build_coder,
+    build_discriminator,
+    build_encoder,
+    build_gan,
+)
 from trainer.networks.generator import Generator
 
 SIZE, LATENT = 32, 6
@@ -39,6 +45,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "f_anogan": {"method": {"kind": "f_anogan"}, "schedule": GAN, "search": {"iterations": 0}},
     "autoencoder": {"method": {"kind": "autoencoder"}, "search": {"iterations": 0, "map": "ssim"}},
+    "pca": {"method": {"kind": "pca"}, "search": {"iterations": 0, "map": "l2"}},
     "vae": {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability", "samples": 3}},
     "vae, mean": {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability"}},
     "anovaegan": {"method": {"kind": "anovaegan"}, "search": {"iterations": 0, "map": "l2"}},
@@ -55,14 +62,14 @@ def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint
     }
     config = TrainConfig.model_validate(given)
     torch.manual_seed(seed)
-    generator: Generator | ConvDecoder
+    generator: Generator | Decoder
     discriminator: Discriminator | None
-    encoder: Encoder | ConvEncoder | None
+    encoder: Encoder | CodingEncoder | None
     if config.method.is_gan:
         generator, discriminator = build_gan(config)
         encoder = build_encoder(config) if config.schedule.encoder_images else None
     else:
-        encoder, generator = build_autoencoder(config)
+        encoder, generator = build_coder(config)
         discriminator = build_discriminator(config) if config.method.has_discriminator else None
     for network in (generator, discriminator, encoder):
         if network is not None:

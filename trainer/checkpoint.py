@@ -25,14 +25,20 @@ from latentline.errors import CheckpointError, ConfigError
 from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.loops.training import TrainingState, tensors_under
-from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
-from trainer.networks.factory import build_discriminator, build_encoder, build_gan
+from trainer.networks.factory import (
+    CodingEncoder,
+    Decoder,
+    build_coder,
+    build_discriminator,
+    build_encoder,
+    build_gan,
+)
 from trainer.networks.generator import Generator
 from trainer.settings.search import SearchConfig
 
-Networks = tuple[Generator | ConvDecoder, Discriminator | None, Encoder | ConvEncoder | None]
+Networks = tuple[Generator | Decoder, Discriminator | None, Encoder | CodingEncoder | None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,9 @@ class Checkpoint:
     """
 
     config: TrainConfig
-    generator: Generator | ConvDecoder
+    generator: Generator | Decoder
     discriminator: Discriminator | None
-    encoder: Encoder | ConvEncoder | None
+    encoder: Encoder | CodingEncoder | None
     split: Split
     images: int
     code_version: str
@@ -136,14 +142,14 @@ def search_config(path: Path, checkpoint: Checkpoint, iterations: int | None) ->
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:
-    generator: Generator | ConvDecoder
+    generator: Generator | Decoder
     discriminator: Discriminator | None
-    encoder: Encoder | ConvEncoder | None
+    encoder: Encoder | CodingEncoder | None
     if config.method.is_gan:
         generator, discriminator = build_gan(config)
         encoder = build_encoder(config) if tensors_under(tensors, "encoder") else None
     else:
-        encoder, generator = build_autoencoder(config)
+        encoder, generator = build_coder(config)
         discriminator = build_discriminator(config) if config.method.has_discriminator else None
     generator.load_state_dict(tensors_under(tensors, "average" if config.method.is_gan else "generator"))
     for name, network in (("discriminator", discriminator), ("encoder", encoder)):

@@ -72,6 +72,15 @@ class Autoencoder(StrictModel):
     """Loss between tile and reconstruction."""
 
 
+class Pca(StrictModel):
+    """Principal components of normal tiles: the best linear encoder and generator, computed instead of trained."""
+
+    has_discriminator: ClassVar[bool] = False
+    is_gan: ClassVar[bool] = False
+
+    kind: Literal["pca"]
+
+
 class Vae(StrictModel):
     """Variational autoencoder with a learned variance of each pixel (Kingma & Welling 2014; An & Cho 2015)."""
 
@@ -104,5 +113,5 @@ class AnoVaeGan(StrictModel):
 
 
 GanMethod = NoisyAnoGan | AnoGan | FAnoGan
-AutoencoderMethod = Autoencoder | Vae | AnoVaeGan
+AutoencoderMethod = Autoencoder | Pca | Vae | AnoVaeGan
 Method = Annotated[GanMethod | AutoencoderMethod, Field(discriminator="kind")]

@@ -23,7 +23,7 @@ from trainer.config import TrainConfig
 
 DATASETS = {"magnetic_tile": CONFIGS / "magnetic_tile.yaml", "fabric": CONFIGS / "bench" / "fabric.yaml"}
 SEARCHING = ("noisy_anogan", "anogan")
-METHODS = (*SEARCHING, "f_anogan", "autoencoder_ssim", "autoencoder_l2", "vae", "anovaegan")
+METHODS = (*SEARCHING, "f_anogan", "autoencoder_ssim", "autoencoder_l2", "pca", "vae", "anovaegan")
 
 
 def configuration(method: str, options: argparse.Namespace) -> TrainConfig:

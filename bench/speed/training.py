@@ -30,7 +30,7 @@ from bench.conditions import conditions
 from bench.configs import CONFIGS, read_config
 from bench.speed.training_floor import batch_of, floor_of
 from latentline.base.arguments import count
-from latentline.errors import run_command
+from latentline.errors import ConfigError, run_command
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.autoencoder import AutoencoderTraining
@@ -72,6 +72,8 @@ def make_training(config: TrainConfig) -> GanTraining | AutoencoderTraining:
     shape = (SIDE, SIDE, config.preprocessing.channels)
     images = [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(IMAGES)]
     normal = CropSampler(images, size, config.augment)
+    if config.method.kind == "pca":
+        raise ConfigError("method pca has no training steps to time; give the configuration of another method")
     if not config.method.is_gan:
         return AutoencoderTraining(config, normal)
     abnormal = None

@@ -44,6 +44,7 @@ def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
         ("noisy_anogan", "residual", {"residual_1px", "d_patch", "feature", "d_frame", "d_reconstruction"}),
         ("vae", "probability", {"probability_1px", "kl"}),
         ("autoencoder", "ssim", {"ssim_1px"}),
+        ("pca", "l2", {"l2_1px"}),
     ],
 )
 def test_checkpoint_becomes_a_package(

@@ -1,5 +1,6 @@
 """Every method goes through the same package, and the station finds what the trainer's reference finds."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,7 @@ FILES = {
     "finetuned": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
     "f_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, ENCODER},
     "autoencoder": {GENERATOR, ENCODER},
+    "pca": {GENERATOR, ENCODER},
     "vae": {GENERATOR, ENCODER},
     "vae, mean": {GENERATOR, ENCODER},
     "anovaegan": {GENERATOR, DISCRIMINATOR, ENCODER},
@@ -40,6 +42,7 @@ FIELDS = {
     "finetuned": OF_GAN | {"patch_logits"},
     "f_anogan": OF_GAN,
     "autoencoder": set(),
+    "pca": set(),
     "vae": {"kl", "negative_log_likelihood"},
     "vae, mean": {"kl", "negative_log_likelihood"},
     "anovaegan": OF_GAN - {"loss"} | {"kl"},
@@ -89,7 +92,7 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
         np.testing.assert_allclose(alone[field][0], found[field][1], rtol=1e-4, atol=1e-5, err_msg=field)
 
 
-@pytest.mark.parametrize("name", ["noisy_anogan", "finetuned", "autoencoder", "vae", "anovaegan"])
+@pytest.mark.parametrize("name", ["noisy_anogan", "finetuned", "autoencoder", "pca", "vae", "anovaegan"])
 def test_package_is_verified_and_inspects_frames(name: str, tmp_path: Path) -> None:
     """Written, read and compared with the oracles in both runtimes; its inspector gives a finite score and map."""
     path = write(name, tmp_path / "package")
@@ -106,14 +109,16 @@ def test_package_is_verified_and_inspects_frames(name: str, tmp_path: Path) -> N
     assert np.isfinite(seen.score) and seen.anomaly_map.shape == (SIZE, SIZE)
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "vae", "anovaegan"])
+@pytest.mark.parametrize("name", ["autoencoder", "pca", "vae", "anovaegan"])
 def test_altered_graph_is_noticed(name: str, tmp_path: Path) -> None:
     """Two per cent more in one layer: the searcher does not open, and verify fails, whatever the hashes say."""
     path = write(name, tmp_path / "package")
     for graph in sorted(FILES[name]):
         content = load_package(path).graphs[graph]
         model = onnx.load_from_string(content)
-        weight = next(i for i in model.graph.initializer if i.name.endswith("1.conv.weight") or "layers.1" in i.name)
+        weight = next(
+            i for i in model.graph.initializer if re.search(r"1\.conv\.weight$|layers\.1|linear\.weight$", i.name)
+        )
         scaled = onnx.numpy_helper.to_array(weight) * np.float32(1.02)
         weight.CopyFrom(onnx.numpy_helper.from_array(scaled, weight.name))
         rewrite(path, graph, model.SerializeToString())

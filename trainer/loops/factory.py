@@ -11,6 +11,7 @@ from trainer.loops.autoencoder import AutoencoderTraining
 from trainer.loops.discriminator_finetuning import FINETUNING, DiscriminatorFinetuning
 from trainer.loops.encoder import EncoderTraining
 from trainer.loops.gan import GanTraining
+from trainer.loops.pca import PcaTraining
 from trainer.loops.phases import PhasedTraining, PlannedPhase
 from trainer.loops.training import Training
 from trainer.loops.workers import ALONE, Workers
@@ -23,6 +24,8 @@ def build_training(
 
     abnormal  None where the method is shown nothing abnormal
     """
+    if config.method.kind == "pca":
+        return PcaTraining(config, normal)
     if not config.method.is_gan:
         return AutoencoderTraining(config, normal, workers)
     gan = GanTraining(config, normal, abnormal, workers)

@@ -1,12 +1,22 @@
-"""The networks of a GAN as a training configuration describes them."""
+"""The networks of a method as a training configuration describes them."""
 
 from __future__ import annotations
 
 from trainer.config import TrainConfig
 from trainer.methods import NoisyAnoGan
+from trainer.networks.autoencoder import ConvDecoder, ConvEncoder, build_autoencoder
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
 from trainer.networks.generator import Generator
+from trainer.networks.linear import LinearDecoder, LinearEncoder, build_linear
+
+CodingEncoder = ConvEncoder | LinearEncoder
+Decoder = ConvDecoder | LinearDecoder
+
+
+def build_coder(config: TrainConfig) -> tuple[CodingEncoder, Decoder]:
+    """Fresh encoder and decoder of a method that is no GAN."""
+    return build_linear(config) if config.method.kind == "pca" else build_autoencoder(config)
 
 
 def build_gan(config: TrainConfig) -> tuple[Generator, Discriminator]:

@@ -19,7 +19,8 @@ class ScheduleConfig(StrictModel):
     """GANs: images for which that stage trains on before the next one comes. [images]"""
 
     final_images: int = Field(default=60000, ge=1)
-    """Images for the last stage of a GAN; for an autoencoder, the whole training. [images]"""
+    """Images for the last stage of a GAN; for an autoencoder, the whole training; for `pca`, the tiles that it takes.
+    [images]"""
 
     batch: int = Field(default=24, ge=2)
     """Images in a training step. [images]"""

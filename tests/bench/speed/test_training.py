@@ -7,6 +7,7 @@ import torch
 from bench.configs import CONFIGS, read_config
 from bench.speed.training import make_training, measure, memory_growth
 from bench.speed.training_floor import floor_of
+from latentline.errors import ConfigError
 
 TINY = {"network.resolution": 32, "network.patch_size": 2, "network.latent_size": 8, "schedule.batch": 8}
 SIZES = {
@@ -37,6 +38,12 @@ def test_the_floor_reaches_the_weights_that_training_reaches(method: str) -> Non
     training.step()
     changed = [not torch.equal(p, b) for p, b in zip(theirs.parameters(), before, strict=True)]
     assert any(reached) and reached == changed
+
+
+def test_a_method_without_training_steps_is_refused() -> None:
+    """Method pca is computed in one step, and there is no speed to measure."""
+    with pytest.raises(ConfigError, match="method pca has no training steps to time"):
+        make_training(read_config(CONFIGS / "methods" / "pca.yaml", {}))
 
 
 def test_growth_finds_a_leak() -> None:

@@ -52,10 +52,10 @@ def test_a_missing_tensorrt_module_is_named(package: ModelPackage, monkeypatch: 
         open_reconstructor(package, "tensorrt")
 
 
-@pytest.fixture(scope="module")
-def without_search(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
-    """A package of an autoencoder."""
-    return write_random_package(tmp_path_factory.mktemp("package") / "autoencoder", exported("autoencoder")[1], "ssim")
+@pytest.fixture(scope="module", params=["autoencoder", "pca"])
+def without_search(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    """A package of a method without a search."""
+    return write_random_package(tmp_path_factory.mktemp("package") / "model", exported(request.param)[1], "ssim")
 
 
 def test_what_the_gpu_backend_does_not_run_goes_to_the_cpu(without_search: ModelPackage) -> None:

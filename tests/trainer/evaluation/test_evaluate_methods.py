@@ -29,6 +29,7 @@ METHODS: dict[
     "anogan, paper": ({"kind": "anogan"}, {"score": "paper"}, {"loss", *DISCRIMINATOR}),
     "f_anogan": ({"kind": "f_anogan"}, NO_SEARCH, {"loss", *DISCRIMINATOR}),
     "autoencoder": ({"kind": "autoencoder"}, {**NO_SEARCH, "map": "ssim"}, {"ssim_1px"}),
+    "pca": ({"kind": "pca"}, {**NO_SEARCH, "map": "l2"}, {"l2_1px"}),
     "vae": ({"kind": "vae"}, {**NO_SEARCH, "map": "probability", "samples": 2}, {"kl"}),
     "anovaegan": ({"kind": "anovaegan"}, {**NO_SEARCH, "map": "l2"}, {"kl", *DISCRIMINATOR}),
 }

@@ -62,6 +62,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
             "schedule": {"precision": "bfloat16"},
         },
         {"method": {"kind": "autoencoder"}, "search": {"iterations": 0}},
+        {"method": {"kind": "pca"}, "search": {"iterations": 0}},
         {"method": {"kind": "vae"}, "search": {"iterations": 0, "map": "probability", "samples": 2}},
         {"method": {"kind": "anovaegan"}, "search": {"iterations": 0}},
     ],

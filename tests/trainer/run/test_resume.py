@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from latentline.errors import CheckpointError, ConfigError, TrainingError
-from tests.trainer.folder import write_folder
+from tests.trainer.folder import tiny_config, write_folder
 from tests.trainer.runs import all_tensors, assert_same, write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
@@ -71,6 +71,19 @@ def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -
     assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))
     logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path / "whole", run)]
     assert logs[0] == logs[1], f"killed before step {step}, finetune_generator {finetune_generator}"
+
+
+def test_a_finished_analysis_of_principal_components_is_not_repeated(tmp_path: Path) -> None:
+    """A resume of method pca, which has one step, changes neither tensors nor log."""
+    content = {**tiny_config(write_folder(tmp_path / "data")), "method": {"kind": "pca"}, "search": {"iterations": 0}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    config, run = load_config(tmp_path / "config.yaml", None), tmp_path / "run"
+    fit(config, run)
+    tensors, log = all_tensors(run), (run / "metrics.jsonl").read_text()
+    fit(config, run, resume=True)
+    assert_same(tensors, all_tensors(run))
+    assert (run / "metrics.jsonl").read_text() == log and log.count("\n") == 1
+    assert load_checkpoint(run).images == config.schedule.final_images
 
 
 def test_an_encoder_is_in_the_checkpoint_only_when_it_is_trained(tmp_path: Path) -> None:
