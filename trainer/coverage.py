@@ -31,7 +31,7 @@ MAX_HELD_OUT_TILES = 1000
 MAX_VALUES = 2**26  # of training tiles in memory: 256 MiB as float32; held-out ones take at most half of that
 FEWEST_PER_IMAGE = 16  # tiles; large images are not read by the hundred for one tile of each
 DRAWS_PER_AREA = 4  # tiles drawn where one fits without overlap
-MAX_SEARCH_STEPS = 10_000  # of a search with iterations, over all tiles: as long as a short calibration
+MAX_SEARCH_STEPS = 5_000  # of a search with iterations, over all tiles: shorter than a calibration
 FEWEST_SEARCHED = 64  # tiles
 CONSTANT = (
     "constant images: the held-out normal tiles all equal the mean of the training tiles, so there is no variance to "

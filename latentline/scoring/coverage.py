@@ -20,7 +20,7 @@ from latentline.base.strict_yaml import StrictModel
 
 Float = npt.NDArray[np.float32]
 
-OVERSAMPLING = 10  # more directions than asked for, and
+OVERSAMPLING = 20  # more directions than asked for, and
 POWER_ITERATIONS = 4  # this number of passes: the randomized SVD of Halko et al. 2011 is then as good as an exact one
 NEGLIGIBLE = 1e-5  # of the largest singular value: what float32 cannot tell from 0
 
