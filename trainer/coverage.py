@@ -27,9 +27,10 @@ Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 MAX_TRAINING_TILES = 4096  # for the principal components
-MAX_HELD_OUT_TILES = 1000
+MAX_HELD_OUT_TILES = 400  # a GAN of 64 px reconstructs them in two seconds on one CPU thread
 MAX_VALUES = 2**26  # of training tiles in memory: 256 MiB as float32; held-out ones take at most half of that
-FEWEST_PER_IMAGE = 16  # tiles; large images are not read by the hundred for one tile of each
+PER_TRAINING_IMAGE = 16  # tiles at least where it has as many: large images are not read by the hundred
+PER_HELD_OUT_IMAGE = 4
 DRAWS_PER_AREA = 4  # tiles drawn where one fits without overlap
 MAX_SEARCH_STEPS = 5_000  # of a search with iterations, over all tiles: shorter than a calibration
 FEWEST_SEARCHED = 64  # tiles
@@ -103,7 +104,8 @@ def _draw_training_tiles(source: ImageSource, names: Sequence[str], config: Trai
     """At most `count` different random tiles, uint8 [N, S, S, C], augmented as in the training."""
     size, rng = config.network.resolution, np.random.default_rng(config.schedule.seed)
     found: dict[bytes, UInt8] = {}
-    for image, quota in _read_in_random_order(source, names, config, count, rng):
+    quota = max(PER_TRAINING_IMAGE, math.ceil(count / max(1, len(names))))
+    for image in _read_in_random_order(source, names, config, rng):
         fit = max(1, image.shape[0] // size) * max(1, image.shape[1] // size)
         drawn = CropSampler([image], size, config.augment).tiles(min(quota, DRAWS_PER_AREA * fit), rng)
         found |= {tile.tobytes(): tile for tile in drawn}
@@ -116,7 +118,8 @@ def _cut_held_out(source: ImageSource, names: Sequence[str], config: TrainConfig
     """At most `count` tiles, uint8 [N, S, S, C], from where calibration cuts them."""
     size, overlap = config.network.resolution, config.search.overlap
     rng, found = np.random.default_rng(config.schedule.seed), list[UInt8]()
-    for image, quota in _read_in_random_order(source, names, config, count, rng):
+    quota = max(PER_HELD_OUT_IMAGE, math.ceil(count / max(1, len(names))))
+    for image in _read_in_random_order(source, names, config, rng):
         tiles = TilePlan.cover(image.shape[0], image.shape[1], size, overlap).cut(image)
         found += [tiles[i] for i in rng.permutation(len(tiles))[:quota]]
         if len(found) >= count:
@@ -125,13 +128,12 @@ def _cut_held_out(source: ImageSource, names: Sequence[str], config: TrainConfig
 
 
 def _read_in_random_order(
-    source: ImageSource, names: Sequence[str], config: TrainConfig, count: int, rng: np.random.Generator
-) -> Iterator[tuple[UInt8, int]]:
-    """Each readable image, prepared, with the most tiles to take of it. The training has named the broken ones."""
-    quota = max(FEWEST_PER_IMAGE, math.ceil(count / max(1, len(names))))
+    source: ImageSource, names: Sequence[str], config: TrainConfig, rng: np.random.Generator
+) -> Iterator[UInt8]:
+    """Each readable image, prepared. The training has named the broken ones."""
     for index in rng.permutation(len(names)):
         try:
-            yield config.preprocessing.apply(source.read(names[index])), quota
+            yield config.preprocessing.apply(source.read(names[index]))
         except ImageError:
             continue
 

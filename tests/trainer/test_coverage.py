@@ -83,7 +83,7 @@ def test_a_long_search_is_measured_on_fewer_tiles(tmp_path: Path) -> None:
 def test_large_images_are_not_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tiles are many, every image gives some, and no more are kept than the limit."""
     monkeypatch.setattr("trainer.coverage.MAX_HELD_OUT_TILES", 24)
-    monkeypatch.setattr("trainer.coverage.FEWEST_PER_IMAGE", 2)
+    monkeypatch.setattr("trainer.coverage.PER_HELD_OUT_IMAGE", 2)
     config = _config(write_folder(tmp_path / "data", train=24, side=128))
     source = open_source(config.data)
     of_image = [
