@@ -12,6 +12,7 @@ from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_config
+from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
@@ -50,10 +51,16 @@ def package_checkpoint(
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
         calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
+        coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     finally:
         searcher.close()
     card = ModelCard(
-        name or config.name, config.method.kind, software_version(), config.preprocessing, config.search.overlap
+        name or config.name,
+        config.method.kind,
+        software_version(),
+        config.preprocessing,
+        config.search.overlap,
+        coverage,
     )
     write_model_package(out, model, card, calibrated)
     return calibrated

@@ -25,6 +25,7 @@ from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
 from latentline.package.model_package import CALIBRATION, DISCRIMINATOR, ENCODER, SELFTEST, SearchModel
 from latentline.package.write import write_package
 from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.coverage import Coverage
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator
@@ -38,7 +39,8 @@ from trainer.networks.generator import Generator
 class ModelCard:
     """What a manifest holds about a model besides its sizes, search and calibration.
 
-    overlap  of neighbouring tiles, as a fraction of the tile
+    overlap   of neighbouring tiles, as a fraction of the tile
+    coverage  of held-out normal tiles; None: not measured
     """
 
     name: str
@@ -46,6 +48,7 @@ class ModelCard:
     code_version: str
     preprocessing: Preprocessing
     overlap: float
+    coverage: Coverage | None = None
 
 
 def export_model(
@@ -117,6 +120,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         code_version=card.code_version,
         preprocessing=card.preprocessing,
         overlap=card.overlap,
+        coverage=card.coverage,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,
     )

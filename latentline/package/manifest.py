@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator, mod
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import PackageError
 from latentline.scoring.calibration import Calibration
+from latentline.scoring.coverage import Coverage
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
 
@@ -78,9 +79,10 @@ class ModelSpec(StrictModel):
 class Manifest(ModelSpec):
     """manifest.json.
 
-    overlap  of neighbouring tiles, as a fraction of the tile
-    map      how frame and reconstruction are compared
-    files    sha256 of each file, by name
+    overlap   of neighbouring tiles, as a fraction of the tile
+    map       how frame and reconstruction are compared
+    coverage  of held-out normal tiles, when the package was written; None: not measured
+    files     sha256 of each file, by name
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -91,6 +93,7 @@ class Manifest(ModelSpec):
     preprocessing: Preprocessing
     overlap: float = Field(ge=0, lt=0.9)
     map: MapKind = "residual"
+    coverage: Coverage | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)

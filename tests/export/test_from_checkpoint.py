@@ -13,6 +13,7 @@ from tests.checkpoints import random_checkpoint
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.data.sources import open_source
+from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.loops.training import TrainingState
 
 
@@ -50,7 +51,7 @@ def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
 def test_checkpoint_becomes_a_package(
     name: str, kind: str, components: set[str], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Package, verification against the checkpoint and an inspection work; map and components are the method's."""
+    """Package, verification and an inspection work; map and components are the method's, coverage is evaluate's."""
     run, out = save(random_checkpoint(name), images, tmp_path / "run"), tmp_path / "package.zip"
     assert main(["package", str(run), str(out), "--false-alarm-rate", "0.1", "--threads", "1"]) == 0
     assert "threshold" in capsys.readouterr().out
@@ -59,6 +60,10 @@ def test_checkpoint_becomes_a_package(
     manifest = load_package(out).manifest
     assert (manifest.map, manifest.method) == (kind, name)
     assert manifest.calibration.validation is not None
+    measured = evaluate_checkpoint(run, tmp_path / "evaluation", false_alarm_rate=0.1).coverage
+    assert manifest.coverage is not None and measured is not None
+    assert manifest.coverage.explained == pytest.approx(measured.explained, abs=1e-3)
+    assert manifest.coverage.model_copy(update={"explained": 0.0}) == measured.model_copy(update={"explained": 0.0})
     assert components <= {*manifest.calibration.validation.component_auroc}
     with open_model(out, "openvino", threads=1) as inspector:
         seen = inspector.inspect(np.full((40, 48), 90, np.uint8))

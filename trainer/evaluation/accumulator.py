@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import ImageError
+from latentline.scoring.coverage import Coverage
 from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
 from trainer.evaluation.metrics import f1_max, weighted_f1_max
@@ -21,12 +22,16 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: name of the model, its method, the backend that runs it, iterations of its search."""
+    """What is evaluated: name of the model, its method, the backend that runs it, iterations of its search.
+
+    coverage  of held-out normal tiles; None: not measured
+    """
 
     name: str
     method: str
     backend: str
     iterations: int = 0
+    coverage: Coverage | None = None
 
 
 @dataclass
@@ -96,6 +101,7 @@ class EvaluationAccumulator:
             method=self.subject.method,
             backend=self.subject.backend,
             iterations=self.subject.iterations,
+            coverage=self.subject.coverage,
             normal_images=len(normal),
             abnormal_images={kind: int((images.kinds == kind).sum()) for kind in defects},
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,

@@ -12,6 +12,7 @@ from latentline.inspection.inspector import Inspector
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
 from trainer.checkpoint import load_checkpoint, search_config
+from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.accumulator import Subject
@@ -47,7 +48,8 @@ def evaluate_checkpoint(
     calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
     ahead = frames_ahead(tiler, held_out.scored[0])
     reconstructor = HostReconstructor(searcher, tiler, calibrated.statistics, ahead)
-    subject = Subject(config.name, config.method.kind, reconstructor.name, search.iterations)
+    coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
+    subject = Subject(config.name, config.method.kind, reconstructor.name, search.iterations, coverage)
     inspector = Inspector(reconstructor, calibrated.calibration)
     return evaluate(inspector, subject, source, split, out or default_out(path))
 

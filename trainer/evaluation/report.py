@@ -15,9 +15,11 @@ from pydantic import BaseModel, Field, ValidationError
 from latentline.base.atomic import write_text
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
+from latentline.scoring.coverage import Coverage
 from trainer.evaluation.intervals import Estimate
 
 GOOD = "good"  # the kind of normal images; every other kind is a defect
+COVERAGE = "variance of held-out normal tiles explained by G(ẑ)"
 Model = TypeVar("Model", bound=BaseModel)
 
 COMPONENTS = {
@@ -79,6 +81,7 @@ class EvaluationReport(StrictModel):
     """Detection quality on test images; a figure is None where the images do not allow it.
 
     name, method, backend, iterations  what was evaluated, and how it searched
+    coverage           of held-out normal tiles by G(ẑ), beside that of principal components; None: not measured
     pixel_images       abnormal images with a mask; the pixel figures are over these and the normal images
     component_auroc    image AUROC of each raw component alone
     *_by_defect        one kind of defect against all normal images
@@ -90,6 +93,7 @@ class EvaluationReport(StrictModel):
     method: str
     backend: str
     iterations: int
+    coverage: Coverage | None = None
     normal_images: int
     abnormal_images: dict[str, int]
     pixel_images: int
@@ -112,8 +116,11 @@ class EvaluationReport(StrictModel):
         rows = {
             "method": f"{self.method}, n = {self.iterations}" if self.iterations else self.method,
             "test images": f"{self.normal_images} normal, {abnormal} abnormal",
-            "image AUROC": _text(self.image_auroc, "no normal images"),
         }
+        if self.coverage is not None:
+            c = self.coverage
+            rows[COVERAGE] = f"{c.explained:.3f}; PCA ({c.components} components): {c.pca:.3f}; {c.tiles} tiles"
+        rows["image AUROC"] = _text(self.image_auroc, "no normal images")
         by_defect = self.image_auroc_by_defect if len(self.image_auroc_by_defect) > 1 else {}
         rows |= {f"image AUROC, {kind}": str(value) for kind, value in by_defect.items()}
         alone = sorted(

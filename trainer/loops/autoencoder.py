@@ -17,7 +17,7 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.network_training import NetworkTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
-from trainer.loops.training import StepReport
+from trainer.loops.training import StepReport, TileReconstructor
 from trainer.loops.workers import ALONE, Workers
 from trainer.losses.adversarial import discriminator_loss, r1_penalty
 from trainer.losses.anovaegan import anovaegan_terms
@@ -155,15 +155,21 @@ class AutoencoderTraining(NetworkTraining):
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
         """Tiles and their reconstructions in turn, [count, C, R, R]; a seed fixes the tiles."""
-        x = self._normal.draw((count + 1) // 2, np.random.default_rng(seed)).to(self._workers.device)
+        tiles: npt.NDArray[np.float32] = self._normal.draw((count + 1) // 2, np.random.default_rng(seed)).numpy()
+        pairs = np.stack([tiles, self.reconstructor()(tiles)], axis=1)
+        return pairs.reshape(-1, *tiles.shape[1:])[:count]
+
+    def reconstructor(self) -> TileReconstructor:
+        """Encoder and decoder in eval mode; of a VAE the means of both."""
+        progress = min(1.0, self.images / self.total_images)
+        return TileReconstructor(self._mean_image, self._workers.device, progress)
+
+    def _mean_image(self, x: Tensor) -> Tensor:
         self._set_training(False)
-        with torch.no_grad():
-            z = self.encoder(x)
-            image = self.decoder(z[0] if isinstance(z, tuple) else z)
+        z = self.encoder(x)
+        image: Tensor | tuple[Tensor, Tensor] = self.decoder(z[0] if isinstance(z, tuple) else z)
         self._set_training(True)
-        image = image[0] if isinstance(image, tuple) else image
-        pairs: npt.NDArray[np.float32] = torch.stack([x, image], dim=1).flatten(0, 1)[:count].cpu().numpy()
-        return pairs
+        return image[0] if isinstance(image, tuple) else image
 
     def _networks(self) -> dict[str, nn.Module]:
         """The networks by their names in a checkpoint; a package calls the decoder generator, too."""

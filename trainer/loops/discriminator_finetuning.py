@@ -21,7 +21,7 @@ from trainer.data.known_abnormal import KnownAbnormal
 from trainer.loops.averaging import update_average
 from trainer.loops.gan import GanTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
-from trainer.loops.training import StepReport, TrainingState, tensors_under
+from trainer.loops.training import StepReport, TileReconstructor, TrainingState, tensors_under
 from trainer.loops.workers import Workers
 from trainer.losses.adversarial import discriminator_finetune_loss
 from trainer.losses.patch_head import patch_head_loss
@@ -81,6 +81,10 @@ class DiscriminatorFinetuning:
         """The loss on logits of normal, then of abnormal tiles: every patch of a normal tile is known to be normal."""
         all_masks = torch.cat([torch.zeros_like(masks), masks])
         return patch_head_loss(patches, all_masks, torch.cat([torch.ones_like(known), known]))
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """None: this phase trains no encoder."""
+        return None
 
     def state(self) -> TrainingState:
         """What a resume needs beside the discriminator itself, which is in the GAN's state."""

@@ -15,7 +15,7 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.gan import GanTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast
-from trainer.loops.training import StepReport, TrainingState, tensors_under
+from trainer.loops.training import StepReport, TileReconstructor, TrainingState, tensors_under
 from trainer.loops.workers import Workers
 from trainer.losses.encoder import izi_f_loss
 from trainer.methods import GanMethod
@@ -83,6 +83,13 @@ class EncoderTraining:
             with torch.no_grad():
                 x = torch.cat([x, self._generator(z.to(self._workers.device))])
         return self._workers.shard(x).contiguous(memory_format=torch.channels_last)
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """G(E(x)); None before the first step."""
+        if not self.images:
+            return None
+        progress = min(1.0, self.images / self.total_images)
+        return TileReconstructor(lambda x: self._generator(self.encoder(x)), self._workers.device, progress)
 
     def state(self) -> TrainingState:
         """The finished encoder is among the networks, an unfinished one among what only a resume needs."""

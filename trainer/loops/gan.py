@@ -18,7 +18,7 @@ from trainer.loops.averaging import update_average
 from trainer.loops.growth import Growth, growth_at, stage_resolution, total_images
 from trainer.loops.network_training import NetworkTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
-from trainer.loops.training import StepReport
+from trainer.loops.training import StepReport, TileReconstructor
 from trainer.loops.workers import ALONE, Workers
 from trainer.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from trainer.losses.patch_head import patch_head_loss
@@ -168,6 +168,10 @@ class GanTraining(NetworkTraining):
         with torch.no_grad():
             images = self.average(z.to(self._workers.device), growth.stage, growth.alpha)
         return np.asarray(images.float().cpu().numpy())
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """None: the game has no encoder."""
+        return None
 
     def _networks(self) -> dict[str, nn.Module]:
         """The networks by their names in a checkpoint."""

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from latentline.errors import CheckpointError, ConfigError, DatasetError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
-from trainer.loops.training import StepReport, TrainingState, tensors_under
+from trainer.loops.training import StepReport, TileReconstructor, TrainingState, tensors_under
 from trainer.networks.linear import build_linear, set_components
 
 MEMORY = 2**30  # bytes of the tiles, float32; they are centred and decomposed in place
@@ -79,6 +79,12 @@ class PcaTraining:
         z = torch.randn(count, self._config.network.latent_size, generator=latents)
         images: npt.NDArray[np.float32] = self.decoder(z).clamp(-1, 1).numpy()
         return images
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """Projection onto the components; None before they are found."""
+        if self.images < self.total_images:
+            return None
+        return TileReconstructor(lambda x: self.decoder(self.encoder(x)), torch.device("cpu"), 1.0)
 
     def _draw(self) -> npt.NDArray[np.float32]:
         """The sample, one flattened tile a row."""

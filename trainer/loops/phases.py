@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from latentline.errors import CheckpointError
 from trainer.loops.gan import GanTraining
-from trainer.loops.training import StepReport, TrainingState
+from trainer.loops.training import StepReport, TileReconstructor, TrainingState
 
 
 class Phase(Protocol):
@@ -22,6 +22,10 @@ class Phase(Protocol):
 
     def step(self) -> StepReport:
         """Train on one batch. Raises TrainingError when a loss is not finite; nothing has changed then."""
+        ...
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """What reconstructs tiles now; None where this phase trains no encoder, or has not shown an image."""
         ...
 
     def state(self) -> TrainingState:
@@ -74,6 +78,11 @@ class PhasedTraining:
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
         """Samples of the generator, as GanTraining gives them."""
         return self._gan.samples(count, seed)
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """That of the phase which trains the encoder; None before its first step."""
+        found = (phase.reconstructor() for phase in self._started.values())
+        return next((reconstructor for reconstructor in found if reconstructor is not None), None)
 
     def state(self) -> TrainingState:
         """The states of the game and of all phases that have started."""

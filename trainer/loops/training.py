@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
+
+TILES_TOGETHER = 64  # through encoder and generator
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,26 @@ class TrainingState:
     metadata: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class TileReconstructor:
+    """Encoder and generator in training, as one function of tiles.
+
+    network   [n, C, R, R] in [-1, 1] -> G(E(x)) of the same shape, on `device`
+    progress  of the training that teaches them, from 0 to 1: it has ended
+    """
+
+    network: Callable[[Tensor], Tensor]
+    device: torch.device
+    progress: float
+
+    def __call__(self, tiles: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Reconstructions of tiles [N, C, R, R], a batch at a time, without gradients."""
+        with torch.no_grad():
+            batches = torch.split(torch.from_numpy(tiles), TILES_TOGETHER)
+            images = torch.cat([self.network(batch.to(self.device)).float().cpu() for batch in batches])
+        return np.asarray(images.numpy())
+
+
 class Training(Protocol):
     """Networks, optimisers and random states of one run.
 
@@ -63,6 +86,10 @@ class Training(Protocol):
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
         """`count` images [count, C, r, r] in [-1, 1] that show what was learnt; a seed fixes latents or tiles."""
+        ...
+
+    def reconstructor(self) -> TileReconstructor | None:
+        """What reconstructs tiles now; None where there is no encoder, or its training has not started."""
         ...
 
 

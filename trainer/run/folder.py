@@ -16,13 +16,15 @@ import torch.nn.functional as F
 
 from latentline.base.atomic import write_text
 from latentline.errors import CheckpointError, TrainingError
+from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import dump_config, load_checkpoint, read_training_state, save_checkpoint
 from trainer.config import TrainConfig
+from trainer.coverage import CoverageMeter
 from trainer.data.split import Split
 from trainer.loops.training import StepReport, Training
 from trainer.loops.workers import Workers
-from trainer.run.health import health_warnings, measure_diversity
-from trainer.run.history import Record, read_history, write_history
+from trainer.run.health import coverage_warning, health_warnings, measure_diversity
+from trainer.run.history import FitCoverage, Record, read_history, write_history
 from trainer.run.pictures import GRID, save_curves, save_samples
 from trainer.run.reconstructions import draw_reconstructions
 from trainer.run.report import RunFacts, write_run_report
@@ -48,6 +50,9 @@ class RunFolder:
         self._records: list[Record] = []
         self._steps = self._resumed_at = 0
         self._diversity: float | None = None
+        self._meter: CoverageMeter | None = None
+        self._coverage: FitCoverage | None = None
+        self._coverage_problem: str | None = None
         self._tensorboard: TensorBoardWriter | None = None
 
     def restore(self, training: Training) -> None:
@@ -56,6 +61,7 @@ class RunFolder:
         try:
             split, run = Split.from_json(state.metadata["split"]), state.metadata["run"]
             self._steps, self.seconds, processes = int(run["steps"]), float(run["seconds"]), int(run["processes"])
+            self._coverage_problem = run.get("coverage_problem")
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(
                 f"{self.checkpoint}: another version wrote this checkpoint; start in a new folder"
@@ -69,6 +75,7 @@ class RunFolder:
         self.saved_images = self._resumed_at = training.images
         self._records = read_history(self.path / "metrics.jsonl", self.saved_images)
         self._diversity = next((r.diversity for r in reversed(self._records) if r.diversity is not None), None)
+        self._coverage = next((r.coverage for r in reversed(self._records) if r.coverage is not None), None)
         log.info("resumed after %d images", self.saved_images)
         if processes != self._workers.count:
             log.info(
@@ -90,11 +97,17 @@ class RunFolder:
         """Write everything. Raises TrainingError when that fails; the checkpoint before is still there then."""
         if not self._workers.is_main:
             return
-        state = training.state()
-        run = {"steps": self._steps, "seconds": self.seconds, "processes": self._workers.count}
-        state = replace(state, metadata={**state.metadata, "run": run})
         samples = training.samples(GRID * GRID, self._config.schedule.seed)
         self._measure_diversity(samples)
+        self._measure_coverage(training)
+        state = training.state()
+        run = {
+            "steps": self._steps,
+            "seconds": self.seconds,
+            "processes": self._workers.count,
+            "coverage_problem": self._coverage_problem,
+        }
+        state = replace(state, metadata={**state.metadata, "run": run})
         try:
             write_text(self.path / "config.yaml", dump_config(self._config))
             # history first: after a kill between both, a resume drops the records of images after the checkpoint
@@ -118,6 +131,8 @@ class RunFolder:
         """Draw reconstructions by the finished checkpoint, and write the last report."""
         if self._workers.is_main:
             draw_reconstructions(self.path / "reconstructions.png", load_checkpoint(self.checkpoint), self._data.source)
+            if self._config.method.is_gan and not self._config.schedule.encoder_images:
+                log.info("without an encoder only a search finds z, so `evaluate` measures what G explains")
             self._write_report(training)
 
     def close(self) -> None:
@@ -126,7 +141,7 @@ class RunFolder:
             self._tensorboard.close()
 
     def _save_pictures(self, training: Training, samples: npt.NDArray[np.float32]) -> None:
-        save_curves(self.path / "curves.png", [r.report for r in self._records])
+        save_curves(self.path / "curves.png", self._records)
         save_samples(self.path / "samples.png", samples)
         if self._tensorboard is None:
             self._tensorboard = TensorBoardWriter(self.path / "tensorboard", self._resumed_at)
@@ -147,9 +162,27 @@ class RunFolder:
         self._records[-1] = replace(self._records[-1], diversity=self._diversity)
         self._update_health()
 
+    def _measure_coverage(self, training: Training) -> None:
+        """Put coverage into the last record, and into the log, where the training has an encoder by now."""
+        reconstructor = training.reconstructor()
+        if reconstructor is None or not self._records:
+            return
+        if self._meter is None:
+            self._meter = CoverageMeter(self._data.source, self._data.split, self._config)
+            self._coverage_problem = self._meter.problem
+        if self._coverage_problem is None:
+            measured = self._meter.measure(reconstructor(to_model_range(self._meter.tiles)))
+            if measured is not None:
+                log.info("after %d images: %s", training.images, measured.sentence)
+                self._coverage = FitCoverage(**measured.model_dump(), progress=reconstructor.progress)
+                self._records[-1] = replace(self._records[-1], coverage=self._coverage)
+        self._update_health()
+
     def _update_health(self) -> None:
         """Put the current warnings into the last record; log those that the two last records did not have."""
+        of_coverage = self._coverage_problem or coverage_warning(self._coverage, self._config.method)
         warnings = health_warnings([r.report for r in self._records], self._diversity)
+        warnings = (*warnings, of_coverage) if of_coverage else warnings
         logged = {sentence.split(":")[0] for r in self._records[-2:] for sentence in r.health}
         for sentence in warnings:
             if sentence.split(":")[0] not in logged and self._workers.is_main:

@@ -6,10 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from latentline.base.atomic import write_text
 from latentline.errors import CheckpointError
+from latentline.scoring.coverage import Coverage
 from trainer.loops.training import StepReport
+
+
+class FitCoverage(Coverage):
+    """Coverage at a checkpoint; `progress` of the training that teaches to reconstruct, from 0 to 1."""
+
+    progress: float = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -18,19 +28,18 @@ class Record:
 
     diversity  of the generator's samples; None where it was not measured
     health     a sentence for each sign of a failed training
+    coverage   of held-out normal tiles; None where it was not measured
     """
 
     report: StepReport
     diversity: float | None = None
     health: tuple[str, ...] = ()
+    coverage: FitCoverage | None = None
 
 
 def write_history(path: Path, records: Sequence[Record]) -> None:
     """Write all records; the file is replaced in one step."""
-    lines = [
-        json.dumps({**asdict(r.report), "diversity": r.diversity, "health": list(r.health)}) + "\n" for r in records
-    ]
-    write_text(path, "".join(lines))
+    write_text(path, "".join(json.dumps(_fields(record)) + "\n" for record in records))
 
 
 def read_history(path: Path, images: int) -> list[Record]:
@@ -43,7 +52,17 @@ def read_history(path: Path, images: int) -> list[Record]:
         ) from None
 
 
+def _fields(record: Record) -> dict[str, Any]:
+    return {
+        **asdict(record.report),
+        "diversity": record.diversity,
+        "coverage": None if record.coverage is None else record.coverage.model_dump(),
+        "health": list(record.health),
+    }
+
+
 def _record(line: str) -> Record:
     fields = json.loads(line)
-    diversity, health = fields.pop("diversity"), tuple(fields.pop("health"))
-    return Record(StepReport(**fields), diversity, health)
+    diversity, health, coverage = fields.pop("diversity"), tuple(fields.pop("health")), fields.pop("coverage", None)
+    measured = None if coverage is None else FitCoverage.model_validate(coverage)
+    return Record(StepReport(**fields), diversity, health, measured)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from latentline.base.atomic import write_bytes
 from latentline.vision.preprocessing import to_picture
-from trainer.loops.training import StepReport
+from trainer.run.history import Record
 
 GRID = 6
 TILE_PX = 96  # small tiles are enlarged to about this side
@@ -24,17 +24,23 @@ HEAT_FULL_SCALE = 0.5  # of the grey range: a difference this large gets the hot
 UInt8 = npt.NDArray[np.uint8]
 
 
-def save_curves(path: Path, reports: Sequence[StepReport]) -> None:
-    """Losses and mean D(x) over the images shown; grey bands where a stage fades in."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    losses, probabilities = figure.subplots(2, 1, sharex=True)
+def save_curves(path: Path, records: Sequence[Record]) -> None:
+    """Losses, mean D(x) and coverage, where measured, over the images shown; grey bands where a stage fades in."""
+    reports = [r.report for r in records]
+    measured = [(r.report.images, r.coverage) for r in records if r.coverage is not None]
+    figure = Figure(figsize=(9, 9 if measured else 6), layout="constrained")
+    losses, probabilities, *more = figure.subplots(3 if measured else 2, 1, sharex=True)
     _plot(losses, [(r.images, r.losses) for r in reports])
     losses.set_ylabel("loss")
     _plot(probabilities, [(r.images, {f"D({k})": v for k, v in r.probabilities.items()}) for r in reports])
     probabilities.set_ylabel("D, probability of normal")
     probabilities.set_ylim(0, 1)
-    probabilities.set_xlabel("images shown")
-    for axes in (losses, probabilities):
+    for axes in more:
+        _plot(axes, [(images, {"G(E(x))": c.explained, "principal components": c.pca}) for images, c in measured])
+        axes.set_ylabel("variance explained")
+        axes.set_ylim(min(0.0, *(c.explained for _, c in measured)), 1)
+    [losses, probabilities, *more][-1].set_xlabel("images shown")
+    for axes in (losses, probabilities, *more):
         for before, after in pairwise(reports):
             if after.alpha < 1:
                 axes.axvspan(before.images, after.images, color="0.9", lw=0)

@@ -11,6 +11,8 @@ from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.run.history import Record
 
+COVERAGE = "share of the variance of held-out normal tiles that G(E(x)) explains"
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -72,11 +74,26 @@ def _outcome(config: TrainConfig, facts: RunFacts, records: Sequence[Record]) ->
     last = records[-1]
     losses = {name: value for r in records for name, value in r.report.losses.items()}
     probabilities = {f"D({name})": value for r in records for name, value in r.report.probabilities.items()}
-    table = "\n".join(f"| {name} | {value:.4f} |" for name, value in {**losses, **probabilities}.items())
+    rows = {name: f"{value:.4f}" for name, value in {**losses, **probabilities}.items()} | _coverage(config, records)
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     measured = [r.diversity for r in records if r.diversity is not None]
     diversity = f"\n\nSamples vary {measured[-1]:.2f} times as much as real tiles." if measured else ""
     health = "\n".join(f"- {sentence}" for sentence in last.health) or "Nothing looks wrong."
     return f"## Last values\n\n| | value |\n|---|---|\n{table}{diversity}\n\n## Health\n\n{health}"
+
+
+def _coverage(config: TrainConfig, records: Sequence[Record]) -> dict[str, str]:
+    """Coverage as rows of the table; what to do when it is low stands under Health."""
+    if config.method.is_gan and not config.schedule.encoder_images:
+        return {COVERAGE: "without an encoder only a search finds z: `evaluate` measures it"}
+    measured = [r.coverage for r in records if r.coverage is not None]
+    if not measured:
+        return {}
+    last = measured[-1]
+    return {
+        COVERAGE: f"{last.explained:.4f}",
+        f"the same by {last.components} principal components of training tiles": f"{last.pca:.4f}",
+    }
 
 
 def _pictures(run: Path) -> str:

@@ -32,6 +32,9 @@ class TensorBoardWriter:
                 self._writer.add_scalar(f"probability/{name}", value, report.images)
             if record.diversity is not None:
                 self._writer.add_scalar("diversity", record.diversity, report.images)
+            if record.coverage is not None:
+                self._writer.add_scalar("coverage/explained", record.coverage.explained, report.images)
+                self._writer.add_scalar("coverage/pca", record.coverage.pca, report.images)
         self._written = records[-1].report.images if records else self._written
         pictures = to_picture(samples)[..., ::-1] if samples.shape[1] == 3 else to_picture(samples)
         self._writer.add_images("samples", pictures, self._written, dataformats="NHWC")

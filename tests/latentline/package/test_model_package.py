@@ -23,6 +23,7 @@ from latentline.package.model_package import (
 )
 from latentline.package.selftest import SelfTest
 from latentline.package.write import write_package
+from latentline.scoring.coverage import Coverage
 from latentline.scoring.maps import PixelStatistics
 from tests.checkpoints import exported
 from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_random_package, write_tiny_package
@@ -46,6 +47,15 @@ def test_a_package_is_loaded_as_it_was_written(package: Path) -> None:
     assert loaded.manifest.created.utcoffset() is not None
     identity = loaded.identity("openvino")
     assert (identity.name, identity.threshold, identity.sha256) == ("tiny", 2.0, loaded.model_hash)
+
+
+def test_coverage_is_loaded_as_it_was_written_and_may_be_absent(package: Path) -> None:
+    """A package written before there was coverage loads without it."""
+    coverage = {"explained": 0.41, "pca": 0.94, "tiles": 1000, "components": 6}
+    edit_manifest(package, lambda manifest: manifest.update(coverage=coverage))
+    assert load_package(package).manifest.coverage == Coverage.model_validate(coverage)
+    edit_manifest(package, lambda manifest: manifest.pop("coverage"))
+    assert load_package(package).manifest.coverage is None
 
 
 def test_map_statistics_are_loaded_as_they_were_written(package: Path) -> None:
@@ -146,6 +156,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "makes the score of 'kl', which this model does not give",
     ),
     "map of an absent output": (manifest(map="probability"), "map probability needs pixel_variance"),
+    "coverage above 1": (
+        manifest(coverage={"explained": 1.5, "pca": 0.9, "tiles": 9, "components": 6}),
+        r"'coverage\.explained'",
+    ),
     "unknown map": (manifest(map="ssimm"), r"'map'.*'residual', 'l1', 'l2', 'ssim' or 'probability'"),
     "search without a discriminator": (manifest(feature_shape=None), "needs search.iterations 0"),
     "samples of no VAE": (

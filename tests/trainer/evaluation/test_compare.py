@@ -1,6 +1,7 @@
 """Evaluations are compared on the same images, or the comparison says that they are not the same."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from latentline.errors import DatasetError
+from latentline.scoring.coverage import Coverage
 from trainer.cli import main
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
 from trainer.evaluation.compare import compare, difference
@@ -71,6 +73,20 @@ def test_other_images_are_said_to_be_other() -> None:
     fewer = difference(first, _accumulator("b", 1.0, images=range(10, 40)).scores())
     assert fewer.value is None and str(fewer) == "different test images (30 in common)"
     assert difference(first, _accumulator("c", 1.0, seed=9).scores()).reason == "different test images (0 in common)"
+
+
+def test_coverage_is_a_row_beside_that_of_principal_components(tmp_path: Path) -> None:
+    """An evaluation without it, a baseline's or an older one, has a dash there."""
+    with_coverage, without = _accumulator("a", 1.0), _accumulator("b", 2.0)
+    with_coverage.subject = replace(
+        with_coverage.subject, coverage=Coverage(explained=0.412, pca=0.937, tiles=1000, components=128)
+    )
+    a, b = _write(tmp_path / "a", with_coverage), _write(tmp_path / "b", without)
+    report = json.loads((b / "report.json").read_text())
+    del report["coverage"]
+    (b / "report.json").write_text(json.dumps(report))
+    (row,) = [line for line in compare([a, b]).to_markdown().splitlines() if "explained" in line]
+    assert row.endswith("| 0.412; PCA (128 components): 0.937; 1000 tiles | – |")
 
 
 def test_compare_writes_one_table_and_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,8 @@ def test_a_method_is_fitted_and_evaluated(tmp_path: Path, capsys: pytest.Capture
     assert report.method == method["kind"] and set(report.component_auroc) >= components
     assert ("loss" in report.component_auroc) == ("loss" in components)
     assert report.image_auroc is not None and report.image_auroc.low is not None
+    assert report.coverage is not None and report.coverage.components == 8 and report.coverage.pca > 0.9
+    assert f"{report.coverage.explained:.3f}; PCA (8 components): {report.coverage.pca:.3f}" in report.to_markdown()
     assert report.pixel_auroc is not None and report.aupro is not None and len(scores.images) == 12
     if search.get("score") == "paper":
         assert report.image_auroc.value == pytest.approx(report.component_auroc["loss"].value)

@@ -36,6 +36,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     report = (run / "report.md").read_text()
     assert f"latentline-train evaluate {run}" in report and "| normal, for training | 12 |" in report
     assert "256 of 256 images shown, finished" in report
+    assert "G(E(x)) explains | without an encoder only a search finds z: `evaluate` measures it |" in report
     for name, columns in (("reconstructions", 3), ("samples", 6)):
         picture = cv2.imread(str(run / f"{name}.png"))
         assert picture is not None and picture.shape == (6 * 96, columns * 96, 3)
@@ -47,6 +48,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [160, 256]  # every 20 steps of 8, and the last
+    assert lines[-1]["coverage"] is None and "`evaluate` measures what G explains" in log
     assert lines[-1]["diversity"] > 0 and lines[-1]["health"] == []
     (events,) = (run / "tensorboard").iterdir()
     assert b"loss/generator" in events.read_bytes()

@@ -1,5 +1,6 @@
 """A run that was stopped, killed or broken off continues as if nothing had happened."""
 
+import json
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from tests.trainer.runs import all_tensors, assert_same, write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
 from trainer.run.fit import fit
+from trainer.run.history import read_history
 
 # a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
 # process, whose libraries may have spoilt the stack that signals are delivered on
@@ -184,3 +186,33 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     assert "cannot be written" in ended.stderr and "the checkpoint of 24 images is kept" in ended.stderr
     assert_same(before, all_tensors(run))
     assert [p.name for p in run.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("finetune_generator", [False, True])
+def test_a_resumed_run_keeps_and_repeats_its_coverage(tmp_path: Path, finetune_generator: bool) -> None:
+    """Measured from the encoder's first checkpoint on; the figures are those of an uninterrupted run."""
+    path = write_config(tmp_path, encoder_images=160, checkpoint_images=80, final_images=64)
+    method = {"kind": "noisy_anogan", "finetune_generator": finetune_generator}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "method": method}))
+    config = load_config(path, None)
+    fit(config, tmp_path / "whole")
+    fit(config, tmp_path / "broken", stop_after=240)
+    fit(config, tmp_path / "broken", resume=True)
+    whole, broken = (read_history(tmp_path / name / "metrics.jsonl", 10**9) for name in ("whole", "broken"))
+    measured = [record.coverage for record in whole]
+    assert measured == [record.coverage for record in broken]
+    assert [coverage and coverage.progress for coverage in measured] == [0.5, 1]
+
+
+def test_a_run_from_before_coverage_continues(tmp_path: Path) -> None:
+    """Its metrics.jsonl has no such field, and its checkpoint no such entry."""
+    config, run = load_config(write_config(tmp_path, encoder_images=160), None), tmp_path / "run"
+    fit(config, run, stop_after=240)
+    for file in (run / "metrics.jsonl", run / "checkpoint" / "state.json"):
+        entries = [json.loads(line) for line in file.read_text().splitlines()]
+        for entry in entries:
+            entry.pop("coverage", None)
+            entry.get("run", {}).pop("coverage_problem", None)
+        file.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    fit(config, run, resume=True)
+    assert read_history(run / "metrics.jsonl", 10**9)[-1].coverage is not None
