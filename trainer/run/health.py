@@ -72,7 +72,7 @@ def _advice(method: Method) -> str:
         finetune = "" if method.finetune_generator else "set method.finetune_generator, "
         return (
             f"{finetune}train the encoder longer (schedule.encoder_images), raise schedule.encoder_learning_rate, "
-            "enlarge network.latent_size, or use method autoencoder"
+            "enlarge network.latent_size, or use method pca"
         )
     advice = "train longer (schedule.final_images), raise schedule.learning_rate, or enlarge network.latent_size"
     if isinstance(method, Vae | AnoVaeGan):
