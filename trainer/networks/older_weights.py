@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from trainer.networks.layers import spread
+from trainer.networks.layers import down_kernel, up_kernel
 
 
 def has_older_kernels(tensors: Mapping[str, Tensor]) -> bool:
@@ -18,14 +18,14 @@ def with_free_kernels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A checkpoint's tensors by name, with every such 3x3 kernel as the 4x4 kernel that computes the same.
 
     Up, nearest neighbours and a 3x3 convolution are one 4x4 transposed convolution; down, a 3x3 convolution and a 2x2
-    average are one 4x4 convolution. The factors are the quotients of the scales of the equalised learning rate.
+    average are one 4x4 convolution.
     """
     converted = dict(tensors)
     for name, value in tensors.items():
         if _is_up(name, value):
-            converted[name] = spread(value.flip(2, 3)) * (2 / 3)
+            converted[name] = up_kernel(value)
         elif _is_down(name, value):
-            converted[name] = spread(value) / 3
+            converted[name] = down_kernel(value)
     return converted
 
 
