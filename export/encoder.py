@@ -12,24 +12,22 @@ from export.layers import (
     Dense,
     DownConvolution,
     FromImageConvolution,
-    LinearMap,
-    LinearMaps,
+    FrozenMap,
     activate,
     normalise,
 )
-from trainer.networks.discriminator import DiscriminatorBlock
-from trainer.networks.encoder import Encoder
+from trainer.networks.encoder import Encoder, EncoderBlock
 
 
 class FoldedEncoder(nn.Module):
-    """`Encoder` with scales in the weights, and 3x3 convolution and average as one stride-2 convolution."""
+    """`Encoder` with its scales in the weights."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        layers: list[LinearMap] = [FromImageConvolution(encoder.from_image)]
-        for block in cast("Iterable[DiscriminatorBlock]", encoder.blocks):
+        layers: list[FrozenMap] = [FromImageConvolution(encoder.from_image)]
+        for block in cast("Iterable[EncoderBlock]", encoder.blocks):
             layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
-        self.layers = LinearMaps(layers)
+        self.layers = nn.ModuleList(layers)
         self.out = Dense(encoder.out)
 
     def forward(self, x: Tensor) -> Tensor:

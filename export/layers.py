@@ -1,4 +1,4 @@
-"""Linear maps and activations of both networks, each with its hand-written backward pass to the input.
+"""Linear maps and activations of the networks; those of a search have a hand-written backward pass to the input.
 
 There is no backward pass to the weights. Each map holds its weights once, scaled (equalised learning rate); operations
 on constants derive other layouts, and an inference runtime folds them when it loads the graph. Where forward and
@@ -21,20 +21,26 @@ from trainer.networks.layers import (
     PIXEL_NORM_EPSILON,
     SPREAD,
     EqualizedConv2d,
+    EqualizedDownConv2d,
     EqualizedLinear,
+    EqualizedUpConv2d,
     FromImage,
     ToImage,
     leaky_relu,
 )
 
 
-class LinearMap(nn.Module, ABC):
-    """Frozen weights and bias of a linear map, and its backward pass to the input."""
+class FrozenMap(nn.Module):
+    """Frozen weights and bias of a linear map."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+
+
+class LinearMap(FrozenMap, ABC):
+    """A linear map with its backward pass to the input."""
 
     @abstractmethod
     def backward(self, grad: Tensor) -> Tensor:
@@ -118,30 +124,38 @@ class ToImageConvolution(LinearMap):
 
 
 class UpConvolution(LinearMap):
-    """Nearest up x2, then 3x3 convolution, as one 4x4 stride-2 transposed convolution: 16 products an input, not 36.
+    """4x4 stride-2 transposed convolution: each input value reaches a 4x4 square of the output."""
 
-    The kernel is S·J·w·Jᵀ·Sᵀ with S = `SPREAD` and J the flip: each input pixel reaches a 4x4 patch of the output.
-    """
-
-    spread: Tensor
-
-    def __init__(self, layer: EqualizedConv2d) -> None:
+    def __init__(self, layer: EqualizedUpConv2d) -> None:
         super().__init__(layer.scaled_weight(), layer.bias)
-        self.spread = nn.Buffer(_matrix(SPREAD, self.weight).flip(1).contiguous())
 
     def forward(self, h: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, 2H, 2W]."""
-        kernel = (self.spread @ self.weight @ self.spread.T).transpose(0, 1)  # [in, out, 4, 4]
-        return F.conv_transpose2d(h, kernel, self.bias, stride=2, padding=1)
+        return F.conv_transpose2d(h, self.weight.transpose(0, 1), self.bias, stride=2, padding=1)
 
     def backward(self, grad: Tensor) -> Tensor:
         """[N, out, 2H, 2W] -> [N, in, H, W]: stride-2 convolution with the same kernel, derived in another order."""
-        kernel = self.spread @ self.weight.transpose(0, 1) @ self.spread.T
+        kernel = self.weight.flatten(2).transpose(0, 1)
+        kernel = kernel.reshape(*kernel.shape[:2], 4, 4)
         return F.conv2d(grad, kernel, stride=2, padding=1)
 
 
-class DownConvolution(LinearMap):
-    """3x3 convolution, then 2x2 average, as one 4x4 stride-2 convolution with kernel (S/2)·w·(S/2)ᵀ, S = `SPREAD`."""
+class DownConvolution(FrozenMap):
+    """4x4 stride-2 convolution of the encoder, which no search follows backwards."""
+
+    def __init__(self, layer: EqualizedDownConv2d) -> None:
+        super().__init__(layer.scaled_weight(), layer.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H/2, W/2]."""
+        return F.conv2d(h, self.weight, self.bias, stride=2, padding=1)
+
+
+class AveragedConvolution(LinearMap):
+    """The discriminator's 3x3 convolution, then 2x2 average, as one 4x4 stride-2 convolution.
+
+    The kernel is (S/2)·w·(S/2)ᵀ with S = `SPREAD`.
+    """
 
     spread: Tensor
 

@@ -3,8 +3,8 @@
     forward   z -> G(z) -> D(G(z)), f(G(z)) -> L'(z)
     backward  ∂L'/∂z by the chain rule, written out layer by layer, from the activations of the forward pass
 
-Folded exactly: the scale of the equalised learning rate into the weights; up and 3x3 (G), 3x3 and average (D) into 4x4
-stride-2 kernels; the constant minibatch-stddev channel into a bias map. Only the stage of full resolution is here, with
+Folded exactly: the scale of the equalised learning rate into the weights; 3x3 and average (D) into 4x4 stride-2
+kernels; the constant minibatch-stddev channel into a bias map. Only the stage of full resolution is here, with
 alpha = 1. Runs in float32 and float64; the oracle is `trainer.reference.search.loss_and_gradient`.
 """
 
@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.layers import (
+    AveragedConvolution,
     Convolution,
     Dense,
-    DownConvolution,
     FromImageConvolution,
     LinearMap,
     LinearMaps,
@@ -89,7 +89,7 @@ class FoldedDiscriminator(nn.Module):
             FromImageConvolution(cast("FromImage", discriminator.from_image[discriminator.last_stage]))
         ]
         for block in reversed(cast("Sequence[DiscriminatorBlock]", discriminator.blocks)):
-            layers += [Convolution.folded(block.conv), DownConvolution(block.down_conv)]
+            layers += [Convolution.folded(block.conv), AveragedConvolution(block.down_conv)]
         self.layers = LinearMaps([*layers, _without_stddev_channel(discriminator)])
         self.dense = Dense(discriminator.dense)
         self.out = Dense(discriminator.out)

@@ -36,6 +36,7 @@ from trainer.networks.factory import (
     build_gan,
 )
 from trainer.networks.generator import Generator
+from trainer.networks.older_weights import has_older_kernels, with_free_kernels
 from trainer.settings.search import SearchConfig
 
 Networks = tuple[Generator | Decoder, Discriminator | None, Encoder | CodingEncoder | None]
@@ -71,8 +72,16 @@ def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, spl
 
 
 def read_training_state(folder: Path) -> TrainingState:
-    """The state that `save_checkpoint` wrote; its metadata holds the split, too. Raises CheckpointError."""
+    """The state that `save_checkpoint` wrote; its metadata holds the split, too. Raises CheckpointError.
+
+    The training of a checkpoint with 3x3 kernels cannot continue: Adam's moments have no 4x4 counterpart.
+    """
     networks, optimizer = (read_tensors(folder, f"{name}.safetensors") for name in ("networks", "optimizer"))
+    if has_older_kernels(networks):
+        raise CheckpointError(
+            f"{folder}: an older version wrote this checkpoint, and its training cannot continue; "
+            "evaluate and export still read it, so train again in a new folder"
+        )
     return TrainingState(networks, optimizer, read_state(folder))
 
 
@@ -104,7 +113,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         folder = folder / "checkpoint"
     state = read_state(folder)
     config = read_config(folder)
-    tensors = read_tensors(folder, "networks.safetensors")
+    tensors = with_free_kernels(read_tensors(folder, "networks.safetensors"))
     try:
         networks = _load_networks(config, tensors)
         split = Split.from_json(state["split"])

@@ -11,6 +11,7 @@ from trainer.networks.layers import (
     HE_GAIN,
     EqualizedConv2d,
     EqualizedLinear,
+    EqualizedUpConv2d,
     ToImage,
     feature_maps,
     leaky_relu,
@@ -21,16 +22,19 @@ from trainer.networks.layers import (
 
 
 class GeneratorBlock(nn.Module):
-    """Nearest up x2, then two 3x3 convolutions, each followed by leaky ReLU and pixel norm."""
+    """4x4 transposed convolution up x2, then a 3x3 convolution, each followed by leaky ReLU and pixel norm.
+
+    Nearest up x2 and a 3x3 convolution are one such kernel too, but a low-pass one: it cannot place a fine pattern.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.up_conv = EqualizedConv2d(in_channels, out_channels, 3)
+        self.up_conv = EqualizedUpConv2d(in_channels, out_channels)
         self.conv = EqualizedConv2d(out_channels, out_channels, 3)
 
     def forward(self, h: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, 2H, 2W]."""
-        h = pixel_norm(leaky_relu(self.up_conv.upsampled(h)))
+        h = pixel_norm(leaky_relu(self.up_conv(h)))
         return pixel_norm(leaky_relu(self.conv(h)))
 
 

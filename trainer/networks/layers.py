@@ -33,17 +33,52 @@ class EqualizedConv2d(nn.Module):
         """[N, in, H, W] -> [N, out, H, W]."""
         return F.conv2d(x, self.scaled_weight(), self.bias, padding=self.padding)
 
-    def upsampled(self, x: Tensor) -> Tensor:
-        """Nearest up x2, then this 3x3 convolution: [N, in, H, W] -> [N, out, 2H, 2W].
-
-        Computed as one 4x4 stride-2 transposed convolution: 16 products for each input value instead of 36.
-        """
-        kernel = _spread(self.scaled_weight().flip(2, 3)).transpose(0, 1)
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
-
     def averaged(self, x: Tensor) -> Tensor:
         """This 3x3 convolution, 2x2 average, then bias, as one 4x4 kernel: [N, in, H, W] -> [N, out, H/2, W/2]."""
-        return F.conv2d(x, _spread(self.scaled_weight()) / 4, self.bias, stride=2, padding=1)
+        return F.conv2d(x, spread(self.scaled_weight()) / 4, self.bias, stride=2, padding=1)
+
+
+class EqualizedUpConv2d(nn.Module):
+    """4x4 stride-2 transposed convolution that doubles the size, equalised.
+
+    Each output value is a sum over 2x2 of the taps, so He's constant counts four of the sixteen. A new layer is nearest
+    up x2 and a random 3x3 convolution: smooth kernels learn better than independent taps.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(up_kernel(torch.randn(out_channels, in_channels, 3, 3)))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.scale = HE_GAIN / math.sqrt(4 * in_channels)
+
+    def scaled_weight(self) -> Tensor:
+        """Weights as they act, [out, in, 4, 4]: an input value reaches the 4x4 outputs around it."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, 2H, 2W]."""
+        return F.conv_transpose2d(x, self.scaled_weight().transpose(0, 1), self.bias, stride=2, padding=1)
+
+
+class EqualizedDownConv2d(nn.Module):
+    """4x4 stride-2 convolution that halves the size, equalised.
+
+    A new layer is a random 3x3 convolution and a 2x2 average.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(down_kernel(torch.randn(out_channels, in_channels, 3, 3)))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.scale = HE_GAIN / math.sqrt(16 * in_channels)
+
+    def scaled_weight(self) -> Tensor:
+        """Weights as they act, [out, in, 4, 4]."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H/2, W/2]."""
+        return F.conv2d(x, self.scaled_weight(), self.bias, stride=2, padding=1)
 
 
 class FromImage(nn.Module):
@@ -128,10 +163,26 @@ def downsample(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
-def _spread(kernel: Tensor) -> Tensor:
+def spread(kernel: Tensor) -> Tensor:
     """S·w·Sᵀ with S = `SPREAD`, [..., 3, 3] -> [..., 4, 4]: the sum of four copies, shifted by 0 or 1 each way."""
-    spread = torch.tensor(SPREAD, dtype=kernel.dtype, device=kernel.device)
-    return spread @ kernel @ spread.T
+    rows = torch.tensor(SPREAD, dtype=kernel.dtype, device=kernel.device)
+    return rows @ kernel @ rows.T
+
+
+def up_kernel(kernel: Tensor) -> Tensor:
+    """Equalised weights [out, in, 3, 3] after nearest up x2 -> the same as weights of `EqualizedUpConv2d`.
+
+    Two thirds is the quotient of the scales, √(4·in) / √(9·in).
+    """
+    return spread(kernel.flip(2, 3)) * (2 / 3)
+
+
+def down_kernel(kernel: Tensor) -> Tensor:
+    """Equalised weights [out, in, 3, 3] before a 2x2 average -> the same as weights of `EqualizedDownConv2d`.
+
+    A third is a quarter of the quotient of the scales, √(16·in) / √(9·in).
+    """
+    return spread(kernel) / 3
 
 
 def stages(resolution: int, patch_size: int) -> int:

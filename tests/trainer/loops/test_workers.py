@@ -49,7 +49,8 @@ def _two(arguments: list[str]) -> None:
 def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps, with penalty and fade-in: weights, average, recorded statistics, moments, losses and probabilities.
 
-    Only one process writes; a single process can resume the run of two, and logs it.
+    Only one process writes; a single process can resume the run of two, and logs it. Where a gradient is nearly zero,
+    Adam divides rounding by rounding, so weights may differ by a fortieth of a step.
     """
     path = write_config(tmp_path, stable_images=8, batch=16)
     config, one, two = load_config(path, None), tmp_path / "one", tmp_path / "two"
@@ -59,7 +60,8 @@ def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.M
     expected, got = all_tensors(one), all_tensors(two)
     assert expected.keys() == got.keys() and "networks.safetensors discriminator.stddev_mean" in got
     for key in expected:
-        torch.testing.assert_close(got[key], expected[key], rtol=1e-6, atol=1e-6, msg=key)
+        atol = config.schedule.learning_rate / 40 if key.startswith("networks") else 1e-6
+        torch.testing.assert_close(got[key], expected[key], rtol=1e-6, atol=atol, msg=key)
     for a, b in zip(read_history(one / "metrics.jsonl", 32), read_history(two / "metrics.jsonl", 32), strict=True):
         assert b.report.losses == pytest.approx(a.report.losses, rel=1e-5)
         assert b.report.probabilities == pytest.approx(a.report.probabilities, rel=1e-5)

@@ -1,6 +1,5 @@
 """The networks are those of Karras et al. 2018, and a search couples no images."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,15 @@ from trainer.networks.discriminator import Discriminator
 from trainer.networks.flip_average import average_over_flips
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
-from trainer.networks.layers import EqualizedConv2d, EqualizedLinear, feature_maps, pixel_norm
+from trainer.networks.layers import (
+    HE_GAIN,
+    EqualizedConv2d,
+    EqualizedDownConv2d,
+    EqualizedLinear,
+    EqualizedUpConv2d,
+    feature_maps,
+    pixel_norm,
+)
 from trainer.reference.search import loss_and_gradient, reference_search, search_loss
 
 
@@ -56,21 +63,35 @@ def test_a_patch_head_that_has_no_room_is_refused() -> None:
         TrainConfig.model_validate(content)
 
 
-def test_up_and_down_are_the_layers_they_stand_for() -> None:
-    """One 4x4 kernel equals nearest up and 3x3, and 3x3 and average, in value and gradient of its weights."""
+def test_averaged_is_the_layers_it_stands_for() -> None:
+    """One 4x4 kernel equals a 3x3 convolution and an average, in value and gradient of its weights."""
     torch.manual_seed(0)
     layer = EqualizedConv2d(3, 5, 3).double()
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(2, 3, 8, 6, dtype=torch.float64)
-    plain: dict[str, Callable[[], torch.Tensor]] = {
-        "upsampled": lambda: layer(F.interpolate(x, scale_factor=2, mode="nearest")),
-        "averaged": lambda: F.avg_pool2d(layer(x), 2),
-    }
-    for name, other in plain.items():
-        found, true = getattr(layer, name)(x), other()
-        torch.testing.assert_close(found, true)
-        by_weight = [torch.autograd.grad(y.square().sum(), layer.weight)[0] for y in (found, true)]
-        torch.testing.assert_close(*by_weight)
+    found, true = layer.averaged(x), F.avg_pool2d(layer(x), 2)
+    torch.testing.assert_close(found, true)
+    by_weight = [torch.autograd.grad(y.square().sum(), layer.weight)[0] for y in (found, true)]
+    torch.testing.assert_close(*by_weight)
+
+
+@pytest.mark.parametrize("layer", [EqualizedUpConv2d(5, 7), EqualizedDownConv2d(5, 7)], ids=["up", "down"])
+def test_up_and_down_place_a_fine_pattern(layer: EqualizedUpConv2d | EqualizedDownConv2d) -> None:
+    """A stripe of one pixel and the same stripe shifted by one pixel are two outputs of a kernel, or two codes for it.
+
+    A low-pass kernel gives the shifted stripe nearly the same code, and cannot make the stripe at all.
+    """
+    stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 1, 8, 8)
+    with torch.no_grad():
+        layer.weight.zero_()
+        if isinstance(layer, EqualizedUpConv2d):
+            layer.weight[0, 0] = stripes[0, 0, :4, :4]
+            made = layer(torch.ones(1, 5, 4, 4))[0, 0, 2:-2, 2:-2]
+            assert float((made[:, 1:] - made[:, :-1]).abs().min()) > 1
+        else:
+            layer.weight[0, 0, 1:3, 1:3] = stripes[0, 0, :2, :2]
+            codes = [layer(s.expand(1, 5, 8, 8))[0, 0] for s in (stripes, -stripes)]
+            assert float((codes[0] - codes[1]).abs().min()) > 0.1
 
 
 @pytest.mark.parametrize("alpha", [1e-6])
@@ -93,6 +114,11 @@ def test_equalised_layers_start_with_unit_gain() -> None:
         assert float(out.detach().std()) == pytest.approx(1, rel=0.1)
     out = EqualizedConv2d(32, 64, 3, gain=1.0)(torch.randn(2, 32, 32, 32))[..., 1:-1, 1:-1]
     assert float(out.detach().std()) == pytest.approx(1, rel=0.1)
+    out = EqualizedUpConv2d(32, 64)(torch.randn(2, 32, 32, 32))[..., 1:-1, 1:-1]
+    assert float(out.detach().std()) == pytest.approx(HE_GAIN, rel=0.1)
+    smooth = torch.randn(256, 32, 1, 1).expand(-1, -1, 8, 8)
+    out = EqualizedDownConv2d(32, 1024)(smooth)[..., 1:-1, 1:-1]
+    assert float(out.detach().square().mean().sqrt()) == pytest.approx(HE_GAIN, rel=0.1)
 
 
 def test_pixel_norm_gives_unit_mean_square() -> None:
