@@ -39,8 +39,8 @@ class ScheduleConfig(StrictModel):
     a random z. [images]"""
 
     encoder_learning_rate: float = Field(default=1e-3, gt=0)
-    """Learning rate of Adam for the encoder, and for a generator that is fine-tuned along with it; with the latter, 0.01
-    was much better than 0.001. It falls over the second half of the encoder's training."""
+    """Learning rate of Adam for the encoder, and for a generator that is fine-tuned along with it; then 0.01 was much
+    better than 0.001. It falls over the second half of the encoder's training."""
 
     discriminator_images: int = Field(default=0, ge=0)
     """Noisy-AnoGAN: normal tiles, and as many known-abnormal ones, that fine-tune the discriminator alone at the end.
