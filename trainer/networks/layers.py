@@ -42,7 +42,7 @@ class EqualizedUpConv2d(nn.Module):
     """4x4 stride-2 transposed convolution that doubles the size, equalised.
 
     Each output value is a sum over 2x2 of the taps, so He's constant counts four of the sixteen. A new layer is nearest
-    up x2 and a random 3x3 convolution: smooth kernels learn better than independent taps.
+    up x2 and a random 3x3 convolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
