@@ -27,11 +27,12 @@ BaselineFactory = Callable[[TrainConfig], Baseline]
 EvaluationResults = tuple[EvaluationReport, Scores]
 
 
-def _pooled(kind: Literal["residual", "l2"]) -> BaselineFactory:
+def pooled_input(kind: Literal["residual", "l2"]) -> BaselineFactory:
+    """Makes `PooledInput` with the tiles of a configuration."""
     return lambda config: PooledInput(kind, config.network.resolution, config.search.overlap)
 
 
-WITHOUT_NETWORK: tuple[BaselineFactory, ...] = (_pooled("residual"), _pooled("l2"), lambda _: PatchPca())
+WITHOUT_NETWORK: tuple[BaselineFactory, ...] = (pooled_input("residual"), pooled_input("l2"), lambda _: PatchPca())
 ALL: tuple[BaselineFactory, ...] = (*WITHOUT_NETWORK, lambda _: FeatureKnn())
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -24,9 +24,30 @@ from trainer.run.config_differences import check_same_config
 from trainer.run.fit import fit
 
 
+class FolderJob(Protocol):
+    """Work whose results are kept in a folder. It is pickled on its way to its process."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its results and its log are."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the results are complete."""
+        ...
+
+    def finish(self) -> None:
+        """Do what is not done. Raises ConfigError when the folder holds other work."""
+        ...
+
+
+AnyJob = TypeVar("AnyJob", bound=FolderJob)
+
+
 @dataclass(frozen=True)
 class Job:
-    """One training and its evaluation.
+    """`FolderJob`: one training and its evaluation.
 
     folder  the run folder: what `latentline-train fit` writes, and also package/ and evaluation/
     limit   largest number of test images of each kind, drawn by seed; None: all
@@ -45,6 +66,14 @@ class Job:
     def finished(self) -> bool:
         """Whether the results are complete: scores.json is written last."""
         return (self.evaluation / "scores.json").is_file()
+
+    def finish(self) -> None:
+        """Train and evaluate, unless that is done. Raises ConfigError when the folder holds another training."""
+        if self.finished:
+            check_same_config(self.folder, self.config, data_moved=True)
+            return
+        fit(self.config, self.folder, resume=True, device="cpu")
+        evaluate_on_station(self.folder, self.evaluation, self.limit)
 
     def results(self) -> tuple[EvaluationReport, Scores]:
         """Report and scores of a finished job. Raises DatasetError when it is not finished."""
@@ -70,23 +99,14 @@ class Job:
         return content
 
 
-def finish(job: Job) -> None:
-    """Train and evaluate, unless that is done. Raises ConfigError when the folder holds another training."""
-    if job.finished:
-        check_same_config(job.folder, job.config, data_moved=True)
-        return
-    fit(job.config, job.folder, resume=True, device="cpu")
-    evaluate_on_station(job.folder, job.evaluation, job.limit)
-
-
-def finished_jobs(jobs: Mapping[str, Job], workers: int, *, report_only: bool) -> dict[str, Job]:
+def finished_jobs(jobs: Mapping[str, AnyJob], workers: int, *, report_only: bool) -> dict[str, AnyJob]:
     """Finish all jobs, or with `report_only` none; returns those that have results. Raises as `finish_all`."""
     if not report_only:
         finish_all(list(jobs.values()), workers)
     return {name: job for name, job in jobs.items() if job.finished}
 
 
-def finish_all(jobs: list[Job], workers: int) -> None:
+def finish_all(jobs: Sequence[FolderJob], workers: int) -> None:
     """Finish all jobs, `workers` at a time, each in a process with one thread that prints into bench.log of its folder.
 
     Raises LatentlineError when some failed, after the others are done. SIGTERM and Ctrl-C end the processes too; their
@@ -121,7 +141,7 @@ def finish_all(jobs: list[Job], workers: int) -> None:
 class _Worker:
     """The process that finishes one job."""
 
-    def __init__(self, job: Job, context: SpawnContext) -> None:
+    def __init__(self, job: FolderJob, context: SpawnContext) -> None:
         self.job = job
         self._receiver, sender = context.Pipe(duplex=False)
         self.process: SpawnProcess = context.Process(target=_finish_alone, args=(job, sender))
@@ -139,14 +159,14 @@ class _Worker:
         return sentence
 
 
-def _finish_alone(job: Job, sender: Connection) -> None:
+def _finish_alone(job: FolderJob, sender: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
     job.folder.mkdir(parents=True, exist_ok=True)
     with (job.folder / "bench.log").open("a", encoding="utf-8") as log, redirect_stderr(log):
         try:
-            finish(job)
+            job.finish()
             sender.send(None)
         except LatentlineError as error:
             sender.send(str(error))

@@ -10,14 +10,20 @@ from latentline.base.arguments import count
 
 
 def option_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with DATA, OUT and the budget. A question adds its own options."""
+    """A parser with DATA, OUT, the budget, the search and the seed. A question adds its own options."""
+    parser = budget_parser(doc)
+    parser.add_argument("--iterations", type=count, help="of the search (default: the YAML's)")
+    parser.add_argument("--seed", type=count, default=0, help="of trainings and splits (default: %(default)s)")
+    return parser
+
+
+def budget_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with DATA, OUT and the budget, for a question with several seeds or searches of its own."""
     parser = bench_parser(doc)
     parser.add_argument("data", type=Path, help="folder of the images")
     parser.add_argument("out", type=Path, help="folder for trainings and results; finished trainings in it are kept")
     parser.add_argument("--images", type=count, help="images shown in each training (default: the YAML's)")
-    parser.add_argument("--iterations", type=count, help="of the search (default: the YAML's)")
     parser.add_argument("--limit", type=count, help="at most N test images of each kind, drawn by seed")
-    parser.add_argument("--seed", type=count, default=0, help="of trainings and splits (default: %(default)s)")
     parser.add_argument(
         "--workers", type=count, default=2, help="trainings at a time, one thread each (default: %(default)s)"
     )

@@ -12,6 +12,7 @@ from latentline.base.atomic import write_text
 from trainer.evaluation.intervals import Estimate
 
 Cell = Estimate | float | str | None
+INTERVALS = "Brackets: 95 % intervals over test images (bootstrap). Another seed is not covered."
 
 
 @dataclass
@@ -50,15 +51,17 @@ def cell_text(cell: Cell) -> str:
     return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
 
 
-def write_tables(folder: Path, headline: str, notes: Mapping[str, str], tables: list[Table]) -> str:
+def write_tables(
+    folder: Path, headline: str, notes: Mapping[str, str], tables: list[Table], legend: str = INTERVALS
+) -> str:
     """Write results.md and results.json into `folder`, and return the Markdown.
 
-    notes  what a reader must know besides date, machine, versions and command: seeds, budgets, what was left out
+    notes   what a reader must know besides date, machine, versions and command: seeds, budgets, what was left out
+    legend  how to read a cell
     """
     facts = {**conditions(), **notes}
     lines = [f"# {headline}", "", *(f"- {name}: {text}" for name, text in facts.items()), ""]
-    lines += ["Brackets: 95 % intervals over test images (bootstrap). Another seed is not covered."]
-    text = "\n".join([*lines, "", "\n\n".join(table.to_markdown() for table in tables), ""])
+    text = "\n".join([*lines, legend, "", "\n\n".join(table.to_markdown() for table in tables), ""])
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "results.md", text)
     content = {"headline": headline, **facts, "tables": [table.to_json() for table in tables]}

@@ -8,7 +8,7 @@ import pytest
 
 from bench.configs import CONFIGS, method_on, read_config, within_budget
 from bench.detection.protocol import jobs
-from bench.detection.protocol.jobs import Job, finish, finish_all
+from bench.detection.protocol.jobs import Job, finish_all
 from bench.detection.protocol.score_figures import (
     SCORE,
     ScoreFigures,
@@ -42,7 +42,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     place = tmp_path_factory.mktemp("bench")
     made = Job(place / "run", _config(place / "data"), limit=2)
     assert not made.finished
-    finish(made)
+    made.finish()
     return made
 
 
@@ -57,12 +57,12 @@ def test_a_run_is_finished_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(jobs, "evaluate_on_station", never)
     monkeypatch.setattr(jobs, "fit", lambda *_, **__: None)
-    finish(job)
+    job.finish()
     with pytest.raises(AssertionError, match="evaluated again"):
-        finish(Job(job.folder, job.config, limit=3))
+        Job(job.folder, job.config, limit=3).finish()
     other = job.config.model_copy(update={"search": job.config.search.model_copy(update={"iterations": 4})})
     with pytest.raises(ConfigError, match=r"search\.iterations"):
-        finish(Job(job.folder, other, limit=2))
+        Job(job.folder, other, limit=2).finish()
 
 
 def test_weights_can_be_lent(job: Job, tmp_path: Path) -> None:
