@@ -1,19 +1,20 @@
 """Every method and the baselines on the same images: what does each method find, and what does it cost?
 
-python -m bench.detection.methods DATA OUT [--dataset magnetic_tile|fabric] [--methods NAME …] [--images N] [--limit N]
+python -m bench.detection.methods DATA OUT [--dataset NAME] [--methods NAME …] [--images N] [--limit N]
 
 Each method of configs/train/methods has its own networks and schedule; data, preprocessing and augmentation are those
 of the data set's YAML. All train on the same images and are tested on the same images. A tenth of the images of each
 kind of defect is known abnormal and not tested: Noisy-AnoGAN trains on them (of 15 parts or more it uses a third to
 weight its score), the other methods use them only to weight their scores. Images of one part (magnetic tile) or strip
-(fabric) stay on one side of the split.
+(fabric) stay on one side of the split. Of grid and NanoTWICE no defect is known: the abnormal tiles of Noisy-AnoGAN are
+then made from normal ones.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from bench.configs import CONFIGS, method_on, within_budget
+from bench.configs import CONFIGS, method_on, read_config, within_budget
 from bench.detection.protocol.comparison import compare_methods
 from bench.detection.protocol.fabric_strips import write_strip_groups
 from bench.detection.protocol.jobs import Job
@@ -21,7 +22,10 @@ from bench.detection.protocol.options import config_changes, option_parser
 from latentline.errors import run_command
 from trainer.config import TrainConfig
 
-DATASETS = {"magnetic_tile": CONFIGS / "magnetic_tile.yaml", "fabric": CONFIGS / "bench" / "fabric.yaml"}
+DATASETS = {
+    "magnetic_tile": CONFIGS / "magnetic_tile.yaml",
+    **{name: CONFIGS / "bench" / f"{name}.yaml" for name in ("fabric", "grid", "nanotwice")},
+}
 SEARCHING = ("noisy_anogan", "anogan")
 METHODS = (*SEARCHING, "f_anogan", "autoencoder_ssim", "autoencoder_l2", "pca", "vae", "anovaegan")
 
@@ -31,7 +35,10 @@ def configuration(method: str, options: argparse.Namespace) -> TrainConfig:
     changes = config_changes(options, name=f"{options.dataset} {method}")
     if options.dataset == "fabric":
         changes["data.groups"] = str(write_strip_groups(options.data, options.out.resolve() / "strips.csv"))
-    config = method_on(DATASETS[options.dataset], method, changes)
+    dataset = DATASETS[options.dataset]
+    if method == "noisy_anogan" and not read_config(dataset, {}).data.has_known_abnormal:
+        changes["method.synthetic_fraction"] = 1.0
+    config = method_on(dataset, method, changes)
     if options.iterations is not None and config.search.iterations:
         config = config.model_copy(
             update={"search": config.search.model_copy(update={"iterations": options.iterations})}

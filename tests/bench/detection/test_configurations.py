@@ -11,6 +11,7 @@ from tests.trainer.folder import write_folder
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
 from trainer.data.split import Split
+from trainer.methods import NoisyAnoGan
 
 
 def _split(config: TrainConfig) -> Split:
@@ -64,11 +65,27 @@ def test_tiles_differ_only_in_what_is_known_of_them(
 def test_every_method_fits_the_data_of_its_bench(tmp_path: Path) -> None:
     """All configurations of a bench are valid and have the same data, and so the same test."""
     common = {"images": 1000, "iterations": 2, "seed": 0, "dataset": "fabric", "paper": False}
-    options = argparse.Namespace(data=tmp_path, out=tmp_path / "out", **common)
-    for bench, names in ((methods, methods.METHODS), (nanotwice, nanotwice.METHODS), (ir_mnist, ir_mnist.METHODS)):
+    given = {"data": tmp_path, "out": tmp_path / "out", **common}
+    questions = [(methods, methods.METHODS, dataset) for dataset in methods.DATASETS]
+    for bench, names, dataset in (
+        *questions,
+        (nanotwice, nanotwice.METHODS, "nanotwice"),
+        (ir_mnist, ir_mnist.METHODS, "mnist"),
+    ):
+        options = argparse.Namespace(**{**given, "dataset": dataset})
         configs = [bench.configuration(name, options) for name in names]
         assert all(c.data == configs[0].data and c.preprocessing == configs[0].preprocessing for c in configs)
         assert all(c.search.iterations in (0, 2) for c in configs)
+
+
+@pytest.mark.parametrize("dataset", methods.DATASETS)
+def test_defects_are_made_where_none_is_known(tmp_path: Path, dataset: str) -> None:
+    """Noisy-AnoGAN's abnormal tiles are all synthetic where no image of the data set is known abnormal."""
+    given = {"data": tmp_path, "out": tmp_path / "out", "images": None, "iterations": None, "seed": 0}
+    config = methods.configuration("noisy_anogan", argparse.Namespace(dataset=dataset, **given))
+    assert isinstance(config.method, NoisyAnoGan)
+    assert (config.method.synthetic_fraction == 1) == (dataset in ("grid", "nanotwice"))
+    assert config.data.has_known_abnormal == (config.method.synthetic_fraction < 1)
 
 
 @pytest.mark.parametrize("seed", range(5))
