@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 when a verification fails, 2 for a mistake that the user can correct."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("trainer").setLevel(logging.INFO)  # not the exporter of ONNX, which tells every step
     return run_command(lambda: int(arguments.run(arguments)))
 
 

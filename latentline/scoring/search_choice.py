@@ -63,7 +63,7 @@ class SearchChoice(StrictModel):
         if shown.pixel_gain is not None:
             gains += f" and {shown.pixel_gain} pixel AUROC"
         over = f" over {first.candidate.iterations}" if first.candidate.iterations else ""
-        cost = shown.milliseconds - first.milliseconds
+        cost = max(0.0, shown.milliseconds - first.milliseconds)
         return (
             f"n = {self.chosen.iterations}; {shown.candidate.iterations} steps gain {gains}{over} "
             f"and cost {cost:.3g} ms a tile"

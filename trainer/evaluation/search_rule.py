@@ -14,6 +14,7 @@ from trainer.evaluation.metrics import weighted_auroc
 from trainer.evaluation.pixel_metrics import PixelCurves
 
 Figure = Callable[[Weights], Weights]
+DIGITS = 6  # of figures: what is left of them is rounding
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def choose(measured: Sequence[MeasuredSearch], frames: FrameLabels, seed: int) -
     trials = tuple(
         SearchTrial(
             candidate=m.candidate,
-            image_auroc=images.values[i],
-            pixel_auroc=None if pixels is None else pixels.values[i],
-            milliseconds=m.milliseconds,
+            image_auroc=round(images.values[i], DIGITS),
+            pixel_auroc=None if pixels is None else round(pixels.values[i], DIGITS),
+            milliseconds=round(m.milliseconds, DIGITS),
             image_gain=images.gain(i, 0),
             pixel_gain=None if pixels is None else pixels.gain(i, 0),
         )
@@ -96,7 +97,7 @@ class _Figures:
         ours, theirs = self._figures[index], self._figures[over]
         difference = self.values[index] - self.values[over]
         found = estimate(difference, lambda weights: ours(weights) - theirs(weights), self._resamples)
-        return Gain.model_validate(found.model_dump())
+        return Gain.model_validate({name: round(value, DIGITS) for name, value in found})
 
 
 def _image_auroc(measured: MeasuredSearch, frames: FrameLabels) -> Figure:

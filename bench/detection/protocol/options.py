@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.command_line import bench_parser
-from latentline.base.arguments import count
+from latentline.base.arguments import count, count_or_auto
 
 
 def option_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def option_parser(doc: str | None) -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, help="folder of the images")
     parser.add_argument("out", type=Path, help="folder for trainings and results; finished trainings in it are kept")
     parser.add_argument("--images", type=count, help="images shown in each training (default: the YAML's)")
-    parser.add_argument("--iterations", type=count, help="of the search (default: the YAML's)")
+    parser.add_argument("--iterations", type=count_or_auto, help="of the search, or auto (default: the YAML's)")
     parser.add_argument("--limit", type=count, help="at most N test images of each kind, drawn by seed")
     parser.add_argument("--seed", type=count, default=0, help="of trainings and splits (default: %(default)s)")
     parser.add_argument(
