@@ -34,7 +34,9 @@ class GradualSearcher:
         # noise from the tile's own grey levels: every tile gets its own, and the same again
         noise = [np.random.default_rng(int(tile.sum())).normal(0, 80, (32, 32)) for tile in tiles]
         found = [(BACKGROUND + (1 - self._share) * n) / 127.5 - 1 for n in noise]
-        return SearchResult(z=np.zeros((len(tiles), 2), np.float32), reconstruction=np.float32(found)[:, None])
+        return SearchResult(
+            z=np.zeros((len(tiles), 2), np.float32), reconstruction=np.array(found, np.float32)[:, None]
+        )
 
     def close(self) -> None:
         """Nothing to release."""

@@ -20,7 +20,7 @@ def _labels(parts: Sequence[str] | None = None) -> FrameLabels:
 
 
 def _scores(shift: float | np.ndarray) -> np.ndarray:
-    return np.r_[NORMAL, ABNORMAL + shift]
+    return np.concatenate([NORMAL, ABNORMAL + shift])
 
 
 def _pixels(contrast: float) -> PixelCurves:
