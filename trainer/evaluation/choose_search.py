@@ -24,7 +24,7 @@ from latentline.search.tiler import TILES_TOGETHER, FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.evaluation.pixel_metrics import PixelCounts
-from trainer.evaluation.search_rule import FrameLabels, MeasuredSearch, choose
+from trainer.evaluation.search_rule import FrameLabels, JudgedSearch, choose
 from trainer.evaluation.validation_frames import (
     FEWEST_PARTS,
     ValidationFrame,
@@ -117,7 +117,7 @@ def _measure(
     frames: Sequence[ValidationFrame],
     map: MapKind,
     advance: Callable[[int], object],
-) -> MeasuredSearch:
+) -> JudgedSearch:
     normal, abnormal = (
         _search(searcher, [f for f in frames if f.abnormal == side], _steps(candidate), advance)
         for side in (False, True)
@@ -132,7 +132,7 @@ def _measure(
         milliseconds += searched.milliseconds["search"]
         if frame.mask is not None:
             pixels.add(maps.max(axis=0), frame.mask)
-    return MeasuredSearch(
+    return JudgedSearch(
         candidate,
         _scores(np.array(peaks, np.float64), len(normal_frames)),
         pixels.curves() if pixels.complete else None,

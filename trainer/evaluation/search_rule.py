@@ -18,7 +18,7 @@ DIGITS = 6  # of figures: what is left of them is rounding
 
 
 @dataclass(frozen=True)
-class MeasuredSearch:
+class JudgedSearch:
     """A candidate on the N validation frames.
 
     scores        [N] larger is more abnormal
@@ -48,7 +48,7 @@ class FrameLabels:
     synthetic: bool
 
 
-def choose(measured: Sequence[MeasuredSearch], frames: FrameLabels, seed: int) -> SearchChoice:
+def choose(measured: Sequence[JudgedSearch], frames: FrameLabels, seed: int) -> SearchChoice:
     """The first of `measured`, the shortest search first, that is worse than the best in neither figure.
 
     Worse: the 95 % interval of the difference in image AUROC, or in pixel AUROC, lies above 0 (bootstrap over parts,
@@ -100,7 +100,7 @@ class _Figures:
         return Gain.model_validate({name: round(value, DIGITS) for name, value in found})
 
 
-def _image_auroc(measured: MeasuredSearch, frames: FrameLabels) -> Figure:
+def _image_auroc(measured: JudgedSearch, frames: FrameLabels) -> Figure:
     return lambda weights: weighted_auroc(measured.scores, frames.abnormal, weights)
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from latentline.scoring.search_choice import SearchCandidate, SearchChoice
 from trainer.evaluation.pixel_metrics import PixelCounts, PixelCurves
-from trainer.evaluation.search_rule import FrameLabels, MeasuredSearch, choose
+from trainer.evaluation.search_rule import FrameLabels, JudgedSearch, choose
 
 EACH = 30
 NORMAL, ABNORMAL = np.random.default_rng(0).normal(size=(2, EACH))
@@ -37,9 +37,7 @@ def _choose(
     scores: dict[int, np.ndarray], contrasts: dict[int, float] | None = None, labels: FrameLabels | None = None
 ) -> SearchChoice:
     measured = [
-        MeasuredSearch(
-            SearchCandidate(iterations=n), of_n, None if contrasts is None else _pixels(contrasts[n]), n + 1.0
-        )
+        JudgedSearch(SearchCandidate(iterations=n), of_n, None if contrasts is None else _pixels(contrasts[n]), n + 1.0)
         for n, of_n in scores.items()
     ]
     return choose(measured, labels or _labels(), seed=0)
