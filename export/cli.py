@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentline.base.arguments import count, rate
+from latentline.base.arguments import count, count_or_auto, rate
 from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 when a verification fails, 2 for a mistake that the user can correct."""
     arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("trainer").setLevel(logging.INFO)  # not the exporter of ONNX, which tells every step
     return run_command(lambda: int(arguments.run(arguments)))
 
 
@@ -35,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
     package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
-    package.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
+    package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     package.set_defaults(run=_package)

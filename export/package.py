@@ -26,6 +26,7 @@ from latentline.package.model_package import CALIBRATION, DISCRIMINATOR, ENCODER
 from latentline.package.write import write_package
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.search_choice import SearchChoice
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator
@@ -39,8 +40,9 @@ from trainer.networks.generator import Generator
 class ModelCard:
     """What a manifest holds about a model besides its sizes, search and calibration.
 
-    overlap   of neighbouring tiles, as a fraction of the tile
-    coverage  of held-out normal tiles; None: not measured
+    overlap        of neighbouring tiles, as a fraction of the tile
+    coverage       of held-out normal tiles; None: not measured
+    search_choice  why the search has so many iterations; None: somebody gave their number
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelCard:
     preprocessing: Preprocessing
     overlap: float
     coverage: Coverage | None = None
+    search_choice: SearchChoice | None = None
 
 
 def export_model(
@@ -121,6 +124,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         preprocessing=card.preprocessing,
         overlap=card.overlap,
         coverage=card.coverage,
+        search_choice=card.search_choice,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,
     )

@@ -83,7 +83,9 @@ def exported(name: str) -> tuple[Checkpoint, SearchModel]:
     """The random checkpoint of METHODS[name], and the model exported from it. Tests share both and change neither."""
     checkpoint = random_checkpoint(name)
     networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
-    return checkpoint, export_model(*networks, search_settings(checkpoint), checkpoint.config.verdict_flips)
+    return checkpoint, export_model(
+        *networks, search_settings(checkpoint, checkpoint.config.unmeasured_iterations), checkpoint.config.verdict_flips
+    )
 
 
 def _randomise(network: nn.Module) -> None:

@@ -37,7 +37,7 @@ from trainer.networks.factory import (
 )
 from trainer.networks.generator import Generator
 from trainer.networks.older_weights import has_older_kernels, with_free_kernels
-from trainer.settings.search import SearchConfig
+from trainer.settings.search import Iterations
 
 Networks = tuple[Generator | Decoder, Discriminator | None, Encoder | CodingEncoder | None]
 
@@ -133,21 +133,21 @@ def read_config(folder: Path) -> TrainConfig:
         raise CheckpointError(f"{folder}: another version wrote this checkpoint: {error}") from None
 
 
-def search_config(path: Path, checkpoint: Checkpoint, iterations: int | None) -> SearchConfig:
-    """The search of the checkpoint at `path`, with other `iterations` unless they are None.
+def search_iterations(path: Path, checkpoint: Checkpoint, given: Iterations | None) -> Iterations:
+    """The search iterations of the checkpoint at `path`: those `given`, or for None the configuration's.
 
     Raises CheckpointError when the encoder is not finished, ConfigError when the iterations do not fit the method.
     """
     config = checkpoint.config
     if config.schedule.encoder_images and checkpoint.encoder is None:
         raise CheckpointError(f"{path}: its training has not finished the encoder; continue with fit --resume")
-    if iterations is None:
-        return config.search
-    if iterations and not config.method.is_gan:
+    if given is None:
+        return config.search.iterations
+    if given not in (0, "auto") and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
-    if not iterations and checkpoint.encoder is None:
+    if given == 0 and checkpoint.encoder is None:
         raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
-    return config.search.model_copy(update={"iterations": iterations})
+    return given
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from latentline.base.arguments import count, rate
+from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.strict_yaml import load_yaml
 from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
     evaluate.add_argument("out", type=Path, nargs="?", help="folder for report and pictures (default: RUN/evaluation)")
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
-    evaluate.add_argument("--iterations", type=count, help="search iterations (default: the configuration's)")
+    evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -12,6 +12,8 @@ from trainer.settings.network import NetworkConfig
 from trainer.settings.schedule import ScheduleConfig
 from trainer.settings.search import SearchConfig
 
+ITERATIONS_WITHOUT_ENCODER = 100
+
 
 class TrainConfig(StrictModel):
     """The training file. Relative paths start at the folder of this file."""
@@ -45,6 +47,16 @@ class TrainConfig(StrictModel):
         """What D's verdict on a tile is averaged over: the augmentation's mirrorings, of a D that went on alone."""
         return self.augment.flip if self.schedule.discriminator_images else ()
 
+    @property
+    def fallback_iterations(self) -> int:
+        """What `search.iterations: auto` is where nothing can be measured: 0 with an encoder, else 100."""
+        return 0 if self.schedule.encoder_images or not self.method.is_gan else ITERATIONS_WITHOUT_ENCODER
+
+    @property
+    def unmeasured_iterations(self) -> int:
+        """`search.iterations` as a number, without measuring anything for `auto`."""
+        return self.fallback_iterations if self.search.iterations == "auto" else self.search.iterations
+
     @model_validator(mode="after")
     def _method_fits(self) -> TrainConfig:
         method, search = self.method, self.search
@@ -72,9 +84,9 @@ class TrainConfig(StrictModel):
             )
         if method.kind == "f_anogan" and not self.schedule.encoder_images:
             raise ValueError("method f_anogan is an encoder on a GAN: set schedule.encoder_images")
-        if not method.is_gan and search.iterations:
-            raise ValueError(f"method {method.kind} takes its encoder's z as it is: set search.iterations to 0")
-        if not self.schedule.encoder_images and method.is_gan and not search.iterations:
+        if not method.is_gan and search.iterations not in (0, "auto"):
+            raise ValueError(f"method {method.kind} takes its encoder's z as it is: set search.iterations to 0 or auto")
+        if not self.schedule.encoder_images and method.is_gan and search.iterations == 0:
             raise ValueError("search.iterations 0 needs an encoder: set schedule.encoder_images")
         if method.kind != "vae" and (search.map == "probability" or search.samples):
             raise ValueError("search.map probability and search.samples are for method vae")

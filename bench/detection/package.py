@@ -41,7 +41,8 @@ def main() -> int:
     split = limited(checkpoint.split, options.limit, config.schedule.seed)
     searcher = OpenVinoSearcher(package)
     manifest = package.manifest
-    subject = Subject(manifest.name, manifest.method, searcher.name, manifest.search.iterations)
+    iterations, choice = manifest.search.iterations, manifest.search_choice
+    subject = Subject(manifest.name, manifest.method, searcher.name, iterations, choice=choice)
     try:
         report = evaluate(package.inspector(searcher), subject, open_source(config.data), split, options.out / "model")
     finally:

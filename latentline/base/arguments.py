@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Literal
 
 
 def rate(text: str) -> float:
@@ -21,3 +22,10 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 0 or more")
     return int(text)
+
+
+def count_or_auto(text: str) -> int | Literal["auto"]:
+    """A whole number, 0 or more, or the word auto."""
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 0 or more, and not auto")
+    return "auto" if text == "auto" else int(text)

@@ -12,6 +12,7 @@ from latentline.base.strict_yaml import StrictModel
 from latentline.errors import PackageError
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.search_choice import SearchChoice
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
 
@@ -79,10 +80,11 @@ class ModelSpec(StrictModel):
 class Manifest(ModelSpec):
     """manifest.json.
 
-    overlap   of neighbouring tiles, as a fraction of the tile
-    map       how frame and reconstruction are compared
-    coverage  of held-out normal tiles, when the package was written; None: not measured
-    files     sha256 of each file, by name
+    overlap        of neighbouring tiles, as a fraction of the tile
+    map            how frame and reconstruction are compared
+    coverage       of held-out normal tiles, when the package was written; None: not measured
+    search_choice  why the search has so many iterations; None: somebody gave their number
+    files          sha256 of each file, by name
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -94,6 +96,7 @@ class Manifest(ModelSpec):
     overlap: float = Field(ge=0, lt=0.9)
     map: MapKind = "residual"
     coverage: Coverage | None = None
+    search_choice: SearchChoice | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)

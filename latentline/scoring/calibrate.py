@@ -107,10 +107,7 @@ def calibrate(
     searched = [frame for _, frame in tiler.search_each(searcher, standardising)]
     if len(searched) < FEWEST_STANDARDISING:
         raise DatasetError(_too_few_to_standardise(len(searched)))
-    if not all(np.isfinite(e.result.reconstruction).all() for e in searched):
-        raise CheckpointError(
-            "the model's reconstructions of normal images are not finite; it is broken: train it again"
-        )
+    check_finite(searched)
     if score == "paper":
         statistics, components, why = _paper(searched)
     else:
@@ -144,6 +141,14 @@ def calibrate(
         "scored_normals": len(scores),
     }
     return Calibrated(provisional.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+
+
+def check_finite(searched: Sequence[SearchedFrame]) -> None:
+    """Raise CheckpointError when a reconstruction of these normal frames is not finite."""
+    if not all(np.isfinite(e.result.reconstruction).all() for e in searched):
+        raise CheckpointError(
+            "the model's reconstructions of normal images are not finite; it is broken: train it again"
+        )
 
 
 def _too_few_to_standardise(count: int) -> str:

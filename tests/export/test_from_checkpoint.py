@@ -1,5 +1,6 @@
 """`latentline-export package`: from a checkpoint of any method and its images to a calibrated, verified package."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 
 from export.cli import main
 from latentline.model import open_model
-from latentline.package.model_package import load_package
+from latentline.package.model_package import SEARCH_STEP, SELFTEST, load_package
 from tests.checkpoints import random_checkpoint
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.data.sources import open_source
+from trainer.evaluation import choose_search
 from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.loops.training import TrainingState
 
@@ -92,3 +94,25 @@ def test_iterations_that_do_not_fit_the_method_are_refused(
     assert main(["package", str(without_encoder), str(tmp_path / "out"), "--iterations", "0"]) == 2
     assert capsys.readouterr().err.endswith("but this training has none; give 1 or more\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_auto_chooses_the_search_of_the_package(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The manifest has the table, the station's iterations are the chosen ones, and it may be told to search anyway."""
+    monkeypatch.setattr(choose_search, "MAX_STEPS", 4000)
+    run = save(random_checkpoint("f_anogan"), images, tmp_path / "run")
+    arguments = ["package", str(run), str(tmp_path / "out"), "--false-alarm-rate", "0.1", "--threads", "1"]
+    with caplog.at_level(logging.INFO):
+        assert main([*arguments, "--iterations", "auto"]) == 0
+    package = load_package(tmp_path / "out")
+    choice = package.manifest.search_choice
+    assert choice is not None and choice.chosen.iterations == package.manifest.search.iterations
+    assert [trial.candidate.iterations for trial in choice.trials] == [0, 3, 10, 30]
+    assert f"search: {choice.sentence} ({choice.frames})" in caplog.messages
+    assert SEARCH_STEP in package.graphs and main(["verify", str(tmp_path / "out")]) == 0
+    fixed = [*arguments[:2], str(tmp_path / "fixed"), *arguments[3:], "--iterations", "2"]
+    assert main(fixed) == 0
+    manifest = load_package(tmp_path / "fixed").manifest
+    assert (manifest.search.iterations, manifest.search_choice) == (2, None)
+    assert all(manifest.files[name] == package.manifest.files[name] for name in (*package.graphs, SELFTEST))

@@ -84,7 +84,8 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
     found = parts(searcher.search(frames(3)))
     alone = parts(searcher.search(frames(3)[1:2]))
     searcher.close()
-    expected = parts(ReferenceSearcher(checkpoint, checkpoint.config.search).search(frames(3)))
+    config = checkpoint.config
+    expected = parts(ReferenceSearcher(checkpoint, config.search, config.unmeasured_iterations).search(frames(3)))
     assert set(found) == set(expected) == {"z", "reconstruction", *FIELDS[name]}
     for field, values in expected.items():
         assert found[field].dtype == np.float32 and found[field].shape == values.shape

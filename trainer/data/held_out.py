@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from trainer.data.source import ImageSource
 from trainer.data.split import Split
 
 UInt8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 log = logging.getLogger(__name__)
 
 
@@ -25,18 +26,20 @@ class HeldOut:
     scored         normal, for the thresholds
     abnormal       for the weights of the score
     parts          the part that each standardising and each abnormal frame shows; None: each one a part of its own
+    masks          of each abnormal frame [H, W]; None where there is none
     """
 
     standardising: list[UInt8]
     scored: list[UInt8]
     abnormal: list[UInt8]
     parts: PartLabels = (None, None)
+    masks: list[Mask | None] = field(default_factory=list)
 
 
 def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
     """Read the held-out images, the normal ones split by whole groups; log those that are skipped.
 
-    Raises DatasetError when too many are broken.
+    Raises DatasetError when too many are broken, or a mask has another size.
     """
     standardising, scored = split_held_out(split.held_out, source.groups(), seed)
     normal, abnormal = load(source, (*standardising, *scored)), load(source, split.validation_abnormal)
@@ -49,4 +52,5 @@ def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
         [images[name] for name in scored if name in images],
         list(abnormal.images.values()),
         ([groups.get(name, name) for name in kept], [groups.get(name, name) for name in abnormal.images]),
+        [source.mask(name, (image.shape[0], image.shape[1])) for name, image in abnormal.images.items()],
     )

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from latentline.errors import ImageError
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.search_choice import SearchChoice
 from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
 from trainer.evaluation.metrics import f1_max, weighted_f1_max
@@ -25,6 +26,7 @@ class Subject:
     """What is evaluated: name of the model, its method, the backend that runs it, iterations of its search.
 
     coverage  of held-out normal tiles; None: not measured
+    choice    why the search has so many iterations; None: somebody gave their number
     """
 
     name: str
@@ -32,6 +34,7 @@ class Subject:
     backend: str
     iterations: int = 0
     coverage: Coverage | None = None
+    choice: SearchChoice | None = None
 
 
 @dataclass
@@ -88,7 +91,7 @@ class EvaluationAccumulator:
     def report(self) -> EvaluationReport:
         """All figures with their intervals."""
         images = ImageFigures.of(self._images)
-        pixels = self._pixel_figures()
+        pixels = self.pixel_figures()
         normal, abnormal = images.scores[~images.abnormal], images.scores[images.abnormal]
         both = bool(len(normal) and len(abnormal))
         best = f1_max(normal, abnormal) if both else None
@@ -102,6 +105,7 @@ class EvaluationAccumulator:
             backend=self.subject.backend,
             iterations=self.subject.iterations,
             coverage=self.subject.coverage,
+            search_choice=self.subject.choice,
             normal_images=len(normal),
             abnormal_images={kind: int((images.kinds == kind).sum()) for kind in defects},
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,
@@ -119,6 +123,17 @@ class EvaluationAccumulator:
             skipped=tuple(self.skipped),
         )
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The names of the images in the pixel figures, in the order in which they were added."""
+        return tuple(self._counted)
+
+    def pixel_figures(self) -> PixelFigures:
+        """The figures of pixels, of the images in `counted`."""
+        images = [self._images[name] for name in self._counted]
+        curves = self._pixels.curves() if self._pixels.complete else None
+        return PixelFigures(curves, [i.kind for i in images], [i.group for i in images])
+
     def _confusion(self, normal: Float, abnormal: Float) -> Confusion | None:
         if self.threshold is None or self.false_alarm_rate is None:
             return None
@@ -133,8 +148,3 @@ class EvaluationAccumulator:
             false_alarm_rate=rate(alarms, len(normal)) if len(normal) else None,
             detection_rate=rate(detected, len(abnormal)) if len(abnormal) else None,
         )
-
-    def _pixel_figures(self) -> PixelFigures:
-        images = [self._images[name] for name in self._counted]
-        curves = self._pixels.curves() if self._pixels.complete else None
-        return PixelFigures(curves, [i.kind for i in images], [i.group for i in images])

@@ -25,6 +25,7 @@ from trainer.data.synthetic import synthesise
 from trainer.methods import NoisyAnoGan
 
 UInt8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 # Below this number synthetic frames join the real ones. On magnetic tile they raise the test AUROC with 3 to 12 real
 # ones (from 0.72 to 0.75 with 12), and change nothing with 30.
 MIN_REAL_ABNORMAL = 30
@@ -36,14 +37,13 @@ def calibrate_held_out(
     searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
     """Calibrate, with a progress bar. Raises DatasetError, before any search, when normal frames are too few."""
-    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
-        raise DatasetError(reason)
+    check_enough(held_out, false_alarm_rate)
     search = config.search
     synthetic: list[UInt8] = []
     too_few_real = len(held_out.abnormal) < MIN_REAL_ABNORMAL
     if search.score == "calibrated" and too_few_real and not _trained_on_synthetic(config):
         normal = held_out.standardising[:MAX_SYNTHETIC]
-        synthetic = make_synthetic_abnormal(normal, tiler, config.schedule.seed)
+        synthetic = [frame for frame, _ in make_synthetic_abnormal(normal, tiler, config.schedule.seed)]
     return calibrate(
         searcher,
         tiler,
@@ -57,6 +57,12 @@ def calibrate_held_out(
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
+
+
+def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
+    """Raise DatasetError when there are too few normal frames to calibrate with."""
+    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
+        raise DatasetError(reason)
 
 
 def prior_weights(config: TrainConfig) -> dict[str, float] | None:
@@ -79,23 +85,29 @@ def _trained_on_synthetic(config: TrainConfig) -> bool:
     return isinstance(config.method, NoisyAnoGan) and config.method.synthetic_fraction > 0
 
 
-def make_synthetic_abnormal(frames: Sequence[UInt8], tiler: FrameTiler, seed: int) -> list[UInt8]:
-    """Each normal frame [H, W] or [H, W, C] with one synthetic defect, in a square about as large as a tile."""
+def make_synthetic_abnormal(frames: Sequence[UInt8], tiler: FrameTiler, seed: int) -> list[tuple[UInt8, Mask]]:
+    """Each normal frame [H, W] or [H, W, C] with one synthetic defect, in a square about as large as a tile.
+
+    With each comes its mask [H, W].
+    """
     rng = np.random.default_rng(seed)
     return [_with_synthetic_defect(frame, frames, tiler, rng) for frame in frames]
 
 
-def _with_synthetic_defect(frame: UInt8, frames: Sequence[UInt8], tiler: FrameTiler, rng: np.random.Generator) -> UInt8:
+def _with_synthetic_defect(
+    frame: UInt8, frames: Sequence[UInt8], tiler: FrameTiler, rng: np.random.Generator
+) -> tuple[UInt8, Mask]:
     candidates = [other for other in frames if other.shape[2:] == frame.shape[2:]]
     donors = [candidates[i] for i in rng.integers(len(candidates), size=DONORS)]
     scale = frame.shape[0] / tiler.preprocessing.apply(frame).shape[0]
     side = max(2, min(round(tiler.tile_size * scale), *frame.shape[:2]))
     (y, x), patch = _square(frame, side, rng)
     others = [cv2.resize(_square(donor, side, rng)[1], (side, side)).reshape(patch.shape) for donor in donors]
-    abnormal = synthesise(np.stack([patch, *others]), rng)[0][0]
-    result: UInt8 = frame.copy()
+    abnormal, changed = (of_all[0] for of_all in synthesise(np.stack([patch, *others]), rng))
+    result, mask = frame.copy(), np.zeros(frame.shape[:2], np.bool_)
     result[y : y + side, x : x + side] = abnormal.reshape(result[y : y + side, x : x + side].shape)
-    return result
+    mask[y : y + side, x : x + side] = changed
+    return result, mask
 
 
 def _square(frame: UInt8, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], UInt8]:

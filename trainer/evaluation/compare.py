@@ -32,10 +32,7 @@ class Difference(StrictModel):
     reason: str = ""
 
     def __str__(self) -> str:
-        if self.value is None:
-            return self.reason
-        low, high = self.value.low, self.value.high
-        return f"{self.value.value:+.3f}" + ("" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]")
+        return self.reason if self.value is None else self.value.signed
 
 
 class Comparison(StrictModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -23,13 +23,23 @@ from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
 from trainer.evaluation.error_panels import ErrorPanels
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
 from trainer.evaluation.report import GOOD, EvaluationReport, Scores, write_results
+from trainer.evaluation.without_search import search_gain
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
 
 
-def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, split: Split, out: Path) -> EvaluationReport:
+def evaluate(
+    inspector: Inspector,
+    subject: Subject,
+    source: ImageSource,
+    split: Split,
+    out: Path,
+    without_search: Inspector | None = None,
+) -> EvaluationReport:
     """Inspect all test images of the split; write report, scores, plots and pictures into `out`.
+
+    without_search  also inspects all of them, and the report says what the search gave
 
     Raises DatasetError when there is nothing to measure, ImageError when a score is not finite.
     """
@@ -58,6 +68,9 @@ def evaluate(inspector: Inspector, subject: Subject, source: ImageSource, split:
     save_maps(out / "maps.png", maps)
     save_plots(out, accumulator.scores())
     report = accumulator.report()
+    if without_search is not None:
+        again = _inspect_again(without_search, subject, source, readable)
+        report = report.model_copy(update={"search_gain": search_gain(accumulator, again)})
     write_results(out, report, accumulator.scores())
     return report
 
@@ -87,6 +100,22 @@ def check_test_images(
             "there are neither; add some"
         )
     return readable
+
+
+def _inspect_again(
+    inspector: Inspector, subject: Subject, source: ImageSource, readable: Mapping[str, tuple[str, ...]]
+) -> EvaluationAccumulator:
+    accumulator, groups = EvaluationAccumulator(subject), source.groups()
+    with tqdm(total=sum(map(len, readable.values())), unit="img", desc="without the search") as bar:
+        for kind, names in readable.items():
+            frames = read_each(source, names, accumulator.skipped)
+            for name, frame, result, seconds in inspect_all(inspector, frames):
+                mask = None if kind == GOOD else source.mask(name, (frame.shape[0], frame.shape[1]))
+                group = groups.get(name, name)
+                accumulator.add(name, kind, group, frame, result.score, {}, result.anomaly_map, mask)
+                accumulator.seconds += seconds
+                bar.update()
+    return accumulator
 
 
 def inspect_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,33 @@ from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
-from trainer.checkpoint import load_checkpoint, search_config
+from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
+from trainer.config import TrainConfig
 from trainer.coverage import CoverageMeter
-from trainer.data.held_out import read_held_out
+from trainer.data.held_out import HeldOut, read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.accumulator import Subject
-from trainer.evaluation.calibrate_held_out import calibrate_held_out
+from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
+from trainer.evaluation.choose_search import chosen_search
 from trainer.evaluation.evaluate import evaluate, limited
 from trainer.evaluation.report import EvaluationReport
 from trainer.reference.searcher import ReferenceSearcher
+from trainer.settings.search import Iterations
+
+log = logging.getLogger(__name__)
 
 
 def evaluate_checkpoint(
     path: Path,
     out: Path | None = None,
     data: Path | None = None,
-    iterations: int | None = None,
+    iterations: Iterations | None = None,
     limit: int | None = None,
     false_alarm_rate: float = FALSE_ALARM_RATE,
 ) -> EvaluationReport:
     """Evaluate a run or checkpoint folder into `out`, by default into `evaluation` of the run.
+
+    A search that starts at an encoder's z is compared with none, on the same test images.
 
     data, iterations  replace the configuration's data root and search iterations
     limit             at most this many test images of each kind, chosen by the configuration's seed
@@ -39,19 +47,34 @@ def evaluate_checkpoint(
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    search = search_config(path, checkpoint, iterations)
+    wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, data)
-    tiler = FrameTiler(config.preprocessing, config.network.resolution, search.overlap)
     split = limited(checkpoint.split, limit, config.schedule.seed)
-    searcher = ReferenceSearcher(checkpoint, search)
     held_out = read_held_out(source, split, config.schedule.seed)
+    check_enough(held_out, false_alarm_rate)
+    tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
+    search = chosen_search(wanted, lambda c: _searcher(checkpoint, c.iterations), tiler, config, held_out)
+    searcher = _searcher(checkpoint, search.iterations)
+    inspector = _calibrated(searcher, tiler, config, held_out, false_alarm_rate)
+    without_search = None
+    if search.iterations and checkpoint.encoder is not None:
+        log.info("calibrating without the search too, and inspecting the test images twice, to say what it gives")
+        without_search = _calibrated(_searcher(checkpoint, 0), tiler, config, held_out, false_alarm_rate)
+    coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
+    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, choice=search.choice)
+    return evaluate(inspector, subject, source, split, out or default_out(path), without_search)
+
+
+def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:
+    return ReferenceSearcher(checkpoint, checkpoint.config.search, iterations)
+
+
+def _calibrated(
+    searcher: ReferenceSearcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
+) -> Inspector:
     calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
     ahead = frames_ahead(tiler, held_out.scored[0])
-    reconstructor = HostReconstructor(searcher, tiler, calibrated.statistics, ahead)
-    coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
-    subject = Subject(config.name, config.method.kind, reconstructor.name, search.iterations, coverage)
-    inspector = Inspector(reconstructor, calibrated.calibration)
-    return evaluate(inspector, subject, source, split, out or default_out(path))
+    return Inspector(HostReconstructor(searcher, tiler, calibrated.statistics, ahead), calibrated.calibration)
 
 
 def frames_ahead(tiler: FrameTiler, frame: npt.NDArray[np.uint8]) -> int:

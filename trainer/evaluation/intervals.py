@@ -28,6 +28,11 @@ class Estimate(StrictModel):
     def __str__(self) -> str:
         return f"{self.value:.3f}" + ("" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]")
 
+    @property
+    def signed(self) -> str:
+        """As text with signs, for a difference."""
+        return f"{self.value:+.3f}" + ("" if self.low is None else f" [{self.low:+.3f}, {self.high:+.3f}]")
+
 
 def resample(kinds: Sequence[str], groups: Sequence[str], seed: int = 0) -> npt.NDArray[np.uint16]:
     """How often each image is drawn, [RESAMPLES, images]; each kind draws as many parts as it has, with replacement.

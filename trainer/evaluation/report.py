@@ -16,7 +16,9 @@ from latentline.base.atomic import write_text
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.search_choice import SearchChoice
 from trainer.evaluation.intervals import Estimate
+from trainer.evaluation.search_gain import SearchGain
 
 GOOD = "good"  # the kind of normal images; every other kind is a defect
 COVERAGE = "variance of held-out normal tiles explained by G(ẑ)"
@@ -82,6 +84,8 @@ class EvaluationReport(StrictModel):
 
     name, method, backend, iterations  what was evaluated, and how it searched
     coverage           of held-out normal tiles by G(ẑ), beside that of principal components; None: not measured
+    search_choice      why the search has so many iterations; None: somebody gave their number
+    search_gain        on the test images, over none; None: not measured
     pixel_images       abnormal images with a mask; the pixel figures are over these and the normal images
     component_auroc    image AUROC of each raw component alone
     *_by_defect        one kind of defect against all normal images
@@ -94,6 +98,8 @@ class EvaluationReport(StrictModel):
     backend: str
     iterations: int
     coverage: Coverage | None = None
+    search_choice: SearchChoice | None = None
+    search_gain: SearchGain | None = None
     normal_images: int
     abnormal_images: dict[str, int]
     pixel_images: int
@@ -120,6 +126,9 @@ class EvaluationReport(StrictModel):
         if self.coverage is not None:
             c = self.coverage
             rows[COVERAGE] = f"{c.explained:.3f}; PCA ({c.components} components): {c.pca:.3f}; {c.tiles} tiles"
+        if self.search_choice is not None:
+            rows["search chosen by auto"] = f"{self.search_choice.sentence} ({self.search_choice.frames})"
+        rows |= {} if self.search_gain is None else self.search_gain.rows()
         rows["image AUROC"] = _text(self.image_auroc, "no normal images")
         by_defect = self.image_auroc_by_defect if len(self.image_auroc_by_defect) > 1 else {}
         rows |= {f"image AUROC, {kind}": str(value) for kind, value in by_defect.items()}

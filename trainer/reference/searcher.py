@@ -25,11 +25,11 @@ Distribution = tuple[Tensor, Tensor | None]  # mean, and log variance where a ne
 
 
 class ReferenceSearcher:
-    """Algorithm 1 in PyTorch for a GAN, else encoder and decoder."""
+    """Algorithm 1 in PyTorch for a GAN, with this number of `iterations`; else encoder and decoder."""
 
     name = "reference"
 
-    def __init__(self, checkpoint: Checkpoint, search: SearchConfig) -> None:
+    def __init__(self, checkpoint: Checkpoint, search: SearchConfig, iterations: int) -> None:
         self._generator, self._discriminator = checkpoint.generator, checkpoint.discriminator
         self._gan: tuple[Generator, Discriminator] | None = None
         if isinstance(checkpoint.generator, Generator):
@@ -37,7 +37,8 @@ class ReferenceSearcher:
             self._gan = freeze(checkpoint.generator, checkpoint.discriminator)
             self._generator, self._discriminator = self._gan
         self._encoder = checkpoint.encoder
-        self._search, self._flips = search, checkpoint.config.verdict_flips
+        self._search, self._iterations = search, iterations
+        self._flips = checkpoint.config.verdict_flips
 
     def search(self, tiles: npt.NDArray[np.uint8]) -> SearchResult:
         """Search all tiles, uint8 [N, H, W, C], from the encoder's z or, without an encoder, from one seeded z."""
@@ -46,7 +47,7 @@ class ReferenceSearcher:
         with torch.no_grad():
             z, z_log_variance = self._first_latents(x)
         if self._gan is not None:
-            z = reference_search(*self._gan, x, z, s.iterations, s.learning_rate, s.gamma, s.lam)
+            z = reference_search(*self._gan, x, z, self._iterations, s.learning_rate, s.gamma, s.lam)
         with torch.no_grad():
             reconstruction, log_variance = _distribution(self._generator, z)
             found = {"z": z, "reconstruction": reconstruction}

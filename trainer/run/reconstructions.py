@@ -28,8 +28,7 @@ def draw_reconstructions(path: Path, checkpoint: Checkpoint, source: ImageSource
     config = checkpoint.config
     loaded = load(source, _names(checkpoint.split))
     tiles = [_tile(source, name, image, checkpoint) for name, image in loaded.images.items()]
-    search = config.search.model_copy(update={"iterations": min(config.search.iterations, MAX_ITERATIONS)})
-    searcher = ReferenceSearcher(checkpoint, search)
+    searcher = ReferenceSearcher(checkpoint, config.search, min(config.unmeasured_iterations, MAX_ITERATIONS))
     try:
         result = searcher.search(np.stack(tiles))
     finally:

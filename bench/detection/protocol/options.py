@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from bench.command_line import bench_parser
-from latentline.base.arguments import count
+from latentline.base.arguments import count, count_or_auto
 
 
 def option_parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser with DATA, OUT, the budget, the search and the seed. A question adds its own options."""
     parser = budget_parser(doc)
-    parser.add_argument("--iterations", type=count, help="of the search (default: the YAML's)")
+    parser.add_argument("--iterations", type=count_or_auto, help="of the search, or auto (default: the YAML's)")
     parser.add_argument("--seed", type=count, default=0, help="of trainings and splits (default: %(default)s)")
     return parser
 

@@ -50,7 +50,8 @@ def _evaluate(
         inspector = package.inspector(searcher)
         if weights is not None:
             inspector = _inspector_with_weights(checkpoint, package, searcher, weights)
-        subject = Subject(config.name, config.method.kind, searcher.name, package.manifest.search.iterations)
+        iterations, choice = package.manifest.search.iterations, package.manifest.search_choice
+        subject = Subject(config.name, config.method.kind, searcher.name, iterations, choice=choice)
         return evaluate(inspector, subject, open_source(config.data), split, out)
     finally:
         searcher.close()

@@ -77,7 +77,7 @@ def verdict_alone(checkpoint: Checkpoint, source: ImageSource, split: Split) -> 
         return None
     config, groups = checkpoint.config, source.groups()
     # the verdict is on the frame, whatever the search finds, so no step is taken
-    searcher = ReferenceSearcher(checkpoint, config.search.model_copy(update={"iterations": 0}))
+    searcher = ReferenceSearcher(checkpoint, config.search, 0)
     images: dict[str, ImageScore] = {}
     kinds = {GOOD: split.test_good, **split.test_abnormal}
     with tqdm(total=sum(map(len, kinds.values())), unit="img", desc="verdict alone", delay=2) as bar:

@@ -54,20 +54,20 @@ class Iterations:
 
     def open(self, checkpoint: Checkpoint) -> Searcher:
         """As `SearchVariant.open`."""
-        search = checkpoint.config.search.model_copy(update={"iterations": self.iterations})
-        return ReferenceSearcher(checkpoint, search)
+        return ReferenceSearcher(checkpoint, checkpoint.config.search, self.iterations)
 
 
 def chosen_variants(config: TrainConfig, iterations: Sequence[int] | None) -> tuple[SearchVariant, ...]:
-    """The variants with these numbers of steps that fit; None: 0, and the configuration's own number.
+    """The variants with these numbers of steps that fit; None: 0, and the configuration's own number, 10 for auto.
 
     Raises ConfigError when none fits.
     """
-    counts = [0, config.search.iterations] if iterations is None else iterations
+    own = config.search.iterations
+    counts = [0, 10 if own == "auto" else own] if iterations is None else iterations
     fitting = tuple(variant for variant in map(Iterations, dict.fromkeys(counts)) if variant.fits(config))
     if not fitting:
         raise ConfigError(
             f"--iterations {' '.join(map(str, counts))}: a model of method {config.method.kind} cannot be searched so; "
-            f"add {config.search.iterations}"
+            "add 0, or 10 where the search starts without an encoder"
         )
     return fitting

@@ -6,6 +6,7 @@ tiles cannot influence one another, and none waits for another between iteration
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,14 @@ class OpenVinoSearcher:
         x = to_model_range(tiles)
         results = self._map(self._search_one, _split(x))
         return SearchResult(**{name: np.concatenate([r[name] for r in results]) for name in results[0]})
+
+    def with_iterations(self, iterations: int) -> OpenVinoSearcher:
+        """This searcher with another number of search steps. Both share graphs and threads, so close one of them."""
+        other = copy.copy(self)
+        other._spec = self._spec.model_copy(
+            update={"search": self._spec.search.model_copy(update={"iterations": iterations})}
+        )
+        return other
 
     def self_test(self) -> float:
         """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""

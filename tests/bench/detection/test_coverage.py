@@ -51,7 +51,7 @@ def test_nothing_of_d_is_in_the_maps_alone(job: CoverageJob) -> None:
     """The searcher has D's numbers, the wrapped one none, and score and report know nothing but maps."""
     checkpoint = load_checkpoint(job.folder)
     tiles = np.zeros((2, 32, 32, 1), np.uint8)
-    whole = ReferenceSearcher(checkpoint, checkpoint.config.search.model_copy(update={"iterations": 0}))
+    whole = ReferenceSearcher(checkpoint, checkpoint.config.search, 0)
     theirs, ours = whole.search(tiles), MapsOnlySearcher(whole).search(tiles)
     assert np.array_equal(ours.reconstruction, theirs.reconstruction) and np.array_equal(ours.z, theirs.z)
     of_d = ("logit_frame", "logit_reconstruction", "feature_residual", "patch_logits", "loss")

@@ -25,6 +25,7 @@ from latentline.package.selftest import SelfTest
 from latentline.package.write import write_package
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.maps import PixelStatistics
+from latentline.scoring.search_choice import SearchChoice
 from tests.checkpoints import exported
 from tests.packages import SIZE, edit_manifest, rewrite, tiny_model, write_random_package, write_tiny_package
 
@@ -47,6 +48,20 @@ def test_a_package_is_loaded_as_it_was_written(package: Path) -> None:
     assert loaded.manifest.created.utcoffset() is not None
     identity = loaded.identity("openvino")
     assert (identity.name, identity.threshold, identity.sha256) == ("tiny", 2.0, loaded.model_hash)
+
+
+def test_the_choice_of_the_search_is_loaded_as_it_was_written_and_may_be_absent(package: Path) -> None:
+    """A package written before there was a choice loads without it; a choice that nothing led to is refused."""
+    gain = {"value": 0.01, "low": -0.02, "high": 0.03}
+    trial = {"candidate": {"iterations": 4}, "image_auroc": 0.9, "milliseconds": 1.5, "image_gain": gain}
+    choice = {"chosen": {"iterations": 4}, "trials": [trial], "normals": 20, "abnormals": 0, "synthetic": 60}
+    edit_manifest(package, lambda manifest: manifest.update(search_choice=choice))
+    assert load_package(package).manifest.search_choice == SearchChoice.model_validate(choice)
+    edit_manifest(package, lambda manifest: manifest["search_choice"].update(chosen={"iterations": 5}))
+    with pytest.raises(PackageError, match="none of the trials"):
+        load_package(package)
+    edit_manifest(package, lambda manifest: manifest.pop("search_choice"))
+    assert load_package(package).manifest.search_choice is None
 
 
 def test_coverage_is_loaded_as_it_was_written_and_may_be_absent(package: Path) -> None:

@@ -38,6 +38,25 @@ def tiles(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 1), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("iterations", [0, 7])
+def test_a_searcher_with_other_iterations_equals_one_that_was_opened_so(
+    searcher: OpenVinoSearcher, iterations: int
+) -> None:
+    """And the first one still has its own."""
+    before = fields(searcher.search(tiles(2)))
+    spec = tiny_model().spec
+    search = spec.search.model_copy(update={"iterations": iterations})
+    opened = OpenVinoSearcher(replace(tiny_model(), spec=spec.model_copy(update={"search": search})), threads=2)
+    expected = fields(opened.search(tiles(2)))
+    opened.close()
+    found = fields(searcher.with_iterations(iterations).search(tiles(2)))
+    after = fields(searcher.search(tiles(2)))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+        np.testing.assert_array_equal(after[name], before[name])
+    assert not np.allclose(found["z"], before["z"])
+
+
 def test_search_equals_the_reference(searcher: OpenVinoSearcher) -> None:
     """z, reconstruction, features, logits and loss equal those of PyTorch after the same iterations."""
     generator, discriminator = networks()
