@@ -19,6 +19,7 @@ from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
 from trainer.evaluation.evaluate import evaluate, limited
 from trainer.evaluation.report import EvaluationReport
+from trainer.pictures.tiles import TileViewer
 from trainer.reference.searcher import ReferenceSearcher
 
 
@@ -51,7 +52,8 @@ def evaluate_checkpoint(
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     subject = Subject(config.name, config.method.kind, reconstructor.name, search.iterations, coverage)
     inspector = Inspector(reconstructor, calibrated.calibration)
-    return evaluate(inspector, subject, source, split, out or default_out(path))
+    viewer = TileViewer.of_checkpoint(checkpoint, search)
+    return evaluate(inspector, subject, source, split, out or default_out(path), viewer)
 
 
 def frames_ahead(tiler: FrameTiler, frame: npt.NDArray[np.uint8]) -> int:
