@@ -49,12 +49,15 @@ def anomaly_maps(maps: Float, masks: Sequence[Mask | None] | None = None) -> Col
     return Column("anomaly map", _outlined(_coloured(maps / HEAT_FULL_SCALE, scale), masks), scale)
 
 
-def enlarged(picture: UInt8, side: int = SIDE) -> UInt8:
-    """The picture [S, S, C] as [T, T, 3] BGR with T ≥ `side`, every pixel repeated; one too large is reduced."""
+def enlarged(picture: UInt8, side: int = SIDE, largest_side: int = LARGEST_SIDE) -> UInt8:
+    """The picture [S, S, C] as [T, T, 3] BGR with T ≥ `side`, every pixel repeated.
+
+    One larger than `largest_side` is reduced to that.
+    """
     colour = picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2)
     size = picture.shape[0]
-    if size > LARGEST_SIDE:
-        return np.asarray(cv2.resize(colour, (LARGEST_SIDE, LARGEST_SIDE), interpolation=cv2.INTER_AREA))
+    if size > largest_side:
+        return np.asarray(cv2.resize(colour, (largest_side, largest_side), interpolation=cv2.INTER_AREA))
     factor = math.ceil(side / size)
     return np.repeat(np.repeat(colour, factor, axis=0), factor, axis=1)
 

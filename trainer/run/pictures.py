@@ -19,7 +19,7 @@ from trainer.pictures.grid import Column, save_grid
 from trainer.run.history import Record
 
 GRID = 6
-TILE_PX = 64  # smaller tiles are enlarged to at least this side
+TILE_PX, LARGEST_TILE_PX = 64, 128  # sides of a sample: smaller ones are enlarged, larger ones reduced
 LINE = 2  # px, white, after each tile
 
 Float = npt.NDArray[np.float32]
@@ -61,7 +61,7 @@ def save_samples(path: Path, tiles: Float, samples: Float, samples_title: str, r
 
 def _square(images: Float) -> UInt8:
     pictures = [
-        np.pad(enlarged(picture, TILE_PX), ((0, LINE), (0, LINE), (0, 0)), constant_values=255)
+        np.pad(enlarged(picture, TILE_PX, LARGEST_TILE_PX), ((0, LINE), (0, LINE), (0, 0)), constant_values=255)
         for picture in to_picture(images)
     ]
     return np.vstack([np.hstack(pictures[row * GRID : (row + 1) * GRID]) for row in range(GRID)])

@@ -29,9 +29,10 @@ def test_a_difference_has_no_colour_where_tile_and_reconstruction_are_equal(chan
 def test_of_colours_the_channel_that_differs_most_is_shown() -> None:
     """A red that becomes blue does not cancel: the larger change gives value and sign."""
     tiles = _tiles(3)
-    changed = (tiles + np.array([20, 0, -35])).astype(np.uint8)
-    picture = differences(tiles, changed).pictures[0]
-    assert (picture == picture[0, 0]).all() and picture[0, 0, 2] > picture[0, 0, 0]  # brighter by 35, not darker by 20
+    for change in (np.array([20, 0, -35]), np.array([-20, 0, 35])):
+        picture = differences(tiles, (tiles + change).astype(np.uint8)).pictures[0]
+        blue, _, red = picture[0, 0].tolist()
+        assert (picture == picture[0, 0]).all() and (red > blue) == (change[2] < 0)
 
 
 def test_the_scale_of_differences_does_not_depend_on_the_model() -> None:

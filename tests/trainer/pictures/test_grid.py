@@ -33,7 +33,7 @@ def test_words_are_written_outside_the_pictures() -> None:
     worded = [
         draw_grid([Column("title", black, scale)], ["", ""]),
         draw_grid([Column("", black, ColourScale(scale.colours, "meaning"))], ["", ""]),
-        draw_grid([Column("", black, scale)], ["", "a_$x$_{1"]),
+        draw_grid([Column("", black, scale)], ["", "a$_{$"]),
     ]
     y, x = np.argwhere((plain == 0).all(axis=2))[0]
     for canvas in worded:
