@@ -52,8 +52,8 @@ def evaluate_checkpoint(
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     subject = Subject(config.name, config.method.kind, reconstructor.name, search.iterations, coverage)
     inspector = Inspector(reconstructor, calibrated.calibration)
-    viewer = TileViewer.of_checkpoint(checkpoint, search)
-    return evaluate(inspector, subject, source, split, out or default_out(path), viewer)
+    viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
+    return evaluate(inspector, subject, source, split, out or default_out(path), viewer=viewer)
 
 
 def frames_ahead(tiler: FrameTiler, frame: npt.NDArray[np.uint8]) -> int:

@@ -20,7 +20,6 @@ from trainer.data.crops import prepare_mask
 from trainer.pictures.columns import anomaly_maps, differences, photographs
 from trainer.pictures.grid import save_grid
 from trainer.reference.searcher import ReferenceSearcher
-from trainer.settings.search import SearchConfig
 
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -55,16 +54,15 @@ class TileViewer:
     searchers: Mapping[str, Searcher]
 
     @classmethod
-    def of_checkpoint(cls, checkpoint: Checkpoint, search: SearchConfig) -> TileViewer:
-        """Shows G(E(x)) where there is an encoder, and what the search finds where it has iterations."""
-        tiler = FrameTiler(checkpoint.config.preprocessing, checkpoint.config.network.resolution, search.overlap)
+    def of_checkpoint(cls, checkpoint: Checkpoint, iterations: int) -> TileViewer:
+        """Shows G(E(x)) where there is an encoder, and what a search finds where it has iterations."""
+        config = checkpoint.config
+        tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
         searchers: dict[str, Searcher] = {}
         if checkpoint.encoder is not None:
-            at_once = search.model_copy(update={"iterations": 0})
-            searchers["nearest normal image\nat once, G(E(x))"] = ReferenceSearcher(checkpoint, at_once)
-        if search.iterations:
-            title = f"nearest normal image\nafter {search.iterations} search steps"
-            searchers[title] = ReferenceSearcher(checkpoint, search)
+            searchers["nearest normal image\nat once, G(E(x))"] = _searcher(checkpoint, 0)
+        if iterations:
+            searchers[f"nearest normal image\nafter {iterations} search steps"] = _searcher(checkpoint, iterations)
         return cls(tiler, searchers)
 
     def cut(
@@ -113,6 +111,10 @@ def fullest_tile(plan: TilePlan, marked: Mask) -> int:
     centres = np.array(plan.corners) + plan.size / 2
     distances = np.linalg.norm(centres - (np.argwhere(marked).mean(axis=0) + 0.5), axis=1)
     return int(np.lexsort((distances, -counts))[0])
+
+
+def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:
+    return ReferenceSearcher(checkpoint, checkpoint.config.search.model_copy(update={"iterations": iterations}))
 
 
 def _cut_mask(plan: TilePlan, mask: Mask) -> Mask:

@@ -26,7 +26,7 @@ def draw_tiles(path: Path, checkpoint: Checkpoint, source: ImageSource) -> None:
     """
     config, split = checkpoint.config, checkpoint.split
     iterations = 0 if checkpoint.encoder is not None else min(config.search.iterations, MAX_ITERATIONS)
-    viewer = TileViewer.of_checkpoint(checkpoint, config.search.model_copy(update={"iterations": iterations}))
+    viewer = TileViewer.of_checkpoint(checkpoint, iterations)
     rng = np.random.default_rng(config.schedule.seed)
     abnormal = (*split.known_abnormal, *split.validation_abnormal)
 

@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 def _evaluate(root: Path, out: Path, viewer: TileViewer | None) -> str:
     """The report.md of an evaluation that shows tiles."""
     source = FolderSource(FolderData(root=root, held_out_fraction=0.5))
-    evaluate(brightness_inspector(), Subject("brightness", "none", "b"), source, source.split(0), out, viewer)
+    evaluate(brightness_inspector(), Subject("brightness", "none", "b"), source, source.split(0), out, viewer=viewer)
     return (out / "report.md").read_text()
 
 

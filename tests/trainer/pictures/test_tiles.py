@@ -115,7 +115,7 @@ def test_what_a_checkpoint_finds_is_shown(tmp_path: Path, encoder: bool, iterati
     found_z = build_encoder(config).eval() if encoder else None
     split = Split((), (), (), (), (), {})
     checkpoint = Checkpoint(config, generator.eval(), discriminator.eval(), found_z, split, 0, "")
-    viewer = TileViewer.of_checkpoint(checkpoint, config.search.model_copy(update={"iterations": iterations}))
+    viewer = TileViewer.of_checkpoint(checkpoint, iterations)
     assert [
         title.replace("\n", " ").split(" ", 3)[-1].removeprefix("at once, ") for title in viewer.searchers
     ] == titles
