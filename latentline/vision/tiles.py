@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
-def pad_to(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+
+def pad_to(image: npt.NDArray[Pixel], size: int) -> npt.NDArray[Pixel]:
     """Mirror the right and lower edges of [H, W, C] until both sides have at least `size` px."""
     bottom, right = max(0, size - image.shape[0]), max(0, size - image.shape[1])
     if not bottom and not right:
@@ -41,7 +44,7 @@ class TilePlan:
         rows, columns = _starts(height, size, overlap), _starts(width, size, overlap)
         return cls(height, width, size, tuple((y, x) for y in rows for x in columns))
 
-    def cut(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def cut(self, image: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
         """[H, W, C] -> [N, size, size, C], contiguous."""
         padded = pad_to(image, self.size)
         return np.stack([padded[y : y + self.size, x : x + self.size] for y, x in self.corners])

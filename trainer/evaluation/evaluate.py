@@ -23,7 +23,9 @@ from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
 from trainer.evaluation.error_panels import ErrorPanels
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
 from trainer.evaluation.report import GOOD, EvaluationReport, Scores, write_results
+from trainer.evaluation.shown_tiles import ShownTiles
 from trainer.evaluation.without_search import search_gain
+from trainer.pictures.tiles import TileViewer
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
@@ -36,11 +38,12 @@ def evaluate(
     split: Split,
     out: Path,
     without_search: Inspector | None = None,
+    viewer: TileViewer | None = None,
 ) -> EvaluationReport:
     """Inspect all test images of the split; write report, scores, plots and pictures into `out`.
 
     without_search  also inspects all of them, and the report says what the search gave
-
+    viewer          draws tiles.png; None: there is none
     Raises DatasetError when there is nothing to measure, ImageError when a score is not finite.
     """
     kinds = {GOOD: split.test_good, **split.test_abnormal}
@@ -49,7 +52,7 @@ def evaluate(
     )
     readable = check_test_images(source, kinds, accumulator.skipped)
     out.mkdir(parents=True, exist_ok=True)
-    errors, groups = ErrorPanels(), source.groups()
+    errors, shown, groups = ErrorPanels(), ShownTiles(viewer, readable), source.groups()
     maps: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]] = {}
     with tqdm(total=sum(map(len, readable.values())), unit="img") as bar:
         for kind, names in readable.items():
@@ -60,6 +63,7 @@ def evaluate(
                 accumulator.add(name, kind, group, frame, result.score, result.values, result.anomaly_map, mask)
                 accumulator.seconds += seconds
                 errors.add(name, kind, frame, result, mask)
+                shown.add(name, kind, frame, result.anomaly_map, mask)
                 maps.setdefault(kind, (result.anomaly_map, mask))
                 if index < PICTURES_PER_KIND:
                     save_panel(out / f"{kind}-{Path(name).stem}.png", frame, result, mask)
@@ -71,7 +75,7 @@ def evaluate(
     if without_search is not None:
         again = _inspect_again(without_search, subject, source, readable)
         report = report.model_copy(update={"search_gain": search_gain(accumulator, again)})
-    write_results(out, report, accumulator.scores())
+    write_results(out, report, accumulator.scores(), shown.save(out / "tiles.png"))
     return report
 
 

@@ -22,6 +22,7 @@ from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enou
 from trainer.evaluation.choose_search import chosen_search
 from trainer.evaluation.evaluate import evaluate, limited
 from trainer.evaluation.report import EvaluationReport
+from trainer.pictures.tiles import TileViewer
 from trainer.reference.searcher import ReferenceSearcher
 from trainer.settings.search import Iterations
 
@@ -62,7 +63,8 @@ def evaluate_checkpoint(
         without_search = _calibrated(_searcher(checkpoint, 0), tiler, config, held_out, false_alarm_rate)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, choice=search.choice)
-    return evaluate(inspector, subject, source, split, out or default_out(path), without_search)
+    viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
+    return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)
 
 
 def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:

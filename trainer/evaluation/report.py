@@ -168,10 +168,13 @@ def component_title(name: str) -> str:
     return COMPONENTS.get(name, f"component {name} alone")
 
 
-def write_results(out: Path, report: EvaluationReport, scores: Scores) -> None:
-    """Write report.json, report.md and scores.json into the folder `out`."""
+def write_results(out: Path, report: EvaluationReport, scores: Scores, pictures: str = "") -> None:
+    """Write report.json, report.md and scores.json into the folder `out`.
+
+    pictures  a section in Markdown for report.md, below the table
+    """
     write_text(out / "report.json", report.to_json())
-    write_text(out / "report.md", report.to_markdown() + "\n")
+    write_text(out / "report.md", "\n\n".join(filter(None, [report.to_markdown(), pictures])) + "\n")
     write_text(out / "scores.json", scores.model_dump_json(indent=1))
 
 

@@ -154,10 +154,8 @@ class AutoencoderTraining(NetworkTraining):
         return autocast(self._config.schedule.precision if enabled else "float32", self._workers.device)
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
-        """Tiles and their reconstructions in turn, [count, C, R, R]; a seed fixes the tiles."""
-        tiles: npt.NDArray[np.float32] = self._normal.draw((count + 1) // 2, np.random.default_rng(seed)).numpy()
-        pairs = np.stack([tiles, self.reconstructor()(tiles)], axis=1)
-        return pairs.reshape(-1, *tiles.shape[1:])[:count]
+        """G(E(x)) of the `count` normal tiles x that the seed draws, [count, C, R, R]."""
+        return self.reconstructor()(self._normal.draw(count, np.random.default_rng(seed)).numpy())
 
     def reconstructor(self) -> TileReconstructor:
         """Encoder and decoder in eval mode; of a VAE the means of both."""

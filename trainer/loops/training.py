@@ -85,7 +85,10 @@ class Training(Protocol):
         ...
 
     def samples(self, count: int, seed: int) -> npt.NDArray[np.float32]:
-        """`count` images [count, C, r, r] in [-1, 1] that show what was learnt; a seed fixes latents or tiles."""
+        """`count` images [count, C, r, r] in [-1, 1] that show what was learnt.
+
+        G(z) of random latents, or of an autoencoder G(E(x)) of normal tiles x; the seed fixes either.
+        """
         ...
 
     def reconstructor(self) -> TileReconstructor | None:

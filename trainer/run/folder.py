@@ -1,7 +1,7 @@
 """The folder of one run: the main process writes log, checkpoints, pictures and report into it.
 
 config.yaml · checkpoint/ · log.txt · metrics.jsonl (a line every LOG_EVERY steps) · tensorboard/ · curves.png ·
-samples.png · reconstructions.png (at the end) · report.md
+samples.png · tiles.png (at the end) · report.md
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from trainer.loops.workers import Workers
 from trainer.run.health import coverage_warning, health_warnings, measure_diversity
 from trainer.run.history import FitCoverage, Record, read_history, write_history
 from trainer.run.pictures import GRID, save_curves, save_samples
-from trainer.run.reconstructions import draw_reconstructions
-from trainer.run.report import RunFacts, write_run_report
+from trainer.run.report import RunFacts, samples_are_reconstructions, write_run_report
 from trainer.run.tensorboard import TensorBoardWriter
+from trainer.run.tiles import draw_tiles
 from trainer.run.training_data import TrainingData
 
+Float = npt.NDArray[np.float32]
 LOG_EVERY = 20
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,8 @@ class RunFolder:
         if not self._workers.is_main:
             return
         samples = training.samples(GRID * GRID, self._config.schedule.seed)
-        self._measure_diversity(samples)
+        real = self._real_tiles(samples)
+        self._measure_diversity(samples, real)
         self._measure_coverage(training)
         state = training.state()
         run = {
@@ -114,7 +116,7 @@ class RunFolder:
             write_history(self.path / "metrics.jsonl", self._records)
             save_checkpoint(self.checkpoint, self._config, state, self._data.split)
             self.saved_images = training.images
-            self._save_pictures(training, samples)
+            self._save_pictures(training, samples, real)
         except OSError as error:
             raise TrainingError(
                 f"{self.path}: cannot be written ({error.strerror or error}); {self.checkpoint_sentence()}; "
@@ -128,9 +130,9 @@ class RunFolder:
         return f"the checkpoint of {self.saved_images} images is kept in {self.checkpoint}"
 
     def finish(self, training: Training) -> None:
-        """Draw reconstructions by the finished checkpoint, and write the last report."""
+        """Draw tiles beside what the finished checkpoint makes of them, and write the last report."""
         if self._workers.is_main:
-            draw_reconstructions(self.path / "reconstructions.png", load_checkpoint(self.checkpoint), self._data.source)
+            draw_tiles(self.path / "tiles.png", load_checkpoint(self.checkpoint), self._data.source)
             if self._config.method.is_gan and not self._config.schedule.encoder_images:
                 log.info("without an encoder only a search finds z, so `evaluate` measures what G explains")
             self._write_report(training)
@@ -140,12 +142,14 @@ class RunFolder:
         if self._tensorboard is not None:
             self._tensorboard.close()
 
-    def _save_pictures(self, training: Training, samples: npt.NDArray[np.float32]) -> None:
+    def _save_pictures(self, training: Training, samples: Float, real: Float) -> None:
         save_curves(self.path / "curves.png", self._records)
-        save_samples(self.path / "samples.png", samples)
+        title = "their reconstructions, G(E(x))" if samples_are_reconstructions(self._config) else "samples, G(z)"
+        shown = f"after {training.images:,} of {training.total_images:,} images"
+        save_samples(self.path / "samples.png", real, samples, title, shown)
         if self._tensorboard is None:
             self._tensorboard = TensorBoardWriter(self.path / "tensorboard", self._resumed_at)
-        self._tensorboard.write(self._records, samples)
+        self._tensorboard.write(self._records, {"tiles": real, "samples": samples})
         self._write_report(training)
 
     def _write_report(self, training: Training) -> None:
@@ -153,11 +157,15 @@ class RunFolder:
         facts = RunFacts(training.images, training.total_images, self.seconds, device, processes)
         write_run_report(self.path, self._config, self._data.split, facts, self._records)
 
-    def _measure_diversity(self, samples: npt.NDArray[np.float32]) -> None:
+    def _real_tiles(self, samples: Float) -> Float:
+        """As many normal tiles, as large; of an autoencoder those that the samples are reconstructions of."""
+        tiles = self._data.normal.draw(len(samples), np.random.default_rng(self._config.schedule.seed))
+        real: Float = F.adaptive_avg_pool2d(tiles, samples.shape[-1]).numpy()
+        return real
+
+    def _measure_diversity(self, samples: Float, real: Float) -> None:
         if not self._config.method.is_gan or not self._records:
             return
-        tiles = self._data.normal.draw(len(samples), np.random.default_rng(self._config.schedule.seed))
-        real = F.adaptive_avg_pool2d(tiles, samples.shape[-1]).numpy()
         self._diversity = measure_diversity(samples, real)
         self._records[-1] = replace(self._records[-1], diversity=self._diversity)
         self._update_health()

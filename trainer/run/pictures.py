@@ -1,4 +1,4 @@
-"""Pictures of a run: curves, samples, reconstructions with heat maps."""
+"""Pictures of a run in work: curves, and samples beside real tiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -15,12 +14,15 @@ from matplotlib.figure import Figure
 
 from latentline.base.atomic import write_bytes
 from latentline.vision.preprocessing import to_picture
+from trainer.pictures.columns import enlarged
+from trainer.pictures.grid import Column, save_grid
 from trainer.run.history import Record
 
 GRID = 6
-TILE_PX = 96  # small tiles are enlarged to about this side
-HEAT_FULL_SCALE = 0.5  # of the grey range: a difference this large gets the hottest colour
+TILE_PX, LARGEST_TILE_PX = 64, 128  # sides of a sample: smaller ones are enlarged, larger ones reduced
+LINE = 2  # px, white, after each tile
 
+Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
@@ -51,22 +53,18 @@ def save_curves(path: Path, records: Sequence[Record]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def save_samples(path: Path, samples: npt.NDArray[np.float32]) -> None:
-    """A grid of GRID x GRID samples, [GRID², C, r, r] in [-1, 1]."""
-    pictures = to_picture(samples)
-    rows = [np.hstack(list(pictures[r * GRID : (r + 1) * GRID])) for r in range(GRID)]
-    _write(path, np.vstack(rows), max(1, TILE_PX // samples.shape[-1]))
+def save_samples(path: Path, tiles: Float, samples: Float, samples_title: str, row_title: str) -> None:
+    """A square of GRID x GRID real tiles, and beside it one of samples, both [GRID², C, r, r] in [-1, 1]."""
+    columns = [Column("real tiles", [_square(tiles)]), Column(samples_title, [_square(samples)])]
+    save_grid(path, columns, [row_title])
 
 
-def save_reconstructions(path: Path, tiles: UInt8, reconstructions: UInt8) -> None:
-    """One row for each tile: tile, reconstruction, heat map of their difference. Both are uint8 [N, H, W, C]."""
-    difference = np.abs(tiles.astype(np.float32) - reconstructions).mean(axis=3) / 255
-    heat = (np.clip(difference / HEAT_FULL_SCALE, 0, 1) * 255).astype(np.uint8)
-    rows = [
-        np.hstack([_colour(tile), _colour(reconstruction), cv2.applyColorMap(hot, cv2.COLORMAP_INFERNO)])
-        for tile, reconstruction, hot in zip(tiles, reconstructions, heat, strict=True)
+def _square(images: Float) -> UInt8:
+    pictures = [
+        np.pad(enlarged(picture, TILE_PX, LARGEST_TILE_PX), ((0, LINE), (0, LINE), (0, 0)), constant_values=255)
+        for picture in to_picture(images)
     ]
-    _write(path, np.vstack(rows), max(1, TILE_PX // tiles.shape[1]))
+    return np.vstack([np.hstack(pictures[row * GRID : (row + 1) * GRID]) for row in range(GRID)])
 
 
 def _plot(axes: Axes, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
@@ -76,12 +74,3 @@ def _plot(axes: Axes, points: Sequence[tuple[int, Mapping[str, float]]]) -> None
             curves.setdefault(name, []).append((images, value))
     for name, curve in curves.items():
         axes.plot(*zip(*curve, strict=True), label=name)
-
-
-def _colour(image: UInt8) -> UInt8:
-    return np.asarray(image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
-
-
-def _write(path: Path, picture: UInt8, scale: int) -> None:
-    enlarged = np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
-    write_bytes(path, cv2.imencode(".png", enlarged)[1].tobytes())

@@ -1,4 +1,4 @@
-"""report.md of a run: model, images, duration, last losses, warnings, and what to do next."""
+"""report.md of a run: model, images, duration, last losses, warnings, what to do next, and pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.run.history import Record
 
+CURVES_SENTENCE = (
+    "The losses should settle without jumps. D(real) at 1 with D(generated) at 0 means that G learns nothing more. "
+    "Coverage, where it is drawn, should rise to that of the principal components, or above."
+)
+SAMPLES_SENTENCE = (
+    "Right: what G makes of random z. It should be hard to say which side is real: the same patterns, as sharp, and as "
+    "different from one another as the real tiles."
+)
+RECONSTRUCTIONS_SENTENCE = (
+    "Each image on the right should look like the tile at its place on the left. A blurred one means that the model "
+    "does not know the product well yet."
+)
+TILES_SENTENCE = (
+    "The second column should show the same product as the first, without the defect. Then the difference of a normal "
+    "tile is faint and without shape, and that of an abnormal tile shows the defect (outlined in green) and nothing "
+    "else. The training was not shown these normal images."
+)
 COVERAGE = "share of the variance of held-out normal tiles that G(E(x)) explains"
 
 
@@ -36,8 +53,8 @@ def write_run_report(run: Path, config: TrainConfig, split: Split, facts: RunFac
         _heading(config, facts),
         _data(config, split),
         _outcome(config, facts, records),
-        _pictures(run),
         _next(run, facts),
+        _pictures(run, config),
     ]
     write_text(run / "report.md", "\n\n".join(s for s in sections if s) + "\n")
 
@@ -96,14 +113,24 @@ def _coverage(config: TrainConfig, records: Sequence[Record]) -> dict[str, str]:
     }
 
 
-def _pictures(run: Path) -> str:
+def samples_are_reconstructions(config: TrainConfig) -> bool:
+    """Whether the samples of this method are G(E(x)) of normal tiles, and not G(z) of random latents."""
+    return not (config.method.is_gan or config.method.kind == "pca")
+
+
+def _pictures(run: Path, config: TrainConfig) -> str:
+    """Each picture that is there, and under it what a good one looks like."""
+    if samples_are_reconstructions(config):
+        samples = "real tiles and their reconstructions", RECONSTRUCTIONS_SENTENCE
+    else:
+        samples = "real tiles and samples of the generator", SAMPLES_SENTENCE
     shown = {
-        "curves.png": "losses and mean D(x)",
-        "samples.png": "samples of the generator, or tiles and their reconstructions in turn",
-        "reconstructions.png": "test tiles: tile, reconstruction, difference",
+        "curves.png": ("losses and mean D(x)", CURVES_SENTENCE),
+        "samples.png": samples,
+        "tiles.png": ("held-out and known-abnormal tiles: tile, nearest normal image, difference", TILES_SENTENCE),
     }
-    lines = [f"![{what}]({name})" for name, what in shown.items() if (run / name).exists()]
-    return "## Pictures\n\n" + "\n\n".join(lines) if lines else ""
+    there = [f"![{what}]({name})\n\n{text}" for name, (what, text) in shown.items() if (run / name).exists()]
+    return "\n\n".join(["## Pictures", *there]) if there else ""
 
 
 def _next(run: Path, facts: RunFacts) -> str:

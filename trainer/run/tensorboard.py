@@ -1,8 +1,8 @@
-"""Curves and samples of a run as TensorBoard event files; TensorBoard itself need not be installed."""
+"""Curves, samples and real tiles of a run as TensorBoard event files; TensorBoard itself need not be installed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,8 @@ class TensorBoardWriter:
         self._writer = SummaryWriter(str(folder), purge_step=images + 1)
         self._written = images
 
-    def write(self, records: Sequence[Record], samples: npt.NDArray[np.float32]) -> None:
-        """Add the records that were not written yet, and samples [N, C, r, r] in [-1, 1]."""
+    def write(self, records: Sequence[Record], images: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Add the records that were not written yet, and by their names images [N, C, r, r] in [-1, 1]."""
         for record in records:
             report = record.report
             if report.images <= self._written:
@@ -36,8 +36,9 @@ class TensorBoardWriter:
                 self._writer.add_scalar("coverage/explained", record.coverage.explained, report.images)
                 self._writer.add_scalar("coverage/pca", record.coverage.pca, report.images)
         self._written = records[-1].report.images if records else self._written
-        pictures = to_picture(samples)[..., ::-1] if samples.shape[1] == 3 else to_picture(samples)
-        self._writer.add_images("samples", pictures, self._written, dataformats="NHWC")
+        for name, values in images.items():
+            pictures = to_picture(values)[..., ::-1] if values.shape[1] == 3 else to_picture(values)
+            self._writer.add_images(name, pictures, self._written, dataformats="NHWC")
         self._writer.flush()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import yaml
 from safetensors.torch import save
 
 from tests.trainer.folder import tiny_config, write_folder
+from tests.trainer.pictures.viewers import read_cells
 from trainer.checkpoint import read_tensors
 from trainer.cli import main
 from trainer.evaluation.report import read_results
@@ -60,6 +61,8 @@ def test_a_method_is_fitted_and_evaluated(tmp_path: Path, capsys: pytest.Capture
     assert report.coverage is not None and report.coverage.components == 8 and report.coverage.pca > 0.9
     assert f"{report.coverage.explained:.3f}; PCA (8 components): {report.coverage.pca:.3f}" in report.to_markdown()
     assert report.pixel_auroc is not None and report.aupro is not None and len(scores.images) == 12
+    columns = {len(row) for row in read_cells(run / "evaluation" / "tiles.png")}
+    assert columns == {4}  # tile, G(E(x)) or what the search found, difference, map
     if search.get("score") == "paper":
         assert report.image_auroc.value == pytest.approx(report.component_auroc["loss"].value)
 

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 import yaml
 
 from latentline.errors import CheckpointError
 from tests.trainer.folder import tiny_config, write_folder
+from tests.trainer.pictures.viewers import read_cells
 from tests.trainer.runs import write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
@@ -25,21 +25,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Curves, samples, reconstructions, log, TensorBoard events and a report that names the next commands."""
+    """Curves, samples, tiles, log, TensorBoard events and a report that names the next commands."""
     config, run = write_config(tmp_path, final_images=160), tmp_path / "run"
     assert main(["fit", str(config), str(run), "--device", "cpu"]) == 0
     assert {p.name for p in run.iterdir()} == {
         *("config.yaml", "checkpoint", "log.txt", "metrics.jsonl", "tensorboard", "report.md"),
-        *("curves.png", "samples.png", "reconstructions.png"),
+        *("curves.png", "samples.png", "tiles.png"),
     }
     assert capsys.readouterr().out.count("\n") == 1
     report = (run / "report.md").read_text()
     assert f"latentline-train evaluate {run}" in report and "| normal, for training | 12 |" in report
     assert "256 of 256 images shown, finished" in report
     assert "G(E(x)) explains | without an encoder only a search finds z: `evaluate` measures it |" in report
-    for name, columns in (("reconstructions", 3), ("samples", 6)):
-        picture = cv2.imread(str(run / f"{name}.png"))
-        assert picture is not None and picture.shape == (6 * 96, columns * 96, 3)
+    for picture, sentence in (
+        ("![losses and mean D(x)](curves.png)", "The losses should settle"),
+        ("![real tiles and samples of the generator](samples.png)", "It should be hard to say which side is real"),
+        ("difference](tiles.png)", "The second column should show the same product as the first"),
+    ):
+        assert report.index("## Next") < report.index(picture) < report.index(sentence)
     log = (run / "log.txt").read_text()
     assert "256 images in" in log
     assert (
@@ -85,7 +88,11 @@ def test_every_method_is_fitted_and_loaded(tmp_path: Path, change: dict[str, Any
     assert [len(side) for side in sides] == ([known, 0] if told else [0, known])
     assert (checkpoint.encoder is not None) == (not method.is_gan or method.kind == "f_anogan")
     assert not any(p.isnan().any() for p in checkpoint.generator.parameters())
-    assert (tmp_path / "run" / "reconstructions.png").exists()
+    columns = {len(row) for row in read_cells(tmp_path / "run" / "tiles.png")}
+    assert columns == {3}  # tile, G(E(x)) or a search, difference
+    report = (tmp_path / "run" / "report.md").read_text()
+    draws = method.is_gan or method.kind == "pca"
+    assert ("samples of the generator" in report) == draws and ("and their reconstructions" in report) != draws
 
 
 def test_a_run_folder_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
