@@ -125,6 +125,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         overlap=card.overlap,
         coverage=card.coverage,
         search_choice=card.search_choice,
+        map_choice=calibrated.map_choice,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,
     )

@@ -41,6 +41,7 @@ from latentline.search.searched_frame import MapKind
 from trainer.config import TrainConfig
 from trainer.data.folders import ImageFolder
 from trainer.data.settings import FolderData
+from trainer.settings.search import MapSetting
 
 LINES = "results.jsonl"
 
@@ -78,7 +79,7 @@ def job(method: str, seed: int, options: argparse.Namespace, facts: dict[str, st
     )
 
 
-def chosen_maps(config: TrainConfig, asked: list[MapKind] | None) -> tuple[MapKind, ...]:
+def chosen_maps(config: TrainConfig, asked: list[MapSetting] | None) -> tuple[MapSetting, ...]:
     """The kinds of maps that the method has; None: the configuration's. Raises ConfigError when it has none."""
     kinds = [config.search.map] if asked is None else asked
     fitting = tuple(dict.fromkeys(k for k in kinds if k != "probability" or config.method.kind == "vae"))
@@ -109,7 +110,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=methods, help="(default: %(default)s)")
     parser.add_argument("--seeds", nargs="+", type=count, default=[0, 1, 2], help="of trainings and splits (0 1 2)")
     parser.add_argument("--iterations", nargs="+", type=count, help="of the search, those that fit (0 and the YAML's)")
-    parser.add_argument("--maps", nargs="+", choices=get_args(MapKind), help="kinds of maps (default: the YAML's)")
+    parser.add_argument("--maps", nargs="+", choices=(*get_args(MapKind), "auto"), help="kinds (default: the YAML's)")
     parser.add_argument("--hide-kind", nargs="+", default=[], metavar="KIND", help="kinds of defect not to be shown")
     options = parser.parse_args()
     facts = conditions()

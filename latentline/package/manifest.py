@@ -12,6 +12,7 @@ from latentline.base.strict_yaml import StrictModel
 from latentline.errors import PackageError
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
@@ -84,6 +85,7 @@ class Manifest(ModelSpec):
     map            how frame and reconstruction are compared
     coverage       of held-out normal tiles, when the package was written; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
+    map_choice     why the map is of this kind; None: somebody gave it
     files          sha256 of each file, by name
     """
 
@@ -97,6 +99,7 @@ class Manifest(ModelSpec):
     map: MapKind = "residual"
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
+    map_choice: MapChoice | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)

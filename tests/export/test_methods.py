@@ -18,11 +18,13 @@ from latentline.errors import VerificationError
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, load_package
 from latentline.package.selftest import ForwardTest
 from latentline.scoring.calibrate import calibrate
+from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import METHODS, SIZE, exported, random_checkpoint
 from tests.packages import rewrite
+from trainer.config import TrainConfig
 from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.reference.searcher import ReferenceSearcher
 
@@ -53,6 +55,10 @@ def frames(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE, 1), dtype=np.uint8)
 
 
+def map_of(config: TrainConfig) -> MapKind:
+    return "residual" if config.search.map == "auto" else config.search.map
+
+
 def parts(result: SearchResult) -> dict[str, np.ndarray]:
     return {name: array for name, array in vars(result).items() if array is not None}
 
@@ -68,7 +74,7 @@ def write(name: str, out: Path) -> Path:
     """The calibrated package of a method at `out`."""
     checkpoint, model = exported(name)
     searcher = OpenVinoSearcher(model, threads=1)
-    kind = checkpoint.config.search.map
+    kind = map_of(checkpoint.config)
     calibrated = calibrate(searcher, FrameTiler(Preprocessing(), SIZE, 0.25), frames(8), frames(9, 1), 0.1, map=kind)
     searcher.close()
     write_model_package(out, model, ModelCard("tiny", name, "0", Preprocessing(), 0.25), calibrated)
@@ -103,7 +109,7 @@ def test_package_is_verified_and_inspects_frames(name: str, tmp_path: Path) -> N
         for graph in FILES[name]:
             assert any(graph in check.what and runtime in check.what for check in checks)
     package = load_package(path)
-    assert package.manifest.map == exported(name)[0].config.search.map
+    assert package.manifest.map == map_of(exported(name)[0].config)
     inspector = package.inspector(OpenVinoSearcher(package, threads=1))
     seen = inspector.inspect(frames(1, 5)[0])
     inspector.close()

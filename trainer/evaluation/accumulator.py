@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from latentline.errors import ImageError
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
@@ -27,6 +28,7 @@ class Subject:
 
     coverage  of held-out normal tiles; None: not measured
     choice    why the search has so many iterations; None: somebody gave their number
+    map_choice  why the map is of its kind; None: somebody gave it
     """
 
     name: str
@@ -35,6 +37,7 @@ class Subject:
     iterations: int = 0
     coverage: Coverage | None = None
     choice: SearchChoice | None = None
+    map_choice: MapChoice | None = None
 
 
 @dataclass
@@ -106,6 +109,7 @@ class EvaluationAccumulator:
             iterations=self.subject.iterations,
             coverage=self.subject.coverage,
             search_choice=self.subject.choice,
+            map_choice=self.subject.map_choice,
             normal_images=len(normal),
             abnormal_images={kind: int((images.kinds == kind).sum()) for kind in defects},
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,

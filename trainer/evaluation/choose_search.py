@@ -7,23 +7,20 @@ the search does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from latentline.scoring.calibrate import COARSE, SCALES, SMALLEST_STD, check_finite, pixel_statistics
-from latentline.scoring.maps import PixelStatistics
 from latentline.scoring.search_choice import SearchCandidate, SearchChoice
-from latentline.search.searched_frame import MapKind, SearchedFrame, search_frames
+from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import Searcher
-from latentline.search.tiler import TILES_TOGETHER, FrameTiler
+from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.pixel_metrics import PixelCounts
+from trainer.evaluation.choose_map import chosen_map
+from trainer.evaluation.judged_maps import judge_maps, search_validation, warm_up
 from trainer.evaluation.search_rule import FrameLabels, JudgedSearch, choose
 from trainer.evaluation.validation_frames import (
     FEWEST_PARTS,
@@ -90,10 +87,10 @@ def choose_search(
     most_tiles = min(MAX_STEPS // steps, MAX_VALUES // values)
     given = validation_frames(held_out, tiler, config.schedule.seed, most_tiles)
     frames = given.frames
-    # the first search of a batch is slower, whatever it searches
-    search_frames(open_searcher(candidates[0]), [frame.tiled for frame in next(_batches(frames))])
+    warm_up(open_searcher(candidates[0]), frames)
+    kind, _ = chosen_map(open_searcher(candidates[0]), tiler, config, held_out)
     with tqdm(total=given.tiles * steps, unit="step", desc="comparing searches", delay=2) as bar:
-        measured = [_measure(c, open_searcher(c), frames, config.search.map, bar.update) for c in candidates]
+        measured = [_measure(c, open_searcher(c), frames, kind, bar.update) for c in candidates]
     return choose(measured, _labels(given), config.schedule.seed)
 
 
@@ -119,57 +116,7 @@ def _measure(
     map: MapKind,
     advance: Callable[[int], object],
 ) -> JudgedSearch:
-    normal, abnormal = (
-        _search(searcher, [f for f in frames if f.abnormal == side], _steps(candidate), advance)
-        for side in (False, True)
-    )
-    normal_frames = list(normal)
-    check_finite(normal_frames)
-    statistics = _fine(pixel_statistics(normal_frames, SCALES, map))
-    peaks, pixels, milliseconds = [], PixelCounts(), 0.0
-    for frame, searched in zip(frames, chain(normal_frames, abnormal), strict=True):
-        maps = statistics.maps(searched)
-        peaks.append(list(statistics.peaks(maps).values()))
-        milliseconds += searched.milliseconds["search"]
-        if frame.mask is not None:
-            pixels.add(maps.max(axis=0), frame.mask)
-    return JudgedSearch(
-        candidate,
-        _scores(np.array(peaks, np.float64), len(normal_frames)),
-        pixels.curves() if pixels.complete else None,
-        milliseconds / sum(len(frame.tiled.tiles) for frame in frames),
-    )
-
-
-def _search(
-    searcher: Searcher, frames: Sequence[ValidationFrame], steps: int, advance: Callable[[int], object]
-) -> Iterator[SearchedFrame]:
-    """Each frame after its search; small ones are searched together."""
-    for batch in _batches(frames):
-        for searched in search_frames(searcher, [frame.tiled for frame in batch]):
-            advance(steps * len(searched.tiles))
-            yield searched
-
-
-def _fine(statistics: PixelStatistics) -> PixelStatistics:
-    """Without the patch head's map and the coarse ones, which weigh nothing in a score unless images ask for them."""
-    alone = replace(statistics, patch_statistics=None)
-    return alone.only([name for name in alone.names if not name.endswith(COARSE)])
-
-
-def _scores(peaks: npt.NDArray[np.float64], normals: int) -> npt.NDArray[np.float64]:
-    """Scores [N] of frames from the peaks of their maps [N, maps]: the mean, standardised on the first `normals`."""
-    mean, std = peaks[:normals].mean(axis=0), np.maximum(peaks[:normals].std(axis=0), SMALLEST_STD)
-    return np.asarray(((peaks - mean) / std).mean(axis=1))
-
-
-def _batches(frames: Sequence[ValidationFrame]) -> Iterator[list[ValidationFrame]]:
-    """The frames in order, as many together as fill a batch of tiles."""
-    waiting: list[ValidationFrame] = []
-    for frame in frames:
-        waiting.append(frame)
-        if sum(len(f.tiled.tiles) for f in waiting) >= TILES_TOGETHER:
-            yield waiting
-            waiting = []
-    if waiting:
-        yield waiting
+    steps = _steps(candidate)
+    searched = search_validation(searcher, frames, lambda tiles: advance(steps * tiles))
+    found = judge_maps(searched, frames, map)
+    return JudgedSearch(candidate, found.scores, found.pixels, found.milliseconds)

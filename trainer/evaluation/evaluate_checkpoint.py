@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
+from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
-from trainer.config import TrainConfig
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import HeldOut, read_held_out
 from trainer.data.sources import open_source
@@ -56,13 +56,17 @@ def evaluate_checkpoint(
     tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
     search = chosen_search(wanted, lambda c: _searcher(checkpoint, c.iterations), tiler, config, held_out)
     searcher = _searcher(checkpoint, search.iterations)
-    inspector = _calibrated(searcher, tiler, config, held_out, false_alarm_rate)
+    calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
+    inspector = _inspector(searcher, tiler, calibrated, held_out)
     without_search = None
     if search.iterations and checkpoint.encoder is not None:
         log.info("calibrating without the search too, and inspecting the test images twice, to say what it gives")
-        without_search = _calibrated(_searcher(checkpoint, 0), tiler, config, held_out, false_alarm_rate)
+        bare = _searcher(checkpoint, 0)
+        again = calibrate_held_out(bare, tiler, config, held_out, false_alarm_rate)
+        without_search = _inspector(bare, tiler, again, held_out)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
-    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, choice=search.choice)
+    choices = search.choice, calibrated.map_choice
+    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
     return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)
 
@@ -71,10 +75,7 @@ def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:
     return ReferenceSearcher(checkpoint, checkpoint.config.search, iterations)
 
 
-def _calibrated(
-    searcher: ReferenceSearcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
-) -> Inspector:
-    calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
+def _inspector(searcher: ReferenceSearcher, tiler: FrameTiler, calibrated: Calibrated, held_out: HeldOut) -> Inspector:
     ahead = frames_ahead(tiler, held_out.scored[0])
     return Inspector(HostReconstructor(searcher, tiler, calibrated.statistics, ahead), calibrated.calibration)
 

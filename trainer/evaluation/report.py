@@ -16,6 +16,7 @@ from latentline.base.atomic import write_text
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from trainer.evaluation.intervals import Estimate
 from trainer.evaluation.search_gain import SearchGain
@@ -85,6 +86,7 @@ class EvaluationReport(StrictModel):
     name, method, backend, iterations  what was evaluated, and how it searched
     coverage           of held-out normal tiles by G(ẑ), beside that of principal components; None: not measured
     search_choice      why the search has so many iterations; None: somebody gave their number
+    map_choice         why the map is of its kind; None: somebody gave it
     search_gain        on the test images, over none; None: not measured
     pixel_images       abnormal images with a mask; the pixel figures are over these and the normal images
     component_auroc    image AUROC of each raw component alone
@@ -99,6 +101,7 @@ class EvaluationReport(StrictModel):
     iterations: int
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
+    map_choice: MapChoice | None = None
     search_gain: SearchGain | None = None
     normal_images: int
     abnormal_images: dict[str, int]
@@ -128,6 +131,8 @@ class EvaluationReport(StrictModel):
             rows[COVERAGE] = f"{c.explained:.3f}; PCA ({c.components} components): {c.pca:.3f}; {c.tiles} tiles"
         if self.search_choice is not None:
             rows["search chosen by auto"] = f"{self.search_choice.sentence} ({self.search_choice.frames})"
+        if self.map_choice is not None:
+            rows["anomaly map chosen by auto"] = self.map_choice.sentence
         rows |= {} if self.search_gain is None else self.search_gain.rows()
         rows["image AUROC"] = _text(self.image_auroc, "no normal images")
         by_defect = self.image_auroc_by_defect if len(self.image_auroc_by_defect) > 1 else {}

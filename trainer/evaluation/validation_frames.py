@@ -1,4 +1,4 @@
-"""The frames on which `search.iterations: auto` compares searches.
+"""The frames on which `search.iterations: auto` compares searches, and `search.map: auto` kinds of maps.
 
 Normal frames are those that standardise the score, never those behind the thresholds: the promised false-alarm rate
 stays exact. Abnormal frames are known-abnormal ones kept from training, where there are enough of them, else synthetic
@@ -19,7 +19,7 @@ from latentline.search.tiler import FrameTiler
 from latentline.vision.tiles import TilePlan
 from trainer.data.crops import prepare_mask
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.calibrate_held_out import MIN_REAL_ABNORMAL, make_synthetic_abnormal
+from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

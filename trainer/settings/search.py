@@ -10,6 +10,7 @@ from latentline.base.strict_yaml import StrictModel
 from latentline.search.searched_frame import MapKind
 
 Iterations = int | Literal["auto"]
+MapSetting = MapKind | Literal["auto"]
 MOST_ITERATIONS = 10_000
 
 
@@ -35,9 +36,10 @@ class SearchConfig(StrictModel):
     overlap: float = Field(default=0.25, ge=0, lt=0.9)
     """Overlap of neighbouring tiles, as a fraction of the tile."""
 
-    map: MapKind = "residual"
+    map: MapSetting = "auto"
     """How the anomaly map compares frame and reconstruction: by the signed `residual`, by `l1`, `l2` or `ssim`, or by
-    the reconstruction `probability` of a VAE."""
+    the reconstruction `probability` of a VAE. `auto` takes the one of `residual`, `l2` and `ssim` that tells held-out
+    normal images from validation defects best, when the model is evaluated or exported."""
 
     samples: int = Field(default=0, ge=0, le=64)
     """VAE: samples of z that the reconstruction probability averages over. 0 takes the mean of z alone."""

@@ -63,6 +63,6 @@ def _inspector_with_weights(
     config, rate = checkpoint.config, package.manifest.calibration.false_alarm_rate
     frames = read_held_out(open_source(config.data), checkpoint.split, config.schedule.seed)
     found = calibrate(
-        searcher, package.tiler, frames.standardising, frames.scored, rate, map=config.search.map, weights=weights
+        searcher, package.tiler, frames.standardising, frames.scored, rate, map=package.manifest.map, weights=weights
     )
     return Inspector(HostReconstructor(searcher, package.tiler, found.statistics), found.calibration)

@@ -17,7 +17,6 @@ from bench.detection.reconstruction.samples import SampleSpread, draw_samples, s
 from bench.detection.reconstruction.variants import SearchVariant
 from latentline.base.atomic import write_text
 from latentline.errors import DatasetError
-from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import Searcher, UInt8
 from latentline.search.tiler import TILES_TOGETHER
 from trainer.checkpoint import Checkpoint, load_checkpoint, read_state
@@ -29,6 +28,7 @@ from trainer.data.split import Split
 from trainer.evaluation.evaluate import limited
 from trainer.run.config_differences import check_same_config
 from trainer.run.fit import fit
+from trainer.settings.search import MapSetting
 
 TIMINGS = 3
 
@@ -48,7 +48,7 @@ class CoverageJob:
     method: str
     config: TrainConfig
     variants: tuple[SearchVariant, ...]
-    maps: tuple[MapKind, ...]
+    maps: tuple[MapSetting, ...]
     limit: int | None
     conditions: dict[str, str]
 

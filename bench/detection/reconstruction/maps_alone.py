@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +12,6 @@ from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.components import tile_components
-from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import Searcher, SearchResult, UInt8
 from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint
@@ -29,6 +29,7 @@ from trainer.evaluation.intervals import Estimate
 from trainer.evaluation.report import GOOD, EvaluationReport, ImageScore
 from trainer.methods import NoisyAnoGan
 from trainer.reference.searcher import ReferenceSearcher
+from trainer.settings.search import MapSetting
 
 
 class MapsOnlySearcher:
@@ -54,7 +55,7 @@ class MapsOnlySearcher:
 
 
 def evaluate_maps(
-    checkpoint: Checkpoint, variant: SearchVariant, kind: MapKind, source: ImageSource, split: Split, out: Path
+    checkpoint: Checkpoint, variant: SearchVariant, kind: MapSetting, source: ImageSource, split: Split, out: Path
 ) -> EvaluationReport:
     """Calibrate and evaluate as the product does, with maps of one kind and nothing else; write it all into `out`.
 
@@ -68,6 +69,7 @@ def evaluate_maps(
     ahead = frames_ahead(tiler, held_out.scored[0])
     reconstructor = HostReconstructor(searcher, tiler, calibrated.statistics, ahead)
     subject = Subject(f"{config.name}, maps alone", config.method.kind, searcher.name, variant.iterations)
+    subject = replace(subject, map_choice=calibrated.map_choice)
     return evaluate(Inspector(reconstructor, calibrated.calibration), subject, source, split, out)
 
 
@@ -101,7 +103,7 @@ def _tiler(config: TrainConfig) -> FrameTiler:
     return FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
 
 
-def _scored_by_maps(config: TrainConfig, kind: MapKind) -> TrainConfig:
+def _scored_by_maps(config: TrainConfig, kind: MapSetting) -> TrainConfig:
     """The configuration by which maps are calibrated.
 
     Without D, images with made defects may weigh the maps of each method, also of one that trained on made ones: or

@@ -167,7 +167,7 @@ def test_only_searches_and_maps_that_fit_are_measured(tmp_path: Path) -> None:
         assert [v.iterations for v in chosen_variants(config, [0, 3, 3])] == expected
     with pytest.raises(ConfigError, match=r"--iterations 5: a model of method pca"):
         chosen_variants(pca, [5])
-    assert coverage.chosen_maps(pca, None) == ("residual",)
+    assert coverage.chosen_maps(pca, None) == ("auto",)
     assert coverage.chosen_maps(pca, ["l2", "probability", "l2"]) == ("l2",)
     with pytest.raises(ConfigError, match=r"--maps probability"):
         coverage.chosen_maps(pca, ["probability"])
@@ -214,7 +214,7 @@ def test_the_command_measures_and_writes(
     assert coverage.main() == 0
     printed = capsys.readouterr().out
     assert printed.strip() == (out / "results.md").read_text().strip()
-    assert "| pca, n = 0, map l2 |" in printed and "| no model: pooled input, squared |" in printed
+    assert "| pca, n = 0, map auto |" in printed and "| no model: pooled input, squared |" in printed
     lines = read_lines(out / "results.jsonl")
     assert [type(line).__name__ for line in lines] == ["ModelMeasurement", "BaselineMeasurement"]
     assert all({"date", "machine", "versions", "command"} <= line.conditions.keys() for line in lines)

@@ -9,12 +9,8 @@ from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.calibrate_held_out import (
-    MIN_REAL_ABNORMAL,
-    calibrate_held_out,
-    make_synthetic_abnormal,
-    prior_weights,
-)
+from trainer.evaluation.calibrate_held_out import calibrate_held_out, prior_weights
+from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
 
 
 class FlatSearcher:
@@ -104,11 +100,9 @@ def test_synthetic_defects_do_not_weight_a_model_that_was_trained_on_them() -> N
 
 def test_a_finetuned_discriminator_has_half_of_the_prior_weight() -> None:
     """Maps of fine scales share one half, D's logits on the frame the other; nothing else has any."""
-    assert prior_weights(_config()) is None
+    assert prior_weights(_config(), "l2") is None
     method = {"kind": "noisy_anogan", "patch_head": 1.0}
-    found = prior_weights(
-        _config(method=method, schedule={"discriminator_images": 100}, search={"map": "l2", "gamma": 1.0})
-    )
+    found = prior_weights(_config(method=method, schedule={"discriminator_images": 100}, search={"gamma": 1.0}), "l2")
     assert found is not None and found == pytest.approx(
         {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_patch": 0.5}
     )

@@ -58,6 +58,7 @@ def _config(encoder_images: int = 8, **sections: Any) -> TrainConfig:
             "data": {"root": "images", "known_abnormal_fraction": 0.1},
             "network": {"resolution": 32},
             "schedule": {"encoder_images": encoder_images},
+            "search": {"map": "l2"},
             **sections,
         }
     )
