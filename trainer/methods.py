@@ -25,6 +25,10 @@ class _Gan(StrictModel):
     """Weight κ of the feature residual in the encoder's loss izi_f (Schlegl et al. 2019, eq. 4). 0 compares pixels
     alone."""
 
+    encoder_loss: Literal["l2", "ssim"] = "l2"
+    """How the encoder, and a generator that is fine-tuned along with it, compare pixels: by their squared difference,
+    or by structure. `ssim` is for fine irregular patterns without a fixed place, such as fibres."""
+
     finetune_generator: bool = False
     """True trains the generator on together with the encoder, so that it reaches more normal tiles. It needs
     `schedule.encoder_images`."""

@@ -28,7 +28,7 @@ def configuration(method: str, options: argparse.Namespace) -> TrainConfig:
     """Configuration of one training."""
     changes = config_changes(options, name=f"nanotwice {method}")
     if method == "noisy_anogan":
-        changes["method.synthetic_fraction"] = 1.0
+        changes |= {"method.synthetic_fraction": 1.0, "method.encoder_loss": "ssim"}
     else:
         network = read_config(DATASET, {}).network
         size = network.model_dump(include={"resolution", "latent_size", "autoencoder_width"})

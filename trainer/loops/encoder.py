@@ -36,6 +36,7 @@ class EncoderTraining:
         schedule = config.schedule
         assert isinstance(config.method, GanMethod)
         self._kappa, finetune_generator = config.method.kappa, config.method.finetune_generator
+        self._pixels = config.method.encoder_loss
         self._generator, self._discriminator = freeze(gan.average, gan.discriminator)
         if finetune_generator:
             self._generator = gan.average.requires_grad_(True)
@@ -60,7 +61,7 @@ class EncoderTraining:
         with autocast(self._config.schedule.precision, self._workers.device):
             reconstruction = self._generator(self.encoder(x))
             features = self._features(x, reconstruction) if self._kappa else None
-        loss = izi_f_loss(x, reconstruction.float(), features, self._kappa)
+        loss = izi_f_loss(x, reconstruction.float(), features, self._kappa, self._pixels)
         left = 1 - self.images / self.total_images
         rate = self._config.schedule.encoder_learning_rate * min(1.0, 2 * left + 0.02)
         try:

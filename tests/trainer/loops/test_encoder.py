@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from tests.trainer.folder import tiny_config, write_folder
@@ -40,6 +41,35 @@ def test_izi_f_equals_its_equation_in_numpy() -> None:
     tensors = [torch.from_numpy(v) for v in (x, y, fx, fy)]
     got = izi_f_loss(tensors[0], tensors[1], (tensors[2], tensors[3]), kappa=0.5)
     np.testing.assert_allclose(float(got), expected, rtol=1e-12)
+
+
+def test_with_ssim_the_pixels_count_by_structure() -> None:
+    """Equal images cost nothing, swapped contrast costs more than an equal squared difference, and features add up."""
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.uniform(-0.5, 0.5, (2, 1, 16, 16)))
+    fx, fy = (torch.from_numpy(v) for v in rng.normal(size=(2, 2, 5, 4, 4)))
+    assert float(izi_f_loss(x, x, None, pixels="ssim")) == pytest.approx(0, abs=1e-9)
+    brighter = x + 2 * x.square().mean().sqrt()
+    assert (x - brighter).square().mean() == pytest.approx(float((x - -x).square().mean()))
+    assert izi_f_loss(x, -x, None, pixels="ssim") > 2 * izi_f_loss(x, brighter, None, pixels="ssim")
+    features = float((fx - fy).square().mean())
+    both = izi_f_loss(x, -x, (fx, fy), kappa=0.5, pixels="ssim") - izi_f_loss(x, -x, None, pixels="ssim")
+    assert float(both) == pytest.approx(0.5 * features)
+
+
+@pytest.mark.parametrize("loss", ["l2", "ssim"])
+def test_the_encoder_learns_with_the_loss_it_is_given(loss: str) -> None:
+    """Each loss falls while the encoder trains with it."""
+    content = tiny_config(Path("unused"), encoder_images=640, batch=16, encoder_learning_rate=5e-3)
+    content["method"] = {"kind": "anogan", "kappa": 0.0, "finetune_generator": True, "encoder_loss": loss}
+    content["network"]["latent_size"] = 2
+    config = TrainConfig.model_validate(content)
+    generator = GanTraining(config, Generated(), None)  # type: ignore[arg-type]
+    training = EncoderTraining(config, generator, Generated(generator), ALONE)  # type: ignore[arg-type]
+    losses = []
+    while training.images < training.total_images:
+        losses.append(training.step().losses["encoder"])
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
 
 
 def test_a_trained_encoder_finds_what_was_generated() -> None:
