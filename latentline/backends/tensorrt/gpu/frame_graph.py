@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pycuda.driver as cuda
 
-from latentline.backends.tensorrt.gpu import launches
+from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
 from latentline.backends.tensorrt.gpu.capture import CaptureInvalidatedError, Graph, GraphDriver
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
@@ -46,7 +46,7 @@ class DeviceStatistics:
             statistics.kind,
             arena.constant(statistics.mean),
             arena.constant(statistics.std),
-            tuple(arena.constant(launches.gaussian_taps(scale)) for scale in statistics.scales),
+            tuple(arena.constant(frame_launches.gaussian_taps(scale)) for scale in statistics.scales),
             tuple(float(std) for std in statistics.pooled_std),
         )
 
@@ -107,7 +107,7 @@ class FrameGraph:
         self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
         self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
         scales = len(statistics.taps)
-        self._blocks = launches.pool_blocks(height, width)
+        self._blocks = frame_launches.pool_blocks(height, width)
         self._maxima = arena.device((scales, self._blocks), np.float32)
         self._free = [Slot(plan, search, scales, arena) for _ in range(SLOTS)]
         self._slots = tuple(self._free)
@@ -175,11 +175,11 @@ class FrameGraph:
         if plan.prepares:
             pitch = plan.source[1] * plan.source[2]
             shapes = slot.frame.address, pitch, plan.source, slot.prepared.address, plan.prepared
-            self._run(launches.prepare_frame(*shapes), stream)
+            self._run(frame_launches.prepare_frame(*shapes), stream)
         for first in range(0, plan.batches * plan.batch, plan.batch):
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
             tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
-            self._run(launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
+            self._run(tile_launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
             search.enqueue(stream)
             self._collect(slot, first)
         self._compare(slot)
@@ -203,7 +203,7 @@ class FrameGraph:
         """Compare frame and reconstruction: difference, anomaly map, components of the frame."""
         plan, statistics, stream = self.plan, self._statistics, self._stream
         self._run(
-            launches.blend(
+            frame_launches.blend(
                 slot.prepared.address,
                 plan.prepared,
                 self.reconstruction.address,
@@ -222,13 +222,17 @@ class FrameGraph:
         )
         for index, (taps, pooled_std) in enumerate(zip(statistics.taps, statistics.pooled_std, strict=True)):
             pool = taps.address, taps.shape[0]
-            self._run(launches.pool_rows(self._difference.address, plan.prepared, *pool, self._pooled.address), stream)
+            self._run(
+                frame_launches.pool_rows(self._difference.address, plan.prepared, *pool, self._pooled.address), stream
+            )
             columns = self._pooled.address, plan.prepared, *pool, slot.anomaly_map.address, self._maxima.address
-            finish = launches.pool_columns(*columns, pooled_std=pooled_std, kind=statistics.kind, scale_index=index)
+            finish = frame_launches.pool_columns(
+                *columns, pooled_std=pooled_std, kind=statistics.kind, scale_index=index
+            )
             self._run(finish, stream)
         scores = slot.tile_values
         self._run(
-            launches.frame_values(
+            frame_launches.frame_values(
                 self._maxima.address,
                 len(statistics.taps),
                 self._blocks,

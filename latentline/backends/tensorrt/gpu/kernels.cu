@@ -3,11 +3,11 @@
 // NVRTC compiles this file for the station's GPU, and g++ compiles it for the tests. So it has no #include and uses
 // nothing but the language, warp shuffles and barriers. `real` is the type of images and features: float, or IEEE half
 // precision with -DREAL_HALF. Half precision is for storage only; all arithmetic is in float. Every sum has a fixed
-// order and there are no atomics, so the same input gives the same bits. launches.py has grids, blocks, shared memory
-// and arguments.
+// order and there are no atomics, so the same input gives the same bits. tile_launches.py and frame_launches.py have
+// grids, blocks, shared memory and arguments.
 //
 // Sizes: a frame has h x w px and C channels (1 or 3), a tile S x S px; a tile's x, G(z), mean and std are [C, S, S].
-// `kind` selects the difference of x and G(z) (launches.KINDS): RESIDUAL is x - G(z), L1 its absolute value, L2 its
+// `kind` selects the difference of x and G(z) (KINDS in launch.py): RESIDUAL is x - G(z), L1 its absolute value, L2 its
 // square. For L1 and L2 only more than usual is abnormal.
 
 #ifdef REAL_HALF
