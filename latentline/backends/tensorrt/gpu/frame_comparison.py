@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latentline.backends.tensorrt.gpu import frame_launches
+from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.launch import Launch
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searched_frame import MapKind
+from latentline.vision.ssim import window
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,44 @@ class DeviceStatistics:
         )
 
 
+class TileSsim:
+    """1 − SSIM of the tiles of frames of one shape and their reconstruction: float32 [N, C, S, S] at `address`.
+
+    corners         int32 [N or more, 2], as in `FramePlan`
+    reconstruction  real [N or more, C, S, S]
+    """
+
+    def __init__(self, plan: FramePlan, corners: DeviceArray, reconstruction: DeviceArray, arena: Arena) -> None:
+        self._plan, self._corners, self._reconstruction = plan, corners, reconstruction
+        self._taps = arena.constant(window())
+        self._difference = arena.device((plan.count, *reconstruction.shape[1:]), np.float32)
+        self.address = self._difference.address
+
+    def launch(self, prepared: int) -> Launch:
+        """The launch for the frame uint8 [h, w, C] at this address."""
+        tiles = self._corners.address, self._plan.count, self._reconstruction.address, self._plan.tiles.size
+        return tile_launches.ssim_difference(
+            prepared, self._plan.prepared, *tiles, self._taps.address, self._difference.address
+        )
+
+
 class FrameComparison:
-    """What the frames of one shape need to be compared, each with the reconstruction real [N, C, S, S] of its tiles."""
+    """What the frames of one shape need to be compared, each with the reconstruction of its tiles."""
 
     def __init__(
-        self, plan: FramePlan, statistics: DeviceStatistics, reconstruction: DeviceArray, arena: Arena
+        self,
+        plan: FramePlan,
+        statistics: DeviceStatistics,
+        corners: DeviceArray,
+        reconstruction: DeviceArray,
+        arena: Arena,
     ) -> None:
         self._plan, self._statistics, self._reconstruction = plan, statistics, reconstruction
         height, width, channels = plan.prepared
         self._rows, self._columns = arena.constant(plan.rows), arena.constant(plan.columns)
         self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
+        ssim = statistics.kind == "ssim"
+        self._tile_ssim = TileSsim(plan, corners, reconstruction, arena) if ssim else None
         self._blocks = frame_launches.pool_blocks(height, width)
         self._maxima = arena.device((len(statistics.taps), self._blocks), np.float32)
 
@@ -60,10 +89,13 @@ class FrameComparison:
         values, anomaly_map, picture  out, as in `Slot`
         """
         statistics, shape = self._statistics, self._plan.prepared
+        if self._tile_ssim is not None:
+            yield self._tile_ssim.launch(prepared)
         yield frame_launches.blend(
             prepared,
             shape,
             self._reconstruction.address,
+            0 if self._tile_ssim is None else self._tile_ssim.address,
             statistics.mean.address,
             statistics.std.address,
             self._rows.address,

@@ -1,7 +1,7 @@
 """One frame, from upload to download, as one CUDA graph.
 
     frame -> [prepare] -> per batch: gather tiles -> search -> collect
-          -> blend -> per scale: pool rows, pool columns -> values -> downloads
+          -> [SSIM] -> blend -> per scale: pool rows, pool columns -> values -> downloads
 
 Everything is allocated and captured once for all frames of a shape. After that, one launch inspects a frame.
 """
@@ -78,7 +78,7 @@ class FrameGraph:
         tiles = (plan.batches * plan.batch, *search.reconstruction.shape[1:])
         self._corners = arena.constant(plan.corners)
         self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
-        self._comparison = FrameComparison(plan, statistics, self.reconstruction, arena)
+        self._comparison = FrameComparison(plan, statistics, self._corners, self.reconstruction, arena)
         self._free = [Slot(plan, search, len(statistics.taps), arena) for _ in range(SLOTS)]
         self._slots = tuple(self._free)
         try:

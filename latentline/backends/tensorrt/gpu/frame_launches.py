@@ -53,6 +53,7 @@ def blend(
     prepared: int,
     shape: Size3,
     reconstruction: int,
+    tile_difference: int,
     mean: int,
     std: int,
     rows: int,
@@ -67,12 +68,13 @@ def blend(
 ) -> Launch:
     """Blend tiles into a frame, with the weights of `TilePlan.blend`.
 
-    prepared        uint8 [h, w, C]: x itself, exact even when the tiles are in half precision
-    reconstruction  real [row_count * column_count, C, S, S]
-    mean, std       float32 [C, S, S]: of the differences in normal frames
-    rows, columns   int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
-    difference      out, float32 [C, h, w]: `SearchedFrame.difference` of that kind, standardised and blended
-    picture         out, uint8 [h, w, C]: G(ẑ), blended, as a picture
+    prepared         uint8 [h, w, C]: x itself, exact even when the tiles are in half precision
+    reconstruction   real [row_count * column_count, C, S, S]
+    tile_difference  float32 [row_count * column_count, C, S, S] of `ssim_difference`; 0 for the other kinds
+    mean, std        float32 [C, S, S]: of the differences in normal frames
+    rows, columns    int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
+    difference       out, float32 [C, h, w]: `SearchedFrame.difference` of that kind, standardised and blended
+    picture          out, uint8 [h, w, C]: G(ẑ), blended, as a picture
     """
     height, width, _ = shape
     return Launch(
@@ -83,7 +85,7 @@ def blend(
         (
             address(prepared),
             *integers(shape),
-            *map(address, (reconstruction, mean, std)),
+            *map(address, (reconstruction, tile_difference, mean, std)),
             address(rows),
             integer(row_count),
             address(columns),
@@ -141,7 +143,7 @@ def pool_columns(
 ) -> Launch:
     """Finish one scale: pool float32 [C, h, w] along its columns, and join the channels into one plane.
 
-    p = pooled / pooled_std; plane = √(mean over C of p²) for kind residual, max(mean over C of p, 0) for l1 and l2.
+    p = pooled / pooled_std; plane = √(mean over C of p²) for kind residual, max(mean over C of p, 0) for the others.
 
     anomaly_map  float32 [h, w]: the plane for scale_index 0, then the maximum of the map so far and the plane
     maxima       float32 [scales, pool_blocks]: the largest value of the plane in each block, in row `scale_index`

@@ -21,12 +21,13 @@ KERNELS = (
     "gather_tiles",
     "adam",
     "tile_sums",
+    "ssim_difference",
     "blend",
     "pool_rows",
     "pool_columns",
     "frame_values",
 )
-KINDS: tuple[MapKind, ...] = ("residual", "l1", "l2")  # of anomaly maps, numbered as in kernels.cu
+KINDS: tuple[MapKind, ...] = ("residual", "l1", "l2", "ssim")  # of anomaly maps, numbered as in kernels.cu
 
 WARP = 32
 THREADS = 256  # in a block of a kernel that writes an array

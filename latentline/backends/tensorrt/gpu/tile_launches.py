@@ -1,4 +1,4 @@
-"""How to launch the kernels that work on tiles: cutting, and the search. See launch.py."""
+"""How to launch the kernels that work on tiles: cutting, the search, and their SSIM. See launch.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from latentline.backends.tensorrt.gpu.launch import (
     integer,
     integers,
 )
+from latentline.vision.ssim import C1, C2, WINDOW
+
+SSIM_SIDE = 16  # of the square that a block of `ssim_difference` computes
 
 
 def gather_tiles(prepared: int, shape: Size3, corners: int, count: int, tiles: int, size: int) -> Launch:
@@ -101,5 +104,35 @@ def tile_sums(
             np.float32(1 - gamma),
             np.float32(lam),
             np.float32(1 - lam),
+        ),
+    )
+
+
+def ssim_difference(
+    prepared: int, shape: Size3, corners: int, count: int, reconstruction: int, size: int, taps: int, difference: int
+) -> Launch:
+    """1 − SSIM of x and G(ẑ), float32 [count, C, S, S], as `SearchedFrame.difference` of kind ssim.
+
+    prepared, corners  as in `gather_tiles`: x itself, exact even when the tiles are in half precision
+    reconstruction     real [count, C, S, S]
+    taps               float32 [WINDOW]: `window` of latentline.vision.ssim
+    """
+    side = SSIM_SIDE + WINDOW - 1
+    squares = blocks_of(size, SSIM_SIDE)
+    return Launch(
+        "ssim_difference",
+        (count * shape[2], squares, squares),
+        (SSIM_SIDE, SSIM_SIDE, 1),
+        (2 * side + 5 * SSIM_SIDE) * side * FLOAT_BYTES,
+        (
+            address(prepared),
+            *integers(shape),
+            *map(address, (corners, reconstruction)),
+            integer(size),
+            address(taps),
+            integer(WINDOW),
+            np.float32(C1),
+            np.float32(C2),
+            address(difference),
         ),
     )

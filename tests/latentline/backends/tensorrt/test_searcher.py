@@ -91,7 +91,7 @@ def frames(count: int, shape: tuple[int, ...] = (2 * SIZE, 3 * SIZE)) -> list[np
     return [rng.integers(0, 256, shape, np.uint8) for _ in range(count)]
 
 
-@pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "l1"), (5, "l2")])
+@pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "l1"), (5, "l2"), (5, "ssim")])
 def test_a_search_finds_what_the_cpu_finds(
     emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, batch: int | None, kind: MapKind
 ) -> None:

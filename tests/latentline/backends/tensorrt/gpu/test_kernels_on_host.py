@@ -290,10 +290,11 @@ def test_host_build_of_blend_equals_tile_plan(
     reconstruction = rng.uniform(-1.5, 1.5, shape).astype(real(precision))
     mean = rng.standard_normal(shape[1:]).astype(np.float32)
     std = rng.uniform(0.01, 1, shape[1:]).astype(np.float32)
-    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind)
     generated = reconstruction.astype(np.float32)
     found = SearchResult(z=np.empty(0, np.float32), reconstruction=generated)
     searched = SearchedFrame(image, plan, plan.cut(image), found, {})
+    of_tiles = searched.difference("ssim") if kind == "ssim" else None
+    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind, of_tiles)
     standardised = (searched.difference(kind) - mean) / std
     blended = searched.blend(standardised.transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
@@ -314,11 +315,19 @@ def test_host_build_of_blend_keeps_nan_in_its_pixel(host_fp32: HostKernels) -> N
 
 
 def _blend(
-    kernels: HostKernels, plan: TilePlan, image: Array, reconstruction: Array, mean: Array, std: Array, kind: MapKind
+    kernels: HostKernels,
+    plan: TilePlan,
+    image: Array,
+    reconstruction: Array,
+    mean: Array,
+    std: Array,
+    kind: MapKind,
+    of_tiles: Array | None = None,
 ) -> tuple[Array, Array]:
     rows, columns = (np.array(sorted({corner[axis] for corner in plan.corners}), np.int32) for axis in (0, 1))
     prepared, generated, means, stds = (Buffer(a) for a in (image, reconstruction, mean, std))
     row_starts, column_starts = Buffer(rows, aligned=False), Buffer(columns, aligned=False)
+    tile_difference = None if of_tiles is None else Buffer(of_tiles, aligned=False)
     height, width, channels = image.shape
     difference = Buffer.empty((channels, height, width), np.float32, aligned=False)
     picture = Buffer.empty(image.shape, np.uint8, aligned=False)
@@ -327,6 +336,7 @@ def _blend(
             prepared.address,
             image.shape,
             generated.address,
+            0 if tile_difference is None else tile_difference.address,
             means.address,
             stds.address,
             row_starts.address,
@@ -495,7 +505,8 @@ def test_launches_keep_the_bounds_the_kernels_declare() -> None:
         tile_launches.gather_tiles(0, shape, 0, 9, 0, 64),
         tile_launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
         tile_launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
-        frame_launches.blend(0, shape, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
+        tile_launches.ssim_difference(0, shape, 0, 9, 0, 64, 0, 0),
+        frame_launches.blend(0, shape, 0, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
         frame_launches.pool_rows(0, shape, 0, 801, 0),
         frame_launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, kind="l2", scale_index=0),
         frame_launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0, kind="l2"),
