@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / ".gpu-kit"
 CARRIED = KIT / "carry"
 DEMO = "edge_runtime/tools/demo/model"
-KERNEL_TESTS = "tests/latentline/backends/tensorrt/gpu/test_kernels_on_host.py"
+KERNEL_TESTS = tuple(f"tests/latentline/backends/tensorrt/gpu/test_{name}_on_host.py" for name in ("kernels", "ssim"))
 SEARCH_TESTS = "tests/latentline/backends/tensorrt/test_searcher.py"
 STANDIN = "tests/gpu/on_path"  # where `import tensorrt` finds PyTorch standing in for it
 # These tests launch kernels hundreds of times, which compute-sanitizer makes too slow.
 SLOW_KERNEL_TESTS = "not every_colour and not slivers"
-QUICK_KERNEL_TESTS = "pooling or blend or adam"  # what a rehearsal runs of them
+QUICK_KERNEL_TESTS = "pooling or blend or adam or seam"  # what a rehearsal runs of them
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ def quick(plan: Plan) -> Iterator[Task]:
     """Is anything broken: the tests that need a GPU, and those of the kernels on it."""
     if plan.emulated:
         plugin = ("-p", "tests.gpu.plugins.gpu_kernels", "--emulated")
-        yield plan.pytest("kernels on the emulation", 60, *plugin, KERNEL_TESTS, "-k", QUICK_KERNEL_TESTS)
+        yield plan.pytest("kernels on the emulation", 60, *plugin, *KERNEL_TESTS, "-k", QUICK_KERNEL_TESTS)
         return
     yield plan.pytest("pytest -m gpu", 90, "-s", "-m", "gpu", "--junitxml", str(plan.out / "gpu.xml"), "tests/gpu")
-    yield plan.pytest("kernels on the GPU", 60, "-p", "tests.gpu.plugins.gpu_kernels", KERNEL_TESTS)
+    yield plan.pytest("kernels on the GPU", 60, "-p", "tests.gpu.plugins.gpu_kernels", *KERNEL_TESTS)
 
 
 def path(plan: Plan) -> Iterator[Task]:
@@ -143,7 +143,7 @@ def sanitize(plan: Plan) -> Iterator[Task]:
             75,
             "-p",
             "tests.gpu.plugins.gpu_kernels",
-            KERNEL_TESTS,
+            *KERNEL_TESTS,
             "-k",
             SLOW_KERNEL_TESTS,
         )

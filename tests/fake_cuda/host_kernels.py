@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from latentline.backends.tensorrt.gpu.launches import Launch
+from latentline.backends.tensorrt.gpu.launch import Launch
 from tests.fake_cuda.build import locked
 from tests.paths import KERNELS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latentline.backends.tensorrt.gpu.launches import Launch
+from latentline.backends.tensorrt.gpu.launch import Launch
 from tests.fake_cuda.host_kernels import Buffer, HostKernels, KernelFault, build_host_kernels
 
 THREADS = 64

@@ -38,7 +38,7 @@ def check(rig: Rig) -> Outcome:
 def main() -> int:
     """Lose the context of this process, use the searcher on, close it."""
     import_pycuda()
-    from latentline.backends.tensorrt.gpu import launches
+    from latentline.backends.tensorrt.gpu import tile_launches
 
     package = demo(2)
     frame = tiled(package, 2, 2)
@@ -50,7 +50,7 @@ def main() -> int:
             try:
                 if attempt == 0:
                     with session.working("a kernel with a bad address"):
-                        bad = launches.adam(*[NOWHERE] * 6, count=64, batch=1, iteration=1, learning_rate=0.1)
+                        bad = tile_launches.adam(*[NOWHERE] * 6, count=64, batch=1, iteration=1, learning_rate=0.1)
                         session._run(bad, session.stream)
                         session.stream.synchronize()
                 searcher.reconstruct(frame)

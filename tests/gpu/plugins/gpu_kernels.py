@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 import tests.fake_cuda.host_kernels as host_kernels
-from latentline.backends.tensorrt.gpu.launches import KERNELS, Launch
+from latentline.backends.tensorrt.gpu.launch import KERNELS, Launch
 from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels
 from tests.fake_cuda.driver import FakeDriver
 

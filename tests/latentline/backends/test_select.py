@@ -73,6 +73,8 @@ def test_what_the_gpu_backend_does_not_run_is_refused_by_name(
     """The GPU backend chosen by name refuses a model without a search, and a map that it cannot compute."""
     with pytest.raises(BackendError, match=r"method \w+, which has no search.*use backend openvino"):
         open_reconstructor(without_search, "tensorrt")
-    other = replace(package, statistics=replace(package.statistics, kind="ssim"))
-    with pytest.raises(BackendError, match=r"by map ssim, .* has only maps residual, l1, l2; use backend openvino"):
+    other = replace(package, statistics=replace(package.statistics, kind="probability"))
+    with pytest.raises(
+        BackendError, match=r"by map probability, .* only maps residual, l1, l2, ssim; use backend openv"
+    ):
         open_reconstructor(other, "tensorrt")

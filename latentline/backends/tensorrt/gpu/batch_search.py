@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pycuda.driver as cuda
 
 from latentline.backends.adam import initial_latent
-from latentline.backends.tensorrt.gpu import launches
+from latentline.backends.tensorrt.gpu import tile_launches
 from latentline.backends.tensorrt.gpu.engine import Engine, real_type
-from latentline.backends.tensorrt.gpu.launches import Launch
+from latentline.backends.tensorrt.gpu.launch import Launch
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP
@@ -130,7 +130,7 @@ class BatchSearch:
 
     def _adam(self, iteration: int) -> Launch:
         memory = (self.z, self._gradient, self._m, self._v, self._step_loss, self.trace)
-        return launches.adam(
+        return tile_launches.adam(
             *(array.address for array in memory),
             count=self.batch * self._spec.latent_size,
             batch=self.batch,
@@ -141,7 +141,7 @@ class BatchSearch:
     def _sums(self) -> Launch:
         memory = (self._features_frame, self._features, self.tiles, self.reconstruction)
         outputs = (self.logit_reconstruction, self.feature_residual, self.loss)
-        return launches.tile_sums(
+        return tile_launches.tile_sums(
             *(array.address for array in (*memory, *outputs)),
             batch=self.batch,
             feature_count=int(np.prod(self._features.shape[1:])),

@@ -1,54 +1,29 @@
 """One frame, from upload to download, as one CUDA graph.
 
     frame -> [prepare] -> per batch: gather tiles -> search -> collect
-          -> blend -> per scale: pool rows, pool columns -> values -> downloads
+          -> [SSIM] -> blend -> per scale: pool rows, pool columns -> values -> downloads
 
 Everything is allocated and captured once for all frames of a shape. After that, one launch inspects a frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pycuda.driver as cuda
 
-from latentline.backends.tensorrt.gpu import launches
+from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
 from latentline.backends.tensorrt.gpu.capture import CaptureInvalidatedError, Graph, GraphDriver
+from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics, FrameComparison
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
 from latentline.backends.tensorrt.gpu.plan import FramePlan
-from latentline.scoring.maps import PixelStatistics
-from latentline.search.searched_frame import MapKind
 
 UInt8 = npt.NDArray[np.uint8]
 
 SLOTS = 2  # the next frame uploads while one is searched
 CAPTURE_TRIES = 3
 TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
-
-
-@dataclass(frozen=True)
-class DeviceStatistics:
-    """`PixelStatistics` on the device: kind, mean, std [C, S, S], and the taps of each scale's Gaussian."""
-
-    kind: MapKind
-    mean: DeviceArray
-    std: DeviceArray
-    taps: tuple[DeviceArray, ...]
-    pooled_std: tuple[float, ...]
-
-    @classmethod
-    def on(cls, arena: Arena, statistics: PixelStatistics) -> DeviceStatistics:
-        """Copy the statistics of a package to the device."""
-        return cls(
-            statistics.kind,
-            arena.constant(statistics.mean),
-            arena.constant(statistics.std),
-            tuple(arena.constant(launches.gaussian_taps(scale)) for scale in statistics.scales),
-            tuple(float(std) for std in statistics.pooled_std),
-        )
 
 
 class Slot:
@@ -98,18 +73,13 @@ class FrameGraph:
         streams: tuple[cuda.Stream, cuda.Stream],
         arena: Arena,
     ) -> None:
-        self.plan, self._search, self._statistics, self._run = plan, search, statistics, run
+        self.plan, self._search, self._run = plan, search, run
         self._stream, self._upload_stream = streams
-        height, width, channels = plan.prepared
         tiles = (plan.batches * plan.batch, *search.reconstruction.shape[1:])
         self._corners = arena.constant(plan.corners)
-        self._rows, self._columns = arena.constant(plan.rows), arena.constant(plan.columns)
         self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
-        self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
-        scales = len(statistics.taps)
-        self._blocks = launches.pool_blocks(height, width)
-        self._maxima = arena.device((scales, self._blocks), np.float32)
-        self._free = [Slot(plan, search, scales, arena) for _ in range(SLOTS)]
+        self._comparison = FrameComparison(plan, statistics, self._corners, self.reconstruction, arena)
+        self._free = [Slot(plan, search, len(statistics.taps), arena) for _ in range(SLOTS)]
         self._slots = tuple(self._free)
         try:
             for slot in self._slots:
@@ -175,14 +145,17 @@ class FrameGraph:
         if plan.prepares:
             pitch = plan.source[1] * plan.source[2]
             shapes = slot.frame.address, pitch, plan.source, slot.prepared.address, plan.prepared
-            self._run(launches.prepare_frame(*shapes), stream)
+            self._run(frame_launches.prepare_frame(*shapes), stream)
         for first in range(0, plan.batches * plan.batch, plan.batch):
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
             tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
-            self._run(launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
+            self._run(tile_launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
             search.enqueue(stream)
             self._collect(slot, first)
-        self._compare(slot)
+        values = slot.values.address, slot.anomaly_map.address, slot.picture.address
+        scores = {name: mirror.address for name, mirror in slot.tile_values.items()}
+        for launch in self._comparison.launches(slot.prepared.address, scores, *values):
+            self._run(launch, stream)
         for mirror in slot.outputs(plan):
             mirror.download(stream)
 
@@ -198,47 +171,3 @@ class FrameGraph:
         for source, target in copies:
             row = source.nbytes // self.plan.batch
             cuda.memcpy_dtod_async(target + first * row, source.address, source.nbytes, self._stream)
-
-    def _compare(self, slot: Slot) -> None:
-        """Compare frame and reconstruction: difference, anomaly map, components of the frame."""
-        plan, statistics, stream = self.plan, self._statistics, self._stream
-        self._run(
-            launches.blend(
-                slot.prepared.address,
-                plan.prepared,
-                self.reconstruction.address,
-                statistics.mean.address,
-                statistics.std.address,
-                self._rows.address,
-                self._rows.shape[0],
-                self._columns.address,
-                self._columns.shape[0],
-                plan.tiles.size,
-                self._difference.address,
-                slot.picture.address,
-                kind=statistics.kind,
-            ),
-            stream,
-        )
-        for index, (taps, pooled_std) in enumerate(zip(statistics.taps, statistics.pooled_std, strict=True)):
-            pool = taps.address, taps.shape[0]
-            self._run(launches.pool_rows(self._difference.address, plan.prepared, *pool, self._pooled.address), stream)
-            columns = self._pooled.address, plan.prepared, *pool, slot.anomaly_map.address, self._maxima.address
-            finish = launches.pool_columns(*columns, pooled_std=pooled_std, kind=statistics.kind, scale_index=index)
-            self._run(finish, stream)
-        scores = slot.tile_values
-        self._run(
-            launches.frame_values(
-                self._maxima.address,
-                len(statistics.taps),
-                self._blocks,
-                scores["feature_residual"].address,
-                scores["logit_reconstruction"].address,
-                scores["logit_frame"].address,
-                scores["loss"].address,
-                plan.count,
-                slot.values.address,
-                kind=statistics.kind,
-            ),
-            stream,
-        )

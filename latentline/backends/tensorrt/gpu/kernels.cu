@@ -3,12 +3,12 @@
 // NVRTC compiles this file for the station's GPU, and g++ compiles it for the tests. So it has no #include and uses
 // nothing but the language, warp shuffles and barriers. `real` is the type of images and features: float, or IEEE half
 // precision with -DREAL_HALF. Half precision is for storage only; all arithmetic is in float. Every sum has a fixed
-// order and there are no atomics, so the same input gives the same bits. launches.py has grids, blocks, shared memory
-// and arguments.
+// order and there are no atomics, so the same input gives the same bits. tile_launches.py and frame_launches.py have
+// grids, blocks, shared memory and arguments.
 //
 // Sizes: a frame has h x w px and C channels (1 or 3), a tile S x S px; a tile's x, G(z), mean and std are [C, S, S].
-// `kind` selects the difference of x and G(z) (launches.KINDS): RESIDUAL is x - G(z), L1 its absolute value, L2 its
-// square. For L1 and L2 only more than usual is abnormal.
+// `kind` selects the difference of x and G(z) (KINDS in launch.py): RESIDUAL is x - G(z), L1 its absolute value, L2 its
+// square, SSIM is 1 - SSIM. For all but RESIDUAL only more than usual is abnormal.
 
 #ifdef REAL_HALF
 struct real {
@@ -46,10 +46,11 @@ __device__ inline real4 pack(float4 v) { return v; }
 
 typedef unsigned char byte;
 
-enum { RESIDUAL, L1, L2 };  // kinds
+enum { RESIDUAL, L1, L2, SSIM };  // kinds
 
 const int WARP = 32;
 const int OUTPUTS = 4;  // elements that one thread computes in gather_tiles, pool_rows and pool_columns
+const int SSIM_SIDE = 16;  // of the square that a block of ssim_difference computes
 extern __shared__ float scratch[];
 
 template <typename T> __device__ inline bool aligned(const void *pointer) {
@@ -261,16 +262,71 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
 // The weight of a tile along one axis, which falls towards both edges.
 __device__ inline float ramp(int i, int size) { return static_cast<float>(min(i + 1, size - i)) / (0.5f * size); }
 
+// The moments of a window on x and G(z): weighted means of each, of their squares, and of their product.
+enum { MEAN_X, MEAN_G, SQUARE_X, SQUARE_G, PRODUCT, MOMENTS };
+
+// 1 - SSIM of x and G(z) in every tile, float [count, C, S, S], like ssim_map. Mirrored at the edges of the tile. x is
+// `prepared` uint8 [h, w, C] in the model's range, at corners int32 [count, 2] as in gather_tiles; reconstruction real
+// [count, C, S, S]; taps are the window's weights along one axis. A block computes SSIM_SIDE x SSIM_SIDE px, one for
+// each thread, of the plane blockIdx.x of a tile. `scratch` has x and G(z) with a margin of tap_count / 2 px, and then
+// the moments along the rows.
+extern "C" __global__ void __launch_bounds__(256)
+ssim_difference(const byte *__restrict__ prepared, int height, int width, int channels,
+                const int *__restrict__ corners, const real *__restrict__ reconstruction, int size,
+                const float *__restrict__ taps, int tap_count, float c1, float c2, float *__restrict__ difference) {
+    const int tile = blockIdx.x / channels, channel = blockIdx.x % channels;
+    const size_t plane = static_cast<size_t>(blockIdx.x) * size * size;
+    const int top = blockIdx.y * SSIM_SIDE, left = blockIdx.z * SSIM_SIDE, side = SSIM_SIDE + tap_count - 1;
+    const int thread = threadIdx.y * SSIM_SIDE + threadIdx.x, threads = SSIM_SIDE * SSIM_SIDE;
+    float *x = scratch, *g = x + side * side, *along_rows = g + side * side;
+
+    for (int i = thread; i < side * side; i += threads) {
+        const int v = mirrored(top + i / side - tap_count / 2, size);
+        const int u = mirrored(left + i % side - tap_count / 2, size);
+        const int row = mirrored(corners[2 * tile] + v, height), column = mirrored(corners[2 * tile + 1] + u, width);
+        x[i] = model_range(prepared[(static_cast<size_t>(row) * width + column) * channels + channel]);
+        g[i] = load(reconstruction + plane + static_cast<size_t>(v) * size + u);
+    }
+    __syncthreads();
+    for (int i = thread; i < side * SSIM_SIDE; i += threads) {
+        const int first = i / SSIM_SIDE * side + i % SSIM_SIDE;
+        float sum[MOMENTS] = {0, 0, 0, 0, 0};
+        for (int k = 0; k < tap_count; ++k) {
+            const float a = x[first + k], b = g[first + k];
+            sum[MEAN_X] += taps[k] * a;
+            sum[MEAN_G] += taps[k] * b;
+            sum[SQUARE_X] += taps[k] * (a * a);
+            sum[SQUARE_G] += taps[k] * (b * b);
+            sum[PRODUCT] += taps[k] * (a * b);
+        }
+        for (int m = 0; m < MOMENTS; ++m) along_rows[m * side * SSIM_SIDE + i] = sum[m];
+    }
+    __syncthreads();
+    const int v = top + threadIdx.y, u = left + threadIdx.x;
+    if (v >= size || u >= size) return;
+    float moment[MOMENTS] = {0, 0, 0, 0, 0};
+    for (int k = 0; k < tap_count; ++k)
+        for (int m = 0; m < MOMENTS; ++m)
+            moment[m] += taps[k] * along_rows[(m * side + threadIdx.y + k) * SSIM_SIDE + threadIdx.x];
+    const float mean_x = moment[MEAN_X], mean_g = moment[MEAN_G], light_x = mean_x + 1.0f, light_g = mean_g + 1.0f;
+    const float variances = (moment[SQUARE_X] - mean_x * mean_x) + (moment[SQUARE_G] - mean_g * mean_g);
+    const float covariance = moment[PRODUCT] - mean_x * mean_g;
+    const float luminance = (2.0f * light_x * light_g + c1) / (light_x * light_x + light_g * light_g + c1);
+    const float structure = (2.0f * covariance + c2) / (variances + c2);
+    difference[plane + static_cast<size_t>(v) * size + u] = 1.0f - luminance * structure;
+}
+
 // Weighted means over the tiles that cover a pixel, summed in the order of the tiles; weight = ramp(y) ramp(x):
 //   difference float [C, h, w]  of  (d - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
-// where d is x - G(z), for L1 its absolute value, for L2 its square. x is `prepared` uint8 [h, w, C] in the model's
-// range. Tiles lie on a grid and start at rows [row_count] and columns [column_count]; reconstruction real
+// where d is x - G(z), for L1 its absolute value, for L2 its square, for SSIM what ssim_difference made of the tiles: the
+// others do not read `tile_difference`. x is `prepared` uint8 [h, w, C] in the model's range. Tiles lie on a grid and
+// start at rows [row_count] and columns [column_count]; reconstruction real and tile_difference float
 // [row_count * column_count, C, S, S], row by row. One thread for each pixel.
 extern "C" __global__ void __launch_bounds__(256)
 blend(const byte *__restrict__ prepared, int height, int width, int channels, const real *__restrict__ reconstruction,
-      const float *__restrict__ mean, const float *__restrict__ std, const int *__restrict__ rows, int row_count,
-      const int *__restrict__ columns, int column_count, int size, int kind, float *__restrict__ difference,
-      byte *__restrict__ picture) {
+      const float *__restrict__ tile_difference, const float *__restrict__ mean, const float *__restrict__ std,
+      const int *__restrict__ rows, int row_count, const int *__restrict__ columns, int column_count, int size,
+      int kind, float *__restrict__ difference, byte *__restrict__ picture) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const size_t pixel = static_cast<size_t>(y) * width + x, plane = static_cast<size_t>(size) * size;
@@ -282,13 +338,16 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
             const int u = x - columns[column];
             if (u < 0 || u >= size) continue;
             const float weight = ramp(v, size) * ramp(u, size);
-            const real *tile = reconstruction + (static_cast<size_t>(row) * column_count + column) * channels * plane;
+            const size_t tile = (static_cast<size_t>(row) * column_count + column) * channels * plane;
             weights += weight;
             for (int c = 0; c < channels; ++c) {
                 const size_t at = c * plane + static_cast<size_t>(v) * size + u;
-                const float normal = load(tile + at);
+                const float normal = load(reconstruction + tile + at);
                 const float residual = model_range(prepared[pixel * channels + c]) - normal;
-                const float differs = kind == L2 ? residual * residual : kind == L1 ? fabsf(residual) : residual;
+                const float differs = kind == SSIM ? tile_difference[tile + at]
+                                      : kind == L2 ? residual * residual
+                                      : kind == L1 ? fabsf(residual)
+                                                   : residual;
                 sum[c] += (differs - mean[at]) / std[at] * weight;
                 image[c] += normal * weight;
             }

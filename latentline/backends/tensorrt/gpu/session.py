@@ -13,8 +13,9 @@ from latentline.backends.tensorrt.gpu.batch_search import BatchSearch
 from latentline.backends.tensorrt.gpu.capture import GraphDriver
 from latentline.backends.tensorrt.gpu.device import Device, driver_errors
 from latentline.backends.tensorrt.gpu.engine import Engine, start_runtime
-from latentline.backends.tensorrt.gpu.frame_graph import DeviceStatistics, FrameGraph, Slot
-from latentline.backends.tensorrt.gpu.launches import KERNELS, Launch
+from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics
+from latentline.backends.tensorrt.gpu.frame_graph import FrameGraph, Slot
+from latentline.backends.tensorrt.gpu.launch import KERNELS, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.errors import BackendError, EngineError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latentline.backends.tensorrt.gpu.launches import KINDS
+from latentline.backends.tensorrt.gpu.launch import KINDS
 from latentline.errors import BackendError
 from latentline.package.model_package import ModelPackage
 from latentline.package.selftest import SelfTest

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.tools.doctor.conformance import conformance, example_frames
+from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
 from latentline.errors import BackendError, EngineError
@@ -31,7 +32,7 @@ from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, 
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.gpu.standin.module import StandIn
-from tests.packages import SIZE, write_random_package, write_tiny_package
+from tests.packages import SEARCH, SIZE, networks, write_random_package, write_tiny_package
 from tests.paths import DEMO_MODEL, FAKE_CUDA
 
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
@@ -91,7 +92,7 @@ def frames(count: int, shape: tuple[int, ...] = (2 * SIZE, 3 * SIZE)) -> list[np
     return [rng.integers(0, 256, shape, np.uint8) for _ in range(count)]
 
 
-@pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "l1"), (5, "l2")])
+@pytest.mark.parametrize(("batch", "kind"), [(None, "residual"), (5, "residual"), (1, "l1"), (5, "l2"), (5, "ssim")])
 def test_a_search_finds_what_the_cpu_finds(
     emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher, batch: int | None, kind: MapKind
 ) -> None:
@@ -141,13 +142,20 @@ def test_any_frame_is_prepared_as_on_the_cpu(
         np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=5e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize(("precision", "iterations"), [("fp32", 12), ("fp16", 8)])
-def test_the_demo_model_conforms(emulated: Open, precision: Precision, iterations: int) -> None:
-    """The demo's model passes the doctor's whole suite on the emulation, in both precisions."""
+@pytest.mark.parametrize(
+    ("precision", "iterations", "kind"),
+    [("fp32", 12, "l2"), ("fp16", 8, "l2"), ("fp32", 2, "ssim"), ("fp16", 2, "ssim")],
+)
+def test_the_demo_model_conforms(emulated: Open, precision: Precision, iterations: int, kind: MapKind) -> None:
+    """The demo's model passes the doctor's whole suite on the emulation, in both precisions, also with map ssim."""
     demo = load_package(DEMO_MODEL)
     search = demo.manifest.search.model_copy(update={"iterations": iterations})
-    manifest = demo.manifest.model_copy(update={"search": search})
-    demo = replace(demo, spec=manifest, manifest=manifest)
+    calibration = demo.manifest.calibration
+    components = [c.model_copy(update={"name": c.name.replace("l2", kind)}) for c in calibration.components]
+    calibration = calibration.model_copy(update={"components": tuple(components)})
+    manifest = demo.manifest.model_copy(update={"search": search, "calibration": calibration})
+    statistics = replace(demo.statistics, kind=kind)
+    demo = replace(demo, spec=manifest, manifest=manifest, statistics=statistics)
     cpu = OpenVinoSearcher(demo)
     try:
         compared = list(conformance(demo, cpu, emulated(demo, precision), precision))
@@ -193,6 +201,29 @@ def test_a_map_that_is_not_pooled_equals_the_cpu_backend(
     expected = HostReconstructor(cpu, changed.tiler, changed.statistics).reconstruct(frames(1)[0])
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+
+
+def test_the_map_ssim_in_colour_beyond_the_frame(emulated: Open, tmp_path: Path) -> None:
+    """With three channels, and tiles larger than the frame, map and components equal the CPU backend's."""
+    package = write_random_package(tmp_path / "colour", export_model(*networks(channels=3), None, SEARCH), "ssim")
+    cpu = OpenVinoSearcher(package, threads=1)
+    host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=2)
+    frame = frames(1, (SIZE - 5, 3 * SIZE - 7, 3))[0]
+    found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
+    cpu.close()
+    assert found.anomaly_map.shape == frame.shape[:2] and found.anomaly_map.min() > 0.1
+    np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
+    assert set(found.values) >= {"ssim_1px", "ssim_2px"}
+    assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
+
+
+def test_only_the_map_ssim_costs_a_kernel(emulated: Open, package: ModelPackage) -> None:
+    """The graph of a package with another map has one node less."""
+    nodes = {}
+    for kind in ("residual", "l2", "ssim"):
+        changed = replace(package, statistics=replace(package.statistics, kind=kind))
+        nodes[kind] = emulated(changed).measure(frames(1)[0]).nodes
+    assert nodes["residual"] == nodes["l2"] == nodes["ssim"] - 1
 
 
 def test_a_replay_belongs_to_its_own_frame(emulated: Open) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from latentline.backends.adam import adam_search
 from latentline.backends.settings import Precision
-from latentline.backends.tensorrt.gpu import launches
+from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
+from latentline.backends.tensorrt.gpu.launch import KINDS
 from latentline.scoring.maps import pool
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
@@ -29,7 +30,7 @@ Array = npt.NDArray[Any]
 Size3 = tuple[int, int, int]
 
 seeds = st.integers(0, 2**32 - 1)
-kinds = st.sampled_from(launches.KINDS)
+kinds = st.sampled_from(KINDS)
 few = settings(max_examples=60)
 
 
@@ -66,7 +67,7 @@ def test_host_build_of_prepare_frame_equals_preprocessing(
     source = Buffer(rows.reshape(-1)[: pitch * (height - 1) + width * given_channels], aligned=padding == 4)
     prepared = Buffer.empty(expected.shape, np.uint8, aligned=False)
     host_fp32.run(
-        launches.prepare_frame(source.address, pitch, frame.shape, prepared.address, expected.shape),
+        frame_launches.prepare_frame(source.address, pitch, frame.shape, prepared.address, expected.shape),
     )
     np.testing.assert_array_equal(prepared.read(), expected)
 
@@ -79,7 +80,7 @@ def test_host_build_of_prepare_frame_averages_whole_pixels_as_opencv(host_fp32: 
     prepared = Buffer.empty(expected.shape, np.uint8)
     source = Buffer(frame)
     host_fp32.run(
-        launches.prepare_frame(source.address, 3 * 17 * divisor, frame.shape, prepared.address, expected.shape)
+        frame_launches.prepare_frame(source.address, 3 * 17 * divisor, frame.shape, prepared.address, expected.shape)
     )
     np.testing.assert_array_equal(prepared.read(), expected)
 
@@ -89,7 +90,7 @@ def test_host_build_of_prepare_frame_drops_slivers_as_opencv(host_fp32: HostKern
     frame = np.random.default_rng(0).integers(0, 2, (1203, 1403, 1), np.uint8) * np.uint8(255)
     expected = cv2.resize(frame, (1402, 1201), interpolation=cv2.INTER_AREA)[..., None]
     prepared, source = Buffer.empty(expected.shape, np.uint8), Buffer(frame)
-    host_fp32.run(launches.prepare_frame(source.address, 1403, frame.shape, prepared.address, expected.shape))
+    host_fp32.run(frame_launches.prepare_frame(source.address, 1403, frame.shape, prepared.address, expected.shape))
     np.testing.assert_array_equal(prepared.read(), expected)
 
 
@@ -100,7 +101,9 @@ def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32: Hos
     prepared = Buffer.empty((*frame.shape[:2], 1), np.uint8)
     source = Buffer(frame)
     host_fp32.run(
-        launches.prepare_frame(source.address, frame.shape[1] * 3, frame.shape, prepared.address, (*frame.shape[:2], 1))
+        frame_launches.prepare_frame(
+            source.address, frame.shape[1] * 3, frame.shape, prepared.address, (*frame.shape[:2], 1)
+        )
     )
     np.testing.assert_array_equal(prepared.read()[..., 0], cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
 
@@ -112,7 +115,7 @@ def test_host_build_of_prepare_frame_greys_every_colour_as_opencv(host_fp32: Hos
 def test_a_frame_the_kernels_cannot_prepare_is_refused(pitch: int, source: Size3, prepared: Size3) -> None:
     """Unknown channels, a pitch shorter than a row, and enlarging are refused before a launch."""
     with pytest.raises(ValueError, match=r"no kernel|does not fit"):
-        launches.prepare_frame(0, pitch, source, 0, prepared)
+        frame_launches.prepare_frame(0, pitch, source, 0, prepared)
 
 
 @few
@@ -146,7 +149,9 @@ def test_host_build_of_gather_tiles_equals_tile_plan(
     prepared = Buffer(image, aligned=False)
     tiles = Buffer.empty(expected.shape, real(precision), aligned)
     kernels.run(
-        launches.gather_tiles(prepared.address, image.shape, corners.address, len(plan.corners), tiles.address, size)
+        tile_launches.gather_tiles(
+            prepared.address, image.shape, corners.address, len(plan.corners), tiles.address, size
+        )
     )
     np.testing.assert_array_equal(tiles.read(), expected)
 
@@ -157,7 +162,7 @@ def test_host_build_of_gather_tiles_mirrors_a_small_frame_repeatedly(host_fp32: 
     expected = to_model_range(TilePlan.cover(8, 9, 64, 0).cut(image))
     tiles = Buffer.empty(expected.shape, np.float32)
     prepared, corners = Buffer(image), Buffer(np.zeros((1, 2), np.int32))
-    host_fp32.run(launches.gather_tiles(prepared.address, image.shape, corners.address, 1, tiles.address, 64))
+    host_fp32.run(tile_launches.gather_tiles(prepared.address, image.shape, corners.address, 1, tiles.address, 64))
     np.testing.assert_array_equal(tiles.read(), expected)
 
 
@@ -177,7 +182,7 @@ def test_host_build_of_adam_equals_adam_search(
     for t in range(8):
         gradient.array[...], loss.array[...] = gradients[t], losses[t]
         host_fp32.run(
-            launches.adam(
+            tile_launches.adam(
                 z.address,
                 gradient.address,
                 m.address,
@@ -243,7 +248,7 @@ def _tile_sums(
     inputs = [Buffer(a, aligned) for a in (*f, *x, logit)]
     outputs = [Buffer.empty((batch,), np.float32) for _ in range(2)]
     kernels.run(
-        launches.tile_sums(
+        tile_launches.tile_sums(
             *(b.address for b in (*inputs, *outputs)),
             batch=batch,
             feature_count=f.shape[2],
@@ -285,10 +290,11 @@ def test_host_build_of_blend_equals_tile_plan(
     reconstruction = rng.uniform(-1.5, 1.5, shape).astype(real(precision))
     mean = rng.standard_normal(shape[1:]).astype(np.float32)
     std = rng.uniform(0.01, 1, shape[1:]).astype(np.float32)
-    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind)
     generated = reconstruction.astype(np.float32)
     found = SearchResult(z=np.empty(0, np.float32), reconstruction=generated)
     searched = SearchedFrame(image, plan, plan.cut(image), found, {})
+    of_tiles = searched.difference("ssim") if kind == "ssim" else None
+    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind, of_tiles)
     standardised = (searched.difference(kind) - mean) / std
     blended = searched.blend(standardised.transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
@@ -309,19 +315,28 @@ def test_host_build_of_blend_keeps_nan_in_its_pixel(host_fp32: HostKernels) -> N
 
 
 def _blend(
-    kernels: HostKernels, plan: TilePlan, image: Array, reconstruction: Array, mean: Array, std: Array, kind: MapKind
+    kernels: HostKernels,
+    plan: TilePlan,
+    image: Array,
+    reconstruction: Array,
+    mean: Array,
+    std: Array,
+    kind: MapKind,
+    of_tiles: Array | None = None,
 ) -> tuple[Array, Array]:
     rows, columns = (np.array(sorted({corner[axis] for corner in plan.corners}), np.int32) for axis in (0, 1))
     prepared, generated, means, stds = (Buffer(a) for a in (image, reconstruction, mean, std))
     row_starts, column_starts = Buffer(rows, aligned=False), Buffer(columns, aligned=False)
+    tile_difference = None if of_tiles is None else Buffer(of_tiles, aligned=False)
     height, width, channels = image.shape
     difference = Buffer.empty((channels, height, width), np.float32, aligned=False)
     picture = Buffer.empty(image.shape, np.uint8, aligned=False)
     kernels.run(
-        launches.blend(
+        frame_launches.blend(
             prepared.address,
             image.shape,
             generated.address,
+            0 if tile_difference is None else tile_difference.address,
             means.address,
             stds.address,
             row_starts.address,
@@ -370,14 +385,14 @@ def test_host_build_of_pooling_joins_the_blocks_of_a_row(host_fp32: HostKernels)
     np.testing.assert_allclose(anomaly_map, np.abs(pool(difference[0][..., None], 3.0))[..., 0], rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", launches.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_host_build_of_pooling_spreads_nan_as_far_as_the_gaussian_reaches(
     host_fp32: HostKernels, kind: MapKind
 ) -> None:
     """NaN covers the reach of the Gaussian and no more; it stays in the map and wins the maximum of its scale."""
     difference = np.zeros((1, 40, 64), np.float32)
     difference[0, 20, 30] = np.nan
-    radius = launches.gaussian_taps(1.0).size // 2
+    radius = frame_launches.gaussian_taps(1.0).size // 2
     anomaly_map, maxima = _pool(host_fp32, difference, [1.0, 0.5], np.ones(2, np.float32), kind)
     expected = np.zeros((40, 64), bool)
     expected[20 - radius : 21 + radius, 30 - radius : 31 + radius] = True
@@ -392,12 +407,12 @@ def _pool(
     shape = height, width, channels
     source, pooled_rows = Buffer(difference, aligned=False), Buffer.empty(difference.shape, np.float32, aligned=False)
     anomaly_map = Buffer.empty((height, width), np.float32, aligned=False)
-    maxima = Buffer.empty((len(scales), launches.pool_blocks(height, width)), np.float32, aligned=False)
+    maxima = Buffer.empty((len(scales), frame_launches.pool_blocks(height, width)), np.float32, aligned=False)
     for index, (scale, std) in enumerate(zip(scales, stds, strict=True)):
-        taps = Buffer(launches.gaussian_taps(scale), aligned=False)
-        kernels.run(launches.pool_rows(source.address, shape, taps.address, taps.array.size, pooled_rows.address))
+        taps = Buffer(frame_launches.gaussian_taps(scale), aligned=False)
+        kernels.run(frame_launches.pool_rows(source.address, shape, taps.address, taps.array.size, pooled_rows.address))
         kernels.run(
-            launches.pool_columns(
+            frame_launches.pool_columns(
                 pooled_rows.address,
                 shape,
                 taps.address,
@@ -416,7 +431,7 @@ def _pool(
 @given(scale=st.floats(0.3, 30))
 def test_gaussian_taps_equal_opencv(scale: float) -> None:
     """The taps equal cv2.GaussianBlur of an impulse."""
-    taps = launches.gaussian_taps(scale)
+    taps = frame_launches.gaussian_taps(scale)
     impulse = np.zeros((1, 2 * taps.size + 1), np.float32)
     impulse[0, taps.size] = 1
     blurred = cv2.GaussianBlur(impulse, (0, 0), scale, sigmaY=1e-6, borderType=cv2.BORDER_REFLECT)[0]
@@ -448,7 +463,7 @@ def test_host_build_of_frame_values_equals_numpy(
     values = Buffer.empty((scales + 4,), np.float32, aligned=False)
     peaks, residuals, reconstructions, verdicts, losses = (b.address for b in buffers)
     host_fp32.run(
-        launches.frame_values(
+        frame_launches.frame_values(
             peaks,
             scales,
             blocks,
@@ -486,14 +501,15 @@ def test_launches_keep_the_bounds_the_kernels_declare() -> None:
     """No block exceeds its kernel's __launch_bounds__, or the shared memory that every GPU has."""
     shape = (1000, 3000, 3)
     made = [
-        launches.prepare_frame(0, 9000, shape, 0, shape),
-        launches.gather_tiles(0, shape, 0, 9, 0, 64),
-        launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
-        launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
-        launches.blend(0, shape, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
-        launches.pool_rows(0, shape, 0, 801, 0),
-        launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, kind="l2", scale_index=0),
-        launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0, kind="l2"),
+        frame_launches.prepare_frame(0, 9000, shape, 0, shape),
+        tile_launches.gather_tiles(0, shape, 0, 9, 0, 64),
+        tile_launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
+        tile_launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
+        tile_launches.ssim_difference(0, shape, 0, 9, 0, 64, 0, 0),
+        frame_launches.blend(0, shape, 0, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
+        frame_launches.pool_rows(0, shape, 0, 801, 0),
+        frame_launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, kind="l2", scale_index=0),
+        frame_launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0, kind="l2"),
     ]
     declared = re.findall(r"__launch_bounds__\((\d+)\)\s+(\w+)\(", KERNELS.read_text(encoding="utf-8"))
     bounds = {name: int(threads) for threads, name in declared}
