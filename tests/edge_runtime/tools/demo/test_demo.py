@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.tools.demo.camera import VISIBLE, PanningCamera
-from edge_runtime.tools.demo.dataset import KNOWN_KINDS
+from edge_runtime.tools.demo.dataset import KNOWN_KINDS, write_dataset
 from edge_runtime.tools.demo.defects import PAINTERS, paint
 from edge_runtime.tools.demo.run import MODEL
-from edge_runtime.tools.demo.surface import CALIBRATION_COLUMNS, CAMERA_COLUMNS, FRAME, TRAIN_COLUMNS
+from edge_runtime.tools.demo.surface import CALIBRATION_COLUMNS, CAMERA_COLUMNS, FRAME, TRAIN_COLUMNS, lean
 from export.verify import verify_package
 from latentline.package.model_package import load_package
+from latentline.vision.images import read_image
 
 
 @settings(max_examples=30)
@@ -37,6 +38,29 @@ def test_the_three_strips_do_not_overlap() -> None:
     columns = [set(range(*s.indices(512))) for s in (TRAIN_COLUMNS, CALIBRATION_COLUMNS, CAMERA_COLUMNS)]
     assert not columns[0] & columns[1] and not columns[1] & columns[2] and not columns[0] & columns[2]
     assert set(KNOWN_KINDS) < set(PAINTERS)  # the model has never seen one of the kinds
+
+
+@pytest.mark.parametrize("slope", [-0.08, 0.0, 0.08])
+def test_joints_lean_and_courses_do_not(slope: float) -> None:
+    """A vertical joint leans by the slope, a horizontal one stays in its row, and no edge of the picture is seen."""
+    joints, courses = np.full((2, 112, 128), 100, np.uint8)
+    joints[:, 62:66], courses[50:54] = 200, 200
+    leaning = lean(joints, slope)
+    bright = (leaning.astype(float) - 100).clip(0)
+    centres = (bright * np.arange(leaning.shape[1])).sum(axis=1) / bright.sum(axis=1)
+    assert np.polyfit(np.arange(112), centres, 1)[0] == pytest.approx(slope, abs=0.002)
+    assert centres.mean() == pytest.approx((leaning.shape[1] - 1) / 2, abs=0.3)
+    assert np.array_equal(lean(courses, slope), courses[:, : leaning.shape[1]])
+
+
+def test_the_dataset_has_the_frames_of_a_training(tmp_path: Path) -> None:
+    """Held-out and painted frames have the camera's size, and each painted one has a mask of its own."""
+    write_dataset(tmp_path, views=2, calibration=3, abnormal=2)
+    frames = [*tmp_path.glob("validation/good/*.png"), *tmp_path.glob("test/*/*.png")]
+    masks = sorted(tmp_path.glob("ground_truth/*/*.png"))
+    assert len(frames) == 3 + 2 * len(KNOWN_KINDS) and len(masks) == 2 * len(KNOWN_KINDS)
+    assert all(read_image(path).shape[:2] == (FRAME, FRAME) for path in frames + masks)
+    assert all(read_image(path).any() for path in masks)
 
 
 def test_the_camera_knows_the_ground_truth_of_every_frame() -> None:
