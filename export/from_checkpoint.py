@@ -18,6 +18,7 @@ from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
+from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
 from trainer.settings.search import Iterations
 
@@ -54,6 +55,8 @@ def package_checkpoint(
     opened = OpenVinoSearcher(model, threads)
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
+        first = config.fallback_iterations if wanted == "auto" else wanted
+        config, map_choice = with_chosen_map(config, opened.with_iterations(first), first, tiler, held_out)
         search = chosen_search(wanted, lambda c: opened.with_iterations(c.iterations), tiler, config, held_out)
         searcher = opened.with_iterations(search.iterations)
         calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
@@ -68,6 +71,7 @@ def package_checkpoint(
         config.search.overlap,
         coverage,
         search.choice,
+        map_choice,
     )
     write_model_package(out, _with_iterations(model, search.iterations), card, calibrated)
     return calibrated

@@ -26,6 +26,7 @@ from latentline.package.model_package import CALIBRATION, DISCRIMINATOR, ENCODER
 from latentline.package.write import write_package
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
@@ -43,6 +44,7 @@ class ModelCard:
     overlap        of neighbouring tiles, as a fraction of the tile
     coverage       of held-out normal tiles; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
+    map_choice     why the map is of its kind; None: somebody gave it
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelCard:
     overlap: float
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
+    map_choice: MapChoice | None = None
 
 
 def export_model(
@@ -125,7 +128,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         overlap=card.overlap,
         coverage=card.coverage,
         search_choice=card.search_choice,
-        map_choice=calibrated.map_choice,
+        map_choice=card.map_choice,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,
     )

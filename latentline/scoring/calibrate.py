@@ -17,7 +17,6 @@ import numpy.typing as npt
 from latentline.errors import CheckpointError, DatasetError
 from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
 from latentline.scoring.components import frame_components
-from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
 from latentline.scoring.weights import choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
@@ -48,14 +47,12 @@ class Calibrated:
 
     normal_scores      [n] their anomaly scores
     normal_brightness  [n] their mean grey levels, in the same order
-    map_choice         why the map is of this kind; None: somebody gave it
     """
 
     calibration: Calibration
     statistics: PixelStatistics
     normal_scores: npt.NDArray[np.float64]
     normal_brightness: npt.NDArray[np.float64]
-    map_choice: MapChoice | None = None
 
 
 def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:

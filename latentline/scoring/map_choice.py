@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from latentline.base.strict_yaml import StrictModel
+from latentline.scoring.validation_counts import ValidationCounts
 from latentline.search.searched_frame import MapKind
 
 
@@ -21,23 +22,16 @@ class MapTrial(StrictModel):
         return self.image_auroc + (self.pixel_auroc or 0.0)
 
 
-class MapChoice(StrictModel):
-    """All kinds of maps that were tried, the chosen one first.
-
-    normals, abnormals, synthetic  validation frames: normal, abnormal, and abnormal ones made from normal frames
-    """
+class MapChoice(ValidationCounts):
+    """All kinds of maps that were tried, the chosen one first."""
 
     trials: tuple[MapTrial, ...] = Field(min_length=1)
-    normals: int = Field(gt=0)
-    abnormals: int = Field(ge=0)
-    synthetic: int = Field(ge=0)
 
     @property
     def sentence(self) -> str:
         """The kinds with their figures, the best first, and the frames they were measured on."""
         tried = ", ".join(f"{trial.map} {_figures(trial)}" for trial in self.trials)
-        abnormal = f"{self.abnormals} abnormal" if self.abnormals else f"{self.synthetic} synthetic abnormal"
-        return f"{tried} (image and pixel AUROC on {self.normals} normal and {abnormal} validation frames)"
+        return f"{tried} (image and pixel AUROC on {self.frames})"
 
 
 def _figures(trial: MapTrial) -> str:

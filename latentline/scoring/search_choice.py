@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from latentline.base.strict_yaml import StrictModel
+from latentline.scoring.validation_counts import ValidationCounts
 
 
 class SearchCandidate(StrictModel):
@@ -40,17 +41,11 @@ class SearchTrial(StrictModel):
     pixel_gain: Gain | None = None
 
 
-class SearchChoice(StrictModel):
-    """The candidate that was chosen, and all that were tried, the shortest search first.
-
-    normals, abnormals, synthetic  validation frames: normal, abnormal, and abnormal ones made from normal frames
-    """
+class SearchChoice(ValidationCounts):
+    """The candidate that was chosen, and all that were tried, the shortest search first."""
 
     chosen: SearchCandidate
     trials: tuple[SearchTrial, ...] = Field(min_length=1)
-    normals: int = Field(gt=0)
-    abnormals: int = Field(ge=0)
-    synthetic: int = Field(ge=0)
 
     @property
     def sentence(self) -> str:
@@ -68,12 +63,6 @@ class SearchChoice(StrictModel):
             f"n = {self.chosen.iterations}; {shown.candidate.iterations} steps gain {gains}{over} "
             f"and cost {cost:.3g} ms a tile"
         )
-
-    @property
-    def frames(self) -> str:
-        """The validation frames, in words."""
-        abnormal = f"{self.abnormals} abnormal" if self.abnormals else f"{self.synthetic} synthetic abnormal"
-        return f"{self.normals} normal and {abnormal} validation frames"
 
     @model_validator(mode="after")
     def _was_tried(self) -> SearchChoice:

@@ -8,7 +8,6 @@ are not used for that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +16,10 @@ from tqdm import tqdm
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
 from latentline.scoring.maps import PATCH
-from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.choose_map import chosen_map
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
 from trainer.methods import NoisyAnoGan
 
@@ -33,9 +30,10 @@ MAX_SYNTHETIC = 40
 def calibrate_held_out(
     searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
 ) -> Calibrated:
-    """Calibrate, with a progress bar, on the map of the configuration or on the one that `auto` finds.
+    """Calibrate, with a progress bar, on the map of the configuration.
 
-    Raises DatasetError, before any search, when normal frames are too few, and CheckpointError for a broken model.
+    Raises DatasetError, before any search, when normal frames are too few, CheckpointError for a broken model, and
+    ValueError while `search.map` is `auto`.
     """
     check_enough(held_out, false_alarm_rate)
     search = config.search
@@ -44,21 +42,19 @@ def calibrate_held_out(
     if search.score == "calibrated" and too_few_real and not _trained_on_synthetic(config):
         normal = held_out.standardising[:MAX_SYNTHETIC]
         synthetic = [frame for frame, _ in make_synthetic_abnormal(normal, tiler, config.schedule.seed)]
-    kind, choice = chosen_map(searcher, tiler, config, held_out)
-    calibrated = calibrate(
+    return calibrate(
         searcher,
         tiler,
         _with_progress(held_out.standardising, "standardising"),
         _with_progress(held_out.scored, "threshold"),
         false_alarm_rate,
-        map=kind,
+        map=search.map_kind,
         score=search.score,
-        weights=prior_weights(config, kind),
+        weights=prior_weights(config),
         parts=held_out.parts,
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
-    return replace(calibrated, map_choice=choice)
 
 
 def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
@@ -67,15 +63,15 @@ def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
         raise DatasetError(reason)
 
 
-def prior_weights(config: TrainConfig, kind: MapKind) -> dict[str, float] | None:
-    """Weights of the components before abnormal frames adjust them, with maps of this kind; None: all equal.
+def prior_weights(config: TrainConfig) -> dict[str, float] | None:
+    """Weights of the components before abnormal frames adjust them; None: all equal.
 
     A fine-tuned discriminator has learnt what abnormal frames look like: its verdict on the frame weighs as much as all
     maps together. Its logit for reconstructions weighs nothing: fine-tuning showed it none.
     """
     if not config.schedule.discriminator_images:
         return None
-    fine = [f"{kind}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
+    fine = [f"{config.search.map_kind}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
     discriminator = (
         ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
     )

@@ -1,6 +1,6 @@
 """`search.map: auto`: the kind of map that tells defects from normal frames best, on held-out images.
 
-All kinds cost a station about the same, so the best figures decide, however small the difference.
+Beside the networks every kind costs a station little, so the best figures decide, however small the difference.
 """
 
 from __future__ import annotations
@@ -22,23 +22,28 @@ from trainer.evaluation.metrics import weighted_auroc
 from trainer.evaluation.validation_frames import ValidationFrame, validation_frames
 
 KINDS: tuple[MapKind, ...] = ("residual", "l2", "ssim")
-MOST_TILES = 400  # of all frames, held in memory after their search
+MOST_TILES = 400  # of all frames
+MAX_STEPS = 40_000  # of the search over all tiles: as long as a calibration with ten iterations
+MAX_VALUES = 2**24  # of tiles, held in memory after their search with all that it found
 log = logging.getLogger(__name__)
 
 
-def chosen_map(
-    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut
-) -> tuple[MapKind, MapChoice | None]:
-    """The configuration's kind of map, or what `auto` finds with this searcher, and why, with a line in the log.
+def with_chosen_map(
+    config: TrainConfig, searcher: Searcher, iterations: int, tiler: FrameTiler, held_out: HeldOut
+) -> tuple[TrainConfig, MapChoice | None]:
+    """The configuration with the kind of map that `auto` finds, and why, with a line in the log; a given kind stays.
 
+    iterations  of the searcher, by which its tiles are budgeted
     The paper's score has a map of its own, so `auto` measures nothing for it. Raises CheckpointError for a broken
     model.
     """
     if config.search.map != "auto":
-        return config.search.map, None
+        return config, None
     if config.search.score == "paper":
-        return KINDS[0], None
-    given = validation_frames(held_out, tiler, config.schedule.seed, MOST_TILES)
+        return _with(config, KINDS[0]), None
+    values = config.network.resolution**2 * config.preprocessing.channels
+    most_tiles = min(MOST_TILES, MAX_STEPS // (iterations + 1), MAX_VALUES // values)
+    given = validation_frames(held_out, tiler, config.schedule.seed, most_tiles)
     frames = given.frames
     with tqdm(total=given.tiles, unit="tile", desc="comparing kinds of maps", delay=2) as bar:
         searched = list(search_validation(searcher, frames, bar.update))
@@ -51,7 +56,11 @@ def chosen_map(
         synthetic=abnormal if given.synthetic else 0,
     )
     log.info("anomaly map: %s", choice.sentence)
-    return choice.trials[0].map, choice
+    return _with(config, choice.trials[0].map), choice
+
+
+def _with(config: TrainConfig, kind: MapKind) -> TrainConfig:
+    return config.model_copy(update={"search": config.search.model_copy(update={"map": kind})})
 
 
 def _trial(kind: MapKind, judged: JudgedMaps, frames: Sequence[ValidationFrame]) -> MapTrial:

@@ -19,7 +19,6 @@ from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.choose_map import chosen_map
 from trainer.evaluation.judged_maps import judge_maps, search_validation, warm_up
 from trainer.evaluation.search_rule import FrameLabels, JudgedSearch, choose
 from trainer.evaluation.validation_frames import (
@@ -81,16 +80,18 @@ def choose_search(
     config: TrainConfig,
     held_out: HeldOut,
 ) -> SearchChoice:
-    """Measure the candidates, the shortest search first, and choose. Raises CheckpointError for a broken model."""
+    """Measure the candidates on the map of the configuration, the shortest search first, and choose.
+
+    Raises CheckpointError for a broken model.
+    """
     steps = sum(_steps(candidate) for candidate in candidates)
     values = config.network.resolution**2 * config.preprocessing.channels
     most_tiles = min(MAX_STEPS // steps, MAX_VALUES // values)
     given = validation_frames(held_out, tiler, config.schedule.seed, most_tiles)
     frames = given.frames
     warm_up(open_searcher(candidates[0]), frames)
-    kind, _ = chosen_map(open_searcher(candidates[0]), tiler, config, held_out)
     with tqdm(total=given.tiles * steps, unit="step", desc="comparing searches", delay=2) as bar:
-        measured = [_measure(c, open_searcher(c), frames, kind, bar.update) for c in candidates]
+        measured = [_measure(c, open_searcher(c), frames, config.search.map_kind, bar.update) for c in candidates]
     return choose(measured, _labels(given), config.schedule.seed)
 
 

@@ -19,6 +19,7 @@ from trainer.data.held_out import HeldOut, read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
+from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
 from trainer.evaluation.evaluate import evaluate, limited
 from trainer.evaluation.report import EvaluationReport
@@ -54,6 +55,8 @@ def evaluate_checkpoint(
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate)
     tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
+    first = config.fallback_iterations if wanted == "auto" else wanted
+    config, map_choice = with_chosen_map(config, _searcher(checkpoint, first), first, tiler, held_out)
     search = chosen_search(wanted, lambda c: _searcher(checkpoint, c.iterations), tiler, config, held_out)
     searcher = _searcher(checkpoint, search.iterations)
     calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
@@ -65,7 +68,7 @@ def evaluate_checkpoint(
         again = calibrate_held_out(bare, tiler, config, held_out, false_alarm_rate)
         without_search = _inspector(bare, tiler, again, held_out)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
-    choices = search.choice, calibrated.map_choice
+    choices = search.choice, map_choice
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
     return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)

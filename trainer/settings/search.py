@@ -47,6 +47,13 @@ class SearchConfig(StrictModel):
     score: Literal["calibrated", "paper"] = "calibrated"
     """`calibrated` sums the standardised components with weights from the calibration. `paper` is L'(ẑ) alone."""
 
+    @property
+    def map_kind(self) -> MapKind:
+        """`map` once it is chosen. Raises ValueError while it is `auto`."""
+        if self.map == "auto":
+            raise ValueError("search.map is auto, and no kind of map has been chosen")
+        return self.map
+
     @field_validator("iterations", mode="before")
     @classmethod
     def _number_or_auto(cls, value: Any) -> Any:

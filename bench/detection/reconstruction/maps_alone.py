@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,6 +21,7 @@ from trainer.data.source import ImageSource
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
+from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.evaluate_checkpoint import frames_ahead
 from trainer.evaluation.figures import ImageFigures
@@ -65,11 +65,12 @@ def evaluate_maps(
     searcher = MapsOnlySearcher(variant.open(checkpoint))
     tiler = _tiler(config)
     held_out = read_held_out(source, split, config.schedule.seed)
+    config, map_choice = with_chosen_map(config, searcher, variant.iterations, tiler, held_out)
     calibrated = calibrate_held_out(searcher, tiler, config, held_out, FALSE_ALARM_RATE)
     ahead = frames_ahead(tiler, held_out.scored[0])
     reconstructor = HostReconstructor(searcher, tiler, calibrated.statistics, ahead)
-    subject = Subject(f"{config.name}, maps alone", config.method.kind, searcher.name, variant.iterations)
-    subject = replace(subject, map_choice=calibrated.map_choice)
+    name = f"{config.name}, maps alone"
+    subject = Subject(name, config.method.kind, searcher.name, variant.iterations, map_choice=map_choice)
     return evaluate(Inspector(reconstructor, calibrated.calibration), subject, source, split, out)
 
 

@@ -44,7 +44,8 @@ def _frames(count: int, shape: tuple[int, ...] = (40, 50), seed: int = 0) -> lis
 
 
 def _config(**sections: object) -> TrainConfig:
-    return TrainConfig.model_validate({"data": {"root": "images", "known_abnormal_fraction": 0.1}, **sections})
+    content = {"data": {"root": "images", "known_abnormal_fraction": 0.1}, "search": {"map": "residual"}, **sections}
+    return TrainConfig.model_validate(content)
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (32, 32), (20, 90), (64, 48, 3), (64, 48, 1)])
@@ -100,9 +101,10 @@ def test_synthetic_defects_do_not_weight_a_model_that_was_trained_on_them() -> N
 
 def test_a_finetuned_discriminator_has_half_of_the_prior_weight() -> None:
     """Maps of fine scales share one half, D's logits on the frame the other; nothing else has any."""
-    assert prior_weights(_config(), "l2") is None
+    assert prior_weights(_config()) is None
     method = {"kind": "noisy_anogan", "patch_head": 1.0}
-    found = prior_weights(_config(method=method, schedule={"discriminator_images": 100}, search={"gamma": 1.0}), "l2")
+    search = {"map": "l2", "gamma": 1.0}
+    found = prior_weights(_config(method=method, schedule={"discriminator_images": 100}, search=search))
     assert found is not None and found == pytest.approx(
         {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_patch": 0.5}
     )
@@ -112,5 +114,7 @@ def test_the_papers_score_needs_no_abnormal_frames() -> None:
     """It has no weights: no frame is synthesised, and only normal frames are searched."""
     tiler = FrameTiler(Preprocessing(), 32, 0.25)
     held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [])
-    found = calibrate_held_out(FlatSearcher(), tiler, _config(search={"score": "paper"}), held_out, 0.05).calibration
+    found = calibrate_held_out(
+        FlatSearcher(), tiler, _config(search={"map": "residual", "score": "paper"}), held_out, 0.05
+    ).calibration
     assert found.validation is None and [c.name for c in found.components] == ["loss"]

@@ -13,7 +13,7 @@ from latentline.vision.preprocessing import Preprocessing
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.evaluation.calibrate_held_out import calibrate_held_out
-from trainer.evaluation.choose_map import KINDS, chosen_map
+from trainer.evaluation.choose_map import KINDS, with_chosen_map
 
 SIZE = 32
 TILER = FrameTiler(Preprocessing(), SIZE, 0.25)
@@ -65,8 +65,8 @@ def _config(**search: Any) -> TrainConfig:
 def test_structure_decides_where_brightness_wanders(caplog: pytest.LogCaptureFixture) -> None:
     """Where normal frames differ in brightness, a defect in the structure shows in ssim, and the log says so."""
     with caplog.at_level(logging.INFO):
-        kind, choice = chosen_map(StripesSearcher(), TILER, _config(), _held_out(gain=60))
-    assert kind == "ssim" and choice is not None
+        config, choice = with_chosen_map(_config(), StripesSearcher(), 0, TILER, _held_out(gain=60))
+    assert config.search.map_kind == "ssim" and choice is not None
     assert {trial.map for trial in choice.trials} == set(KINDS)
     assert [t.merit for t in choice.trials] == sorted((t.merit for t in choice.trials), reverse=True)
     assert (choice.normals, choice.abnormals, choice.synthetic) == (30, 30, 0)
@@ -76,15 +76,32 @@ def test_structure_decides_where_brightness_wanders(caplog: pytest.LogCaptureFix
 
 def test_the_calibration_is_of_the_chosen_map() -> None:
     """Statistics, components and the recorded choice are all of one kind; the choice survives JSON."""
-    calibrated = calibrate_held_out(StripesSearcher(), TILER, _config(), _held_out(gain=60), 0.1)
-    assert calibrated.map_choice is not None and calibrated.map_choice.trials[0].map == calibrated.statistics.kind
+    held_out = _held_out(gain=60)
+    config, choice = with_chosen_map(_config(), StripesSearcher(), 0, TILER, held_out)
+    calibrated = calibrate_held_out(StripesSearcher(), TILER, config, held_out, 0.1)
+    assert choice is not None and choice.trials[0].map == calibrated.statistics.kind
     assert all(c.name.startswith(calibrated.statistics.kind) for c in calibrated.calibration.components)
-    assert MapChoice.model_validate_json(calibrated.map_choice.model_dump_json()) == calibrated.map_choice
+    assert MapChoice.model_validate_json(choice.model_dump_json()) == choice
+
+
+def test_nothing_is_calibrated_before_a_map_is_chosen() -> None:
+    """`auto` is no kind of map."""
+    with pytest.raises(ValueError, match=r"search\.map is auto"):
+        calibrate_held_out(StripesSearcher(), TILER, _config(), _held_out(gain=60), 0.1)
+
+
+@pytest.mark.parametrize(("iterations", "most"), [(0, 60), (999, 40), (9_999, 4)])
+def test_a_long_search_is_tried_on_fewer_tiles(iterations: int, most: int) -> None:
+    """At most 40,000 steps are spent, whatever the search costs a tile."""
+    searcher = StripesSearcher()
+    with_chosen_map(_config(), searcher, iterations, TILER, _held_out(gain=60))
+    assert 2 <= searcher.tiles <= most
 
 
 @pytest.mark.parametrize("search", [{"map": "l1"}, {"map": "residual"}])
 def test_a_given_map_is_not_measured(search: dict[str, Any]) -> None:
     """No tile is searched, and nothing is recorded."""
     searcher = StripesSearcher()
-    assert chosen_map(searcher, TILER, _config(**search), _held_out(0)) == (search["map"], None)
+    config = _config(**search)
+    assert with_chosen_map(config, searcher, 0, TILER, _held_out(0)) == (config, None)
     assert not searcher.tiles
