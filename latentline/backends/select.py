@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import open_trunk
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
@@ -36,25 +37,28 @@ def open_reconstructor(
     if backend == "openvino":
         return OpenedBackend(_on_cpu(package, threads), "asked for")
     try:
-        reconstructor = _on_gpu(package, gpu or GpuSettings())
+        reconstructor = _on_gpu(package, gpu or GpuSettings(), threads)
     except (BackendError, EngineError, VerificationError) as error:
         if backend == "tensorrt":
             raise
         _log.info("backend openvino, because TensorRT cannot be used: %s", error)
         return OpenedBackend(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
     why = "asked for" if backend == "tensorrt" else "TensorRT works here"
+    if package.trunk is not None:
+        why += ", with the trunk on the CPU"
     _log.info("backend tensorrt, %s", why)
     return OpenedBackend(reconstructor, why)
 
 
 def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
-    return HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
+    host = HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
+    return package.with_trunk(host, open_trunk(package, threads))
 
 
-def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Reconstructor:
+def _on_gpu(package: ModelPackage, settings: GpuSettings, threads: int | None) -> Reconstructor:
     require_supported(package)
     import_pycuda()
     trt = import_tensorrt(settings.tensorrt)
     from latentline.backends.tensorrt.searcher import open_tensorrt  # needs pycuda
 
-    return open_tensorrt(package, trt, settings)
+    return package.with_trunk(open_tensorrt(package, trt, settings), open_trunk(package, threads))

@@ -15,6 +15,7 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.search.searched_frame import MapKind
+from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
@@ -86,6 +87,7 @@ class Manifest(ModelSpec):
     coverage       of held-out normal tiles, when the package was written; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of this kind; None: somebody gave it
+    trunk          the pretrained network whose components are in the score; None: there is none
     files          sha256 of each file, by name
     """
 
@@ -100,6 +102,7 @@ class Manifest(ModelSpec):
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    trunk: TrunkSpec | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ behind the threshold, and the promise of `conformal_threshold` holds exactly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from latentline.errors import CheckpointError, DatasetError
 from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
 from latentline.scoring.components import frame_components
+from latentline.scoring.frame_maps import FrameMaps, MapScales, RawMaps
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
 from latentline.scoring.weights import choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
@@ -47,12 +48,14 @@ class Calibrated:
 
     normal_scores      [n] their anomaly scores
     normal_brightness  [n] their mean grey levels, in the same order
+    map_scales         of those maps beside the search that have a weight
     """
 
     calibration: Calibration
     statistics: PixelStatistics
     normal_scores: npt.NDArray[np.float64]
     normal_brightness: npt.NDArray[np.float64]
+    map_scales: MapScales = field(default_factory=lambda: MapScales({}))
 
 
 def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
@@ -93,6 +96,7 @@ def calibrate(
     synthetic: Iterable[UInt8] = (),
     weights: Values | None = None,
     parts: PartLabels = (None, None),
+    beside: FrameMaps | None = None,
 ) -> Calibrated:
     """Search both sets of normal frames, and fix everything that a station needs to score a frame.
 
@@ -101,24 +105,32 @@ def calibrate(
     validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
     weights    prior weights of components, which hold where there is no abnormal frame; None: all alike
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
+    beside     maps of whole frames that join those of the search; the paper's score has none
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
-    searched = [frame for _, frame in tiler.search_each(searcher, standardising)]
+    raw_maps = _nothing if beside is None or score == "paper" else beside.raw_maps
+    pairs = [(found, raw_maps(frame)) for frame, found in tiler.search_each(searcher, standardising)]
+    searched = [found for found, _ in pairs]
     if len(searched) < FEWEST_STANDARDISING:
         raise DatasetError(_too_few_to_standardise(len(searched)))
     check_finite(searched)
+    scales = MapScales.of([raw for _, raw in pairs])
     if score == "paper":
         statistics, components, why = _paper(searched)
     else:
         statistics = pixel_statistics(searched, SCALES, map)
-        normal = [_components(e, statistics) for e in searched]
+        normal = [_components(e, statistics) | scales.values(raw) for e, raw in pairs]
         real, made = (
-            [_components(frame, statistics) for _, frame in tiler.search_each(searcher, frames)]
+            [
+                _components(found, statistics) | scales.values(raw_maps(frame))
+                for frame, found in tiler.search_each(searcher, frames)
+            ]
             for frames in (validation, synthetic)
         )
         components, why = _weighted(normal, real, made, weights, parts)
         statistics = statistics.only(_mapped(components, statistics, why))
+    scales = scales.only({component.name for component in components})
     provisional = Calibration(
         components=components,
         threshold=0.0,
@@ -130,9 +142,10 @@ def calibrate(
     )
     scores, peaks, brightness = [], [], []
     for frame, result in tiler.search_each(searcher, scored):
-        maps = statistics.maps(result)
-        scores.append(provisional.score(frame_components(result.result, maps, statistics))[0])
-        peaks.append(float(maps.max()))
+        maps, raw = statistics.maps(result), raw_maps(frame) if scales.scales else {}
+        values = frame_components(result.result, maps, statistics) | scales.values(raw)
+        scores.append(provisional.score(values)[0])
+        peaks.append(max(float(maps.max()), scales.peak(raw)))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
     update = {
@@ -140,7 +153,13 @@ def calibrate(
         "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
         "scored_normals": len(scores),
     }
-    return Calibrated(provisional.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+    calibration = provisional.model_copy(update=update)
+    return Calibrated(calibration, statistics, normal_scores, np.array(brightness), scales)
+
+
+def _nothing(_: UInt8) -> RawMaps:
+    """The maps beside a search that has none beside it."""
+    return {}
 
 
 def check_finite(searched: Sequence[SearchedFrame]) -> None:

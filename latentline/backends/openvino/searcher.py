@@ -46,7 +46,7 @@ class OpenVinoSearcher:
     def __init__(self, model: SearchModel, threads: int | None = None) -> None:
         self._spec = model.spec
         self._graphs = _read_graphs(model)
-        self._threads = threads or _usable_cores()
+        self._threads = threads or usable_cores()
         self._workers: dict[int, list[_Worker]] = {}
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
         self._selftest = model.selftest
@@ -208,7 +208,8 @@ def _split(x: Float) -> list[Float]:
     return [x[i : i + 1] for i in range(len(x))]
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
