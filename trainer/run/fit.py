@@ -22,6 +22,7 @@ from trainer.run.folder import RunFolder
 from trainer.run.log import log_to
 from trainer.run.report import duration
 from trainer.run.training_data import load_training_data
+from trainer.trunk.module import check_trunk_weights
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,12 @@ def fit(
     stop_after  end early, once this many images were shown; the schedule stays as configured
     device      auto, cpu, cuda or cuda:n
     data_moved  accept a checkpoint with another data root
-    Raises ConfigError, DatasetError and CheckpointError. Raises TrainingError when a loss is not finite, the disk is
+    Raises ConfigError, DatasetError and CheckpointError, and BackendError when the weights of a trunk, which evaluation
+    and export need, are not here. Raises TrainingError when a loss is not finite, the disk is
     full, or SIGINT or SIGTERM comes; the last checkpoint is whole then.
     """
     with ExitStack() as stack:
+        check_trunk_weights(config.trunk)
         workers = stack.enter_context(open_workers(device))
         stop = stack.enter_context(stop_on_signals())
         _check_folder(config, run, resume, data_moved, workers)
