@@ -19,7 +19,7 @@ from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 
 if TYPE_CHECKING:
-    from export.verify import Check
+    from export.check import Check
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +93,8 @@ def _package(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from export.verify import TOLERANCE, verify_package
+    from export.check import TOLERANCE
+    from export.verify import verify_package
 
     checks = verify_package(arguments.package, arguments.checkpoint)
     if arguments.json:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from export.package import ModelCard, export_model, write_model_package
+from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
@@ -21,6 +24,9 @@ from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enou
 from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
 from trainer.settings.search import Iterations
+from trainer.trunk.fit import fit_trunk
+
+log = logging.getLogger(__name__)
 
 
 def package_checkpoint(
@@ -37,7 +43,7 @@ def package_checkpoint(
     data, iterations, name  replace the checkpoint's data root, search iterations and name
     false_alarm_rate        that the threshold promises
     threads                 of the CPU; None: all cores
-    Raises CheckpointError, ConfigError and DatasetError.
+    Raises CheckpointError, ConfigError and DatasetError, and BackendError when a trunk's weights are missing.
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
@@ -45,6 +51,7 @@ def package_checkpoint(
     source = open_source(config.data, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate)
+    trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None
     model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
@@ -53,16 +60,22 @@ def package_checkpoint(
         config.verdict_flips,
     )
     opened = OpenVinoSearcher(model, threads)
+    extractor = None if trunk is None else OpenVinoTrunk(trunk, threads)
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
         first = config.fallback_iterations if wanted == "auto" else wanted
         config, map_choice = with_chosen_map(config, opened.with_iterations(first), first, tiler, held_out)
         search = chosen_search(wanted, lambda c: opened.with_iterations(c.iterations), tiler, config, held_out)
         searcher = opened.with_iterations(search.iterations)
-        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
+        fitted = None
+        if trunk is not None and extractor is not None:
+            fitted = fit_trunk(extractor, trunk.network, source, checkpoint.split, config.schedule.seed)
+        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate, fitted)
         coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     finally:
         opened.close()
+        if extractor is not None:
+            extractor.close()
     card = ModelCard(
         name or config.name,
         config.method.kind,
@@ -73,7 +86,10 @@ def package_checkpoint(
         search.choice,
         map_choice,
     )
-    write_model_package(out, _with_iterations(model, search.iterations), card, calibrated)
+    weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
+    if trunk is not None and weighed is None:
+        log.info("trunk: validation images give it no weight, so the package has none")
+    write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)
     return calibrated
 
 

@@ -17,6 +17,7 @@ from bench.detection.protocol.comparison import report_cells
 from bench.detection.protocol.options import limit_note
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import open_trunk
 from latentline.errors import run_command
 from latentline.package.model_package import load_package
 from trainer.checkpoint import load_checkpoint
@@ -44,7 +45,13 @@ def main() -> int:
     iterations, choice = manifest.search.iterations, manifest.search_choice
     subject = Subject(manifest.name, manifest.method, searcher.name, iterations, choice=choice)
     try:
-        report = evaluate(package.inspector(searcher), subject, open_source(config.data), split, options.out / "model")
+        report = evaluate(
+            package.inspector(searcher, open_trunk(package)),
+            subject,
+            open_source(config.data),
+            split,
+            options.out / "model",
+        )
     finally:
         searcher.close()
     baselines, missing = baseline_results(config, options.out, ALL, options.limit)
