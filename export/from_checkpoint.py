@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
 from trainer.settings.search import Iterations
 from trainer.trunk.fit import fit_trunk
-
-log = logging.getLogger(__name__)
 
 
 def package_checkpoint(
@@ -87,8 +84,6 @@ def package_checkpoint(
         map_choice,
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
-    if trunk is not None and weighed is None:
-        log.info("trunk: validation images give it no weight, so the package has none")
     write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)
     return calibrated
 

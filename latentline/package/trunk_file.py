@@ -42,9 +42,7 @@ def read_trunk(content: bytes, graph: bytes, spec: TrunkSpec, source: str) -> Pa
     channels, (height, width) = spec.features, spec.grid
     kind = spec.gaussian.trials[0].kind
     if kind == "cells" and (height % CELL or width % CELL):
-        raise PackageError(
-            f"{source}: a grid of {height} x {width} positions has no whole cells; export the package again"
-        )
+        raise PackageError(f"{source}: {height} x {width} positions make no whole cells; export the package again")
     shapes: dict[str, tuple[int | None, ...]] = {
         "mean": (channels, 1, 1) if kind == "shared" else (channels, height, width),
         "whitening": (height // CELL * (width // CELL) if kind == "cells" else 1, channels, channels),

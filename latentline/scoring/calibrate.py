@@ -19,7 +19,7 @@ from latentline.scoring.calibration import Calibration, Component, Validation, c
 from latentline.scoring.components import frame_components
 from latentline.scoring.frame_maps import FrameMaps, MapScales, RawMaps
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
-from latentline.scoring.weights import choose_weights
+from latentline.scoring.weights import FEWEST_ABNORMAL, choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -105,7 +105,8 @@ def calibrate(
     validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
     weights    prior weights of components, which hold where there is no abnormal frame; None: all alike
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
-    beside     maps of whole frames that join those of the search; the paper's score has none
+    beside     maps of whole frames that join those of the search, where enough abnormal frames say that they help;
+               the paper's score has none
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
@@ -128,7 +129,7 @@ def calibrate(
             ]
             for frames in (validation, synthetic)
         )
-        components, why = _weighted(normal, real, made, weights, parts)
+        components, why = _weighted(normal, real, made, weights, parts, frozenset(scales.scales))
         statistics = statistics.only(_mapped(components, statistics, why))
     scales = scales.only({component.name for component in components})
     provisional = Calibration(
@@ -191,11 +192,14 @@ def _weighted(
     synthetic: Sequence[Values],
     wanted: Values | None,
     parts: PartLabels,
+    unproven: frozenset[str],
 ) -> tuple[tuple[Component, ...], Validation | None]:
     """The components with a weight, standardised on the normal frames.
 
     Raw values are logarithms and logits. A component whose standard deviation is below 0.2 hardly ever changes by a
     fifth of itself; standardised by that, it would outvote all others with changes of no consequence.
+
+    unproven  components that have no weight where abnormal frames are too few to fit weights
     """
     names = [name for name in normal[0] if name != PAPER]
     mean, std = ({n: float(f([v[n] for v in normal])) for n in names} for f in (np.mean, np.std))
@@ -207,6 +211,8 @@ def _weighted(
     given = {name: 0.0 if name.endswith(COARSE) else 1.0 for name in names}
     if wanted is not None:
         given = {name: wanted.get(name, 0.0) for name in names}
+    if len(set(parts[1] or range(len(real)))) + len(made) < FEWEST_ABNORMAL:
+        given = {name: 0.0 if name in unproven else weight for name, weight in given.items()}
     weights, why = choose_weights(given, low, high, made, parts)
     return tuple(Component(name=n, mean=mean[n], std=std[n], weight=w) for n, w in weights.items()), why
 

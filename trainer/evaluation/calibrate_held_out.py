@@ -7,6 +7,7 @@ are not used for that.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
 from latentline.scoring.maps import PATCH
+from latentline.scoring.weights import FEWEST_ABNORMAL
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
@@ -26,6 +28,7 @@ from trainer.trunk.fit import FittedTrunk
 
 UInt8 = npt.NDArray[np.uint8]
 MAX_SYNTHETIC = 40
+log = logging.getLogger(__name__)
 
 
 def calibrate_held_out(
@@ -48,7 +51,7 @@ def calibrate_held_out(
     if search.score == "calibrated" and too_few_real and not _trained_on_synthetic(config):
         normal = held_out.standardising[:MAX_SYNTHETIC]
         synthetic = [frame for frame, _ in make_synthetic_abnormal(normal, tiler, config.schedule.seed)]
-    return calibrate(
+    calibrated = calibrate(
         searcher,
         tiler,
         _with_progress(held_out.standardising, "standardising"),
@@ -62,6 +65,13 @@ def calibrate_held_out(
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
+    if trunk is not None and not calibrated.map_scales.scales:
+        log.warning(
+            "trunk: it has no weight in the score: no validation images show that it helps; that takes known-abnormal "
+            "images of at least %d parts kept from training, or synthetic ones that training did not see",
+            FEWEST_ABNORMAL,
+        )
+    return calibrated
 
 
 def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
