@@ -28,6 +28,14 @@ class FeatureExtractor(Protocol):
         ...
 
 
+class TestedExtractor(FeatureExtractor, Protocol):
+    """An extractor that was opened from a package, with its test."""
+
+    def self_test(self) -> float:
+        """Relative error of the features of the package's test. Raises VerificationError when it is too large."""
+        ...
+
+
 def trunk_picture(frame: UInt8, height: int, width: int, channels: int) -> Float:
     """The input of a trunk, float32 [1, channels, height, width] in 0 … 255: the raw frame, resized as a whole.
 

@@ -92,7 +92,10 @@ def test_the_doctor_examines_the_trunk(exported: tuple[Path, Path]) -> None:
     assert any(
         fact.topic == "trunk" and "efficientnet_lite0 (none) on 64 x 64 px" in fact.value for fact in report.facts
     )
-    assert "self-test of the trunk" in [c.what for c in report.backends[0].comparisons] and report.backends[0].passed
+    assert (
+        "self-test of the trunk (openvino)" in [c.what for c in report.backends[0].comparisons]
+        and report.backends[0].passed
+    )
 
 
 def test_what_has_no_weight_is_not_packaged(exported: tuple[Path, Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edge_runtime.tools.doctor.facts import Fact, gpu_facts, machine_facts
 from edge_runtime.tools.doctor.timing import Timing, timed
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk, open_trunk
+from latentline.backends.select import trunk_beside_gpu
 from latentline.backends.selftest_check import STATION_TOLERANCE
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.cache import EngineCache
@@ -24,6 +25,7 @@ from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import EngineError, LatentlineError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
+from latentline.trunk.extractor import TestedExtractor
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ def examine(
     try:
         report.backends.append(_cpu_report(package, cpu, trunk, seconds))
         progress("searching with TensorRT (builds the engines that are not in the cache first, which takes minutes)")
-        report.backends.append(_tensorrt_report(package, cpu, trunk, backend, settings, seconds, progress))
+        report.backends.append(_tensorrt_report(package, cpu, backend, settings, seconds, progress))
     finally:
         cpu.close()
         if trunk is not None:
@@ -151,6 +153,9 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
     engines = EngineSet.of(package, settings, trt, device.compute_capability(), device.name())
     for graph, state in engines.states().items():
         yield Fact(f"engine of {graph}", f"{state} ({engines.precision}, at most {engines.batch} tiles at a time)")
+    if package.trunk is not None:
+        beside = EngineSet.of_trunk(package, settings, trt, device.compute_capability(), device.name())
+        yield from (Fact(f"engine of {graph}", f"{state} (fp32)") for graph, state in beside.states().items())
 
 
 def _cpu_report(
@@ -169,15 +174,14 @@ def _cpu_report(
     return BackendReport("openvino", comparisons=comparisons, tiles=len(first.plan.corners), frame_ms=frame_ms)
 
 
-def _trunk_comparison(trunk: OpenVinoTrunk | None) -> Iterator[BackendComparison]:
+def _trunk_comparison(trunk: TestedExtractor | None) -> Iterator[BackendComparison]:
     if trunk is not None:
-        yield BackendComparison("self-test of the trunk", trunk.self_test(), STATION_TOLERANCE)
+        yield BackendComparison(f"self-test of the trunk ({trunk.name})", trunk.self_test(), STATION_TOLERANCE)
 
 
 def _tensorrt_report(
     package: ModelPackage,
     cpu: OpenVinoSearcher,
-    trunk: OpenVinoTrunk | None,
     backend: Backend,
     settings: GpuSettings,
     seconds: float,
@@ -198,8 +202,14 @@ def _tensorrt_report(
             progress(f"{comparison.what}: {comparison.measured:.2g}")
             comparisons.append(comparison)
         frame = example_frames(package, cpu)["a camera's frame"]
-        whole = package.with_trunk(searcher, trunk)
-        frame_ms = timed(lambda: whole.begin(frame)(), seconds)
+        extractor, _ = trunk_beside_gpu(package, trt, settings, None)
+        try:
+            comparisons += _trunk_comparison(extractor)
+            whole = package.with_trunk(searcher, extractor)
+            frame_ms = timed(lambda: whole.begin(frame)(), seconds)
+        finally:
+            if extractor is not None:
+                extractor.close()
         measured = [searcher.measure(frame) for _ in range(max(5, frame_ms.repeats))]
     except LatentlineError as error:
         return BackendReport("tensorrt", problem=str(error), needed=True)
