@@ -84,6 +84,9 @@ def _timm() -> Any:
         import timm
     except ImportError:
         raise BackendError("trunk.network timm:NAME needs timm; run pip install 'latentline[timm]'") from None
+    except RuntimeError as error:  # a torchvision made for another torch
+        reason = " ".join(str(error).split())[:200]
+        raise BackendError(f"timm cannot be imported ({reason}); install the torchvision of this torch") from None
     return timm
 
 
