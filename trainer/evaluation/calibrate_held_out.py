@@ -1,47 +1,54 @@
 """Calibrate a searcher on the held-out frames of a split: for evaluation and for export alike.
 
 The weights of the score need abnormal frames that were not trained on. Where the split has too few, synthetic ones are
-made from the standardising frames, unless the model was trained on synthetic defects. The frames behind the thresholds
-are not used for that.
+made from the standardising frames, with kinds of defects that no training is shown: a discriminator that was trained on
+the usual kinds finds all of those, and would get all weight. The frames behind the thresholds are not used for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
-from latentline.scoring.maps import PATCH
+from latentline.scoring.calibrate import Calibrated, calibrate, too_few_normals
+from latentline.scoring.thresholds import Tail
+from latentline.scoring.weights import FEWEST_ABNORMAL
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
+from trainer.data.unseen import synthesise_unseen
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
-from trainer.methods import NoisyAnoGan
 
 UInt8 = npt.NDArray[np.uint8]
-MAX_SYNTHETIC = 40
+SYNTHETIC = 40
 
 
 def calibrate_held_out(
-    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
+    searcher: Searcher,
+    tiler: FrameTiler,
+    config: TrainConfig,
+    held_out: HeldOut,
+    false_alarm_rate: float,
+    tail: Tail = "exact",
 ) -> Calibrated:
-    """Calibrate, with a progress bar, on the map of the configuration.
+    """Calibrate, with a progress bar, on the map of the configuration; `tail` is what the thresholds assume.
 
     Raises DatasetError, before any search, when normal frames are too few, CheckpointError for a broken model, and
     ValueError while `search.map` is `auto`.
     """
-    check_enough(held_out, false_alarm_rate)
+    check_enough(held_out, false_alarm_rate, tail)
     search = config.search
     synthetic: list[UInt8] = []
-    too_few_real = len(held_out.abnormal) < MIN_REAL_ABNORMAL
-    if search.score == "calibrated" and too_few_real and not _trained_on_synthetic(config):
-        normal = held_out.standardising[:MAX_SYNTHETIC]
-        synthetic = [frame for frame, _ in make_synthetic_abnormal(normal, tiler, config.schedule.seed)]
+    if search.score == "calibrated" and too_few_abnormal(held_out):
+        normal = list(islice(cycle(held_out.standardising), SYNTHETIC))
+        made = make_synthetic_abnormal(normal, tiler, config.schedule.seed, synthesise_unseen)
+        synthetic = [frame for frame, _ in made]
     return calibrate(
         searcher,
         tiler,
@@ -50,37 +57,24 @@ def calibrate_held_out(
         false_alarm_rate,
         map=search.map_kind,
         score=search.score,
-        weights=prior_weights(config),
         parts=held_out.parts,
+        scored_parts=held_out.scored_parts,
+        tail=tail,
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
 
 
-def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
+def check_enough(held_out: HeldOut, false_alarm_rate: float, tail: Tail = "exact") -> None:
     """Raise DatasetError when there are too few normal frames to calibrate with."""
-    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
+    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate, tail):
         raise DatasetError(reason)
 
 
-def prior_weights(config: TrainConfig) -> dict[str, float] | None:
-    """Weights of the components before abnormal frames adjust them; None: all equal.
-
-    A fine-tuned discriminator has learnt what abnormal frames look like: its verdict on the frame weighs as much as all
-    maps together. Its logit for reconstructions weighs nothing: fine-tuning showed it none.
-    """
-    if not config.schedule.discriminator_images:
-        return None
-    fine = [f"{config.search.map_kind}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
-    discriminator = (
-        ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
-    )
-    return {name: 1 / len(family) for family in (fine, discriminator) for name in family}
-
-
-def _trained_on_synthetic(config: TrainConfig) -> bool:
-    """Whether the model was trained on synthetic defects: then they are useless for its calibration."""
-    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic_fraction > 0
+def too_few_abnormal(held_out: HeldOut) -> bool:
+    """Whether the known-abnormal images are too few, or of too few parts, to weigh the score alone."""
+    parts = held_out.parts[1] or [str(i) for i in range(len(held_out.abnormal))]
+    return len(held_out.abnormal) < MIN_REAL_ABNORMAL or len(set(parts)) < FEWEST_ABNORMAL
 
 
 def _with_progress(frames: Sequence[UInt8], what: str) -> Iterator[UInt8]:
