@@ -12,6 +12,7 @@ from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
 from trainer.coverage import CoverageMeter
@@ -20,6 +21,7 @@ from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
 from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
+from trainer.evaluation.kept_promise import log_promise
 from trainer.settings.search import Iterations
 
 
@@ -31,12 +33,14 @@ def package_checkpoint(
     iterations: Iterations | None = None,
     name: str | None = None,
     threads: int | None = None,
+    tail: Tail = "exact",
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
     data, iterations, name  replace the checkpoint's data root, search iterations and name
     false_alarm_rate        that the threshold promises
     threads                 of the CPU; None: all cores
+    tail                    what the threshold assumes of the largest scores
     Raises CheckpointError, ConfigError and DatasetError.
     """
     checkpoint = load_checkpoint(path)
@@ -44,7 +48,7 @@ def package_checkpoint(
     wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
-    check_enough(held_out, false_alarm_rate)
+    check_enough(held_out, false_alarm_rate, tail)
     model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
@@ -59,7 +63,9 @@ def package_checkpoint(
         config, map_choice = with_chosen_map(config, opened.with_iterations(first), first, tiler, held_out)
         search = chosen_search(wanted, lambda c: opened.with_iterations(c.iterations), tiler, config, held_out)
         searcher = opened.with_iterations(search.iterations)
-        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
+        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate, tail)
+        if calibrated.calibration.promise is not None:
+            log_promise(calibrated.calibration.promise, config)
         coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     finally:
         opened.close()

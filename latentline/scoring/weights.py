@@ -110,9 +110,9 @@ def _weights(names: Sequence[str], normal: Side, abnormal: Sequence[Side]) -> Fl
 
 def _told(normal: Side, abnormal: Sequence[Side], doubt: float) -> Float:
     """What each component tells [K]: the mean over the kinds of abnormal images."""
-    lows = part_weights(normal[1])
+    lows = part_weights(list(normal[1]))
     separations = [
-        [separation(normal[0][:, i], x[:, i], lows, part_weights(parts), doubt) for i in range(x.shape[1])]
+        [separation(normal[0][:, i], x[:, i], lows, part_weights(list(parts)), doubt) for i in range(x.shape[1])]
         for x, parts in abnormal
     ]
     return np.asarray(np.mean(separations, axis=0), np.float64)

@@ -82,7 +82,8 @@ def _scratch(tile: Float, rng: np.random.Generator) -> Float:
     line = np.zeros((size, size), np.float32)
     thickness = int(rng.integers(1, max(2, size // 24) + 1))
     cv2.polylines(line, [np.rint(points).astype(np.int32).reshape(-1, 1, 2)], False, 1.0, thickness)
-    return tile + _contrast(tile, rng) * cv2.GaussianBlur(line, (0, 0), 0.7).reshape(size, size, 1)
+    soft: Float = cv2.GaussianBlur(line, (0, 0), 0.7).reshape(size, size, 1)
+    return tile + _contrast(tile, rng) * soft
 
 
 def _speckle(tile: Float, rng: np.random.Generator) -> Float:
@@ -90,12 +91,13 @@ def _speckle(tile: Float, rng: np.random.Generator) -> Float:
     dots, centre = np.zeros((size, size), np.float32), rng.uniform(0.2, 0.8, 2) * size
     for x, y in np.rint(centre + rng.normal(0, 0.12 * size, (int(rng.integers(1, 9)), 2))).astype(int).tolist():
         cv2.circle(dots, (x, y), int(rng.integers(1, max(2, size // 24) + 1)), 1.0, -1)
-    return tile + _contrast(tile, rng) * cv2.GaussianBlur(dots, (0, 0), 0.7).reshape(size, size, 1)
+    soft: Float = cv2.GaussianBlur(dots, (0, 0), 0.7).reshape(size, size, 1)
+    return tile + _contrast(tile, rng) * soft
 
 
-def _contrast(tile: Float, rng: np.random.Generator) -> np.float32:
+def _contrast(tile: Float, rng: np.random.Generator) -> float:
     """A change of brightness, 0.5 … 3 standard deviations of the tile."""
-    return np.float32(rng.choice((-1, 1)) * rng.uniform(0.5, 3) * max(float(tile.std()), MIN_STD))
+    return float(rng.choice((-1, 1)) * rng.uniform(0.5, 3) * max(float(tile.std()), MIN_STD))
 
 
 def _bump(size: int, rng: np.random.Generator) -> Float:

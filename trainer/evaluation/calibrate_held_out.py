@@ -7,6 +7,7 @@ the usual kinds finds all of those, and would get all weight. The frames behind 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
@@ -25,6 +26,7 @@ from trainer.data.held_out import HeldOut
 from trainer.data.unseen import synthesise_unseen
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
 
+log = logging.getLogger(__name__)
 UInt8 = npt.NDArray[np.uint8]
 SYNTHETIC = 40
 
@@ -47,6 +49,8 @@ def calibrate_held_out(
     synthetic: list[UInt8] = []
     if search.score == "calibrated" and too_few_abnormal(held_out):
         normal = list(islice(cycle(held_out.standardising), SYNTHETIC))
+        if held_out.abnormal:
+            log.info("weights: %s", _few_abnormal(held_out))
         made = make_synthetic_abnormal(normal, tiler, config.schedule.seed, synthesise_unseen)
         synthetic = [frame for frame, _ in made]
     return calibrate(
@@ -66,15 +70,32 @@ def calibrate_held_out(
 
 
 def check_enough(held_out: HeldOut, false_alarm_rate: float, tail: Tail = "exact") -> None:
-    """Raise DatasetError when there are too few normal frames to calibrate with."""
+    """Raise DatasetError when there are too few normal frames, or parts, to calibrate with."""
+    if held_out.standardising and not held_out.scored:
+        raise DatasetError(
+            f"the {len(held_out.standardising)} held-out normal images show too few parts: all of them standardise the "
+            "score, and none is left for the threshold; hold out images of more parts, or correct data.groups"
+        )
     if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate, tail):
         raise DatasetError(reason)
 
 
 def too_few_abnormal(held_out: HeldOut) -> bool:
     """Whether the known-abnormal images are too few, or of too few parts, to weigh the score alone."""
-    parts = held_out.parts[1] or [str(i) for i in range(len(held_out.abnormal))]
-    return len(held_out.abnormal) < MIN_REAL_ABNORMAL or len(set(parts)) < FEWEST_ABNORMAL
+    return len(held_out.abnormal) < MIN_REAL_ABNORMAL or _abnormal_parts(held_out) < FEWEST_ABNORMAL
+
+
+def _abnormal_parts(held_out: HeldOut) -> int:
+    return len(held_out.abnormal if held_out.parts[1] is None else set(held_out.parts[1]))
+
+
+def _few_abnormal(held_out: HeldOut) -> str:
+    """What becomes of too few known-abnormal images, in words."""
+    images, parts = len(held_out.abnormal), _abnormal_parts(held_out)
+    shown = f"{images} known-abnormal image{'s' if images > 1 else ''} of {parts} part{'s' if parts > 1 else ''}"
+    if parts < FEWEST_ABNORMAL:
+        return f"{shown} alone would be no basis for weights, so {SYNTHETIC} made defects join them"
+    return f"{shown} and {SYNTHETIC} made defects count the same"
 
 
 def _with_progress(frames: Sequence[UInt8], what: str) -> Iterator[UInt8]:

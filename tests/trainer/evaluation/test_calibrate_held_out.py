@@ -1,5 +1,7 @@
 """The weights of the score come from abnormal frames that were not trained on, synthetic ones where few are real."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,30 @@ def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scor
     tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
     with pytest.raises(DatasetError, match=sentence):
         calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
+
+
+def test_held_out_images_of_one_part_leave_none_for_the_threshold() -> None:
+    """The sentence says so, before any frame is searched, instead of asking for a rate of 1."""
+    held_out = HeldOut(_frames(30), [], [], (["one"] * 30, []))
+    tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
+    with pytest.raises(DatasetError, match=r"show too few parts: .* hold out images of more parts"):
+        calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (["a"], "1 known-abnormal image of 1 part alone would be no basis for weights"),
+        (["a"] * 12, "12 known-abnormal images of 1 part alone would be no basis"),
+        (list("abcdef"), "6 known-abnormal images of 6 parts and 40 made defects count the same"),
+    ],
+)
+def test_few_known_defects_are_said(parts: list[str], sentence: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One sentence on how many images and parts there are, and what joins them."""
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(len(parts), seed=5), (None, parts))
+    with caplog.at_level(logging.INFO):
+        calibrate_held_out(FlatSearcher(), FrameTiler(Preprocessing(), 32, 0.25), _config(), held_out, 0.05)
+    assert sentence in caplog.text
 
 
 @pytest.mark.parametrize(
