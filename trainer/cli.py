@@ -9,10 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.strict_yaml import load_yaml
+from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from trainer.config import TrainConfig
@@ -23,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    wait_without_spinning()
+    import torch
+
     if options.threads:
         torch.set_num_threads(options.threads)
     return run_command(lambda: int(options.command(options)))
@@ -30,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a model into a run folder")
     fit.add_argument("config", type=Path, help="YAML, see configs/train/")
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", type=Path, help="folder for the table as Markdown and JSON, and plots")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(command=_compare)
+    add_threads(parser, fit, evaluate)
     return parser
 
 
