@@ -17,7 +17,7 @@ from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
-from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
+from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough, say_search_cost
 from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
 from trainer.settings.search import Iterations
@@ -56,6 +56,7 @@ def package_checkpoint(
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
         first = config.fallback_iterations if wanted == "auto" else wanted
+        say_search_cost(opened.with_iterations(first), tiler, held_out, first)
         config, map_choice = with_chosen_map(config, opened.with_iterations(first), first, tiler, held_out)
         search = chosen_search(wanted, lambda c: opened.with_iterations(c.iterations), tiler, config, held_out)
         searcher = opened.with_iterations(search.iterations)

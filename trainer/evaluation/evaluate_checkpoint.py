@@ -18,7 +18,7 @@ from trainer.coverage import CoverageMeter
 from trainer.data.held_out import HeldOut, read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.accumulator import Subject
-from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
+from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough, say_search_cost
 from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import chosen_search
 from trainer.evaluation.evaluate import evaluate, limited
@@ -56,6 +56,7 @@ def evaluate_checkpoint(
     check_enough(held_out, false_alarm_rate)
     tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
     first = config.fallback_iterations if wanted == "auto" else wanted
+    say_search_cost(_searcher(checkpoint, first), tiler, held_out, first)
     config, map_choice = with_chosen_map(config, _searcher(checkpoint, first), first, tiler, held_out)
     search = chosen_search(wanted, lambda c: _searcher(checkpoint, c.iterations), tiler, config, held_out)
     searcher = _searcher(checkpoint, search.iterations)

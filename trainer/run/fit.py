@@ -12,6 +12,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from latentline.base.atomic import put_back
+from latentline.base.durations import duration
 from latentline.base.signals import StopRequest, stop_on_signals
 from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
@@ -22,9 +23,9 @@ from trainer.loops.workload import Workload, measure_workload
 from trainer.run.config_differences import check_same_config
 from trainer.run.folder import RunFolder
 from trainer.run.log import log_to
-from trainer.run.report import duration
+from trainer.run.opening import open_run, with_resumed_height
 from trainer.run.timer import Timer
-from trainer.run.training_data import load_training_data
+from trainer.run.training_data import load_training_data, open_training_source
 
 FIRST_CHECKPOINT_SECONDS = 60.0  # after the start, whatever schedule.checkpoint_images says
 MOST_SECONDS = 900.0  # between two later checkpoints
@@ -51,11 +52,13 @@ def fit(
     with ExitStack() as stack:
         workers = stack.enter_context(open_workers(device))
         stop = stack.enter_context(stop_on_signals())
-        _check_folder(config, run, resume, data_moved, workers)
+        config = _check_folder(config, run, resume, data_moved, workers)
         if workers.is_main:
             run.mkdir(parents=True, exist_ok=True)
             stack.enter_context(log_to(run / "log.txt"))
-        data = load_training_data(config)
+        opened = open_training_source(config)
+        config = open_run(config, *opened, resumed=(run / "checkpoint").exists())
+        data = load_training_data(config, opened)
         training = build_training(config, data.normal, data.abnormal, workers)
         folder = RunFolder(run, config, data, workers)
         stack.callback(folder.close)
@@ -70,15 +73,18 @@ def fit(
     return folder.checkpoint
 
 
-def _check_folder(config: TrainConfig, run: Path, resume: bool, data_moved: bool, workers: Workers) -> None:
+def _check_folder(config: TrainConfig, run: Path, resume: bool, data_moved: bool, workers: Workers) -> TrainConfig:
+    """The configuration that the run continues with, once it may. Raises ConfigError when it may not."""
     checkpoint = run / "checkpoint"
     if resume and workers.is_main:
         put_back(checkpoint)
     workers.any(False)  # the other processes wait here until the checkpoint is back in its place
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{run}: this folder holds a training; use --resume to continue it, or give another folder")
+    config = with_resumed_height(config, checkpoint)
     if checkpoint.exists():
         check_same_config(run, config, data_moved)
+    return config
 
 
 def _train(
@@ -127,7 +133,7 @@ def _progress_bar(workload: Workload, images: int, workers: Workers) -> tqdm[NoR
     return tqdm(
         total=workload.total,
         initial=workload.done(images),
-        smoothing=0.05,
+        smoothing=0,  # a pause for a checkpoint says nothing about the speed
         bar_format=shape,
         disable=not workers.is_main,
     )

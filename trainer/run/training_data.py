@@ -32,15 +32,20 @@ class TrainingData:
     source: ImageSource
 
 
-def load_training_data(config: TrainConfig) -> TrainingData:
-    """Open, split, read and prepare the images of a training; log skipped images, and a shortage of held-out ones.
-
-    Raises DatasetError.
-    """
+def open_training_source(config: TrainConfig) -> tuple[ImageSource, Split]:
+    """The source of a training and its split. Raises DatasetError."""
     source = open_source(config.data)
     split = source.split(config.schedule.seed)
-    if not isinstance(config.method, NoisyAnoGan):
-        split = split.without_abnormal()
+    return source, split if isinstance(config.method, NoisyAnoGan) else split.without_abnormal()
+
+
+def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | None = None) -> TrainingData:
+    """Read and prepare the images of a training; log skipped images, and a shortage of held-out ones.
+
+    opened  what `open_training_source` gave; None: it is opened here
+    Raises DatasetError.
+    """
+    source, split = opened or open_training_source(config)
     standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
     if reason := too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(
