@@ -65,10 +65,21 @@ def _parser() -> argparse.ArgumentParser:
 def load_config(path: Path, data: Path | None) -> TrainConfig:
     """Read a training configuration and make its paths absolute; `data` replaces the data root. Raises ConfigError."""
     config = load_yaml(path, TrainConfig)
-    update = {"root": (data or path.parent / config.data.root).resolve()}
+    update: dict[str, object] = {"root": (data or path.parent / config.data.root).resolve()}
     if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
-        update["known_abnormal"] = (path.parent / config.data.known_abnormal).resolve()
+        given = config.data.known_abnormal
+        update["known_abnormal"] = (
+            tuple(_beside(path, entry) or entry for entry in given)
+            if isinstance(given, tuple)
+            else (path.parent / given.expanduser()).resolve()
+        )
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
+
+
+def _beside(config: Path, entry: Path) -> Path | None:
+    """What an entry of a list means, relative to the configuration; None where there is no such file."""
+    path = (config.parent / entry.expanduser()).resolve()
+    return path if path.exists() else None
 
 
 def _fit(options: argparse.Namespace) -> int:
