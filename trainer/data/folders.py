@@ -21,6 +21,7 @@ from trainer.data.settings import FolderData
 from trainer.data.split import Split, at_most, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
+FEWEST_HELD_OUT = 30  # 10 to standardise the score and to compare searches with, 20 for a threshold at 5 %
 log = logging.getLogger(__name__)
 
 
@@ -138,7 +139,8 @@ class FolderSource:
         good = self._folder.train_good
         if self._folder.validation_good:
             return good, self._folder.validation_good
-        held_out, train = take(good, self._config.held_out_fraction, groups, rng)
+        enough = FEWEST_HELD_OUT / len(good) if len(good) >= 2 * FEWEST_HELD_OUT else 0.0
+        held_out, train = take(good, max(enough, self._config.held_out_fraction), groups, rng)
         if not held_out:
             raise DatasetError(
                 f"{self.place}: {len(good)} normal images of a single part are too few to hold any out; "

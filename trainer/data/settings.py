@@ -34,8 +34,9 @@ class FolderData(StrictModel):
     """The folder."""
 
     held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Fraction of `train/good` that is kept from training to calibrate scores and threshold. It has no effect where
-    the folder has its own `validation/good`."""
+    """Fraction of `train/good` that is kept from training to calibrate scores and threshold, but at least the 30 images
+    that a calibration needs, as long as twice as many are there. It has no effect where the folder has its own
+    `validation/good`."""
 
     groups: str | None = None
     """CSV file, relative to `root`, with the columns `file` and `tile_group`. Images of one group show one part and
