@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("--data", type=Path, help="data root, if it moved")
     package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
+    package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.set_defaults(run=_package)
     verify = commands.add_parser("verify", help="compare a package's graphs, in the station's runtime, with oracles")
@@ -85,6 +86,7 @@ def _package(arguments: argparse.Namespace) -> int:
         arguments.iterations,
         arguments.name,
         arguments.threads,
+        arguments.fresh,
     )
     calibration = calibrated.calibration
     print(

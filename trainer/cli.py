@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
+    evaluate.add_argument("--fresh", action="store_true", help="measure anew what is kept in the run folder")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     compare = commands.add_parser("compare", help="show evaluations side by side")
@@ -102,6 +103,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         iterations=options.iterations,
         limit=options.limit,
         false_alarm_rate=options.false_alarm_rate,
+        fresh=options.fresh,
     )
     print(report.to_json() if options.json else report.to_markdown())
     return 0

@@ -124,7 +124,10 @@ def test_auto_chooses_the_search_of_the_package(
 
 
 def test_a_hundred_normal_images_are_enough_from_end_to_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a word about how many are held out, fit, evaluate and package work at the default false-alarm rate."""
+    """Without a word about how many are held out, fit, evaluate and package work at the default false-alarm rate.
+
+    The package takes over what evaluate measured, with a threshold as good as one of its own.
+    """
     root = write_folder(tmp_path / "data", train=100, good=3, defects=3)
     path, run = tmp_path / "config.yaml", tmp_path / "run"
     sections = {"method": {"kind": "pca"}, "network": {"resolution": 32, "latent_size": 4}, "data": {"root": str(root)}}
@@ -134,5 +137,12 @@ def test_a_hundred_normal_images_are_enough_from_end_to_end(tmp_path: Path, capl
     assert "70 normal images train and 30 are held out" in caplog.text
     assert "20 held-out images set the threshold" in caplog.text and "is from 0.1 to 16.8 %" in caplog.text
     assert trainer.cli.main(["evaluate", str(run)]) == 0
-    assert main(["package", str(run), str(tmp_path / "package"), "--threads", "1"]) == 0
-    assert load_package(tmp_path / "package").manifest.calibration.scored_normals == 20
+    caplog.clear()
+    thresholds = []
+    for options in ([], ["--fresh"]):  # what evaluate measured by PyTorch holds in OpenVINO
+        assert main(["package", str(run), str(tmp_path / "package"), "--threads", "1", *options]) == 0
+        calibration = load_package(tmp_path / "package").manifest.calibration
+        assert calibration.scored_normals == 20
+        thresholds.append((calibration.threshold, calibration.map_threshold))
+    assert caplog.text.count("of an earlier calibration") == 1
+    assert thresholds[0] == pytest.approx(thresholds[1], rel=1e-3)

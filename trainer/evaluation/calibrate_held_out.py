@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
+from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals, with_thresholds
 from latentline.scoring.maps import PATCH
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -56,6 +56,18 @@ def calibrate_held_out(
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
+
+
+def rescore_held_out(
+    searcher: Searcher, tiler: FrameTiler, calibrated: Calibrated, held_out: HeldOut, false_alarm_rate: float
+) -> Calibrated:
+    """The same score, with thresholds for this searcher and rate.
+
+    Raises DatasetError when normal frames are too few.
+    """
+    check_enough(held_out, false_alarm_rate)
+    scored = _with_progress(held_out.scored, "threshold")
+    return with_thresholds(searcher, tiler, calibrated.calibration, calibrated.statistics, scored, false_alarm_rate)
 
 
 def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
