@@ -9,10 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from latentline.base.arguments import count, count_or_auto, positive, rate
 from latentline.base.strict_yaml import load_yaml, parse, read_yaml
+from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from trainer.config import TrainConfig
@@ -23,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    wait_without_spinning()
+    import torch
+
     if options.threads:
         torch.set_num_threads(options.threads)
     return run_command(lambda: int(options.command(options)))
@@ -30,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a model into a run folder")
     fit.add_argument("config", type=Path, help="YAML, see configs/train/")
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
+    evaluate.add_argument("--fresh", action="store_true", help="measure anew what is kept in the run folder")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     compare = commands.add_parser("compare", help="show evaluations side by side")
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     choose.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
     choose.add_argument("--json", action="store_true", help="print the choice as JSON")
     choose.set_defaults(command=_choose)
+    add_threads(parser, fit, evaluate, choose)
     return parser
 
 
@@ -74,10 +77,21 @@ def load_config(path: Path, data: Path | None) -> TrainConfig:
 
 
 def _with_absolute_paths(config: TrainConfig, path: Path, data: Path | None) -> TrainConfig:
-    update = {"root": (data or path.parent / config.data.root).resolve()}
+    update: dict[str, object] = {"root": (data or path.parent / config.data.root).resolve()}
     if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
-        update["known_abnormal"] = (path.parent / config.data.known_abnormal).resolve()
+        given = config.data.known_abnormal
+        update["known_abnormal"] = (
+            tuple(_beside(path, entry) or entry for entry in given)
+            if isinstance(given, tuple)
+            else (path.parent / given.expanduser()).resolve()
+        )
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
+
+
+def _beside(config: Path, entry: Path) -> Path | None:
+    """What an entry of a list means, relative to the configuration; None where there is no such file."""
+    path = (config.parent / entry.expanduser()).resolve()
+    return path if path.exists() else None
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -100,6 +114,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         iterations=options.iterations,
         limit=options.limit,
         false_alarm_rate=options.false_alarm_rate,
+        fresh=options.fresh,
     )
     print(report.to_json() if options.json else report.to_markdown())
     return 0

@@ -128,19 +128,35 @@ def calibrate(
         standardised_normals=len(searched),
         validation=why,
     )
+    return with_thresholds(searcher, tiler, provisional, statistics, scored, false_alarm_rate)
+
+
+def with_thresholds(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    weighted: Calibration,
+    statistics: PixelStatistics,
+    scored: Iterable[UInt8],
+    false_alarm_rate: float,
+) -> Calibrated:
+    """The score of `weighted` with thresholds from `scored`, normal frames that had no part in it, by this searcher.
+
+    Raises DatasetError when there are too few frames for the promised rate.
+    """
     scores, peaks, brightness = [], [], []
     for frame, result in tiler.search_each(searcher, scored):
         maps = statistics.maps(result)
-        scores.append(provisional.score(frame_components(result.result, maps, statistics))[0])
+        scores.append(weighted.score(frame_components(result.result, maps, statistics))[0])
         peaks.append(float(maps.max()))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
     update = {
         "threshold": conformal_threshold(normal_scores, false_alarm_rate),
         "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
+        "false_alarm_rate": false_alarm_rate,
         "scored_normals": len(scores),
     }
-    return Calibrated(provisional.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+    return Calibrated(weighted.model_copy(update=update), statistics, normal_scores, np.array(brightness))
 
 
 def check_finite(searched: Sequence[SearchedFrame]) -> None:

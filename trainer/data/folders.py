@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
+from trainer.data.known_places import MASK_END, copies, known_images, mask_of
 from trainer.data.settings import FolderData
 from trainer.data.split import Split, at_most, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
-MASK_END = "_mask.png"
+FEWEST_HELD_OUT = 30  # 10 to standardise the score and to compare searches with, 20 for a threshold at 5 %
 log = logging.getLogger(__name__)
 
 
@@ -66,9 +67,8 @@ class ImageFolder:
 
         Raises DatasetError when the mask has another size.
         """
-        _, defect, file = name.split("/", 2)
-        path = self.root / "ground_truth" / defect / f"{Path(file).stem}{MASK_END}"
-        if not path.is_file():
+        path = mask_of(self.root / name)
+        if path is None:
             return None
         mask = read_image(path)
         mask = mask if mask.ndim == 2 else mask.max(axis=2)
@@ -117,7 +117,9 @@ class FolderSource:
             order = shuffled(trained, rng) + shuffled(validation, rng)
             train = tuple(sorted(train + self._contaminants(order, len(train), groups)))
             trained = validation = ()
-        known_groups = {groups.get(name, name) for name in known}
+        tested = (*self._folder.test_good, *(n for names in self._folder.test_abnormal.values() for n in names))
+        elsewhere = [name for name in known if name not in tested]
+        known_groups = {groups.get(name, name) for name in (*known, *copies(elsewhere, tested, self._folder.root))}
 
         def unknown(names: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(name for name in names if groups.get(name, name) not in known_groups)
@@ -137,7 +139,8 @@ class FolderSource:
         good = self._folder.train_good
         if self._folder.validation_good:
             return good, self._folder.validation_good
-        held_out, train = take(good, self._config.held_out_fraction, groups, rng)
+        enough = FEWEST_HELD_OUT / len(good) if len(good) >= 2 * FEWEST_HELD_OUT else 0.0
+        held_out, train = take(good, max(enough, self._config.held_out_fraction), groups, rng)
         if not held_out:
             raise DatasetError(
                 f"{self.place}: {len(good)} normal images of a single part are too few to hold any out; "
@@ -150,7 +153,7 @@ class FolderSource:
         config, abnormal = self._config, self._folder.test_abnormal
         types = config.known_abnormal_types or tuple(abnormal)
         for name in types:
-            if name not in abnormal:
+            if name not in abnormal and config.known_abnormal is None:
                 raise DatasetError(
                     f"{self.place}: known_abnormal_types names '{name}', but test/{name} has no images; correct it"
                 )
@@ -161,24 +164,20 @@ class FolderSource:
         chosen = {d: take(names, config.known_abnormal_fraction, groups, rng)[0] for d, names in abnormal.items()}
         return tuple(name for defect in abnormal if defect in types for name in chosen[defect])
 
-    def _listed(self, path: Path, types: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(
-                f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal"
-            ) from None
-        listed = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
-        defect_of = {name: defect for defect, names in self._folder.test_abnormal.items() for name in names}
-        absent = [name for name in listed if name not in defect_of]
-        if absent:
-            more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
-            raise DatasetError(
-                f"{path}: '{absent[0]}' is not an image of test/<defect> under {self.place}{more}; correct it"
-            )
-        chosen = tuple(sorted(name for name in listed if defect_of[name] in types))
+    def _listed(self, place: Path | tuple[Path, ...], types: tuple[str, ...]) -> tuple[str, ...]:
+        """The images that the user names. Raises DatasetError for normal ones among them, and for none of the types."""
+        found = known_images(place, self._folder.root)
+        normal = {*self._folder.train_good, *self._folder.validation_good, *self._folder.test_good}
+        if wrong := [name for name in found if name in normal]:
+            raise DatasetError(f"{self.place}: '{wrong[0]}' is a normal image; take it out of data.known_abnormal")
+        if not self._config.known_abnormal_types:
+            return found
+        chosen = tuple(name for name in found if Path(name).parent.name in types)
         if not chosen:
-            raise DatasetError(f"{path}: lists no image of test/<defect> under {self.place}; add some")
+            raise DatasetError(
+                f"{self.place}: no image of data.known_abnormal is in a folder of known_abnormal_types "
+                f"({', '.join(types)}); correct either"
+            )
         return chosen
 
     def _contaminants(self, names: list[str], train: int, groups: Mapping[str, str]) -> tuple[str, ...]:

@@ -34,16 +34,20 @@ class FolderData(StrictModel):
     """The folder."""
 
     held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Fraction of `train/good` that is kept from training to calibrate scores and threshold. It has no effect where
-    the folder has its own `validation/good`."""
+    """Fraction of `train/good` that is kept from training to calibrate scores and threshold, but at least the 30 images
+    that a calibration needs, as long as twice as many are there. It has no effect where the folder has its own
+    `validation/good`."""
 
     groups: str | None = None
     """CSV file, relative to `root`, with the columns `file` and `tile_group`. Images of one group show one part and
     stay on one side of every split."""
 
-    known_abnormal: Path | None = None
-    """Text file that lists the known-abnormal images, one a line, relative to `root`. Known-abnormal images leave the
-    test set; of fifteen parts or more, a third is kept from training to weigh the score's components."""
+    known_abnormal: Path | tuple[Path, ...] | None = None
+    """Where the known-abnormal images are, anywhere on the disk: a folder, which may have a folder for each kind of
+    defect; a text file with a path a line, relative to `root` or to the text file; or such paths in this file, relative
+    to it or to `root`. Masks have the image's stem, `<stem>_mask.png` or `<stem>.png`, in a folder `masks` or
+    `ground_truth` beside the images. Known-abnormal images, and copies of them, leave the test set; of fifteen parts or
+    more, a third is kept from training to weigh the score's components."""
 
     known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of each defect folder that is known abnormal, in place of the list `known_abnormal`."""

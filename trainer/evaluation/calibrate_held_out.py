@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
+from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals, with_thresholds
 from latentline.scoring.maps import PATCH
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -22,6 +22,7 @@ from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
 from trainer.methods import NoisyAnoGan
+from trainer.search_cost import measure_cost, say_cost
 
 UInt8 = npt.NDArray[np.uint8]
 MAX_SYNTHETIC = 40
@@ -57,10 +58,31 @@ def calibrate_held_out(
     )
 
 
+def rescore_held_out(
+    searcher: Searcher, tiler: FrameTiler, calibrated: Calibrated, held_out: HeldOut, false_alarm_rate: float
+) -> Calibrated:
+    """The same score, with thresholds for this searcher and rate.
+
+    Raises DatasetError when normal frames are too few.
+    """
+    check_enough(held_out, false_alarm_rate)
+    scored = _with_progress(held_out.scored, "threshold")
+    return with_thresholds(searcher, tiler, calibrated.calibration, calibrated.statistics, scored, false_alarm_rate)
+
+
 def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
     """Raise DatasetError when there are too few normal frames to calibrate with."""
     if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
         raise DatasetError(reason)
+
+
+def say_search_cost(searcher: Searcher, tiler: FrameTiler, held_out: HeldOut, iterations: int) -> None:
+    """Log the time of an image and of the calibration, as measured on a few tiles; warn where it is long."""
+    frames = [*held_out.standardising, *held_out.scored]
+    cost = measure_cost(searcher, tiler, frames)
+    say_cost(
+        cost, iterations, f"a few tiles, searcher {searcher.name}", len(frames) + len(held_out.abnormal), trained=True
+    )
 
 
 def prior_weights(config: TrainConfig) -> dict[str, float] | None:

@@ -184,6 +184,13 @@ def test_a_list_of_a_whole_type_leaves_no_empty_kind(tmp_path: Path) -> None:
     assert parts.test_abnormal == {} and len(parts.known_abnormal + parts.validation_abnormal) == 8
 
 
+@pytest.mark.parametrize(("count", "held_out"), [(50, 12), (59, 15), (60, 30), (100, 30), (160, 40)])
+def test_at_least_what_a_calibration_needs_is_held_out(count: int, held_out: int, tmp_path: Path) -> None:
+    """A quarter is, or thirty images where these are no more than half of all."""
+    root = write_folder(tmp_path, train=count, good=1, defects=1, side=8 + 4)
+    assert len(FolderSource(FolderData(root=root)).split(0).held_out) == held_out
+
+
 def test_own_validation_images_are_the_held_out_ones(tmp_path: Path) -> None:
     """Where the folder brings validation/good, all of train/good trains."""
     root = write_folder(tmp_path)
