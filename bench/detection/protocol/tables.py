@@ -48,7 +48,9 @@ def cell_text(cell: Cell) -> str:
     """A cell as text."""
     if cell is None:
         return "–"
-    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+    return str(cell)
 
 
 def write_tables(
