@@ -51,8 +51,8 @@ def all_baselines() -> BaselineChoice:
         return TrunkFeatures()
 
     on_features: tuple[BaselineFactory, ...] = (
-        lambda _: Padim(features(), grid=14),
-        lambda _: Padim(features(), grid=28),
+        lambda _: Padim(features(), grid=14, levels=(1, 2, 3, 4)),  # strides 8, 16, 16, 32
+        lambda _: Padim(features(), grid=28, levels=(0, 1, 2, 3)),  # strides 4, 8, 16, 16; the paper's are 4, 8, 16
         lambda _: PatchCore(features()),
     )
     return BaselineChoice(

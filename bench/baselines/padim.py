@@ -17,11 +17,11 @@ UInt8 = npt.NDArray[np.uint8]
 class Padim:
     """Mahalanobis distance of each patch of a grid to the normal patches in its place.
 
-    The levels of strides 8, 16, 16 and 32 are seen through `dimensions` of their 424 channels, drawn by seed. A
-    covariance gets the fraction `shrinkage` of its mean variance on the diagonal. The score is the mean of the largest
-    distances.
+    Patches are seen through `dimensions` of their channels, drawn by seed. A covariance gets the fraction `shrinkage`
+    of its mean variance on the diagonal. The score is the mean of the largest distances.
 
     grid     patches a side
+    levels   of the network, as indices of its BLOCKS
     largest  fraction of the distances
     """
 
@@ -30,14 +30,15 @@ class Padim:
     def __init__(
         self,
         features: TrunkFeatures,
-        grid: int = 14,
+        grid: int,
+        levels: Sequence[int],
         dimensions: int = 160,
         shrinkage: float = 0.02,
         largest: float = 0.05,
         seed: int = 0,
     ) -> None:
         self.name = f"PaDiM, {grid} x {grid}"
-        self._features, self._grid, self._shrinkage = features, grid, shrinkage
+        self._features, self._grid, self._levels, self._shrinkage = features, grid, levels, shrinkage
         self._largest = max(1, round(largest * grid * grid))
         self._dimensions, self._rng = dimensions, np.random.default_rng(seed)
 
@@ -70,7 +71,8 @@ class Padim:
         return self._all_channels(frame)[:, self._picked]
 
     def _all_channels(self, frame: UInt8) -> Float:
-        return on_grid(self._features.levels(frame)[1:], self._grid)
+        levels = self._features.levels(frame)
+        return on_grid([levels[index] for index in self._levels], self._grid)
 
     def _whitening_of(self, patches: Float) -> Float:
         """W with WᵀW the inverse of the covariance of patches [images, dimensions]."""

@@ -64,9 +64,8 @@ class PatchCore:
 
     def nearest(self, patches: Float) -> tuple[Float, Index]:
         """Distance of each patch [n, channels] to its nearest in memory, and the index of that one."""
-        squared = squared_distances(patches, self.memory)
-        index = squared.argmin(axis=1)
-        return np.sqrt(squared[np.arange(len(patches)), index]), index
+        index = squared_distances(patches, self.memory).argmin(axis=1)
+        return np.asarray(np.linalg.norm(patches - self.memory[index], axis=1)), index
 
     def patches(self, frame: UInt8) -> Float:
         """Of a frame, [grid * grid, channels]."""

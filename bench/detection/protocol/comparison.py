@@ -55,7 +55,7 @@ def report_cells(report: EvaluationReport, training_seconds: float | None = None
         "ms an image": 1e3 * report.seconds_per_image,
         "1 − D(x) alone, image AUROC": report.component_auroc.get("d_frame"),
         "L' alone, image AUROC": report.component_auroc.get("loss"),
-        "n": str(report.iterations),
+        "n": str(report.iterations) if report.iterations else None,
     }
 
 

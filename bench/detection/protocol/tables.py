@@ -27,8 +27,9 @@ class Table:
         self.rows.setdefault(row, {}).update(cells)
 
     def to_markdown(self) -> str:
-        """Title and table; columns in the order of their first appearance."""
-        columns = list(dict.fromkeys(name for cells in self.rows.values() for name in cells))
+        """Title and table; columns in the order of their first appearance, without those that no row fills."""
+        filled = [name for cells in self.rows.values() for name, cell in cells.items() if cell is not None]
+        columns = [name for name in dict.fromkeys(n for cells in self.rows.values() for n in cells) if name in filled]
         lines = [f"## {self.title}", "", f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
         lines += [
             f"| {row} | {' | '.join(cell_text(cells.get(c)) for c in columns)} |" for row, cells in self.rows.items()
