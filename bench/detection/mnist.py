@@ -25,7 +25,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench.baselines.evaluation import WITHOUT_NETWORK, baseline_results
+from bench.baselines.choice import WITHOUT_NETWORK
+from bench.baselines.evaluation import baseline_results
 from bench.configs import CONFIGS, read_config
 from bench.detection.protocol.jobs import Job, finished_jobs
 from bench.detection.protocol.options import budget_notes, option_parser

@@ -18,7 +18,7 @@ from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
 from trainer.data.known_places import MASK_END, copies, known_images, mask_of
 from trainer.data.settings import FolderData
-from trainer.data.split import Split, at_most, shuffled, split_known_abnormal, take
+from trainer.data.split import Split, at_most, first_parts, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
 FEWEST_HELD_OUT = 30  # 10 to standardise the score and to compare searches with, 20 for a threshold at 5 %
@@ -102,16 +102,20 @@ class FolderSource:
             ) from None
 
     def split(self, seed: int) -> Split:
-        """Choose held-out normal and known-abnormal images, by whole groups.
+        """Choose held-out normal and known-abnormal images, by whole groups or, `split_by` image, one by one.
 
-        The test set does not depend on the contamination. Raises DatasetError when a side stays empty, a listed image
-        does not exist, or there are too few images to contaminate with.
+        The test set does not depend on the contamination, nor on the limit of known-abnormal images. Raises
+        DatasetError when a side stays empty, a listed image does not exist, or there are too few images to contaminate
+        with.
         """
         rng = np.random.default_rng(seed)
-        groups = self.groups()
-        train, held_out = self._normals(groups, rng)
+        groups = self.groups() if self._config.split_by == "part" else {}
+        good, test_good = self._good(seed)
+        train, held_out = self._normals(good, groups, rng)
         known = self._known(groups, rng)
-        trained, validation = split_known_abnormal(known, groups, rng)
+        limit = self._config.known_abnormal_limit
+        used = known if limit is None else first_parts(known, limit, groups, np.random.default_rng(seed))
+        trained, validation = split_known_abnormal(used, groups, rng)
         if self._config.contamination:
             # first those that would train as known abnormal: then both kinds of run differ in their labels alone
             order = shuffled(trained, rng) + shuffled(validation, rng)
@@ -130,13 +134,22 @@ class FolderSource:
             held_out,
             trained,
             validation,
-            unknown(self._folder.test_good),
+            unknown(test_good),
             {defect: names for defect, names in abnormal.items() if names},
         )
 
-    def _normals(self, groups: Mapping[str, str], rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Normal images as (training, held out)."""
-        good = self._folder.train_good
+    def _good(self, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Normal images as (not tested, tested): as the folders have them or, `split_by` image, shuffled."""
+        good, test_good = self._folder.train_good, self._folder.test_good
+        if self._config.split_by == "part":
+            return good, test_good
+        order = shuffled(good + test_good, np.random.default_rng(seed))
+        return tuple(sorted(order[len(test_good) :])), tuple(sorted(order[: len(test_good)]))
+
+    def _normals(
+        self, good: tuple[str, ...], groups: Mapping[str, str], rng: np.random.Generator
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Normal images `good` as (training, held out)."""
         if self._folder.validation_good:
             return good, self._folder.validation_good
         enough = FEWEST_HELD_OUT / len(good) if len(good) >= 2 * FEWEST_HELD_OUT else 0.0

@@ -42,6 +42,11 @@ class FolderData(StrictModel):
     """CSV file, relative to `root`, with the columns `file` and `tile_group`. Images of one group show one part and
     stay on one side of every split."""
 
+    split_by: Literal["part", "image"] = "part"
+    """For experiments: `image` shuffles the normal images of `train/good` and `test/good` and deals them out one by
+    one, whatever part they show, and known-abnormal images likewise. A part is then on both sides of the split, and
+    the figures are too good. As many normal images are tested as with `part`."""
+
     known_abnormal: Path | tuple[Path, ...] | None = None
     """Where the known-abnormal images are, anywhere on the disk: a folder, which may have a folder for each kind of
     defect; a text file with a path a line, relative to `root` or to the text file; or such paths in this file, relative
@@ -55,6 +60,10 @@ class FolderData(StrictModel):
     known_abnormal_types: tuple[str, ...] = ()
     """Defect folders that known-abnormal images come from. Empty: all of them."""
 
+    known_abnormal_limit: int | None = Field(default=None, ge=0)
+    """Most known-abnormal images that are used, drawn part by part. The others are left out; the test stays the same.
+    Unset: all of them. [images]"""
+
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
     """For experiments: abnormal images that training takes for normal, as a fraction of the training images. They are
     those that would be known abnormal."""
@@ -65,10 +74,17 @@ class FolderData(StrictModel):
             raise ValueError("give known_abnormal or known_abnormal_fraction, not both")
         return self
 
+    @model_validator(mode="after")
+    def _whole_contamination(self) -> FolderData:
+        if self.contamination and self.known_abnormal_limit is not None:
+            raise ValueError("give contamination or known_abnormal_limit, not both")
+        return self
+
     @property
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
-        return (self.known_abnormal is not None or self.known_abnormal_fraction > 0) and not self.contamination
+        chosen = self.known_abnormal is not None or self.known_abnormal_fraction > 0
+        return chosen and self.known_abnormal_limit != 0 and not self.contamination
 
 
 class MnistData(StrictModel):

@@ -14,7 +14,6 @@ from trainer.choose.candidates import METHODS, MOST_SCALES, MOST_TILES, SMALLEST
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 
-
 OF_THE_USER = ("name", "data", "preprocessing")  # what a recipe leaves to the training file
 
 
