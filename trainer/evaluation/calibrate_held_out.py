@@ -38,11 +38,8 @@ def calibrate_held_out(
     """
     check_enough(held_out, false_alarm_rate)
     search = config.search
-    synthetic: list[UInt8] = []
-    too_few_real = len(held_out.abnormal) < MIN_REAL_ABNORMAL
-    if search.score == "calibrated" and too_few_real and not _trained_on_synthetic(config):
-        normal = held_out.standardising[:MAX_SYNTHETIC]
-        synthetic = [frame for frame, _ in make_synthetic_abnormal(normal, tiler, config.schedule.seed)]
+    sources = _synthetic_sources(config, held_out)
+    synthetic = [frame for frame, _ in make_synthetic_abnormal(sources, tiler, config.schedule.seed)]
     return calibrate(
         searcher,
         tiler,
@@ -76,13 +73,14 @@ def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
         raise DatasetError(reason)
 
 
-def say_search_cost(searcher: Searcher, tiler: FrameTiler, held_out: HeldOut, iterations: int) -> None:
+def say_search_cost(
+    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, iterations: int
+) -> None:
     """Log the time of an image and of the calibration, as measured on a few tiles; warn where it is long."""
     frames = [*held_out.standardising, *held_out.scored]
     cost = measure_cost(searcher, tiler, frames)
-    say_cost(
-        cost, iterations, f"a few tiles, searcher {searcher.name}", len(frames) + len(held_out.abnormal), trained=True
-    )
+    calibrated = len(frames) + len(held_out.abnormal) + len(_synthetic_sources(config, held_out))
+    say_cost(cost, iterations, f"a few tiles, searcher {searcher.name}", calibrated, trained=True)
 
 
 def prior_weights(config: TrainConfig) -> dict[str, float] | None:
@@ -98,6 +96,14 @@ def prior_weights(config: TrainConfig) -> dict[str, float] | None:
         ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
     )
     return {name: 1 / len(family) for family in (fine, discriminator) for name in family}
+
+
+def _synthetic_sources(config: TrainConfig, held_out: HeldOut) -> list[UInt8]:
+    """The normal frames that get a synthetic defect; none where these would be of no use."""
+    enough = len(held_out.abnormal) >= MIN_REAL_ABNORMAL
+    if config.search.score != "calibrated" or enough or _trained_on_synthetic(config):
+        return []
+    return held_out.standardising[:MAX_SYNTHETIC]
 
 
 def _trained_on_synthetic(config: TrainConfig) -> bool:

@@ -106,7 +106,7 @@ class CalibrationTask:
             rescored = rescore_held_out(searcher, tiler, measured.calibrated, self.held_out, self.false_alarm_rate)
             return Measured(measured.config, measured.search, measured.map_choice, rescored)
         first = self.config.fallback_iterations if self.wanted == "auto" else self.wanted
-        say_search_cost(open_searcher(first), tiler, self.held_out, first)
+        say_search_cost(open_searcher(first), tiler, self.config, self.held_out, first)
         config, map_choice = with_chosen_map(self.config, open_searcher(first), first, tiler, self.held_out)
         search = chosen_search(self.wanted, lambda c: open_searcher(c.iterations), tiler, config, self.held_out)
         searcher = open_searcher(search.iterations)
