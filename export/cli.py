@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from latentline.base.arguments import count, count_or_auto, rate
-from latentline.errors import run_command
+from latentline.base.threads import add_threads, wait_without_spinning
+from latentline.errors import ConfigError, run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 
@@ -46,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
     )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
+    package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
-    package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     package.set_defaults(run=_package)
     verify = commands.add_parser("verify", help="compare a package's graphs, in the station's runtime, with oracles")
     verify.add_argument("package", type=Path, help="folder or .zip of the model package")
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
+    add_threads(parser, package, verify)
     return parser
 
 
@@ -80,6 +82,7 @@ def _capability(text: str) -> tuple[int, int]:
 
 
 def _package(arguments: argparse.Namespace) -> int:
+    _limit_torch(arguments.threads)
     from export.from_checkpoint import package_checkpoint
 
     calibrated = package_checkpoint(
@@ -90,6 +93,7 @@ def _package(arguments: argparse.Namespace) -> int:
         arguments.iterations,
         arguments.name,
         arguments.threads,
+        arguments.fresh,
         arguments.threshold,
     )
     calibration = calibrated.calibration
@@ -101,15 +105,25 @@ def _package(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    _limit_torch(arguments.threads)
     from export.verify import TOLERANCE, verify_package
 
-    checks = verify_package(arguments.package, arguments.checkpoint)
+    checks = verify_package(arguments.package, arguments.checkpoint, arguments.threads)
     if arguments.json:
         print(json.dumps({"package": str(arguments.package), "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         print("\n".join(_line(check) for check in checks))
         print(f"{arguments.package}: {len(checks)} comparisons passed, relative errors below {TOLERANCE:g}")
     return 0
+
+
+def _limit_torch(threads: int | None) -> None:
+    """Load PyTorch with threads that do not spin, `threads` of them; None: all cores."""
+    wait_without_spinning()
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def _line(check: Check) -> str:
@@ -119,6 +133,8 @@ def _line(check: Check) -> str:
 
 
 def _engines(arguments: argparse.Namespace) -> int:
+    if arguments.threads:
+        raise ConfigError("--threads is for package and verify; engines are built by the GPU, so leave it out")
     from latentline.backends.settings import GpuSettings
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt
     from latentline.base.strict_yaml import parse

@@ -18,9 +18,8 @@ from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
-from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.choose_map import with_chosen_map
-from trainer.evaluation.choose_search import chosen_search
+from trainer.evaluation.calibrate_held_out import check_enough
+from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.settings.search import Iterations
 
@@ -33,6 +32,7 @@ def package_checkpoint(
     iterations: Iterations | None = None,
     name: str | None = None,
     threads: int | None = None,
+    fresh: bool = False,
     tail: Tail = "exact",
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
@@ -40,6 +40,7 @@ def package_checkpoint(
     data, iterations, name  replace the checkpoint's data root, search iterations and name
     false_alarm_rate        that the threshold promises
     threads                 of the CPU; None: all cores
+    fresh                   measure anew what an earlier evaluation or export has kept in the run folder
     tail                    what the threshold assumes of the largest scores
     Raises CheckpointError, ConfigError and DatasetError.
     """
@@ -59,11 +60,10 @@ def package_checkpoint(
     opened = OpenVinoSearcher(model, threads)
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
-        first = config.fallback_iterations if wanted == "auto" else wanted
-        config, map_choice = with_chosen_map(config, opened.with_iterations(first), first, tiler, held_out)
-        search = chosen_search(wanted, lambda c: opened.with_iterations(c.iterations), tiler, config, held_out)
+        task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail)
+        measured = task.run(opened.with_iterations, tiler)
+        config, search, calibrated = measured.config, measured.search, measured.calibrated
         searcher = opened.with_iterations(search.iterations)
-        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate, tail)
         if calibrated.calibration.promise is not None:
             log_promise(calibrated.calibration.promise, config)
         coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
@@ -77,7 +77,7 @@ def package_checkpoint(
         config.search.overlap,
         coverage,
         search.choice,
-        map_choice,
+        measured.map_choice,
     )
     write_model_package(out, _with_iterations(model, search.iterations), card, calibrated)
     return calibrated

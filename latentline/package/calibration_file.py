@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import PackageError
 from latentline.package.arrays import check_arrays, read_arrays, write_arrays
-from latentline.package.manifest import Manifest
 from latentline.scoring.maps import PixelStatistics
+from latentline.search.searched_frame import MapKind
 
 Float64 = npt.NDArray[np.float64]
+
+
+class CalibratedModel(Protocol):
+    """What the arrays must fit; a `Manifest` says it."""
+
+    @property
+    def channels(self) -> int:
+        """Of a tile."""
+        ...
+
+    @property
+    def tile_size(self) -> int:
+        """Pixels a side."""
+        ...
+
+    @property
+    def patch_shape(self) -> tuple[int, int] | None:
+        """[h, w] of the patch head's logits; None: no patch head."""
+        ...
+
+    @property
+    def map(self) -> MapKind:
+        """The kind of the anomaly map."""
+        ...
 
 
 def calibration_to_bytes(
@@ -32,7 +58,9 @@ def calibration_to_bytes(
     )
 
 
-def read_calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
+def read_calibration(
+    content: bytes, spec: CalibratedModel, source: str
+) -> tuple[PixelStatistics, Float64, Float64 | None]:
     """Pixel statistics, normal scores [n] and mean grey levels [n] (None: not recorded) from calibration.npz.
 
     Raises PackageError, naming `source`, when arrays are missing, of another shape, not finite or not positive.

@@ -133,22 +133,41 @@ def calibrate(
         standardised_normals=len(searched),
         validation=why,
     )
+    return with_thresholds(searcher, tiler, provisional, statistics, scored, false_alarm_rate, scored_parts, tail)
+
+
+def with_thresholds(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    weighted: Calibration,
+    statistics: PixelStatistics,
+    scored: Iterable[UInt8],
+    false_alarm_rate: float,
+    parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
+) -> Calibrated:
+    """The score of `weighted` with thresholds from `scored`, normal frames that had no part in it, by this searcher.
+
+    parts  that these frames show, and `tail`: as in `calibrate`
+    Raises DatasetError when there are too few frames for the promised rate.
+    """
     scores, peaks, brightness = [], [], []
     for frame, result in tiler.search_each(searcher, scored):
         maps = statistics.maps(result)
-        scores.append(provisional.score(frame_components(result.result, maps, statistics))[0])
+        scores.append(weighted.score(frame_components(result.result, maps, statistics))[0])
         peaks.append(float(maps.max()))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
-    shown = [str(i) for i in range(len(scores))] if scored_parts is None else list(scored_parts)
+    shown = [str(i) for i in range(len(scores))] if parts is None else list(parts)
     promised = promise(len(scores), len(set(shown)), false_alarm_rate, tail)
     update = {
         "threshold": threshold(normal_scores, shown, promised),
         "map_threshold": threshold(np.array(peaks), shown, promised),
+        "false_alarm_rate": false_alarm_rate,
         "scored_normals": len(scores),
         "promise": promised,
     }
-    return Calibrated(provisional.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+    return Calibrated(weighted.model_copy(update=update), statistics, normal_scores, np.array(brightness))
 
 
 def check_finite(searched: Sequence[SearchedFrame]) -> None:

@@ -129,6 +129,12 @@ def threshold(scores: Float, parts: Sequence[str], given: Promise) -> float:
     return _exact(scores[order], weights[order], given.rate)
 
 
+def conformal_threshold(scores: Float, rate: float) -> float:
+    """The exact threshold where each of the images [n] shows a part of its own. Raises DatasetError: too few images."""
+    count = len(scores)
+    return threshold(scores, [str(i) for i in range(count)], promise(count, count, rate))
+
+
 def part_weights(parts: Sequence[str]) -> Float:
     """The weight of each image [n]: one by the number of images of its part. They sum to the number of parts."""
     _, numbers, counts = np.unique(np.array(parts, dtype=str), return_inverse=True, return_counts=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import Calibrated, calibrate, too_few_normals
+from latentline.scoring.calibrate import Calibrated, calibrate, too_few_normals, with_thresholds
 from latentline.scoring.thresholds import Tail
 from latentline.scoring.weights import FEWEST_ABNORMAL
 from latentline.search.searcher import Searcher
@@ -25,6 +25,7 @@ from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.data.unseen import synthesise_unseen
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
+from trainer.search_cost import measure_cost, say_cost
 
 log = logging.getLogger(__name__)
 UInt8 = npt.NDArray[np.uint8]
@@ -45,22 +46,18 @@ def calibrate_held_out(
     ValueError while `search.map` is `auto`.
     """
     check_enough(held_out, false_alarm_rate, tail)
-    search = config.search
-    synthetic: list[UInt8] = []
-    if search.score == "calibrated" and too_few_abnormal(held_out):
-        normal = list(islice(cycle(held_out.standardising), SYNTHETIC))
-        if held_out.abnormal:
-            log.info("weights: %s", _few_abnormal(held_out))
-        made = make_synthetic_abnormal(normal, tiler, config.schedule.seed, synthesise_unseen)
-        synthetic = [frame for frame, _ in made]
+    made = make_synthetic_abnormal(_synthetic_sources(config, held_out), tiler, config.schedule.seed, synthesise_unseen)
+    synthetic = [frame for frame, _ in made]
+    if synthetic and held_out.abnormal:
+        log.info("weights: %s", _few_abnormal(held_out))
     return calibrate(
         searcher,
         tiler,
         _with_progress(held_out.standardising, "standardising"),
         _with_progress(held_out.scored, "threshold"),
         false_alarm_rate,
-        map=search.map_kind,
-        score=search.score,
+        map=config.search.map_kind,
+        score=config.search.score,
         parts=held_out.parts,
         scored_parts=held_out.scored_parts,
         tail=tail,
@@ -69,20 +66,61 @@ def calibrate_held_out(
     )
 
 
+def rescore_held_out(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    calibrated: Calibrated,
+    held_out: HeldOut,
+    false_alarm_rate: float,
+    tail: Tail = "exact",
+) -> Calibrated:
+    """The same score, with thresholds for this searcher, rate and tail.
+
+    Raises DatasetError when normal frames are too few.
+    """
+    check_enough(held_out, false_alarm_rate, tail)
+    scored = _with_progress(held_out.scored, "threshold")
+    return with_thresholds(
+        searcher,
+        tiler,
+        calibrated.calibration,
+        calibrated.statistics,
+        scored,
+        false_alarm_rate,
+        held_out.scored_parts,
+        tail,
+    )
+
+
 def check_enough(held_out: HeldOut, false_alarm_rate: float, tail: Tail = "exact") -> None:
     """Raise DatasetError when there are too few normal frames, or parts, to calibrate with."""
-    if held_out.standardising and not held_out.scored:
+    parts = len(set(held_out.parts[0] or ()))
+    if held_out.parts[0] and not held_out.scored and parts < len(held_out.standardising):
         raise DatasetError(
-            f"the {len(held_out.standardising)} held-out normal images show too few parts: all of them standardise the "
-            "score, and none is left for the threshold; hold out images of more parts, or correct data.groups"
+            f"the {len(held_out.standardising)} held-out normal images show {parts} part{'s' if parts > 1 else ''}: "
+            "all of them standardise the score, and none is left for the threshold; hold out images of more parts, or "
+            "correct data.groups"
         )
     if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate, tail):
         raise DatasetError(reason)
 
 
-def too_few_abnormal(held_out: HeldOut) -> bool:
-    """Whether the known-abnormal images are too few, or of too few parts, to weigh the score alone."""
-    return len(held_out.abnormal) < MIN_REAL_ABNORMAL or _abnormal_parts(held_out) < FEWEST_ABNORMAL
+def say_search_cost(
+    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, iterations: int
+) -> None:
+    """Log the time of an image and of the calibration, as measured on a few tiles; warn where it is long."""
+    frames = [*held_out.standardising, *held_out.scored]
+    cost = measure_cost(searcher, tiler, frames)
+    calibrated = len(frames) + len(held_out.abnormal) + len(_synthetic_sources(config, held_out))
+    say_cost(cost, iterations, f"a few tiles, searcher {searcher.name}", calibrated, trained=True)
+
+
+def _synthetic_sources(config: TrainConfig, held_out: HeldOut) -> list[UInt8]:
+    """The normal frames that get a made defect; none where known-abnormal images are enough, or nothing is weighed."""
+    enough = len(held_out.abnormal) >= MIN_REAL_ABNORMAL and _abnormal_parts(held_out) >= FEWEST_ABNORMAL
+    if config.search.score != "calibrated" or enough:
+        return []
+    return list(islice(cycle(held_out.standardising), SYNTHETIC))
 
 
 def _abnormal_parts(held_out: HeldOut) -> int:

@@ -20,9 +20,8 @@ from trainer.data.held_out import HeldOut, read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.choose_map import with_chosen_map
-from trainer.evaluation.choose_search import chosen_search
 from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
 from trainer.pictures.tiles import TileViewer
@@ -40,6 +39,7 @@ def evaluate_checkpoint(
     limit: int | None = None,
     false_alarm_rate: float = FALSE_ALARM_RATE,
     tail: Tail = "exact",
+    fresh: bool = False,
 ) -> EvaluationReport:
     """Evaluate a run or checkpoint folder into `out`, by default into `evaluation` of the run.
 
@@ -49,6 +49,7 @@ def evaluate_checkpoint(
     limit             at most this many test images of each kind, chosen by the configuration's seed
     false_alarm_rate  that the threshold promises
     tail              what the threshold assumes of the largest scores
+    fresh             measure anew what an earlier evaluation or export has kept in the run folder
     Raises CheckpointError, ConfigError, DatasetError and ImageError.
     """
     checkpoint = load_checkpoint(path)
@@ -59,11 +60,10 @@ def evaluate_checkpoint(
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
-    first = config.fallback_iterations if wanted == "auto" else wanted
-    config, map_choice = with_chosen_map(config, _searcher(checkpoint, first), first, tiler, held_out)
-    search = chosen_search(wanted, lambda c: _searcher(checkpoint, c.iterations), tiler, config, held_out)
+    task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail)
+    measured = task.run(lambda n: _searcher(checkpoint, n), tiler)
+    config, search, calibrated = measured.config, measured.search, measured.calibrated
     searcher = _searcher(checkpoint, search.iterations)
-    calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate, tail)
     if calibrated.calibration.promise is not None:
         log_promise(calibrated.calibration.promise, config)
     inspector = _inspector(searcher, tiler, calibrated, held_out)
@@ -74,7 +74,7 @@ def evaluate_checkpoint(
         again = calibrate_held_out(bare, tiler, config, held_out, false_alarm_rate, tail)
         without_search = _inspector(bare, tiler, again, held_out)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
-    choices = search.choice, map_choice
+    choices = search.choice, measured.map_choice
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
     return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from edge_runtime.frames.drift import DriftMonitor
 from edge_runtime.frames.settings import DriftSection
-from latentline.scoring import thresholds
 from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
+from latentline.scoring.thresholds import conformal_threshold
 
 Float64 = npt.NDArray[np.float64]
 RATE = 0.05
@@ -26,18 +26,12 @@ def _grey(rng: np.random.Generator, count: int) -> Float64:
     return rng.normal(120.0, 4.0, count)
 
 
-def _threshold(scores: Float64) -> float:
-    """Of calibration images that show a part each."""
-    count = len(scores)
-    return thresholds.threshold(scores, [str(i) for i in range(count)], thresholds.promise(count, count, RATE))
-
-
 def _monitor(
     rng: np.random.Generator, normals: int = 106, section: DriftSection | None = None, own_baseline: bool = False
 ) -> DriftMonitor:
     scores = _scores(rng, normals)
     brightness = None if own_baseline else _grey(rng, normals)
-    return DriftMonitor(section or DriftSection(), scores, brightness, _threshold(scores), RATE)
+    return DriftMonitor(section or DriftSection(), scores, brightness, conformal_threshold(scores, RATE), RATE)
 
 
 def _warnings(monitor: DriftMonitor, threshold: float, scores: Float64, brightness: Float64) -> list[int]:
@@ -54,7 +48,7 @@ def _warnings(monitor: DriftMonitor, threshold: float, scores: Float64, brightne
 def _line(seed: int, normals: int = 106, own_baseline: bool = False) -> tuple[DriftMonitor, float, np.random.Generator]:
     rng = np.random.default_rng(seed)
     scores = _scores(rng, normals)
-    threshold = _threshold(scores)
+    threshold = conformal_threshold(scores, RATE)
     brightness = None if own_baseline else _grey(rng, normals)
     return DriftMonitor(DriftSection(), scores, brightness, threshold, RATE), threshold, rng
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,7 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
     assert [(finding.subject, finding.ok) for finding in findings] == [
         (subject, True) for subject in ("config", "model", "self-test", "camera", "broker")
     ]
+    assert re.search(r"gives 8 x 6 px, 1 channel; 1 tile, \d+ ms an image$", findings[3].message)
 
 
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:

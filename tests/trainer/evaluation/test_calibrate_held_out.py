@@ -91,7 +91,7 @@ def test_held_out_images_of_one_part_leave_none_for_the_threshold() -> None:
     """The sentence says so, before any frame is searched, instead of asking for a rate of 1."""
     held_out = HeldOut(_frames(30), [], [], (["one"] * 30, []))
     tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
-    with pytest.raises(DatasetError, match=r"show too few parts: .* hold out images of more parts"):
+    with pytest.raises(DatasetError, match=r"show 1 part: .* hold out images of more parts"):
         calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
 
 
