@@ -44,7 +44,8 @@ def log_promise(promise: Promise, config: TrainConfig) -> None:
     """Log what the thresholds promise, and warn of what few held-out images cost, with the number that would help."""
     log.info("threshold: %s", promise.sentence)
     if cost := promise.cost:
-        log.warning("threshold: %s%s", cost, _advice(promise, config))
+        smooth = "" if promise.tail == "smooth" else "; --threshold smooth is less at the mercy of one image"
+        log.warning("threshold: %s%s%s", cost, _advice(promise, config), smooth)
 
 
 def _advice(promise: Promise, config: TrainConfig) -> str:
