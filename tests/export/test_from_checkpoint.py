@@ -135,7 +135,7 @@ def test_a_hundred_normal_images_are_enough_from_end_to_end(tmp_path: Path, capl
     with caplog.at_level(logging.INFO):
         assert trainer.cli.main(["fit", str(path), str(run)]) == 0
     assert "70 normal images train and 30 are held out" in caplog.text
-    assert "20 held-out images set the threshold" in caplog.text and "is from 0.1 to 16.8 %" in caplog.text
+    assert "rests on 20 held-out normal images" in caplog.text and "0.1% to 16.8% of normal images" in caplog.text
     assert trainer.cli.main(["evaluate", str(run)]) == 0
     caplog.clear()
     thresholds = []
