@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from latentline.base.arguments import count, count_or_auto, rate
-from latentline.base.strict_yaml import load_yaml
+from latentline.base.arguments import count, count_or_auto, positive, rate
+from latentline.base.strict_yaml import load_yaml, parse, read_yaml
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
@@ -59,13 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", type=Path, help="folder for the table as Markdown and JSON, and plots")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(command=_compare)
-    add_threads(parser, fit, evaluate)
+    choose = commands.add_parser("choose", help="compare methods and scales on these images, and recommend one")
+    choose.add_argument("config", type=Path, help="YAML whose data, augment and preprocessing count")
+    choose.add_argument("out", type=Path, nargs="?", help="folder for trials and result (default: runs/choose-NAME)")
+    choose.add_argument("--data", type=Path, help="data root, instead of the configuration's")
+    choose.add_argument("--minutes", type=positive, default=20.0, help="for all methods together (20)")
+    choose.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
+    choose.add_argument("--json", action="store_true", help="print the choice as JSON")
+    choose.set_defaults(command=_choose)
+    add_threads(parser, fit, evaluate, choose)
     return parser
 
 
 def load_config(path: Path, data: Path | None) -> TrainConfig:
     """Read a training configuration and make its paths absolute; `data` replaces the data root. Raises ConfigError."""
-    config = load_yaml(path, TrainConfig)
+    return _with_absolute_paths(load_yaml(path, TrainConfig), path, data)
+
+
+def _with_absolute_paths(config: TrainConfig, path: Path, data: Path | None) -> TrainConfig:
     update: dict[str, object] = {"root": (data or path.parent / config.data.root).resolve()}
     if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
         given = config.data.known_abnormal
@@ -114,4 +125,21 @@ def _compare(options: argparse.Namespace) -> int:
 
     comparison = compare(options.places, options.out)
     print(comparison.to_json() if options.json else comparison.to_markdown())
+    return 0
+
+
+def _choose(options: argparse.Namespace) -> int:
+    from trainer.choose.choose import RECOMMENDED, REPORT, choose, without_method
+
+    given = without_method(read_yaml(options.config))
+    config = _with_absolute_paths(parse(given, TrainConfig, str(options.config)), options.config, options.data)
+    out = options.out or Path("runs") / f"choose-{options.config.stem}"
+    choice = choose(config, out, options.minutes, options.device)
+    if options.json:
+        print(choice.to_json())
+        return 0
+    print(f"{choice.to_markdown()}\n\n{choice.counts.sentence}\n\nRecommended: {choice.sentence}.")
+    if choice.warning is not None:
+        print(f"Warning: {choice.warning}.")
+    print(f"Pictures: {out / REPORT}. Next: latentline-train fit {out / RECOMMENDED} RUN")
     return 0

@@ -19,12 +19,13 @@ import argparse
 from pathlib import Path
 
 from bench.baselines.evaluation import WITHOUT_NETWORK, folder_name, kept_results
-from bench.configs import CONFIGS, read_config, within_budget
+from bench.configs import CONFIGS, read_config
 from bench.detection.protocol.jobs import Job, finished_jobs
 from bench.detection.protocol.options import budget_notes, config_changes, option_parser
 from bench.detection.protocol.score_figures import SCORE, auroc_by_kind
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.errors import run_command
+from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
 from trainer.evaluation.report import Scores

@@ -32,6 +32,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def load_yaml(path: Path, model: type[Model]) -> Model:
     """Read `path` as `model`. Raises ConfigError that names the file, the key and what was expected there."""
+    return parse(read_yaml(path), model, str(path))
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """The keys and values at the top of `path`. Raises ConfigError that names the file and what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,7 +53,7 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
-    return parse(data, model, str(path))
+    return data
 
 
 def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
