@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import ConfigError, run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
 
 if TYPE_CHECKING:
     from export.verify import Check
@@ -39,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
     package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
+    package.add_argument(
+        "--threshold",
+        choices=get_args(Tail),
+        default="exact",
+        help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
+    )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
@@ -87,6 +94,7 @@ def _package(arguments: argparse.Namespace) -> int:
         arguments.name,
         arguments.threads,
         arguments.fresh,
+        arguments.threshold,
     )
     calibration = calibrated.calibration
     print(

@@ -12,6 +12,7 @@ from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
 from trainer.coverage import CoverageMeter
@@ -19,6 +20,7 @@ from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.kept_calibration import CalibrationTask
+from trainer.evaluation.kept_promise import log_promise
 from trainer.settings.search import Iterations
 
 
@@ -31,6 +33,7 @@ def package_checkpoint(
     name: str | None = None,
     threads: int | None = None,
     fresh: bool = False,
+    tail: Tail = "exact",
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
@@ -38,6 +41,7 @@ def package_checkpoint(
     false_alarm_rate        that the threshold promises
     threads                 of the CPU; None: all cores
     fresh                   measure anew what an earlier evaluation or export has kept in the run folder
+    tail                    what the threshold assumes of the largest scores
     Raises CheckpointError, ConfigError and DatasetError.
     """
     checkpoint = load_checkpoint(path)
@@ -45,7 +49,7 @@ def package_checkpoint(
     wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
-    check_enough(held_out, false_alarm_rate)
+    check_enough(held_out, false_alarm_rate, tail)
     model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
@@ -56,10 +60,12 @@ def package_checkpoint(
     opened = OpenVinoSearcher(model, threads)
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
-        task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh)
+        task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail)
         measured = task.run(opened.with_iterations, tiler)
         config, search, calibrated = measured.config, measured.search, measured.calibrated
         searcher = opened.with_iterations(search.iterations)
+        if calibrated.calibration.promise is not None:
+            log_promise(calibrated.calibration.promise, config)
         coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     finally:
         opened.close()

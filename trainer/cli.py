@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from latentline.base.arguments import count, count_or_auto, positive, rate
 from latentline.base.strict_yaml import load_yaml, parse, read_yaml
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 
@@ -49,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
+    evaluate.add_argument(
+        "--threshold",
+        choices=get_args(Tail),
+        default="exact",
+        help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
+    )
     evaluate.add_argument("--fresh", action="store_true", help="measure anew what is kept in the run folder")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
@@ -114,6 +122,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         iterations=options.iterations,
         limit=options.limit,
         false_alarm_rate=options.false_alarm_rate,
+        tail=options.threshold,
         fresh=options.fresh,
     )
     print(report.to_json() if options.json else report.to_markdown())

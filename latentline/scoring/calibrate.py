@@ -2,7 +2,7 @@
 
 A third of the frames fixes means, standard deviations, pixel statistics and, with abnormal validation frames, weights.
 The other frames, which had no part in that, fix the thresholds. So a new normal frame is exchangeable with the frames
-behind the threshold, and the promise of `conformal_threshold` holds exactly.
+behind the threshold, or its part with theirs, and the promise of `thresholds` holds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import CheckpointError, DatasetError
-from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
+from latentline.scoring.calibration import Calibration, Component, Validation
 from latentline.scoring.components import frame_components
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
+from latentline.scoring.thresholds import Tail, promise, threshold, too_few
 from latentline.scoring.weights import choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
@@ -73,11 +74,11 @@ def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -
     return sorted(standardising), sorted(n for key in order for n in members[key])
 
 
-def too_few_normals(standardising: int, scored: int, false_alarm_rate: float) -> str | None:
+def too_few_normals(standardising: int, scored: int, false_alarm_rate: float, tail: Tail = "exact") -> str | None:
     """Why these numbers of normal frames are too few to calibrate with, and what to do. None: they are enough."""
     if standardising < FEWEST_STANDARDISING:
         return _too_few_to_standardise(standardising)
-    return too_few(scored, false_alarm_rate)
+    return too_few(scored, false_alarm_rate, tail)
 
 
 def calibrate(
@@ -93,14 +94,18 @@ def calibrate(
     synthetic: Iterable[UInt8] = (),
     weights: Values | None = None,
     parts: PartLabels = (None, None),
+    scored_parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
 ) -> Calibrated:
     """Search both sets of normal frames, and fix everything that a station needs to score a frame.
 
     map        which difference of frame and reconstruction the anomaly map shows
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
-    weights    prior weights of components, which hold where there is no abnormal frame; None: all alike
+    weights    of components where there is no abnormal frame; None: all alike, without the coarse maps
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
+    scored_parts  the same of `scored`; the thresholds promise something about new parts where these are enough
+    tail       what the thresholds assume of the largest scores
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
@@ -128,7 +133,7 @@ def calibrate(
         standardised_normals=len(searched),
         validation=why,
     )
-    return with_thresholds(searcher, tiler, provisional, statistics, scored, false_alarm_rate)
+    return with_thresholds(searcher, tiler, provisional, statistics, scored, false_alarm_rate, scored_parts, tail)
 
 
 def with_thresholds(
@@ -138,9 +143,12 @@ def with_thresholds(
     statistics: PixelStatistics,
     scored: Iterable[UInt8],
     false_alarm_rate: float,
+    parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
 ) -> Calibrated:
     """The score of `weighted` with thresholds from `scored`, normal frames that had no part in it, by this searcher.
 
+    parts  that these frames show, and `tail`: as in `calibrate`
     Raises DatasetError when there are too few frames for the promised rate.
     """
     scores, peaks, brightness = [], [], []
@@ -150,11 +158,14 @@ def with_thresholds(
         peaks.append(float(maps.max()))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
+    shown = [str(i) for i in range(len(scores))] if parts is None else list(parts)
+    promised = promise(len(scores), len(set(shown)), false_alarm_rate, tail)
     update = {
-        "threshold": conformal_threshold(normal_scores, false_alarm_rate),
-        "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
+        "threshold": threshold(normal_scores, shown, promised),
+        "map_threshold": threshold(np.array(peaks), shown, promised),
         "false_alarm_rate": false_alarm_rate,
         "scored_normals": len(scores),
+        "promise": promised,
     }
     return Calibrated(weighted.model_copy(update=update), statistics, normal_scores, np.array(brightness))
 

@@ -29,6 +29,7 @@ from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.thresholds import Tail
 from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -75,6 +76,7 @@ class CalibrationTask:
     path        run folder or checkpoint folder
     wanted      iterations of the search, or auto
     fresh       measure everything, whatever is kept
+    tail        what the thresholds assume
     """
 
     path: Path
@@ -83,6 +85,7 @@ class CalibrationTask:
     wanted: Iterations
     false_alarm_rate: float
     fresh: bool = False
+    tail: Tail = "exact"
 
     @property
     def place(self) -> Path:
@@ -101,16 +104,19 @@ class CalibrationTask:
             measured, kept = found
             searcher = open_searcher(measured.search.iterations)
             log.info("%s: map, search and weights of an earlier calibration; --fresh measures again", self.place)
-            if (kept.searcher, kept.calibration.false_alarm_rate) == (searcher.name, self.false_alarm_rate):
+            promised = kept.calibration.promise
+            asked = searcher.name, self.false_alarm_rate, self.tail
+            if promised is not None and (kept.searcher, promised.rate, promised.tail) == asked:
                 return measured
-            rescored = rescore_held_out(searcher, tiler, measured.calibrated, self.held_out, self.false_alarm_rate)
+            rate, tail = self.false_alarm_rate, self.tail
+            rescored = rescore_held_out(searcher, tiler, measured.calibrated, self.held_out, rate, tail)
             return Measured(measured.config, measured.search, measured.map_choice, rescored)
         first = self.config.fallback_iterations if self.wanted == "auto" else self.wanted
         say_search_cost(open_searcher(first), tiler, self.config, self.held_out, first)
         config, map_choice = with_chosen_map(self.config, open_searcher(first), first, tiler, self.held_out)
         search = chosen_search(self.wanted, lambda c: open_searcher(c.iterations), tiler, config, self.held_out)
         searcher = open_searcher(search.iterations)
-        calibrated = calibrate_held_out(searcher, tiler, config, self.held_out, self.false_alarm_rate)
+        calibrated = calibrate_held_out(searcher, tiler, config, self.held_out, self.false_alarm_rate, self.tail)
         measured = Measured(config, search, map_choice, calibrated)
         _write(self.place, key, searcher.name, measured)
         return measured
@@ -120,7 +126,8 @@ class CalibrationTask:
         folder = self.path / "checkpoint" if (self.path / "checkpoint").is_dir() else self.path
         digest = hashlib.sha256((folder / "networks.safetensors").read_bytes())
         settings = self.config.model_dump_json(exclude={"name", "data"})
-        digest.update(f"{software_version()} {self.wanted} {settings} {self.held_out.parts}".encode())
+        parts = f"{self.held_out.parts} {self.held_out.scored_parts}"
+        digest.update(f"{software_version()} {self.wanted} {settings} {parts}".encode())
         for frames in (self.held_out.standardising, self.held_out.scored, self.held_out.abnormal, self.held_out.masks):
             for frame in frames:
                 digest.update(b"none" if frame is None else str(frame.shape).encode())

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import split_held_out, too_few_normals
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import promise
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
 from trainer.data.known_abnormal import KnownAbnormal, MaskedTiles
 from trainer.data.loading import load
 from trainer.data.pasting import PastedSampler
-from trainer.data.rate_range import rate_range
 from trainer.data.source import ImageSource
 from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.data.synthetic import SyntheticSampler
 from trainer.methods import NoisyAnoGan
 
-FEW_SCORED = 100  # images behind a threshold; with so many, 95 % of the true rates at 5 % are from 2 to 10 %
 log = logging.getLogger(__name__)
 
 
@@ -55,16 +54,10 @@ def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | 
             len(split.held_out),
             reason,
         )
-    elif len(scored) < FEW_SCORED:
-        low, high = rate_range(len(scored), FALSE_ALARM_RATE)
-        log.info(
-            "%d held-out images set the threshold: the promised false-alarm rate of %g %% holds on average, and in 95 "
-            "of 100 calibrations the true rate is from %.1f to %.1f %%; with more normal images this range narrows",
-            len(scored),
-            100 * FALSE_ALARM_RATE,
-            100 * low,
-            100 * high,
-        )
+    else:
+        groups = source.groups()
+        promised = promise(len(scored), len({groups.get(name, name) for name in scored}), FALSE_ALARM_RATE)
+        log.info("after calibration %s", "; ".join(filter(None, [promised.sentence, promised.cost])))
     loaded = load(source, split.train, config.preprocessing.apply)
     _warn_of_skipped(loaded.skipped)
     normal = CropSampler(list(loaded.images.values()), config.network.resolution, config.augment)

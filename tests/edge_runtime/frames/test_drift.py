@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_runtime.frames.drift import DriftMonitor
 from edge_runtime.frames.settings import DriftSection
 from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
-from latentline.scoring.calibration import conformal_threshold
+from latentline.scoring.thresholds import conformal_threshold
 
 Float64 = npt.NDArray[np.float64]
 RATE = 0.05

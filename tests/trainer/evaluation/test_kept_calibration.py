@@ -109,6 +109,16 @@ def test_another_rate_has_a_threshold_of_its_own(run: Path) -> None:
         calibrate(replace(given, false_alarm_rate=0.01), checkpoint)
 
 
+def test_another_tail_has_a_threshold_of_its_own(run: Path) -> None:
+    """The score stays, and who asks for exact ranks again gets them."""
+    given, checkpoint = task(run)
+    first = calibrate(given, checkpoint)[0].calibrated.calibration
+    second = calibrate(replace(given, tail="smooth"), checkpoint)[0].calibrated.calibration
+    assert second.components == first.components and second.threshold != first.threshold
+    assert first.promise is not None and second.promise is not None
+    assert (first.promise.tail, second.promise.tail) == ("exact", "smooth")
+
+
 def _dimmer(held_out: HeldOut) -> HeldOut:
     return replace(held_out, standardising=[held_out.standardising[0] // 2, *held_out.standardising[1:]])
 
