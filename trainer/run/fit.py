@@ -133,7 +133,7 @@ def _progress_bar(workload: Workload, images: int, workers: Workers) -> tqdm[NoR
     return tqdm(
         total=workload.total,
         initial=workload.done(images),
-        smoothing=0,  # a pause for a checkpoint says nothing about the speed
+        smoothing=0.05,
         bar_format=shape,
         disable=not workers.is_main,
     )
