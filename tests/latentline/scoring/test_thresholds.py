@@ -42,7 +42,7 @@ def test_expected_false_alarms_never_exceed_the_promise(n: int, percent: int) ->
 @pytest.mark.parametrize("draw", ["gumbel", "exponential", "normal"])
 def test_the_promise_holds_in_simulation(tail: Tail, draw: str) -> None:
     """Over many draws of 40 calibration scores and a new one, 10 % or fewer are alarms up to chance, not far fewer."""
-    draws = getattr(np.random.default_rng(0), draw)(size=(3000, 41))
+    draws = getattr(np.random.default_rng(0), draw)(size=(6000, 41))
     alarms = np.mean([row[40] > of_images(row[:40], 0.1, tail) for row in draws])
     assert 0.08 < alarms < 0.11
 
