@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     from latentline.model import open_model
 
     config = load_station(options.config)
-    configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
+    configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config), config))
     overrides = load_overrides(config)
     first = open_first_model(
         lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, overrides

@@ -172,7 +172,7 @@ class Station:
         if "drift" in changed:
             services.drift.change_settings(running.drift, services.pipeline.inspector, services.pipeline.threshold)
         if "log" in changed:
-            configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
+            configure_log(running.log, running.station.id, secrets=secrets_of(self._broker, self._config))
 
     def _poll(self, services: Services, now: float) -> None:
         """Publish the states of cameras and the `health` message when due; check whether the spool has room again."""

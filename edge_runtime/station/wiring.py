@@ -82,9 +82,10 @@ def broker_of(config: StationConfig) -> Broker:
     return Broker(mqtt.host, mqtt.broker_port, config.client_id, mqtt.username, password, mqtt.tls, mqtt.keep_alive)
 
 
-def secrets_of(broker: Broker) -> list[str]:
-    """Texts that must not appear in a log."""
-    return [broker.password] if broker.password else []
+def secrets_of(broker: Broker, config: StationConfig) -> list[str]:
+    """Texts that must not appear in a log: the broker's password and those of the cameras."""
+    cameras = set[str]().union(*(camera.secrets for camera in config.cameras))
+    return [*([broker.password] if broker.password else []), *cameras]
 
 
 def load_overrides(config: StationConfig) -> Overrides:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from latentline.base.secrets import mask_credentials
+from latentline.base.secrets import SECRET_NAME, mask_credentials, mask_url
 from latentline.errors import ConfigError
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class StrictModel(BaseModel):
@@ -88,7 +91,8 @@ def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
     if fault["type"] == "missing":
         return f"'{path}' is missing; it has no default"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"'{path}': {message[:1].lower()}{message[1:]} (got {_shown(path, fault['input'])})"
+    shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
+    return f"'{path}': {message[:1].lower()}{message[1:]} (got {shown:.80})"
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
@@ -107,11 +111,46 @@ def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
     return place
 
 
-def _shown(path: str, value: Any) -> str:
-    short = reprlib.Repr()  # a few aliases make a huge value of a short file
-    short.maxstring = short.maxother = 1000  # and credentials are masked before anything is cut off
-    shown = "a hidden value" if "password" in path else short.repr(value)
-    return f"{mask_credentials(shown):.80}"
+class _Shown(reprlib.Repr):
+    """A short repr, since a few aliases make a huge value of a short file, without secrets.
+
+    hidden  names of the settings that may hold one; of these, only what is left of an address is shown
+    """
+
+    def __init__(self, hidden: set[str]) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 1000  # and credentials are masked before anything is cut off
+        self._hidden = hidden
+
+    def item(self, name: str, value: Any, level: int | None = None) -> str:
+        """The repr of the value of a setting, down to `level` sections in it."""
+        if "password" in name or SECRET_NAME.search(name):
+            return "a hidden value"
+        if name in self._hidden and not (isinstance(value, str) and _ADDRESS.match(value)):
+            return "a hidden value"
+        return mask_credentials(self.repr1(value, self.maxlevel if level is None else level))
+
+    def repr_str(self, text: str, level: int) -> str:
+        """A text, masked before it is quoted."""
+        return super().repr_str(mask_url(text) if _ADDRESS.match(text) else mask_credentials(text), level)
+
+    def repr_dict(self, values: dict[Any, Any], level: int) -> str:
+        """A section, with each of its values as `item` shows it."""
+        if level <= 0:
+            return "{...}"
+        shown = [
+            f"{key!s:.40}: {self.item(str(key), value, level - 1)}" for key, value in [*values.items()][: self.maxdict]
+        ]
+        return "{" + ", ".join(shown + ["..."] * (len(values) > self.maxdict)) + "}"
+
+
+def _hidden_names(model: type[BaseModel]) -> set[str]:
+    """The settings in `model`, and in the sections in it, that its repr leaves out."""
+    seen: list[type[BaseModel]] = [model]
+    for section in seen:
+        fields = section.model_fields.values()
+        seen += [found for field in fields for found in models_in(field.annotation) if found not in seen]
+    return {name for section in seen for name, field in section.model_fields.items() if not field.repr}
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:

@@ -37,4 +37,13 @@ class Entry:
         """One JSON object in ASCII."""
         known = {"time": self.time, "kind": self.kind, "station": self.station or None, "text": self.text}
         rest = {"topic": self.topic or None, "message": self.message}
-        return mask_credentials(json.dumps({**known, **rest}, allow_nan=False))
+        return json.dumps(_masked({**known, **rest}), allow_nan=False)
+
+
+def _masked(value: Any) -> Any:
+    """`value`, as JSON gives it, with `mask_credentials` of each text in it."""
+    if isinstance(value, str):
+        return mask_credentials(value)
+    if isinstance(value, dict):
+        return {mask_credentials(name): _masked(inner) for name, inner in value.items()}
+    return [_masked(inner) for inner in value] if isinstance(value, list) else value
