@@ -10,18 +10,28 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from latentline.base.scalars import scalar
 from latentline.base.secrets import SECRET_NAME, mask_credentials, mask_url
+from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class StrictModel(BaseModel):
-    """A section of a configuration: frozen, without unknown keys, NaN or infinity."""
+    """A section of a configuration: frozen, without unknown keys, NaN or infinity, or numbers that are texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds_of_scalars(cls, data: Any) -> Any:
+        fields = cls.model_fields
+        if not isinstance(data, Mapping):
+            return data
+        return {key: scalar(fields[key].annotation, value) if key in fields else value for key, value in data.items()}
 
     def resolve_paths(self: Section, base: Path) -> Section:
         """This section, and those in it, with each relative path taken from the folder `base`; `~` is the home."""
@@ -40,7 +50,7 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
