@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,7 @@ from latentline.package.arrays import check_arrays, read_arrays, write_arrays
 from latentline.package.manifest import Manifest
 from latentline.scoring.maps import PixelStatistics
 
+_MOST_OTHER_NUMBERS = 2_000_000  # scores and grey levels of a million normal frames
 Float64 = npt.NDArray[np.float64]
 
 
@@ -37,8 +40,8 @@ def read_calibration(content: bytes, spec: Manifest, source: str) -> tuple[Pixel
 
     Raises PackageError, naming `source`, when arrays are missing, of another shape, not finite or not positive.
     """
-    arrays = read_arrays(content, source)
     tile = (spec.channels, spec.tile_size, spec.tile_size)
+    arrays = read_arrays(content, source, 2 * math.prod(tile) + _MOST_OTHER_NUMBERS)
     scales = arrays["scales"].size if "scales" in arrays else 0
     shapes: dict[str, tuple[int | None, ...]] = {
         "residual_mean": tile,
