@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.strict_yaml import load_yaml
 from latentline.errors import run_command
+from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
@@ -22,7 +22,9 @@ from trainer.data.settings import FolderData
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     if options.threads:
         torch.set_num_threads(options.threads)
     return run_command(lambda: int(options.command(options)))

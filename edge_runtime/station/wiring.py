@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.commands.models import load_for_switch
@@ -126,7 +127,10 @@ def assemble(
     actions = StationActions(
         host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
     )
-    commander = Commander(config.commands, host.announcer.topics, actions, publisher.reply, overrides)
+    answered = AnsweredFile(config.spool.path.with_suffix(".answered"))
+    commander = Commander(
+        config.commands, host.announcer.topics, actions, publisher.reply, overrides, answered=answered
+    )
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
     reporter = FrameReporter(

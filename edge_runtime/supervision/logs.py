@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from edge_runtime.supervision.settings import LogSection
 from latentline.base.secrets import Secrets
+from latentline.printable import printable
 
 _BURST = 20  # messages that one line of code may log in a row before the filter leaves some out
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "left_out", "taskName"}
@@ -87,9 +88,9 @@ class TextLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
-        # A message may quote text from outside, which must not forge a second line.
-        message = self._message(record).replace("\r", "\\r").replace("\n", "\\n")
-        trace = self._trace(record)
+        # A message may quote text from outside, which must not forge a second line or control a terminal.
+        message = printable(self._message(record))
+        trace = "\n".join(f"    {printable(line)}" for line in (self._trace(record) or "").split("\n") if line)
         return f"{_time(record)} {record.levelname} {message}" + (f"\n{trace}" if trace else "")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_runtime.mqtt.events import now
 from latentline.base.secrets import mask_credentials
+from latentline.printable import printable
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Entry:
     def line(self) -> str:
         """One printable line: text from outside can neither break it nor control a terminal."""
         line = f"{self.time}  {self.station or '-':12}  {self.kind:10}  {self.text}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in mask_credentials(line))
+        return printable(mask_credentials(line))
 
     def json(self) -> str:
         """One JSON object in ASCII."""
