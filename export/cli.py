@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_args
 from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import ConfigError, run_command
+from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 when a verification fails, 2 for a mistake that the user can correct."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("trainer").setLevel(logging.INFO)  # not the exporter of ONNX, which tells every step
     return run_command(lambda: int(arguments.run(arguments)))
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from latentline.base.arguments import count, count_or_auto, positive, rate
-from latentline.base.strict_yaml import load_yaml, parse, read_yaml
+from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
+from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 from trainer.config import TrainConfig
@@ -23,7 +23,9 @@ from trainer.data.settings import FolderData
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     wait_without_spinning()
     import torch
 
@@ -140,7 +142,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _choose(options: argparse.Namespace) -> int:
     from trainer.choose.choose import RECOMMENDED, REPORT, choose, without_method
 
-    given = without_method(read_yaml(options.config))
+    given = without_method(read_mapping(options.config))
     config = _with_absolute_paths(parse(given, TrainConfig, str(options.config)), options.config, options.data)
     out = options.out or Path("runs") / f"choose-{options.config.stem}"
     choice = choose(config, out, options.minutes, options.device)

@@ -19,6 +19,7 @@ from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
+from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import broker_of
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
@@ -49,13 +50,15 @@ class OpenModel(Protocol):
 class Finding:
     """One line of the result.
 
-    subject  config | model | self-test | camera | broker
+    subject  config | model | self-test | camera | broker | commands
     message  what was found, or what is wrong
+    warning  it works, and somebody should know this
     """
 
     subject: str
     ok: bool
     message: str
+    warning: bool = False
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
@@ -73,6 +76,8 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
     finally:
         for inspector in opened:
             inspector.close()
+    if (sentence := command_warning(config)) is not None:
+        yield Finding("commands", True, sentence, warning=True)
 
 
 def check_connections(config: StationConfig, inspector: FrameInspector | None = None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from latentline.package.arrays import check_arrays, read_arrays, write_arrays
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searched_frame import MapKind
 
+_MOST_OTHER_NUMBERS = 2_000_000  # scores and grey levels of a million normal frames
 Float64 = npt.NDArray[np.float64]
 
 
@@ -65,8 +67,8 @@ def read_calibration(
 
     Raises PackageError, naming `source`, when arrays are missing, of another shape, not finite or not positive.
     """
-    arrays = read_arrays(content, source)
     tile = (spec.channels, spec.tile_size, spec.tile_size)
+    arrays = read_arrays(content, source, 2 * math.prod(tile) + _MOST_OTHER_NUMBERS)
     scales = arrays["scales"].size if "scales" in arrays else 0
     shapes: dict[str, tuple[int | None, ...]] = {
         "residual_mean": tile,

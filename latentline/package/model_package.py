@@ -29,6 +29,7 @@ from latentline.package.calibration_file import read_calibration
 from latentline.package.files import is_plain_name, read_files
 from latentline.package.identity import ModelIdentity
 from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
+from latentline.package.onnx_file import check_graph
 from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searcher import Searcher
@@ -112,6 +113,9 @@ def load_package(path: Path) -> ModelPackage:
         files[CALIBRATION], manifest, f"{path}: {CALIBRATION}"
     )
     _check_components(manifest, statistics, path)
+    for name, content in files.items():
+        if name.endswith(".onnx"):
+            check_graph(content, f"{path}: {name}")
     return ModelPackage(
         spec=manifest,
         graphs={name: content for name, content in files.items() if name.endswith(".onnx")},

@@ -168,6 +168,26 @@ def test_own_threshold_has_its_own_promise() -> None:
     assert monitor.report().alarm_rate_promised == pytest.approx(0.3, abs=0.005)
 
 
+def test_a_report_does_not_hold_up_the_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the numbers of a report are computed, a frame can be added; the report is of the frames before it."""
+    monitor, _, rng = _line(3)
+    for score, grey in zip(_scores(rng, 400).tolist(), _grey(rng, 400).tolist(), strict=True):
+        monitor.add(score, grey, False)
+    before, added = monitor.report(), 0
+
+    def interval(hits: int, count: int) -> tuple[float, float]:
+        nonlocal added
+        assert monitor._lock.acquire(timeout=0)
+        monitor._lock.release()
+        monitor.add(50.0, 0.0, True)
+        added += 1
+        return clopper_pearson(hits, count)
+
+    monkeypatch.setattr("edge_runtime.frames.drift.clopper_pearson", interval)
+    assert monitor.report() == before and added == 1
+    assert monitor.report() != before
+
+
 def test_report_before_the_first_frame() -> None:
     """Before the first frame, the promised rate is the only known number."""
     report = _monitor(np.random.default_rng(0)).report()
