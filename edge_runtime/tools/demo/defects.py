@@ -1,6 +1,6 @@
 """Paint defects on images of the wall, with their ground truth.
 
-Their sizes in px suit bricks that are COURSE px high.
+Their sizes in px are those of defects on bricks that are COURSE px high.
 """
 
 from __future__ import annotations
