@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,12 @@ class ModelPackage(SearchModel):
         """Cuts frames into tiles as this model needs them."""
         m = self.manifest
         return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+
+    def with_iterations(self, iterations: int) -> ModelPackage:
+        """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
+        search = self.manifest.search.model_copy(update={"iterations": iterations})
+        manifest = self.manifest.model_copy(update={"search": search})
+        return replace(self, spec=manifest, manifest=manifest)
 
     def inspector(self, searcher: Searcher) -> Inspector:
         """An inspector around `searcher`, which was opened from this package."""
