@@ -35,8 +35,11 @@ Float64 = npt.NDArray[np.float64]
 Runtime = Callable[[str, Mapping[str, Float]], Mapping[str, Float]]  # graph, inputs -> outputs, by name
 
 
-def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
-    """All comparisons for the package at `path`. Raises VerificationError that names those that failed."""
+def verify_package(path: Path, checkpoint: Path | None = None, threads: int | None = None) -> list[Check]:
+    """All comparisons for the package at `path`. Raises VerificationError that names those that failed.
+
+    threads  of the CPU, for OpenVINO; None: all cores
+    """
     package = load_package(path)
     oracles = {"the package's own networks": packaged_networks(package.graphs)}
     trained = None if checkpoint is None else load_checkpoint(checkpoint)
@@ -44,7 +47,7 @@ def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
         flips = trained.config.verdict_flips
         networks = trained_networks(trained.generator, trained.discriminator, trained.encoder, flips)
         oracles["the checkpoint"] = {name: networks[name] for name in oracles["the package's own networks"]}
-    with _runtimes(package) as runtimes:
+    with _runtimes(package, threads) as runtimes:
         compared = _compare_forward if isinstance(package.selftest, ForwardTest) else _compare_search
         checks = list(compared(package, oracles, runtimes))
     if package.trunk is not None:
@@ -108,8 +111,8 @@ def _graph_checks(
 
 
 @contextmanager
-def _runtimes(package: ModelPackage) -> Iterator[dict[str, Runtime]]:
-    searcher = OpenVinoSearcher(package)
+def _runtimes(package: ModelPackage, threads: int | None) -> Iterator[dict[str, Runtime]]:
+    searcher = OpenVinoSearcher(package, threads)
     runtimes: dict[str, Runtime] = {"OpenVINO": searcher.run}
     onnx_runtime = _onnx_runtime(package)
     if onnx_runtime is not None:

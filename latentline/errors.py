@@ -19,6 +19,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from latentline.printable import printable
+
 
 class LatentlineError(Exception):
     """A fault that a user can put right. `exit_code` is the exit code of the command."""
@@ -79,7 +81,7 @@ def run_command(command: Callable[[], int]) -> int:
     try:
         return command()
     except LatentlineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.baselines.evaluation import ALL, baseline_results
+from bench.baselines.choice import all_baselines
+from bench.baselines.evaluation import baseline_results
 from bench.command_line import bench_parser
 from bench.detection.protocol.comparison import report_cells
 from bench.detection.protocol.options import limit_note
@@ -54,11 +55,11 @@ def main() -> int:
         )
     finally:
         searcher.close()
-    baselines, missing = baseline_results(config, options.out, ALL, options.limit)
+    baselines, missing = baseline_results(config, options.out, all_baselines().all, options.limit)
     table = Table("figures")
     table.add(manifest.name, report_cells(report))
-    for name, (found, _) in baselines.items():
-        table.add(f"no model: {name}", report_cells(found))
+    for name, found in baselines.items():
+        table.add(f"no model: {name}", report_cells(found.report, found.training_seconds))
     notes = {"test": limit_note(options.limit), **({"left out": "; ".join(missing)} if missing else {})}
     print(write_tables(options.out, f"Detection by {manifest.name}", notes, [table]))
     return 0

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+
+from edge_runtime.supervision.host_header import is_own, own_names
 
 _log = logging.getLogger(__name__)
 _CLIENTS = 16
@@ -43,6 +45,7 @@ class HttpEndpoint:
     port      0: any free port, see `address`
     on_fault  called with the code `http` and a sentence when the address cannot be used, and with None when it can.
               The endpoint tries the address until it can
+    names     by which the pages may be asked, besides addresses, `host`, localhost and the machine's name
     """
 
     def __init__(
@@ -52,9 +55,11 @@ class HttpEndpoint:
         pages: Mapping[str, Callable[[], Page]],
         on_fault: Callable[[str, str | None], None],
         limits: Limits | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self._host, self._port, self._pages, self._on_fault = host, port, pages, on_fault
         self._limits = limits or Limits()
+        self._names = own_names((host, *names))
         self._running: dict[str, asyncio.Future[Page]] = {}  # pages that are being made
         self._clients = 0
         self._started = threading.Event()
@@ -110,7 +115,7 @@ class HttpEndpoint:
         except asyncio.LimitOverrunError:
             page = _plain(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         else:
-            page = await self._answer(request.split(b"\r\n", 1)[0])
+            page = await self._answer(request)
         status = HTTPStatus(page.status)
         head = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Type: {page.content_type}"]
         head += [f"Content-Length: {len(page.body)}", "Connection: close", "Cache-Control: no-store"]
@@ -120,10 +125,12 @@ class HttpEndpoint:
         writer.close()
         await writer.wait_closed()
 
-    async def _answer(self, request_line: bytes) -> Page:
-        words = request_line.decode("latin-1").split(" ")
+    async def _answer(self, head: bytes) -> Page:
+        words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             return _plain(HTTPStatus.BAD_REQUEST)
+        if not is_own(head, self._names):
+            return _plain(HTTPStatus.MISDIRECTED_REQUEST)
         method, target, _ = words
         path = target.partition("?")[0]
         if path not in self._pages:

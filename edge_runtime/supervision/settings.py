@@ -19,6 +19,11 @@ class SupervisionSection(StrictModel):
     http_port: int | None = Field(default=9464, ge=1, le=65535)
     """Their port; `null` switches them off."""
 
+    http_names: tuple[str, ...] = ()
+    """Names by which the pages may be asked, such as `station-3.plant.example`, besides addresses, `http_host`,
+    `localhost` and the machine's name. A request for another name is refused, so that no web site that somebody opens
+    on this machine or its network can read the pages."""
+
     health_seconds: float | None = Field(default=30.0, ge=1)
     """Interval of the MQTT message `health`; `null` switches it off. [s]"""
 

@@ -19,6 +19,7 @@ from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
+_SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
 
 class SearchSettings(StrictModel):
@@ -122,7 +123,7 @@ class Manifest(ModelSpec):
 def parse_manifest(content: bytes, source: str) -> Manifest:
     """The manifest in `content`. Raises PackageError, naming `source`: no manifest, another schema, a wrong value."""
     try:
-        data = json.loads(content)
+        data = json.loads(content if len(content) <= _SIZE_LIMIT else b"")
         version = data["schema_version"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise PackageError(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from latentline.package.calibration_file import read_calibration
 from latentline.package.files import is_plain_name, read_files
 from latentline.package.identity import ModelIdentity
 from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
+from latentline.package.onnx_file import check_graph
 from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
 from latentline.package.trunk_file import read_trunk
 from latentline.scoring.maps import PixelStatistics
@@ -82,6 +83,12 @@ class ModelPackage(SearchModel):
         """Cuts frames into tiles as this model needs them."""
         m = self.manifest
         return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+
+    def with_iterations(self, iterations: int) -> ModelPackage:
+        """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
+        search = self.manifest.search.model_copy(update={"iterations": iterations})
+        manifest = self.manifest.model_copy(update={"search": search})
+        return replace(self, spec=manifest, manifest=manifest)
 
     def inspector(self, searcher: Searcher, extractor: FeatureExtractor | None = None) -> Inspector:
         """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package."""
@@ -139,6 +146,9 @@ def load_package(path: Path) -> ModelPackage:
     if manifest.trunk is not None:
         trunk = read_trunk(files[TRUNK_STATISTICS], files[TRUNK], manifest.trunk, f"{path}: {TRUNK_STATISTICS}")
     _check_components(manifest, statistics, trunk, path)
+    for name, content in files.items():
+        if name.endswith(".onnx"):
+            check_graph(content, f"{path}: {name}")
     return ModelPackage(
         spec=manifest,
         graphs={name: content for name, content in files.items() if name.endswith(".onnx") and name != TRUNK},

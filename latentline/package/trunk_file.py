@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,7 @@ from latentline.trunk.spec import TrunkSpec
 from latentline.trunk.statistics import CELL, DISTANCE, VERDICT, TrunkStatistics
 
 Float = npt.NDArray[np.float32]
+_MOST_OTHER_NUMBERS = 10_000  # direction and scales
 
 
 def trunk_to_bytes(trunk: PackagedTrunk) -> bytes:
@@ -38,8 +41,11 @@ def read_trunk(content: bytes, graph: bytes, spec: TrunkSpec, source: str) -> Pa
     Raises PackageError, naming `source`, when arrays are missing, of another shape, not finite, or not positive where
     they must be.
     """
-    arrays = read_arrays(content, source)
     channels, (height, width) = spec.features, spec.grid
+    cells = max(1, height // CELL * (width // CELL))
+    picture = math.prod((spec.input_channels, spec.height, spec.width))
+    most = cells * channels**2 + 3 * channels * height * width + picture + _MOST_OTHER_NUMBERS
+    arrays = read_arrays(content, source, most)
     kind = spec.gaussian.trials[0].kind
     if kind == "cells" and (height % CELL or width % CELL):
         raise PackageError(f"{source}: {height} x {width} positions make no whole cells; export the package again")

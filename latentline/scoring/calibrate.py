@@ -2,7 +2,7 @@
 
 A third of the frames fixes means, standard deviations, pixel statistics and, with abnormal validation frames, weights.
 The other frames, which had no part in that, fix the thresholds. So a new normal frame is exchangeable with the frames
-behind the threshold, and the promise of `conformal_threshold` holds exactly.
+behind the threshold, or its part with theirs, and the promise of `thresholds` holds.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import CheckpointError, DatasetError
-from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
+from latentline.scoring.calibration import Calibration, Component, Validation
 from latentline.scoring.components import frame_components
 from latentline.scoring.frame_maps import FrameMaps, MapScales, RawMaps
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
+from latentline.scoring.thresholds import Tail, promise, threshold, too_few
 from latentline.scoring.weights import FEWEST_ABNORMAL, choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
@@ -76,11 +77,11 @@ def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -
     return sorted(standardising), sorted(n for key in order for n in members[key])
 
 
-def too_few_normals(standardising: int, scored: int, false_alarm_rate: float) -> str | None:
+def too_few_normals(standardising: int, scored: int, false_alarm_rate: float, tail: Tail = "exact") -> str | None:
     """Why these numbers of normal frames are too few to calibrate with, and what to do. None: they are enough."""
     if standardising < FEWEST_STANDARDISING:
         return _too_few_to_standardise(standardising)
-    return too_few(scored, false_alarm_rate)
+    return too_few(scored, false_alarm_rate, tail)
 
 
 def calibrate(
@@ -96,6 +97,8 @@ def calibrate(
     synthetic: Iterable[UInt8] = (),
     weights: Values | None = None,
     parts: PartLabels = (None, None),
+    scored_parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
     beside: FrameMaps | None = None,
 ) -> Calibrated:
     """Search both sets of normal frames, and fix everything that a station needs to score a frame.
@@ -103,8 +106,10 @@ def calibrate(
     map        which difference of frame and reconstruction the anomaly map shows
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
-    weights    prior weights of components, which hold where there is no abnormal frame; None: all alike
+    weights    of components where there is no abnormal frame; None: all alike, without the coarse maps
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
+    scored_parts  the same of `scored`; the thresholds promise something about new parts where these are enough
+    tail       what the thresholds assume of the largest scores
     beside     maps of whole frames that join those of the search, where enough abnormal frames say that they help;
                the paper's score has none
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
@@ -131,7 +136,7 @@ def calibrate(
         )
         components, why = _weighted(normal, real, made, weights, parts, frozenset(scales.scales))
         statistics = statistics.only(_mapped(components, statistics, why))
-    scales = scales.only({component.name for component in components})
+    beside_scales = scales.only({component.name for component in components})
     provisional = Calibration(
         components=components,
         threshold=0.0,
@@ -141,20 +146,45 @@ def calibrate(
         standardised_normals=len(searched),
         validation=why,
     )
+    unpromised = Calibrated(provisional, statistics, np.empty(0), np.empty(0), beside_scales)
+    return with_thresholds(searcher, tiler, unpromised, scored, false_alarm_rate, scored_parts, tail, beside)
+
+
+def with_thresholds(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    weighted: Calibrated,
+    scored: Iterable[UInt8],
+    false_alarm_rate: float,
+    parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
+    beside: FrameMaps | None = None,
+) -> Calibrated:
+    """The score of `weighted` with thresholds from `scored`, normal frames that had no part in it, by this searcher.
+
+    parts  that these frames show, `tail` and `beside`: as in `calibrate`
+    Raises DatasetError when there are too few frames for the promised rate.
+    """
+    statistics, scales = weighted.statistics, weighted.map_scales
     scores, peaks, brightness = [], [], []
     for frame, result in tiler.search_each(searcher, scored):
-        maps, raw = statistics.maps(result), raw_maps(frame) if scales.scales else {}
+        maps = statistics.maps(result)
+        raw = {} if beside is None or not scales.scales else beside.raw_maps(frame)
         values = frame_components(result.result, maps, statistics) | scales.values(raw)
-        scores.append(provisional.score(values)[0])
+        scores.append(weighted.calibration.score(values)[0])
         peaks.append(max(float(maps.max()), scales.peak(raw)))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
+    shown = [str(i) for i in range(len(scores))] if parts is None else list(parts)
+    promised = promise(len(scores), len(set(shown)), false_alarm_rate, tail)
     update = {
-        "threshold": conformal_threshold(normal_scores, false_alarm_rate),
-        "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
+        "threshold": threshold(normal_scores, shown, promised),
+        "map_threshold": threshold(np.array(peaks), shown, promised),
+        "false_alarm_rate": false_alarm_rate,
         "scored_normals": len(scores),
+        "promise": promised,
     }
-    calibration = provisional.model_copy(update=update)
+    calibration = weighted.calibration.model_copy(update=update)
     return Calibrated(calibration, statistics, normal_scores, np.array(brightness), scales)
 
 
@@ -199,7 +229,7 @@ def _weighted(
     Raw values are logarithms and logits. A component whose standard deviation is below 0.2 hardly ever changes by a
     fifth of itself; standardised by that, it would outvote all others with changes of no consequence.
 
-    unproven  components that have no weight where abnormal frames are too few to fit weights
+    unproven  components that have no weight where abnormal frames are too few to weigh them by
     """
     names = [name for name in normal[0] if name != PAPER]
     mean, std = ({n: float(f([v[n] for v in normal])) for n in names} for f in (np.mean, np.std))

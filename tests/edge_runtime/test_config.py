@@ -55,6 +55,7 @@ def test_typo_names_the_nearest_key(tmp_path: Path) -> None:
         ("mqtt", {"password_file": "p"}, "mqtt.password_file"),
         ("mqtt", {"username": "u", "password_file": "p", "password_env": "P"}, "mqtt.password_env"),
         ("mqtt", {"tls": {"certificate": "c.pem"}}, "mqtt.tls.key"),
+        ("mqtt", {"tls": {"key_password_env": "P"}}, "mqtt.tls.key_password_env"),
         ("mqtt", {"reconnect_max_seconds": 0}, "mqtt.reconnect_max_seconds"),
         ("spool", {"max_events": 0}, "spool.max_events"),
     ],

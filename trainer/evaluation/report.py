@@ -18,6 +18,7 @@ from latentline.errors import DatasetError
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.thresholds import Promise
 from trainer.evaluation.intervals import Estimate
 from trainer.evaluation.search_gain import SearchGain
 
@@ -70,7 +71,11 @@ class Scores(StrictModel):
 
 
 class Confusion(StrictModel):
-    """Test images on either side of the calibrated threshold; a rate is None where there are no images for it."""
+    """Test images on either side of the calibrated threshold; a rate is None where there are no images for it.
+
+    promise  of the calibration; None: of an older version
+    broken   a sentence where normal test images break it, beyond chance
+    """
 
     threshold: float
     promised_false_alarm_rate: float
@@ -80,6 +85,8 @@ class Confusion(StrictModel):
     missed: int
     false_alarm_rate: Estimate | None
     detection_rate: Estimate | None
+    promise: Promise | None = None
+    broken: str | None = None
 
 
 class EvaluationReport(StrictModel):
@@ -220,4 +227,8 @@ def _confusion_rows(confusion: Confusion) -> dict[str, str]:
     if confusion.detection_rate is not None:
         counted = f"{confusion.detected} of {confusion.detected + confusion.missed}"
         rows["detection rate at the threshold"] = f"{confusion.detection_rate} ({counted})"
+    if confusion.promise is not None:
+        rows["what the threshold promises"] = confusion.promise.sentence
+        rows |= {} if confusion.promise.cost is None else {"what few images cost": confusion.promise.cost}
+    rows |= {} if confusion.broken is None else {"the promise is broken": confusion.broken}
     return rows

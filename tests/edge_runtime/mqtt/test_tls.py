@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import queue
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +53,67 @@ def test_certificate_decides(tmp_path: Path, mosquitto: Mosquitto) -> None:
     assert isinstance(wrong, Disconnected) and wrong.refused and "certificate is not accepted" in wrong.sentence
     assert isinstance(_answer(mosquitto.port, None), Disconnected)
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate and its key, encrypted with the password `open sesame`, in both formats."""
+    folder = tmp_path_factory.mktemp("encrypted")
+    _certificate(folder)
+    for name, command in (("pkcs8", "pkcs8 -topk8 -v2 aes256"), ("traditional", "ec -aes256")):
+        files = ["-in", str(folder / "key.pem"), "-out", str(folder / f"{name}.pem")]
+        subprocess.run(
+            ["openssl", *command.split(), *files, "-passout", "pass:open sesame"], check=True, capture_output=True
+        )
+    (folder / "password").write_bytes(b"\xef\xbb\xbfopen sesame\r\n")
+    (folder / "wrong").write_text("wrong")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pkcs8", "traditional"])
+def test_the_password_of_a_key_comes_from_file_or_environment(
+    encrypted: Path, name: str, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it an encrypted client key connects; without it, or with a wrong one, there is one sentence."""
+    mosquitto.use_tls(encrypted / "certificate.pem", encrypted / "key.pem")
+    mosquitto.configure(f"cafile {encrypted / 'certificate.pem'}")
+    mosquitto.configure("require_certificate true")
+    mosquitto.start()
+    files: dict[str, Any] = {
+        "ca": encrypted / "certificate.pem",
+        "certificate": encrypted / "certificate.pem",
+        "key": encrypted / f"{name}.pem",
+    }
+    monkeypatch.setenv("KEY_PASSWORD", "open sesame")
+    for password in ({"key_password_file": encrypted / "password"}, {"key_password_env": "KEY_PASSWORD"}):
+        assert isinstance(_answer(mosquitto.port, TlsSection(**files, **password)), Connected)
+    for password, said in (
+        ({}, r"is encrypted; give its password in mqtt\.tls\.key_password_file"),
+        ({"key_password_file": encrypted / "wrong"}, "cannot be decrypted with its password"),
+        ({"key_password_file": encrypted / "nowhere"}, r"mqtt\.tls\.key_password_file: .* cannot be read"),
+        ({"key_password_env": "NOT_SET_ANYWHERE"}, r"mqtt\.tls\.key_password_env: .* is not set"),
+    ):
+        with pytest.raises(BrokerError, match=said):
+            _answer(mosquitto.port, TlsSection(**files, **password))
+
+
+def test_nobody_is_asked_for_a_password_on_a_terminal(encrypted: Path) -> None:
+    """With a terminal as its input, the station says its sentence and reads nothing."""
+    code = (
+        "import sys; from pathlib import Path; from edge_runtime.mqtt.broker import Broker\n"
+        "from edge_runtime.mqtt.client import make_client; from edge_runtime.mqtt.settings import TlsSection\n"
+        "folder = Path(sys.argv[1])\n"
+        "tls = TlsSection(certificate=folder / 'certificate.pem', key=folder / 'pkcs8.pem')\n"
+        "try: make_client(Broker('h', 1, 'c', tls=tls), None, 1.0, 1)\n"
+        "except Exception as error: print(error)\n"
+    )
+    master, terminal = os.openpty()
+    with os.fdopen(master), os.fdopen(terminal) as stdin:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(encrypted)],
+            stdin=stdin, capture_output=True, text=True, timeout=60, start_new_session=True,
+        )  # fmt: skip
+    assert "is encrypted" in done.stdout and "pass phrase" not in done.stdout + done.stderr
 
 
 def test_missing_tls_file_is_named(tmp_path: Path) -> None:

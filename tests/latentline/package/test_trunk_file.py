@@ -98,7 +98,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def _edited(change: Any) -> bytes:
-    arrays = read_arrays(trunk_to_bytes(with_verdict()), "trunk.npz")
+    arrays = read_arrays(trunk_to_bytes(with_verdict()), "trunk.npz", 10**8)
     change(arrays)
     return write_arrays(arrays)
 
