@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,16 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # Deadlines and limits on how long examples take to make fail on a busy machine, and say nothing about the code.
 settings.register_profile("latentline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("latentline")
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_loggers() -> Iterator[None]:
+    """Commands that a test runs in this process set what is logged; the next test starts as if they had not."""
+    loggers = [logging.getLogger(name) for name in (None, "trainer")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture
