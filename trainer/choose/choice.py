@@ -15,6 +15,7 @@ from trainer.choose.image_set import Counts
 from trainer.choose.trial import Trial
 from trainer.config import TrainConfig
 from trainer.evaluation.compare import Difference
+from trainer.settings.trunk import NONE
 
 EQUAL = 0.01  # of merit: below this a candidate that is twice as fast is preferred
 TWICE = 2.0
@@ -54,11 +55,11 @@ class Choice(StrictModel):
         best = self.chosen
         image = best.report.image_auroc
         figure = "" if image is None else f": image AUROC {image}"
-        others = [t for t in self.trials[1:] if t.method != best.method]
+        others = [t for t in self.trials[1:] if _title(t) != _title(best)]
         rival = ""
         if others:
-            rival = f"; the next method, {others[0].method}, has {self.differences[others[0].name]} to it"
-        return f"take {best.method} at a height of {best.height} px{figure}{rival}"
+            rival = f"; the next method, {_title(others[0])}, has {self.differences[others[0].name]} to it"
+        return f"take {_title(best)} at a height of {best.height} px{figure}{rival}"
 
     @property
     def warning(self) -> str | None:
@@ -88,7 +89,7 @@ class Choice(StrictModel):
         image, pixel = ("–" if figure is None else str(figure) for figure in (report.image_auroc, report.pixel_auroc))
         whole = "" if trial.share == 1 else f", {trial.share:.0%} of its training"
         return [
-            trial.method,
+            _title(trial),
             f"{trial.height} px",
             str(trial.tiles),
             image,
@@ -97,6 +98,10 @@ class Choice(StrictModel):
             f"{1e3 * report.seconds_per_image:.3g}",
             f"{trial.minutes:.1f} min{whole}",
         ]
+
+
+def _title(trial: Trial) -> str:
+    return trial.method if trial.trunk == NONE else f"{trial.method} with trunk {trial.trunk}"
 
 
 def chosen_trial(trials: Sequence[Trial]) -> Trial:
@@ -123,6 +128,8 @@ def recommended_yaml(choice: Choice, user: TrainConfig) -> str:
         "augment": user.augment.model_dump(mode="json"),
         "preprocessing": scaled(user.preprocessing, chosen.height).model_dump(mode="json"),
     }
+    if chosen.trunk != NONE:
+        sections["trunk"] = {"network": chosen.trunk}
     text = yaml.safe_dump({**given, **sections}, sort_keys=False, allow_unicode=True)
     return f"# latentline-train choose: {choice.sentence}.\n{text}"
 

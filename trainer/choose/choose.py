@@ -15,13 +15,13 @@ from typing import Any
 
 from latentline.base.atomic import new_folder, write_text
 from latentline.base.strict_yaml import StrictModel
-from latentline.errors import CheckpointError, ConfigError, DatasetError
+from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError
 from latentline.vision.images import list_images, read_image
 from latentline.vision.tiles import TilePlan
 from trainer.choose.candidates import METHODS, SCALING, candidate, heights
 from trainer.choose.choice import Choice, chosen_trial, recommended_yaml, report_text
 from trainer.choose.image_set import GROUPS, KNOWN, Counts, write_image_set
-from trainer.choose.trial import Trial, run_trial
+from trainer.choose.trial import Trial, run_trial, run_trunk_trial
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 from trainer.data.sources import open_source
@@ -92,9 +92,20 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
         run(method, height, seconds, f", about {seconds / 60:.1f} minutes of training")
     if not trials:
         raise DatasetError(f"{out}: no method can be trained on these images; {failed.popitem()[1]}")
+    trials += _with_trunk(chosen_trial(trials), out)
     choice = _ranked(trials, failed, out, about.counts)
     _write(choice, config, out)
     return choice
+
+
+def _with_trunk(best: Trial, out: Path) -> list[Trial]:
+    """The best model once more with a pretrained trunk beside it; nothing where its weights are not here."""
+    log.info("choose: %s with a pretrained trunk", best.name)
+    try:
+        return [run_trunk_trial(best, out / best.name, out / f"{best.name}-trunk")]
+    except BackendError as error:
+        log.info("choose: no trunk is compared: %s", error)
+        return []
 
 
 def _images(config: TrainConfig, out: Path) -> About:

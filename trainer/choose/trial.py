@@ -10,12 +10,15 @@ from pydantic import Field
 
 from latentline.base.atomic import write_text
 from latentline.base.strict_yaml import StrictModel
+from trainer.checkpoint import dump_config, read_config
 from trainer.choose.budget import total_images, within_budget
 from trainer.choose.candidates import SCALING, Candidate
 from trainer.config import TrainConfig
 from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.evaluation.report import EvaluationReport, read_results
 from trainer.run.fit import fit
+from trainer.settings.trunk import LITE0, NONE, TrunkConfig
+from trainer.trunk.module import check_trunk_weights
 
 REHEARSAL = 2000  # images, of all phases: a few seconds, and they say how fast a training is here
 FALSE_ALARM_RATE = 0.2  # the threshold is not used; a strict one would need more images
@@ -28,6 +31,7 @@ class Trial(StrictModel):
     share        of its whole training that it was given
     minutes      that this took
     tiles        of an image
+    trunk        the pretrained network beside it; none: there is none
     report       of the images that methods are compared on
     """
 
@@ -36,12 +40,13 @@ class Trial(StrictModel):
     share: float = Field(gt=0, le=1)
     minutes: float
     tiles: int
+    trunk: str = NONE
     report: EvaluationReport
 
     @property
     def name(self) -> str:
         """Names it in tables and folders."""
-        return f"{self.method}-{self.height}px"
+        return f"{self.method}-{self.height}px" + ("" if self.trunk == NONE else "-trunk")
 
     @property
     def merit(self) -> float:
@@ -73,6 +78,25 @@ def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, devic
     )
     write_text(kept, trial.model_dump_json(indent=1))
     return trial
+
+
+def run_trunk_trial(trial: Trial, run: Path, out: Path) -> Trial:
+    """The trained model of `trial` in `run`, evaluated in `out` with EfficientNet-Lite0 beside it.
+
+    What is finished in `out` is read. Raises BackendError where the weights of that network are not here.
+    """
+    check_trunk_weights(TrunkConfig(network=LITE0))
+    kept = out / TRIAL
+    if kept.is_file():
+        return Trial.model_validate_json(kept.read_bytes())
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(run / "checkpoint", out / "checkpoint")
+    config = read_config(out / "checkpoint").model_copy(update={"trunk": TrunkConfig(network=LITE0)})
+    write_text(out / "checkpoint" / "config.yaml", dump_config(config))
+    evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
+    with_trunk = trial.model_copy(update={"trunk": LITE0, "report": read_results(out)[0]})
+    write_text(kept, with_trunk.model_dump_json(indent=1))
+    return with_trunk
 
 
 def _rate(config: TrainConfig, out: Path, device: str) -> float:

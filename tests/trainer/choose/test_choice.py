@@ -77,6 +77,7 @@ def test_a_choice_becomes_a_training_file_that_loads(tmp_path: Path, capsys: pyt
     printed = capsys.readouterr().out
     assert "Recommended: take" in printed and f"fit {out / 'recommended.yaml'}" in printed
     config = load_config(out / "recommended.yaml", None)
+    assert "with trunk efficientnet_lite0" in printed
     result = json.loads((out / "choice.json").read_text())
     chosen = result["trials"][0]
     assert config.name == "mine" and config.data.root == tmp_path / "data"
@@ -89,7 +90,8 @@ def test_a_choice_becomes_a_training_file_that_loads(tmp_path: Path, capsys: pyt
         if line.startswith("!["):
             assert (out / line.split("(")[1].rstrip(")")).is_file()
 
-    kept = out / f"{chosen['method']}-{chosen['height']}px" / "trial.json"
+    assert config.trunk.network == chosen["trunk"]
+    kept = next(out.glob("*px/trial.json"))
     before = kept.stat().st_mtime_ns
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == result
