@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.host_header import is_own, own_names
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class HttpEndpoint:
         self._names = own_names((host, *names))
         self._running: dict[str, asyncio.Future[Page]] = {}  # pages that are being made
         self._clients = 0
+        self._log = RateLimitedLog(_log)
         self._started = threading.Event()
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="http", daemon=True)
@@ -82,6 +84,7 @@ class HttpEndpoint:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._failed)
         self._started.set()
         while not self._end.is_set():
             try:
@@ -97,6 +100,11 @@ class HttpEndpoint:
             self._on_fault("http", None)
             await self._end.wait()
             server.close()  # asyncio.run cancels the requests that are left
+
+    def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Log what asyncio would log with a traceback: above all, that no descriptor is left for a client."""
+        error = context.get("exception")
+        self._log.warning(f"pages: {context.get('message')} ({getattr(error, 'strerror', None) or error})")
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1

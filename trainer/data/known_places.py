@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from latentline.base.home import expanded
 from latentline.errors import DatasetError
 from latentline.vision.images import SUFFIXES, list_images
 
@@ -83,7 +84,7 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
     found: list[Path] = []
     absent: list[Path] = []
     for entry in entries:
-        path = next((p for p in (base / entry.expanduser() for base in bases) if p.exists()), None)
+        path = next((p for p in (base / expanded(entry) for base in bases) if p.exists()), None)
         if path is None:
             absent.append(entry)
         elif path.is_dir():
