@@ -40,17 +40,14 @@ def make_client(broker: Broker, will: Will | None, connect_timeout: float, windo
 
     connect_timeout  seconds to open the socket
     window           QoS 1 events without PUBACK at a time
-    Raises BrokerError if a TLS file cannot be used, or if the machine has no descriptors left.
+    Raises BrokerError if a TLS file cannot be used.
     """
-    try:
-        client = MqttClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=broker.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-    except OSError as error:  # paho opens a pair of sockets
-        raise BrokerError(f"broker {broker.address}: no connection can be made here ({error.strerror})") from None
+    client = MqttClient(
+        CallbackAPIVersion.VERSION2,
+        client_id=broker.client_id,
+        protocol=MQTTProtocolVersion.MQTTv5,
+        reconnect_on_failure=False,
+    )
     client.connect_timeout = connect_timeout
     client.max_inflight_messages_set(2 * window)  # the events, and retained messages beside them
     client.max_queued_messages_set(4 * window)  # unbounded by default

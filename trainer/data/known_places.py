@@ -70,7 +70,7 @@ def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
 
 def _lines(place: Path) -> Iterator[Path]:
     try:
-        text = place.read_text(encoding="utf-8")
+        text = place.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{place}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal, "

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import queue
 import shutil
+import socket
 import socketserver
 import subprocess
 import sys
@@ -163,6 +165,18 @@ def test_nobody_is_asked_for_a_password_on_a_terminal(encrypted: Path) -> None:
             stdin=stdin, capture_output=True, text=True, timeout=60, start_new_session=True,
         )  # fmt: skip
     assert "is encrypted" in done.stdout and "pass phrase" not in done.stdout + done.stderr
+
+
+def test_no_descriptors_for_a_connection_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's limit is named, as a fault of the connection."""
+
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", exhausted)
+    answer = _answer(1, None)
+    assert isinstance(answer, Disconnected) and not answer.refused
+    assert answer.sentence == "broker 127.0.0.1:1 cannot be reached (Too many open files)"
 
 
 def test_missing_tls_file_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import socket
@@ -194,6 +195,16 @@ def test_a_configured_name_may_be_asked_for() -> None:
     names = own_names(("Station-3.plant.example", "0.0.0.0"))
     assert is_own(b"GET / HTTP/1.1\r\nHost: station-3.PLANT.example:9464\r\n\r\n", names)
     assert is_own(b"GET / HTTP/1.0\r\n\r\n", names) and not is_own(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n", names)
+
+
+def test_no_descriptor_for_a_client_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What asyncio reports of its own, such as an accept that fails, is a sentence without a traceback."""
+    with _serving(_HELLO) as (endpoint, address):
+        error = OSError(errno.EMFILE, "Too many open files")
+        context = {"message": "socket.accept() out of system resource", "exception": error}
+        endpoint._loop.call_soon_threadsafe(endpoint._loop.call_exception_handler, context)
+        wait_until(lambda: "Too many open files" in caplog.text, "the line")
+        assert "Traceback" not in caplog.text and _ask(address, "/hello")[0] == 200
 
 
 def test_silent_clients_are_cut() -> None:
