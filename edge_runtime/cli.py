@@ -16,10 +16,12 @@ from edge_runtime.tools.listen.arguments import add_arguments
 from latentline.base.signals import stop_on_signals
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
+from latentline.terminal import tolerate_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 after a success, 2 after a mistake that the user can correct."""
+    tolerate_output()
     options = _parser().parse_args(arguments)
     quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet

@@ -20,6 +20,7 @@ from latentline.errors import ConfigError, run_command
 from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
+from latentline.terminal import tolerate_output
 
 if TYPE_CHECKING:
     from export.check import Check
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 when a verification fails, 2 for a mistake that the user can correct."""
+    tolerate_output()
     arguments = _parser().parse_args(argv)
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))

@@ -24,13 +24,10 @@ settings.load_profile("latentline")
 
 
 @pytest.fixture(autouse=True)
-def _levels_of_loggers() -> Iterator[None]:
-    """Commands that a test runs in this process set what is logged; the next test starts as if they had not."""
-    loggers = [logging.getLogger(name) for name in (None, "trainer")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+def _levels_of_loggers() -> None:
+    """Commands that a test or a shared fixture runs in this process set what is logged; no other test depends on it."""
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("trainer").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import get_args
 
 from latentline.base.arguments import count, count_or_auto, positive, rate
+from latentline.base.home import expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
+from latentline.terminal import tolerate_output
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    tolerate_output()
     options = _parser().parse_args(arguments)
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
@@ -93,14 +96,14 @@ def _with_absolute_paths(config: TrainConfig, path: Path, data: Path | None) -> 
         update["known_abnormal"] = (
             tuple(_beside(path, entry) or entry for entry in given)
             if isinstance(given, tuple)
-            else (path.parent / given.expanduser()).resolve()
+            else (path.parent / expanded(given)).resolve()
         )
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 
 def _beside(config: Path, entry: Path) -> Path | None:
     """What an entry of a list means, relative to the configuration; None where there is no such file."""
-    path = (config.parent / entry.expanduser()).resolve()
+    path = (config.parent / expanded(entry)).resolve()
     return path if path.exists() else None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from edge_runtime.host_name import BrokerHost
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ConfigError
 
@@ -74,7 +75,7 @@ class TlsSection(StrictModel):
 class MqttSection(StrictModel):
     """The MQTT 5 broker and the connection to it."""
 
-    host: str = Field(min_length=1)
+    host: BrokerHost = Field(min_length=1)
     """Name or address of the broker. With TLS, the name in its certificate."""
 
     port: int | None = Field(default=None, ge=1, le=65535)

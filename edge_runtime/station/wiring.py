@@ -155,7 +155,7 @@ def assemble(
 def _model_switch(config: StationConfig, inspector: FrameInspector, overrides: Overrides) -> ModelSwitch:
     folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
-    load = partial(load_for_switch, backend=backend, gpu=config.gpu)
+    load = partial(load_for_switch, backend=backend, gpu=config.gpu, budget=config.supervision.inspector_seconds)
     return ModelSwitch(folder, inspector, load, overrides.set_model)
 
 

@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from edge_runtime.host_name import HostName
 from latentline.base.strict_yaml import StrictModel
 
 
 class SupervisionSection(StrictModel):
     """What watches the station, and where its state can be read."""
 
-    http_host: str = Field(default="127.0.0.1", min_length=1)
+    http_host: HostName = Field(default="127.0.0.1", min_length=1)
     """Address on which `/metrics`, `/healthz` and `/readyz` answer. Anything but loopback opens them to the network,
     without a password."""
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from latentline.base.home import expanded
 from latentline.base.scalars import scalar
 from latentline.base.secrets import SECRET_NAME, mask_credentials, mask_url
 from latentline.base.yaml_loader import read_yaml
@@ -86,7 +87,7 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
 
 def _resolve(value: Any, base: Path) -> Any:
     if isinstance(value, Path):
-        return base / value.expanduser()
+        return base / expanded(value)
     if isinstance(value, StrictModel):
         return value.resolve_paths(base)
     return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value

@@ -90,6 +90,11 @@ def _check_size(size: int, stored: int, source: str, limit: int = SIZE_LIMIT) ->
 
 def _check_entry(info: zipfile.ZipInfo, files: dict[str, bytes], source: str) -> None:
     name = info.filename
+    if name.startswith(("__MACOSX/", "._")) or name.rpartition("/")[2] in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        raise PackageError(
+            f"{source}: holds {name!r}, which a file manager added when the folder was zipped; take it out, e.g. with "
+            "`zip -d`, or copy what export wrote"
+        )
     if not is_plain_name(name) or stat.S_ISLNK(info.external_attr >> 16):
         raise PackageError(
             f"{source}: entry {name!r} is a folder, a link or leads out of the package; "

@@ -19,6 +19,7 @@ from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
+MOST_ITERATIONS = 10_000  # of a search, as in training files
 _SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
 
@@ -32,7 +33,7 @@ class SearchSettings(StrictModel):
 
     init: Literal["random", "encoder"] = "random"
     seed: int = Field(ge=0)
-    iterations: int = Field(ge=0)
+    iterations: int = Field(ge=0, le=MOST_ITERATIONS)
     learning_rate: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)

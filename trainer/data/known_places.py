@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from latentline.base.home import expanded
 from latentline.errors import DatasetError
 from latentline.vision.images import SUFFIXES, list_images
 
@@ -69,7 +70,7 @@ def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
 
 def _lines(place: Path) -> Iterator[Path]:
     try:
-        text = place.read_text(encoding="utf-8")
+        text = place.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{place}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal, "
@@ -83,7 +84,7 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
     found: list[Path] = []
     absent: list[Path] = []
     for entry in entries:
-        path = next((p for p in (base / entry.expanduser() for base in bases) if p.exists()), None)
+        path = next((p for p in (base / expanded(entry) for base in bases) if p.exists()), None)
         if path is None:
             absent.append(entry)
         elif path.is_dir():

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from edge_runtime.cameras.masking import mask_pipeline, mask_source, pipeline_secrets, source_secrets
 from edge_runtime.cameras.settings.common import CommonSettings
+from latentline.base.home import expanded
 
 
 class DeviceSettings(CommonSettings):
@@ -71,7 +72,7 @@ class StreamSettings(CommonSettings):
 
     def resolve_paths(self, base: Path) -> StreamSettings:
         """These settings with the path of a video file taken from `base`; a URL stays as it is."""
-        return self if self.network else self.model_copy(update={"source": str(base / Path(self.source).expanduser())})
+        return self if self.network else self.model_copy(update={"source": str(base / expanded(Path(self.source)))})
 
 
 class PipelineSettings(CommonSettings):

@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from latentline.backends.adam import adam_search, initial_latent
 from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
+from latentline.base.home import some_home
 from latentline.errors import PackageError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from latentline.package.selftest import ForwardTest
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
+
+with some_home():  # its telemetry asks for one
+    import openvino as ov
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

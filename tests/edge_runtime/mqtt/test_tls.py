@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import queue
 import shutil
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +101,53 @@ def test_the_password_of_a_key_comes_from_file_or_environment(
             _answer(mosquitto.port, TlsSection(**files, **password))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_sentence_names_what_the_port_speaks(encrypted: Path, mosquitto: Mosquitto) -> None:
+    """A plain connection to a TLS port says so; so does TLS without the client certificate that the broker wants."""
+    certificate = encrypted / "certificate.pem"
+    mosquitto.use_tls(certificate, encrypted / "key.pem")
+    mosquitto.configure(f"cafile {certificate}")
+    mosquitto.configure("require_certificate true")
+    mosquitto.start()
+    assert "speaks TLS; set mqtt.tls" in _sentence(mosquitto.port, None)
+    assert "wants a certificate of its clients" in _sentence(mosquitto.port, TlsSection(ca=certificate))
+    (encrypted / "other").mkdir(exist_ok=True)
+    other = _certificate(encrypted / "other")
+    foreign = TlsSection(ca=certificate, certificate=other, key=other.with_name("key.pem"))
+    assert "does not accept this station's certificate" in _sentence(mosquitto.port, foreign)
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_sentence_names_a_port_without_tls(encrypted: Path, mosquitto: Mosquitto) -> None:
+    """TLS to a port that speaks plain MQTT."""
+    mosquitto.start()
+    tls = TlsSection(ca=encrypted / "certificate.pem")
+    assert "speaks MQTT without TLS" in _sentence(mosquitto.port, tls)
+    gc.collect()
+
+
+def test_the_sentence_names_a_websockets_port() -> None:
+    """A server that answers everything in HTTP and hangs up, as brokers do at their port for websockets."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        sentence = _sentence(server.server_address[1], None)
+        server.shutdown()
+    assert "its port answers in HTTP: it is for websockets or web pages" in sentence
+
+
+def _sentence(port: int, tls: TlsSection | None) -> str:
+    answer = _answer(port, tls)
+    assert isinstance(answer, Disconnected)
+    return answer.sentence
+
+
 def test_nobody_is_asked_for_a_password_on_a_terminal(encrypted: Path) -> None:
     """With a terminal as its input, the station says its sentence and reads nothing."""
     code = (
@@ -114,6 +165,18 @@ def test_nobody_is_asked_for_a_password_on_a_terminal(encrypted: Path) -> None:
             stdin=stdin, capture_output=True, text=True, timeout=60, start_new_session=True,
         )  # fmt: skip
     assert "is encrypted" in done.stdout and "pass phrase" not in done.stdout + done.stderr
+
+
+def test_no_descriptors_for_a_connection_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's limit is named, as a fault of the connection."""
+
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", exhausted)
+    answer = _answer(1, None)
+    assert isinstance(answer, Disconnected) and not answer.refused
+    assert answer.sentence == "broker 127.0.0.1:1 cannot be reached (Too many open files)"
 
 
 def test_missing_tls_file_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import errno
+import gc
 import http.client
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -194,6 +198,48 @@ def test_a_configured_name_may_be_asked_for() -> None:
     names = own_names(("Station-3.plant.example", "0.0.0.0"))
     assert is_own(b"GET / HTTP/1.1\r\nHost: station-3.PLANT.example:9464\r\n\r\n", names)
     assert is_own(b"GET / HTTP/1.0\r\n\r\n", names) and not is_own(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n", names)
+
+
+# asyncio leaves what it had opened for a loop that it cannot make to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("what", ["an event loop", "a socket"])
+def test_without_descriptors_the_pages_wait_for_some(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Where not even an event loop or a socket can be made, that is a fault, and the pages come when it can."""
+    faults: dict[str, str | None] = {}
+
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def no_sockets(*_: object, **__: object) -> object:
+        return SimpleNamespace(sockets=())
+
+    endpoint = HttpEndpoint("127.0.0.1", 0, _HELLO, faults.__setitem__, Limits(retry=0.02))
+    with monkeypatch.context() as patch:
+        if what == "a socket":
+            patch.setattr(asyncio, "start_server", no_sockets)
+        else:
+            patch.setattr(socket, "socketpair", exhausted)
+        endpoint.start()
+        wait_until(lambda: faults.get("http"), "the fault")
+        assert "metrics and health pages are off" in str(faults["http"])
+    try:
+        wait_until(lambda: endpoint.address, "the endpoint to listen")
+        assert faults["http"] is None and endpoint.address is not None
+        assert _ask(endpoint.address, "/hello")[0] == 200
+    finally:
+        endpoint.close()
+        gc.collect()
+
+
+def test_no_descriptor_for_a_client_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What asyncio reports of its own, such as an accept that fails, is a sentence without a traceback."""
+    with _serving(_HELLO) as (endpoint, address):
+        error = OSError(errno.EMFILE, "Too many open files")
+        context = {"message": "socket.accept() out of system resource", "exception": error}
+        assert endpoint._loop is not None
+        endpoint._loop.call_soon_threadsafe(endpoint._loop.call_exception_handler, context)
+        wait_until(lambda: "Too many open files" in caplog.text, "the line")
+        assert "Traceback" not in caplog.text and _ask(address, "/hello")[0] == 200
 
 
 def test_silent_clients_are_cut() -> None:

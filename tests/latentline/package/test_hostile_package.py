@@ -209,6 +209,19 @@ def test_a_pipe_is_no_package(tmp_path: Path) -> None:
         load_package(tmp_path / "model.zip")
 
 
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "__MACOSX/._manifest.json", "tiny/.DS_Store", "._manifest.json", "Thumbs.db"]
+)
+def test_what_a_file_manager_added_to_a_zip_is_named(package: Path, tmp_path: Path, name: str) -> None:
+    """The sentence says where it comes from and what to do."""
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        archive.writestr(name, b"x")
+        for file in package.iterdir():
+            archive.write(file, file.name)
+    with pytest.raises(PackageError, match=rf"holds '{name}', which a file manager added"):
+        load_package(tmp_path / "mac.zip")
+
+
 def test_a_manifest_is_small(package: Path) -> None:
     """One of many MiB is refused."""
     edit_manifest(package, lambda manifest: manifest.update(method="x" * 5 * MIB))

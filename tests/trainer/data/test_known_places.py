@@ -70,6 +70,14 @@ def test_a_list_names_images_beside_itself_absolutely_or_under_the_root(root: Pa
     assert len(parts.test_abnormal["square"]) == 6 and not known & set(parts.test_abnormal["square"])
 
 
+def test_a_list_may_begin_with_a_byte_order_mark(root: Path, tmp_path: Path) -> None:
+    """As editors of Windows write it: its first line names an image like any other."""
+    listed = tmp_path / "known.txt"
+    listed.write_bytes(b"\xef\xbb\xbftest/square/002.png\r\ntest/square/003.png\r\n")
+    parts = FolderSource(FolderData(root=root, known_abnormal=listed)).split(0)
+    assert set(parts.known_abnormal) == {"test/square/002.png", "test/square/003.png"}
+
+
 def test_a_copy_of_a_known_abnormal_image_is_not_tested(root: Path, tmp_path: Path) -> None:
     """Who copied defects into a folder of their own has not to take them out of the test."""
     (tmp_path / "known").mkdir()
