@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.baselines.trunk import block_outputs, pretrained_network
+from bench.baselines.trunk import block_outputs
 from latentline.scoring.maps import pool
+from trainer.trunk.lite0 import lite0_network
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -39,7 +40,7 @@ class FeatureKnn:
     spared_seconds = 0.0
 
     def __init__(self, memory_size: int = 10000, smoothing: float = 4.0, seed: int = 0) -> None:
-        self._network = pretrained_network()
+        self._network = lite0_network()
         self._memory_size, self._smoothing, self._seed = memory_size, smoothing, seed
 
     def fit(self, normal: Sequence[UInt8]) -> None:

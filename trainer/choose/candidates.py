@@ -13,10 +13,10 @@ from latentline.vision.preprocessing import Preprocessing
 from latentline.vision.tiles import TilePlan
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
+from trainer.search_cost import MANY_TILES
 
 SCALING = "pca"  # computed in seconds, so it tries the scales
 METHODS = (SCALING, "autoencoder_l2", "autoencoder_ssim", "noisy_anogan")
-MOST_TILES = 400  # of an image; more take a CPU seconds an image
 MOST_SCALES = 3
 SMALLEST_SIDE = 64  # px; a smaller image would be one tile with a mirrored edge
 
@@ -70,7 +70,7 @@ def scaled(preprocessing: Preprocessing, height: int) -> Preprocessing:
 def heights(shape: tuple[int, int], tile_size: int, overlap: float) -> list[int]:
     """The heights to try for images of `shape` (height, width), the largest first: each half of the one before.
 
-    None gives more than 400 tiles, and none a side below 64 px, but the last one that is left.
+    None gives more than MANY_TILES tiles, and none a side below 64 px, but the last one that is left.
     """
     tried: list[int] = []
     height = shape[0]
@@ -78,7 +78,7 @@ def heights(shape: tuple[int, int], tile_size: int, overlap: float) -> list[int]
         width = max(1, round(shape[1] * height / shape[0]))
         tiles = len(TilePlan.cover(height, width, tile_size, overlap).corners)
         smallest = min(height, width) // 2 < SMALLEST_SIDE
-        if tiles <= MOST_TILES or smallest:
+        if tiles <= MANY_TILES or smallest:
             tried.append(height)
         if smallest:
             break

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from latentline.base.atomic import new_folder, write_text
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError
@@ -113,9 +115,11 @@ def _images(config: TrainConfig, out: Path) -> About:
     root = out / IMAGES
     made_from = config.model_dump_json(include={"data", "augment", "preprocessing", "schedule"})
     if (root / ABOUT).is_file():
-        about = About.model_validate_json((root / ABOUT).read_bytes())
-        if about.made_from != made_from:
-            raise ConfigError(f"{out}: this folder holds the choice of another configuration; give another folder")
+        about = _read_about(root / ABOUT)
+        if about is None or about.made_from != made_from:
+            raise ConfigError(
+                f"{out}: this folder holds the choice of another configuration or version; give another folder"
+            )
         return about
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: this folder is not empty and holds no choice; give another folder")
@@ -129,6 +133,13 @@ def _images(config: TrainConfig, out: Path) -> About:
         about = About(made_from=made_from, data=data, counts=counts, shape=_shape(folder / "train" / "good"))
         write_text(folder / ABOUT, about.model_dump_json(indent=1))
     return about
+
+
+def _read_about(path: Path) -> About | None:
+    try:
+        return About.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None
 
 
 def _shape(folder: Path) -> tuple[int, int]:

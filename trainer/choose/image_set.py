@@ -1,14 +1,16 @@
 """A small image folder for comparing methods, from images that the user's own test never shows.
 
-Its normal images are the user's training and held-out ones, split anew; its abnormal ones are known-abnormal images and
-made defects. Everything is written as PNG, so that a user can look at what the choice rests on.
+Its normal images are the user's training and held-out ones, split anew; its abnormal ones are known-abnormal images,
+and normal ones with made defects of kinds that no training makes. All are written as PNG, so that a user can look at
+what the choice rests on.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -20,11 +22,12 @@ from tqdm import tqdm
 from latentline.base.atomic import write_bytes, write_text
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
-from trainer.choose.marks import KINDS, made_defect
 from trainer.config import TrainConfig
 from trainer.data.loading import read_each
 from trainer.data.source import ImageSource
 from trainer.data.split import at_most, shuffled, take
+from trainer.data.unseen import synthesise_unseen
+from trainer.evaluation.made_defects import with_made_defect
 
 UInt8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -34,9 +37,11 @@ FEWEST_PARTS = 3  # one to train on, one to calibrate with, one to test
 KEPT_SHARE = 0.2  # of the normal images, for the calibration, and as many for the test
 FEWEST_KEPT = 12  # images: 8 standardise the score, and 4 are for the threshold
 MOST_TEST, MOST_CALIBRATION, MOST_TRAINING, MOST_KNOWN = 60, 80, 600, 120  # images
-MADE_OF_EACH = 15  # made defects of each kind, at most
+MADE_OF_AN_IMAGE = 2  # made defects, each on a copy of its own
 SIZES = (0.03, 0.12)  # of a made defect, of the shorter side of the image, where no mask says how large defects are
+SQUARE = 4.0  # sides of a defect in the square that it is made in
 GROUPS, KNOWN = "groups.csv", "known.txt"
+log = logging.getLogger(__name__)
 
 
 class Counts(StrictModel):
@@ -104,12 +109,12 @@ def write_image_set(source: ImageSource, config: TrainConfig, root: Path) -> Cou
     total = len(train) + len(calibration) + len(test) + len(trained) + len(tested)
     with tqdm(total=total, unit="img", desc="images to compare methods on", delay=2) as bar:
         for folder, names in (("train/good", train), ("validation/good", calibration)):
-            for name, frame in read_each(source, names, []):
+            for name, frame in _readable(source, names):
                 writer.add(folder, frame, groups.get(name, name))
                 bar.update()
         shown: list[str] = []
         extents: list[float] = []
-        for name, frame in read_each(source, (*trained, *tested), []):
+        for name, frame in _readable(source, (*trained, *tested)):
             mask = source.mask(name, (frame.shape[0], frame.shape[1]))
             if mask is not None and mask.any():
                 extents.append(float(np.sqrt(mask.sum()) / min(mask.shape)))
@@ -117,10 +122,15 @@ def write_image_set(source: ImageSource, config: TrainConfig, root: Path) -> Cou
             shown += [written] if name in trained else []
             bar.update()
         made = 0
-        for index, (name, frame) in enumerate(read_each(source, test, [])):
+        for name, frame in _readable(source, test):
             part = groups.get(name, name)
             writer.add("test/good", frame, part)
-            made += _add_made(writer, frame, part, index, extents, rng)
+            for _ in range(MADE_OF_AN_IMAGE):
+                share = float(rng.choice(extents)) if extents else float(np.exp(rng.uniform(*np.log(SIZES))))
+                side = round(SQUARE * share * min(frame.shape[:2]))
+                changed, mask = with_made_defect(frame, [frame], side, rng, synthesise_unseen)
+                writer.add("test/made", changed, part, mask)
+                made += 1
             bar.update()
     write_text(root / GROUPS, writer.groups())
     write_text(root / KNOWN, "".join(f"{name}\n" for name in shown))
@@ -134,20 +144,12 @@ def write_image_set(source: ImageSource, config: TrainConfig, root: Path) -> Cou
     )
 
 
-def _add_made(
-    writer: _Writer, frame: UInt8, part: str, index: int, extents: Sequence[float], rng: np.random.Generator
-) -> int:
-    """Write this normal frame once with a defect of each kind, as long as the kind has too few; give their number."""
-    if index >= MADE_OF_EACH:
-        return 0
-    made = 0
-    for kind in KINDS:
-        share = float(rng.choice(extents)) if extents else float(np.exp(rng.uniform(*np.log(SIZES))))
-        defect = made_defect(frame, kind, share * min(frame.shape[:2]), rng)
-        if defect is not None:
-            writer.add(f"test/{kind}", defect[0], part, defect[1])
-            made += 1
-    return made
+def _readable(source: ImageSource, names: Sequence[str]) -> Iterator[tuple[str, UInt8]]:
+    """The images by name; those that are broken are named in the log. Raises DatasetError when too many are."""
+    skipped: list[str] = []
+    yield from read_each(source, names, skipped)
+    for sentence in skipped:
+        log.warning("skipped: %s", sentence)
 
 
 def _normals(

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from latentline.base.atomic import write_text
 from latentline.base.strict_yaml import StrictModel
@@ -60,9 +60,8 @@ def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, devic
 
     Raises ConfigError, DatasetError, CheckpointError and TrainingError.
     """
-    kept = out / TRIAL
-    if kept.is_file():
-        return Trial.model_validate_json(kept.read_bytes())
+    if (kept := _kept(out)) is not None:
+        return kept
     shutil.rmtree(out, ignore_errors=True)
     whole = total_images(candidate.config)
     images = whole if candidate.method == SCALING else min(whole, round(seconds * _rate(candidate.config, out, device)))
@@ -76,7 +75,7 @@ def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, devic
         tiles=tiles,
         report=read_results(out)[0],
     )
-    write_text(kept, trial.model_dump_json(indent=1))
+    write_text(out / TRIAL, trial.model_dump_json(indent=1))
     return trial
 
 
@@ -86,17 +85,24 @@ def run_trunk_trial(trial: Trial, run: Path, out: Path) -> Trial:
     What is finished in `out` is read. Raises BackendError where the weights of that network are not here.
     """
     check_trunk_weights(TrunkConfig(network=LITE0))
-    kept = out / TRIAL
-    if kept.is_file():
-        return Trial.model_validate_json(kept.read_bytes())
+    if (kept := _kept(out)) is not None:
+        return kept
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(run / "checkpoint", out / "checkpoint")
     config = read_config(out / "checkpoint").model_copy(update={"trunk": TrunkConfig(network=LITE0)})
     write_text(out / "checkpoint" / "config.yaml", dump_config(config))
     evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
     with_trunk = trial.model_copy(update={"trunk": LITE0, "report": read_results(out)[0]})
-    write_text(kept, with_trunk.model_dump_json(indent=1))
+    write_text(out / TRIAL, with_trunk.model_dump_json(indent=1))
     return with_trunk
+
+
+def _kept(out: Path) -> Trial | None:
+    """The finished trial in `out`; None where there is none, or another version wrote it."""
+    try:
+        return Trial.model_validate_json((out / TRIAL).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _rate(config: TrainConfig, out: Path, device: str) -> float:

@@ -30,16 +30,21 @@ def make_synthetic_abnormal(
     make  puts a defect on each of some squares [N, S, S, C], and gives these and masks [N, S, S]
     """
     rng = np.random.default_rng(seed)
-    return [_with_synthetic_defect(frame, frames, tiler, rng, make) for frame in frames]
+    scales = (frame.shape[0] / tiler.preprocessing.apply(frame).shape[0] for frame in frames)
+    sides = (round(tiler.tile_size * scale) for scale in scales)
+    return [with_made_defect(frame, frames, side, rng, make) for frame, side in zip(frames, sides, strict=True)]
 
 
-def _with_synthetic_defect(
-    frame: UInt8, frames: Sequence[UInt8], tiler: FrameTiler, rng: np.random.Generator, make: Synthesis
+def with_made_defect(
+    frame: UInt8, others: Sequence[UInt8], side: int, rng: np.random.Generator, make: Synthesis
 ) -> tuple[UInt8, Mask]:
-    candidates = [other for other in frames if other.shape[2:] == frame.shape[2:]]
+    """A normal frame [H, W] or [H, W, C] with one defect in a random square of `side` px, and its mask [H, W].
+
+    others  normal frames from which `make` may paste; at least one has the channels of `frame`
+    """
+    candidates = [other for other in others if other.shape[2:] == frame.shape[2:]]
     donors = [candidates[i] for i in rng.integers(len(candidates), size=DONORS)]
-    scale = frame.shape[0] / tiler.preprocessing.apply(frame).shape[0]
-    side = max(2, min(round(tiler.tile_size * scale), *frame.shape[:2]))
+    side = max(2, min(side, *frame.shape[:2]))
     (y, x), patch = _square(frame, side, rng)
     others = [cv2.resize(_square(donor, side, rng)[1], (side, side)).reshape(patch.shape) for donor in donors]
     abnormal, changed = (of_all[0] for of_all in make(np.stack([patch, *others]), rng))

@@ -12,17 +12,7 @@ from trainer.checkpoint import Checkpoint, read_config
 from trainer.config import TrainConfig
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
-from trainer.networks.discriminator import Discriminator
-from trainer.networks.encoder import Encoder
-from trainer.networks.factory import (
-    CodingEncoder,
-    Decoder,
-    build_coder,
-    build_discriminator,
-    build_encoder,
-    build_gan,
-)
-from trainer.networks.generator import Generator
+from trainer.networks.factory import build_networks
 from trainer.reference.searcher import ReferenceSearcher
 from trainer.run.survey import Survey, take_survey, tiler_of, with_height
 from trainer.search_cost import measure_cost, say_cost
@@ -83,17 +73,9 @@ def _say_found(found: Survey, split: Split) -> None:
 
 def _untrained(config: TrainConfig, split: Split) -> Checkpoint:
     """A checkpoint of networks that know nothing, to time them; no random state changes."""
-    generator: Generator | Decoder
-    discriminator: Discriminator | None
-    encoder: Encoder | CodingEncoder | None
     with torch.random.fork_rng(devices=[]):
-        if config.method.is_gan:
-            generator, discriminator = build_gan(config)
-            encoder = build_encoder(config) if config.schedule.encoder_images else None
-        else:
-            encoder, generator = build_coder(config)
-            discriminator = build_discriminator(config) if config.method.has_discriminator else None
-    for network in (generator, discriminator, encoder):
+        networks = build_networks(config)
+    for network in networks:
         if network is not None:
             network.eval()
-    return Checkpoint(config, generator, discriminator, encoder, split, 0, "")
+    return Checkpoint(config, *networks, split, 0, "")

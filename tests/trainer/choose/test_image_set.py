@@ -68,7 +68,7 @@ def test_every_made_defect_has_its_mask(user: Path, tmp_path: Path) -> None:
     config = _config(user)
     counts = write_image_set(FolderSource(config.data), config, tmp_path)  # type: ignore[arg-type]
     masks, made = _read(tmp_path, "ground_truth/*/*.png"), _read(tmp_path, "test/*/*.png")
-    abnormal = [name for name in made if "/made-" in name]
+    abnormal = [name for name in made if "/made/" in name]
     assert counts.known_tested == counts.known_trained == 0 and (tmp_path / KNOWN).read_text() == ""
     assert len(abnormal) == len(masks) == counts.made > 20
     assert all(np.frombuffer(mask, np.uint8).any() for mask in masks.values())
