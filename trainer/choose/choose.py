@@ -69,8 +69,7 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
     """
     end = time.monotonic() + 60 * minutes
     about = _images(config, out)
-    settings = candidate(SCALING, about.shape[0], config, about.data).config
-    tried = heights(about.shape, settings.network.resolution, settings.search.overlap)
+    tried = _scales(config, about)
 
     trials: list[Trial] = []
     failed: dict[str, str] = {}
@@ -98,6 +97,14 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
     choice = _ranked(trials, failed, out, about.counts)
     _write(choice, config, out)
     return choice
+
+
+def _scales(config: TrainConfig, about: About) -> list[int]:
+    """The heights to try: the one that the user has set, else a few that suit the images."""
+    if config.preprocessing.height is not None:
+        return [config.preprocessing.height]
+    settings = candidate(SCALING, about.shape[0], config, about.data).config
+    return heights(about.shape, settings.network.resolution, settings.search.overlap)
 
 
 def _with_trunk(best: Trial, out: Path) -> list[Trial]:

@@ -109,3 +109,15 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, capsys: pytest
     assert main(["choose", str(tmp_path / "my.yaml"), str(tmp_path / "data")]) == 2
     assert "is not empty and holds no choice" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"train", "test", "ground_truth"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_height_that_the_user_has_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that scale is tried, and the training file keeps it."""
+    monkeypatch.setattr(choosing, "METHODS", ("pca",))
+    write_folder(tmp_path / "data", train=110, side=96)
+    (tmp_path / "my.yaml").write_text("data: {root: data}\npreprocessing: {height: 72}\n")
+    out = tmp_path / "out"
+    assert main(["choose", str(tmp_path / "my.yaml"), str(out), "--minutes", "0.01", "--device", "cpu"]) == 0
+    assert {trial["height"] for trial in json.loads((out / "choice.json").read_text())["trials"]} == {72}
+    assert load_config(out / "recommended.yaml", None).preprocessing.height == 72
