@@ -40,11 +40,11 @@ def clopper_pearson(successes: int, count: int, confidence: float = 0.95) -> tup
 def beta_interval(a: int, b: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval (low, high) that holds a value of Beta(a, b), a and b >= 1, with this probability."""
     tail = (1 - confidence) / 2
-    low, high = (
-        _root(lambda p, q=q: float(binomial(a + b - 1, p)[a:].sum()) - q)  # type: ignore[misc]
-        for q in (tail, 1 - tail)
-    )
-    return low, high
+
+    def quantile(q: float) -> float:
+        return _root(lambda p: float(binomial(a + b - 1, p)[a:].sum()) - q)
+
+    return quantile(tail), quantile(1 - tail)
 
 
 def _root(rising: Callable[[float], float]) -> float:

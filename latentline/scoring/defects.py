@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ def find_defects(anomaly_map: Map, threshold: float) -> tuple[Defect, ...]:
         height = float(free[peak])
         if height <= threshold:
             break
-        region, box = _component(lambda part, _: part > EDGE * height, free, peak, _around(peak, free.shape))  # noqa: B023
+        region, box = _component(partial(_above, EDGE * height), free, peak, _around(peak, free.shape))
         defects.append(_defect(anomaly_map, region, box))
 
         # pixels above the threshold that touch the peak's region are the tail of this defect, not another defect
@@ -76,6 +77,10 @@ def tile_defect(anomaly_map: Map, box: tuple[int, int, int, int]) -> Defect:
     inside = anomaly_map[y : y + height, x : x + width]
     corners = ((x, y), (x + width - 1, y), (x + width - 1, y + height - 1), (x, y + height - 1))
     return Defect(box, int(inside.size), float(inside.max()), float(inside.mean()), corners, "tile")
+
+
+def _above(limit: float, part: Map, _: _Box) -> Mask:
+    return np.asarray(part > limit)
 
 
 def _around(pixel: tuple[int, int], shape: tuple[int, ...]) -> _Box:
