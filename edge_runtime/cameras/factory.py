@@ -18,6 +18,7 @@ from edge_runtime.cameras.settings.opencv import DeviceSettings, PipelineSetting
 from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.simulator import SimulatorCamera
 from edge_runtime.cameras.stream import StreamCamera
+from edge_runtime.cameras.video_file import VideoFileCamera
 
 
 def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
@@ -29,7 +30,7 @@ def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
         case DeviceSettings():
             return lambda: DeviceCamera(settings)
         case StreamSettings():
-            return lambda: StreamCamera(settings)
+            return lambda: StreamCamera(settings) if settings.network else VideoFileCamera(settings)
         case PipelineSettings():
             return lambda: PipelineCamera(settings)
         case FolderSettings():

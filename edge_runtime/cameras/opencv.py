@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
+from collections import deque
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
-from edge_runtime.cameras.base import Frame, as_hwc
+from edge_runtime.cameras.base import BadFrame, Frame, as_hwc
+from edge_runtime.cameras.motion_jpeg import MotionJpeg
 from latentline.errors import CameraError
+
+_TRIES = 20  # in a row, before a live source that gives nothing has failed
+_TRY_SECONDS = 1.0  # and no longer than this
 
 
 class OpenCVCamera(ABC):
-    """Reads a `cv2.VideoCapture`, which the subclass opens in `_open`.
+    """Reads a `cv2.VideoCapture`, which the subclass opens in `_open`. One bad picture does not end it.
 
     shown  where the frames come from, with credentials masked
     hint   what the user should check if it does not open
-    ends   whether a missing frame is the end of the input and not a fault
     """
 
-    def __init__(self, name: str, shown: str, hint: str, *, ends: bool = False) -> None:
+    def __init__(self, name: str, shown: str, hint: str) -> None:
         self.name = name
-        self._shown, self._hint, self._ends = shown, hint, ends
+        self._shown, self._hint = shown, hint
         self._cv2 = load_cv2()
         self._capture: Any = None
+        self._jpeg: MotionJpeg | None = None
         self._number = 0
+        self._pending: deque[Frame | BadFrame] = deque()  # read, and not given yet
         self._closed = False
         self._in_use = threading.Lock()  # releasing a capture while another thread grabs from it crashes
 
@@ -44,26 +51,28 @@ class OpenCVCamera(ABC):
                 capture.release()
                 raise CameraError(f"camera {self.name}: {self._shown} does not open; {self._hint}")
             self._capture = capture
+            self._jpeg = MotionJpeg.of(self._cv2, capture)
+            self._opened(capture)
 
     def read(self) -> Frame | None:
-        """The next frame; None at the end of a file. Raises CameraError if a live source gives none."""
+        """The next frame; None at the end of a file.
+
+        Raises BadFrame for one that cannot be decoded, CameraError if a live source gives nothing any more.
+        """
         with self._in_use:
             if self._closed:
                 self._release()
             if self._capture is None:
                 return None
-            grabbed = self._capture.grab()
-            captured_at = datetime.now(timezone.utc)
-            got, image = self._capture.retrieve() if grabbed else (False, None)
+            if not self._pending:
+                self._read_on()
             if self._closed:
                 self._release()
                 return None
-        if not got or image is None:
-            if self._ends and self._number:
-                return None
-            raise CameraError(f"camera {self.name}: {self._shown} gives no frame")
-        number, self._number = self._number, self._number + 1
-        return Frame(as_hwc(np.asarray(image)), captured_at, self.name, self._shown, number)
+            one = self._pending.popleft() if self._pending else None
+        if isinstance(one, BadFrame):
+            raise one
+        return one
 
     def close(self) -> None:
         """Release the capture. If another thread is reading, it releases the capture after that read."""
@@ -73,6 +82,49 @@ class OpenCVCamera(ABC):
                 self._release()
             finally:
                 self._in_use.release()
+
+    def _opened(self, capture: Any) -> None:
+        """The source is open."""
+
+    @property
+    def _tries(self) -> tuple[int, float]:
+        """How often in a row, and for how many seconds, to ask a source that gives nothing."""
+        return _TRIES, _TRY_SECONDS
+
+    def _end(self) -> None:
+        """The source gives nothing any more. Raises CameraError unless that is its end."""
+        raise CameraError(f"camera {self.name}: {self._shown} gives no frame")
+
+    def _read_on(self) -> None:
+        """Ask for the next frame; OpenCV says "none" for one that it cannot decode, and may give the next one."""
+        tries, seconds = self._tries
+        begin, failed = time.monotonic(), 0
+        while not (grabbed := self._capture.grab()):
+            failed += 1
+            if self._closed:
+                return
+            if failed >= tries or time.monotonic() - begin > seconds:
+                return self._end()
+        captured_at = datetime.now(timezone.utc)
+        for _ in range(failed):
+            self._pending.append(self._bad())
+        image = self._retrieve() if grabbed else None
+        if image is None:
+            self._pending.append(self._bad())
+            return None
+        number, self._number = self._number, self._number + 1
+        self._pending.append(Frame(as_hwc(image), captured_at, self.name, self._shown, number))
+        return None
+
+    def _retrieve(self) -> Any:
+        if self._jpeg is not None:
+            return self._jpeg.retrieve()
+        got, image = self._capture.retrieve()
+        return np.asarray(image) if got and image is not None else None
+
+    def _bad(self) -> BadFrame:
+        number, self._number = self._number, self._number + 1
+        return BadFrame(f"camera {self.name}: frame {number} of {self._shown} cannot be decoded", "unreadable")
 
     def _release(self) -> None:
         capture, self._capture = self._capture, None

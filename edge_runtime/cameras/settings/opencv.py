@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator
 
@@ -43,12 +45,24 @@ class StreamSettings(CommonSettings):
 
     kind: Literal["stream"]
     source: str = Field(min_length=1, repr=False)
-    """URL of the stream (`rtsp://`, which runs over TCP, `http://`, …) or path of a video file."""
+    """URL of the stream (`rtsp://`, which runs over TCP, `http://`, …), or path or `file://` URL of a video file."""
+
+    @field_validator("source")
+    @classmethod
+    def _a_whole_path(cls, source: str) -> str:
+        if _is_file_url(source) and not re.match(r"file:(//(localhost)?)?/[^/]", source, re.IGNORECASE):
+            raise ValueError("a file URL has three slashes and the whole path: file:///path/of/the/video.avi")
+        return source
 
     @property
     def network(self) -> bool:
         """Whether frames come over the network."""
-        return "://" in self.source
+        return "://" in self.source and not _is_file_url(self.source)
+
+    @property
+    def path(self) -> str:
+        """The path of the video file."""
+        return unquote(urlsplit(self.source).path) if _is_file_url(self.source) else self.source
 
     @property
     def live(self) -> bool:
@@ -63,16 +77,16 @@ class StreamSettings(CommonSettings):
     @property
     def shown(self) -> str:
         """The file, or the address."""
-        return mask_source(self.source)
+        return mask_source(self.source if self.network else self.path)
 
     @property
     def secrets(self) -> set[str]:
         """The address, where it has any, and their parts."""
-        return source_secrets(self.source)
+        return source_secrets(self.source if self.network else self.path)
 
     def resolve_paths(self, base: Path) -> StreamSettings:
         """These settings with the path of a video file taken from `base`; a URL stays as it is."""
-        return self if self.network else self.model_copy(update={"source": str(base / expanded(Path(self.source)))})
+        return self if self.network else self.model_copy(update={"source": str(base / expanded(Path(self.path)))})
 
 
 class PipelineSettings(CommonSettings):
@@ -98,3 +112,7 @@ class PipelineSettings(CommonSettings):
     def secrets(self) -> set[str]:
         """The values that are not shown."""
         return pipeline_secrets(self.source)
+
+
+def _is_file_url(source: str) -> bool:
+    return source[:6].lower() == "file:/"

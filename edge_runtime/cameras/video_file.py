@@ -1,0 +1,85 @@
+"""Video files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.cameras.base import BadFrame
+from edge_runtime.cameras.container import counts_frames, cut_short
+from edge_runtime.cameras.opencv import OpenCVCamera
+from edge_runtime.cameras.settings.opencv import StreamSettings
+from latentline.errors import CameraError
+
+_log = logging.getLogger(__name__)
+_TRIES = 1000  # in a row, where the file does not say how many frames are left
+_MOST_TRIES = 100_000  # where it does: its number may be garbage
+_TRY_SECONDS = 10.0
+
+
+class VideoFileCamera(OpenCVCamera):
+    """Reads every frame of a file. It goes on over frames that cannot be decoded, and says so if the file is cut short.
+
+    OpenCV says the same of such a frame as of the end, so the camera asks again as long as frames should be left.
+    """
+
+    def __init__(self, settings: StreamSettings) -> None:
+        super().__init__(settings.id, settings.shown, "can this OpenCV decode it?")
+        self._path = Path(settings.path)
+        self._count = 0
+        self._unreadable: list[int] = []
+
+    def _open(self, cv2: Any) -> Any:
+        if not self._path.is_file():
+            raise CameraError(f"camera {self.name}: there is no video file {self._shown}")
+        capture = cv2.VideoCapture(str(self._path))
+        if not capture.isOpened() and cut_short(self._path):
+            raise CameraError(
+                f"camera {self.name}: {self._shown} does not open; it is cut short, as by a recorder that was switched "
+                "off or a copy that broke off"
+            )
+        return capture
+
+    def _opened(self, capture: Any) -> None:
+        count = capture.get(self._cv2.CAP_PROP_FRAME_COUNT)
+        self._count = int(count) if 0 < count < 2**53 else 0
+
+    @property
+    def _tries(self) -> tuple[int, float]:
+        left = self._count - self._number
+        return min(left, _MOST_TRIES) if left > 0 else _TRIES, _TRY_SECONDS
+
+    def _bad(self) -> BadFrame:
+        self._unreadable.append(self._number)
+        return super()._bad()
+
+    def _end(self) -> None:
+        good = self._number - len(self._unreadable)
+        if not good:
+            raise CameraError(f"camera {self.name}: {self._shown} gives no frame")
+        cut = cut_short(self._path)
+        if not cut and counts_frames(self._path):
+            self._pending.extend(self._bad() for _ in range(self._count - self._number))
+        if self._unreadable:
+            _log.warning(
+                "camera %s: %d of the frames of %s cannot be decoded: %s",
+                self.name,
+                len(self._unreadable),
+                self._shown,
+                ", ".join(_ranges(self._unreadable)),
+            )
+        self._unreadable, self._count = [], 0
+        if cut:
+            raise CameraError(
+                f"camera {self.name}: {self._shown} is cut short; all {good} frames that it still holds were read"
+            )
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[str]:
+    """Numbers in ascending order as text, e.g. "3", "7-9"."""
+    for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        run = [number for _, number in group]
+        yield str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.settings.opencv import StreamSettings
+from tests.edge_runtime.cameras.http_camera import HttpCamera
+from tests.edge_runtime.cameras.scripted import take
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def camera() -> Iterator[HttpCamera]:
+    one = HttpCamera()
+    yield one
+    one.close()
+
+
+def _jpeg(level: int) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 40, (48, 64), np.uint8)
+    return cv2.imencode(".jpg", noise + np.uint8(level))[1].tobytes()
+
+
+BROKEN = {
+    "cut short": lambda: _jpeg(60)[: len(_jpeg(60)) // 3],
+    "noise": lambda: np.random.default_rng(1).bytes(800),
+    "text": lambda: b"<html>503 the sensor is busy</html>",
+    "zeros": lambda: bytes(900),
+}
+
+
+def test_bad_picture_does_not_fail_a_live_stream(camera: HttpCamera) -> None:
+    """Between good pictures, one that is cut short, noise or text is counted; the camera stays `ok`, its connection
+    too, and no broken picture reaches the inspector."""
+    faults: list[tuple[str, str | None]] = []
+    settings = StreamSettings(kind="stream", id="top", source=camera.url, every_frame=True, stall_seconds=60)
+    feeds = Feeds([settings], lambda *fault: faults.append(fault))
+    camera.put(*[_jpeg(10)] * 3)
+    feeds.start()
+    levels = [float(take(feeds).image.mean()) for _ in range(2)]
+    for step, broken in enumerate(BROKEN.values(), start=1):
+        camera.put(broken(), *[_jpeg(10 + 20 * step)] * 2)
+        # The demuxer of FFmpeg knows the end of a part only by the next one.
+        levels += [float(take(feeds).image.mean()) for _ in range(2)]
+    wait_until(lambda: feeds.states()["top"].bad >= len(BROKEN), "the count of the broken pictures")
+    report = feeds.states()["top"]
+    assert (report.state, report.reopened, faults, camera.connections) == ("ok", 0, [], 1)
+    assert levels == sorted(levels) and set(report.bad_causes) == {"unreadable"}
+    camera.hang_up()
+    wait_until(lambda: feeds.states()["top"].state == "failing", "the fault of the stream that ended")
+    camera.put(*[_jpeg(100)] * 2)
+    wait_until(lambda: feeds.states()["top"].state == "ok", "the stream that is there again")
+    camera.hang_up()  # else the reader waits for the next picture
+    feeds.close()
