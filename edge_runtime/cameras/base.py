@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -22,6 +23,7 @@ class Frame:
     source       file name; or the device, address or video file, with credentials masked
     number       0, 1, … since the camera was first opened; unreadable frames count
     ticket       private to the camera, which recognises the frame by it in `done`
+    lasting      names the picture where it comes again after a restart, as that of a file does; None: it never does
     """
 
     image: npt.NDArray[np.uint8]
@@ -30,6 +32,7 @@ class Frame:
     source: str
     number: int
     ticket: object = field(default=None, repr=False, compare=False)
+    lasting: str | None = field(default=None, repr=False, compare=False)
 
 
 class Idle:
@@ -75,6 +78,18 @@ class SupportsDone(Protocol):
 
     def done(self, frame: Frame) -> None:
         """`frame` is no longer needed. Called by the thread that reads. Raises CameraError."""
+        ...
+
+
+@runtime_checkable
+class SupportsWarnings(Protocol):
+    """A camera that may have more to say than that it works or fails."""
+
+    def warnings(self) -> Mapping[str, str | None]:
+        """Sentence by kind; None: there is no such trouble now. Called by the thread that reads, after each read.
+
+        A kind is the last part of a fault's code: "set_aside" makes `camera.{id}.set_aside`.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from edge_runtime.cameras.aravis import AravisCamera
 from edge_runtime.cameras.base import Camera
@@ -19,24 +20,28 @@ from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.simulator import SimulatorCamera
 from edge_runtime.cameras.stream import StreamCamera
 from edge_runtime.cameras.video_file import VideoFileCamera
+from edge_runtime.cameras.work_journal import WorkJournal
 
 
-def camera_maker(settings: CommonSettings) -> Callable[[], Camera]:
+def camera_maker(settings: CommonSettings, beside: Path | None, work: WorkJournal) -> Callable[[], Camera]:
     """A function that makes a new camera, not yet open, with each call.
 
+    beside  a path, such as the spool's, beside which a folder keeps the journal of its pictures; None: in memory
+    work    notes which pictures are in work
     This function and the calls raise CameraError if the kind of camera needs a library that is missing.
     """
     match settings:
         case DeviceSettings():
             return lambda: DeviceCamera(settings)
         case StreamSettings():
-            return lambda: StreamCamera(settings) if settings.network else VideoFileCamera(settings)
+            return lambda: StreamCamera(settings) if settings.network else VideoFileCamera(settings, work)
         case PipelineSettings():
             return lambda: PipelineCamera(settings)
         case FolderSettings():
             load_cv2()  # it decodes the pictures
-            memory = FolderMemory(settings)  # shared by all attempts, so that no picture is given twice
-            return lambda: FolderCamera(settings, memory)
+            journal = settings.journal or (beside and beside.with_suffix(f".{settings.id}.journal"))
+            memory = FolderMemory(settings, journal)  # shared by all attempts, so that no picture is given twice
+            return lambda: FolderCamera(settings, memory, work)
         case SimulatorSettings():
             return lambda: SimulatorCamera(settings)
         case AravisSettings():

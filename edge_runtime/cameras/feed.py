@@ -45,7 +45,7 @@ class Feed:
         self._queue = FrameQueue(settings)
         self._ended = False
         self._problem: tuple[CameraState, str] | None = None
-        self._done_fault: str | None = None
+        self._warnings: dict[str, str | None] = {}  # by kind
         self._first_number = self._next_number = 0  # of the frames of this reader
         self._newest: float | None = None  # time.monotonic()
         self._good = self._opened = self._stalls = 0
@@ -156,7 +156,7 @@ class Feed:
             if reader is not self.reader or self.closing:
                 return
             untriggered = self._queue.on_command and not reader.triggered
-            if isinstance(frame, Frame) or self.settings.silent or untriggered:
+            if isinstance(frame, Frame) or self.settings.silent or self.settings.keeps or untriggered:
                 self._works(reader)
             if isinstance(frame, Frame):
                 self._good += 1
@@ -176,10 +176,12 @@ class Feed:
                 self._works(reader)
         self._bad_log.warning(f"a frame is skipped: {sentence}")
 
-    def set_done_fault(self, sentence: str | None) -> None:
-        """The file of a frame could not be marked or moved; None: it could."""
+    def warn(self, kind: str, sentence: str | None) -> None:
+        """The camera works, and has a trouble of this `kind`; None: it no longer has it."""
         with self._changed:
-            self._done_fault = sentence
+            if self._warnings.get(kind) == sentence:
+                return
+            self._warnings[kind] = sentence
         self._supervisor.notify()
 
     def input_ended(self, reader: Reader, error: CameraError | None) -> bool:
@@ -247,8 +249,9 @@ class Feed:
             self._problem = ("stalled", sentence)
 
     def faults(self) -> Mapping[str, str | None]:
-        """The present sentence of `camera.{id}` and `camera.{id}.done`; None: no such fault."""
+        """The present sentence of `camera.{id}`, and of `camera.{id}.{kind}`; None: no such fault."""
         code = f"camera.{self.settings.id}"
         with self._changed:
             error = None if self.error is None else str(self.error)
-            return {code: self._problem[1] if self._problem else error, f"{code}.done": self._done_fault}
+            kinds = {f"{code}.{kind}": sentence for kind, sentence in self._warnings.items()}
+            return {code: self._problem[1] if self._problem else error, **kinds}

@@ -6,12 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from edge_runtime.cameras.base import Camera, Frame
 from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.feed import Feed
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError
 
 
@@ -20,8 +22,10 @@ class Feeds:
 
     on_fault  called by the cameras' threads: with ("camera.{id}", sentence) when a camera fails or stalls, with
               ("camera.{id}", None) when it gives frames again; with "camera.{id}.done" when an inspected file cannot
-              be marked or moved, and when it can
+              be marked or moved, and when it can; with the other kinds of `SupportsWarnings` likewise
     cameras   functions that make cameras, by id; they replace those that follow from the settings
+    beside    a path, such as the spool's, beside which cameras keep what a restart must know; None: nothing is kept
+    work      notes which pictures are in work; None: nothing is noted
     Raises CameraError if a camera can never work here, e.g. because a library is missing. A live camera that is absent
     is no error but a fault: the feeds keep trying.
     """
@@ -32,10 +36,15 @@ class Feeds:
         on_fault: Callable[[str, str | None], None],
         *,
         cameras: Mapping[str, Callable[[], Camera]] | None = None,
+        beside: Path | None = None,
+        work: WorkJournal | None = None,
     ) -> None:
         self._changed = threading.Condition()
-        makers = cameras or {}
-        feeds = [Feed(one, makers.get(one.id) or camera_maker(one), self._changed, on_fault) for one in settings]
+        makers, noted = cameras or {}, work or WorkJournal()
+        feeds = [
+            Feed(one, makers.get(one.id) or camera_maker(one, beside, noted), self._changed, on_fault)
+            for one in settings
+        ]
         self._feeds = {feed.settings.id: feed for feed in feeds}
         self._turns = deque(feeds)
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 
-from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
-from edge_runtime.cameras.folder_memory import FolderMemory, FolderPicture
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.cameras.base import IDLE, BadFrame, Frame, Idle, as_hwc
+from edge_runtime.cameras.folder_memory import FolderMemory
+from edge_runtime.cameras.folder_picture import FolderPicture
+from edge_runtime.cameras.folder_settling import FolderSettling
 from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError, ImageError
 
 _POLL_SECONDS = 0.1
@@ -18,21 +27,24 @@ _PAUSE_FACTOR = 10  # pause between two scans, in times of a scan: a big folder 
 
 
 class FolderCamera:
-    """Gives each picture of a folder once. `memory` outlives this object and knows which were given.
+    """Gives each picture of a folder once.
 
-    In a watched folder a file is given when its size and time have not changed for a while, so that a picture which is
-    still being copied does not count as corrupt. If it does all the same, it is given again when it changes.
+    In a watched folder a file is given when it has not changed for a while, so that a picture which is still being
+    copied does not count as corrupt. If it does all the same, it is given again when it changes.
+
+    memory  outlives this object and knows which pictures were given
+    work    notes the picture that is being decoded, and knows which ones are set aside
     """
 
-    def __init__(self, settings: FolderSettings, memory: FolderMemory) -> None:
+    def __init__(self, settings: FolderSettings, memory: FolderMemory, work: WorkJournal) -> None:
         self.name = settings.id
         self._folder = settings.source
         self._watch = settings.watch
-        self._settle_seconds = settings.settle_seconds if settings.watch else 0.0
-        self._memory = memory
+        self._memory, self._work = memory, work
+        self._settling = FolderSettling(settings.id, self._folder, settings.settle_seconds if self._watch else 0.0)
         self._closed = threading.Event()
         self._ready: deque[FolderPicture] = deque()
-        self._growing: dict[str, tuple[FolderPicture, float]] = {}  # by name; since when it has not changed
+        self._set_aside: set[str] = set()
         self._next_scan = 0.0
         self._number = 0
 
@@ -54,30 +66,72 @@ class FolderCamera:
             return None
         return self._frame(self._ready.popleft()) if self._ready else IDLE
 
-    def _frame(self, picture: FolderPicture) -> Frame | Idle:
+    def _frame(self, picture: FolderPicture) -> Frame | Idle | None:
+        path, captured_at = self._folder / picture.name, datetime.now(timezone.utc)
+        restless = self._settling.restless(picture)
+        read: npt.NDArray[np.uint8] | Idle | ImageError
+        try:
+            picture = picture.identified(path)  # waits for the disk or the network, so that the decoder need not
+            read = self._decode(path, self._lasting(picture))
+        except OSError as error:
+            read = ImageError(f"{path}: cannot be read ({error.strerror})")
+        except ImageError as error:
+            read = error
+        if self._closed.is_set():
+            return None  # another reader has taken over
+        if isinstance(read, Idle):
+            self._ready.appendleft(picture)
+            self._closed.wait(_POLL_SECONDS)
+            return IDLE
+        if self._watch and (FolderPicture.of(path) != picture or (restless and isinstance(read, ImageError))):
+            self._settling.put_off(picture)  # it has changed, is gone, or is not complete
+            return IDLE
+        self._settling.given(picture)
+        self._memory.given(picture)
+        number, self._number = self._number, self._number + 1
+        if isinstance(read, ImageError):
+            raise read
+        # The name may hold any bytes, but an event is UTF-8.
+        shown = os.fsencode(picture.name).decode("utf-8", "replace")
+        return Frame(as_hwc(read), captured_at, self.name, shown, number, picture, self._lasting(picture))
+
+    def _lasting(self, picture: FolderPicture) -> str:
+        return f"{self.name}/{picture.name}/{picture.digest}"
+
+    def _decode(self, path: Path, lasting: str) -> npt.NDArray[np.uint8] | Idle:
+        """The picture at `path`; IDLE if it must wait. Raises ImageError; one that is set aside is a BadFrame."""
         # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
         from latentline.vision.images import read_image
 
-        path = self._folder / picture.name
-        captured_at, fault = datetime.now(timezone.utc), None
-        try:
-            image = as_hwc(read_image(path))
-        except ImageError as error:
-            fault = error
-        if self._watch and FolderPicture.of(path) != picture:
-            self._memory.not_given(picture)  # it has changed or is gone
+        admission = self._work.begin(lasting)
+        if admission == "later":
             return IDLE
-        number, self._number = self._number, self._number + 1
-        if fault is not None:
-            raise fault
-        # The name may hold any bytes, but an event is UTF-8.
-        shown = os.fsencode(picture.name).decode("utf-8", "replace")
-        return Frame(image, captured_at, self.name, shown, number, picture)
+        if admission == "set_aside":
+            self._set_aside.add(path.name)
+            raise BadFrame(f"{path} is set aside: the station ended twice while it was in work", "set aside")
+        try:
+            return read_image(path)
+        except ImageError:
+            raise
+        except Exception as error:  # the decoder's, or no memory: the picture's fault, and not the camera's
+            raise ImageError(f"{path}: cannot be decoded ({type(error).__name__}: {error})") from None
+        finally:
+            if not self._closed.is_set():  # else it has hung here
+                self._work.end(lasting)
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""
         if isinstance(frame.ticket, FolderPicture):
             self._memory.done(frame.ticket)
+
+    def warnings(self) -> Mapping[str, str | None]:
+        """`set_aside` while such pictures lie in the folder, `unsettled` while one never stops to change."""
+        names = ", ".join(sorted(self._set_aside))
+        sentence = (
+            f"camera {self.name}: {names} in {self._folder} is not inspected, because the station ended twice while it "
+            "was in work; look at it and remove it"
+        )
+        return {"set_aside": sentence if names else None, "unsettled": self._settling.warning}
 
     def close(self) -> None:
         """End a wait in `read`."""
@@ -87,18 +141,10 @@ class FolderCamera:
         """Add new, complete pictures to `_ready`, sorted by name. Returns the number of pictures in the folder."""
         start = time.monotonic()
         found = self._pictures()
+        fresh = self._memory.fresh(found) if self._watch else self._memory.fresh(found, math.inf)
+        self._ready.extend(self._settling.ready(fresh))
+        self._set_aside.intersection_update(picture.name for picture in found)
         now = time.monotonic()
-        fresh = self._memory.fresh(found)
-        growing = {}
-        for picture in fresh:
-            known, since = self._growing.get(picture.name, (None, now))
-            since = since if known == picture else now
-            if now - since >= self._settle_seconds:
-                self._memory.given(picture)
-                self._ready.append(picture)
-            else:
-                growing[picture.name] = (picture, since)
-        self._growing = growing
         self._next_scan = now + max(_POLL_SECONDS, _PAUSE_FACTOR * (now - start))
         return len(found)
 

@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import stat
+import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
+from edge_runtime.cameras.folder_journal import FolderJournal, read_old_journal
+from edge_runtime.cameras.folder_picture import FolderPicture, content_digest
 from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError
 
+_log = logging.getLogger(__name__)
 _PROCESSED = "processed"
-_SPARE_LINES = 1000  # lines that the journal may have beyond the files in the folder, before it is rewritten
-
-
-@dataclass(frozen=True)
-class FolderPicture:
-    """A file as a scan found it. With another size or time, the same name is another picture."""
-
-    name: str
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> FolderPicture | None:
-        """The picture at `path`; None if there is no such file."""
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return cls(path.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+_SPARE_LINES = 1000  # lines that the journal may have beyond the pictures, before it is rewritten
+_MOST_ABSENT = 10_000  # pictures that are not in the folder and are still remembered: a share may come back
+_COMPARE_SECONDS = 1.0  # for reading contents in one scan; the others wait for the next one
 
 
 class FolderMemory:
     """Remembers which pictures were given, and marks, moves or deletes inspected ones.
 
-    The journal has one JSON line, [name, size, mtime_ns], for each inspected picture that is still in the folder. A
-    line that was cut off by a power failure is ignored, and its picture is inspected again.
+    It forgets no picture because its file is gone: a share that vanishes for a moment brings all of them back.
+
+    journal  for `after: mark`; None: a restart repeats all pictures
     """
 
-    def __init__(self, settings: FolderSettings) -> None:
+    def __init__(self, settings: FolderSettings, journal: Path | None = None) -> None:
         self._name = settings.id
         self._folder = settings.source
         self._after = settings.memory
-        self._journal = settings.journal or self._folder / f".latentline-{settings.id}.journal"
-        self._given: dict[str, FolderPicture] = {}
+        self._journal = FolderJournal(journal) if journal is not None and self._after == "mark" else None
+        self._old_journal = self._folder / f".latentline-{settings.id}.journal"
+        self._known: dict[str, FolderPicture] = {}  # given in this run, or marked
         self._marked: dict[str, FolderPicture] = {}
-        self._lines: int | None = None  # of the journal; None: not read yet
+        self._place: tuple[int, int] | None = None  # device and inode of the folder, when it held pictures
+        self._left: set[str] = set()  # what it held then, and this camera did not remove
+        self._taken_over: FolderPicture | None = None  # the old journal
+        self._is_read = False
 
     def open(self) -> None:
         """Read the journal, and check that inspected pictures can be marked or moved. Raises CameraError."""
+        wanted = self._folder / _PROCESSED if self._journal is None else self._journal.path
         try:
-            if self._after == "mark" and self._lines is None:
-                self._read_journal()
-            elif self._after == "move":
-                (self._folder / _PROCESSED).mkdir(exist_ok=True)
+            if self._after == "move":
+                wanted.mkdir(exist_ok=True)
+            elif self._journal is not None and not self._is_read:
+                self._read(self._journal)
         except OSError as error:
-            wanted = self._journal if self._after == "mark" else self._folder / _PROCESSED
             raise CameraError(
                 f"camera {self._name}: {wanted} cannot be written ({error.strerror}), so pictures would be inspected "
                 "again after a restart; make it writable, or set `journal` to a file that is, or `after: keep`"
@@ -69,20 +60,22 @@ class FolderMemory:
         """Whether the next run continues where this one stops."""
         return self._after != "keep"
 
-    def fresh(self, found: Sequence[FolderPicture]) -> list[FolderPicture]:
-        """Those of `found`, all pictures of the folder, that were not given. Pictures that are gone are forgotten."""
-        here = {picture.name for picture in found}
-        for name in self._given.keys() - here:
-            del self._given[name]
-        return [picture for picture in found if self._given.get(picture.name) != picture]
+    def fresh(self, found: Sequence[FolderPicture], seconds: float = _COMPARE_SECONDS) -> list[FolderPicture]:
+        """Those of `found`, all pictures of the folder, that were not given.
+
+        Some can only be told by their contents; reading them takes `seconds` at most, the others wait for the next
+        call. Raises CameraError if the folder is empty and not the one that it was.
+        """
+        self._adopt_old_journal()
+        self._check_place(found)
+        until = time.monotonic() + seconds
+        self._forget(found)
+        return [picture for picture in found if not self._is_known(picture, until)]
 
     def given(self, picture: FolderPicture) -> None:
         """`picture` is given now."""
-        self._given[picture.name] = picture
-
-    def not_given(self, picture: FolderPicture) -> None:
-        """`picture` was incomplete: it will be given again."""
-        self._given.pop(picture.name, None)
+        self._known.pop(picture.name, None)  # the newest is the last
+        self._known[picture.name] = picture
 
     def done(self, picture: FolderPicture) -> None:
         """`picture` was inspected: mark, move or delete it, unless the file has changed. Raises CameraError."""
@@ -90,11 +83,13 @@ class FolderMemory:
         try:
             if self._after == "mark":
                 self._mark(picture)
-            elif self._after in ("move", "delete") and FolderPicture.of(path) == picture:
+            elif self._after in ("move", "delete") and self._unchanged(picture, path):
                 if self._after == "move":
                     path.replace(self._free(self._folder / _PROCESSED / picture.name))
                 else:
                     path.unlink()
+                self._known.pop(picture.name, None)
+                self._left.discard(picture.name)
         except FileNotFoundError:
             return  # somebody has removed it
         except OSError as error:
@@ -103,6 +98,31 @@ class FolderMemory:
                 f"camera {self._name}: {path} was inspected but cannot be {verb} ({error.strerror}); "
                 "it would be inspected again after a restart"
             ) from None
+
+    def _is_known(self, picture: FolderPicture, until: float) -> bool:
+        """Whether this picture was given. True also while it cannot be told: it waits."""
+        known = self._known.get(picture.name)
+        if known is None or not known.may_be(picture):
+            return False
+        if known != picture:
+            if known.digest is None and known.ctime_ns:
+                return False  # it could not be read, and now perhaps it can
+            if time.monotonic() > until:
+                return True
+            try:
+                digest = content_digest(self._folder / picture.name)
+            except OSError:
+                return True
+            if known.digest not in (digest, None):
+                return False
+            self._known[picture.name] = replace(picture, digest=digest)
+        return True
+
+    def _unchanged(self, picture: FolderPicture, path: Path) -> bool:
+        now = FolderPicture.of(path)
+        if now is None or not now.may_be(picture):
+            return False
+        return now == picture or picture.digest in (None, content_digest(path))
 
     @staticmethod
     def _free(path: Path) -> Path:
@@ -113,36 +133,93 @@ class FolderMemory:
             free = path.with_name(f"{path.stem}~{number}{path.suffix}")
         return free
 
-    def _mark(self, picture: FolderPicture) -> None:
-        self._marked[picture.name] = picture
-        self._lines = (self._lines or 0) + 1
-        if self._lines > len(self._given) + _SPARE_LINES:
-            self._write_journal()
+    def _check_place(self, found: Sequence[FolderPicture]) -> None:
+        """Tell a folder without pictures from a mount point without its file system."""
+        try:
+            status = self._folder.stat()
+        except OSError as error:
+            raise CameraError(f"camera {self._name}: {self._folder} cannot be read ({error.strerror})") from None
+        device, inode = status.st_dev, status.st_ino
+        if found:
+            self._place, self._left = (device, inode), {picture.name for picture in found}
+            if self._journal is not None and self._journal.folder != inode and self._marked:
+                self._note(self._journal, inode)
             return
-        with self._journal.open("a", encoding="ascii") as file:
-            file.write(_line(picture))
+        if self._place is None:
+            before = None if self._journal is None or not self._marked else self._journal.folder
+            other = before not in (None, inode)
+        else:
+            other = bool(self._left) and self._place != (device, inode)
+        if other:
+            raise CameraError(
+                f"camera {self._name}: {self._folder} is empty, and not the folder that it was; is its file system "
+                "mounted? The first picture in it ends this fault"
+            )
 
-    def _read_journal(self) -> None:
-        with self._journal.open("a+", encoding="ascii", errors="replace") as file:
-            file.seek(0)
-            text = file.read()
-        for line in text.splitlines():
-            with contextlib.suppress(ValueError, TypeError):
-                name, size, mtime_ns = json.loads(line)
-                self._marked[str(name)] = FolderPicture(str(name), int(size), int(mtime_ns))
-        self._given.update(self._marked)
-        self._lines = text.count("\n")
-        if not text.endswith("\n") and text:
-            self._write_journal()  # a new line would continue the one that was cut off
+    @staticmethod
+    def _note(journal: FolderJournal, inode: int) -> None:
+        try:
+            journal.add_folder(inode)
+        except OSError as error:
+            _log.warning("%s cannot be written (%s)", journal.path, error.strerror)
 
-    def _write_journal(self) -> None:
-        """Rewrite the journal, without pictures that are gone."""
-        here = {name: one for name, one in self._marked.items() if FolderPicture.of(self._folder / name) == one}
-        temporary = self._journal.with_name(self._journal.name + ".new")
-        temporary.write_text("".join(map(_line, here.values())), encoding="ascii")
-        temporary.replace(self._journal)
-        self._marked, self._lines = here, len(here)
+    def _mark(self, picture: FolderPicture) -> None:
+        self._marked.pop(picture.name, None)
+        self._marked[picture.name] = picture
+        if self._journal is None:
+            return
+        if self._journal.lines > len(self._marked) + _SPARE_LINES:
+            self._journal.rewrite(self._marked.values())
+        else:
+            self._journal.add(picture)
 
+    def _forget(self, found: Sequence[FolderPicture]) -> None:
+        """Drop the oldest of the pictures that are gone where they are too many, unless all are gone."""
+        here = {picture.name for picture in found}
+        for names in (self._known, self._marked):
+            spare = len(names) - len(here) - _MOST_ABSENT
+            if spare > 0 and not here.isdisjoint(names):
+                for name in [name for name in names if name not in here][:spare]:
+                    del names[name]
 
-def _line(picture: FolderPicture) -> str:
-    return json.dumps([picture.name, picture.size, picture.mtime_ns]) + "\n"
+    def _read(self, journal: FolderJournal) -> None:
+        self._marked = journal.read()
+        self._known.update(self._marked)
+        self._is_read = True
+        if journal.path.absolute().parent == self._folder.absolute():
+            _log.warning(
+                "camera %s: the journal %s lies in the folder that it remembers, and vanishes along with it",
+                self._name,
+                journal.path,
+            )
+
+    def _adopt_old_journal(self) -> None:
+        """Take over the journal that earlier releases wrote into the folder, whenever the folder shows it."""
+        if self._journal is None or self._journal.path == self._old_journal:
+            return
+        there = FolderPicture.of(self._old_journal)
+        if there is None or there == self._taken_over:
+            return
+        self._taken_over = there
+        old = read_old_journal(self._old_journal)
+        if missing := {name: picture for name, picture in old.items() if name not in self._marked}:
+            self._marked = {**missing, **self._marked}
+            self._known = {**missing, **self._known}
+            try:
+                self._journal.rewrite(self._marked.values())
+            except OSError as error:
+                _log.warning("%s cannot be written (%s)", self._journal.path, error.strerror)
+                return  # and keep the old one
+            _log.warning(
+                "camera %s: the journal %s was taken over into %s, which does not vanish with the folder",
+                self._name,
+                self._old_journal,
+                self._journal.path,
+            )
+        self._drop_old_journal()
+
+    def _drop_old_journal(self) -> None:
+        try:
+            self._old_journal.unlink()
+        except OSError as error:
+            _log.info("%s cannot be deleted (%s)", self._old_journal, error.strerror)

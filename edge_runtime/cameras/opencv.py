@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.cameras.base import BadFrame, Frame, as_hwc
+from edge_runtime.cameras.base import BadFrame, Frame, Idle, as_hwc
 from edge_runtime.cameras.motion_jpeg import MotionJpeg
 from latentline.errors import CameraError
 
@@ -34,7 +34,7 @@ class OpenCVCamera(ABC):
         self._capture: Any = None
         self._jpeg: MotionJpeg | None = None
         self._number = 0
-        self._pending: deque[Frame | BadFrame] = deque()  # read, and not given yet
+        self._pending: deque[Frame | BadFrame | Idle] = deque()  # read, and not given yet
         self._closed = False
         self._in_use = threading.Lock()  # releasing a capture while another thread grabs from it crashes
 
@@ -54,7 +54,7 @@ class OpenCVCamera(ABC):
             self._jpeg = MotionJpeg.of(self._cv2, capture)
             self._opened(capture)
 
-    def read(self) -> Frame | None:
+    def read(self) -> Frame | Idle | None:
         """The next frame; None at the end of a file.
 
         Raises BadFrame for one that cannot be decoded, CameraError if a live source gives nothing any more.
@@ -83,7 +83,7 @@ class OpenCVCamera(ABC):
             finally:
                 self._in_use.release()
 
-    def _opened(self, capture: Any) -> None:
+    def _opened(self, capture: Any) -> None:  # noqa: B027 -- most sources need nothing more
         """The source is open."""
 
     @property
@@ -113,7 +113,12 @@ class OpenCVCamera(ABC):
             self._pending.append(self._bad())
             return None
         number, self._number = self._number, self._number + 1
-        self._pending.append(Frame(as_hwc(image), captured_at, self.name, self._shown, number))
+        frame = Frame(as_hwc(image), captured_at, self.name, self._shown, number, lasting=self._lasting(number))
+        self._pending.append(frame)
+        return None
+
+    def _lasting(self, _number: int) -> str | None:
+        """What names a frame where it comes again after a restart."""
         return None
 
     def _retrieve(self) -> Any:

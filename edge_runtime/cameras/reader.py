@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, SupportsDone, SupportsTrigger
+from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, SupportsDone, SupportsTrigger, SupportsWarnings
 from latentline.base.secrets import Secrets
 from latentline.errors import CameraError, ImageError
 
@@ -40,8 +40,11 @@ class ReaderListener(Protocol):
         """The camera gave an unusable frame."""
         ...
 
-    def set_done_fault(self, sentence: str | None) -> None:
-        """The file of a frame could not be marked or moved; None: it could."""
+    def warn(self, kind: str, sentence: str | None) -> None:
+        """The camera works, and has a trouble of this `kind`; None: it no longer has it.
+
+        Kind "done": the file of a frame could not be marked or moved.
+        """
         ...
 
     def input_ended(self, reader: Reader, error: CameraError | None) -> bool:
@@ -142,10 +145,17 @@ class Reader:
             cause = error.cause if isinstance(error, BadFrame) else "unreadable"
             self._listener.bad_frame(self, cause, self._secrets.hide(str(error)))
             return True
+        finally:
+            self._warn(camera)
         if frame is None:
             return False
         self._listener.received(self, frame)
         return True
+
+    def _warn(self, camera: Camera) -> None:
+        if isinstance(camera, SupportsWarnings):
+            for kind, sentence in camera.warnings().items():
+                self._listener.warn(kind, sentence)
 
     def _finish_remaining(self, camera: Camera) -> None:
         while (finished := self._listener.next_work(self)) is not None:
@@ -158,9 +168,9 @@ class Reader:
             try:
                 camera.done(frame)
             except CameraError as error:
-                self._listener.set_done_fault(str(error))
+                self._listener.warn("done", str(error))
             else:
-                self._listener.set_done_fault(None)
+                self._listener.warn("done", None)
 
 
 def _check(frame: Frame) -> None:

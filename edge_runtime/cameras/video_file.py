@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.cameras.base import BadFrame
+from edge_runtime.cameras.base import IDLE, BadFrame
 from edge_runtime.cameras.container import counts_frames, cut_short
 from edge_runtime.cameras.opencv import OpenCVCamera
 from edge_runtime.cameras.settings.opencv import StreamSettings
+from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError
 
 _log = logging.getLogger(__name__)
@@ -24,17 +25,24 @@ class VideoFileCamera(OpenCVCamera):
     """Reads every frame of a file. It goes on over frames that cannot be decoded, and says so if the file is cut short.
 
     OpenCV says the same of such a frame as of the end, so the camera asks again as long as frames should be left.
+
+    work  notes which frame is being decoded, and knows which ones are set aside
     """
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, work: WorkJournal) -> None:
         super().__init__(settings.id, settings.shown, "can this OpenCV decode it?")
         self._path = Path(settings.path)
+        self._work = work
+        self._identity = ""
+        self._set_aside: list[int] = []
         self._count = 0
         self._unreadable: list[int] = []
 
     def _open(self, cv2: Any) -> Any:
         if not self._path.is_file():
             raise CameraError(f"camera {self.name}: there is no video file {self._shown}")
+        found = self._path.stat()
+        self._identity = f"{self.name}/{self._path.name}/{found.st_size}/{found.st_mtime_ns}"
         capture = cv2.VideoCapture(str(self._path))
         if not capture.isOpened() and cut_short(self._path):
             raise CameraError(
@@ -42,6 +50,14 @@ class VideoFileCamera(OpenCVCamera):
                 "off or a copy that broke off"
             )
         return capture
+
+    def warnings(self) -> Mapping[str, str | None]:
+        """`set_aside` once such frames were left out."""
+        sentence = (
+            f"camera {self.name}: not inspected, because the station ended twice while they were in work: frames "
+            f"{', '.join(_ranges(self._set_aside))} of {self._shown}"
+        )
+        return {"set_aside": sentence if self._set_aside else None}
 
     def _opened(self, capture: Any) -> None:
         count = capture.get(self._cv2.CAP_PROP_FRAME_COUNT)
@@ -51,6 +67,29 @@ class VideoFileCamera(OpenCVCamera):
     def _tries(self) -> tuple[int, float]:
         left = self._count - self._number
         return min(left, _MOST_TRIES) if left > 0 else _TRIES, _TRY_SECONDS
+
+    def _lasting(self, number: int) -> str:
+        return f"{self._identity}/{number}"
+
+    def _read_on(self) -> None:
+        number = self._number
+        decoding = f"{self._lasting(number)}/decode"
+        admission = self._work.begin(decoding)
+        if admission == "set_aside":
+            raise CameraError(
+                f"camera {self.name}: the station ended twice while it decoded frame {number} of {self._shown}; the "
+                "rest of the file is not inspected"
+            )
+        if admission == "later":
+            self._pending.append(IDLE)
+            return
+        super()._read_on()
+        if not self._closed:
+            self._work.end(decoding)
+        if self._pending and self._work.is_set_aside(self._lasting(number)):
+            self._set_aside.append(number)
+            sentence = f"camera {self.name}: frame {number} of {self._shown} is set aside"
+            self._pending[0] = BadFrame(f"{sentence}: the station ended twice while it was in work", "set aside")
 
     def _bad(self) -> BadFrame:
         self._unreadable.append(self._number)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Frame
+from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
@@ -45,6 +46,7 @@ class FramePipeline:
     stage      of the watchdog: one frame in work
     fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again
     unusable   called with each frame that cannot be inspected
+    work       notes which pictures are in work; None: nothing is noted
 
     `own_threshold` may change between two frames, `inspector` while no frame is in work.
     """
@@ -57,9 +59,11 @@ class FramePipeline:
         stage: Stage,
         fault: Callable[[str, str | None], None],
         unusable: Callable[[Frame], None],
+        work: WorkJournal | None = None,
     ) -> None:
         self.inspector, self.own_threshold = inspector, threshold
         self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
+        self._work = work or WorkJournal()
         self._log = RateLimitedLog(logging.getLogger(__name__))
         self._in_work: deque[_FrameInWork] = deque()
 
@@ -76,6 +80,7 @@ class FramePipeline:
         """Start on a frame. An unusable one is counted and logged."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
+        self._work.begin_inspection(frame.lasting)
         with self._faults(frame), self._stage.working():
             self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
 
@@ -87,6 +92,7 @@ class FramePipeline:
             self._summary.inspect_ms.append(1e3 * (time.perf_counter() - oldest.start))
             self._summary.inspected += 1
             self._fault("inspector", None)
+            self._work.end(oldest.frame.lasting)
             return InspectedFrame(oldest.frame, inspection, oldest.wait_ms)
         return None
 
@@ -104,10 +110,12 @@ class FramePipeline:
         try:
             yield
         except ImageError as error:
+            self._work.end(frame.lasting)
             self._summary.bad_frames += 1
             self._unusable(frame)
             self._log.warning(f"{frame.source} is skipped: {error}")
         except Exception as error:
+            self._work.end(frame.lasting)
             self._summary.failed += 1
             sentence = f"the inspector failed ({type(error).__name__}: {error})"
             self._fault("inspector", sentence)

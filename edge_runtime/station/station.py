@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_runtime.cameras.base import Camera
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -55,7 +56,8 @@ class Station:
         self._config, self._inspector, self._observer, self._path = config, inspector, observer, path
         self.health = Health(self._publish_status)
         self.announcer = Announcer(config)
-        self.feeds = Feeds(config.cameras, self.health.fault, cameras=cameras)
+        self.work = WorkJournal(config.spool.path.with_suffix(".work"))
+        self.feeds = Feeds(config.cameras, self.health.fault, cameras=cameras, beside=config.spool.path, work=self.work)
         self.summary = Summary()
         self._broker = broker_of(config)
         self._overrides = overrides or load_overrides(config)
@@ -143,7 +145,8 @@ class Station:
             if frame is not None:
                 pipeline.submit(frame)
             # Finish a live camera's frame before the next: a frame that waits in the pipeline only gets old.
-            ahead = pipeline.inspector.ahead if frame is not None and lossless[frame.camera] else 1
+            alone = frame is None or not lossless[frame.camera] or bool(self.work.suspects)
+            ahead = 1 if alone else pipeline.inspector.ahead
             if len(pipeline) and (frame is None or len(pipeline) >= ahead):
                 inspected = pipeline.collect()
                 if inspected is not None:
@@ -191,6 +194,7 @@ class Station:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)
+        self.work.clear()
         reports = self.feeds.states()
         self.announcer.cameras(reports)
         drain = self._config.mqtt.drain_seconds

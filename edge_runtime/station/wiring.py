@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
@@ -45,6 +46,7 @@ class Host(Protocol):
     health: Health
     summary: Summary
     feeds: Feeds
+    work: WorkJournal
     announcer: Announcer
 
     def snapshot(self) -> Snapshot:
@@ -122,7 +124,9 @@ def assemble(
     pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
     threshold = host.threshold_of(inspector.identity)
-    pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)
+    pipeline = FramePipeline(
+        inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done, host.work
+    )
     drift = DriftWatch(config.drift, fault)
     actions = StationActions(
         host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault

@@ -86,7 +86,7 @@ def check_connections(config: StationConfig, inspector: FrameInspector | None = 
     inspector  inspects a camera's frame, to say how long that takes; None: it is only taken
     """
     for camera in config.cameras:
-        yield _attempt("camera", partial(_camera, camera, inspector))
+        yield _attempt("camera", partial(_camera, camera, config.spool.path, inspector))
     yield _attempt("broker", lambda: _broker(config))
 
 
@@ -125,10 +125,10 @@ def _self_test(inspector: FrameInspector) -> str:
     return f"one {size} px tile in {milliseconds:.0f} ms, twice with the same score"
 
 
-def _camera(camera: CameraSettings, inspector: FrameInspector | None) -> str:
+def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | None) -> str:
     """Take one frame from a camera, as the station does, and inspect it."""
     faults: list[str] = []
-    feeds = Feeds([camera], lambda _code, sentence: faults.append(sentence or ""))
+    feeds = Feeds([camera], lambda _code, sentence: faults.append(sentence or ""), beside=spool)
     feeds.start()
     try:
         frame = _first_frame(feeds, camera, faults)

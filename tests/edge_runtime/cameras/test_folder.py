@@ -16,6 +16,7 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.folder import FolderCamera
 from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.settings.folder import FolderSettings
+from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import drain
 from tests.edge_runtime.fakes import write_picture
@@ -30,9 +31,14 @@ def _settings(folder: Path, **options: Any) -> FolderSettings:
 def _camera(folder: Path, **options: Any) -> FolderCamera:
     """An open camera with a new memory, as after a start of the station."""
     one = _settings(folder, **options)
-    camera = FolderCamera(one, FolderMemory(one))
+    camera = FolderCamera(one, FolderMemory(one, one.journal or journal_of(folder)), WorkJournal())
     camera.open()
     return camera
+
+
+def journal_of(folder: Path) -> Path:
+    """The journal of the camera over `folder`, outside of it."""
+    return folder.with_name(f"{folder.name}.top.journal")
 
 
 def _next(camera: FolderCamera) -> Frame:
@@ -220,10 +226,9 @@ def test_name_that_comes_again_is_a_new_picture(tmp_path: Path, after: str) -> N
 def test_journal_stays_small(tmp_path: Path) -> None:
     """Lines of removed pictures are deleted from the journal."""
     one = _settings(tmp_path, watch=True)
-    memory = FolderMemory(one)
-    camera = FolderCamera(one, memory)
+    journal = journal_of(tmp_path)
+    camera = FolderCamera(one, FolderMemory(one, journal), WorkJournal())
     camera.open()
-    journal = tmp_path / ".latentline-top.journal"
     write_picture(tmp_path / "stays.png", 60)
     camera.done(_next(camera))
     write_picture(tmp_path / "goes.png", 60)
@@ -241,7 +246,8 @@ def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: by
     """Whatever the journal contains, the folder opens, and pictures marked from then on stay marked."""
     folder = tmp_path_factory.mktemp("in")
     write_picture(folder / "a.png", 60)
-    (folder / ".latentline-top.journal").write_bytes(content)
+    journal_of(folder).write_bytes(content)
+    (folder / ".latentline-top.journal").write_bytes(content[::-1])
     assert _all(_camera(folder, after="mark"), finish=True) == ["a.png"]
     assert _all(_camera(folder, after="mark")) == []
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ def _jpeg(level: int) -> bytes:
     return cv2.imencode(".jpg", noise + np.uint8(level))[1].tobytes()
 
 
-BROKEN = {
+BROKEN: dict[str, Callable[[], bytes]] = {
     "cut short": lambda: _jpeg(60)[: len(_jpeg(60)) // 3],
     "noise": lambda: np.random.default_rng(1).bytes(800),
     "text": lambda: b"<html>503 the sensor is busy</html>",

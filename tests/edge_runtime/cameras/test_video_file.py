@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.container import cut_short
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings.opencv import StreamSettings
 from edge_runtime.cameras.video_file import VideoFileCamera
+from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.config import StationConfig
 from latentline.base.strict_yaml import parse
 from latentline.errors import CameraError, ConfigError
@@ -43,10 +45,10 @@ def _read(path: object) -> _Outcome:
 @pytest.mark.parametrize(("name", "codec"), [("film.avi", "MJPG"), ("film.mp4", "mp4v"), ("film.mkv", "MJPG")])
 def test_film_gives_every_frame_and_ends(tmp_path: Path, name: str, codec: str) -> None:
     """A whole film gives all its frames in order as uint8 BGR; then the input ends, without a word."""
-    camera = VideoFileCamera(film_settings(film(tmp_path / name, codec=codec)))
+    camera = VideoFileCamera(film_settings(film(tmp_path / name, codec=codec)), WorkJournal())
     camera.open()
     levels = []
-    while (frame := camera.read()) is not None:
+    while isinstance(frame := camera.read(), Frame):
         assert frame.image.shape == (48, 64, 3) and frame.captured_at.tzinfo is not None
         levels.append(float(frame.image.mean()))
     camera.close()
@@ -108,7 +110,7 @@ def test_film_without_its_index_does_not_open(tmp_path: Path) -> None:
     """An MP4 whose recorder lost power does not open, and the sentence says why."""
     cut(film(tmp_path / "film.mp4", codec="mp4v"))
     with pytest.raises(CameraError, match="does not open; it is cut short"):
-        VideoFileCamera(film_settings(tmp_path / "film.mp4")).open()
+        VideoFileCamera(film_settings(tmp_path / "film.mp4"), WorkJournal()).open()
 
 
 @pytest.mark.parametrize(
@@ -118,9 +120,9 @@ def test_file_that_is_no_video(tmp_path: Path, content: bytes) -> None:
     """A file that OpenCV cannot decode does not open."""
     (tmp_path / "film.mp4").write_bytes(content)
     with pytest.raises(CameraError, match="does not open"):
-        VideoFileCamera(film_settings(tmp_path / "film.mp4")).open()
+        VideoFileCamera(film_settings(tmp_path / "film.mp4"), WorkJournal()).open()
     with pytest.raises(CameraError, match="there is no video file"):
-        VideoFileCamera(film_settings(tmp_path / "nowhere.mp4")).open()
+        VideoFileCamera(film_settings(tmp_path / "nowhere.mp4"), WorkJournal()).open()
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9, 0.999])
@@ -149,5 +151,5 @@ def test_file_url_without_a_whole_path_is_a_mistake(tmp_path: Path) -> None:
     """`file://film.avi` names a host; the sentence says how to write it."""
     data: dict[str, Any] = station_data(tmp_path, 1)
     data["cameras"] = [{"id": "top", "kind": "stream", "source": "file://film.avi"}]
-    with pytest.raises(ConfigError, match="file:///path/of/the/video.avi"):
+    with pytest.raises(ConfigError, match=r"file:///path/of/the/video\.avi"):
         parse(data, StationConfig, "-")

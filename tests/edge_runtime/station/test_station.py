@@ -372,7 +372,7 @@ def test_events_survive_a_kill_without_broker(tmp_path: Path, mosquitto: Mosquit
     data["cameras"][0]["watch"] = True
     _pictures(tmp_path, *[BRIGHT] * 4)
     process = start(data)
-    journal = tmp_path / "pictures" / ".latentline-top.journal"  # of pictures whose events are on the disk
+    journal = tmp_path / "spool.top.journal"  # of pictures whose events are on the disk
     wait_until(lambda: journal.exists() and all(f"{n}.png" in journal.read_text() for n in range(4)), "four events")
     process.kill()
     process.wait(10)
