@@ -13,7 +13,6 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
-from latentline.base.signals import stop_on_signals
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -34,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_first_model
+    from edge_runtime.station.ending import end_in_time
     from edge_runtime.station.station import Station
     from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of
     from latentline.model import open_model
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         station = Station(config, first.inspector, overrides=overrides, path=options.config)
         station.health.fault("model", first.fault)
-        with stop_on_signals(station.stop, station.reload):
+        with end_in_time(station):
             station.run()
     finally:
         first.inspector.close()

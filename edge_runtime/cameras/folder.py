@@ -110,14 +110,17 @@ class FolderCamera:
             self._set_aside.add(path.name)
             raise BadFrame(f"{path} is set aside: the station ended twice while it was in work", "set aside")
         try:
-            return read_image(path)
-        except ImageError:
-            raise
-        except Exception as error:  # the decoder's, or no memory: the picture's fault, and not the camera's
-            raise ImageError(f"{path}: cannot be decoded ({type(error).__name__}: {error})") from None
-        finally:
-            if not self._closed.is_set():  # else it has hung here
+            image = read_image(path)
+        except Exception as error:
+            if not self._closed.is_set():
                 self._work.end(lasting)
+            if isinstance(error, ImageError):
+                raise
+            # The decoder's, or no memory: the fault of the picture, and not the camera's.
+            raise ImageError(f"{path}: cannot be decoded ({type(error).__name__}: {error})") from None
+        if not self._closed.is_set():  # else it has hung here
+            self._work.decoded(lasting)
+        return image
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""

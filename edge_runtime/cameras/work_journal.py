@@ -74,10 +74,15 @@ class WorkJournal:
                 self._changed.wait_for(self._may_inspect, _WAIT_SECONDS)
                 self._add(key, "inspecting")
 
+    def decoded(self, key: str) -> None:
+        """The picture is decoded, and waits for its inspection."""
+        with self._changed:
+            self._remove(key)
+
     def end(self, key: str | None) -> None:
         """The picture is done, or cannot be used: it has not harmed the process."""
         with self._changed:
-            if key is None or key not in self._in_work:
+            if key is None:
                 return
             self._remove(key)
             if self._deaths.get(key, _DEATHS) < _DEATHS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -65,6 +66,9 @@ class Station:
         self._stopping = False
         self._exhausted: str | None = None
         self._services: Services | None = None
+        self.ending = threading.Event()
+        self._end_once = threading.Lock()
+        self._ended = False
 
     def stop(self) -> None:
         """Stop after the frame in work. Only sets a flag, so a signal handler may call it."""
@@ -74,6 +78,12 @@ class Station:
         """Read the configuration again after this frame. Only sets a flag, so a signal handler may call it."""
         if self._services is not None:
             self._services.reload.request()
+
+    def abandon(self) -> None:
+        """End the station from another thread, without the frame in work, which may hang. Then end the process."""
+        if (services := self._services) is not None:
+            self._end(services)
+            _log.info("%s", self.summary)
 
     def run(self) -> Summary:
         """Inspect until the cameras end or `stop`; then send the events in the spool and publish `stopped`.
@@ -191,6 +201,14 @@ class Station:
         self.announcer.status(state, faults)
 
     def _end(self, services: Services) -> None:
+        """End, in the first thread that calls; another one waits for it."""
+        self.ending.set()
+        with self._end_once:
+            if not self._ended:
+                self._ended = True
+                self._close(services)
+
+    def _close(self, services: Services) -> None:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from edge_runtime.config import load_station
+from edge_runtime.station.ending import end_in_time
 from edge_runtime.station.station import Station
-from latentline.base.signals import stop_on_signals
 from latentline.errors import run_command
 from tests.edge_runtime.fakes import FakeInspector
 
@@ -14,7 +14,7 @@ from tests.edge_runtime.fakes import FakeInspector
 def run() -> int:
     """What `latentline-edge run` does, without a model."""
     station = Station(load_station(Path(sys.argv[1])), FakeInspector())
-    with stop_on_signals(station.stop):
+    with end_in_time(station):
         station.run()
     return 0
 

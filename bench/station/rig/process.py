@@ -15,8 +15,8 @@ from bench.command_line import bench_parser
 from bench.station.rig.source import BrightSpotInspector, FrameLog, NumberedCamera
 from edge_runtime.cameras.base import Frame
 from edge_runtime.config import StationConfig
+from edge_runtime.station.ending import end_in_time
 from edge_runtime.station.station import Station
-from latentline.base.signals import stop_on_signals
 from latentline.base.strict_yaml import parse
 from latentline.errors import run_command
 from latentline.inspection.result import InspectionResult
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
 
     inspector = open_model(options.model, config.backend) if options.model else BrightSpotInspector()
     station = Station(config, inspector, cameras={camera.name: lambda: camera}, observer=observe)
-    with stop_on_signals(station.stop):
+    with end_in_time(station):
         station.run()
     return 0
 

@@ -116,11 +116,13 @@ def running(
 
 
 @contextmanager
-def station_process(data: dict[str, Any], **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A station process with the fake inspector, killed at the end of the block."""
+def station_process(
+    data: dict[str, Any], module: str = "tests.edge_runtime.fake_station", **environment: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A station process with the fake inspector, killed at the end of the block. module: the program."""
     path = Path(data["spool"]["path"]).with_suffix(".yaml")
     path.write_text(yaml.safe_dump(data))
-    command = [sys.executable, "-m", "tests.edge_runtime.fake_station", str(path)]
+    command = [sys.executable, "-m", module, str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
     try:
         yield process

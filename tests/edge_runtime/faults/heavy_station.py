@@ -1,0 +1,68 @@
+"""A station process whose library calls take long: python -m tests.edge_runtime.faults.heavy_station STATION.yaml
+
+A picture of the grey level SLOW is not inspected before a minute is over, one of STUCK is not decoded before, one of
+DEADLY ends the process while it is inspected, one of CRASHING while it is decoded. No signal gets through meanwhile, as
+in OpenCV or OpenVINO.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.config import load_station
+from edge_runtime.station.ending import end_in_time
+from edge_runtime.station.station import Station
+from latentline.errors import run_command
+from latentline.inspection.result import InspectionResult
+from latentline.vision import images
+from tests.edge_runtime.fakes import FakeInspector
+
+SLOW, STUCK, DEADLY, CRASHING = 140, 150, 163, 170
+
+
+def compute() -> None:
+    """Stay in a library for about a minute, without the interpreter's lock."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
+
+
+class HeavyInspector(FakeInspector):
+    """Has its trouble with some grey levels."""
+
+    def inspect(self, image: npt.NDArray[np.uint8]) -> InspectionResult:
+        level = int(image.mean())
+        if level == SLOW:
+            compute()
+        if abs(level - DEADLY) < 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().inspect(image)
+
+
+def _heavy(read: Callable[[Path], npt.NDArray[np.uint8]]) -> Callable[[Path], npt.NDArray[np.uint8]]:
+    def read_image(path: Path) -> npt.NDArray[np.uint8]:
+        image = read(path)
+        if int(image.mean()) == STUCK:
+            compute()
+        if int(image.mean()) == CRASHING:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return image
+
+    return read_image
+
+
+def run() -> int:
+    """What `latentline-edge run` does, with a heavy decoder and inspector."""
+    images.read_image = _heavy(images.read_image)
+    station = Station(load_station(Path(sys.argv[1])), HeavyInspector())
+    with end_in_time(station):
+        station.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(run))
