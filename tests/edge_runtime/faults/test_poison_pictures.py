@@ -130,3 +130,16 @@ def test_second_sigterm_ends_the_station_at_once(tmp_path: Path, mosquitto: Mosq
         process.communicate(timeout=30)
         assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
         assert time.monotonic() - begin < 3.0
+
+
+def test_picture_whose_decoder_hangs_is_set_aside_without_a_restart(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A picture in which the decoder hangs stalls the camera twice; then it is set aside, and the others go on."""
+    data = _data(tmp_path, mosquitto)
+    data["cameras"][0]["stall_seconds"] = 0.3
+    for number in range(3):
+        write_picture(tmp_path / "pictures" / f"{number}.png", STUCK if number == 1 else BRIGHT)
+    with Subscriber(mosquitto.port) as subscriber, _started(data):
+        found = subscriber.wait("defect", lambda all_: len(all_) == 2)
+        assert [one.body["frame"]["source"] for one in found] == ["0.png", "2.png"]
+        codes = [reason["code"] for reason in subscriber.wait_state("degraded")["reasons"]]
+        assert codes == ["camera.top.set_aside"]
