@@ -1,6 +1,6 @@
 """Is an event ever lost? A station and its broker are killed at random moments and started again.
 
-python -m bench.station.chaos [--kills N] [--frames N] [--seed N] [--json]
+python -m bench.station.chaos [--kills N] [--frames N] [--blips N] [--poison-pictures N] [--seed N] [--json]
 
 A station with a source that loses no frame (two of three frames show a defect), a mosquitto that keeps everything on
 disk, and a subscriber with a session. The station is killed N times with SIGKILL, and so is the broker; every fifth
@@ -14,6 +14,10 @@ kill takes both at once. Then the source runs to its end. The table shows
                        alive) for longer than will delay + 1.5 keep-alive, seen by a second subscriber while it was
                        connected. After every fifth death of the station alone, the station stays away until the broker
                        publishes `offline` or that time is over
+
+With --blips or --poison-pictures a second station then watches a folder that vanishes, or gets pictures that kill it.
+Its own figures: `lost` pictures without an event, `repeated` events about pictures that were inspected before, beyond
+those in work at a death, and `unsaid` harms that no reason of the status named.
 
 Two things no station can ensure, so the bench does not ask for them. Messages that the broker has confirmed and holds
 in memory for an absent subscriber die with the broker; it is killed only while the subscriber is connected. And a
@@ -35,6 +39,7 @@ from typing import Any
 
 from bench.command_line import bench_parser
 from bench.station.rig.chaos_run import ALLOWED_WRONG, ChaosRun
+from bench.station.rig.folder_chaos import FolderChaos
 from bench.termination import exit_on_sigterm
 from latentline.errors import run_command
 
@@ -44,6 +49,8 @@ def main() -> int:
     parser = bench_parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="of the station, and of the broker (default: 50)")
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument("--blips", type=int, default=0, help="of a watched folder (default: none)")
+    parser.add_argument("--poison-pictures", type=int, default=0, help="that kill the station (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
@@ -55,11 +62,27 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     begin = time.monotonic()
     with ChaosRun(folder, options.kills, options.frames, options.seed) as chaos:
         chaos.run()
-    figures = {**chaos.figures(), "seconds": round(time.monotonic() - begin, 1)}
+    pictures = _watch_a_folder(options, folder / "watched")
+    figures = {
+        **chaos.figures(),
+        **({"folder": pictures} if pictures else {}),
+        "seconds": round(time.monotonic() - begin, 1),
+    }
     for violation in chaos.status.violations:
         print(f"status: {violation}", file=sys.stderr)
     print(json.dumps(figures) if options.json else _table(figures, chaos.status.longest))
+    if any(pictures.get(name) for name in ("lost", "repeated", "unsaid")):
+        return 1
     return 1 if figures["lost"] or figures["seq_gaps"] or figures["status_violations"] else 0
+
+
+def _watch_a_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The figures of a folder that vanishes and of poison pictures; empty when neither is asked for."""
+    if not options.blips and not options.poison_pictures:
+        return {}
+    watched = FolderChaos(folder, options.blips, options.poison_pictures, options.seed)
+    watched.run()
+    return watched.figures()
 
 
 def _table(figures: dict[str, Any], longest_wrong: float) -> str:
@@ -70,6 +93,7 @@ def _table(figures: dict[str, Any], longest_wrong: float) -> str:
     names = ("written", "arrived", "lost", "duplicates", "seq_gaps", "status_violations")
     lines += [f"{name:18} {figures[name]}" for name in names]
     lines += [f"status was wrong   for at most {longest_wrong:.1f} s without a break; {ALLOWED_WRONG:g} s are allowed"]
+    lines += [f"folder: {name:10} {count}" for name, count in figures.get("folder", {}).items()]
     return "\n".join([*lines, f"{'seconds':18} {figures['seconds']}"])
 
 
