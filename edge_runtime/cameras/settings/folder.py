@@ -21,8 +21,8 @@ class FolderSettings(CommonSettings):
     """True waits for new pictures. False inspects the pictures that are there and ends."""
 
     settle_seconds: float = Field(default=0.5, ge=0, le=3600)
-    """A watched picture is read when its size and time have not changed for this long. 0 suits software that renames
-    finished files into the folder. [s]"""
+    """A watched picture is read when it has not changed for this long; one with zeros where pixels may be missing, and
+    one that never rests, after four times as long. 0 suits software that renames finished files into the folder. [s]"""
 
     after: Literal["mark", "move", "delete", "keep"] | None = None
     """What the station does with an inspected picture. `mark` notes it in the journal, so that a restart does not
@@ -30,8 +30,8 @@ class FolderSettings(CommonSettings):
     inspects it again. Unset: `mark` in a watched folder, else `keep`."""
 
     journal: Path | None = None
-    """File for `after: mark`, with name, size and time of each inspected picture. Unset: `.latentline-{id}.journal` in
-    the folder."""
+    """File for `after: mark`, with name, size, times and digest of each inspected picture. Unset: beside the spool, with
+    `.{id}.journal` for its suffix. Do not put it into the folder, which may vanish."""
 
     @field_validator("source")
     @classmethod
