@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from latentline.vision.picture_header import FILE_LIMIT
+
 _SELF_ENDING = frozenset({".png", ".jpg", ".jpeg", ".jfif"})  # a decoder knows whether these are whole
-_ZERO_BLOCK = re.compile(rb"\0{4096}")
+_ZERO_BLOCK = bytes(4096)
 _ZERO_END = bytes(64)
 
 
@@ -42,8 +43,11 @@ class FolderPicture:
         return cls(path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
     def identified(self, path: Path) -> FolderPicture:
-        """This picture with the digest of what is at `path`, which is read as a whole. Raises OSError."""
-        return replace(self, digest=content_digest(path))
+        """This picture with the digest of what is at `path`, which is read as a whole. Raises OSError.
+
+        A file that is larger than any picture may be stays without.
+        """
+        return self if self.size > FILE_LIMIT else replace(self, digest=content_digest(path))
 
     def may_be(self, other: FolderPicture) -> bool:
         """Whether `other` has the same name, size and time of change."""
@@ -64,7 +68,7 @@ def may_lack_its_pixels(path: Path) -> bool:
 
     Some programs set the size first. A decoder cannot tell, except for PNG and JPEG, which have an end. Raises OSError.
     """
-    if path.suffix.lower() in _SELF_ENDING:
+    if path.suffix.lower() in _SELF_ENDING or path.stat().st_size > FILE_LIMIT:
         return False
     content = path.read_bytes()
-    return content.endswith(_ZERO_END) or _ZERO_BLOCK.search(content) is not None
+    return content.endswith(_ZERO_END) or _ZERO_BLOCK in content

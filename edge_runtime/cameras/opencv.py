@@ -16,8 +16,8 @@ from edge_runtime.cameras.base import BadFrame, Frame, Idle, as_hwc
 from edge_runtime.cameras.motion_jpeg import MotionJpeg
 from latentline.errors import CameraError
 
-_TRIES = 20  # in a row, before a live source that gives nothing has failed
-_TRY_SECONDS = 1.0  # and no longer than this
+_TRIES = 20  # in a row that a live source refuses at once, until it has failed
+_AT_ONCE_SECONDS = 0.001  # a picture that is received and cannot be decoded takes longer
 
 
 class OpenCVCamera(ABC):
@@ -86,10 +86,9 @@ class OpenCVCamera(ABC):
     def _opened(self, capture: Any) -> None:  # noqa: B027 -- most sources need nothing more
         """The source is open."""
 
-    @property
-    def _tries(self) -> tuple[int, float]:
-        """How often in a row, and for how many seconds, to ask a source that gives nothing."""
-        return _TRIES, _TRY_SECONDS
+    def _has_failed(self, _failed: int, at_once: int) -> bool:
+        """Whether to ask no more, after `failed` failures in a row, of which the last `at_once` took no time."""
+        return at_once >= _TRIES
 
     def _end(self) -> None:
         """The source gives nothing any more. Raises CameraError unless that is its end."""
@@ -97,18 +96,19 @@ class OpenCVCamera(ABC):
 
     def _read_on(self) -> None:
         """Ask for the next frame; OpenCV says "none" for one that it cannot decode, and may give the next one."""
-        tries, seconds = self._tries
-        begin, failed = time.monotonic(), 0
-        while not (grabbed := self._capture.grab()):
-            failed += 1
+        failed = at_once = 0
+        begin = time.perf_counter()
+        while not self._capture.grab():
+            begin, before = time.perf_counter(), begin
+            failed, at_once = failed + 1, at_once + 1 if begin - before < _AT_ONCE_SECONDS else 0
             if self._closed:
                 return
-            if failed >= tries or time.monotonic() - begin > seconds:
+            if self._has_failed(failed, at_once):
                 return self._end()
         captured_at = datetime.now(timezone.utc)
         for _ in range(failed):
             self._pending.append(self._bad())
-        image = self._retrieve() if grabbed else None
+        image = self._retrieve()
         if image is None:
             self._pending.append(self._bad())
             return None

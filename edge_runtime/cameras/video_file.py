@@ -18,7 +18,6 @@ from latentline.errors import CameraError
 _log = logging.getLogger(__name__)
 _TRIES = 1000  # in a row, where the file does not say how many frames are left
 _MOST_TRIES = 100_000  # where it does: its number may be garbage
-_TRY_SECONDS = 10.0
 
 
 class VideoFileCamera(OpenCVCamera):
@@ -63,10 +62,9 @@ class VideoFileCamera(OpenCVCamera):
         count = capture.get(self._cv2.CAP_PROP_FRAME_COUNT)
         self._count = int(count) if 0 < count < 2**53 else 0
 
-    @property
-    def _tries(self) -> tuple[int, float]:
+    def _has_failed(self, failed: int, _at_once: int) -> bool:
         left = self._count - self._number
-        return min(left, _MOST_TRIES) if left > 0 else _TRIES, _TRY_SECONDS
+        return failed >= (min(left, _MOST_TRIES) if left > 0 else _TRIES)
 
     def _lasting(self, number: int) -> str:
         return f"{self._identity}/{number}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +36,7 @@ class WorkJournal:
         self._path = path
         self._log = RateLimitedLog(logging.getLogger(__name__))
         self._changed = threading.Condition(threading.RLock())
-        self._in_work: dict[str, Stage] = {}
+        self._in_work: dict[str, tuple[Stage, float]] = {}  # since when, of the monotonic clock
         self._deaths: dict[str, int] = {}
         self._file: int | None = None
         if path is not None:
@@ -89,15 +91,12 @@ class WorkJournal:
                 del self._deaths[key]
                 self._write_deaths()
 
-    def give_up(self, key: str) -> None:
-        """The process cannot go on with this picture, as if it had died."""
+    def clear(self, longest: float = math.inf) -> None:
+        """The process ends in good order. longest: seconds of an inspection, beyond which it ends because of it."""
         with self._changed:
-            self._add_death(key)
-            self._remove(key)
-
-    def clear(self) -> None:
-        """The process ends in good order: no picture is to blame for it."""
-        with self._changed:
+            for key, (stage, since) in self._in_work.items():
+                if stage == "inspecting" and time.monotonic() - since > longest:
+                    self._add_death(key)
             self._in_work.clear()
             self._write()
             self._changed.notify_all()
@@ -110,10 +109,10 @@ class WorkJournal:
         self._write_deaths()
 
     def _may_inspect(self) -> bool:
-        return not self.suspects or "decoding" not in self._in_work.values()
+        return not self.suspects or all(stage == "inspecting" for stage, _ in self._in_work.values())
 
     def _add(self, key: str, stage: Stage) -> None:
-        self._in_work[key] = stage
+        self._in_work[key] = stage, time.monotonic()
         self._write()
 
     def _remove(self, key: str) -> None:

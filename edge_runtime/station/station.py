@@ -212,7 +212,7 @@ class Station:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)
-        self.work.clear()
+        self.work.clear(self._config.supervision.inspector_seconds)
         reports = self.feeds.states()
         self.announcer.cameras(reports)
         drain = self._config.mqtt.drain_seconds

@@ -30,8 +30,8 @@ class FolderSettings(CommonSettings):
     inspects it again. Unset: `mark` in a watched folder, else `keep`."""
 
     journal: Path | None = None
-    """File for `after: mark`, with name, size, times and digest of each inspected picture. Unset: beside the spool, with
-    `.{id}.journal` for its suffix. Do not put it into the folder, which may vanish."""
+    """File for `after: mark`, with name, size, times and digest of each inspected picture. Unset: beside the spool,
+    with `.{id}.journal` for its suffix. Do not put it into the folder, which may vanish."""
 
     @field_validator("source")
     @classmethod

@@ -64,6 +64,16 @@ def test_end_in_good_order_is_no_death(path: Path) -> None:
     assert WorkJournal(path).suspects == frozenset()
 
 
+def test_end_that_was_asked_for_because_of_a_picture_is_a_death(path: Path) -> None:
+    """Where an inspection has taken longer than it may, whoever ends the process for it blames the picture."""
+    for _ in range(2):
+        journal = WorkJournal(path)
+        journal.begin_inspection("a")
+        assert journal.begin("b") != "set_aside"
+        journal.clear(longest=0.0)
+    assert WorkJournal(path).is_set_aside("a") and not WorkJournal(path).is_set_aside("b")
+
+
 def test_suspects_work_alone(path: Path) -> None:
     """After a death with two pictures in work, no other is decoded or inspected beside one of them, so that the next
     death blames one."""
