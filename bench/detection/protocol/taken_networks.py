@@ -11,7 +11,7 @@ from trainer.data.split import Split
 from trainer.run.config_differences import differences
 from trainer.run.training_data import open_training_source
 
-UNSEEN = ("name", "data.known_abnormal_limit", "trunk.")  # keys of which a training sees nothing
+UNSEEN = ("name", "data.known_abnormal_limit", "trunk.", "search.")  # keys of which a training sees nothing
 SEEN_IMAGES = ("train", "held_out", "known_abnormal")
 
 
