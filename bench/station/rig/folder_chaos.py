@@ -55,14 +55,14 @@ class FolderChaos:
             broker.start()
             self._port, topic = broker.port, f"latentline/{STATION}/v1/"
             for name, ending, receive in (
-                ("events", "cam/+/defect", lambda event, _retained: self._events.append(event)),
+                ("events", "cam/+/defect", self.event_received),
                 ("states", "status", self._status_received),
             ):
                 stack.callback(SessionSubscriber(self._port, name, topic + ending, receive).close)
             stack.callback(self._kill)
             self._start()
             for harm in self._harms:
-                self._write(self._pictures)
+                self.write(self._pictures)
                 time.sleep(self._random.uniform(0, 0.3))
                 self._blip() if harm == "blip" else self._poison_picture()
             self._wait(lambda: not self._missing, "the last pictures")
@@ -103,7 +103,7 @@ class FolderChaos:
             self._pictures.mkdir()
         if restart:
             self._start()
-        self._write(elsewhere)
+        self.write(elsewhere)
         self._said("camera.line ", f"blip with{'' if empty else 'out'} an empty folder, restart: {restart}")
         if empty:
             self._pictures.rmdir()
@@ -114,7 +114,7 @@ class FolderChaos:
         name = f"{self._written:06}.png"
         self._poison.add(name)
         self._reasons.clear()
-        self._write(self._pictures, [np.full((48, 64), POISON_LEVEL, np.uint8)])
+        self.write(self._pictures, [np.full((48, 64), POISON_LEVEL, np.uint8)])
         for _ in range(2):
             station = self._station
             assert station is not None
@@ -131,10 +131,15 @@ class FolderChaos:
                 return
             time.sleep(0.01)
 
+    def event_received(self, event: JsonObject, _retained: bool) -> None:
+        """An event has arrived."""
+        self._events.append(event)
+
     def _status_received(self, status: JsonObject, _retained: bool) -> None:
         self._reasons += [f"{reason['code']} {reason['message']}" for reason in status["reasons"]]
 
-    def _write(self, folder: Path, images: list[np.ndarray[Any, Any]] | None = None) -> None:
+    def write(self, folder: Path, images: list[np.ndarray[Any, Any]] | None = None) -> None:
+        """Write `images`, or a few with a defect, into `folder`."""
         for image in images or [self._image() for _ in range(_PICTURES)]:
             part = folder / ".part"
             part.write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -73,8 +73,9 @@ def _away(folder: Path, *, empty: bool = False) -> Iterator[None]:
     elsewhere.rename(folder)
 
 
-@pytest.mark.parametrize("after", ["mark", "keep", "move", "delete"])
-@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize(
+    ("after", "empty"), [("mark", False), ("mark", True), ("keep", True), ("move", False), ("delete", True)]
+)
 def test_folder_that_vanishes_and_comes_back_repeats_nothing(folder: Path, after: str, empty: bool) -> None:
     """While the folder is away the camera is failing, with a sentence; then new pictures arrive, and no old one,
     inspected or still in work."""
