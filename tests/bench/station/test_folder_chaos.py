@@ -9,7 +9,7 @@ from tests.mosquitto import Mosquitto
 def test_folder_that_vanishes_and_pictures_that_kill(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """While the folder is away, or an empty one is in its place, also at a start, the status names the camera; a poison
     picture is named; every other picture has its event, and none a second one beyond those in work at a death."""
-    chaos = FolderChaos(tmp_path, blips=3, poison=1, seed=1)
+    chaos = FolderChaos(tmp_path / "run", blips=3, poison=1, seed=1)
     chaos.run()
     figures = chaos.figures()
     assert figures["pictures"] == 3 * 10 + 5 + 1 and figures["poison"] == 1 and figures["deaths"] >= 2
