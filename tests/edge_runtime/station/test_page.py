@@ -44,6 +44,12 @@ def _codes_in(tree: ast.AST) -> Iterator[str]:
                 yield code
             if called == "stage" and code is not None:
                 yield f"watchdog.{code}"
+            if called == "warn" and code is not None:
+                yield f"camera.*.{code}"
+        if isinstance(node, ast.FunctionDef) and node.name == "warnings":  # of a camera
+            returned = [one.value for one in ast.walk(node) if isinstance(one, ast.Return)]
+            kinds = [_rendered(key, names) for one in returned if isinstance(one, ast.Dict) for key in one.keys if key]
+            yield from (f"camera.*.{kind}" for kind in kinds)
         if isinstance(node, ast.For) and isinstance(node.target, ast.Tuple):  # for code, sentence in ((…), …): fault(…)
             yield from _codes_of_pairs(node, names)
         if isinstance(node, ast.Dict):  # {code: sentence, …}, as the cameras keep it
