@@ -23,6 +23,7 @@ from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError, ImageError
 
 _POLL_SECONDS = 0.1
+_NAMED = 5  # pictures in one sentence
 _PAUSE_FACTOR = 10  # pause between two scans, in times of a scan: a big folder costs a tenth of a core at most
 
 
@@ -129,9 +130,10 @@ class FolderCamera:
 
     def warnings(self) -> Mapping[str, str | None]:
         """`set_aside` while such pictures lie in the folder, `unsettled` while one never stops to change."""
-        names = ", ".join(sorted(self._set_aside))
+        names = sorted(self._set_aside)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         sentence = (
-            f"camera {self.name}: {names} in {self._folder} is not inspected, because the station ended twice while it "
+            f"camera {self.name}: {', '.join(names[:_NAMED])}{more} in {self._folder} is not inspected, because the station ended twice while it "
             "was in work; look at it and remove it"
         )
         return {"set_aside": sentence if names else None, "unsettled": self._settling.warning}

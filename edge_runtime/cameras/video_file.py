@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +19,7 @@ from latentline.errors import CameraError
 _log = logging.getLogger(__name__)
 _TRIES = 1000  # in a row, where the file does not say how many frames are left
 _MOST_TRIES = 100_000  # where it does: its number may be garbage
+_PAUSE_SECONDS = 0.02  # while another picture must be in work alone
 
 
 class VideoFileCamera(OpenCVCamera):
@@ -79,6 +81,7 @@ class VideoFileCamera(OpenCVCamera):
                 "rest of the file is not inspected"
             )
         if admission == "later":
+            time.sleep(_PAUSE_SECONDS)
             self._pending.append(IDLE)
             return
         super()._read_on()

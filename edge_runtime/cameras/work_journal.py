@@ -17,6 +17,8 @@ from latentline.base.atomic import write_text
 _DEATHS = 2  # with the same picture in work, until it is set aside
 _REMEMBERED = 1000  # pictures that were in work at a death
 _WAIT_SECONDS = 20.0  # for a picture that is being decoded, which may hang
+_ALONE_SECONDS = 60.0  # of one picture's work, after which others no longer wait for it
+_SUSPECT_SECONDS = 600.0  # after the start: a suspect that has not come by then comes no more, or late in a film
 
 Stage = Literal["decoding", "inspecting"]
 Admission = Literal["begun", "later", "set_aside"]
@@ -39,13 +41,16 @@ class WorkJournal:
         self._in_work: dict[str, tuple[Stage, float]] = {}  # since when, of the monotonic clock
         self._deaths: dict[str, int] = {}
         self._file: int | None = None
+        self._suspect_until = time.monotonic() + _SUSPECT_SECONDS
         if path is not None:
             self._deaths = self._read_deaths()
             self._open(path)
 
     @property
     def suspects(self) -> frozenset[str]:
-        """Keys of pictures that were in work at a death, have not been done since, and may be tried again."""
+        """Pictures that were in work at a death, have not been done since, and may be tried again, alone."""
+        if not self._deaths or time.monotonic() > self._suspect_until:
+            return frozenset()
         with self._changed:
             return frozenset(key for key, deaths in self._deaths.items() if deaths < _DEATHS)
 
@@ -64,7 +69,7 @@ class WorkJournal:
             if self.is_set_aside(key):
                 self._remove(key)
                 return "set_aside"
-            if self.suspects and any(other != key for other in self._in_work):
+            if self.suspects and any(other != key for other in self._present()):
                 return "later"
             self._add(key, "decoding")
             return "begun"
@@ -109,7 +114,12 @@ class WorkJournal:
         self._write_deaths()
 
     def _may_inspect(self) -> bool:
-        return not self.suspects or all(stage == "inspecting" for stage, _ in self._in_work.values())
+        return not self.suspects or "decoding" not in self._present().values()
+
+    def _present(self) -> dict[str, Stage]:
+        """What is in work, without what has been for so long that it may hang for ever."""
+        now = time.monotonic()
+        return {key: stage for key, (stage, since) in self._in_work.items() if now - since < _ALONE_SECONDS}
 
     def _add(self, key: str, stage: Stage) -> None:
         self._in_work[key] = stage, time.monotonic()
