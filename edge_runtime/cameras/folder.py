@@ -131,9 +131,9 @@ class FolderCamera:
     def warnings(self) -> Mapping[str, str | None]:
         """`set_aside` while such pictures lie in the folder, `unsettled` while one never stops to change."""
         names = sorted(self._set_aside)
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         sentence = (
-            f"camera {self.name}: {', '.join(names[:_NAMED])}{more} in {self._folder} is not inspected, because the station ended twice while it "
+            f"camera {self.name}: {listed} in {self._folder} is not inspected, because the station ended twice while it "
             "was in work; look at it and remove it"
         )
         return {"set_aside": sentence if names else None, "unsettled": self._settling.warning}
