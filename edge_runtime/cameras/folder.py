@@ -133,7 +133,7 @@ class FolderCamera:
         names = sorted(self._set_aside)
         listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         sentence = (
-            f"camera {self.name}: {listed} in {self._folder} is not inspected, because the station ended twice while it "
+            f"camera {self.name}: {listed} in {self._folder} is not inspected: the station ended twice while it "
             "was in work; look at it and remove it"
         )
         return {"set_aside": sentence if names else None, "unsettled": self._settling.warning}
