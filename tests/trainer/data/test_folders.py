@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from latentline.errors import DatasetError
 from tests.trainer.folder import write_folder
-from trainer.data.folders import FolderSource, ImageFolder
+from trainer.data.folders import FolderSource
+from trainer.data.image_folder import ImageFolder
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import FolderData
 from trainer.data.split import Split, split_known_abnormal, take
 
@@ -46,10 +48,12 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_masks_without_an_image_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A stray mask, which hints at a lost or renamed image, costs one warning that names it, and nothing else."""
     root = write_folder(tmp_path, defects=3)
-    ImageFolder.scan(root)
+    assert ImageFolder.scan(root).masks.files == MaskFiles(3, 3, None)
     assert not caplog.messages
     (root / "test" / "square" / "001.png").unlink()
-    assert len(ImageFolder.scan(root).test_abnormal["square"]) == 2
+    folder = ImageFolder.scan(root)
+    assert len(folder.test_abnormal["square"]) == 2
+    assert folder.masks.files == MaskFiles(3, 2, "ground_truth/square/001_mask.png")
     (message,) = caplog.messages
     assert "1 mask" in message and "001_mask.png" in message
 
@@ -241,4 +245,4 @@ def test_groups_come_from_a_table(tmp_path: Path) -> None:
     assert source.groups() == groups
     (root / "groups.csv").write_text("name\nx\n")
     with pytest.raises(DatasetError, match="columns file and tile_group"):
-        source.groups()
+        FolderSource(FolderData(root=root, groups="groups.csv")).groups()
