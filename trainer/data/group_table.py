@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from latentline.errors import DatasetError
 from latentline.vision.images import SUFFIXES
 from trainer.data.image_names import ImageNames
+from trainer.data.text_file import read_text
 
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
 GROUP_COLUMNS = ("tile_group", "group", "part")
@@ -38,44 +39,44 @@ def read_group_table(path: Path, root: Path, names: Collection[str]) -> Mapping[
     """
     rows = list(_rows(path))
     images = ImageNames(names, root.as_posix())
-    found: dict[str, tuple[_Row, bool]] = {}
+    certain: dict[str, _Row] = {}
+    likely: dict[str, list[_Row]] = {}
     unmatched: list[_Row] = []
     for row in rows:
         match = images.match(row.file)
         if match is None:
             unmatched.append(row)
-            continue
-        if len(match.names) > 1:
+        elif len(match.names) > 1:
             raise DatasetError(
                 f"{path}: '{row.file}' in line {row.line} may be {match.names[0]} or {match.names[1]}; "
                 "write the path relative to data.root"
             )
-        (name,) = match.names
-        other, certain = found.get(name, (row, match.certain))
-        if other.group != row.group and certain == match.certain:
-            raise DatasetError(
-                f"{path}: lines {other.line} and {row.line} give {name} the groups '{other.group}' and '{row.group}'; "
-                "keep one of them"
-            )
-        if name not in found or (match.certain and not certain):
-            found[name] = row, match.certain
-    _say_matched(path, root, len(rows), unmatched, len(found), names)
-    groups = {name: row.group for name, (row, _) in found.items()}
-    parts, without = len(set(groups.values())), len(names) - len(groups)
-    log.info(
-        "%s: %d of %d rows match, and give %d of %d images a group, %d groups in all%s",
-        path,
-        len(rows) - len(unmatched),
-        len(rows),
-        len(groups),
-        len(names),
-        parts,
-        f"; each of the other {without} images is a group of its own" if without else "",
-    )
+        elif match.certain:
+            _agree(path, match.names[0], certain.setdefault(match.names[0], row), row)
+        else:
+            likely.setdefault(match.names[0], []).append(row)
+    for name, others in likely.items():
+        if name not in certain:  # else they are of another data set
+            certain[name] = others[0]
+            for row in others:
+                _agree(path, name, others[0], row)
+    _check_matched(path, root, len(rows), unmatched, len(certain), names)
+    groups = {name: row.group for name, row in certain.items()}
+    _say_groups(path, groups, len(rows) - len(unmatched), len(rows), len(names))
     return groups
 
 
-def _say_matched(path: Path, root: Path, rows: int, unmatched: list[_Row], found: int, names: Collection[str]) -> None:
+def _agree(path: Path, name: str, first: _Row, second: _Row) -> None:
+    if first.group != second.group:
+        raise DatasetError(
+            f"{path}: lines {first.line} and {second.line} give {name} the groups '{first.group}' and "
+            f"'{second.group}'; keep one of them"
+        )
+
+
+def _check_matched(
+    path: Path, root: Path, rows: int, unmatched: list[_Row], found: int, names: Collection[str]
+) -> None:
     """Warn of rows that match no image. Raises DatasetError where few match."""
     if not rows:
         raise DatasetError(f"{path}: has no rows; write a row for each image, or remove data.groups")
@@ -90,8 +91,21 @@ def _say_matched(path: Path, root: Path, rows: int, unmatched: list[_Row], found
     log.warning("%s: %s", path, counted)
 
 
+def _say_groups(path: Path, groups: Mapping[str, str], matched: int, rows: int, images: int) -> None:
+    log.info(
+        "%s: %d of %d rows match, and give %d of %d images a group, %d groups in all%s",
+        path,
+        matched,
+        rows,
+        len(groups),
+        images,
+        len(set(groups.values())),
+        f"; each of the other {images - len(groups)} images is a group of its own" if len(groups) < images else "",
+    )
+
+
 def _rows(path: Path) -> Iterator[_Row]:
-    lines = list(io.StringIO(_text(path), newline=""))
+    lines = list(io.StringIO(read_text(path, "data.groups"), newline=""))
     start = next((i for i, line in enumerate(lines) if line.strip()), 0)
     named = lines[start].strip() if lines else ""
     separator = named[4:5] if named.lower().startswith("sep=") else ""
@@ -110,17 +124,6 @@ def _rows(path: Path) -> Iterator[_Row]:
             yield _Row(cells[file], cells[group], line)
     except csv.Error as error:
         raise DatasetError(f"{path}: line {start + reader.line_num} cannot be read ({error}); correct it") from None
-
-
-def _text(path: Path) -> str:
-    """The text of a table in UTF-8, or in UTF-16 as a spreadsheet writes it."""
-    try:
-        content = path.read_bytes()
-        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); correct data.groups") from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path}: is not UTF-8 text; save the table as CSV in UTF-8") from None
 
 
 def _columns(path: Path, first: str, separator: str) -> tuple[int, int, str, bool]:

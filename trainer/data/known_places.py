@@ -9,6 +9,7 @@ from latentline.base.home import expanded
 from latentline.errors import DatasetError
 from latentline.vision.images import SUFFIXES
 from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, images_and_masks
+from trainer.data.text_file import read_text
 
 
 def known_images(place: Path | tuple[Path, ...], root: Path) -> tuple[str, ...]:
@@ -49,13 +50,7 @@ def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
 
 
 def _lines(place: Path) -> Iterator[Path]:
-    try:
-        text = place.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{place}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal, "
-            "a folder of images or a list of them"
-        ) from None
+    text = read_text(place, "data.known_abnormal, a folder of images or a list of them")
     lines = (line.strip() for line in text.splitlines())
     yield from (Path(line) for line in lines if line and not line.startswith("#"))
 
@@ -64,7 +59,8 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
     found: list[Path] = []
     absent: list[Path] = []
     for entry in entries:
-        path = next((p for p in (base / expanded(entry) for base in bases) if p.exists()), None)
+        ways = (entry, _of_windows(entry))
+        path = next((p for p in (base / expanded(way) for base in bases for way in ways) if p.exists()), None)
         if path is None:
             absent.append(entry)
         elif path.is_dir():
@@ -78,6 +74,11 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
         beside = " or beside the list" if len(bases) > 1 else ""
         raise DatasetError(f"{source}: '{absent[0]}' is not under {root}{beside}{more}; correct it")
     return found
+
+
+def _of_windows(entry: Path) -> Path:
+    """A path as Windows copies it: with backslashes, in quotes."""
+    return Path(str(entry).strip("\"'").replace("\\", "/"))
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -78,6 +78,15 @@ def test_a_list_may_begin_with_a_byte_order_mark(root: Path, tmp_path: Path) -> 
     assert set(parts.known_abnormal) == {"test/square/002.png", "test/square/003.png"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_may_be_written_on_windows(root: Path, tmp_path: Path, encoding: str) -> None:
+    """With backslashes, in quotes, in UTF-16."""
+    listed = tmp_path / "known.txt"
+    listed.write_text('"test\\square\\002.png"\n.\\test\\square\\003.png\n\n', encoding=encoding)
+    parts = FolderSource(FolderData(root=root, known_abnormal=listed)).split(0)
+    assert parts.known_abnormal == ("test/square/002.png", "test/square/003.png")
+
+
 def test_a_copy_of_a_known_abnormal_image_is_not_tested(root: Path, tmp_path: Path) -> None:
     """Who copied defects into a folder of their own has not to take them out of the test."""
     (tmp_path / "known").mkdir()
