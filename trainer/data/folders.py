@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from latentline.errors import DatasetError
 from trainer.data.group_table import read_group_table
 from trainer.data.image_folder import ImageFolder
 from trainer.data.known_places import copies, known_images
 from trainer.data.mask_counts import MaskFiles
+from trainer.data.masks import FolderMasks
 from trainer.data.settings import FolderData
 from trainer.data.split import Split, at_most, first_parts, shuffled, split_known_abnormal, take
 
@@ -27,12 +29,22 @@ class FolderSource:
     def __init__(self, config: FolderData) -> None:
         self.place = str(config.root)
         self._config, self._folder = config, ImageFolder.scan(config.root)
-        self.read, self.mask = self._folder.read, self._folder.mask
+
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
+        return self._folder.read(name)
 
     @property
     def mask_files(self) -> MaskFiles:
         """How many mask files the folder has."""
-        return self._folder.masks.files
+        return self._masks.files
+
+    def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is no mask file.
+
+        Raises DatasetError when the mask has another size, and ImageError when it cannot be read.
+        """
+        return self._masks.of(self._folder.root / name, shape)
 
     def groups(self) -> Mapping[str, str]:
         """Image name -> group, from the CSV; an image without a row is a group of its own. Raises DatasetError."""
@@ -43,10 +55,18 @@ class FolderSource:
         config = self._config
         if config.groups is None:
             return {}
-        names = set(self._folder.names)
-        if config.known_abnormal is not None:
-            names.update(known_images(config.known_abnormal, self._folder.root))
+        names = {*self._folder.names, *self._named_known}
         return read_group_table(config.root / config.groups, config.root, names)
+
+    @cached_property
+    def _masks(self) -> FolderMasks:
+        root = self._folder.root
+        return FolderMasks(root, tuple(dict.fromkeys([*self._folder.abnormal, *(root / n for n in self._named_known)])))
+
+    @property
+    def _named_known(self) -> tuple[str, ...]:
+        place = self._config.known_abnormal
+        return () if place is None else known_images(place, self._folder.root)
 
     def split(self, seed: int) -> Split:
         """Choose held-out normal and known-abnormal images, by whole groups or, `split_by` image, one by one.

@@ -63,10 +63,13 @@ class ImageFolder:
 
     @cached_property
     def masks(self) -> FolderMasks:
-        """The masks of the abnormal images, and of others."""
-        return FolderMasks(
-            self.root, tuple(self.root / name for names in self.test_abnormal.values() for name in names)
-        )
+        """The masks of the abnormal images."""
+        return FolderMasks(self.root, self.abnormal)
+
+    @property
+    def abnormal(self) -> tuple[Path, ...]:
+        """The abnormal images."""
+        return tuple(self.root / name for names in self.test_abnormal.values() for name in names)
 
     def read(self, name: str) -> UInt8:
         """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""

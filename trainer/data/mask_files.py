@@ -41,8 +41,8 @@ class _Listing:
 class MaskFinder:
     """Finds the masks of images.
 
-    kinds  folders of abnormal images that lie beside each other: a mask in a folder that serves them all belongs to an
-           image only where no other kind has one of that name
+    kinds  folders of abnormal images: a mask in a folder that serves several of them, which lie beside each other,
+           belongs to an image only where no other kind has one of that name
     """
 
     kinds: tuple[Path, ...] = ()
@@ -95,9 +95,10 @@ class MaskFinder:
             yield from listing.folders.get(name.casefold(), [])
 
     def _is_alone(self, image: Path) -> bool:
-        """Whether no other kind has an image of this name."""
-        stem = image.stem.casefold()
-        return not any(stem in self._listing(kind).images for kind in self.kinds if kind != image.parent)
+        """Whether no kind beside that of the image has one of its name."""
+        kind, stem = image.parent, image.stem.casefold()
+        beside = [other for other in self.kinds if other.parent == kind.parent and other != kind]
+        return not any(stem in self._listing(other).images for other in beside)
 
     def _named(self, place: Path, image: Path, ends: tuple[str, ...]) -> tuple[Path, ...]:
         listing = self._listing(place)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class FolderMasks:
-    """Masks of the abnormal images `images` in the folder `root`, and of others that are known abnormal."""
+    """Masks of the abnormal images `images`, most of them in the folder `root`."""
 
     root: Path
     images: tuple[Path, ...]
@@ -34,10 +34,10 @@ class FolderMasks:
         """How many mask files there are. Those that belong to no abnormal image are counted in a warning."""
         matched = {mask for image in self.images for mask in self._finder.of(image)}
         found = self._finder.files(self.images, self.root)
-        stray = [path.relative_to(self.root).as_posix() for path in sorted(found - matched)]
+        stray = [_below(self.root, path) for path in sorted(found - matched)]
         if stray and matched:
             log.warning(
-                "%s: %d masks have no image in test/, or several, and are not used, the first: %s",
+                "%s: %d masks belong to no abnormal image, or may belong to several, and are not used, the first: %s",
                 self.root,
                 len(stray),
                 stray[0],
@@ -66,20 +66,17 @@ class FolderMasks:
             fits = (upright.shape == shape, with_image.shape == shape)
             if fits == (False, True) or (all(fits) and self._drawn_on_stored):
                 self._say(
-                    "masks of images with an EXIF orientation fit the images as stored, and are turned as it says; "
-                    "the first: %s",
-                    path,
+                    "masks of images with an EXIF orientation fit these as stored, and are turned as it says", path
                 )
                 return with_image
-            if all(fits):
-                self._say(
-                    "masks of images with an EXIF orientation are taken as drawn on the upright images; such as %s",
-                    path,
-                )
+            if fits == (True, False):
+                self._say("masks of images with an EXIF orientation fit these upright, and stay as they are", path)
+            elif all(fits):
+                self._say("masks of images with an EXIF orientation are taken as drawn on the upright images", path)
         if upright.shape == shape:
             return upright
         if stored.shape == shape:
-            self._say("the EXIF orientation of masks that are upright without it is ignored; the first: %s", path)
+            self._say("the EXIF orientation of masks that are upright without it is ignored", path)
             return stored
         height, width = upright.shape
         raise DatasetError(
@@ -103,7 +100,11 @@ class FolderMasks:
     def _say(self, sentence: str, path: Path) -> None:
         if sentence not in self._said:
             self._said.add(sentence)
-            log.info(sentence, path)
+            log.info("%s; the first: %s", sentence, path)
+
+
+def _below(root: Path, path: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _orientation_left(path: Path) -> int:

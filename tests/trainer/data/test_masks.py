@@ -78,7 +78,7 @@ def test_the_likeliest_of_several_masks_is_used(tmp_path: Path, caplog: pytest.L
     lower, upper = (folder.mask(f"test/cut/{stem}.png", (HEIGHT, WIDTH)) for stem in "aA")
     assert lower is not None and upper is not None and lower.sum() == 28 and not upper.any()
     assert folder.masks.files == MaskFiles(4, 2, "ground_truth/cut/a.png")
-    assert "2 masks have no image in test/, or several" in caplog.text
+    assert "2 masks belong to no abnormal image, or may belong to several" in caplog.text
 
 
 def test_a_mask_that_may_belong_to_two_kinds_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,7 +90,16 @@ def test_a_mask_that_may_belong_to_two_kinds_is_not_used(tmp_path: Path, caplog:
     assert folder.mask("test/cut/000.png", (HEIGHT, WIDTH)) is None
     assert folder.mask("test/dent/001.png", (HEIGHT, WIDTH)) is not None
     assert folder.masks.files == MaskFiles(2, 1, "masks/000.png")
-    assert "or several, and are not used, the first: masks/000.png" in caplog.text
+    assert "may belong to several, and are not used, the first: masks/000.png" in caplog.text
+
+
+def test_masks_of_known_abnormal_images_elsewhere_count(tmp_path: Path) -> None:
+    """They are files found and matched as those of the test are, and so are strays beside them."""
+    root = write_images(tmp_path / "data", "test/cut/000.png")
+    for name in ("known/a.png", "known/masks/a.png", "known/masks/stray.png", "data/masks/cut/000.png"):
+        write(tmp_path / name)
+    source = FolderSource(FolderData(root=root, known_abnormal=tmp_path / "known"))
+    assert source.mask_files == MaskFiles(3, 2, f"{tmp_path}/known/masks/stray.png")
 
 
 def test_masks_of_normal_images_are_no_strays(tmp_path: Path) -> None:
@@ -170,12 +179,28 @@ def test_masks_that_can_tell_decide_for_those_that_cannot(tmp_path: Path, caplog
     with caplog.at_level(logging.INFO):
         alone = ImageFolder.scan(root).mask("test/cut/down.png", (HEIGHT, WIDTH))
         assert alone is not None and (alone == DRAWN).all()
-        assert "are taken as drawn on the upright images; such as" in caplog.text
+        assert "are taken as drawn on the upright images; the first:" in caplog.text
         save(root / "test/cut/side.png", DRAWN * 255, 6)
         save(root / "ground_truth/cut/side.png", DRAWN)
         decided = ImageFolder.scan(root).mask("test/cut/down.png", (HEIGHT, WIDTH))
     assert decided is not None and (decided == np.rot90(DRAWN, 2)).all()
-    assert "fit the images as stored, and are turned as it says; the first:" in caplog.text
+    assert "fit these as stored, and are turned as it says; the first:" in caplog.text
+
+
+def test_the_way_of_sideways_masks_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for all of them: here they fit the upright images."""
+    root = write_images(tmp_path)
+    for stem in "ab":
+        save(root / f"test/cut/{stem}.png", DRAWN * 255, 8)
+        save(root / f"ground_truth/cut/{stem}.png", turned(DRAWN > 0, 8).astype(np.uint8))
+    folder = ImageFolder.scan(root)
+    with caplog.at_level(logging.INFO):
+        for stem in "ab":
+            assert folder.mask(f"test/cut/{stem}.png", (WIDTH, HEIGHT)) is not None
+    (message,) = caplog.messages
+    assert message.startswith(
+        "masks of images with an EXIF orientation fit these upright, and stay as they are; the first"
+    )
 
 
 def test_an_orientation_left_on_an_upright_mask_is_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
