@@ -28,12 +28,13 @@ class _Listing:
     def of(cls, folder: Path) -> _Listing:
         listing = cls({}, {})
         try:
-            for path in list_images(folder) if folder.is_dir() else []:
+            folders = folders_in(folder)
+            for path in set(list_images(folder)) - set(folders) if folder.is_dir() else ():
                 listing.images.setdefault(path.stem.casefold(), []).append(path)
-            for path in folders_in(folder):
-                listing.folders.setdefault(path.name.casefold(), []).append(path)
         except OSError:  # a folder above the images, which is not ours to read
-            pass
+            return listing
+        for path in folders:
+            listing.folders.setdefault(path.name.casefold(), []).append(path)
         return listing
 
 

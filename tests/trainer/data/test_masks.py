@@ -47,6 +47,10 @@ LAYOUTS = {
     "a folder of masks a kind": ("test/cut/000.png", ["test/cut_masks/000.png"]),
     "capitals": ("test/Cut/a.PNG", ["Ground_Truth/cut/A_Mask.Png"]),
     "the whole name of the image": ("test/cut/a.jpg", ["ground_truth/cut/a.jpg.png"]),
+    "a folder called as the image": (
+        "test/cut/a.png",
+        ["ground_truth/cut/a.png/x.png", "ground_truth/cut/a.png/y.png"],
+    ),
     "dots in the name": ("test/cut/a.b.png", ["ground_truth/cut/a.b_mask.png"]),
     "a hyphen": ("test/cut/a.png", ["masks/cut/a-mask.webp"]),
     "gt": ("test/cut/a.png", ["gt/cut/a.png"]),
