@@ -36,6 +36,11 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_leftover(path.name))
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The images in `folder`, sorted by name; a folder that is called like an image is none."""
+    return [path for path in list_images(folder) if not path.is_dir()] if folder.is_dir() else []
+
+
 def holds_masks(folder: Path) -> bool:
     """Whether a folder beside folders of images holds their masks: `masks`, `ground_truth`, or `<folder>_masks`."""
     name = folder.name.casefold()
@@ -48,7 +53,7 @@ def holds_masks(folder: Path) -> bool:
 
 def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
     """The images in `folder`, and the files beside them whose names say that they are masks of these."""
-    found = list_images(folder) if folder.is_dir() else []
+    found = image_files(folder)
     stems = {path.stem.casefold() for path in found}
     masks = {path for path in found if any(base in stems for base in _bases(path.stem.casefold()))}
     return [path for path in found if path not in masks], sorted(masks)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
-from latentline.vision.images import list_images, read_image
-from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, images_and_masks, is_good
+from latentline.vision.images import read_image
+from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, image_files, images_and_masks, is_good
 from trainer.data.masks import FolderMasks
 
 UInt8 = npt.NDArray[np.uint8]
@@ -93,7 +93,7 @@ def _names(root: Path, folder: Path) -> tuple[str, ...]:
     if masks:
         place = masks[0].relative_to(root).as_posix()
         log.info("%s: %d files are taken for masks of the images beside them, such as %s", root, len(masks), place)
-    unread = [path for path in folders_in(folder) if path.name.casefold() not in MASK_FOLDERS and list_images(path)]
+    unread = [path for path in folders_in(folder) if path.name.casefold() not in MASK_FOLDERS and image_files(path)]
     if unread:
         log.warning(
             "%s: images in %d folders inside are not read, such as those in %s; move them up",

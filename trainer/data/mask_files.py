@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from latentline.vision.images import list_images
 from trainer.data.folder_names import (
     MASK_ENDS,
     MASK_FOLDER_ENDS,
     MASK_FOLDERS,
     MASK_FOLDERS_BESIDE,
     folders_in,
+    image_files,
     is_good,
 )
 
@@ -28,13 +28,12 @@ class _Listing:
     def of(cls, folder: Path) -> _Listing:
         listing = cls({}, {})
         try:
-            folders = folders_in(folder)
-            for path in set(list_images(folder)) - set(folders) if folder.is_dir() else ():
+            for path in image_files(folder):
                 listing.images.setdefault(path.stem.casefold(), []).append(path)
+            for path in folders_in(folder):
+                listing.folders.setdefault(path.name.casefold(), []).append(path)
         except OSError:  # a folder above the images, which is not ours to read
-            return listing
-        for path in folders:
-            listing.folders.setdefault(path.name.casefold(), []).append(path)
+            pass
         return listing
 
 
@@ -109,7 +108,7 @@ class MaskFinder:
                 if files:
                     return (min(files, key=lambda path: (not path.stem.startswith(base), path.name)),)
                 for folder in listing.folders.get(f"{base}{end}".casefold(), []):
-                    if masks := tuple(list_images(folder)):
+                    if masks := tuple(image_files(folder)):
                         return masks
         return ()
 
@@ -123,6 +122,6 @@ def _images_below(folder: Path) -> Iterator[Path]:
     """The images in `folder` and below, without those of leftover folders and of normal images."""
     if is_good(folder.name):
         return
-    yield from list_images(folder)
+    yield from image_files(folder)
     for inside in folders_in(folder):
         yield from _images_below(inside)
