@@ -23,17 +23,6 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     Raises ImageError when the file is missing, cut short, not an image, or far too large: a decoder gets no file that
     declares more pixels than PIXEL_LIMIT.
     """
-    try:
-        image = cv2.imdecode(np.frombuffer(picture_content(path), np.uint8), cv2.IMREAD_ANYCOLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ImageError(f"{path}: not an image that can be decoded")
-    return np.asarray(image, dtype=np.uint8)
-
-
-def picture_content(path: Path) -> bytes:
-    """The bytes of the picture at `path`, fit for a decoder. Raises ImageError as `read_image` does."""
     content = _content(path)
     if not is_whole(content):
         raise ImageError(f"{path}: the file is cut short; copy it again")
@@ -45,7 +34,13 @@ def picture_content(path: Path) -> bytes:
             f"{path}: declares {header.width} x {header.height} px, more than {PIXEL_LIMIT / 1e6:.0f} million; "
             "no camera here takes such pictures"
         )
-    return content
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(f"{path}: not an image that can be decoded")
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _content(path: Path) -> bytes:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from latentline.errors import ImageError
-from latentline.vision.images import picture_content
-from latentline.vision.picture_header import picture_header
+from latentline.vision.picture_end import is_whole
+from latentline.vision.picture_header import FILE_LIMIT, PIXEL_LIMIT, picture_header
 
 Mask = npt.NDArray[np.bool_]
 # A JPEG has faint pixels around what was drawn: at quality 50 to 95 they stay below this share of the largest value.
@@ -27,7 +27,7 @@ def read_mask(path: Path) -> Mask:
     Values may be 0 and 1, class ids, 16 bit, of a palette, or colours. What is transparent is normal, and being opaque
     is no defect; where nothing but transparency was drawn, what is not transparent is abnormal. Raises ImageError.
     """
-    content = picture_content(path)
+    content = _content(path)
     indexed = _of_palette(content, path)
     if indexed is not None:
         return indexed
@@ -46,6 +46,24 @@ def read_mask(path: Path) -> Mask:
     return _visible(drawn, values[..., -1] != 0) if has_alpha else drawn
 
 
+def _content(path: Path) -> bytes:
+    """The bytes of the file, once nothing speaks against decoding them."""
+    try:
+        if (size := path.stat().st_size) > FILE_LIMIT:
+            raise ImageError(f"{path}: has {size >> 20} MiB, more than {FILE_LIMIT >> 20}; it is no mask")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+    if not is_whole(content):
+        raise ImageError(f"{path}: the file is cut short; copy it again")
+    header = picture_header(content)
+    if header is None:
+        raise ImageError(f"{path}: not an image that can be decoded")
+    if header.width * header.height > PIXEL_LIMIT:
+        raise ImageError(f"{path}: declares {header.width} x {header.height} px; no image here is so large")
+    return content
+
+
 def _visible(drawn: Mask, opaque: Mask) -> Mask:
     """What was drawn and can be seen; an alpha channel that is the same everywhere says nothing."""
     if opaque.all() or not opaque.any():
@@ -62,7 +80,7 @@ def _of_palette(content: bytes, path: Path) -> Mask | None:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its own limit of pixels; picture_content has ours
+            warnings.simplefilter("ignore")  # of its own limit of pixels
             image = Image.open(io.BytesIO(content), formats=PALETTE_FORMATS)
             if image.mode not in ("P", "PA"):
                 return None
