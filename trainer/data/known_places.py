@@ -60,7 +60,7 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
     absent: list[Path] = []
     for entry in entries:
         ways = (entry, _of_windows(entry))
-        path = next((p for p in (base / expanded(way) for base in bases for way in ways) if p.exists()), None)
+        path = next((p for p in (base / expanded(way) for base in bases for way in ways) if _exists(p)), None)
         if path is None:
             absent.append(entry)
         elif path.is_dir():
@@ -74,6 +74,13 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
         beside = " or beside the list" if len(bases) > 1 else ""
         raise DatasetError(f"{source}: '{absent[0]}' is not under {root}{beside}{more}; correct it")
     return found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a line that is far too long for a name, or a folder that is not ours to read
+        return False
 
 
 def _of_windows(entry: Path) -> Path:

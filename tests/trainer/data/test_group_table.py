@@ -90,6 +90,23 @@ def test_a_row_names_the_same_image_or_none(tmp_path_factory: pytest.TempPathFac
     assert read(path, table(rows, random.choice(",;\t"))).items() <= GROUPS.items()
 
 
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.text('file,tile_group;\t"\r\n/.\\\0 éa', max_size=60).map(str.encode),
+        st.lists(st.lists(st.sampled_from([*NAMES, "", '"', "x", "."]), max_size=4).map(",".join), max_size=6).map(
+            lambda lines: "\n".join(["file,tile_group", *lines]).encode()
+        ),
+    )
+)
+def test_any_table_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """Nothing but a sentence comes of a table that is none."""
+    try:
+        assert set(read(tmp_path_factory.getbasetemp() / "any.csv", content)) <= set(NAMES)
+    except DatasetError as error:
+        assert "any.csv: " in str(error)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

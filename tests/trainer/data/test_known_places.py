@@ -115,6 +115,7 @@ def test_paths_in_the_training_file_start_there_or_at_the_root(root: Path, tmp_p
         ("nowhere", "nowhere: cannot be read .*; correct data.known_abnormal, a folder of images or a list of them"),
         ("empty", "empty: there is no known-abnormal image; name some"),
         (("typo.png", "typo2.png"), r"data.known_abnormal: 'typo.png' is not under .*data \(nor are 1 more\); correct"),
+        (("x" * 5000,), "data.known_abnormal: 'x+' is not under .*data; correct it"),
         (("groups.csv",), "data.known_abnormal: 'groups.csv' is not an image; correct it"),
         (("train/good/000.png",), "data: 'train/good/000.png' is a normal image; take it out of data.known_abnormal"),
     ],
