@@ -325,3 +325,13 @@ def test_a_table_may_name_known_abnormal_images_elsewhere(tmp_path: Path) -> Non
     (root / "groups.csv").write_text(f"file,tile_group\n{tmp_path}/known/a.png,p\nknown/b.png,p\n")
     source = FolderSource(FolderData(root=root, groups="groups.csv", known_abnormal=tmp_path / "known"))
     assert source.groups() == {f"{tmp_path}/known/{name}": "p" for name in ("a.png", "b.png")}
+
+
+def test_an_evaluation_needs_no_list_of_known_abnormal_images(tmp_path: Path) -> None:
+    """Its split is that of the training: groups and masks are read though the list is gone."""
+    root = write_folder(tmp_path, train=4, good=1, defects=2)
+    groups = write_group_table(root, each=1)
+    source = FolderSource(FolderData(root=root, groups="groups.csv", known_abnormal=tmp_path / "gone.txt"))
+    assert source.groups() == groups and source.mask_files == MaskFiles(2, 2, None)
+    with pytest.raises(DatasetError, match=r"gone\.txt: cannot be read"):
+        source.split(0)
