@@ -51,7 +51,7 @@ class OpenCVCamera(ABC):
                 capture.release()
                 raise CameraError(f"camera {self.name}: {self._shown} does not open; {self._hint}")
             self._capture = capture
-            self._jpeg = MotionJpeg.of(self._cv2, capture)
+            self._jpeg = MotionJpeg.of(self._cv2, capture, self._shown)
             self._opened(capture)
 
     def read(self) -> Frame | Idle | None:

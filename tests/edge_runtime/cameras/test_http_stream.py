@@ -56,3 +56,15 @@ def test_bad_picture_does_not_fail_a_live_stream(camera: HttpCamera) -> None:
     wait_until(lambda: feeds.states()["top"].state == "ok", "the stream that is there again")
     camera.hang_up()  # else the reader waits for the next picture
     feeds.close()
+
+
+def test_camera_that_never_writes_the_end_of_a_picture_is_read(camera: HttpCamera) -> None:
+    """Where not one picture has its end, and some have line ends before them, they are pictures all the same."""
+    settings = StreamSettings(kind="stream", id="top", source=camera.url, every_frame=True, stall_seconds=60)
+    feeds = Feeds([settings], lambda _code, _sentence: None)
+    camera.put(*[b"\r\n" + _jpeg(10)[:-2]] * 6)
+    feeds.start()
+    assert take(feeds).image.shape == take(feeds).image.shape == (48, 64, 3)
+    camera.hang_up()
+    feeds.close()
+    assert feeds.states()["top"].bad == 2
