@@ -23,25 +23,28 @@ from edge_runtime.cameras.video_file import VideoFileCamera
 from edge_runtime.cameras.work_journal import WorkJournal
 
 
-def camera_maker(settings: CommonSettings, beside: Path | None, work: WorkJournal) -> Callable[[], Camera]:
+def camera_maker(
+    settings: CommonSettings, beside: Path | None = None, work: WorkJournal | None = None
+) -> Callable[[], Camera]:
     """A function that makes a new camera, not yet open, with each call.
 
     beside  a path, such as the spool's, beside which a folder keeps the journal of its pictures; None: in memory
-    work    notes which pictures are in work
+    work    notes which pictures are in work; None: nothing is noted
     This function and the calls raise CameraError if the kind of camera needs a library that is missing.
     """
+    noted = work or WorkJournal()
     match settings:
         case DeviceSettings():
             return lambda: DeviceCamera(settings)
         case StreamSettings():
-            return lambda: StreamCamera(settings) if settings.network else VideoFileCamera(settings, work)
+            return lambda: StreamCamera(settings) if settings.network else VideoFileCamera(settings, noted)
         case PipelineSettings():
             return lambda: PipelineCamera(settings)
         case FolderSettings():
             load_cv2()  # it decodes the pictures
             journal = settings.journal or (beside and beside.with_suffix(f".{settings.id}.journal"))
             memory = FolderMemory(settings, journal)  # shared by all attempts, so that no picture is given twice
-            return lambda: FolderCamera(settings, memory, work)
+            return lambda: FolderCamera(settings, memory, noted)
         case SimulatorSettings():
             return lambda: SimulatorCamera(settings)
         case AravisSettings():

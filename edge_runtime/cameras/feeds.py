@@ -40,9 +40,9 @@ class Feeds:
         work: WorkJournal | None = None,
     ) -> None:
         self._changed = threading.Condition()
-        makers, noted = cameras or {}, work or WorkJournal()
+        makers = cameras or {}
         feeds = [
-            Feed(one, makers.get(one.id) or camera_maker(one, beside, noted), self._changed, on_fault)
+            Feed(one, makers.get(one.id) or camera_maker(one, beside, work), self._changed, on_fault)
             for one in settings
         ]
         self._feeds = {feed.settings.id: feed for feed in feeds}

@@ -52,7 +52,7 @@ class OpenCVCamera(ABC):
                 raise CameraError(f"camera {self.name}: {self._shown} does not open; {self._hint}")
             self._capture = capture
             self._jpeg = MotionJpeg.of(self._cv2, capture, self._shown)
-            self._opened(capture)
+            self._at_open(capture)
 
     def read(self) -> Frame | Idle | None:
         """The next frame; None at the end of a file.
@@ -83,7 +83,7 @@ class OpenCVCamera(ABC):
             finally:
                 self._in_use.release()
 
-    def _opened(self, capture: Any) -> None:  # noqa: B027 -- most sources need nothing more
+    def _at_open(self, capture: Any) -> None:  # noqa: B027 -- most sources need nothing more
         """The source is open."""
 
     def _has_failed(self, _failed: int, at_once: int) -> bool:

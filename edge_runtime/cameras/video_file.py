@@ -60,7 +60,7 @@ class VideoFileCamera(OpenCVCamera):
         )
         return {"set_aside": sentence if self._set_aside else None}
 
-    def _opened(self, capture: Any) -> None:
+    def _at_open(self, capture: Any) -> None:
         count = capture.get(self._cv2.CAP_PROP_FRAME_COUNT)
         self._count = int(count) if 0 < count < 2**53 else 0
 

@@ -12,7 +12,6 @@ from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.cameras.settings.opencv import StreamSettings
-from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import CameraError, ConfigError
 
@@ -133,4 +132,4 @@ def test_pipeline_without_gstreamer_is_one_sentence() -> None:
     if "GStreamer:                   YES" in cv2.getBuildInformation():
         pytest.skip("this OpenCV has GStreamer")
     with pytest.raises(CameraError, match="built without GStreamer; use the system's"):
-        camera_maker(_one(kind="pipeline", source="videotestsrc ! appsink"), None, WorkJournal())()
+        camera_maker(_one(kind="pipeline", source="videotestsrc ! appsink"))()
