@@ -15,6 +15,7 @@ from edge_runtime.cameras.reader import Reader
 from edge_runtime.cameras.reader_supervisor import ReaderSupervisor
 from edge_runtime.cameras.report import CameraReport, CameraState
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError
 
@@ -58,6 +59,11 @@ class Feed:
     def start(self) -> None:
         """Open the camera and read it, in the background."""
         self._supervisor.start()
+
+    @property
+    def thread(self) -> KeptThread:
+        """The thread that supervises the reader; the reader has one of its own."""
+        return self._supervisor.thread
 
     def take(self) -> Frame | None:
         """The next frame, if there is one. The caller holds `changed`."""
@@ -240,6 +246,26 @@ class Feed:
                 return None  # a file that is opened again would repeat its frames
             self._give_up(("stalled", sentence))
             return reader
+
+    def give_up_dead(self) -> None:
+        """Check whether the reader's thread has died. That of a file is not replaced, once it has given frames."""
+        with self._changed:
+            reader = self.reader
+            if reader is None or reader.alive or self._ended:
+                return
+            sentence = f"camera {self.settings.id}: the thread that reads it has died"
+            if self.settings.live or not reader.is_open:
+                self._give_up(("failing", sentence))
+                return
+            self.error, self._problem, self._ended = CameraError(sentence), None, True
+            self._changed.notify_all()
+
+    def cannot_start(self, reader: Reader, reason: str) -> None:
+        """There is no thread for `reader`; another one will be tried."""
+        with self._changed:
+            if reader is self.reader:
+                sentence = f"camera {self.settings.id}: no thread can be started to read it ({reason})"
+                self._give_up(("failing", f"{sentence}; the station tries again"))
 
     def too_many_hang(self, sentence: str) -> None:
         """The camera cannot be opened again, because too many readers hang."""

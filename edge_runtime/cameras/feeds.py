@@ -12,6 +12,7 @@ from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.feed import Feed
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.kept_thread import KeptThread
 from latentline.errors import CameraError
 
 
@@ -43,6 +44,11 @@ class Feeds:
         """Open and read every camera, in the background."""
         for feed in self._feeds.values():
             feed.start()
+
+    @property
+    def threads(self) -> list[KeptThread]:
+        """The threads that supervise the cameras."""
+        return [feed.thread for feed in self._feeds.values()]
 
     def get(self, timeout: float) -> Frame | None:
         """The next frame. None after `timeout` seconds without one, and at the end (see `ended`)."""

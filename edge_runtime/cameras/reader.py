@@ -75,7 +75,7 @@ class Reader:
         self.is_open = False
 
     def start(self) -> None:
-        """Open and read the camera, in a thread."""
+        """Open and read the camera, in a thread. Raises RuntimeError if none can be started."""
         self.last_activity = time.monotonic()
         self._thread.start()
 

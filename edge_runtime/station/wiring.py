@@ -55,8 +55,12 @@ class Host(Protocol):
         """The threshold for `model` instead of its package's; None: the package's."""
         ...
 
-    def end_for_memory(self, sentence: str) -> None:
-        """Stop the station, because it uses too much memory."""
+    def end_for_restart(self, sentence: str) -> None:
+        """Stop the station, because only a new process can help."""
+        ...
+
+    def publish_state(self) -> None:
+        """Publish the states of cameras, and `health` when it is due; never waits."""
         ...
 
 
@@ -116,13 +120,21 @@ def assemble(
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
     supervisor = Supervisor(
-        config.station.id, config.supervision, host.health, host.snapshot, config.spool.path, host.end_for_memory
+        config.station.id,
+        config.supervision,
+        host.health,
+        host.snapshot,
+        config.spool.path,
+        host.end_for_restart,
+        publish=host.publish_state,
     )
     longest = config.mqtt.reconnect_max_seconds
     pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
     threshold = host.threshold_of(inspector.identity)
-    pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)
+    pipeline = FramePipeline(
+        inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done, host.end_for_restart
+    )
     drift = DriftWatch(config.drift, fault)
     actions = StationActions(
         host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault

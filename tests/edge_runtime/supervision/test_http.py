@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_runtime.supervision.host_header import is_own, own_names
-from edge_runtime.supervision.http import HttpEndpoint, Limits, Page
+from edge_runtime.supervision.http import HttpEndpoint, Limits
+from edge_runtime.supervision.page_maker import Page
 from edge_runtime.supervision.pages import health_pages
 from edge_runtime.supervision.state import Health
 from tests.edge_runtime.supervision.snapshots import snapshot
@@ -328,4 +329,4 @@ def test_unknown_host_is_a_fault() -> None:
     endpoint.start()
     wait_until(lambda: faults.get("http"), "the fault")
     endpoint.close()
-    assert not endpoint._thread.is_alive()
+    assert not endpoint._thread.alive
