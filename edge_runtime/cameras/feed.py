@@ -30,6 +30,7 @@ class Feed:
     on_fault  called by the supervisor's thread with (code, sentence), and with (code, None) when the fault is over
     error     why a file or folder ended early
     reader    the reader in use; None: there is none yet, or the last one was given up
+    stuck     so many readers hang in the driver that no other is tried: only a new process can help
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Feed:
         self.closing = False
         self.error: CameraError | None = None
         self.reader: Reader | None = None
+        self.stuck = False
         self._supervisor = ReaderSupervisor(self, make, self._backoff, on_fault)
 
     def start(self) -> None:
@@ -226,7 +228,7 @@ class Feed:
     def use(self, reader: Reader) -> None:
         """Use `reader` from now on, and ignore any other."""
         with self._changed:
-            self.reader = reader
+            self.reader, self.stuck = reader, False
 
     def give_up_stalled(self) -> Reader | None:
         """Check for a stall. Returns the reader that was given up because of it; that of a file is kept."""
@@ -270,7 +272,7 @@ class Feed:
     def too_many_hang(self, sentence: str) -> None:
         """The camera cannot be opened again, because too many readers hang."""
         with self._changed:
-            self._problem = ("stalled", sentence)
+            self._problem, self.stuck = ("stalled", sentence), True
 
     def faults(self) -> Mapping[str, str | None]:
         """The present sentence of `camera.{id}` and `camera.{id}.done`; None: no such fault."""

@@ -72,6 +72,11 @@ class Feeds:
         """Why a file or folder ended early; None if none did."""
         return next((feed.error for feed in self._feeds.values() if feed.error is not None), None)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether no camera can be read any more, because all hang in their drivers."""
+        return all(feed.stuck for feed in self._feeds.values())
+
     def pause(self) -> None:
         """Give no frames until `resume`. Files wait; frames of live cameras are dropped and counted."""
         for feed in self._feeds.values():

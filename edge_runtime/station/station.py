@@ -120,7 +120,12 @@ class Station:
         self._stopping = True
 
     def publish_state(self) -> None:
-        """Publish the states of cameras, and the `health` message when it is due. The supervisor calls it."""
+        """Publish the states of cameras, and the `health` message when it is due; end when no camera can be read.
+
+        The supervisor calls it.
+        """
+        if self.feeds.stuck:
+            self.end_for_restart("every camera hangs in its driver; the station ends to be restarted")
         self.announcer.cameras(self.feeds.states)
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, time.monotonic())
 
