@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -22,6 +23,7 @@ class Frame:
     source       file name; or the device, address or video file, with credentials masked
     number       0, 1, … since the camera was first opened; unreadable frames count
     ticket       private to the camera, which recognises the frame by it in `done`
+    since        time.monotonic() from which the frame has waited, in a driver or a folder too where the camera can tell
     """
 
     image: npt.NDArray[np.uint8]
@@ -30,6 +32,7 @@ class Frame:
     source: str
     number: int
     ticket: object = field(default=None, repr=False, compare=False)
+    since: float = field(default_factory=time.monotonic, repr=False, compare=False)
 
 
 class Idle:

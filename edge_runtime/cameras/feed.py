@@ -113,6 +113,7 @@ class Feed:
                 stalls=self._stalls,
                 dropped=dict(self._queue.dropped),
                 age_seconds=age,
+                backlog_seconds=self._queue.backlog_seconds(),
             )
 
     def close(self) -> None:

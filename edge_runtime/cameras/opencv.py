@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
 from datetime import datetime, timezone
 from typing import Any
@@ -35,6 +36,10 @@ class OpenCVCamera(ABC):
     def _open(self, cv2: Any) -> Any:
         """A `cv2.VideoCapture` of the source, open or not."""
 
+    def _behind(self, capture: Any) -> float:
+        """For how long the frame that was just grabbed had waited unread, seconds; 0 where nobody can tell."""
+        return 0.0
+
     def open(self) -> None:
         """Open the source. Raises CameraError."""
         self._closed = False
@@ -53,8 +58,10 @@ class OpenCVCamera(ABC):
             if self._capture is None:
                 return None
             grabbed = self._capture.grab()
-            captured_at = datetime.now(timezone.utc)
+            captured_at, since = datetime.now(timezone.utc), time.monotonic()
             got, image = self._capture.retrieve() if grabbed else (False, None)
+            if got:
+                since -= self._behind(self._capture)
             if self._closed:
                 self._release()
                 return None
@@ -63,7 +70,7 @@ class OpenCVCamera(ABC):
                 return None
             raise CameraError(f"camera {self.name}: {self._shown} gives no frame")
         number, self._number = self._number, self._number + 1
-        return Frame(as_hwc(np.asarray(image)), captured_at, self.name, self._shown, number)
+        return Frame(as_hwc(np.asarray(image)), captured_at, self.name, self._shown, number, since=since)
 
     def close(self) -> None:
         """Release the capture. If another thread is reading, it releases the capture after that read."""

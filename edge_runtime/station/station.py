@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_runtime.cameras.base import Camera
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -18,7 +19,15 @@ from edge_runtime.frames.summary import Summary
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
-from edge_runtime.station.wiring import Services, assemble, broker_of, load_overrides, secrets_of, take_snapshot
+from edge_runtime.station.wiring import (
+    Services,
+    assemble,
+    broker_of,
+    camera_reports,
+    load_overrides,
+    secrets_of,
+    take_snapshot,
+)
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.supervision.restart import RestartNeededError
 from edge_runtime.supervision.snapshot import Snapshot
@@ -124,9 +133,11 @@ class Station:
 
         The supervisor calls it.
         """
+        assert self._services is not None
         if self.feeds.stuck:
             self.end_for_restart("every camera hangs in its driver; the station ends to be restarted")
-        self.announcer.cameras(self.feeds.states)
+        self._services.lateness.check(self.feeds.states())
+        self.announcer.cameras(self._camera_reports)
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, time.monotonic())
 
     def _announce(self, services: Services) -> None:
@@ -190,6 +201,10 @@ class Station:
         if "log" in changed:
             configure_log(running.log, running.station.id, secrets=secrets_of(self._broker, self._config))
 
+    def _camera_reports(self) -> Mapping[str, CameraReport]:
+        assert self._services is not None
+        return camera_reports(self.feeds, self._services.lateness)
+
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:
         self.announcer.status(state, faults)
 
@@ -197,7 +212,7 @@ class Station:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)
-        self.announcer.cameras(self.feeds.states)
+        self.announcer.cameras(self._camera_reports)
         reports = self.feeds.states()
         drain = self._config.mqtt.drain_seconds
         self.announcer.stopped(min(drain, _STOP_SECONDS) if self._stopping else drain)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
@@ -17,6 +18,7 @@ from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.frames.lateness import Lateness
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
@@ -78,6 +80,7 @@ class Services:
     actions: StationActions
     commander: Commander
     reload: Reload
+    lateness: Lateness
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -145,6 +148,7 @@ def assemble(
     )
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
+    lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -159,9 +163,12 @@ def assemble(
         pictures=config.pictures,
         results=config.mqtt.results,
         observer=observer,
+        reported=lateness.add,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
-    return Services(spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload)
+    return Services(
+        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness
+    )
 
 
 def _model_switch(config: StationConfig, inspector: FrameInspector, overrides: Overrides) -> ModelSwitch:
@@ -177,6 +184,11 @@ def _open_spool(limits: SpoolSection) -> Spool:
     return Spool(limits.path, limits.max_events, size, age)
 
 
+def camera_reports(feeds: Feeds, lateness: Lateness) -> dict[str, CameraReport]:
+    """State and counters of each camera, and how late its newest verdict was."""
+    return {name: lateness.completed(name, report) for name, report in feeds.states().items()}
+
+
 def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
     """The state of the station, for metrics and `health`. uptime: seconds."""
     pipeline, summary, spool, publisher = services.pipeline, host.summary, services.spool, services.publisher
@@ -186,7 +198,7 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         faults=host.health.faults,
         uptime_seconds=uptime,
         paused=services.actions.paused,
-        cameras=host.feeds.states(),
+        cameras=camera_reports(host.feeds, services.lateness),
         inspected=summary.inspected,
         abnormal=summary.abnormal,
         unusable=summary.bad_frames,
