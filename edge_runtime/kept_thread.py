@@ -52,7 +52,9 @@ class KeptThread:
                 thread.start()
             except (RuntimeError, MemoryError) as error:  # too many threads, or no memory for one
                 self._refusal = str(error) or type(error).__name__
-                self._missing_since = self._clock() if self._missing_since is None else self._missing_since
+                if self._missing_since is None:
+                    self._missing_since = self._clock()
+                    _log.warning("the thread %r cannot be started (%s); it is tried again", self.name, self._refusal)
                 return
             self._thread, self._missing_since = thread, None
 

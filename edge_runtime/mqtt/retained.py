@@ -16,7 +16,7 @@ from edge_runtime.mqtt.packets import PublishProperties
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR
 
 _log = logging.getLogger(__name__)
-_LATE_SECONDS = 3.0  # without a call of `send`: the sender thread hangs, perhaps on the disk
+_LATE_SECONDS = 2.5  # without a call of `send`: the sender thread hangs, perhaps on the disk
 
 
 class RetainedMessages:

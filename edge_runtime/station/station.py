@@ -16,7 +16,6 @@ from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.reports import Observer
 from edge_runtime.frames.summary import Summary
-from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import (
@@ -101,7 +100,7 @@ class Station:
             services.publisher.start()
             stack.callback(self._end, services)
             self.feeds.start()
-            self._wait_for_broker(services.publisher)
+            self._wait_for_broker(services)
             services.supervisor.ready()
             self._inspect_all(services)
         _log.info("%s", self.summary)
@@ -150,11 +149,13 @@ class Station:
         self.health.fault("spool_file", services.spool.set_aside)
         self.health.fault("commands_file", self._overrides.set_aside)
 
-    def _wait_for_broker(self, publisher: Publisher) -> None:
+    def _wait_for_broker(self, services: Services) -> None:
         """Wait until the first connection works or fails. Raises BrokerError when the broker refuses this client."""
         deadline = time.monotonic() + _FIRST_TRY_SECONDS
-        while not publisher.wait_first_try(_TICK_SECONDS) and not self._stopping and time.monotonic() < deadline:
-            pass
+        while not services.publisher.wait_first_try(_TICK_SECONDS):
+            services.supervisor.keep()  # the first attempt may wait for a thread
+            if self._stopping or time.monotonic() >= deadline:
+                return
 
     def _inspect_all(self, services: Services) -> None:
         pipeline = services.pipeline
