@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -34,7 +33,6 @@ class AravisCamera:
         self._in_use = threading.Lock()
         self._number = 0
         self._underruns = 0
-        self._started = 0.0
 
     def open(self) -> None:
         """Find the camera, configure it and start the acquisition. Raises CameraError."""
@@ -134,7 +132,6 @@ class AravisCamera:
         for _ in range(self._settings.buffers):
             self._stream.push_buffer(self._aravis.Buffer.new_allocate(payload))
         self._try("continuous acquisition", camera.set_acquisition_mode, self._aravis.AcquisitionMode.CONTINUOUS)
-        self._started = time.monotonic()
         self._try("acquisition", camera.start_acquisition)
 
     def _frame(self, buffer: Any) -> Frame:
@@ -150,10 +147,8 @@ class AravisCamera:
         except ValueError:
             raise BadFrame(f"camera {self.name}: frame {number} has too few bytes", "garbage") from None
         # The arrival of its first packet, by the clock of this machine.
-        arrived, now = buffer.get_system_timestamp() / 1e9, time.monotonic()
-        captured_at = datetime.fromtimestamp(arrived, timezone.utc)
-        since = min(now, max(self._started, now - (time.time() - arrived)))  # the clock may have jumped meanwhile
-        return Frame(image, captured_at, self.name, self._settings.shown, number, since=since)
+        captured_at = datetime.fromtimestamp(buffer.get_system_timestamp() / 1e9, timezone.utc)
+        return Frame(image, captured_at, self.name, self._settings.shown, number)
 
     def _check_underruns(self) -> None:
         """Raise BadFrame for each frame that found no free buffer, one per call."""

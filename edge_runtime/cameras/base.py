@@ -18,12 +18,12 @@ class Frame:
     """One picture as the camera gave it.
 
     image        uint8 [H, W, C], C = 1 (grey) or 3 (BGR); size and channels may change from frame to frame
-    captured_at  UTC, when the frame was grabbed
+    captured_at  UTC, when the frame was taken, as far as the camera can tell; else when it was read
     camera       id of the camera
     source       file name; or the device, address or video file, with credentials masked
     number       0, 1, … since the camera was first opened; unreadable frames count
     ticket       private to the camera, which recognises the frame by it in `done`
-    since        time.monotonic() from which the frame has waited, in a driver or a folder too where the camera can tell
+    since        time.monotonic() from which the frame has waited; a feed counts its time in the driver, too
     """
 
     image: npt.NDArray[np.uint8]

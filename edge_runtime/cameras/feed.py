@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Camera, Frame, Idle
 from edge_runtime.cameras.frame_queue import FrameQueue
@@ -51,6 +52,7 @@ class Feed:
         self._first_number = self._next_number = 0  # of the frames of this reader
         self._newest: float | None = None  # time.monotonic()
         self._good = self._opened = self._stalls = 0
+        self._opened_at = 0.0  # time.monotonic()
         self._bad: Counter[str] = Counter()
         self.closing = False
         self.error: CameraError | None = None
@@ -157,6 +159,7 @@ class Feed:
         with self._changed:
             if reader is self.reader:
                 reader.last_activity, reader.is_open = time.monotonic(), True
+                self._opened_at = reader.last_activity
                 self._opened += 1
 
     def received(self, reader: Reader, frame: Frame | Idle) -> None:
@@ -172,7 +175,7 @@ class Feed:
                 self._newest = reader.last_activity
                 number = self._first_number + frame.number
                 self._next_number = number + 1
-                self._queue.put(replace(frame, number=number), reader.triggered)
+                self._queue.put(replace(frame, number=number, since=self._since(frame)), reader.triggered)
                 self._changed.notify_all()
 
     def bad_frame(self, reader: Reader, cause: str, sentence: str) -> None:
@@ -205,6 +208,11 @@ class Feed:
             self._changed.notify_all()
         self._supervisor.notify()
         return True
+
+    def _since(self, frame: Frame) -> float:
+        """From when on a frame has waited: since it was taken, at most since the opening, whatever the clock says."""
+        age = (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
+        return min(frame.since, max(self._opened_at, time.monotonic() - age))
 
     def _has_work(self) -> bool:
         return bool(self._queue.finished) or (self._queue.should_read and not self._ended)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from abc import ABC, abstractmethod
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -58,10 +57,10 @@ class OpenCVCamera(ABC):
             if self._capture is None:
                 return None
             grabbed = self._capture.grab()
-            captured_at, since = datetime.now(timezone.utc), time.monotonic()
+            captured_at = datetime.now(timezone.utc)
             got, image = self._capture.retrieve() if grabbed else (False, None)
             if got:
-                since -= self._behind(self._capture)
+                captured_at -= timedelta(seconds=self._behind(self._capture))
             if self._closed:
                 self._release()
                 return None
@@ -70,7 +69,7 @@ class OpenCVCamera(ABC):
                 return None
             raise CameraError(f"camera {self.name}: {self._shown} gives no frame")
         number, self._number = self._number, self._number + 1
-        return Frame(as_hwc(np.asarray(image)), captured_at, self.name, self._shown, number, since=since)
+        return Frame(as_hwc(np.asarray(image)), captured_at, self.name, self._shown, number)
 
     def close(self) -> None:
         """Release the capture. If another thread is reading, it releases the capture after that read."""

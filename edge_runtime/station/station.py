@@ -182,13 +182,15 @@ class Station:
 
     def _between_frames(self, services: Services) -> None:
         """Run commands; switch the model; apply a reloaded configuration."""
-        services.commander.run_pending()
+        with services.supervisor.spool.working():  # a command may write to the disk, or read from it
+            services.commander.run_pending()
         if services.switch.ready and not len(services.pipeline):
             with services.supervisor.inspector.working():
                 inspector = services.switch.run_pending()
             if inspector is not None:
                 services.actions.use_inspector(inspector)
-        changes = services.reload.run_pending()
+        with services.supervisor.spool.working():
+            changes = services.reload.run_pending()
         if changes is not None:
             self._apply(services, {name.split(".")[0] for name in changes.applied})
 

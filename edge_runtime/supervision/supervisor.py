@@ -62,7 +62,7 @@ class Supervisor:
             "the inspector has failed at",
         )
         self.sender = watchdog.stage("sender", settings.sender_seconds, "the MQTT sender has been at one step")
-        self.spool = watchdog.stage("spool", settings.spool_seconds, "an event has been on its way to the disk")
+        self.spool = watchdog.stage("spool", settings.spool_seconds, "the station has been at one write to the disk")
         self._disk = DiskWatch(DiskGuard(spool.parent, settings.disk_mib), clock)
         self._memory = MemoryGuard(memory_limit(settings.memory_mib), restart)
         self._guards_at = clock()

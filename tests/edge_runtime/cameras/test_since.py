@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +16,13 @@ import pytest
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.device import DeviceCamera
 from edge_runtime.cameras.factory import camera_maker
+from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.settings.opencv import DeviceSettings, StreamSettings
 from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from edge_runtime.cameras.stream import StreamCamera
 from edge_runtime.cameras.stream_clock import StreamClock
-from tests.edge_runtime.cameras.scripted import FOLDER, ScriptedCamera, feeds_of, take
+from tests.edge_runtime.cameras.scripted import FOLDER, ScriptedCamera, feeds_of, picture, take
 from tests.edge_runtime.fakes import write_picture
 from tests.waiting import wait_until
 
@@ -81,14 +85,14 @@ class _Capture:
 
 
 def _device(capture: _Capture, opened_ago: float, monkeypatch: pytest.MonkeyPatch) -> float:
-    """For how long the first frame of a device has waited, by its `since`."""
+    """For how long the first frame of a device has waited, by its `captured_at`."""
     camera = DeviceCamera(DeviceSettings(kind="device", source=0))
     monkeypatch.setattr(camera._cv2, "VideoCapture", lambda *_: capture)
     camera.open()
     camera._opened -= opened_ago
     frame = camera.read()
     assert isinstance(frame, Frame)
-    return time.monotonic() - frame.since
+    return (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
 
 
 def test_a_device_says_how_long_its_driver_kept_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +117,9 @@ def test_an_rtsp_stream_says_how_far_reading_is_behind(
     camera.open()
     camera.read()
     now[0] = 125.0  # one second of the stream has come in 25 of ours
-    before = time.monotonic()
+    before = datetime.now(timezone.utc)
     frame = camera.read()
-    assert isinstance(frame, Frame) and (before - frame.since > 23) == known
+    assert isinstance(frame, Frame) and ((before - frame.captured_at).total_seconds() > 23) == known
 
 
 def test_a_picture_in_a_watched_folder_waits_from_when_it_is_found(tmp_path: Path) -> None:
@@ -129,6 +133,25 @@ def test_a_picture_in_a_watched_folder_waits_from_when_it_is_found(tmp_path: Pat
     frames = [camera.read() for _ in range(3)]
     assert all(isinstance(frame, Frame) and frame.since <= found for frame in frames)
     camera.close()
+
+
+@pytest.mark.parametrize(("age", "waited"), [(24.0, 24.0), (400.0, 60.0), (-400.0, 0.0)])
+def test_a_frame_has_waited_since_it_was_taken(age: float, waited: float) -> None:
+    """The time in a driver counts, by `captured_at`; a clock that has jumped makes no frame older than the opening of
+    its camera, a minute ago, nor younger than its reading."""
+    old = replace(picture(0), captured_at=datetime.now(timezone.utc) - timedelta(seconds=age))
+    opened: list[Feeds] = []
+    ready = threading.Event()
+
+    def a_minute_later() -> None:
+        ready.wait(10)
+        opened[0]._feeds["top"]._opened_at -= 60
+
+    with feeds_of(ScriptedCamera([a_minute_later, old]), every_frame=True) as feeds:
+        opened.append(feeds)
+        ready.set()
+        frame = take(feeds)
+        assert waited <= time.monotonic() - frame.since < waited + 10
 
 
 def test_frames_that_wait_are_a_backlog_until_the_queue_is_empty() -> None:

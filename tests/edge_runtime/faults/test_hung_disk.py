@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.commands.commander import Commander
 from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.supervision.disk_watch import DiskWatch
 from edge_runtime.supervision.guards import DiskGuard
 from tests.edge_runtime.fakes import BRIGHT, station_data, validate, write_picture
 from tests.edge_runtime.faults.harm import Harm, ask, free_port
-from tests.edge_runtime.faults.running import station_process, watched
+from tests.edge_runtime.faults.running import running, station_process, watched
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.waiting import wait_until
 
@@ -39,7 +40,7 @@ def test_a_hung_disk_is_said_on_mqtt_and_on_the_pages(tmp_path: Path, mosquitto:
         write_picture(pictures / "2.png", BRIGHT)
         subscriber.wait("v1/status", lambda all_: "watchdog.spool" in _codes(all_[-1].body))
         status, body = ask(port, "/healthz")
-        assert status == 503 and "on its way to the disk" in body["faults"]["watchdog.spool"]
+        assert status == 503 and "at one write to the disk" in body["faults"]["watchdog.spool"]
         pictures.rename(tmp_path / "gone")
         subscriber.wait("v1/status", lambda all_: _codes(all_[-1].body) >= {"camera.top", "watchdog.spool"})
         assert "camera.top" in ask(port, "/healthz")[1]["faults"] and ask(port, "/metrics")[0] == 200
@@ -104,3 +105,16 @@ def test_a_disk_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:
     wait_until(lambda: watch.fault is None, "the answer")
     watch.close()
     assert not watch.thread.alive
+
+
+def test_a_command_that_hangs_is_said(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only events are written: a command that hangs, say in the file of what commands have set, is
+    `watchdog.spool` as well."""
+    mosquitto.start()
+    data, going = watched(station_data(tmp_path, mosquitto.port)), threading.Event()
+    data["supervision"]["spool_seconds"] = 0.1
+    monkeypatch.setattr(Commander, "run_pending", lambda _: going.wait(30))
+    with Subscriber(mosquitto.port) as subscriber, running(data):
+        subscriber.wait("v1/status", lambda all_: any("watchdog.spool" in _codes(m.body) for m in all_))
+        going.set()
+        subscriber.wait_state("online")
