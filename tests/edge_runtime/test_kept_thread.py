@@ -9,7 +9,7 @@ import pytest
 
 from edge_runtime.kept_thread import KeptThread
 from edge_runtime.supervision.thread_watch import ThreadWatch
-from tests.edge_runtime.threads import refused
+from tests.threads import refused
 from tests.waiting import wait_until
 
 

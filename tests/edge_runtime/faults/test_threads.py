@@ -18,8 +18,8 @@ from latentline.errors import run_command
 from tests.edge_runtime.fakes import BRIGHT, station_data, validate, write_picture
 from tests.edge_runtime.faults.harm import Harm, ask, free_port
 from tests.edge_runtime.faults.running import ScriptedCamera, grey, make_station, running, station_process, watched
-from tests.edge_runtime.threads import refused
 from tests.mosquitto import Mosquitto, Subscriber
+from tests.threads import refused
 from tests.waiting import wait_until
 
 THREADS = [
