@@ -43,7 +43,6 @@ def write_output(command: Callable[[], int]) -> int:
     except RuntimeError as error:
         if str(error) != "can't start new thread":
             raise
-        _discard_output()
         print("error: no thread can be started; end other programs, or raise the limit of threads", file=sys.stderr)
         return 1
 
