@@ -41,22 +41,18 @@ class KeptThread:
     def keep(self) -> None:
         """Start the thread again, unless it runs, has done its work, or was never to start."""
         with self._lock:
-            if not self._started or self._done or (self._thread is not None and self._thread.is_alive()):
+            if not self._started or self._done or self.alive:
                 return
-            if self._thread is not None:
+            died, was_missing = self._thread is not None, self._missing_since is not None
+            if died:
                 self._thread = None
                 self._deaths.append(self._clock())
-                _log.error("the thread %r died (%s); it is started again", self.name, self._cause)
-            thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-            try:
-                thread.start()
-            except (RuntimeError, MemoryError) as error:  # too many threads, or no memory for one
-                self._refusal = str(error) or type(error).__name__
-                if self._missing_since is None:
-                    self._missing_since = self._clock()
-                    _log.warning("the thread %r cannot be started (%s); it is tried again", self.name, self._refusal)
-                return
-            self._thread, self._missing_since = thread, None
+            missing = not self._start()
+        # Not while the lock is held: a log may hang.
+        if died:
+            _log.error("the thread %r died (%s); it is started again", self.name, self._cause)
+        if missing and not was_missing:
+            _log.warning("the thread %r cannot be started (%s); it is tried again", self.name, self._refusal)
 
     @property
     def alive(self) -> bool:
@@ -86,6 +82,19 @@ class KeptThread:
         thread = self._thread
         if thread is not None:
             thread.join(max(0.0, timeout))
+
+    def _start(self) -> bool:
+        """Start the thread; False if there is none to be had. The caller holds the lock."""
+        thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:  # too many threads, or no memory for one
+            self._refusal = str(error) or type(error).__name__
+            if self._missing_since is None:
+                self._missing_since = self._clock()
+            return False
+        self._thread, self._missing_since = thread, None
+        return True
 
     def _run(self) -> None:
         try:
