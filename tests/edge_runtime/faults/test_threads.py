@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,25 @@ def test_a_thread_that_cannot_come_back_ends_the_process_to_be_restarted(
         subscriber.wait_state("stopped")
     error = capsys.readouterr().err
     assert error == "error: the thread 'disk guard' cannot be kept alive; the station ends to be restarted\n"
+
+
+def test_a_station_none_of_whose_cameras_can_be_read_ends_to_be_restarted(
+    tmp_path: Path, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four reads that hang in the driver of the only camera: nothing is left but another process."""
+    mosquitto.start()
+    data, _ = _with_pages(station_data(tmp_path, mosquitto.port))
+    data["cameras"][0]["stall_seconds"] = 0.05
+    hang = threading.Event()
+    station = make_station(parse(data, StationConfig, "-"), ScriptedCamera(*[lambda: hang.wait(30)] * 4))
+
+    def run() -> int:
+        station.run()
+        return 0
+
+    assert run_command(run) == 75
+    assert capsys.readouterr().err == "error: every camera hangs in its driver; the station ends to be restarted\n"
+    hang.set()
 
 
 def test_a_machine_without_threads_for_a_while(tmp_path: Path, mosquitto: Mosquitto) -> None:
