@@ -44,7 +44,7 @@ class FolderCamera:
         self._memory, self._work = memory, work
         self._settling = FolderSettling(settings.id, self._folder, settings.settle_seconds if self._watch else 0.0)
         self._closed = threading.Event()
-        self._ready: deque[FolderPicture] = deque()
+        self._ready: deque[tuple[FolderPicture, float]] = deque()  # and time.monotonic() when it was found
         self._set_aside: set[str] = set()
         self._next_scan = 0.0
         self._number = 0
@@ -65,9 +65,9 @@ class FolderCamera:
             self._scan()
         if self._closed.is_set() or not (self._ready or self._watch):
             return None
-        return self._frame(self._ready.popleft()) if self._ready else IDLE
+        return self._frame(*self._ready.popleft()) if self._ready else IDLE
 
-    def _frame(self, picture: FolderPicture) -> Frame | Idle | None:
+    def _frame(self, picture: FolderPicture, since: float) -> Frame | Idle | None:
         path, captured_at = self._folder / picture.name, datetime.now(timezone.utc)
         restless = self._settling.restless(picture)
         read: npt.NDArray[np.uint8] | Idle | ImageError
@@ -81,7 +81,7 @@ class FolderCamera:
         if self._closed.is_set():
             return None  # another reader has taken over
         if isinstance(read, Idle):
-            self._ready.appendleft(picture)
+            self._ready.appendleft((picture, since))
             self._closed.wait(_POLL_SECONDS)
             return IDLE
         if self._watch and (FolderPicture.of(path) != picture or (restless and isinstance(read, ImageError))):
@@ -94,7 +94,9 @@ class FolderCamera:
             raise read
         # The name may hold any bytes, but an event is UTF-8.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
-        return Frame(as_hwc(read), captured_at, self.name, shown, number, picture, self._lasting(picture))
+        since = since if self._watch else time.monotonic()
+        lasting = self._lasting(picture)
+        return Frame(as_hwc(read), captured_at, self.name, shown, number, picture, lasting=lasting, since=since)
 
     def _lasting(self, picture: FolderPicture) -> str:
         return f"{self.name}/{picture.name}/{picture.digest}"
@@ -147,7 +149,7 @@ class FolderCamera:
         start = time.monotonic()
         found = self._pictures()
         fresh = self._memory.fresh(found) if self._watch else self._memory.fresh(found, math.inf)
-        self._ready.extend(self._settling.ready(fresh))
+        self._ready.extend((picture, time.monotonic()) for picture in self._settling.ready(fresh))
         self._set_aside.intersection_update(picture.name for picture in found)
         now = time.monotonic()
         self._next_scan = now + max(_POLL_SECONDS, _PAUSE_FACTOR * (now - start))

@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class OpenCVCamera(ABC):
     @abstractmethod
     def _open(self, cv2: Any) -> Any:
         """A `cv2.VideoCapture` of the source, open or not."""
+
+    def _behind(self, capture: Any) -> float:
+        """For how long the frame that was just grabbed had waited unread, seconds; 0 where nobody can tell."""
+        return 0.0
 
     def open(self) -> None:
         """Open the source. Raises CameraError."""
@@ -113,6 +117,7 @@ class OpenCVCamera(ABC):
             self._pending.append(self._bad())
             return None
         number, self._number = self._number, self._number + 1
+        captured_at -= timedelta(seconds=self._behind(self._capture))
         frame = Frame(as_hwc(image), captured_at, self.name, self._shown, number, lasting=self._lasting(number))
         self._pending.append(frame)
         return None

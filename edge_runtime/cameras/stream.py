@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
 from edge_runtime.cameras.settings.opencv import StreamSettings
+from edge_runtime.cameras.stream_clock import StreamClock
 
 
 class StreamCamera(OpenCVCamera):
@@ -15,8 +17,10 @@ class StreamCamera(OpenCVCamera):
         hint = "are the address, the user and the password right, and is it reachable?"
         super().__init__(settings.id, settings.shown, hint)
         self._settings = settings
+        self._clock = StreamClock()
 
     def _open(self, cv2: Any) -> Any:
+        self._clock = StreamClock()
         # A little later than a stall is reported: so the fault is a stall, and the thread that was left behind ends.
         limits = {
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: self._settings.open_seconds + 1,
@@ -24,3 +28,9 @@ class StreamCamera(OpenCVCamera):
         }
         options = [number for limit, seconds in limits.items() for number in (limit, int(1000 * seconds))]
         return cv2.VideoCapture(self._settings.source, cv2.CAP_ANY, options)
+
+    def _behind(self, capture: Any) -> float:
+        """Only RTSP has the camera's own times; for others FFmpeg makes them up from a frame rate."""
+        if not self._settings.source.startswith(("rtsp://", "rtsps://")):
+            return 0.0
+        return self._clock.behind(time.monotonic(), capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1e3)

@@ -96,6 +96,13 @@ class WorkJournal:
                 del self._deaths[key]
                 self._write_deaths()
 
+    def give_up(self, key: str | None) -> None:
+        """The process must end because of this picture, as if it had died."""
+        with self._changed:
+            if key is not None:
+                self._add_death(key)
+                self._remove(key)
+
     def clear(self, longest: float = math.inf) -> None:
         """The process ends in good order. longest: seconds of an inspection, beyond which it ends because of it."""
         with self._changed:

@@ -54,6 +54,16 @@ def test_decoding_alone_does_not_clear_a_suspect(path: Path) -> None:
     assert WorkJournal(path).is_set_aside("a")
 
 
+def test_picture_that_ends_the_process_in_good_order_is_set_aside(path: Path) -> None:
+    """A picture with which the GPU's context is lost twice, so that the process ends, is to blame."""
+    for _ in range(2):
+        journal = WorkJournal(path)
+        journal.begin_inspection("a")
+        journal.give_up("a")
+        journal.clear()
+    assert WorkJournal(path).is_set_aside("a")
+
+
 def test_end_in_good_order_is_no_death(path: Path) -> None:
     """Pictures in work at a clean end are not suspect, and what still ends later changes nothing."""
     for _ in range(3):
