@@ -56,7 +56,11 @@ def end_in_time(station: Endable) -> Iterator[None]:
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(signals, station, over), name="signals", daemon=True)
     before = signal.set_wakeup_fd(wake_up, warn_on_full_buffer=False)
-    thread.start()
+    watched = _starts(thread)
+    if not watched:
+        _log.warning(
+            "no thread can be started for signals, so SIGTERM waits for the frame in work, however long it takes"
+        )
     try:
         with stop_on_signals(station.stop, station.reload):
             yield
@@ -64,7 +68,10 @@ def end_in_time(station: Endable) -> Iterator[None]:
         signal.set_wakeup_fd(before)
         over.set()
         os.close(wake_up)  # ends the wait for a signal
-        thread.join()
+        if watched:
+            thread.join()
+        else:
+            os.close(signals)
 
 
 def _watch(signals: int, station: Endable, over: threading.Event) -> None:
@@ -74,7 +81,7 @@ def _watch(signals: int, station: Endable, over: threading.Event) -> None:
             return
         deadline = time.monotonic() + PROMISE_SECONDS
         second = threading.Thread(target=_end_at_once, args=(numbers,), name="second signal", daemon=True)
-        second.start()
+        has_second = _starts(second)
         station.stop()
         if station.ending.wait(_FRAME_SECONDS):
             if not over.wait(deadline - time.monotonic()):
@@ -82,10 +89,20 @@ def _watch(signals: int, station: Endable, over: threading.Event) -> None:
         else:
             _log.warning("the frame in work is not done %g s after %s: it is left", _FRAME_SECONDS, first.name)
             ender = threading.Thread(target=station.abandon, name="ender", daemon=True)
-            ender.start()
-            ender.join(deadline - time.monotonic())
+            if _starts(ender):
+                ender.join(deadline - time.monotonic())
             _exit(0)
-        second.join()
+        if has_second:
+            second.join()
+
+
+def _starts(thread: threading.Thread) -> bool:
+    """Start the thread. False where the machine has none to spare: the end must not depend on it."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _end_at_once(numbers: FileIO) -> None:
