@@ -27,6 +27,21 @@ class MqttClient(paho.Client):
     offline.
     """
 
+    on_pubrec: Callable[[int, int], None] | None = None
+    """Called with message id and reason code of a PUBREC. No PUBREL follows, so a message of QoS 2 is never released:
+    only probes have QoS 2 (see trial.py)."""
+
+    def respect_receive_maximum(self, count: int) -> None:
+        """Have at most `count` messages without an answer at a time: more, and the broker closes the connection."""
+        with self._out_message_mutex:
+            self._max_inflight_messages = min(self._max_inflight_messages, count)
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        packet = bytes(self._in_packet["packet"])
+        if self.on_pubrec is not None:
+            self.on_pubrec(int.from_bytes(packet[:2], "big"), packet[2] if len(packet) > 2 else 0)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
     def _handle_publish(self) -> MQTTErrorCode:
         try:
             return super()._handle_publish()

@@ -25,7 +25,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
-from edge_runtime.mqtt.client import log_exceptions, make_client
+from edge_runtime.mqtt.client import MqttClient, log_exceptions, make_client
 from edge_runtime.mqtt.diagnosis import diagnose
 from edge_runtime.mqtt.packets import PublishProperties, new_properties, received
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR, concerns_credentials, permanent_refusal
@@ -43,10 +43,16 @@ class Connected:
     """The broker accepted the connection.
 
     maximum_packet_size  bytes; the broker rejects larger packets. None: no limit
+    maximum_qos          that the broker takes
+    retains              whether it keeps retained messages
+    receive_maximum      messages of QoS 1 and 2 that may be without an answer
     """
 
     connection: Connection
     maximum_packet_size: int | None
+    maximum_qos: int = 2
+    retains: bool = True
+    receive_maximum: int = 65535
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Acked:
-    """The PUBACK of a QoS 1 message; a `reason` below 0x80 is success."""
+    """The PUBACK of a QoS 1 message, or the PUBREC of a probe; a `reason` below 0x80 is success."""
 
     connection: Connection
     mid: int
@@ -145,10 +151,11 @@ class Connection:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def _make_client(self, will: Will | None) -> paho.Client:
+    def _make_client(self, will: Will | None) -> MqttClient:
         client = make_client(self._broker, will, _CONNECT_SECONDS, WINDOW)
         client.on_connect = log_exceptions(self._on_connect)
         client.on_publish = log_exceptions(self._on_publish)
+        client.on_pubrec = log_exceptions(lambda mid, reason: self._post(Acked(self, mid, reason)))
         client.on_disconnect = log_exceptions(self._on_disconnect)
         client.on_subscribe = log_exceptions(self._on_subscribe)
         client.on_message = log_exceptions(self._on_message)
@@ -214,11 +221,19 @@ class Connection:
         except OSError:
             return False
 
-    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+    def _on_connect(self, client: MqttClient, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         code = int(reason.value)
         if code < FIRST_ERROR:
             self._accepted = True
-            self._post(Connected(self, getattr(properties, "MaximumPacketSize", None)))
+            accepted = Connected(
+                self,
+                getattr(properties, "MaximumPacketSize", None),
+                getattr(properties, "MaximumQoS", 2),
+                bool(getattr(properties, "RetainAvailable", 1)),
+                getattr(properties, "ReceiveMaximum", 65535),
+            )
+            client.respect_receive_maximum(accepted.receive_maximum)
+            self._post(accepted)
             self._subscribe(client)
             return
         self._reason = code
@@ -233,7 +248,10 @@ class Connection:
         # QoS 0: the broker queues nothing while we are away, so no command of an hour ago is carried out. No retained
         # messages, none of our own, and the retain flag as the sender set it.
         options = SubscribeOptions(
-            qos=0, noLocal=True, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+            qos=0,
+            noLocal=self._subscription.no_local,
+            retainAsPublished=True,
+            retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
         )
         client.subscribe(self._subscription.topic_filter, options=options)
 

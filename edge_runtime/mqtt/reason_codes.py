@@ -18,7 +18,34 @@ _PERMANENT_REFUSALS = {
     NOT_AUTHORISED: "refuses the user name or password, or does not let this user in",
     0x8A: "has banned this client",
     0x8C: "requires another authentication method",
+    0x90: "does not accept the topic of the station's status; choose another mqtt.root or station.id",
+    0x9A: "keeps no retained messages, which a station needs for its status; allow them at the broker",
+    0x9B: "takes only messages of QoS 0, but events need QoS 1; allow it at the broker",
 }
+TEMPORARY = {
+    0x88,
+    0x89,
+    QUOTA_EXCEEDED,
+    0x9F,
+}  # of a CONNACK: the broker is down or busy, a quota, too many in a second
+_NAMES = {
+    0x80: "no reason given",
+    0x83: "it is made that way",
+    NOT_AUTHORISED: "not authorised",
+    TOPIC_NAME_INVALID: "it does not accept the topic",
+    0x8F: "it does not accept the topic filter",
+    PACKET_TOO_LARGE: "too large",
+    QUOTA_EXCEEDED: "a quota is used up",
+    PAYLOAD_FORMAT_INVALID: "it does not accept the format",
+    0x9E: "it has no shared subscriptions",
+    0xA2: "it has no subscriptions with wildcards",
+}
+
+
+def describe(reason: int) -> str:
+    """What a reason code means, with its number."""
+    name = _NAMES.get(reason)
+    return f"{name}, MQTT reason 0x{reason:02X}" if name else f"MQTT reason 0x{reason:02X}"
 
 
 def permanent_refusal(connack: int) -> str | None:
