@@ -28,6 +28,7 @@ TEMPORARY = {
     QUOTA_EXCEEDED,
     0x9F,
 }  # of a CONNACK: the broker is down or busy, a quota, too many in a second
+ABOUT_THE_WILL = {0x90, 0x9A, 0x9B}  # of a CONNACK: topic, retain flag and QoS, which only the will has
 _NAMES = {
     0x80: "no reason given",
     0x83: "it is made that way",

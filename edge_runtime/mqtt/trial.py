@@ -2,8 +2,8 @@
 
 A probe is a message that says that it is one: its payload has `probe: true`, and so have its user properties. It has
 QoS 2 where the broker takes that. A broker says with its PUBREC whether the client may publish on the topic; the PUBREL
-that would release the message is never sent, so mosquitto, for one, delivers a probe to nobody. Some brokers do not wait
-for the PUBREL. They deliver it as they would any message; it expires after a second and is never retained.
+that would release the message is never sent, so mosquitto, for one, delivers a probe to nobody. Some brokers do not
+wait for the PUBREL and deliver it like any message; it expires after a second and is never retained.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def probe(station: str, size: int = 0) -> bytes:
     return encode({**message, "padding": "." * size} if size else message)
 
 
-class Trial:
+class BrokerTrial:
     """A connection within a `with` block. `accepted` is what the broker has answered to it.
 
     Raises EndedError when the broker does not accept it, BrokerError when it does not answer.
@@ -50,7 +50,7 @@ class Trial:
         self._events: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
         self._connection = Connection(broker, will, self._events.put, subscription)
 
-    def __enter__(self) -> Trial:
+    def __enter__(self) -> BrokerTrial:
         self._connection.start()
         try:
             answer = self._next(_CONNECT_SECONDS, "the MQTT CONNECT")

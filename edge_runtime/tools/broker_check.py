@@ -15,9 +15,9 @@ from edge_runtime.config import StationConfig
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
 from edge_runtime.mqtt.connection import Connected
 from edge_runtime.mqtt.packets import Received
-from edge_runtime.mqtt.reason_codes import FIRST_ERROR, PACKET_TOO_LARGE, TEMPORARY, describe
+from edge_runtime.mqtt.reason_codes import ABOUT_THE_WILL, FIRST_ERROR, PACKET_TOO_LARGE, TEMPORARY, describe
 from edge_runtime.mqtt.topics import Topics
-from edge_runtime.mqtt.trial import EndedError, Trial, probe
+from edge_runtime.mqtt.trial import EndedError, BrokerTrial, probe
 from edge_runtime.station.wiring import broker_of
 from edge_runtime.tools.finding import Finding
 from latentline.errors import BrokerError, LatentlineError
@@ -45,13 +45,13 @@ def check_broker(config: StationConfig) -> Iterator[Finding]:
 def _connect(broker: Broker, topics: Topics) -> Connected:
     """Connect as the station does, with a retained will. Raises BrokerError with what the broker does not accept."""
     try:
-        with Trial(broker, Will(topics.status, b"", 0)) as trial:
+        with BrokerTrial(broker, Will(topics.status, b"", 0)) as trial:
             accepted = trial.accepted
     except EndedError as error:
-        if not error.reason or error.reason in TEMPORARY:
+        if not error.reason or error.reason in TEMPORARY or error.reason in ABOUT_THE_WILL:
             raise
         try:
-            with Trial(broker):
+            with BrokerTrial(broker):
                 pass
         except BrokerError:
             raise error from None
@@ -105,7 +105,7 @@ def _refused(broker: Broker, accepted: Connected, probes: list[tuple[str, bytes]
     qos, refused, suspected = min(2, accepted.maximum_qos), dict[str, str](), set[str]()
     limit = accepted.maximum_packet_size
     while probes:
-        with Trial(broker) as trial:
+        with BrokerTrial(broker) as trial:
             for _ in range(min(_BATCH, accepted.receive_maximum, len(probes))):
                 topic, payload = probes.pop(0)
                 if limit is not None and len(payload) + len(topic) + 100 > limit:
@@ -138,7 +138,7 @@ def _commands(broker: Broker, topics: Topics) -> Finding:
     """Subscribe to commands, and look whether a probe among them arrives."""
     arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
     topic_filter = topics.command("+")
-    with Trial(broker, None, Subscription(topic_filter, arrived.put, no_local=False)) as trial:
+    with BrokerTrial(broker, None, Subscription(topic_filter, arrived.put, no_local=False)) as trial:
         if (reason := trial.subscribed()) >= FIRST_ERROR:
             sentence = f"broker {broker.address} refuses the subscription to {topic_filter} ({describe(reason)})"
             return Finding("commands", False, f"{sentence}; let this station's user read this topic")

@@ -1,4 +1,4 @@
-"""`latentline-edge check`: try config, model, cameras and broker of a station once, and report which of them work."""
+"""`latentline-edge check`: try all that a station needs once, and report what works."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.tools.broker_check import check_broker
 from edge_runtime.tools.finding import Finding
+from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
 from latentline.errors import CameraError, LatentlineError, PackageError
@@ -44,13 +45,14 @@ class OpenModel(Protocol):
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
+    """Check config, spool, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:
         yield Finding("config", False, str(error))
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
+    yield from check_spool(config)
     opened: list[OpenedInspector] = []
     yield from _model(config, open_model, opened)
     try:

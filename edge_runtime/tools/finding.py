@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Finding:
     """One line of the result.
 
-    subject  config | clock | spool | model | self-test | camera | broker | topics | commands
+    subject  config | spool | model | self-test | camera | broker | topics | commands
     message  what was found, or what is wrong
     warning  it works, and somebody should know this
     """
