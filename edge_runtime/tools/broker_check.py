@@ -17,7 +17,7 @@ from edge_runtime.mqtt.connection import Connected
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.reason_codes import ABOUT_THE_WILL, FIRST_ERROR, PACKET_TOO_LARGE, TEMPORARY, describe
 from edge_runtime.mqtt.topics import Topics
-from edge_runtime.mqtt.trial import EndedError, BrokerTrial, probe
+from edge_runtime.mqtt.trial import BrokerTrial, EndedError, probe
 from edge_runtime.station.wiring import broker_of
 from edge_runtime.tools.finding import Finding
 from latentline.errors import BrokerError, LatentlineError
