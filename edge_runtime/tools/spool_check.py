@@ -30,6 +30,9 @@ def check_spool(config: StationConfig) -> Iterator[Finding]:
                 yield Finding("spool", False, f"spool.path: this user may not write {file}; {_owner(file)}")
                 return
         folder = _existing(path.parent)
+        if not folder.is_dir():
+            yield Finding("spool", False, f"spool.path: {folder} is no folder, so {path} cannot be in it")
+            return
         if not os.access(folder, os.W_OK | os.X_OK):
             sentence = f"spool.path: this user may not write into {folder}"
             yield Finding("spool", False, f"{sentence}; {_owner(folder)}")

@@ -61,6 +61,13 @@ def test_the_model_package_is_no_spool(tmp_path: Path) -> None:
     assert zipfile.is_zipfile(path)
 
 
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """A spool below a file cannot be; the sentence names the file."""
+    (tmp_path / "file").touch()
+    finding = _check(tmp_path, tmp_path / "file" / "a" / "s.sqlite")
+    assert not finding.ok and f"{tmp_path / 'file'} is no folder" in finding.message
+
+
 def test_little_room_is_a_warning_and_none_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below `supervision.disk_mib` a warning names the room; when nothing can be written, `check` fails."""
     usage = namedtuple("usage", "total used free")
