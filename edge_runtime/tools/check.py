@@ -52,7 +52,7 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         yield Finding("config", False, str(error))
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
-    yield from check_spool(config)
+    yield from _whole("spool", check_spool(config))
     opened: list[OpenedInspector] = []
     yield from _model(config, open_model, opened)
     try:
@@ -71,7 +71,15 @@ def check_connections(config: StationConfig, inspector: FrameInspector | None = 
     """
     for camera in config.cameras:
         yield _attempt("camera", partial(_camera, camera, inspector))
-    yield from check_broker(config)
+    yield from _whole("broker", check_broker(config))
+
+
+def _whole(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """`findings`, and one more if the code behind them fails."""
+    try:
+        yield from findings
+    except Exception as error:
+        yield Finding(subject, False, f"{type(error).__name__}: {error}")
 
 
 def _attempt(subject: str, trial: Callable[[], str]) -> Finding:
