@@ -10,6 +10,8 @@ TOPIC_NAME_INVALID = 0x90
 PACKET_TOO_LARGE = 0x95
 QUOTA_EXCEEDED = 0x97
 PAYLOAD_FORMAT_INVALID = 0x99
+RETAIN_NOT_SUPPORTED = 0x9A
+QOS_NOT_SUPPORTED = 0x9B
 
 _PERMANENT_REFUSALS = {
     0x84: "does not speak MQTT 5",
@@ -18,17 +20,14 @@ _PERMANENT_REFUSALS = {
     NOT_AUTHORISED: "refuses the user name or password, or does not let this user in",
     0x8A: "has banned this client",
     0x8C: "requires another authentication method",
-    0x90: "does not accept the topic of the station's status; choose another mqtt.root or station.id",
-    0x9A: "keeps no retained messages, which a station needs for its status; allow them at the broker",
-    0x9B: "takes only messages of QoS 0, but events need QoS 1; allow it at the broker",
+    TOPIC_NAME_INVALID: "does not accept the topic of the station's status; choose another mqtt.root or station.id",
+    RETAIN_NOT_SUPPORTED: "keeps no retained messages, which a station needs for its status; allow them at the broker",
+    QOS_NOT_SUPPORTED: "takes only messages of QoS 0, but events need QoS 1; allow it at the broker",
 }
-TEMPORARY = {
-    0x88,
-    0x89,
-    QUOTA_EXCEEDED,
-    0x9F,
-}  # of a CONNACK: the broker is down or busy, a quota, too many in a second
-ABOUT_THE_WILL = {0x90, 0x9A, 0x9B}  # of a CONNACK: topic, retain flag and QoS, which only the will has
+# Of a CONNACK: the broker is down or busy, a quota is used up, too many connections in a second.
+TEMPORARY = {0x88, 0x89, QUOTA_EXCEEDED, 0x9F}
+# Of a CONNACK: topic, retain flag and QoS, which only the will has.
+ABOUT_THE_WILL = {TOPIC_NAME_INVALID, RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED}
 _NAMES = {
     0x80: "no reason given",
     0x83: "it is made that way",

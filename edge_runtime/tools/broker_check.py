@@ -15,7 +15,16 @@ from edge_runtime.config import StationConfig
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
 from edge_runtime.mqtt.connection import Connected
 from edge_runtime.mqtt.packets import Received
-from edge_runtime.mqtt.reason_codes import ABOUT_THE_WILL, FIRST_ERROR, PACKET_TOO_LARGE, TEMPORARY, describe
+from edge_runtime.mqtt.reason_codes import (
+    ABOUT_THE_WILL,
+    FIRST_ERROR,
+    PACKET_TOO_LARGE,
+    QOS_NOT_SUPPORTED,
+    RETAIN_NOT_SUPPORTED,
+    TEMPORARY,
+    describe,
+    permanent_refusal,
+)
 from edge_runtime.mqtt.topics import Topics
 from edge_runtime.mqtt.trial import BrokerTrial, EndedError, probe
 from edge_runtime.station.wiring import broker_of
@@ -59,10 +68,9 @@ def _connect(broker: Broker, topics: Topics) -> Connected:
             f"broker {broker.address} accepts this client, but not with the station's will, a retained message of "
             f"QoS 1 on {topics.status} ({describe(error.reason)}); allow it at the broker"
         ) from None
-    if accepted.maximum_qos < 1:
-        raise BrokerError(f"broker {broker.address} takes only messages of QoS 0, but events need QoS 1")
-    if not accepted.retains:
-        raise BrokerError(f"broker {broker.address} keeps no retained messages, which a station needs for its status")
+    lacking = QOS_NOT_SUPPORTED if accepted.maximum_qos < 1 else RETAIN_NOT_SUPPORTED if not accepted.retains else None
+    if lacking is not None:  # brokers should have refused the will
+        raise BrokerError(f"broker {broker.address} {permanent_refusal(lacking)}")
     return accepted
 
 
