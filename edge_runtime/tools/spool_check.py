@@ -22,13 +22,13 @@ def check_spool(config: StationConfig) -> Iterator[Finding]:
     """Try the spool's path, its files, its folder and the free space."""
     path = config.spool.path
     try:
-        if (what := foreign_file(path)) is not None:
-            yield Finding("spool", False, f"spool.path: {path} {what}, and no spool; choose another path")
-            return
         for file in _files(path, config):
             if not os.access(file, os.R_OK | os.W_OK):
                 yield Finding("spool", False, f"spool.path: this user may not write {file}; {_owner(file)}")
                 return
+        if (what := foreign_file(path)) is not None:
+            yield Finding("spool", False, f"spool.path: {path} {what}, and no spool; choose another path")
+            return
         folder = _existing(path.parent)
         if not folder.is_dir():
             yield Finding("spool", False, f"spool.path: {folder} is no folder, so {path} cannot be in it")

@@ -105,6 +105,7 @@ def test_what_this_user_may_not_write_is_named(tmp_path: Path, nobody: list[str]
             os.chown(file, 65534, 65534)
         bad = path if what == "file" else path.with_name("s.sqlite.seq")
         bad.touch()
+        bad.chmod(0o600)
         os.chown(bad, 0, 0)
     code = f"""
 from pathlib import Path
