@@ -18,6 +18,12 @@ from edge_runtime.mqtt.settings import TlsSection, read_key_password
 from latentline.errors import BrokerError, ConfigError
 
 _log = logging.getLogger(__name__)
+# What OpenSSL says of a file, and what it means.
+_TLS_REASONS = {
+    "KEY_VALUES_MISMATCH": "certificate and key do not belong together",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "no certificate in PEM format is in it",
+    "PEM lib": "one of them is not what it should be: a certificate, or its key, in PEM format",
+}
 
 
 class MqttClient(paho.Client):
@@ -122,4 +128,13 @@ def use_tls(client: paho.Client, tls: TlsSection) -> None:
         if asked:
             raise BrokerError(f"mqtt.tls.key: {tls.key} cannot be decrypted with its password") from None
         files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-        raise BrokerError(f"mqtt.tls: {files} cannot be used ({getattr(error, 'strerror', None) or error})") from None
+        raise BrokerError(f"mqtt.tls: {files} cannot be used ({_reason(error)})") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why a TLS file cannot be used, in words."""
+    text = getattr(error, "strerror", None) or str(error)
+    for name, meaning in _TLS_REASONS.items():
+        if name in text:
+            return meaning
+    return text
