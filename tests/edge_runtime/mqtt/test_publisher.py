@@ -203,6 +203,25 @@ def test_event_that_the_broker_refuses_is_kept(mosquitto: Mosquitto, spool: Spoo
     assert len(spool) == 1 and sender.publisher.published == 0
 
 
+def test_retained_messages_that_the_broker_refuses_are_a_fault(mosquitto: Mosquitto, spool: Spool) -> None:
+    """The fault names the topics, and is over when the broker takes them."""
+    mosquitto.add_user("line", "right")
+    mosquitto.allow("user line\ntopic write l/s/v1/status\n")
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port, "line", "right")
+    sender.publisher.retain(STATUS, {"state": "online"})
+    sender.publisher.retain("l/s/v1/birth", {"model": "m"})
+    sender.publisher.start()
+    wait_until(lambda: sender.faults.get("broker_retained"), "the fault")
+    said = "the broker refuses the retained messages on l/s/v1/birth (not authorised, MQTT reason 0x87);"
+    assert str(sender.faults["broker_retained"]).startswith(said)
+    mosquitto.stop()
+    mosquitto.allow("user line\ntopic write l/s/v1/#\n")
+    mosquitto.start()
+    wait_until(lambda: sender.faults["broker_retained"] is None, "the end of the fault")
+    sender.close(0.0)
+
+
 def test_transient_messages_have_their_properties(mosquitto: Mosquitto, spool: Spool) -> None:
     """`send_once` sends content type, expiry and user properties; `reply` sends the correlation data."""
     mosquitto.start()
