@@ -33,6 +33,7 @@ from latentline.errors import BrokerError, LatentlineError
 
 _EVENT_BYTES = 1500  # of an event with a few defects
 _LARGE_EVENT_BYTES = 16_000  # of one with some dozens
+_MOST_NAMES = 10  # of topics in a sentence
 _BATCH = 10  # probes on one connection: brokers limit how many may be unreleased
 _ECHO_SECONDS = 3.0  # in which a message must come back that this client itself has published
 
@@ -137,9 +138,14 @@ def _refusals(config: StationConfig, broker: Broker, topics: Topics, refused: di
     by_reason: dict[str, list[str]] = {}
     for topic, reason in refused.items():
         by_reason.setdefault(reason, []).append(topic)
-    what = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+    what = "; ".join(f"{_listed(names)} ({reason})" for reason, names in by_reason.items())
     who = f"user '{config.mqtt.username}'" if config.mqtt.username else f"client {broker.client_id}"
     return f"broker {broker.address} refuses messages on {what}; let {who} publish under {topics.at('#')}"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _commands(broker: Broker, topics: Topics) -> Finding:

@@ -79,6 +79,17 @@ def test_each_topic_that_is_denied_is_named(tmp_path: Path, mosquitto: Mosquitto
         assert f"refuses messages on {denied} (not authorised, MQTT reason 0x87); let user 'line-1'" in topics.message
 
 
+def test_a_user_without_any_right_gets_a_short_sentence(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Of many topics only some are named."""
+    mosquitto.add_user("line-1", "secret")
+    _rules(mosquitto, write=["another/station"], read=[])
+    mosquitto.start()
+    data = _data(tmp_path, mosquitto.port)
+    data["cameras"] = [{"id": f"c{number}", "kind": "simulator"} for number in range(20)]
+    (topics,) = [finding for finding in _check(data) if finding.subject == "topics"]
+    assert not topics.ok and "and 74 more (not authorised" in topics.message and len(topics.message) < 700
+
+
 def _rules(mosquitto: Mosquitto, write: list[str], read: list[str]) -> None:
     lines = [*(f"topic write {topic}" for topic in write), *(f"topic read {topic}" for topic in read)]
     mosquitto.allow("\n".join(["user line-1", *lines, ""]))
