@@ -79,6 +79,7 @@ class FramePipeline:
         """Start on a frame. An unusable one is counted and logged."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
+        self._summary.largest_frame = max(self._summary.largest_frame, frame.image.shape, key=math.prod)
         with self._faults(frame), self._stage.working():
             self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
 
