@@ -7,10 +7,13 @@ from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
 from edge_runtime.cameras.settings.opencv import DeviceSettings
+from latentline.errors import CameraError
+
+_GREY_16, _BIG_ENDIAN = int.from_bytes(b"Y16 ", "little"), 1 << 31
 
 
 class DeviceCamera(OpenCVCamera):
-    """A camera at /dev/video…"""
+    """A camera at /dev/video… Its 16-bit frames stay as they are; OpenCV would keep their upper eight bits alone."""
 
     def __init__(self, settings: DeviceSettings) -> None:
         super().__init__(settings.id, settings.shown, "is it plugged in, and may this user read it (group video)?")
@@ -32,4 +35,18 @@ class DeviceCamera(OpenCVCamera):
         for option, value in options:
             if value is not None and capture.isOpened():
                 capture.set(option, value)
+        if capture.isOpened():
+            self._keep_16_bits(cv2, capture)
         return capture
+
+    def _keep_16_bits(self, cv2: Any, capture: Any) -> None:
+        """Raise CameraError where the 16 bits of the frames cannot be had as they are."""
+        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        if fourcc & ~_BIG_ENDIAN != _GREY_16:
+            return
+        if fourcc & _BIG_ENDIAN or not capture.set(cv2.CAP_PROP_CONVERT_RGB, 0):
+            capture.release()
+            raise CameraError(
+                f"camera {self.name}: {self._shown} gives 16 bits in a form that OpenCV cannot hand on; "
+                "request another format (fourcc)"
+            )

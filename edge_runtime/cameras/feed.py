@@ -163,7 +163,7 @@ class Feed:
                 self._newest = reader.last_activity
                 number = self._first_number + frame.number
                 self._next_number = number + 1
-                self._queue.put(replace(frame, number=number), reader.triggered)
+                self._queue.put(replace(frame, number=number, bit_depth=self.settings.bit_depth), reader.triggered)
                 self._changed.notify_all()
 
     def bad_frame(self, reader: Reader, cause: str, sentence: str) -> None:

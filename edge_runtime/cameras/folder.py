@@ -56,23 +56,24 @@ class FolderCamera:
 
     def _frame(self, picture: FolderPicture) -> Frame | Idle:
         # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
-        from latentline.vision.images import read_image
+        from latentline.vision.images import RawPicture, read_raw
 
         path = self._folder / picture.name
-        captured_at, fault = datetime.now(timezone.utc), None
+        captured_at = datetime.now(timezone.utc)
+        read: RawPicture | ImageError
         try:
-            image = as_hwc(read_image(path))
+            read = read_raw(path)
         except ImageError as error:
-            fault = error
+            read = error
         if self._watch and FolderPicture.of(path) != picture:
             self._memory.not_given(picture)  # it has changed or is gone
             return IDLE
         number, self._number = self._number, self._number + 1
-        if fault is not None:
-            raise fault
+        if isinstance(read, ImageError):
+            raise read
         # The name may hold any bytes, but an event is UTF-8.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
-        return Frame(image, captured_at, self.name, shown, number, picture)
+        return Frame(as_hwc(read.image), captured_at, self.name, shown, number, picture, claimed=read.claimed)
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""

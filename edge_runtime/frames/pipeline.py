@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Frame
+from edge_runtime.frames.depth import FrameDepth
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
@@ -43,7 +44,8 @@ class FramePipeline:
     threshold  of the anomaly score; None: the package's
     summary    counts the outcomes
     stage      of the watchdog: one frame in work
-    fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again
+    fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again; and with
+               ("camera.ID.bit_depth", …) as `FrameDepth` says
     unusable   called with each frame that cannot be inspected
 
     `own_threshold` may change between two frames, `inspector` while no frame is in work.
@@ -61,6 +63,7 @@ class FramePipeline:
         self.inspector, self.own_threshold = inspector, threshold
         self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
         self._log = RateLimitedLog(logging.getLogger(__name__))
+        self._depth = FrameDepth(fault)
         self._in_work: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
@@ -77,7 +80,8 @@ class FramePipeline:
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
         with self._faults(frame), self._stage.working():
-            self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
+            scaled = self._depth.scaled(frame, self.inspector.identity.bit_depth)
+            self._in_work.append(_FrameInWork(scaled, self.inspector.begin(scaled.picture), wait_ms, start))
 
     def collect(self) -> InspectedFrame | None:
         """Finish the oldest frame in work. None if its inspection failed, which is counted and logged."""

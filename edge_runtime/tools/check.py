@@ -17,6 +17,7 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
+from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
 from edge_runtime.station.command_warning import command_warning
@@ -105,7 +106,9 @@ def _model(config: StationConfig, open_model: OpenModel, opened: list[OpenedInsp
     def load() -> str:
         opened.append(open_model(config.model, config.backend, gpu=config.gpu))
         identity = opened[0].identity
-        return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
+        known = f", bit depth {identity.bit_depth}" if identity.bit_depth != "auto" else ""
+        name = f"{identity.name} (sha256 {identity.sha256[:12]}…){known}"
+        return f"{name}, backend {identity.backend} ({opened[0].reason})"
 
     yield _attempt("model", load)
     if opened:
@@ -137,7 +140,12 @@ def _camera(camera: CameraSettings, inspector: FrameInspector | None) -> str:
     if frame is not None:
         height, width, channels = frame.image.shape
         found = f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
-        return found if inspector is None else f"{found}; {_speed(inspector, frame.image)}"
+        if inspector is None:
+            return found
+        depth = inspector.identity.bit_depth
+        if frame.image.dtype == np.uint16:
+            found += f" of {depth_sentence(frame, depth)}"
+        return f"{found}; {_speed(inspector, eight_bits(frame, depth))}"
     if feeds.error is not None:
         raise feeds.error
     if sentences := [sentence for sentence in faults if sentence]:

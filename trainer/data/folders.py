@@ -5,16 +5,18 @@ As in MVTec LOCO, validation/good may hold the normal images for calibration.
 
 from __future__ import annotations
 
+import copy
 import csv
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
+from latentline.vision.bit_depth import BitDepth
 from latentline.vision.images import list_images, read_image
 from trainer.data.known_places import MASK_END, copies, known_images, mask_of
 from trainer.data.settings import FolderData
@@ -27,13 +29,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Image names: sorted POSIX paths relative to `root`."""
+    """Image names: sorted POSIX paths relative to `root`. Its 16-bit pictures have `bit_depth`."""
 
     root: Path
     train_good: tuple[str, ...]
     validation_good: tuple[str, ...]
     test_good: tuple[str, ...]
     test_abnormal: dict[str, tuple[str, ...]]
+    bit_depth: BitDepth = "auto"
 
     @classmethod
     def scan(cls, root: Path) -> ImageFolder:
@@ -60,7 +63,7 @@ class ImageFolder:
 
     def read(self, name: str) -> UInt8:
         """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
-        return read_image(self.root / name)
+        return read_image(self.root / name, self.bit_depth)
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is no mask file.
@@ -87,6 +90,17 @@ class FolderSource:
         self.place = str(config.root)
         self._config, self._folder = config, ImageFolder.scan(config.root)
         self.read, self.mask = self._folder.read, self._folder.mask
+
+    def file(self, name: str) -> Path:
+        """The picture of this name."""
+        return self._folder.root / name
+
+    def at_depth(self, bit_depth: BitDepth) -> FolderSource:
+        """The same source, with `bit_depth` for 16-bit pictures."""
+        other = copy.copy(self)
+        other._folder = replace(self._folder, bit_depth=bit_depth)
+        other.read, other.mask = other._folder.read, other._folder.mask
+        return other
 
     def groups(self) -> Mapping[str, str]:
         """Image name -> group, from the CSV; an image without a row is a group of its own."""
