@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from edge_runtime.cameras.opencv import load_cv2
+from latentline.errors import ImageError
 from latentline.vision.bit_depth import Image, UInt8, UInt16, to_8_bit
 
 # Codes of the GenICam Pixel Format Naming Convention (PFNC). Mono10, 12 and 14 use the low bits of two bytes.
@@ -42,7 +43,7 @@ def decoder(code: int) -> Callable[[bytes, int, int], Image] | None:
     if code == _BGR8:
         return lambda data, width, height: _pixels(data, width, height, 3)
     if code in _BITS:
-        return lambda data, width, height: to_8_bit(_two_bytes(data, width, height), _BITS[code])
+        return lambda data, width, height: _low_bits(data, width, height, _BITS[code])
     if code == _MONO16:
         return _two_bytes
     if code in _PACKED:
@@ -68,6 +69,13 @@ def _to_bgr(
 
 def _two_bytes(data: bytes, width: int, height: int) -> UInt16:
     return np.frombuffer(data, "<u2", width * height).reshape(height, width, 1).astype(np.uint16, copy=False)
+
+
+def _low_bits(data: bytes, width: int, height: int, bits: int) -> UInt8:
+    values = _two_bytes(data, width, height)
+    if (peak := int(values.max(initial=0))) >> bits:
+        raise ImageError(f"grey level {peak} needs {peak.bit_length()} bits, and the pixel format has {bits}")
+    return to_8_bit(values, bits)
 
 
 def _packed(data: bytes, width: int, height: int, bits: int) -> UInt8:

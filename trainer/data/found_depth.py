@@ -24,6 +24,7 @@ from trainer.data.split import Split
 
 DEPTHS = (8, 10, 12, 14, 16)  # of cameras
 MIX_RATIO = 3.0  # between brightest levels, and between means, of two kinds of pictures; 4 is two bits
+FAR_RATIO = 8.0  # between brightest levels, whatever the means
 DARKEST = 64  # brightest grey level of a picture that is no black frame
 log = logging.getLogger(__name__)
 
@@ -82,25 +83,31 @@ def bit_depth_of(pictures: Sequence[DeepPicture], place: str) -> int:
     if len(claims) > 1 and peak < 1 << max(claims):
         (low, first), *_, (high, last) = sorted(claims.items())
         raise _mixed(place, f"{first.name} says that it has {low} bits, and {last.name} {high}")
-    found = max(next(depth for depth in DEPTHS if peak < 1 << depth), *claims)
+    found = max(next(depth for depth in DEPTHS if peak < 1 << depth), *claims, 0)
     if all(p.claimed == found for p in pictures):
         return found
     by_peak = sorted(pictures, key=lambda picture: picture.peak)
     for count, (dark, bright) in enumerate(pairwise(by_peak), start=1):
-        if count > MAX_UNREADABLE_SHARE * len(by_peak) and _two_kinds(by_peak[:count], by_peak[count:]):
-            raise _mixed(
-                place,
-                f"{count} of {len(by_peak)} pictures of 16 bits reach grey level {dark.peak} at most "
-                f"({dark.peak.bit_length()} bits), such as {dark.name}, and the others {bright.peak} or more "
-                f"({bright.peak.bit_length()} bits), such as {bright.name}",
-            )
+        if not _two_kinds(by_peak[:count], by_peak[count:]):
+            continue
+        what = (
+            f"{count} of {len(by_peak)} pictures of 16 bits reach grey level {dark.peak} at most "
+            f"({dark.peak.bit_length()} bits), such as {dark.name}, and the others {bright.peak} or more "
+            f"({bright.peak.bit_length()} bits), such as {bright.name}"
+        )
+        if count > max(1, MAX_UNREADABLE_SHARE * len(by_peak)):
+            raise _mixed(place, what)
+        log.warning("%s: %s; the first kind is taken for dark, not for pictures of fewer bits", place, what)
     return found
 
 
 def _two_kinds(dark: Sequence[DeepPicture], bright: Sequence[DeepPicture]) -> bool:
     """Whether brightest levels and means are as far apart as those of two depths. A highlight changes no mean."""
-    if dark[-1].peak < DARKEST or bright[0].peak < MIX_RATIO * dark[-1].peak:
+    ratio = bright[0].peak / max(1, dark[-1].peak)
+    if dark[-1].peak < DARKEST or ratio < MIX_RATIO:
         return False
+    if ratio >= FAR_RATIO:
+        return True
     means = [float(np.median([picture.mean for picture in group])) for group in (dark, bright)]
     return means[1] >= MIX_RATIO * means[0]
 
