@@ -38,7 +38,18 @@ def tiff(image: npt.NDArray[np.generic], bits: int, *tags: tuple[int, int]) -> b
     """A grey TIFF; samples of 10, 12 or 14 bits are packed. tags: (number, value), each a SHORT."""
     height, width = image.shape
     data = image.tobytes() if bits % 8 == 0 else b"".join(_packed(row.tolist(), bits) for row in image)
-    own = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 0, 277: 1, 278: height, 279: len(data), **dict(tags)}
+    own = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: 1,
+        273: 0,
+        277: 1,
+        278: height,
+        279: len(data),
+        **dict(tags),
+    }
     own[273] = 8 + 2 + 12 * len(own) + 4
     entries = b"".join(struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, own[tag]) for tag in sorted(own))
     return b"II*\0" + struct.pack("<IH", 8, len(own)) + entries + bytes(4) + data
