@@ -58,7 +58,7 @@ def picture_header(content: bytes) -> PictureHeader | None:
         if re.match(start, content, re.S):
             try:
                 return read(content)
-            except (struct.error, ValueError, StopIteration):
+            except (struct.error, ValueError, OverflowError, StopIteration):
                 return None
     return None
 
