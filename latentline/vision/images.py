@@ -33,10 +33,12 @@ class RawPicture:
 
     image    uint8 or uint16, [H, W] (grey) or [H, W, 3] (BGR); uint16 where the file does not define what white is
     claimed  bits of its 16 that a remark in the file names (sBIT of a PNG, MaxSampleValue of a TIFF); None: it has none
+    defined  bits that the format defines, and by which a uint8 image was scaled
     """
 
     image: Image
     claimed: int | None = None
+    defined: int = 8
 
 
 def read_image(path: Path, bit_depth: BitDepth = "auto") -> npt.NDArray[np.uint8]:
@@ -110,9 +112,9 @@ def _check(path: Path, header: PictureHeader) -> None:
 
 def _raw(image: Image, header: PictureHeader) -> RawPicture:
     if header.white is not None:
-        return RawPicture(from_white(image, header.white))
+        return RawPicture(from_white(image, header.white), defined=max(8, header.white.bit_length()))
     if header.kind == "TIFF" and 8 < header.bits < 16:  # the decoder has moved these bits to the upper end of 16
-        return RawPicture(to_8_bit(image, 16))
+        return RawPicture(to_8_bit(image, 16), defined=header.bits)
     return RawPicture(image, header.claimed)
 
 

@@ -50,17 +50,19 @@ def with_bit_depth(
         return preprocessing, source
     names = (*split.train, *split.held_out, *split.known_abnormal, *split.validation_abnormal)
     paths = dict.fromkeys(path for name in names if (path := source.file(name)) is not None)
-    deep = deep_pictures(list(paths))
-    found = 8
-    if deep:
-        found = bit_depth_of(deep, source.place)
+    deep, defined = deep_pictures(list(paths))
+    found = max(bit_depth_of(deep, source.place), defined) if deep else defined
+    if paths:
         _say(found, deep, len(paths))
     return preprocessing.model_copy(update={"bit_depth": found}), source.at_depth(found)
 
 
-def deep_pictures(paths: Sequence[Path]) -> list[DeepPicture]:
-    """Those of the pictures whose files leave open how many of 16 bits count; broken ones are left to the loading."""
-    found = []
+def deep_pictures(paths: Sequence[Path]) -> tuple[list[DeepPicture], int]:
+    """Those of the pictures whose files leave open how many of 16 bits count, and the most bits that another defines.
+
+    Broken ones are left to the loading.
+    """
+    found, defined = [], 8
     for path in tqdm(paths, unit="img", desc="looking for the bit depth", delay=SECONDS_BEFORE_PROGRESS):
         try:
             if not holds_16_bits(path):
@@ -70,7 +72,8 @@ def deep_pictures(paths: Sequence[Path]) -> list[DeepPicture]:
             continue
         if raw.image.dtype == np.uint16:
             found.append(DeepPicture(str(path), int(raw.image.max()), float(raw.image.mean()), raw.claimed))
-    return found
+        defined = max(defined, raw.defined)
+    return found, defined
 
 
 def bit_depth_of(pictures: Sequence[DeepPicture], place: str) -> int:
@@ -117,6 +120,9 @@ def _mixed(place: str, what: str) -> DatasetError:
 
 
 def _say(found: int, deep: Sequence[DeepPicture], total: int) -> None:
+    if not deep:
+        log.info("preprocessing.bit_depth: %d, because the files define it, and none has more", found)
+        return
     others = f"; the other {total - len(deep)} define their depth themselves" if total > len(deep) else ""
     brightest = max(deep, key=lambda picture: picture.peak)
     why = f"the brightest grey level of {len(deep)} pictures of 16 bits is {brightest.peak}"

@@ -56,12 +56,21 @@ def test_no_test_image_decides(tmp_path: Path) -> None:
     assert found(root)[0] == 12
 
 
-def test_a_set_of_eight_bits_is_not_decoded_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_of_eight_bits_is_not_decoded_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The headers of 8-bit pictures are enough, and the depth is 8."""
     root = folder(tmp_path, lambda _: png(GREY))
     monkeypatch.setattr(found_depth, "read_raw", lambda path: pytest.fail(f"{path} was decoded"))
-    depth, image = found(root)
+    with caplog.at_level(logging.INFO):
+        depth, image = found(root)
     assert depth == 8 and (image == GREY).all()
+    assert "preprocessing.bit_depth: 8, because the files define it" in caplog.text
+
+
+def test_a_format_that_defines_its_depth_gives_it(tmp_path: Path) -> None:
+    """Of a dim set of packed TIFF files with 12 bits the depth is 12, for a station whose files say less."""
+    assert found(folder(tmp_path, lambda _: tiff(deepened(GREY // 8, 12), 12)))[0] == 12
 
 
 def test_pictures_of_eight_bits_beside_deep_ones_keep_their_scale(tmp_path: Path) -> None:
