@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_runtime.cameras.base import Frame
-from latentline.errors import ImageError
+from latentline.errors import BitDepthError
 from latentline.vision.bit_depth import BitDepth, UInt8, to_8_bit
 
 _log = logging.getLogger(__name__)
@@ -28,13 +28,13 @@ class FrameDepth:
         self._wrong: dict[str, str] = {}  # the first sentence, by camera
 
     def scaled(self, frame: Frame, model: BitDepth) -> Frame:
-        """The frame with its image as uint8. Raises ImageError, naming both depths, when that is not possible."""
+        """The frame with its image as uint8. Raises BitDepthError, naming both depths, when that is not possible."""
         code = f"camera.{frame.camera}.bit_depth"
         if frame.image.dtype == np.uint16:
             self._say(frame, model)
         try:
             image = eight_bits(frame, model)
-        except ImageError as error:
+        except BitDepthError as error:
             sentence = self._wrong.setdefault(frame.camera, f"camera {frame.camera}: {frame.source}: {error}")
             self._fault(code, sentence)
             raise
@@ -50,7 +50,7 @@ class FrameDepth:
 
 
 def eight_bits(frame: Frame, model: BitDepth) -> UInt8:
-    """The image of a frame as uint8, by the bit depth of its camera, else by that of the model. Raises ImageError."""
+    """The image of a frame as uint8, by the depth of its camera, else by that of the model. Raises BitDepthError."""
     if frame.bit_depth is not None:
         return to_8_bit(frame.image, frame.bit_depth)
     return to_8_bit(frame.image, model, frame.claimed)

@@ -17,7 +17,7 @@ from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.watchdog import Stage
-from latentline.errors import ImageError
+from latentline.errors import BitDepthError, ImageError
 from latentline.inspection.result import InspectionResult
 
 
@@ -46,7 +46,7 @@ class FramePipeline:
     stage      of the watchdog: one frame in work
     fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again; and with
                ("camera.ID.bit_depth", …) as `FrameDepth` says
-    unusable   called with each frame that cannot be inspected
+    unusable   called with each frame that can never be inspected
 
     `own_threshold` may change between two frames, `inspector` while no frame is in work.
     """
@@ -109,7 +109,8 @@ class FramePipeline:
             yield
         except ImageError as error:
             self._summary.bad_frames += 1
-            self._unusable(frame)
+            if not isinstance(error, BitDepthError):  # with the right setting such a frame can be inspected
+                self._unusable(frame)
             self._log.warning(f"{frame.source} is skipped: {error}")
         except Exception as error:
             self._summary.failed += 1

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from latentline.errors import ImageError
+from latentline.errors import BitDepthError, ImageError
 
 BitDepth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
 UInt8 = npt.NDArray[np.uint8]
@@ -21,7 +21,7 @@ def to_8_bit(image: Image, bit_depth: BitDepth, claimed: int | None = None) -> U
 
     bit_depth  auto: of a model older than this setting, which knows 16 bits alone
     claimed    bits that the image says of itself; None: it says nothing
-    Raises ImageError, naming both depths, when a grey level needs more bits, or the image claims another depth.
+    Raises BitDepthError, naming both depths, when a grey level needs more bits, or the image claims another depth.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint16:
         return image  # type: ignore[return-value]  # preprocessing refuses other types, with a sentence
@@ -30,9 +30,9 @@ def to_8_bit(image: Image, bit_depth: BitDepth, claimed: int | None = None) -> U
     peak = int(image.max(initial=0))
     needed = peak.bit_length()
     if needed > bit_depth:
-        raise ImageError(f"grey level {peak} needs {needed} bits, and bit_depth is {bit_depth}; {_ADVICE}")
+        raise BitDepthError(f"grey level {peak} needs {needed} bits, and bit_depth is {bit_depth}; {_ADVICE}")
     if claimed is not None and claimed != bit_depth and needed <= claimed:
-        raise ImageError(f"the file says that it has {claimed} bits, and bit_depth is {bit_depth}; {_ADVICE}")
+        raise BitDepthError(f"the file says that it has {claimed} bits, and bit_depth is {bit_depth}; {_ADVICE}")
     return (image >> (bit_depth - 8)).astype(np.uint8)
 
 

@@ -35,9 +35,9 @@ class _Trained(FakeInspector):
         self.identity = replace(FakeInspector.identity, bit_depth=depth)
 
 
-def _config(folder: Path, port: int, depth: int | None = None) -> StationConfig:
+def _config(folder: Path, port: int, depth: int | None = None, after: str = "keep") -> StationConfig:
     data = station_data(folder, port, results=True)
-    data["cameras"][0]["bit_depth"] = depth
+    data["cameras"][0] |= {"bit_depth": depth, "after": after}
     return parse(data, StationConfig, "-")
 
 
@@ -79,7 +79,7 @@ def test_an_older_package_knows_16_bits(tmp_path: Path, mosquitto: Mosquitto) ->
 
 
 def test_frames_of_another_depth_degrade_the_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A frame with more bits than the model's, or that claims another depth, is a fault, until one fits."""
+    """A frame with more bits than the model's, or that claims another depth, is a fault until one fits, and stays."""
     mosquitto.start()
     bright_16 = deepened(np.full((6, 8), BRIGHT, np.uint8), 16)
     write(tmp_path / "pictures" / "0.png", png(bright_16))
@@ -87,7 +87,7 @@ def test_frames_of_another_depth_degrade_the_station(tmp_path: Path, mosquitto: 
     write(tmp_path / "pictures" / "2.png", png(DARK_12))
     faults: list[tuple[str, str | None]] = []
     with Subscriber(mosquitto.port) as subscriber:
-        station = Station(_config(tmp_path, mosquitto.port), _Trained(12))
+        station = Station(_config(tmp_path, mosquitto.port, after="delete"), _Trained(12))
         report = station.health.fault
 
         def watched(code: str, sentence: str | None) -> None:
@@ -102,6 +102,8 @@ def test_frames_of_another_depth_degrade_the_station(tmp_path: Path, mosquitto: 
     assert own[-1] is None and len(set(own)) == 2
     assert own[0] is not None and own[0].startswith("camera top: 0.png: grey level")
     assert "needs 16 bits, and bit_depth is 12" in own[0]
+    left = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert left == ["0.png", "1.png"], "with the right setting they can still be inspected"
 
 
 def test_check_says_how_a_deep_frame_is_understood(tmp_path: Path) -> None:
