@@ -66,7 +66,8 @@ def read_raw(path: Path) -> RawPicture:
     header = picture_header(content)
     if header is None:
         raise ImageError(f"{path}: not an image that can be decoded")
-    _check(path, header)
+    check_size(path, header)
+    _check_levels(path, header)
     depth = cv2.IMREAD_ANYDEPTH if header.bits > 8 else 0
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | depth)
@@ -86,8 +87,8 @@ def holds_16_bits(path: Path) -> bool:
     return header is not None and header.bits > 8
 
 
-def _check(path: Path, header: PictureHeader) -> None:
-    """Raise ImageError for a picture that is far too large, or whose grey levels mean nothing here."""
+def check_size(path: Path, header: PictureHeader) -> None:
+    """Raise ImageError for a picture that is far too large to be decoded."""
     size = f"{header.width} x {header.height} px"
     if header.pixels > PIXEL_LIMIT:
         raise ImageError(
@@ -98,6 +99,10 @@ def _check(path: Path, header: PictureHeader) -> None:
             f"{path}: declares {size} of {header.channels} channels and {header.bits} bits, which take "
             f"{header.decoded_bytes >> 20} MiB, more than {DECODED_LIMIT >> 20}; no camera here takes such pictures"
         )
+
+
+def _check_levels(path: Path, header: PictureHeader) -> None:
+    """Raise ImageError for a picture whose grey levels mean nothing here."""
     if header.sample != "unsigned" or header.bits > 16:
         sort = "floating-point" if header.sample == "float" else f"{header.sample} whole"
         raise ImageError(
