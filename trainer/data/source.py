@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.vision.bit_depth import BitDepth
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.split import Split
 
 UInt8 = npt.NDArray[np.uint8]
@@ -22,6 +23,11 @@ class ImageSource(Protocol):
     """
 
     place: str
+
+    @property
+    def mask_files(self) -> MaskFiles | None:
+        """How many mask files there are; None: the masks of this source are no files."""
+        ...
 
     def split(self, seed: int) -> Split:
         """Choose the images of each side. Raises DatasetError when a side stays empty."""

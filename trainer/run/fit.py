@@ -14,7 +14,7 @@ from tqdm import tqdm
 from latentline.base.atomic import put_back
 from latentline.base.durations import duration
 from latentline.base.signals import StopRequest, stop_on_signals
-from latentline.errors import ConfigError, DivergenceError, TrainingError
+from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
 from trainer.data.found_depth import with_bit_depth
 from trainer.data.source import ImageSource
@@ -122,8 +122,8 @@ def _train(
             before = training.images
             try:
                 report = training.step()
-            except DivergenceError as error:
-                raise DivergenceError(f"{error}; {folder.checkpoint_sentence()}") from None
+            except TrainingError as error:
+                raise type(error)(f"{error}; {folder.checkpoint_sentence()}") from None
             folder.seconds = time.monotonic() - started
             bar.update(workload.done(training.images) - bar.n)
             if folder.record(report, last=training.images >= total):
