@@ -24,7 +24,7 @@ from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import broker_of
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
-from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
+from latentline.errors import BitDepthError, BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
@@ -145,7 +145,11 @@ def _camera(camera: CameraSettings, inspector: FrameInspector | None) -> str:
         depth = inspector.identity.bit_depth
         if frame.image.dtype == np.uint16:
             found += f" of {depth_sentence(frame, depth)}"
-        return f"{found}; {_speed(inspector, eight_bits(frame, depth))}"
+        try:
+            picture = eight_bits(frame, depth)
+        except BitDepthError as error:
+            raise CameraError(f"camera {camera.id}: {error}") from None
+        return f"{found}; {_speed(inspector, picture)}"
     if feeds.error is not None:
         raise feeds.error
     if sentences := [sentence for sentence in faults if sentence]:

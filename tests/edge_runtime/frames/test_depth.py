@@ -118,7 +118,8 @@ def test_check_says_how_a_deep_frame_is_understood(tmp_path: Path) -> None:
         (found, _) = check_connections(_config(tmp_path, 1, camera), _Trained(depth))
         assert found.ok and sentence in found.message
     (found, _) = check_connections(_config(tmp_path, 1), _Trained(10))
-    assert not found.ok and "needs 12 bits, and bit_depth is 10" in found.message
+    assert not found.ok and found.message.startswith("camera top: grey level ")
+    assert "needs 12 bits, and bit_depth is 10" in found.message
 
 
 class _Capture:
