@@ -12,6 +12,7 @@ from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
 from edge_runtime.cameras.folder_memory import FolderMemory, FolderPicture
 from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError, ImageError
+from latentline.vision.bit_depth import RawPicture
 
 _POLL_SECONDS = 0.1
 _PAUSE_FACTOR = 10  # pause between two scans, in times of a scan: a big folder costs a tenth of a core at most
@@ -56,7 +57,7 @@ class FolderCamera:
 
     def _frame(self, picture: FolderPicture) -> Frame | Idle:
         # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
-        from latentline.vision.images import RawPicture, read_raw
+        from latentline.vision.images import read_raw
 
         path = self._folder / picture.name
         captured_at = datetime.now(timezone.utc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,6 +15,20 @@ BitDepth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
 UInt8 = npt.NDArray[np.uint8]
 UInt16 = npt.NDArray[np.uint16]
 Image = UInt8 | UInt16
+
+
+@dataclass(frozen=True, eq=False)
+class RawPicture:
+    """A picture as its file has it.
+
+    image    uint8 or uint16, [H, W] (grey) or [H, W, 3] (BGR); uint16 where the file does not define what white is
+    claimed  bits of its 16 that a remark in the file names (sBIT of a PNG, MaxSampleValue of a TIFF); None: it has none
+    defined  bits that the format defines, and by which a uint8 image was scaled
+    """
+
+    image: Image
+    claimed: int | None = None
+    defined: int = 8
 
 
 def to_8_bit(image: Image, bit_depth: BitDepth, claimed: int | None = None) -> UInt8:

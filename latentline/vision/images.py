@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import ImageError
-from latentline.vision.bit_depth import BitDepth, Image, from_white, to_8_bit
+from latentline.vision.bit_depth import BitDepth, Image, RawPicture, from_white, to_8_bit
 from latentline.vision.picture_end import is_whole
 from latentline.vision.picture_header import (
     DECODED_LIMIT,
@@ -25,20 +24,6 @@ HEADER_BYTES = 1 << 16  # in which the header of most pictures is
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
 )
-
-
-@dataclass(frozen=True, eq=False)
-class RawPicture:
-    """A picture as its file has it.
-
-    image    uint8 or uint16, [H, W] (grey) or [H, W, 3] (BGR); uint16 where the file does not define what white is
-    claimed  bits of its 16 that a remark in the file names (sBIT of a PNG, MaxSampleValue of a TIFF); None: it has none
-    defined  bits that the format defines, and by which a uint8 image was scaled
-    """
-
-    image: Image
-    claimed: int | None = None
-    defined: int = 8
 
 
 def read_image(path: Path, bit_depth: BitDepth = "auto") -> npt.NDArray[np.uint8]:
