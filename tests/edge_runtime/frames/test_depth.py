@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.device import DeviceCamera
 from edge_runtime.cameras.settings.opencv import DeviceSettings
 from edge_runtime.config import StationConfig
@@ -160,10 +161,10 @@ def test_a_device_of_16_bits_gives_all_of_them(monkeypatch: pytest.MonkeyPatch) 
     """V4L2's Y16 is not cut to its upper eight bits by OpenCV; other formats are converted as before."""
     y16 = cv2.VideoWriter.fourcc(*"Y16 ")
     frame = _device(monkeypatch, y16).read()
-    assert frame is not None and frame.image.dtype == np.uint16
+    assert isinstance(frame, Frame) and frame.image.dtype == np.uint16
     np.testing.assert_array_equal(frame.image[:, :, 0], DARK_12)
     eight = _device(monkeypatch, cv2.VideoWriter.fourcc(*"YUYV")).read()
-    assert eight is not None and eight.image.dtype == np.uint8
+    assert isinstance(eight, Frame) and eight.image.dtype == np.uint8
     for fourcc, obeys in ((y16, False), (y16 | 1 << 31, True)):
         with pytest.raises(CameraError, match="gives 16 bits in a form that OpenCV cannot hand on"):
             _device(monkeypatch, fourcc, obeys)
