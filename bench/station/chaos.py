@@ -1,10 +1,11 @@
 """Is an event ever lost? A station and its broker are killed at random moments and started again.
 
-python -m bench.station.chaos [--kills N] [--frames N] [--seed N] [--json]
+python -m bench.station.chaos [--kills N] [--thread-failures SHARE] [--frames N] [--seed N] [--json]
 
 A station with a source that loses no frame (two of three frames show a defect), a mosquitto that keeps everything on
 disk, and a subscriber with a session. The station is killed N times with SIGKILL, and so is the broker; every fifth
-kill takes both at once. Then the source runs to its end. The table shows
+kill takes both at once. With --thread-failures a share of all threads cannot be started. Then the source runs to its
+end. The table shows
 
     written            events whose transaction was committed to the spool
     arrived            different events that the subscriber received; duplicates are repeated deliveries
@@ -35,6 +36,8 @@ from typing import Any
 
 from bench.command_line import bench_parser
 from bench.station.rig.chaos_run import ALLOWED_WRONG, ChaosRun
+from bench.station.rig.process import STATION_LOG
+from bench.station.rig.thread_failures import refused_threads, thread_failures
 from bench.termination import exit_on_sigterm
 from latentline.errors import run_command
 
@@ -44,6 +47,9 @@ def main() -> int:
     parser = bench_parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="of the station, and of the broker (default: 50)")
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument(
+        "--thread-failures", type=float, default=0.0, metavar="SHARE", help="of thread starts that fail (default: none)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
@@ -53,9 +59,11 @@ def main() -> int:
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
     begin = time.monotonic()
-    with ChaosRun(folder, options.kills, options.frames, options.seed) as chaos:
+    run = ChaosRun(folder, options.kills, options.frames, options.seed)
+    with run as chaos, thread_failures(options.thread_failures):
         chaos.run()
-    figures = {**chaos.figures(), "seconds": round(time.monotonic() - begin, 1)}
+    refused = refused_threads(folder / STATION_LOG)
+    figures = {**chaos.figures(), "thread_failures": refused, "seconds": round(time.monotonic() - begin, 1)}
     for violation in chaos.status.violations:
         print(f"status: {violation}", file=sys.stderr)
     print(json.dumps(figures) if options.json else _table(figures, chaos.status.longest))
@@ -70,6 +78,7 @@ def _table(figures: dict[str, Any], longest_wrong: float) -> str:
     names = ("written", "arrived", "lost", "duplicates", "seq_gaps", "status_violations")
     lines += [f"{name:18} {figures[name]}" for name in names]
     lines += [f"status was wrong   for at most {longest_wrong:.1f} s without a break; {ALLOWED_WRONG:g} s are allowed"]
+    lines += [f"thread failures    {figures['thread_failures']} starts of threads were refused"]
     return "\n".join([*lines, f"{'seconds':18} {figures['seconds']}"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -16,11 +17,12 @@ class Frame:
 
     image        uint8 or uint16 [H, W, C], C = 1 (grey) or 3 (BGR); size and channels may change from frame to frame.
                  An inspected one is uint8
-    captured_at  UTC, when the frame was grabbed
+    captured_at  UTC, when the frame was taken, as far as the camera can tell; else when it was read
     camera       id of the camera
     source       file name; or the device, address or video file, with credentials masked
     number       0, 1, … since the camera was first opened; unreadable frames count
     ticket       private to the camera, which recognises the frame by it in `done`
+    since        time.monotonic() from which the frame has waited; a feed counts its time in the driver, too
     bit_depth    of a uint16 image, as the camera's settings say; None: that of the model
     claimed      bits that the file of a uint16 image claims to have; None: it claims nothing
     """
@@ -31,6 +33,7 @@ class Frame:
     source: str
     number: int
     ticket: object = field(default=None, repr=False, compare=False)
+    since: float = field(default_factory=time.monotonic, repr=False, compare=False)
     bit_depth: int | None = None
     claimed: int | None = None
 

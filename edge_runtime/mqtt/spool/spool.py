@@ -36,7 +36,9 @@ class SpooledEvent:
 
 
 class Spool:
-    """A queue of events in a file. Any thread may call; a lock admits one at a time.
+    """A queue of events in a file. Any thread may call; a lock admits one at a time, and waits for a disk that hangs.
+
+    Only the counters `last_seq`, `dropped`, `size_bytes` and `len` never wait.
 
     max_events, max_bytes, max_age_seconds: above any of them the oldest events are dropped, and counted by cause in
     `dropped`. max_bytes counts topics and payloads; the file is about a quarter larger, and never shrinks. The age of
@@ -96,24 +98,21 @@ class Spool:
     @property
     def last_seq(self) -> int:
         """The sequence number used last, 0 if none was."""
-        with self._lock:
-            return self._totals.last_seq
+        return self._totals.last_seq
 
     @property
     def dropped(self) -> dict[str, int]:
         """Events dropped in the life of this file, by cause: count, bytes, age."""
-        with self._lock:
-            return {cause: self._totals.dropped[cause] for cause in CAUSES}
+        totals = self._totals
+        return {cause: totals.dropped[cause] for cause in CAUSES}
 
     @property
     def size_bytes(self) -> int:
         """Size of the waiting events: topics and payloads."""
-        with self._lock:
-            return self._totals.bytes
+        return self._totals.bytes
 
     def __len__(self) -> int:
-        with self._lock:
-            return self._totals.events
+        return self._totals.events
 
     def close(self) -> None:
         """Close the file. The waiting events stay in it."""

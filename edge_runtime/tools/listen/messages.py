@@ -65,6 +65,7 @@ class CameraStatus(BaseModel):
     at: str
     state: _Word
     reason: str | None
+    lateness_seconds: float | None = None
 
 
 class EventDefect(BaseModel):
@@ -115,6 +116,12 @@ class HealthProcess(BaseModel):
     rss_bytes: int
 
 
+class HealthCamera(BaseModel):
+    """A camera's numbers. lateness_seconds: age of its newest frame with a verdict, when that was there."""
+
+    lateness_seconds: float | None = None
+
+
 class HealthMessage(BaseModel):
     """A health message. faults: codes."""
 
@@ -124,4 +131,5 @@ class HealthMessage(BaseModel):
     uptime_seconds: float
     frames: Frames
     events: Events
+    cameras: list[HealthCamera] = []
     process: HealthProcess

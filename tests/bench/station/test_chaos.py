@@ -25,12 +25,14 @@ def _bench(question: str, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_killed_stations_and_brokers_lose_nothing(mosquitto: Mosquitto) -> None:
-    """Three kills of each, one of both at once: each event arrives, `seq` has no gap, no status is wrong for long."""
-    code, figures = _bench("chaos", "--kills", "3", "--frames", "300")
+    """Three kills of each, one of both at once, and threads that cannot be started: each event arrives, `seq` has no
+    gap, no status is wrong for long."""
+    code, figures = _bench("chaos", "--kills", "3", "--frames", "300", "--thread-failures", "0.2")
     assert code == 0
     assert figures.pop("seconds") > 0
     assert figures.pop("duplicates") >= 0
     assert figures.pop("written") == figures.pop("arrived") >= 200  # two of three frames show a defect
+    assert figures.pop("thread_failures") > 0
     kills = {"station": 3, "broker": 3, "both": 1}
     assert figures == {"lost": 0, "seq_gaps": 0, "status_violations": 0, "kills": kills}
 
