@@ -15,6 +15,7 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
+from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.tools.broker_check import check_broker
@@ -22,7 +23,7 @@ from edge_runtime.tools.finding import Finding
 from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
-from latentline.errors import CameraError, LatentlineError, PackageError
+from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
 
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
 
@@ -97,7 +98,9 @@ def _model(config: StationConfig, open_model: OpenModel, opened: list[OpenedInsp
     def load() -> str:
         opened.append(open_model(config.model, config.backend, gpu=config.gpu))
         identity = opened[0].identity
-        return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
+        known = f", bit depth {identity.bit_depth}" if identity.bit_depth != "auto" else ""
+        name = f"{identity.name} (sha256 {identity.sha256[:12]}…){known}"
+        return f"{name}, backend {identity.backend} ({opened[0].reason})"
 
     yield _attempt("model", load)
     if opened:
@@ -129,7 +132,16 @@ def _camera(camera: CameraSettings, inspector: FrameInspector | None) -> str:
     if frame is not None:
         height, width, channels = frame.image.shape
         found = f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
-        return found if inspector is None else f"{found}; {_speed(inspector, frame.image)}"
+        if inspector is None:
+            return found
+        depth = inspector.identity.bit_depth
+        if frame.image.dtype == np.uint16:
+            found += f" of {depth_sentence(frame, depth)}"
+        try:
+            picture = eight_bits(frame, depth)
+        except BitDepthError as error:
+            raise CameraError(f"camera {camera.id}: {error}") from None
+        return f"{found}; {_speed(inspector, picture)}"
     if feeds.error is not None:
         raise feeds.error
     if sentences := [sentence for sentence in faults if sentence]:
