@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from edge_runtime.cameras.base import IDLE, BadFrame, Frame, Idle, as_hwc
 from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.folder_picture import FolderPicture
@@ -21,6 +18,7 @@ from edge_runtime.cameras.folder_settling import FolderSettling
 from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError, ImageError
+from latentline.vision.bit_depth import RawPicture
 
 _POLL_SECONDS = 0.1
 _NAMED = 5  # pictures in one sentence
@@ -70,7 +68,7 @@ class FolderCamera:
     def _frame(self, picture: FolderPicture, since: float) -> Frame | Idle | None:
         path, captured_at = self._folder / picture.name, datetime.now(timezone.utc)
         restless = self._settling.restless(picture)
-        read: npt.NDArray[np.uint8] | Idle | ImageError
+        read: RawPicture | Idle | ImageError
         try:
             picture = picture.identified(path)  # waits for the disk or the network, so that the decoder need not
             read = self._decode(path, self._lasting(picture))
@@ -95,16 +93,16 @@ class FolderCamera:
         # The name may hold any bytes, but an event is UTF-8.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
         since = since if self._watch else time.monotonic()
-        lasting = self._lasting(picture)
-        return Frame(as_hwc(read), captured_at, self.name, shown, number, picture, lasting=lasting, since=since)
+        lasting, image = self._lasting(picture), as_hwc(read.image)
+        return Frame(image, captured_at, self.name, shown, number, picture, lasting, since, claimed=read.claimed)
 
     def _lasting(self, picture: FolderPicture) -> str:
         return f"{self.name}/{picture.name}/{picture.digest}"
 
-    def _decode(self, path: Path, lasting: str) -> npt.NDArray[np.uint8] | Idle:
+    def _decode(self, path: Path, lasting: str) -> RawPicture | Idle:
         """The picture at `path`; IDLE if it must wait. Raises ImageError; one that is set aside is a BadFrame."""
         # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
-        from latentline.vision.images import read_image
+        from latentline.vision.images import read_raw
 
         admission = self._work.begin(lasting)
         if admission == "later":
@@ -113,7 +111,7 @@ class FolderCamera:
             self._set_aside.add(path.name)
             raise BadFrame(f"{path} is set aside: the station ended twice while it was in work", "set aside")
         try:
-            image = read_image(path)
+            raw = read_raw(path)
         except Exception as error:
             if not self._closed.is_set():
                 self._work.end(lasting)
@@ -123,7 +121,7 @@ class FolderCamera:
             raise ImageError(f"{path}: cannot be decoded ({type(error).__name__}: {error})") from None
         if not self._closed.is_set():  # else it has hung here
             self._work.decoded(lasting)
-        return image
+        return raw
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""

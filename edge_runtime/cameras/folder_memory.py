@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_runtime.cameras.folder_journal import FolderJournal, read_old_journal
 from edge_runtime.cameras.folder_picture import FolderPicture, content_digest
+from edge_runtime.cameras.foreign_journal import is_foreign_journal
 from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError
 
@@ -32,6 +33,7 @@ class FolderMemory:
         self._name = settings.id
         self._folder = settings.source
         self._after = settings.memory
+        self._chosen = settings.journal is not None  # so it may be another file by mistake
         self._journal = FolderJournal(journal) if journal is not None and self._after == "mark" else None
         self._old_journal = self._folder / f".latentline-{settings.id}.journal"
         self._known: dict[str, FolderPicture] = {}  # given in this run, or marked
@@ -183,6 +185,8 @@ class FolderMemory:
                     del names[name]
 
     def _read(self, journal: FolderJournal) -> None:
+        if self._chosen and is_foreign_journal(journal.path):
+            raise CameraError(f"camera {self._name}: {journal.path} is no journal; set `journal` to another path")
         self._marked = journal.read()
         self._known.update(self._marked)
         self._is_read = True

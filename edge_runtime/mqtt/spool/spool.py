@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.spool.file import CAUSES, SIZE, Cause, Totals, connect, read_totals, save_counters
+from edge_runtime.mqtt.spool.foreign import foreign_file
 from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
 from latentline.errors import ConfigError
 
@@ -197,6 +198,8 @@ class Spool:
     def _open(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if (what := foreign_file(self._path)) is not None:
+                raise ConfigError(f"spool.path: {self._path} {what}, and no spool; choose another path")
             return self._connect()
         except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
             raise ConfigError(f"spool.path: {self._path} cannot be used ({error})") from None

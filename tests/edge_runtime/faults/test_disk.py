@@ -47,11 +47,13 @@ def test_station_outlives_a_full_disk(tmp_path: Path, mosquitto: Mosquitto) -> N
 
 
 def _garbage(spool: Path) -> None:
+    spool.with_name("spool.sqlite.seq").write_text("100\n")  # so it is ours
     spool.write_bytes(b"this is not a database" * 1000)
 
 
 def _no_header(spool: Path) -> None:
     _with_events(spool)
+    spool.with_name("spool.sqlite.seq").write_text("100\n")
     with spool.open("r+b") as file:
         file.write(b"\0" * 100)
 
