@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -20,8 +21,9 @@ from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError, ImageError
 from latentline.vision.bit_depth import RawPicture
 
+_log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
-_NAMED = 5  # pictures in one sentence
+_NAMED = 20  # pictures in one sentence; the log names each
 _PAUSE_FACTOR = 10  # pause between two scans, in times of a scan: a big folder costs a tenth of a core at most
 
 
@@ -109,7 +111,9 @@ class FolderCamera:
             return IDLE
         if admission == "set_aside":
             self._set_aside.add(path.name)
-            raise BadFrame(f"{path} is set aside: the station ended twice while it was in work", "set aside")
+            sentence = f"{path} is set aside: the station ended twice while it was in work"
+            _log.warning("camera %s: %s", self.name, sentence)
+            raise BadFrame(sentence, "set aside")
         try:
             raw = read_raw(path)
         except Exception as error:
