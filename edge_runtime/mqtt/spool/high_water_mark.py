@@ -1,8 +1,8 @@
 """A bound that no sequence number has exceeded, in a file of its own: no number is used twice, even without the spool.
 
 The bound is written ahead in steps, so that an event costs no second write, and exactly when the spool is closed. A new
-spool therefore continues without a gap after a clean end, and with a gap below STEP after a crash. The events in that
-gap are lost with the corrupt spool file anyway.
+spool therefore continues without a gap after a clean end, and with a gap below STEP after a crash. It is needed only
+when both the file of the spool and its second copy are gone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HighWaterMark:
             _log.warning("%s cannot be written (%s)", self._path, error.strerror)
 
     def _write(self, value: int) -> None:
-        atomic.write_text(self._path, f"{value}\n")
+        atomic.write_text(self._path, f"{value}\n", mode=0o600)
         self.value = value
 
     def _read(self) -> int:

@@ -1,29 +1,38 @@
 """The spool: events on disk until the broker has confirmed them.
 
 It uses SQLite in WAL mode with synchronous FULL: when `append` returns, the event survives a crash and a power cut (if
-the disk keeps what it has confirmed). Only one process can open the file; a second one gets an error.
+the disk keeps what it has confirmed). Only one process can open the file; a second one gets an error. Each event has a
+checksum, and there is a second copy of all that waits (second_copy.py).
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from edge_runtime.mqtt.events import Message, encode
-from edge_runtime.mqtt.spool.file import CAUSES, SIZE, Cause, Totals, connect, read_totals, save_counters
+from edge_runtime.mqtt.events import Message, encode, now
+from edge_runtime.mqtt.spool import file as spool_file
+from edge_runtime.mqtt.spool.file_watch import FileWatch
 from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
+from edge_runtime.mqtt.spool.limits import Limits
+from edge_runtime.mqtt.spool.recovery import Knowledge, OpenedSpool, is_damage, open_spool, rebuild, renew_copy
+from edge_runtime.mqtt.spool.second_copy import SecondCopy
+from edge_runtime.mqtt.spool.stored import StoredEvent, intact
+from edge_runtime.mqtt.spool.totals import CAUSES, Totals
+from latentline.base.private_files import make_private_folder
 from latentline.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -39,25 +48,39 @@ class Spool:
     """A queue of events in a file. Any thread may call; a lock admits one at a time.
 
     max_events, max_bytes, max_age_seconds: above any of them the oldest events are dropped, and counted by cause in
-    `dropped`. max_bytes counts topics and payloads; the file is about a quarter larger, and never shrinks. The age of
-    an event is the time for which the spool has been open since it was written, so neither a clock that jumps nor a
-    night without power makes events old.
+    `dropped`. max_bytes counts topics and payloads; the files are about two and a half times as large. The age of an
+    event is the time for which the spool has been open since it was written, so neither a clock that jumps nor a night
+    without power makes events old.
 
-    A file that SQLite reports as corrupt, when it is opened or later, is renamed to *.broken-TIME. A new file takes its
-    place and `seq` continues (see high_water_mark.py). `set_aside` then is the sentence that says so, otherwise None.
+    Damage may be found when the spool is opened, by any call, and by `check`. Then everything that is readable, in the
+    file or in its second copy, goes into a new file, the damaged ones are renamed to *.broken-TIME, and `seq`
+    continues.
+
+    set_aside   the sentence that says so, with the numbers of the events that are lost; None: there was no damage
+    generation  counts how often the file was written again, so events may be back below those already read
+    unusable    why the spool has no file yet: the disk is full. `append` then raises, and `check` tries again. Else None
+
+    Raises ConfigError when `path` is not a spool or cannot be used.
     """
 
     def __init__(
         self, path: Path, max_events: int, max_bytes: int | None = None, max_age_seconds: float | None = None
     ) -> None:
         self._path = path
-        self._max_events, self._max_bytes, self._max_age = max_events, max_bytes, max_age_seconds
+        self._limits = Limits(max_events, max_bytes, max_age_seconds)
         self._lock = threading.Lock()
         self._opened = time.monotonic()
         self.set_aside: str | None = None
-        self._high_water_mark = HighWaterMark(path.with_name(path.name + ".seq"))
+        self.generation = 0
+        self.unusable: str | None = None
         self._totals = Totals()
-        self._database = self._open()
+        self._waiting: set[int] = set()
+        self._uncopied: list[StoredEvent] = []
+        self._watch = FileWatch()
+        self._copy = SecondCopy(path)
+        self._open_database: sqlite3.Connection | None = None
+        self._high_water_mark: HighWaterMark | None = None
+        self._open()
 
     def append(self, topic: str, event: Message) -> int:
         """Write `event` to the disk and return its seq.
@@ -68,16 +91,17 @@ class Spool:
 
     def append_many(self, events: Sequence[tuple[str, Message]]) -> list[int]:
         """Write (topic, event) pairs in one transaction: all or none. Returns their seqs; raises as `append` does."""
-        rows = [(topic, encode(event)) for topic, event in events]
+        rows = [(topic.encode(), encode(event)) for topic, event in events]
         with self._lock:
             return self._recovering(lambda: self._insert(rows))
 
     def waiting(self, after: int, limit: int) -> list[SpooledEvent]:
         """The oldest events with seq > `after`, in order, `limit` at most."""
-        query = "SELECT seq, topic, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._lock:
-            rows = self._recovering(lambda: self._database.execute(query, (after, limit)).fetchall())
-        return [SpooledEvent(*row) for row in rows]
+            if self._open_database is None:
+                return []
+            events = self._recovering(lambda: self._select(after, limit))
+        return [SpooledEvent(event.seq, event.topic.decode(errors="surrogateescape"), event.body) for event in events]
 
     def remove(self, seqs: Sequence[int]) -> None:
         """Delete events that the broker has confirmed, in one transaction.
@@ -88,10 +112,26 @@ class Spool:
         with self._lock:
             self._recovering(lambda: self._delete(seqs))
 
+    def bury(self, seq: int, reason: str) -> None:
+        """Make a dead letter of an event that can never be delivered. reason: why, for people."""
+        with self._lock:
+            self._recovering(lambda: self._bury(seq, reason))
+
     def expire(self) -> None:
         """Drop events that are too old. `append` does so, too."""
         with self._lock:
             self._recovering(lambda: self._insert([]))
+
+    def check(self) -> None:
+        """Find out whether something else removed or changed the files, and repair them. Call it twice a second.
+
+        Raises sqlite3.Error or OSError when they cannot be repaired now; the next call tries again.
+        """
+        with self._lock:
+            if self._open_database is None:
+                self._open()
+            elif changes := self._watch.changed():
+                self._repair(changes)
 
     @property
     def last_seq(self) -> int:
@@ -106,6 +146,18 @@ class Spool:
             return {cause: self._totals.dropped[cause] for cause in CAUSES}
 
     @property
+    def dead_letters(self) -> int:
+        """Events that became dead letters in the life of this file."""
+        with self._lock:
+            return self._totals.dead
+
+    @property
+    def damaged(self) -> int:
+        """Events of this file that damage has cost in its life."""
+        with self._lock:
+            return self._totals.damaged
+
+    @property
     def size_bytes(self) -> int:
         """Size of the waiting events: topics and payloads."""
         with self._lock:
@@ -118,62 +170,97 @@ class Spool:
     def close(self) -> None:
         """Close the file. The waiting events stay in it."""
         with self._lock:
+            if self._open_database is None:
+                return
             with suppress(sqlite3.Error), self._database as transaction:
-                save_counters(transaction, self._totals, self._clock())
+                spool_file.save_totals(transaction, self._totals, self._clock())
             self._database.close()
-            self._high_water_mark.release(self._totals.last_seq)
+            with suppress(OSError):
+                self._copy.close()
+            if self._high_water_mark is not None:
+                self._high_water_mark.release(self._totals.last_seq)
 
     # ---- the lock is held
 
-    def _insert(self, rows: Sequence[tuple[str, bytes]]) -> list[int]:
+    def _insert(self, rows: Sequence[tuple[bytes, bytes]]) -> list[int]:
         first = self._totals.last_seq + 1
-        seqs = list(range(first, first + len(rows)))
+        now_ = self._clock()
+        events = [StoredEvent(seq, topic, body, now_) for seq, (topic, body) in enumerate(rows, first)]
         self._reserve(first + len(rows) - 1)
-        now = self._clock()
         self._database.execute("PRAGMA synchronous = FULL")
-        with self._database as transaction:
-            numbered = [(seq, topic, body, now) for seq, (topic, body) in zip(seqs, rows, strict=True)]
-            transaction.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", numbered)
-            size = sum(len(topic) + len(body) for topic, body in rows)
-            totals = self._trim(self._totals.plus(len(rows), size), now)
-            if totals != self._totals:
-                save_counters(transaction, totals, now)
+        mark = self._copy.mark
+        try:
+            with self._database as transaction:
+                spool_file.insert(transaction, events)
+                size = sum(event.size for event in events)
+                totals, dropped = self._limits.trim(transaction, self._totals.plus(len(rows), size), now_)
+                if totals != self._totals:
+                    spool_file.save_totals(transaction, totals, now_)
+                self._forget(dropped)
+        except sqlite3.Error:
+            with suppress(OSError):
+                self._copy.rewind(mark)
+            raise
         self._totals = totals
-        return seqs
+        self._waiting.update(event.seq for event in events)
+        self._waiting.difference_update(dropped)
+        self._copy_events(events)
+        return [event.seq for event in events]
 
-    def _trim(self, totals: Totals, now: float) -> Totals:
-        """Drop the oldest events until every limit is met. The newest event always stays."""
-        last = 0
-        oldest = self._database.execute(
-            f"SELECT seq, {SIZE}, at FROM event WHERE seq < ? ORDER BY seq", (totals.last_seq,)
-        )
-        for seq, size, at in oldest:
-            if self._max_age is not None and now - at > self._max_age:
-                cause: Cause = "age"
-            elif totals.events > self._max_events:
-                cause = "count"
-            elif self._max_bytes is not None and totals.bytes > self._max_bytes:
-                cause = "bytes"
-            else:
-                break
-            totals, last = totals.minus(size, cause), seq
-        oldest.close()
-        if last:
-            self._database.execute("DELETE FROM event WHERE seq <= ?", (last,))
-        return totals
+    def _select(self, after: int, limit: int) -> list[StoredEvent]:
+        query = f"SELECT {spool_file.COLUMNS} FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = self._database.execute(query, (after, limit)).fetchall()
+        events = [intact(row) for row in rows]
+        if any(event is None for event in events):
+            raise sqlite3.DatabaseError(f"event {rows[events.index(None)][0]} is not what was written")
+        if not rows and spool_file.count(self._database) != self._totals.events:  # few are left, so counting is quick
+            raise sqlite3.DatabaseError("events are missing from it")
+        return [event for event in events if event is not None]
 
-    def _delete(self, seqs: Sequence[int]) -> None:
-        totals, query = self._totals, f"DELETE FROM event WHERE seq = ? RETURNING {SIZE}"
+    def _delete(self, confirmed: Sequence[int]) -> None:
+        seqs = [seq for seq in dict.fromkeys(confirmed) if seq in self._waiting]  # the others have been dropped
+        self._forget(seqs)  # first: a crash between the two must not look like a lost event
+        totals, query = self._totals, f"DELETE FROM event WHERE seq = ? RETURNING {spool_file.SIZE}"
         self._database.execute("PRAGMA synchronous = NORMAL")  # `_insert` asks for FULL again
         with self._database as transaction:
             for seq in seqs:
-                for (size,) in transaction.execute(query, (seq,)).fetchall():  # none if it has been dropped
+                for (size,) in transaction.execute(query, (seq,)).fetchall():
                     totals = totals.minus(size)
         self._totals = totals
+        self._waiting.difference_update(seqs)
+        with suppress(OSError):
+            self._copy.forget(min(self._waiting, default=totals.last_seq + 1))
+
+    def _bury(self, seq: int, reason: str) -> None:
+        found = [event for event in self._select(seq - 1, 1) if event.seq == seq]
+        self._database.execute("PRAGMA synchronous = FULL")
+        for event in found:
+            with self._database as transaction:
+                spool_file.bury(transaction, event, reason, now())
+                totals = self._totals.buried(event.size)
+                spool_file.save_totals(transaction, totals, self._clock())
+            self._totals = totals
+            self._waiting.discard(seq)
+            self._forget([seq])
+
+    def _copy_events(self, events: Sequence[StoredEvent]) -> None:
+        """Write events to the second copy. What cannot be written now is written with the next ones."""
+        self._uncopied += events
+        with suppress(OSError):  # a full disk: SQLite has the event, and says so at the next one
+            self._copy.add(self._uncopied, self._totals.last_seq)
+            self._uncopied.clear()
+
+    def _forget(self, seqs: Sequence[int]) -> None:
+        """Note in the second copy that these events do not wait any more."""
+        self._uncopied = [event for event in self._uncopied if event.seq not in seqs]
+        with suppress(OSError):
+            self._copy.remove(seqs, self._totals.last_seq)
 
     def _reserve(self, seq: int) -> None:
+        assert self._high_water_mark is not None
         try:
             self._high_water_mark.reserve(seq)
+            self._copy.touch(self._totals.last_seq)
         except OSError as error:  # `append` raises one kind of error for a full disk
             raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
 
@@ -181,51 +268,71 @@ class Spool:
         """Seconds for which this file has been open in its whole life."""
         return self._totals.clock + time.monotonic() - self._opened
 
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """The open file. Raises sqlite3.OperationalError while there is none."""
+        if self._open_database is None:
+            raise sqlite3.OperationalError(self.unusable)
+        return self._open_database
+
     def _recovering(self, work: Callable[[], _T]) -> _T:
-        """Do `work`; if the file turns out to be corrupt, on a new one."""
+        """Do `work`; if the file turns out to be damaged, on a new one."""
         try:
             return work()
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # SQLITE_CORRUPT, SQLITE_NOTADB; the rest raise subclasses
+        except sqlite3.Error as error:
+            changes = self._watch.changed()
+            if self._open_database is None or not (changes or is_damage(error)):
                 raise
-            with suppress(sqlite3.Error):
-                self._database.close()
-            self._database = self._replace_file(error)
+            if changes:
+                self._repair(changes)
+            else:
+                self._rebuild(str(error))
             return work()
+        finally:
+            self._record_files()
 
-    # ---- opening
+    # ---- opening and repairing
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> None:
+        """Open or create the file. On a full disk it stays closed: see `unusable`. Raises ConfigError."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            return self._connect()
-        except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
-            raise ConfigError(f"spool.path: {self._path} cannot be used ({error})") from None
+            make_private_folder(self._path.parent)
+            self._high_water_mark = HighWaterMark(self._path.with_name(self._path.name + ".seq"))
+            self._use(open_spool(self._path, self._copy, self._high_water_mark.value))
         except OSError as error:
-            raise ConfigError(f"spool.path: {self._path} cannot be used ({error.strerror})") from None
-        except sqlite3.DatabaseError as error:
-            return self._replace_file(error)
+            self._cannot_open(error.strerror or str(error), full=error.errno in _FULL)
+        except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
+            self._cannot_open(str(error), full="full" in str(error) or "disk I/O error" in str(error))
 
-    def _connect(self) -> sqlite3.Connection:
-        database = connect(self._path)
-        self._totals = read_totals(database)
-        if not self._totals.last_seq:  # a new file, but an earlier one may have used numbers
-            self._totals = Totals(last_seq=self._high_water_mark.value)
-        return database
+    def _cannot_open(self, reason: str, *, full: bool) -> None:
+        if not full:
+            raise ConfigError(f"spool.path: {self._path} cannot be used ({reason})") from None
+        self.unusable = f"the spool {self._path} cannot be opened ({reason})"
 
-    def _replace_file(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        """Put a new file in the place of the corrupt one."""
-        name = f"{self._path.name}.broken-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}"
-        for suffix in ("", "-wal", "-shm"):  # the write-ahead log, too: a new file must not replay it
-            part = self._path.with_name(self._path.name + suffix)
-            if part.exists():
-                part.rename(self._path.with_name(name + suffix))
+    def _use(self, opened: OpenedSpool) -> None:
+        self._open_database, self._totals, self._waiting = opened.database, opened.totals, opened.waiting
         self._opened = time.monotonic()
-        self._totals = Totals()
-        database = self._connect()
-        self.set_aside = (
-            f"the spool {self._path} is corrupt ({error}); it was renamed to {name}, and a new one starts with "
-            f"seq {self._totals.last_seq + 1}"
-        )
-        _log.error("%s", self.set_aside)
-        return database
+        self._uncopied.clear()
+        self.unusable = None
+        self.set_aside = opened.report or self.set_aside
+        self.generation += 1
+        self._record_files()
+
+    def _repair(self, changes: Sequence[tuple[Path, str]]) -> None:
+        """Repair what something else has done to the files."""
+        cause = ", ".join(f"{path.name} {what}" for path, what in changes)
+        copies = set(self._copy.paths)
+        if all(path in copies for path, _ in changes):
+            opened = OpenedSpool(self._database, replace(self._totals, clock=self._clock()), self._waiting)
+            self._use(renew_copy(self._path, self._copy, opened, cause))
+        else:
+            self._rebuild(cause)
+
+    def _rebuild(self, cause: str) -> None:
+        known = Knowledge(self._waiting, None, replace(self._totals, clock=self._clock()))
+        self._use(rebuild(self._path, self._copy, self._open_database, known, cause))
+
+    def _record_files(self) -> None:
+        paths = self._copy.paths
+        files = [self._path, self._path.with_name(self._path.name + "-wal"), *paths[-1:]]
+        self._watch.record(files, paths[:-1])

@@ -1,0 +1,196 @@
+"""A second copy of the waiting events, in files of its own beside the database.
+
+SQLite forgets everything behind a damaged place of its write-ahead log, silently, and with it the newest events and the
+number used last. The second copy knows both. It is a list of records in files of a few MiB each (`spool.sqlite.copy-1`,
+`-2`, …); the oldest file goes when none of its events waits any more. It is not flushed to the disk with each event,
+because the database is: it must survive a crash of the process, and only the database a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_runtime.mqtt.spool.records import ADDED, GONE, START, parse, pack
+from edge_runtime.mqtt.spool.stored import StoredEvent
+
+VERSION = 3  # of the spool
+_ENDING = ".copy-"
+_FILE_BYTES = 4 << 20  # a file that has grown to this size is followed by a new one
+
+
+@dataclass
+class CopyContent:
+    """What the copy knew when it was read.
+
+    found     there is a copy at all
+    damaged   a part of it is unreadable, or a file is missing
+    waiting   numbers of the events that wait; gone: of events that do not wait any more
+    last_seq  number used last, as far as the copy knows
+    version   of the spool it belongs to
+    """
+
+    found: bool = False
+    damaged: bool = False
+    waiting: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+    last_seq: int = 0
+    version: int | None = None
+
+
+@dataclass
+class _CopyFile:
+    path: Path
+    number: int
+    last_added: int = 0  # seq of the newest event in it
+
+
+class SecondCopy:
+    """The copy beside the spool at `path`. Not thread-safe. Every method but `read` may raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files: list[_CopyFile] = []
+        self._next_number = 1
+        self._open_file: int | None = None  # of the newest file, once this process has written to it
+
+    def read(self) -> CopyContent:
+        """Read all files. Raises OSError."""
+        content = CopyContent()
+        self._files = self._list()
+        content.found = bool(self._files)
+        numbers = [file.number for file in self._files]
+        self._next_number = max(numbers, default=0) + 1
+        content.damaged = bool(numbers) and numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+        for file in self._files:
+            parsed = parse(file.path.read_bytes())
+            content.damaged = content.damaged or parsed.damaged
+            for record in parsed.records:
+                seq = record.event.seq
+                content.last_seq = max(content.last_seq, seq)
+                if record.kind == ADDED:
+                    file.last_added = max(file.last_added, seq)
+                    content.waiting.add(seq)
+                    content.gone.discard(seq)
+                elif record.kind == GONE:
+                    content.waiting.discard(seq)
+                    content.gone.add(seq)
+                else:
+                    content.version = int(record.event.body)
+        return content
+
+    def fetch(self, seqs: Collection[int]) -> Iterator[StoredEvent]:
+        """The events with these numbers, as far as they are readable, each once."""
+        left = set(seqs)
+        for file in self._files:
+            if not left:
+                return
+            try:
+                records = parse(file.path.read_bytes()).records
+            except OSError:  # the file was removed
+                continue
+            for record in records:
+                if record.kind == ADDED and record.event.seq in left:
+                    left.remove(record.event.seq)
+                    yield record.event
+
+    def add(self, events: Iterable[StoredEvent], last_seq: int) -> None:
+        """Write events; all or none. last_seq: number used last before them."""
+        packed, newest = bytearray(), 0
+        for event in events:
+            packed += pack(ADDED, event)
+            newest = max(newest, event.seq)
+        if packed:
+            self._write(bytes(packed), last_seq)
+            self._files[-1].last_added = max(self._files[-1].last_added, newest)
+
+    def remove(self, seqs: Iterable[int], last_seq: int) -> None:
+        """Note that these events do not wait any more; all or none."""
+        packed = b"".join(pack(GONE, StoredEvent(seq, b"", b"", 0.0)) for seq in seqs)
+        if packed:
+            self._write(packed, last_seq)
+
+    def touch(self, last_seq: int) -> None:
+        """Make sure that there is a file."""
+        if not self._files:
+            self._start_file(last_seq)
+
+    @property
+    def mark(self) -> int:
+        """Where the newest file ends, for `rewind`."""
+        return -1 if self._open_file is None else os.fstat(self._open_file).st_size
+
+    def rewind(self, mark: int) -> None:
+        """Take back what was written since `mark`, if that was to the same file."""
+        if self._open_file is not None and 0 <= mark <= os.fstat(self._open_file).st_size:
+            os.ftruncate(self._open_file, mark)
+
+    def forget(self, oldest_waiting: int) -> None:
+        """Delete the files whose events are all older than `oldest_waiting`. The newest file stays."""
+        while len(self._files) > 1 and self._files[0].last_added < oldest_waiting:
+            self._files.pop(0).path.unlink(missing_ok=True)
+
+    def start_again(self, name: str | None) -> None:
+        """Rename all files to `name`, with their endings, or (None) delete them, and write to a new one."""
+        self.close()
+        for file in self._files:
+            if name is None:
+                file.path.unlink(missing_ok=True)
+            elif file.path.exists():
+                file.path.rename(file.path.with_name(name + file.path.name.removeprefix(self._path.name)))
+        self._files = []
+
+    def close(self) -> None:
+        """Flush and close the file that is open."""
+        if self._open_file is not None:
+            os.fsync(self._open_file)
+            os.close(self._open_file)
+            self._open_file = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the copy, oldest first."""
+        return [file.path for file in self._files]
+
+    def _write(self, packed: bytes, last_seq: int) -> None:
+        file = self._open_file
+        if file is None or os.fstat(file).st_size >= _FILE_BYTES:
+            file = self._start_file(last_seq)
+        _write_all(file, packed)
+
+    def _start_file(self, last_seq: int) -> int:
+        path = self._path.with_name(f"{self._path.name}{_ENDING}{self._next_number}")
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            _write_all(file, pack(START, StoredEvent(last_seq, b"", str(VERSION).encode(), 0.0)))
+            self.close()
+        except OSError:
+            os.close(file)
+            path.unlink(missing_ok=True)
+            raise
+        self._open_file = file
+        self._files.append(_CopyFile(path, self._next_number))
+        self._next_number += 1
+        return file
+
+    def _list(self) -> list[_CopyFile]:
+        files = []
+        for path in self._path.parent.iterdir():
+            before, found, number = path.name.rpartition(_ENDING)
+            if found and before == self._path.name and number.isascii() and number.isdigit():
+                files.append(_CopyFile(path, int(number)))
+        return sorted(files, key=lambda file: file.number)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    """Append all of `content`, or raise OSError and append nothing."""
+    begin = os.fstat(file).st_size
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(file, view) :]
+    except OSError:
+        os.ftruncate(file, begin)
+        raise
