@@ -5,31 +5,39 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from edge_runtime.mqtt.connection import WINDOW, Connection
 from edge_runtime.mqtt.events import stamp
-from edge_runtime.mqtt.packets import packet_size
+from edge_runtime.mqtt.packets import packet_size, topic_fault
 from edge_runtime.mqtt.reason_codes import (
     FIRST_ERROR,
+    MALFORMED_PACKET,
     NO_SUBSCRIBER,
     NOT_AUTHORISED,
     PACKET_TOO_LARGE,
     PAYLOAD_FORMAT_INVALID,
+    PROTOCOL_ERROR,
     QUOTA_EXCEEDED,
     TOPIC_NAME_INVALID,
 )
-from edge_runtime.mqtt.spool.spool import Spool
+from edge_runtime.mqtt.spool.spool import Spool, SpooledEvent
 from edge_runtime.pacing import Backoff
+from latentline.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 # PUBACK reasons that concern one event: the broker will refuse it again, but may accept others.
 _UNDELIVERABLE = {
-    TOPIC_NAME_INVALID: "it does not accept their topic",
-    PACKET_TOO_LARGE: "they are too large",
-    PAYLOAD_FORMAT_INVALID: "it does not accept their format",
+    TOPIC_NAME_INVALID: "it does not accept the topic",
+    PACKET_TOO_LARGE: "it is too large",
+    PAYLOAD_FORMAT_INVALID: "it does not accept the format",
 }
+# Reasons of a DISCONNECT by which a broker may answer an event that it can never take.
+_ENDS = {MALFORMED_PACKET, PROTOCOL_ERROR, TOPIC_NAME_INVALID, PACKET_TOO_LARGE, PAYLOAD_FORMAT_INVALID}
+_TRIES = 3  # of an event upon which the broker closes the connection, each time with no other in flight
+_REFUSALS = 5  # of an event, for a reason that says nothing
 _REFUSED = {NOT_AUTHORISED: "this user may not publish them", QUOTA_EXCEEDED: "a quota is used up"}
 
 
@@ -40,10 +48,14 @@ class Delivery:
     starts again at the oldest event left, one at a time until the broker accepts one. So at most WINDOW - 1 events
     arrive before an older one that was refused; their `seq` shows it.
 
-    An event that this broker can never accept stays in the spool and is skipped until the next connection.
+    An event that can never be delivered becomes a dead letter of the spool: at once if MQTT does not allow its topic or
+    the broker says that it will never take it; after some tries if the broker closes the connection upon it, or refuses
+    it without a telling reason. To find out which event it was, the events in flight at such an end are sent again one
+    at a time.
 
     on_fault  called with (code, sentence or None); the codes are `broker_events` (refused for now),
-              `broker_events.never` (skipped) and `spool.remove` (the disk does not let confirmed events be deleted)
+              `broker_events.never` (dead letters), `spool.remove` (the disk does not let confirmed events be deleted),
+              `spool_file` (damage was found) and `spool.open` (the disk is so full that there is no spool)
     """
 
     def __init__(self, spool: Spool, on_fault: Callable[[str, str | None], None]) -> None:
@@ -51,7 +63,11 @@ class Delivery:
         self._on_fault = on_fault
         self._in_flight: dict[int, tuple[int, float]] = {}  # message id -> (seq, time.monotonic() when sent)
         self._confirmed: set[int] = set()  # and still in the spool
-        self._skipped: set[int] = set()
+        self._skipped: set[int] = set()  # dead letters that the disk does not let us move
+        self._buried = 0
+        self._generation = spool.generation
+        self._careful_until = 0  # up to this seq events are sent one at a time: one may be why the connection ended
+        self._failures: Counter[int] = Counter()  # by seq
         self._cursor = 0  # seq of the event sent last on this connection
         self._first_live_seq = 0  # smaller ones were spooled before this connection
         self._window = WINDOW
@@ -66,13 +82,27 @@ class Delivery:
         self.end()
         self._max_packet_bytes = max_packet_bytes
         self._skipped.clear()
-        self._on_fault("broker_events.never", None)
         with suppress(sqlite3.Error):  # on a full disk, expire another time
             self._spool.expire()
         self._first_live_seq = self._spool.last_seq + 1
 
+    def ended(self, *, closed_by_broker: bool, reason: int) -> bool:
+        """The connection ended by itself. Returns whether the event that was in flight may be why.
+
+        reason: of the DISCONNECT, 0 if there was none
+        """
+        seqs = [seq for seq, _ in self._in_flight.values()]
+        alone = len(seqs) == 1 and seqs[0] <= self._careful_until
+        self.end()
+        if not seqs or not (closed_by_broker or reason in _ENDS):
+            return False
+        self._careful_until = max(self._careful_until, *seqs)
+        if alone:
+            self._failed(seqs[0], _TRIES, "the broker closes the connection upon it")
+        return alone or reason in _ENDS
+
     def end(self) -> None:
-        """The connection ended: events in flight count as not sent."""
+        """The connection is given up: events in flight count as not sent."""
         self._in_flight.clear()
         self._cursor = 0
         self.resume_at = None
@@ -92,22 +122,44 @@ class Delivery:
             if self._in_flight or time.monotonic() < self.resume_at:
                 return
             self.resume_at, self._cursor = None, 0
-        while (room := self._window - len(self._in_flight)) > 0:
+        if self._generation != self._spool.generation:  # events may be back below the cursor
+            self._generation, self._cursor = self._spool.generation, 0
+        while (room := self._room) > 0:
             waiting = self._spool.waiting(self._cursor, room)
             if not waiting:
                 return
+            in_flight = {seq for seq, _ in self._in_flight.values()}
             for spooled in waiting:
-                if spooled.seq not in self._confirmed and spooled.seq not in self._skipped:
-                    event = stamp(spooled.body, spooled.seq, replayed=spooled.seq < self._first_live_seq)
-                    limit = self._max_packet_bytes
-                    if limit is not None and packet_size(spooled.topic, event) > limit:
-                        self._skip(spooled.seq, PACKET_TOO_LARGE)
-                    else:
-                        mid = connection.publish(spooled.topic, event, qos=1)
-                        if mid is None:
-                            return  # the connection is ending; its Disconnected follows
-                        self._in_flight[mid] = (spooled.seq, time.monotonic())
+                if spooled.seq not in self._confirmed | self._skipped | in_flight and not self._publish(
+                    connection, spooled
+                ):
+                    return  # the connection is ending; its Disconnected follows
                 self._cursor = spooled.seq
+
+    @property
+    def _room(self) -> int:
+        """How many events may be sent now."""
+        oldest = min((seq for seq, _ in self._in_flight.values()), default=self._cursor + 1)
+        return (1 if oldest <= self._careful_until else self._window) - len(self._in_flight)
+
+    def _publish(self, connection: Connection, spooled: SpooledEvent) -> bool:
+        """Send one event, or make a dead letter of it. Returns False if the connection does not take it."""
+        event = stamp(spooled.body, spooled.seq, replayed=spooled.seq < self._first_live_seq)
+        limit = self._max_packet_bytes
+        if (fault := topic_fault(spooled.topic)) is not None:
+            self._bury(spooled.seq, fault)
+        elif limit is not None and packet_size(spooled.topic, event) > limit:
+            self._bury(spooled.seq, f"it is larger than the broker takes ({limit} bytes)")
+        else:
+            try:
+                mid = connection.publish(spooled.topic, event, qos=1)
+            except ValueError as error:
+                self._bury(spooled.seq, f"MQTT does not allow it ({error})")
+                return True
+            if mid is None:
+                return False
+            self._in_flight[mid] = (spooled.seq, time.monotonic())
+        return True
 
     def acked(self, mid: int, reason: int) -> None:
         """Handle the PUBACK of message `mid`. Message ids that do not belong to an event are ignored."""
@@ -115,12 +167,15 @@ class Delivery:
         if seq is None:
             return
         if reason in _UNDELIVERABLE:
-            self._skip(seq, reason)
+            self._bury(seq, f"the broker does not take it: {_UNDELIVERABLE[reason]} (MQTT reason 0x{reason:02X})")
         elif reason >= FIRST_ERROR:
             self._refused(reason)
+            if reason not in _REFUSED:
+                self._failed(seq, _REFUSALS, f"the broker refuses it (MQTT reason 0x{reason:02X})")
             return
         else:
             self._confirmed.add(seq)
+            self._failures.pop(seq, None)
             self.published += 1
             self.unheard += reason == NO_SUBSCRIBER
         if self.resume_at is None:
@@ -141,15 +196,37 @@ class Delivery:
         self._confirmed.clear()
         self._on_fault("spool.remove", None)
 
-    def _skip(self, seq: int, reason: int) -> None:
-        _log.error("the broker does not accept event %d (MQTT reason 0x%02X)", seq, reason)
-        self._skipped.add(seq)
-        too_large = reason == PACKET_TOO_LARGE and self._max_packet_bytes
-        limit = f" (its limit is {self._max_packet_bytes} bytes)" if too_large else ""
+    def check_spool(self) -> None:
+        """Find out whether something has happened to the files of the spool. Call it twice a second."""
+        damage: str | None = None
+        try:
+            self._spool.check()
+        except (sqlite3.Error, OSError) as error:
+            damage = f"the spool was damaged, and cannot be repaired now ({error})"
+        except ConfigError as error:
+            damage = str(error)
+        self._on_fault("spool_file", damage or self._spool.set_aside)
+        closed = self._spool.unusable
+        self._on_fault("spool.open", closed and f"{closed}; an event is lost unless its frame can be inspected again")
+
+    def _failed(self, seq: int, tries: int, why: str) -> None:
+        """The event failed once more. After `tries` it is a dead letter."""
+        self._failures[seq] += 1
+        if self._failures[seq] >= tries:
+            self._bury(seq, f"{why}, {tries} times in a row")
+
+    def _bury(self, seq: int, why: str) -> None:
+        _log.error("event %d cannot be delivered: %s", seq, why)
+        self._failures.pop(seq, None)
+        self._buried += 1
+        try:
+            self._spool.bury(seq, why)
+        except sqlite3.Error as error:
+            _log.warning("event %d cannot be moved to the dead letters (%s)", seq, error)
+            self._skipped.add(seq)
+        others = f" and {self._buried - 1} more" if self._buried > 1 else ""
         self._on_fault(
-            "broker_events.never",
-            f"the broker does not accept {len(self._skipped)} of the events: {_UNDELIVERABLE[reason]}{limit}; they "
-            "stay in the spool",
+            "broker_events.never", f"event {seq}{others} can never be delivered and is a dead letter now: {why}"
         )
 
     def _refused(self, reason: int) -> None:

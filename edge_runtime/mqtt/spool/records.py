@@ -26,7 +26,7 @@ class CopyRecord:
 
 @dataclass(frozen=True)
 class ParsedRecords:
-    """What a file contains. damaged: it also contains bytes that are no record; an unfinished one at its end is none."""
+    """What a file contains. damaged: also bytes that are no record, and not an unfinished one at the end."""
 
     records: list[CopyRecord]
     damaged: bool

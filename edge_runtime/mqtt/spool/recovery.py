@@ -119,8 +119,8 @@ def rebuild(path: Path, copy: SecondCopy, old: sqlite3.Connection | None, known:
     copy_all(database, copy, last)
     result = f"{_events(len(lost))} lost (seq {seq_ranges(lost)})" if lost else "no event is lost"
     report = (
-        f"the spool {path} was damaged ({cause}): {result}, {_events(len(kept), 'still ')} waiting; what was damaged is "
-        f"kept as {name}*, and the next event gets seq {last + 1}"
+        f"the spool {path} was damaged ({cause}): {result}, {_events(len(kept), 'still')} waiting; what was damaged "
+        f"is kept as {name}*, and the next event gets seq {last + 1}"
     )
     _log.error("%s", report)
     return OpenedSpool(database, totals, set(kept), report)
@@ -160,8 +160,8 @@ def _new(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
     if not bound:
         return OpenedSpool(database, Totals(), set())
     report = (
-        f"the files of the spool {path} are missing, and nobody knows which events waited in them; a new one starts with "
-        f"seq {bound + 1}"
+        f"the files of the spool {path} are missing, and nobody knows which events waited in them; a new one starts "
+        f"with seq {bound + 1}"
     )
     _log.error("%s", report)
     return OpenedSpool(database, Totals(last_seq=bound), set(), report)

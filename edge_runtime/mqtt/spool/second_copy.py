@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_runtime.mqtt.spool.records import ADDED, GONE, START, parse, pack
+from edge_runtime.mqtt.spool.records import ADDED, GONE, START, pack, parse
 from edge_runtime.mqtt.spool.stored import StoredEvent
 
 VERSION = 3  # of the spool

