@@ -277,16 +277,14 @@ class Spool:
 
     def _recovering(self, work: Callable[[], _T]) -> _T:
         """Do `work`; if the file turns out to be damaged, on a new one."""
+        if self._open_database is not None and (changes := self._watch.changed()):
+            self._repair(changes)
         try:
             return work()
         except sqlite3.Error as error:
-            changes = self._watch.changed()
-            if self._open_database is None or not (changes or is_damage(error)):
+            if self._open_database is None or not is_damage(error):
                 raise
-            if changes:
-                self._repair(changes)
-            else:
-                self._rebuild(str(error))
+            self._rebuild(str(error))
             return work()
         finally:
             self._record_files()

@@ -106,23 +106,39 @@ def test_refusals_of_one_window_cause_one_pause(tmp_path: Path, clock: list[floa
     setup.spool.close()
 
 
-def test_undeliverable_event_is_skipped(tmp_path: Path) -> None:
-    """An event too large for the broker is a fault and stays in the spool; others are sent; a reconnect tries it."""
+def test_undeliverable_event_is_a_dead_letter(tmp_path: Path) -> None:
+    """An event too large for the broker is a fault and leaves the queue, whether the broker announced its limit or not;
+    the others are sent."""
     setup = Setup(tmp_path, 2)
     setup.spool.append("t", {"large": "x" * 5000})
     setup.spool.append("t", {"n": 3})
     setup.delivery.begin(max_packet_bytes=2000)
     assert setup.send() == [1, 2, 4]
-    assert "1 of the events: they are too large (its limit is 2000 bytes)" in str(setup.faults["broker_events.never"])
+    assert "event 3 can never be delivered" in str(setup.faults["broker_events.never"])
     setup.connection.answer(setup.delivery, 1)
     setup.connection.answer(setup.delivery, 2, PACKET_TOO_LARGE)  # a broker that does not announce its limit
     setup.connection.answer(setup.delivery, 4)
     assert setup.send() == [] and setup.delivery.idle
-    assert [spooled.seq for spooled in setup.spool.waiting(0, 10)] == [2, 3]
+    assert len(setup.spool) == 0 and setup.spool.dead_letters == 2
     assert setup.faults["broker_events"] is None
     setup.delivery.begin()
-    assert setup.faults["broker_events.never"] is None
-    assert setup.send() == [2, 3]
+    assert "event 2 and 1 more" in str(setup.faults["broker_events.never"]) and setup.send() == []
+    setup.spool.close()
+
+
+def test_refusal_without_a_telling_reason_ends(tmp_path: Path, clock: list[float]) -> None:
+    """An event that the broker refuses five times for no reason is a dead letter; the next one is sent."""
+    setup = Setup(tmp_path, 2)
+    setup.delivery.begin()
+    assert setup.send() == [1, 2]
+    setup.connection.answer(setup.delivery, 1, 0x83)
+    setup.connection.answer(setup.delivery, 2)
+    for _ in range(4):
+        clock[0] += 100
+        assert setup.send() == [1]
+        setup.connection.answer(setup.delivery, 1, 0x83)
+    clock[0] += 100
+    assert setup.send() == [] and setup.delivery.idle and setup.spool.dead_letters == 1
     setup.spool.close()
 
 
@@ -150,9 +166,7 @@ def test_disk_that_keeps_confirmed_events(tmp_path: Path, monkeypatch: pytest.Mo
     setup.spool.close()
 
 
-@given(
-    reasons=st.lists(st.sampled_from([OK, OK, OK, QUOTA_EXCEEDED, NOT_AUTHORISED, 0x83]), max_size=60), data=st.data()
-)
+@given(reasons=st.lists(st.sampled_from([OK, OK, OK, QUOTA_EXCEEDED, NOT_AUTHORISED]), max_size=60), data=st.data())
 @settings(max_examples=40)
 def test_any_answers_of_the_broker_lose_no_event(
     tmp_path_factory: pytest.TempPathFactory, reasons: list[int], data: st.DataObject
