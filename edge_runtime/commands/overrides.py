@@ -87,7 +87,7 @@ class Overrides:
     def _write(self, content: OverridesFile) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write_text(self._path, content.model_dump_json(indent=2) + "\n", mode=0o600)
+            atomic.write_text(self._path, content.model_dump_json(indent=2) + "\n")
         except OSError as error:
             reason = error.strerror or str(error)
             raise CommandError(f"{self._path} cannot be written ({reason}), so nothing has changed") from None

@@ -69,12 +69,15 @@ def open_spool(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
         return _new(path, copy, bound)
     if spool_file.is_foreign(path) and not (content.found or bound):
         raise ConfigError(f"spool.path: {path} exists and is not a spool; choose another path, or remove the file")
+    database: sqlite3.Connection | None = None
     try:
         database = spool_file.connect(path, content.version or (VERSION if content.found else None))
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        return _salvage(path, copy, content, bound, str(error))
+        cause = str(error)
+    if database is None:  # not inside `except`: the exception keeps cursors alive, and they keep the file locked
+        return _salvage(path, copy, content, bound, cause)
     try:
         return _compare(path, copy, content, bound, database)
     except BaseException:

@@ -58,7 +58,7 @@ class Spool:
 
     set_aside   the sentence that says so, with the numbers of the events that are lost; None: there was no damage
     generation  counts how often the file was written again, so events may be back below those already read
-    unusable    why the spool has no file yet: the disk is full. `append` then raises, `check` tries again. Else None
+    unusable    why the spool has no file yet: the disk is full. `append` and `check` try again. Else None
 
     Raises ConfigError when `path` is not a spool or cannot be used.
     """
@@ -93,6 +93,8 @@ class Spool:
         """Write (topic, event) pairs in one transaction: all or none. Returns their seqs; raises as `append` does."""
         rows = [(topic.encode(), encode(event)) for topic, event in events]
         with self._lock:
+            if self._open_database is None:  # there may be room by now
+                self._open()
             return self._recovering(lambda: self._insert(rows))
 
     def waiting(self, after: int, limit: int) -> list[SpooledEvent]:
@@ -186,8 +188,8 @@ class Spool:
         first = self._totals.last_seq + 1
         now_ = self._clock()
         events = [StoredEvent(seq, topic, body, now_) for seq, (topic, body) in enumerate(rows, first)]
+        self._database.execute("PRAGMA synchronous = FULL")  # raises while there is no file
         self._reserve(first + len(rows) - 1)
-        self._database.execute("PRAGMA synchronous = FULL")
         mark = self._copy.mark
         try:
             with self._database as transaction:
@@ -280,11 +282,13 @@ class Spool:
         if self._open_database is not None and (changes := self._watch.changed()):
             self._repair(changes)
         try:
-            return work()
-        except sqlite3.Error as error:
-            if self._open_database is None or not is_damage(error):
-                raise
-            self._rebuild(str(error))
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if self._open_database is None or not is_damage(error):
+                    raise
+                cause = str(error)
+            self._rebuild(cause)  # not inside `except`: the exception keeps cursors alive, and they the old file
             return work()
         finally:
             self._record_files()

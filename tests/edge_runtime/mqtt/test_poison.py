@@ -36,8 +36,8 @@ def _publisher(spool: Spool, port: int, faults: dict[str, str | None]) -> Publis
 
 
 def test_poison_does_not_stop_the_others(mosquitto: Mosquitto, spool: Spool, tmp_path: Path) -> None:
-    """With a limit that mosquitto does not announce, wildcards and NUL in topics: one connection, every other event once,
-    and no other client is blamed."""
+    """With a limit that mosquitto does not announce, and with invalid topics, there is one connection, all other
+    events come once, and no other client is blamed."""
     mosquitto.configure("message_size_limit 2500")
     mosquitto.start()
     faults: dict[str, str | None] = {}

@@ -83,7 +83,7 @@ def test_no_flipped_bit_loses_an_event(killed: Path, tmp_path: Path, seed: int) 
 
 
 def test_damage_of_both_copies_is_said_by_number(killed: Path, tmp_path: Path) -> None:
-    """An event whose row and copy are damaged is lost; the sentence names it, it is counted, and the others are read."""
+    """An event whose row and copy are damaged is lost; it is named and counted, and the others are read."""
     folder = tmp_path / "both"
     shutil.copytree(killed, folder)
     for file in folder.iterdir():
@@ -130,7 +130,7 @@ def _replace(path: Path) -> None:
 def test_changes_by_something_else_are_noticed_and_repaired(
     tmp_path: Path, name: str, harm: Callable[[Path], None]
 ) -> None:
-    """`check` names the file that was changed while the spool is open; every event is still there, also after a kill."""
+    """`check` names the file that was changed while the spool is open; no event is lost, also after a kill."""
     spool = Spool(tmp_path / "s.sqlite", 10**6)
     spool.append_many([("t", _event(n)) for n in range(20)])
     spool.check()

@@ -283,7 +283,7 @@ def test_broken_file_is_set_aside(tmp_path: Path, damage: str) -> None:
 
 
 def test_file_that_breaks_in_use_is_set_aside(tmp_path: Path) -> None:
-    """A file that is damaged while in use is replaced by the call that notices; no event is lost and no number used twice."""
+    """A file that is damaged while in use is replaced by the call that notices; no event is lost."""
     path = tmp_path / "s.sqlite"
     spool = Spool(path, 10**4)
     spool.append_many([("t", {"n": n, "padding": "x" * 900}) for n in range(3000)])
