@@ -162,7 +162,6 @@ def connect_unchecked(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
     database.text_factory = bytes  # a damaged file may hold text that is not UTF-8
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
-    database.execute("PRAGMA synchronous = FULL")
     return database
 
 
