@@ -1,14 +1,19 @@
 """Is an event ever lost? A station and its broker are killed at random moments and started again.
 
-python -m bench.station.chaos [--kills N] [--frames N] [--seed N] [--json]
+python -m bench.station.chaos [--kills N] [--flips N] [--removals N] [--poison N] [--frames N] [--seed N] [--json]
 
 A station with a source that loses no frame (two of three frames show a defect), a mosquitto that keeps everything on
 disk, and a subscriber with a session. The station is killed N times with SIGKILL, and so is the broker; every fifth
-kill takes both at once. Then the source runs to its end. The table shows
+kill takes both at once. With --flips the station is killed and one random bit of a random file of its spool is changed,
+with --removals a file of the spool is removed while the station runs, with --poison the station is killed and finds an
+event that can never be delivered. Then the source runs to its end. The table shows
 
     written            events whose transaction was committed to the spool
     arrived            different events that the subscriber received; duplicates are repeated deliveries
     lost               written events that never arrived, and inspected frames with a defect but without an event
+    dead               dead letters: as many as there were poison events
+    unsaid             numbers that neither arrived nor are named as lost by the station's log, and removals that it did
+                       not say within a second
     seq_gaps           numbers missing between the first and the last, or given to two events
     status_violations  how often the retained status was wrong (alive when the process was dead, or dead when it was
                        alive) for longer than will delay + 1.5 keep-alive, seen by a second subscriber while it was
@@ -20,7 +25,8 @@ in memory for an absent subscriber die with the broker; it is killed only while 
 broker that restarts has forgotten the will: a station that dies before it connects again gets no `offline`, its status
 only expires. So a death that waits for `offline` comes after the station's first status to the running broker.
 
-The exit code is 1 when an event was lost, a number is missing, or the status was wrong for too long.
+The exit code is 1 when an event was lost, something was not said, a number is missing, or the status was wrong for too
+long.
 """
 
 from __future__ import annotations
@@ -43,6 +49,9 @@ def main() -> int:
     """Run, count and print."""
     parser = bench_parser(__doc__)
     parser.add_argument("--kills", type=int, default=50, help="of the station, and of the broker (default: 50)")
+    parser.add_argument("--flips", type=int, default=0, help="flipped bits in files of the spool (default: none)")
+    parser.add_argument("--removals", type=int, default=0, help="removed files of the spool (default: none)")
+    parser.add_argument("--poison", type=int, default=0, help="events that can never be delivered (default: none)")
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -53,13 +62,15 @@ def main() -> int:
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
     begin = time.monotonic()
-    with ChaosRun(folder, options.kills, options.frames, options.seed) as chaos:
+    harms = {"flips": options.flips, "removals": options.removals, "poison": options.poison}
+    with ChaosRun(folder, options.kills, options.frames, options.seed, **harms) as chaos:
         chaos.run()
     figures = {**chaos.figures(), "seconds": round(time.monotonic() - begin, 1)}
     for violation in chaos.status.violations:
         print(f"status: {violation}", file=sys.stderr)
     print(json.dumps(figures) if options.json else _table(figures, chaos.status.longest))
-    return 1 if figures["lost"] or figures["seq_gaps"] or figures["status_violations"] else 0
+    wrong = ("lost", "unsaid", "seq_gaps", "status_violations")
+    return 1 if any(figures[name] for name in wrong) or figures["dead"] != options.poison else 0
 
 
 def _table(figures: dict[str, Any], longest_wrong: float) -> str:
@@ -67,9 +78,12 @@ def _table(figures: dict[str, Any], longest_wrong: float) -> str:
     lines = [
         f"kills              {kills['station']} station, {kills['broker']} broker, {kills['both']} of them at once"
     ]
-    names = ("written", "arrived", "lost", "duplicates", "seq_gaps", "status_violations")
+    harms = figures["harms"]
+    lines += [f"harms of the spool {harms['flip']} flips, {harms['removal']} removals, {harms['poison']} poison events"]
+    names = ("written", "arrived", "lost", "unsaid", "dead", "duplicates", "seq_gaps", "status_violations")
     lines += [f"{name:18} {figures[name]}" for name in names]
     lines += [f"status was wrong   for at most {longest_wrong:.1f} s without a break; {ALLOWED_WRONG:g} s are allowed"]
+    lines += [f"removals were said after at most {figures['removal_said_after']} s"]
     return "\n".join([*lines, f"{'seconds':18} {figures['seconds']}"])
 
 

@@ -16,6 +16,7 @@ from bench.station.rig.broker import KillableBroker
 from bench.station.rig.deliveries import count_deliveries
 from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, SPOOL, STATION, STATION_LOG, WILL_DELAY, start_station
 from bench.station.rig.source import FrameLog, defective
+from bench.station.rig.spool_harm import SpoolHarm
 from bench.station.rig.status_check import StatusChecker
 from bench.station.rig.subscriber import SessionSubscriber
 from edge_runtime.mqtt.spool.spool import Spool
@@ -28,14 +29,24 @@ _EVERY = 5  # every fifth kill takes both; every fifth death of the station alon
 
 
 class ChaosRun:
-    """One run in `folder`, with `kills` kills of the station and as many of the broker. Its exit ends all processes."""
+    """One run in `folder`. Its exit ends all processes.
 
-    def __init__(self, folder: Path, kills: int, frames: int, seed: int) -> None:
+    kills     of the station, and as many of the broker
+    flips     kills of the station that are followed by one flipped bit in a file of the spool
+    removals  of a file of the spool while the station runs
+    poison    kills of the station that are followed by an event that can never be delivered
+    """
+
+    def __init__(
+        self, folder: Path, kills: int, frames: int, seed: int, *, flips: int = 0, removals: int = 0, poison: int = 0
+    ) -> None:
         self._folder, self._frames = folder, frames
         self._random = random.Random(seed)
         both = max(1, kills // _EVERY) if kills else 0
         self._victims = ["both"] * both + ["station", "broker"] * (kills - both)
+        self._victims += ["flip"] * flips + ["removal"] * removals + ["poison"] * poison
         self._random.shuffle(self._victims)
+        self._harm = SpoolHarm(folder, self._random)
         # A station lives at most a second longer than its kill waits for a frame, so the source outlasts the kills.
         self._rate = 0.8 * frames / max(1, len(self._victims))
         self._connected = threading.Event()  # the running station has sent a status to the running broker
@@ -43,6 +54,7 @@ class ChaosRun:
         self._deaths_alone = 0
         self._deliveries: list[dict[str, Any]] = []
         self._kills = {"station": 0, "broker": 0, "both": 0}
+        self._harms = {"flip": 0, "removal": 0, "poison": 0}
         self.status = StatusChecker(ALLOWED_WRONG)
         self._cleanup = ExitStack()
         self._broker = KillableBroker(folder / "broker")
@@ -78,7 +90,10 @@ class ChaosRun:
         self._start_station()
         for number, victim in enumerate(self._victims):
             self._wait_for_moment(self._frames * (number + 1) / (len(self._victims) + 1))
-            self._kill(victim)
+            if victim in self._harms:
+                self._harm_spool(victim)
+            else:
+                self._kill(victim)
         self._run_to_the_end()
         self.status.finish(time.monotonic())
 
@@ -86,14 +101,35 @@ class ChaosRun:
         """Counts of events, status violations and kills. The station has ended."""
         written = self._read_spool()[1]
         defects = [number for number in FrameLog.read(self._folder / FRAME_LOG) if defective(number)]
-        counts = count_deliveries(written, defects, self._deliveries)
-        return {**asdict(counts), "status_violations": len(self.status.violations), "kills": self._kills}
+        dead = self._harm.dead_letters()
+        counts = count_deliveries(written, defects, self._deliveries, dead)
+        arrived = {event["seq"] for event in self._deliveries}
+        silent = set(range(1, written + 1)) - arrived - dead - self._harm.said_lost()
+        return {
+            **asdict(counts),
+            "dead": len(dead),
+            "unsaid": len(silent) + self._harm.unsaid,
+            "removal_said_after": round(self._harm.longest, 2),
+            "status_violations": len(self.status.violations),
+            "kills": self._kills,
+            "harms": self._harms,
+        }
 
     def _wait_for_moment(self, frames: float) -> None:
         """Half of the kills come after frame number `frames`, half within the first second of a new process."""
         if self._random.random() < 0.5:
             self._wait(lambda: self._done >= frames, f"frame {frames:.0f}")
         time.sleep(self._random.random())
+
+    def _harm_spool(self, how: str) -> None:
+        self._harms[how] += 1
+        if how == "removal":
+            self._wait(lambda: self._connected.is_set() or self._station_ended(), "the first status of the station")
+            self._harm.remove()
+            return
+        self._kill_station()
+        (self._harm.flip if how == "flip" else self._harm.poison)()
+        self._start_station()
 
     def _kill(self, victim: str) -> None:
         self._kills["both"] += victim == "both"
@@ -152,7 +188,8 @@ class ChaosRun:
                 break
             self._start_station()
         deadline = time.monotonic() + _PATIENCE
-        while len({event["seq"] for event in self._deliveries}) < written and time.monotonic() < deadline:
+        arriving = written - len(self._harm.dead_letters())
+        while len({event["seq"] for event in self._deliveries}) < arriving and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def _start_station(self) -> None:
