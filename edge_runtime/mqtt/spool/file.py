@@ -92,9 +92,12 @@ def insert(transaction: sqlite3.Connection, events: Iterable[StoredEvent]) -> No
 
 
 def bury(transaction: sqlite3.Connection, event: StoredEvent, reason: str, moved_at: str) -> None:
-    """Move an event to the dead letters, within a transaction of the caller. Only the newest dead letters are kept."""
-    transaction.execute("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", (*event.row, reason, moved_at))
+    """Move an event to the dead letters, within a transaction of the caller."""
+    insert_dead(transaction, [(*event.row, reason, moved_at)])
     transaction.execute("DELETE FROM event WHERE seq = ?", (event.seq,))
+
+
+def _drop_old_dead(transaction: sqlite3.Connection) -> None:
     transaction.execute(
         f"DELETE FROM dead WHERE seq NOT IN (SELECT seq FROM dead ORDER BY moved_at DESC, seq DESC LIMIT {_MAX_DEAD})"
     )
@@ -144,8 +147,9 @@ def salvage_dead(database: sqlite3.Connection) -> list[tuple[Any, ...]]:
 
 
 def insert_dead(transaction: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write dead letters as `salvage_dead` returned them, within a transaction of the caller."""
-    transaction.executemany("INSERT OR IGNORE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    """Write dead letters as `salvage_dead` returned them, within a transaction of the caller; the newest are kept."""
+    transaction.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    _drop_old_dead(transaction)
 
 
 def create_tables(transaction: sqlite3.Connection) -> None:

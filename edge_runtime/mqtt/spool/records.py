@@ -8,10 +8,11 @@ from typing import Literal
 
 from edge_runtime.mqtt.spool.stored import CHECKSUM_BYTES, StoredEvent, checksum
 
-Kind = Literal[b"A", b"G", b"S"]
+Kind = Literal[b"A", b"G", b"S", b"D"]
 ADDED: Kind = b"A"  # an event was written
 GONE: Kind = b"G"  # the event with this number needs no copy any more
-START: Kind = b"S"  # of a file: `seq` is the number used last, `body` the version of the spool
+STATE: Kind = b"S"  # `seq` is the number used last, `body` the version and the counters of the spool
+DEAD: Kind = b"D"  # a dead letter; `body` begins with a line about it
 _MAGIC = b"\xf5LLr"  # 0xF5 is in no UTF-8 text, so no topic or body contains it
 _HEAD = struct.Struct(f">4scQdII{CHECKSUM_BYTES}s")  # magic, kind, seq, at, sizes of topic and body, checksum
 

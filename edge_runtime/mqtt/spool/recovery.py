@@ -11,11 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_runtime.mqtt.spool import file as spool_file
+from edge_runtime.mqtt.spool.dead_copy import DeadCopy
 from edge_runtime.mqtt.spool.migrate import migrate, salvage_version_2
 from edge_runtime.mqtt.spool.second_copy import VERSION, CopyContent, SecondCopy
 from edge_runtime.mqtt.spool.seq_ranges import seq_ranges
 from edge_runtime.mqtt.spool.stored import StoredEvent
-from edge_runtime.mqtt.spool.totals import Totals
+from edge_runtime.mqtt.spool.totals import Totals, merged
 from latentline.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -64,8 +65,8 @@ def open_spool(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
     content = copy.read()
     if not path.exists() or not path.stat().st_size:
         if content.found:
-            known = Knowledge(content.waiting, content.gone, Totals(last_seq=content.last_seq))
-            return rebuild(path, copy, None, known, "its file is missing")
+            totals = replace(content.totals or Totals(), last_seq=content.last_seq)
+            return rebuild(path, copy, None, Knowledge(content.waiting, content.gone, totals), "its file is missing")
         return _new(path, copy, bound)
     if spool_file.is_foreign(path) and not (content.found or bound):
         raise ConfigError(f"spool.path: {path} exists and is not a spool; choose another path, or remove the file")
@@ -109,6 +110,7 @@ def rebuild(path: Path, copy: SecondCopy, old: sqlite3.Connection | None, known:
             totals = replace(counts, events=len(kept), bytes=sum(kept.values()))
             with new as transaction:
                 spool_file.insert_dead(transaction, spool_file.salvage_dead(old) if old is not None else [])
+                spool_file.insert_dead(transaction, DeadCopy(path).read())
                 spool_file.save_totals(transaction, totals, totals.clock)
     except BaseException:
         _remove(building)
@@ -119,7 +121,7 @@ def rebuild(path: Path, copy: SecondCopy, old: sqlite3.Connection | None, known:
     with suppress(OSError):
         copy.start_again(name if lost else None)
     database = spool_file.connect(path, VERSION)
-    copy_all(database, copy, last)
+    copy_all(database, copy, totals)
     result = f"{_events(len(lost))} lost (seq {seq_ranges(lost)})" if lost else "no event is lost"
     report = (
         f"the spool {path} was damaged ({cause}): {result}, {_events(len(kept), 'still')} waiting; what was damaged "
@@ -133,14 +135,14 @@ def renew_copy(path: Path, copy: SecondCopy, opened: OpenedSpool, cause: str) ->
     """Write the second copy again from a spool that is whole. Raises OSError when that is not possible."""
     name = _broken_name(path)
     copy.start_again(name)
-    copy_all(opened.database, copy, opened.totals.last_seq)
+    copy_all(opened.database, copy, opened.totals)
     _keep_newest(path)
     report = f"the second copy of the spool {path} was damaged ({cause}) and was written again; no event is lost"
     _log.error("%s", report)
     return replace(opened, report=report)
 
 
-def copy_all(database: sqlite3.Connection, copy: SecondCopy, last_seq: int, without: Iterable[int] = ()) -> None:
+def copy_all(database: sqlite3.Connection, copy: SecondCopy, totals: Totals, without: Iterable[int] = ()) -> None:
     """Write all events, but those in `without`, to the second copy. On a full disk the copy stays incomplete."""
     skip, batch = set(without), list[StoredEvent]()
     try:
@@ -148,10 +150,10 @@ def copy_all(database: sqlite3.Connection, copy: SecondCopy, last_seq: int, with
             if event is not None and seq not in skip:
                 batch.append(event)
             if len(batch) >= _BATCH:
-                copy.add(batch, last_seq)
+                copy.add(batch, totals)
                 batch.clear()
-        copy.add(batch, last_seq)
-        copy.touch(last_seq)
+        copy.add(batch, totals)
+        copy.touch(totals)
     except OSError as error:
         _log.warning("the second copy of the spool cannot be written (%s)", error.strerror)
 
@@ -159,7 +161,7 @@ def copy_all(database: sqlite3.Connection, copy: SecondCopy, last_seq: int, with
 def _new(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
     database = spool_file.create(path)
     with suppress(OSError):
-        copy.touch(bound)
+        copy.touch(Totals(last_seq=bound))
     if not bound:
         return OpenedSpool(database, Totals(), set())
     report = (
@@ -177,10 +179,11 @@ def _salvage(path: Path, copy: SecondCopy, content: CopyContent, bound: int, cau
     with suppress(sqlite3.Error):
         old = spool_file.connect_unchecked(path)
         totals = spool_file.read_totals(old)
-    last = max(content.last_seq, totals.last_seq if totals is not None else 0)
+    counters = merged(totals, content.totals)
+    last = max(content.last_seq, counters.last_seq)
     if totals is None and (content.damaged or not content.found):
         last = max(last, bound)
-    known = Knowledge(content.waiting, content.gone, replace(totals or Totals(), last_seq=last))
+    known = Knowledge(content.waiting, content.gone, replace(counters, last_seq=last))
     return rebuild(path, copy, old, known, cause)
 
 
@@ -208,9 +211,11 @@ def _compare(
     ]
     if any(causes):
         waiting = content.waiting | {seq for seq in damaged if 0 < seq <= last and seq not in content.gone}
-        known = Knowledge(waiting, content.gone, replace(totals or Totals(), last_seq=last))
+        counters = replace(merged(totals, content.totals), last_seq=last)
+        known = Knowledge(waiting, content.gone, counters)
         return rebuild(path, copy, database, known, ", ".join(filter(None, causes)))
     assert totals is not None
+    _compare_dead(database, DeadCopy(path))
     with suppress(sqlite3.OperationalError), database as transaction:  # confirmed, but a crash came before the deletion
         transaction.executemany("DELETE FROM event WHERE seq = ?", [(seq,) for seq in sizes.keys() & content.gone])
         sizes = {seq: size for seq, size in sizes.items() if seq not in content.gone}
@@ -219,8 +224,18 @@ def _compare(
         with suppress(OSError):  # on a full disk the copy has to wait for the next start
             cause = "a part of it is unreadable" if content.found else "its files are missing"
             return renew_copy(path, copy, opened, cause)
-    copy_all(database, copy, totals.last_seq, content.waiting)
+    copy_all(database, copy, opened.totals, content.waiting)
     return opened
+
+
+def _compare_dead(database: sqlite3.Connection, copy: DeadCopy) -> None:
+    """Complete the dead letters from their copy, and the copy from them. On a full disk both stay as they are."""
+    copied, rows = copy.read(), spool_file.salvage_dead(database)
+    if sorted(copied) == sorted(rows):
+        return
+    with suppress(sqlite3.OperationalError), database as transaction:
+        spool_file.insert_dead(transaction, copied)
+    copy.write(spool_file.salvage_dead(database))
 
 
 def _fill(

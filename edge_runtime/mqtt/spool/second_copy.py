@@ -8,13 +8,15 @@ because the database is: it must survive a crash of the process, and only the da
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_runtime.mqtt.spool.records import ADDED, GONE, START, pack, parse
+from edge_runtime.mqtt.spool.records import ADDED, GONE, STATE, pack, parse
 from edge_runtime.mqtt.spool.stored import StoredEvent
+from edge_runtime.mqtt.spool.totals import Totals, totals_json
 
 VERSION = 3  # of the spool
 _ENDING = ".copy-"
@@ -29,6 +31,7 @@ class CopyContent:
     damaged   a part of it is unreadable, or a file is missing
     waiting   numbers of the events that wait; gone: of events that do not wait any more
     last_seq  number used last, as far as the copy knows
+    totals    the newest counters in it
     version   of the spool it belongs to
     """
 
@@ -37,6 +40,7 @@ class CopyContent:
     waiting: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     last_seq: int = 0
+    totals: Totals | None = None
     version: int | None = None
 
 
@@ -77,8 +81,9 @@ class SecondCopy:
                 elif record.kind == GONE:
                     content.waiting.discard(seq)
                     content.gone.add(seq)
-                else:
-                    content.version = int(record.event.body)
+                elif record.kind == STATE:
+                    version, _, totals = record.event.body.partition(b" ")
+                    content.version, content.totals = int(version), Totals(**json.loads(totals))
         return content
 
     def fetch(self, seqs: Collection[int]) -> Iterator[StoredEvent]:
@@ -96,26 +101,30 @@ class SecondCopy:
                     left.remove(record.event.seq)
                     yield record.event
 
-    def add(self, events: Iterable[StoredEvent], last_seq: int) -> None:
-        """Write events; all or none. last_seq: number used last before them."""
+    def add(self, events: Iterable[StoredEvent], totals: Totals) -> None:
+        """Write events; all or none. totals: for a new file."""
         packed, newest = bytearray(), 0
         for event in events:
             packed += pack(ADDED, event)
             newest = max(newest, event.seq)
         if packed:
-            self._write(bytes(packed), last_seq)
+            self._write(bytes(packed), totals)
             self._files[-1].last_added = max(self._files[-1].last_added, newest)
 
-    def remove(self, seqs: Iterable[int], last_seq: int) -> None:
+    def remove(self, seqs: Iterable[int], totals: Totals) -> None:
         """Note that these events do not wait any more; all or none."""
         packed = b"".join(pack(GONE, StoredEvent(seq, b"", b"", 0.0)) for seq in seqs)
         if packed:
-            self._write(packed, last_seq)
+            self._write(packed, totals)
 
-    def touch(self, last_seq: int) -> None:
+    def note(self, totals: Totals) -> None:
+        """Write counters that have changed."""
+        self._write(_state(totals), totals)
+
+    def touch(self, totals: Totals) -> None:
         """Make sure that there is a file."""
         if not self._files:
-            self._start_file(last_seq)
+            self._start_file(totals)
 
     @property
     def mark(self) -> int:
@@ -154,17 +163,17 @@ class SecondCopy:
         """The files of the copy, oldest first."""
         return [file.path for file in self._files]
 
-    def _write(self, packed: bytes, last_seq: int) -> None:
+    def _write(self, packed: bytes, totals: Totals) -> None:
         file = self._open_file
         if file is None or os.fstat(file).st_size >= _FILE_BYTES:
-            file = self._start_file(last_seq)
+            file = self._start_file(totals)
         _write_all(file, packed)
 
-    def _start_file(self, last_seq: int) -> int:
+    def _start_file(self, totals: Totals) -> int:
         path = self._path.with_name(f"{self._path.name}{_ENDING}{self._next_number}")
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            _write_all(file, pack(START, StoredEvent(last_seq, b"", str(VERSION).encode(), 0.0)))
+            _write_all(file, _state(totals))
             self.close()
         except OSError:
             os.close(file)
@@ -182,6 +191,10 @@ class SecondCopy:
             if found and before == self._path.name and number.isascii() and number.isdigit():
                 files.append(_CopyFile(path, int(number)))
         return sorted(files, key=lambda file: file.number)
+
+
+def _state(totals: Totals) -> bytes:
+    return pack(STATE, StoredEvent(totals.last_seq, b"", b"%d " % VERSION + totals_json(totals), 0.0))
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from edge_runtime.mqtt.events import Message, encode, now
 from edge_runtime.mqtt.spool import file as spool_file
+from edge_runtime.mqtt.spool.dead_copy import DeadCopy
 from edge_runtime.mqtt.spool.file_watch import FileWatch
 from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
 from edge_runtime.mqtt.spool.limits import Limits
@@ -77,7 +78,7 @@ class Spool:
         self._waiting: set[int] = set()
         self._uncopied: list[StoredEvent] = []
         self._watch = FileWatch()
-        self._copy = SecondCopy(path)
+        self._copy, self._dead_copy = SecondCopy(path), DeadCopy(path)
         self._open_database: sqlite3.Connection | None = None
         self._high_water_mark: HighWaterMark | None = None
         self._open()
@@ -206,6 +207,8 @@ class Spool:
         self._totals = totals
         self._waiting.update(event.seq for event in events)
         self._waiting.difference_update(dropped)
+        if dropped:
+            self._note_totals()
         self._copy_events([event for event in events if event.seq in self._waiting])
         return [event.seq for event in events]
 
@@ -237,32 +240,39 @@ class Spool:
         found = [event for event in self._select(seq - 1, 1) if event.seq == seq]
         self._database.execute("PRAGMA synchronous = FULL")
         for event in found:
+            moved_at = now()
             with self._database as transaction:
-                spool_file.bury(transaction, event, reason, now())
+                spool_file.bury(transaction, event, reason, moved_at)
                 totals = self._totals.buried(event.size)
                 spool_file.save_totals(transaction, totals, self._clock())
             self._totals = totals
             self._waiting.discard(seq)
+            self._dead_copy.add((*event.row, reason, moved_at))
             self._forget([seq])
+            self._note_totals()
 
     def _copy_events(self, events: Sequence[StoredEvent]) -> None:
         """Write events to the second copy. What cannot be written now is written with the next ones."""
         self._uncopied += events
         with suppress(OSError):  # a full disk: SQLite has the event, and says so at the next one
-            self._copy.add(self._uncopied, self._totals.last_seq)
+            self._copy.add(self._uncopied, self._totals)
             self._uncopied.clear()
+
+    def _note_totals(self) -> None:
+        with suppress(OSError):
+            self._copy.note(self._totals)
 
     def _forget(self, seqs: Sequence[int]) -> None:
         """Note in the second copy that these events do not wait any more."""
         self._uncopied = [event for event in self._uncopied if event.seq not in seqs]
         with suppress(OSError):
-            self._copy.remove(seqs, self._totals.last_seq)
+            self._copy.remove(seqs, self._totals)
 
     def _reserve(self, seq: int) -> None:
         assert self._high_water_mark is not None
         try:
             self._high_water_mark.reserve(seq)
-            self._copy.touch(self._totals.last_seq)
+            self._copy.touch(self._totals)
         except OSError as error:  # `append` raises one kind of error for a full disk
             raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
 
@@ -324,7 +334,8 @@ class Spool:
         """Repair what something else has done to the files."""
         cause = ", ".join(f"{path.name} {what}" for path, what in changes)
         copies = set(self._copy.paths)
-        if all(path in copies for path, _ in changes):
+        if all(path in copies or path == self._dead_copy.path for path, _ in changes):
+            self._dead_copy.write(spool_file.salvage_dead(self._database))
             opened = OpenedSpool(self._database, replace(self._totals, clock=self._clock()), self._waiting)
             self._use(renew_copy(self._path, self._copy, opened, cause))
         else:
@@ -336,5 +347,5 @@ class Spool:
 
     def _record_files(self) -> None:
         paths = self._copy.paths
-        files = [self._path, self._path.with_name(self._path.name + "-wal"), *paths[-1:]]
+        files = [self._path, self._path.with_name(self._path.name + "-wal"), self._dead_copy.path, *paths[-1:]]
         self._watch.record(files, paths[:-1])

@@ -49,9 +49,7 @@ class Totals:
 
 def totals_row(totals: Totals, clock: float) -> tuple[bytes, bytes]:
     """All but events and bytes, as JSON with its checksum."""
-    values: dict[str, Any] = {"last_seq": totals.last_seq, "dropped": dict(totals.dropped)}
-    values |= {"damaged": totals.damaged, "dead": totals.dead, "clock": clock}
-    content = json.dumps(values).encode()
+    content = totals_json(replace(totals, clock=clock))
     return content, checksum(1, b"", content, 0.0, b"T")
 
 
@@ -60,3 +58,18 @@ def totals_of_row(content: Any, expected: Any) -> Totals | None:
     if not isinstance(content, bytes) or checksum(1, b"", content, 0.0, b"T") != expected:
         return None
     return Totals(**json.loads(content))
+
+
+def totals_json(totals: Totals) -> bytes:
+    """All but events and bytes."""
+    values: dict[str, Any] = {"last_seq": totals.last_seq, "dropped": dict(totals.dropped)}
+    return json.dumps({**values, "damaged": totals.damaged, "dead": totals.dead, "clock": totals.clock}).encode()
+
+
+def merged(totals: Totals | None, other: Totals | None) -> Totals:
+    """The larger of each counter: they never fall, so the smaller one is older. Events and bytes are 0."""
+    one, two = totals or Totals(), other or Totals()
+    dropped = {cause: max(one.dropped[cause], two.dropped[cause]) for cause in CAUSES}
+    pairs = ((one.last_seq, two.last_seq), (one.damaged, two.damaged), (one.dead, two.dead))
+    last_seq, damaged, dead = (max(pair) for pair in pairs)
+    return Totals(0, 0, last_seq, dropped, damaged, dead, max(one.clock, two.clock))

@@ -264,3 +264,22 @@ def test_records_after_a_damaged_place_are_read() -> None:
 def test_ranges_of_numbers() -> None:
     """Neighbours are joined."""
     assert seq_ranges([9, 3, 8, 7]) == "3, 7-9"
+
+
+@pytest.mark.parametrize("gone", ["s.sqlite", "s.sqlite.copy-1", "s.sqlite.dead"])
+def test_dead_letters_and_counters_survive_a_lost_file(tmp_path: Path, gone: str) -> None:
+    """Dead letters, with their reasons, and all counters are there again whichever file is removed."""
+    path = tmp_path / "s.sqlite"
+    spool = Spool(path, 3)
+    for n in range(6):
+        spool.append("t", _event(n))
+    spool.bury(5, "too large")
+    spool.close()
+    (tmp_path / gone).unlink()
+    for _ in range(2):
+        spool = Spool(path, 3)
+        assert (spool.dead_letters, spool.dropped["count"], list(_contents(spool))) == (1, 3, [4, 6])
+        rows = spool._database.execute("SELECT seq, body, CAST(reason AS BLOB) FROM dead").fetchall()
+        assert rows == [(5, encode(_event(4)), b"too large")]
+        spool.close()
+    assert (tmp_path / "s.sqlite.dead").stat().st_size > 300
