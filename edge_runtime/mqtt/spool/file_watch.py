@@ -21,10 +21,21 @@ class FileWatch:
         self._known: dict[Path, _Signature | None] = {}
 
     def record(self, written: Iterable[Path], others: Iterable[Path]) -> None:
-        """Take the present state as the right one: of `written` always, of `others` when they are new."""
+        """Take the present state as the right one: of `written`, and of `others` when they are new.
+
+        Not of a file that was removed, replaced or cut short: this process only ever writes to a file, so something
+        else has done that meanwhile, and `changed` shall say so.
+        """
         known = self._known
         self._known = {path: known[path] if path in known else _signature(path) for path in others}
-        self._known |= {path: _signature(path) for path in written}
+        for path in written:
+            before, now = known.get(path), _signature(path)
+            grown = before is None or (now is not None and now.inode == before.inode and now.size >= before.size)
+            self._known[path] = now if grown else before
+
+    def start_again(self) -> None:
+        """Forget everything: this process has replaced the files."""
+        self._known = {}
 
     def changed(self) -> list[tuple[Path, str]]:
         """(file, what happened to it) of each file that is not as it was."""

@@ -328,6 +328,7 @@ class Spool:
         self.unusable = None
         self.set_aside = opened.report or self.set_aside
         self.generation += 1
+        self._watch.start_again()
         self._record_files()
 
     def _repair(self, changes: Sequence[tuple[Path, str]]) -> None:

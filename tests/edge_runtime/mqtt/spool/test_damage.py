@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,8 @@ _REMOVED = 10
 _WRITER = f"""
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from edge_runtime.mqtt.spool.spool import Spool
 spool = Spool(Path(sys.argv[1]), 10**6)
 for n in range({_EVENTS}):
@@ -144,6 +148,23 @@ def test_changes_by_something_else_are_noticed_and_repaired(
     spool.close()
     spool = Spool(tmp_path / "after a kill" / "s.sqlite", 10**6)
     assert list(_contents(spool)) == list(range(1, 22)) and spool.set_aside is None
+    spool.close()
+
+
+def test_removal_in_the_middle_of_a_write_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is removed while an event is being written is missed at the next look."""
+    spool = Spool(tmp_path / "s.sqlite", 10**6)
+    trim = spool._limits.trim
+
+    def removing(*arguments: Any) -> Any:
+        (tmp_path / "s.sqlite").unlink()
+        return trim(*arguments)
+
+    monkeypatch.setattr(spool, "_limits", SimpleNamespace(trim=removing))
+    assert spool.append("t", {}) == 1
+    monkeypatch.undo()
+    spool.check()
+    assert "s.sqlite was removed" in str(spool.set_aside) and list(_contents(spool)) == [1]
     spool.close()
 
 
