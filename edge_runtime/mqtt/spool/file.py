@@ -15,6 +15,8 @@ from latentline.errors import ConfigError
 
 SIZE = "COALESCE(LENGTH(topic), 0) + COALESCE(LENGTH(body), 0)"  # of one event, bytes
 COLUMNS = "seq, topic, body, at, checksum"
+# What reading a damaged file may raise: SQLite quotes the damaged place, and Python cannot always decode that.
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _APPLICATION_ID = 0x4C4C5350  # "LLSP", in the header of the file: it is a spool
 _HEADER = b"SQLite format 3\0"
 _WAL_FORMAT = b"\2\2"  # in the header: written and read with a write-ahead log
@@ -117,7 +119,7 @@ def read_totals(database: sqlite3.Connection) -> Totals | None:
 def read_rows(database: sqlite3.Connection) -> Iterator[tuple[int, StoredEvent | None]]:
     """(seq, event, or None if it is not what was written) of each row. Raises sqlite3.DatabaseError."""
     for row in database.execute(f"SELECT {COLUMNS} FROM event ORDER BY seq"):
-        yield row[0], intact(row)
+        yield row[0] if isinstance(row[0], int) else 0, intact(row)
 
 
 def count(database: sqlite3.Connection) -> int:
@@ -133,7 +135,7 @@ def salvage(database: sqlite3.Connection) -> Iterator[StoredEvent]:
                 if (event := intact(row)) is not None:
                     yield event
             return
-        except sqlite3.Error:
+        except READ_ERRORS:
             continue
 
 
@@ -141,7 +143,7 @@ def salvage_dead(database: sqlite3.Connection) -> list[tuple[Any, ...]]:
     """The dead letters that can be read."""
     try:
         rows = database.execute(f"SELECT {COLUMNS}, reason, moved_at FROM dead").fetchall()
-    except sqlite3.Error:
+    except READ_ERRORS:
         return []
     return [(*row[:5], *(text.decode(errors="replace") for text in row[5:])) for row in rows if intact(row[:5])]
 

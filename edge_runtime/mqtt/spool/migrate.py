@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge_runtime.mqtt.events import now
-from edge_runtime.mqtt.spool.file import bury, create_tables, insert, save_totals
+from edge_runtime.mqtt.spool.file import READ_ERRORS, bury, create_tables, insert, save_totals
 from edge_runtime.mqtt.spool.stored import StoredEvent
 from edge_runtime.mqtt.spool.totals import CAUSES, Totals
 
@@ -48,10 +48,10 @@ def salvage_version_2(database: sqlite3.Connection) -> Iterator[StoredEvent]:
     for order in ("ASC", "DESC"):
         try:
             for row in database.execute(_ROWS.format(table="event", order=order)):
-                if _is_event(row[2]):
+                if isinstance(row[0], int) and isinstance(row[1], bytes) and _is_event(row[2]):
                     yield StoredEvent(*row)
             return
-        except sqlite3.Error:
+        except READ_ERRORS:
             continue
 
 

@@ -70,26 +70,28 @@ def open_spool(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
         return _new(path, copy, bound)
     if spool_file.is_foreign(path) and not (content.found or bound):
         raise ConfigError(f"spool.path: {path} exists and is not a spool; choose another path, or remove the file")
-    database: sqlite3.Connection | None = None
     try:
         database = spool_file.connect(path, content.version or (VERSION if content.found else None))
-    except sqlite3.DatabaseError as error:
+        try:
+            return _compare(path, copy, content, bound, database)
+        except BaseException:
+            database.close()
+            raise
+    except spool_file.READ_ERRORS as error:
         if not is_damage(error):
             raise
         cause = str(error)
-    if database is None:  # not inside `except`: the exception keeps cursors alive, and they keep the file locked
-        return _salvage(path, copy, content, bound, cause)
-    try:
-        return _compare(path, copy, content, bound, database)
-    except BaseException:
-        database.close()
-        raise
+    # Not inside `except`: the exception keeps cursors alive, and they keep the file locked.
+    return _salvage(path, copy, content, bound, cause)
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether `error` says that the file is damaged, and not that the disk is full or another process has the file."""
     if not isinstance(error, sqlite3.OperationalError):
-        return type(error) is sqlite3.DatabaseError  # SQLITE_CORRUPT and SQLITE_NOTADB; the rest raise subclasses
+        return type(error) in (
+            sqlite3.DatabaseError,
+            UnicodeDecodeError,
+        )  # SQLITE_CORRUPT and SQLITE_NOTADB; the rest raise subclasses
     return not any(words in str(error) for words in _NO_DAMAGE)
 
 
@@ -176,7 +178,7 @@ def _salvage(path: Path, copy: SecondCopy, content: CopyContent, bound: int, cau
     """Rebuild a spool whose file cannot be opened in the regular way."""
     totals: Totals | None = None
     old: sqlite3.Connection | None = None
-    with suppress(sqlite3.Error):
+    with suppress(*spool_file.READ_ERRORS):
         old = spool_file.connect_unchecked(path)
         totals = spool_file.read_totals(old)
     counters = merged(totals, content.totals)

@@ -294,7 +294,7 @@ class Spool:
         try:
             try:
                 return work()
-            except sqlite3.Error as error:
+            except spool_file.READ_ERRORS as error:
                 if self._open_database is None or not is_damage(error):
                     raise
                 cause = str(error)

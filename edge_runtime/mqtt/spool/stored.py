@@ -45,6 +45,8 @@ def checksum(seq: int, topic: bytes, body: bytes, at: float, kind: bytes = b"A")
 def intact(row: Sequence[Any]) -> StoredEvent | None:
     """The event of a row (seq, topic, body, at, checksum); None if it is not what was written."""
     seq, topic, body, at, expected = row
-    if not (isinstance(topic, bytes) and isinstance(body, bytes) and isinstance(at, float) and seq > 0):
+    if not (isinstance(topic, bytes) and isinstance(body, bytes) and isinstance(at, float)):
+        return None
+    if not (isinstance(seq, int) and seq > 0):
         return None
     return StoredEvent(seq, topic, body, at) if checksum(seq, topic, body, at) == expected else None

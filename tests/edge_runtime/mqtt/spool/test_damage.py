@@ -86,6 +86,22 @@ def test_no_flipped_bit_loses_an_event(killed: Path, tmp_path: Path, seed: int) 
         spool.close()
 
 
+@pytest.mark.parametrize("word", [b"content BLOB", b"TABLE event", b"body BLOB", b"SQLite format", b"LLSP"])
+def test_damaged_schema_loses_nothing(tmp_path: Path, word: bytes) -> None:
+    """A letter changed in the header or in the description of a table costs no event."""
+    path = tmp_path / "s.sqlite"
+    spool = Spool(path, 10**6)
+    spool.append_many([("t", _event(n)) for n in range(5)])
+    spool.close()
+    content = path.read_bytes()
+    assert word in content
+    path.write_bytes(content.replace(word, word[:-6] + bytes([word[-6] ^ 2]) + word[-5:] if word[5:] else b"LLSQ"))
+    spool = Spool(path, 10**6)
+    assert "no event is lost" in str(spool.set_aside) and list(_contents(spool)) == [1, 2, 3, 4, 5]
+    assert spool.append("t", {}) == 6
+    spool.close()
+
+
 def test_damage_of_both_copies_is_said_by_number(killed: Path, tmp_path: Path) -> None:
     """An event whose row and copy are damaged is lost; it is named and counted, and the others are read."""
     folder = tmp_path / "both"
