@@ -10,17 +10,8 @@ import yaml
 
 from latentline.base.strict_yaml import parse
 from trainer.config import TrainConfig
-from trainer.networks.layers import stages
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
-_IMAGES = (
-    "fade_images",
-    "stable_images",
-    "final_images",
-    "discriminator_images",
-    "encoder_images",
-    "checkpoint_images",
-)
 
 
 def read_config(path: Path, changes: Mapping[str, Any]) -> TrainConfig:
@@ -36,22 +27,6 @@ def method_on(dataset: Path, method: str, changes: Mapping[str, Any]) -> TrainCo
     path = CONFIGS / "methods" / f"{method}.yaml"
     given = {key: value for key, value in _read(dataset).items() if key in ("data", "preprocessing", "augment")}
     return _parsed({**_read(path), **given}, changes, f"{path} on {dataset}")
-
-
-def within_budget(config: TrainConfig, images: int | None) -> TrainConfig:
-    """The same schedule with `images` images in total, encoder included: every phase is scaled by the same factor.
-
-    None leaves the schedule as it is.
-    """
-    if images is None:
-        return config
-    schedule = config.schedule
-    grown = stages(config.network.resolution, config.network.patch_size) - 1 if config.method.is_gan else 0
-    later = schedule.final_images + schedule.discriminator_images + schedule.encoder_images
-    total = grown * (schedule.fade_images + schedule.stable_images) + later
-    lengths = {name: getattr(schedule, name) for name in _IMAGES}
-    scaled = {name: max(1, round(length * images / total)) for name, length in lengths.items() if length}
-    return config.model_copy(update={"schedule": schedule.model_copy(update=scaled)})
 
 
 def _read(path: Path) -> dict[str, Any]:

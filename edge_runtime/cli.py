@@ -15,14 +15,19 @@ from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
 from latentline.base.signals import stop_on_signals
 from latentline.errors import run_command
+from latentline.printable import PrintableFormatter, printable
+from latentline.terminal import tolerate_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 after a success, 2 after a mistake that the user can correct."""
+    tolerate_output()
     options = _parser().parse_args(arguments)
     quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo}
     return run_command(lambda: commands[options.command](options))
 
@@ -34,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     from latentline.model import open_model
 
     config = load_station(options.config)
-    configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config)))
+    configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config), config))
     overrides = load_overrides(config)
     first = open_first_model(
         lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, overrides
@@ -56,7 +61,8 @@ def _check(options: argparse.Namespace) -> int:
     for finding in check_station(options.config, open_model):
         findings.append(finding)
         if not options.json:
-            print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.subject:9} {finding.message}", flush=True)
+            mark = "WARN  " if finding.warning else "ok    " if finding.ok else "FAILED"
+            print(f"{mark} {finding.subject:9} {printable(finding.message)}", flush=True)
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     return 0 if all(finding.ok for finding in findings) else 2

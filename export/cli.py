@@ -12,20 +12,27 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from latentline.base.arguments import count, count_or_auto, rate
-from latentline.errors import run_command
+from latentline.base.threads import add_threads, wait_without_spinning
+from latentline.errors import ConfigError, run_command
+from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
+from latentline.terminal import tolerate_output
 
 if TYPE_CHECKING:
-    from export.verify import Check
+    from export.check import Check
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 when a verification fails, 2 for a mistake that the user can correct."""
+    tolerate_output()
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("trainer").setLevel(logging.INFO)  # not the exporter of ONNX, which tells every step
     return run_command(lambda: int(arguments.run(arguments)))
 
@@ -38,9 +45,15 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("out", type=Path, help="the package to write: a folder, or a file named .zip")
     package.add_argument("--data", type=Path, help="data root, if it moved")
     package.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
+    package.add_argument(
+        "--threshold",
+        choices=get_args(Tail),
+        default="exact",
+        help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
+    )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
+    package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
-    package.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     package.set_defaults(run=_package)
     verify = commands.add_parser("verify", help="compare a package's graphs, in the station's runtime, with oracles")
     verify.add_argument("package", type=Path, help="folder or .zip of the model package")
@@ -61,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
+    add_threads(parser, package, verify)
     return parser
 
 
@@ -73,6 +87,7 @@ def _capability(text: str) -> tuple[int, int]:
 
 
 def _package(arguments: argparse.Namespace) -> int:
+    _limit_torch(arguments.threads)
     from export.from_checkpoint import package_checkpoint
 
     calibrated = package_checkpoint(
@@ -83,6 +98,8 @@ def _package(arguments: argparse.Namespace) -> int:
         arguments.iterations,
         arguments.name,
         arguments.threads,
+        arguments.fresh,
+        arguments.threshold,
     )
     calibration = calibrated.calibration
     print(
@@ -93,15 +110,26 @@ def _package(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from export.verify import TOLERANCE, verify_package
+    _limit_torch(arguments.threads)
+    from export.check import TOLERANCE
+    from export.verify import verify_package
 
-    checks = verify_package(arguments.package, arguments.checkpoint)
+    checks = verify_package(arguments.package, arguments.checkpoint, arguments.threads)
     if arguments.json:
         print(json.dumps({"package": str(arguments.package), "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         print("\n".join(_line(check) for check in checks))
         print(f"{arguments.package}: {len(checks)} comparisons passed, relative errors below {TOLERANCE:g}")
     return 0
+
+
+def _limit_torch(threads: int | None) -> None:
+    """Load PyTorch with threads that do not spin, `threads` of them; None: all cores."""
+    wait_without_spinning()
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def _line(check: Check) -> str:
@@ -111,6 +139,8 @@ def _line(check: Check) -> str:
 
 
 def _engines(arguments: argparse.Namespace) -> int:
+    if arguments.threads:
+        raise ConfigError("--threads is for package and verify; engines are built by the GPU, so leave it out")
     from latentline.backends.settings import GpuSettings
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt
     from latentline.base.strict_yaml import parse

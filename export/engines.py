@@ -54,8 +54,11 @@ def build_engines(
     trt = import_tensorrt(settings.tensorrt)
     capability, gpu = _target(settings.tensorrt, compute_capability)
     engines = EngineSet.of(package, settings, trt, capability, gpu)
-    found = engines.states()
-    plans = engines.plans(progress)
+    sets = [engines]
+    if package.trunk is not None:
+        sets.append(EngineSet.of_trunk(package, settings, trt, capability, gpu))
+    found = {graph: state for some in sets for graph, state in some.states().items()}
+    plans = {graph: plan for some in sets for graph, plan in some.plans(progress).items()}
     cached_kernels(engines.cache, capability, settings.precision)
     return EngineReport(
         tensorrt=version_of(trt),

@@ -6,21 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from export.package import ModelCard, export_model, write_model_package
+from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import FrameTiler
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
-from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.choose_map import with_chosen_map
-from trainer.evaluation.choose_search import chosen_search
+from trainer.evaluation.calibrate_held_out import check_enough
+from trainer.evaluation.kept_calibration import CalibrationTask
+from trainer.evaluation.kept_promise import log_promise
 from trainer.settings.search import Iterations
+from trainer.trunk.fit import fit_trunk
 
 
 def package_checkpoint(
@@ -31,20 +35,25 @@ def package_checkpoint(
     iterations: Iterations | None = None,
     name: str | None = None,
     threads: int | None = None,
+    fresh: bool = False,
+    tail: Tail = "exact",
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
     data, iterations, name  replace the checkpoint's data root, search iterations and name
     false_alarm_rate        that the threshold promises
     threads                 of the CPU; None: all cores
-    Raises CheckpointError, ConfigError and DatasetError.
+    fresh                   measure anew what an earlier evaluation or export has kept in the run folder
+    tail                    what the threshold assumes of the largest scores
+    Raises CheckpointError, ConfigError and DatasetError, and BackendError when a trunk's weights are missing.
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
-    check_enough(held_out, false_alarm_rate)
+    check_enough(held_out, false_alarm_rate, tail)
+    trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None
     model = export_model(
         checkpoint.generator,
         checkpoint.discriminator,
@@ -53,16 +62,23 @@ def package_checkpoint(
         config.verdict_flips,
     )
     opened = OpenVinoSearcher(model, threads)
+    extractor = None if trunk is None else OpenVinoTrunk(trunk, threads)
     try:
         tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
-        first = config.fallback_iterations if wanted == "auto" else wanted
-        config, map_choice = with_chosen_map(config, opened.with_iterations(first), first, tiler, held_out)
-        search = chosen_search(wanted, lambda c: opened.with_iterations(c.iterations), tiler, config, held_out)
+        fitted = None
+        if trunk is not None and extractor is not None:
+            fitted = fit_trunk(extractor, trunk.network, source, checkpoint.split, config.schedule.seed)
+        task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail, fitted)
+        measured = task.run(opened.with_iterations, tiler)
+        config, search, calibrated = measured.config, measured.search, measured.calibrated
         searcher = opened.with_iterations(search.iterations)
-        calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
+        if calibrated.calibration.promise is not None:
+            log_promise(calibrated.calibration.promise, config)
         coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     finally:
         opened.close()
+        if extractor is not None:
+            extractor.close()
     card = ModelCard(
         name or config.name,
         config.method.kind,
@@ -71,9 +87,10 @@ def package_checkpoint(
         config.search.overlap,
         coverage,
         search.choice,
-        map_choice,
+        measured.map_choice,
     )
-    write_model_package(out, _with_iterations(model, search.iterations), card, calibrated)
+    weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
+    write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)
     return calibrated
 
 

@@ -22,12 +22,22 @@ from export.graphs import export_discriminator, export_graphs, feature_shape, to
 from export.selftest import make_selftest
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
-from latentline.package.model_package import CALIBRATION, DISCRIMINATOR, ENCODER, SELFTEST, SearchModel
+from latentline.package.model_package import (
+    CALIBRATION,
+    DISCRIMINATOR,
+    ENCODER,
+    SELFTEST,
+    TRUNK,
+    TRUNK_STATISTICS,
+    SearchModel,
+)
+from latentline.package.trunk_file import trunk_to_bytes
 from latentline.package.write import write_package
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.trunk.packaged import PackagedTrunk
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import PATCH_HEAD_BLOCKS, Discriminator
@@ -116,7 +126,9 @@ def _spec(
     )
 
 
-def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrated: Calibrated) -> None:
+def write_model_package(
+    out: Path, model: SearchModel, card: ModelCard, calibrated: Calibrated, trunk: PackagedTrunk | None = None
+) -> None:
     """Write the package to `out`, a folder or a .zip, whole or not at all."""
     manifest = Manifest(
         **dict(model.spec),
@@ -129,6 +141,7 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,
+        trunk=None if trunk is None else trunk.spec,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,
     )
@@ -138,5 +151,6 @@ def write_model_package(out: Path, model: SearchModel, card: ModelCard, calibrat
             calibrated.statistics, calibrated.normal_scores, calibrated.normal_brightness
         ),
         SELFTEST: model.selftest.to_bytes(),
+        **({} if trunk is None else {TRUNK: trunk.graph, TRUNK_STATISTICS: trunk_to_bytes(trunk)}),
     }
     write_package(out, manifest, files)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from export.check import TOLERANCE, Check, compare
 from export.forward import OUTPUTS, Forward, forward_images, forward_test, packaged_networks, trained_networks
 from export.selftest import Network, choose_points, selftest_at
+from export.verify_trunk import trunk_checks
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import RESOLVED, Step, relative_errors, tolerances
 from latentline.errors import VerificationError
@@ -28,41 +30,28 @@ from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, 
 from latentline.package.selftest import ForwardTest, SelfTest
 from trainer.checkpoint import load_checkpoint
 
-TOLERANCE = 1e-4
 Float = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Runtime = Callable[[str, Mapping[str, Float]], Mapping[str, Float]]  # graph, inputs -> outputs, by name
 
 
-@dataclass(frozen=True)
-class Check:
-    """One comparison.
+def verify_package(path: Path, checkpoint: Path | None = None, threads: int | None = None) -> list[Check]:
+    """All comparisons for the package at `path`. Raises VerificationError that names those that failed.
 
-    what      was compared with what
-    error     largest relative error over the points
-    points    compared
-    resolved  points so far from a kink that `TOLERANCE` applies
+    threads  of the CPU, for OpenVINO; None: all cores
     """
-
-    what: str
-    error: float
-    passed: bool
-    points: int
-    resolved: int
-
-
-def verify_package(path: Path, checkpoint: Path | None = None) -> list[Check]:
-    """All comparisons for the package at `path`. Raises VerificationError that names those that failed."""
     package = load_package(path)
     oracles = {"the package's own networks": packaged_networks(package.graphs)}
-    if checkpoint is not None:
-        trained = load_checkpoint(checkpoint)
+    trained = None if checkpoint is None else load_checkpoint(checkpoint)
+    if trained is not None:
         flips = trained.config.verdict_flips
         networks = trained_networks(trained.generator, trained.discriminator, trained.encoder, flips)
         oracles["the checkpoint"] = {name: networks[name] for name in oracles["the package's own networks"]}
-    with _runtimes(package) as runtimes:
-        compare = _compare_forward if isinstance(package.selftest, ForwardTest) else _compare_search
-        checks = list(compare(package, oracles, runtimes))
+    with _runtimes(package, threads) as runtimes:
+        compared = _compare_forward if isinstance(package.selftest, ForwardTest) else _compare_search
+        checks = list(compared(package, oracles, runtimes))
+    if package.trunk is not None:
+        checks += trunk_checks(package.trunk, None if trained is None else trained.config.trunk)
     failed = [f"{check.what} (relative error {check.error:.1e})" for check in checks if not check.passed]
     if failed:
         raise VerificationError(f"{path}: these differ: {'; '.join(failed)}; do not use this package, export it again")
@@ -98,7 +87,7 @@ def _compare_forward(
         if not index:
             truth = forward_test(networks, torch.from_numpy(test.x)).answers()
             for name, answer in test.answers().items():
-                yield _check(f"selftest.npz ({name}) and {oracle}", answer, truth[name])
+                yield compare(f"selftest.npz ({name}) and {oracle}", answer, truth[name])
         x = torch.cat([torch.from_numpy(test.x), forward_images(networks, package.manifest.latent_size, seed=1)])
         with torch.no_grad():
             z = networks[ENCODER](x)[0].float().double()
@@ -118,12 +107,12 @@ def _graph_checks(
         outputs = runtime(graph, {port: inputs[graph].numpy().astype(np.float32)})
         for name, true in zip(OUTPUTS[graph], expected, strict=False):
             suffix = f" ({name})" if len(expected) > 1 else ""
-            yield _check(f"{graph}{suffix} {where}", outputs[name], true.numpy())
+            yield compare(f"{graph}{suffix} {where}", outputs[name], true.numpy())
 
 
 @contextmanager
-def _runtimes(package: ModelPackage) -> Iterator[dict[str, Runtime]]:
-    searcher = OpenVinoSearcher(package)
+def _runtimes(package: ModelPackage, threads: int | None) -> Iterator[dict[str, Runtime]]:
+    searcher = OpenVinoSearcher(package, threads)
     runtimes: dict[str, Runtime] = {"OpenVINO": searcher.run}
     onnx_runtime = _onnx_runtime(package)
     if onnx_runtime is not None:
@@ -170,11 +159,6 @@ def _step_check(what: str, step: Step, truth: SelfTest) -> Check:
     errors, resolved = relative_errors(step, truth), truth.margin >= RESOLVED
     passed = bool((errors <= tolerances(truth, TOLERANCE)).all())
     return Check(what, float(errors.max()), passed, len(errors), int(resolved.sum()))
-
-
-def _check(what: str, found: Float | Float64, true: Float64) -> Check:
-    error = float(np.linalg.norm(found - true) / np.linalg.norm(true))
-    return Check(what, error, error <= TOLERANCE, len(true), len(true))
 
 
 def _rows(truth: SelfTest, count: int) -> SelfTest:

@@ -19,6 +19,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from latentline.printable import printable
+from latentline.terminal import tolerate_output, write_output
+
 
 class LatentlineError(Exception):
     """A fault that a user can put right. `exit_code` is the exit code of the command."""
@@ -75,11 +78,15 @@ class VerificationError(LatentlineError):
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run one command line: a LatentlineError becomes its sentence on stderr and its exit code, Ctrl-C 130."""
+    """Run one command line: a LatentlineError becomes its sentence on stderr and its exit code, Ctrl-C 130.
+
+    Nor is there a traceback when the reader of the output goes, or descriptors or the disk run out.
+    """
+    tolerate_output()
     try:
-        return command()
+        return write_output(command)
     except LatentlineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -14,17 +14,7 @@ from latentline.package.model_package import SearchModel
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
-from trainer.networks.discriminator import Discriminator
-from trainer.networks.encoder import Encoder
-from trainer.networks.factory import (
-    CodingEncoder,
-    Decoder,
-    build_coder,
-    build_discriminator,
-    build_encoder,
-    build_gan,
-)
-from trainer.networks.generator import Generator
+from trainer.networks.factory import build_networks
 
 SIZE, LATENT = 32, 6
 NETWORK = {
@@ -62,20 +52,12 @@ def random_checkpoint(name: str, channels: int = 1, seed: int = 0) -> Checkpoint
     }
     config = TrainConfig.model_validate(given)
     torch.manual_seed(seed)
-    generator: Generator | Decoder
-    discriminator: Discriminator | None
-    encoder: Encoder | CodingEncoder | None
-    if config.method.is_gan:
-        generator, discriminator = build_gan(config)
-        encoder = build_encoder(config) if config.schedule.encoder_images else None
-    else:
-        encoder, generator = build_coder(config)
-        discriminator = build_discriminator(config) if config.method.has_discriminator else None
-    for network in (generator, discriminator, encoder):
+    networks = build_networks(config)
+    for network in networks:
         if network is not None:
             _randomise(network)
             network.eval()
-    return Checkpoint(config, generator, discriminator, encoder, Split((), (), (), (), (), {}), 0, "0")
+    return Checkpoint(config, *networks, Split((), (), (), (), (), {}), 0, "0")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # Deadlines and limits on how long examples take to make fail on a busy machine, and say nothing about the code.
 settings.register_profile("latentline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("latentline")
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_loggers() -> None:
+    """Commands that a test or a shared fixture runs in this process set what is logged; no other test depends on it."""
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("trainer").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

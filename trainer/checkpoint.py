@@ -27,19 +27,10 @@ from trainer.data.split import Split
 from trainer.loops.training import TrainingState, tensors_under
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.encoder import Encoder
-from trainer.networks.factory import (
-    CodingEncoder,
-    Decoder,
-    build_coder,
-    build_discriminator,
-    build_encoder,
-    build_gan,
-)
+from trainer.networks.factory import CodingEncoder, Decoder, Networks, build_networks
 from trainer.networks.generator import Generator
 from trainer.networks.older_weights import has_older_kernels, with_free_kernels
 from trainer.settings.search import Iterations
-
-Networks = tuple[Generator | Decoder, Discriminator | None, Encoder | CodingEncoder | None]
 
 
 @dataclass(frozen=True)
@@ -151,15 +142,9 @@ def search_iterations(path: Path, checkpoint: Checkpoint, given: Iterations | No
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:
-    generator: Generator | Decoder
-    discriminator: Discriminator | None
-    encoder: Encoder | CodingEncoder | None
-    if config.method.is_gan:
-        generator, discriminator = build_gan(config)
-        encoder = build_encoder(config) if tensors_under(tensors, "encoder") else None
-    else:
-        encoder, generator = build_coder(config)
-        discriminator = build_discriminator(config) if config.method.has_discriminator else None
+    generator, discriminator, encoder = build_networks(config)
+    if config.method.is_gan and not tensors_under(tensors, "encoder"):
+        encoder = None  # its training is not finished
     generator.load_state_dict(tensors_under(tensors, "average" if config.method.is_gan else "generator"))
     for name, network in (("discriminator", discriminator), ("encoder", encoder)):
         if network is not None:

@@ -5,24 +5,33 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-import torch
-
-from latentline.base.arguments import count, count_or_auto, rate
-from latentline.base.strict_yaml import load_yaml
+from latentline.base.arguments import count, count_or_auto, positive, rate
+from latentline.base.home import expanded
+from latentline.base.strict_yaml import load_yaml, parse, read_mapping
+from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import run_command
+from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
+from latentline.terminal import tolerate_output
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    tolerate_output()
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    wait_without_spinning()
+    import torch
+
     if options.threads:
         torch.set_num_threads(options.threads)
     return run_command(lambda: int(options.command(options)))
@@ -30,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a model into a run folder")
     fit.add_argument("config", type=Path, help="YAML, see configs/train/")
@@ -48,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
+    evaluate.add_argument(
+        "--threshold",
+        choices=get_args(Tail),
+        default="exact",
+        help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
+    )
+    evaluate.add_argument("--fresh", action="store_true", help="measure anew what is kept in the run folder")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     evaluate.set_defaults(command=_evaluate)
     compare = commands.add_parser("compare", help="show evaluations side by side")
@@ -57,16 +72,39 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", type=Path, help="folder for the table as Markdown and JSON, and plots")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(command=_compare)
+    choose = commands.add_parser("choose", help="compare methods and scales on these images, and recommend one")
+    choose.add_argument("config", type=Path, help="YAML whose data, augment and preprocessing count")
+    choose.add_argument("out", type=Path, nargs="?", help="folder for trials and result (default: runs/choose-NAME)")
+    choose.add_argument("--data", type=Path, help="data root, instead of the configuration's")
+    choose.add_argument("--minutes", type=positive, default=20.0, help="for all methods together (20)")
+    choose.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
+    choose.add_argument("--json", action="store_true", help="print the choice as JSON")
+    choose.set_defaults(command=_choose)
+    add_threads(parser, fit, evaluate, choose)
     return parser
 
 
 def load_config(path: Path, data: Path | None) -> TrainConfig:
     """Read a training configuration and make its paths absolute; `data` replaces the data root. Raises ConfigError."""
-    config = load_yaml(path, TrainConfig)
-    update = {"root": (data or path.parent / config.data.root).resolve()}
+    return _with_absolute_paths(load_yaml(path, TrainConfig), path, data)
+
+
+def _with_absolute_paths(config: TrainConfig, path: Path, data: Path | None) -> TrainConfig:
+    update: dict[str, object] = {"root": (data or path.parent / config.data.root).resolve()}
     if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
-        update["known_abnormal"] = (path.parent / config.data.known_abnormal).resolve()
+        given = config.data.known_abnormal
+        update["known_abnormal"] = (
+            tuple(_beside(path, entry) or entry for entry in given)
+            if isinstance(given, tuple)
+            else (path.parent / expanded(given)).resolve()
+        )
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
+
+
+def _beside(config: Path, entry: Path) -> Path | None:
+    """What an entry of a list means, relative to the configuration; None where there is no such file."""
+    path = (config.parent / expanded(entry)).resolve()
+    return path if path.exists() else None
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -89,6 +127,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         iterations=options.iterations,
         limit=options.limit,
         false_alarm_rate=options.false_alarm_rate,
+        tail=options.threshold,
+        fresh=options.fresh,
     )
     print(report.to_json() if options.json else report.to_markdown())
     return 0
@@ -99,4 +139,21 @@ def _compare(options: argparse.Namespace) -> int:
 
     comparison = compare(options.places, options.out)
     print(comparison.to_json() if options.json else comparison.to_markdown())
+    return 0
+
+
+def _choose(options: argparse.Namespace) -> int:
+    from trainer.choose.choose import RECOMMENDED, REPORT, choose, without_method
+
+    given = without_method(read_mapping(options.config))
+    config = _with_absolute_paths(parse(given, TrainConfig, str(options.config)), options.config, options.data)
+    out = options.out or Path("runs") / f"choose-{options.config.stem}"
+    choice = choose(config, out, options.minutes, options.device)
+    if options.json:
+        print(choice.to_json())
+        return 0
+    print(f"{choice.to_markdown()}\n\n{choice.counts.sentence}\n\nRecommended: {choice.sentence}.")
+    if choice.warning is not None:
+        print(f"Warning: {choice.warning}.")
+    print(f"Pictures: {out / REPORT}. Next: latentline-train fit {out / RECOMMENDED} RUN")
     return 0

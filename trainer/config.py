@@ -11,6 +11,7 @@ from trainer.methods import GanMethod, Method, NoisyAnoGan
 from trainer.settings.network import NetworkConfig
 from trainer.settings.schedule import ScheduleConfig
 from trainer.settings.search import SearchConfig
+from trainer.settings.trunk import TrunkConfig
 
 ITERATIONS_WITHOUT_ENCODER = 100
 
@@ -41,6 +42,9 @@ class TrainConfig(StrictModel):
 
     search: SearchConfig = SearchConfig()
     """How a frame is searched and scored."""
+
+    trunk: TrunkConfig = TrunkConfig()
+    """A pretrained network whose view of the whole frame joins the score."""
 
     @property
     def verdict_flips(self) -> tuple[Flip, ...]:

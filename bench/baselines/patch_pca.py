@@ -28,6 +28,8 @@ class PatchPca:
     """
 
     name = "patch PCA"
+    raw = False
+    spared_seconds = 0.0
 
     def __init__(
         self,
@@ -56,14 +58,14 @@ class PatchPca:
         self._gain = (1 / np.maximum(variances[:kept], 1e-6) - 1 / outside).astype(np.float32)
         self._outside = np.float32(outside)
 
-    def score(self, prepared: UInt8) -> tuple[float, Float]:
+    def score(self, image: UInt8) -> tuple[float, Float]:
         """As `Baseline.score`."""
-        view = _windows(prepared, self._patch)
+        view = _windows(image, self._patch)
         ys, xs = (_starts(length, self._stride) for length in view.shape[:2])
         patches = view[np.ix_(ys, xs)].reshape(len(ys) * len(xs), -1).astype(np.float32) - self._mean.astype(np.float32)
         inside = np.square(patches @ self._directions)
         distances = inside @ self._gain + np.square(patches).sum(axis=1) / self._outside
-        mean_distances = self._mean_over_pixels(distances.reshape(len(ys), len(xs)), ys, xs, prepared.shape[:2])
+        mean_distances = self._mean_over_pixels(distances.reshape(len(ys), len(xs)), ys, xs, image.shape[:2])
         anomaly_map = pool(mean_distances[:, :, None], self._smoothing)[:, :, 0]
         return float(anomaly_map.max()), anomaly_map
 

@@ -17,7 +17,7 @@ from latentline.vision.preprocessing import Preprocessing, to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-FALSE_ALARM_RATE = 0.5  # calibration needs one; a baseline uses no threshold
+FALSE_ALARM_RATE = 0.5  # calibration needs one; its threshold is not used
 
 
 class MeanLevelSearcher:
@@ -42,6 +42,9 @@ class PooledInput:
     tile_size, overlap  the model's, because statistics are taken for each pixel of a tile
     """
 
+    raw = False
+    spared_seconds = 0.0
+
     def __init__(self, kind: Literal["residual", "l2"], tile_size: int, overlap: float) -> None:
         self.name = "pooled input" if kind == "residual" else "pooled input, squared"
         self._kind: Literal["residual", "l2"] = kind
@@ -55,7 +58,7 @@ class PooledInput:
         found = calibrate(searcher, tiler, images, images[:1], FALSE_ALARM_RATE, map=self._kind)
         self._inspector = Inspector(HostReconstructor(searcher, tiler, found.statistics), found.calibration)
 
-    def score(self, prepared: UInt8) -> tuple[float, Float]:
+    def score(self, image: UInt8) -> tuple[float, Float]:
         """As `Baseline.score`."""
-        result = self._inspector.inspect(prepared)
+        result = self._inspector.inspect(image)
         return result.score, result.anomaly_map

@@ -18,13 +18,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.baselines.evaluation import WITHOUT_NETWORK, folder_name, kept_results
-from bench.configs import CONFIGS, read_config, within_budget
+from bench.baselines.choice import WITHOUT_NETWORK
+from bench.baselines.evaluation import folder_name, kept_results
+from bench.configs import CONFIGS, read_config
 from bench.detection.protocol.jobs import Job, finished_jobs
 from bench.detection.protocol.options import budget_notes, config_changes, option_parser
 from bench.detection.protocol.score_figures import SCORE, auroc_by_kind
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.errors import run_command
+from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
 from trainer.evaluation.report import Scores
@@ -80,7 +82,7 @@ def level_table(level: float, options: argparse.Namespace) -> Table:
         config = jobs[CONTAMINATED].config
         baseline = factory(config)
         folder = place / f"{folder_name(baseline)}-{options.limit or 'all'}"
-        scores = kept_results(baseline, config, folder, options.limit)[1]
+        scores = kept_results(baseline, config, folder, options.limit).scores
         _add(table, f"no model: {baseline.name}", scores, {"same images taken for normal": SCORE})
     return table
 

@@ -25,7 +25,8 @@ from typing import get_args
 
 from tqdm import tqdm
 
-from bench.baselines.evaluation import baseline_results, pooled_input
+from bench.baselines.choice import pooled_input
+from bench.baselines.evaluation import baseline_results
 from bench.conditions import conditions
 from bench.detection.methods import DATASETS, METHODS, configuration
 from bench.detection.protocol.jobs import finished_jobs
@@ -95,10 +96,9 @@ def measurements(jobs: dict[str, CoverageJob], options: argparse.Namespace, fact
     configs = {job.config.schedule.seed: job.config for job in done.values()}
     for seed, config in tqdm(configs.items(), desc="pooled input, squared", unit="seed"):
         place = options.out / f"seed-{seed}"
-        for name, (report, _) in baseline_results(config, place, [pooled_input("l2")], options.limit)[0].items():
-            lines.append(
-                BaselineMeasurement(baseline=name, dataset=options.dataset, seed=seed, report=report, conditions=facts)
-            )
+        for name, found in baseline_results(config, place, [pooled_input("l2")], options.limit)[0].items():
+            measured = {"dataset": options.dataset, "seed": seed, "report": found.report, "conditions": facts}
+            lines.append(BaselineMeasurement(baseline=name, **measured))
     return lines
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 
-from bench.configs import CONFIGS, read_config, within_budget
+from bench.configs import CONFIGS, read_config
 from bench.detection.protocol.comparison import compare_methods
 from bench.detection.protocol.jobs import Job
 from bench.detection.protocol.options import config_changes, option_parser
 from latentline.errors import run_command
+from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 
 METHODS: dict[str, dict[str, object]] = {

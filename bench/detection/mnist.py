@@ -25,13 +25,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench.baselines.evaluation import WITHOUT_NETWORK, baseline_results
-from bench.configs import CONFIGS, read_config, within_budget
+from bench.baselines.choice import WITHOUT_NETWORK
+from bench.baselines.evaluation import baseline_results
+from bench.configs import CONFIGS, read_config
 from bench.detection.protocol.jobs import Job, finished_jobs
 from bench.detection.protocol.options import budget_notes, option_parser
 from bench.detection.protocol.score_figures import SCORE, ScoreFigures, mean_over_sets, paired_gain, score_figures
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.errors import run_command
+from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 from trainer.evaluation.report import read_results
 

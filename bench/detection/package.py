@@ -11,12 +11,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.baselines.evaluation import ALL, baseline_results
+from bench.baselines.choice import all_baselines
+from bench.baselines.evaluation import baseline_results
 from bench.command_line import bench_parser
 from bench.detection.protocol.comparison import report_cells
 from bench.detection.protocol.options import limit_note
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import open_trunk
 from latentline.errors import run_command
 from latentline.package.model_package import load_package
 from trainer.checkpoint import load_checkpoint
@@ -44,14 +46,20 @@ def main() -> int:
     iterations, choice = manifest.search.iterations, manifest.search_choice
     subject = Subject(manifest.name, manifest.method, searcher.name, iterations, choice=choice)
     try:
-        report = evaluate(package.inspector(searcher), subject, open_source(config.data), split, options.out / "model")
+        report = evaluate(
+            package.inspector(searcher, open_trunk(package)),
+            subject,
+            open_source(config.data),
+            split,
+            options.out / "model",
+        )
     finally:
         searcher.close()
-    baselines, missing = baseline_results(config, options.out, ALL, options.limit)
+    baselines, missing = baseline_results(config, options.out, all_baselines().all, options.limit)
     table = Table("figures")
     table.add(manifest.name, report_cells(report))
-    for name, (found, _) in baselines.items():
-        table.add(f"no model: {name}", report_cells(found))
+    for name, found in baselines.items():
+        table.add(f"no model: {name}", report_cells(found.report, found.training_seconds))
     notes = {"test": limit_note(options.limit), **({"left out": "; ".join(missing)} if missing else {})}
     print(write_tables(options.out, f"Detection by {manifest.name}", notes, [table]))
     return 0

@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from bench.configs import CONFIGS, read_config, within_budget
+from bench.configs import CONFIGS, read_config
 from bench.detection.protocol.station_evaluation import evaluate_on_station
 from latentline.errors import run_command
+from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 from trainer.run.fit import fit
 

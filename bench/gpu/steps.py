@@ -16,6 +16,7 @@ CARRIED = KIT / "carry"
 DEMO = "edge_runtime/tools/demo/model"
 KERNEL_TESTS = tuple(f"tests/latentline/backends/tensorrt/gpu/test_{name}_on_host.py" for name in ("kernels", "ssim"))
 SEARCH_TESTS = "tests/latentline/backends/tensorrt/test_searcher.py"
+TRUNK_TESTS = "tests/latentline/backends/tensorrt/test_trunk.py"
 STANDIN = "tests/gpu/on_path"  # where `import tensorrt` finds PyTorch standing in for it
 # These tests launch kernels hundreds of times, which compute-sanitizer makes too slow.
 SLOW_KERNEL_TESTS = "not every_colour and not slivers"
@@ -103,6 +104,7 @@ def path(plan: Plan) -> Iterator[Task]:
     else:
         driver = ("-p", "tests.gpu.plugins.real_driver")
         yield plan.pytest("search on the real driver", 120, *engines, *driver, SEARCH_TESTS)
+        yield plan.pytest("trunk on the real driver", 60, *engines, *driver, TRUNK_TESTS)
     checks = ("-m", "tests.gpu.driver_checks", "--out", str(plan.out / "driver.jsonl"))
     more = ("--emulated",) if plan.emulated else ()
     yield plan.run("driver checks", 240, *checks, *more, *DRIVER_CHECKS)

@@ -40,7 +40,7 @@ from latentline.errors import run_command
 from latentline.package.model_package import SEARCH_STEP, ModelPackage, load_package
 
 DEMO = Path(edge_runtime.tools.demo.__file__).parent / "model"
-ITERATIONS, BATCHES = (100, 500), (1, 9)
+ITERATIONS, BATCHES = (10, 100, 500), (1, 9)
 
 Case = tuple[int, int]  # iterations, batch
 
@@ -176,7 +176,7 @@ def main() -> int:
     parser = bench_parser(__doc__)
     parser.add_argument("package", type=Path, nargs="?", default=DEMO, help="model package (default: the demo's)")
     parser.add_argument("--batch", type=positive, help="tiles in a search (default: 1 and 9)")
-    parser.add_argument("--iterations", type=count, help="n (default: the package's, 100 and 500)")
+    parser.add_argument("--iterations", type=count, help="n (default: the package's, 10, 100 and 500)")
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the graphs (default: fp32)")
     parser.add_argument("--measured", type=Path, action="append", default=[], help="report of a device, repeatable")
     parser.add_argument("--cpu", action="store_true", help="also time the CPU backend on this machine")

@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
 
 from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, SupportsDone, SupportsTrigger
-from edge_runtime.cameras.masking import mask_source
+from latentline.base.secrets import Secrets
 from latentline.errors import CameraError, ImageError
 
 _log = logging.getLogger(__name__)
@@ -58,10 +58,14 @@ class Reader:
     triggered      whether the frame being read is the answer to a trigger
     busy           whether the reader is in a call to the camera, not waiting for work
     is_open        whether the camera is open
+
+    secrets  texts that no message about the camera may hold
     """
 
-    def __init__(self, name: str, make: Callable[[], Camera], listener: ReaderListener) -> None:
-        self._make, self._listener = make, listener
+    def __init__(
+        self, name: str, make: Callable[[], Camera], listener: ReaderListener, secrets: Iterable[str] = ()
+    ) -> None:
+        self._make, self._listener, self._secrets = make, listener, Secrets(secrets)
         self._name = name
         self._camera: Camera | None = None
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
@@ -102,15 +106,16 @@ class Reader:
             self._listener.opened(self)
             self._serve(self._camera)
         except CameraError as error:
-            self._fail(error)
+            self._fail(str(error))
         except Exception as error:
             # Any other exception is a failure of the camera, too. Its text may contain an address with a password.
-            _log.error("camera %s: %s", self._name, mask_source(traceback.format_exc()))
-            self._fail(CameraError(mask_source(f"camera {self._name}: {type(error).__name__}: {error}")))
+            _log.error("camera %s: %s", self._name, self._secrets.hide(traceback.format_exc()))
+            self._fail(f"camera {self._name}: {type(error).__name__}: {error}")
         finally:
             self.close()
 
-    def _fail(self, error: CameraError) -> None:
+    def _fail(self, sentence: str) -> None:
+        error = CameraError(self._secrets.hide(sentence))
         if self._listener.input_ended(self, error) and self._camera is not None:
             self._finish_remaining(self._camera)
 
@@ -135,7 +140,7 @@ class Reader:
                 _check(frame)
         except ImageError as error:
             cause = error.cause if isinstance(error, BadFrame) else "unreadable"
-            self._listener.bad_frame(self, cause, str(error))
+            self._listener.bad_frame(self, cause, self._secrets.hide(str(error)))
             return True
         if frame is None:
             return False

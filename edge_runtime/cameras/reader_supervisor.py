@@ -114,7 +114,8 @@ class ReaderSupervisor:
     def _start_reader(self) -> None:
         first, self._first = self._first, None
         make = self._make if first is None else lambda: first
-        reader = Reader(self._feed.settings.id, make, self._feed)
+        settings = self._feed.settings
+        reader = Reader(settings.id, make, self._feed, settings.secrets)
         self._feed.use(reader)
         reader.start()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge_runtime.commands.actions import Actions, Result
+from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.answers import AnswerCache, failed, succeeded
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.request import (
@@ -45,6 +46,7 @@ class Commander:
     reply      publishes an answer; returns False when it drops the answer
     overrides  keeps a threshold that a command sets
     clock      seconds, monotonic
+    answered   keeps over a restart which commands were carried out; None: nothing does
     counts     requests by outcome: done, failed, refused, repeated, unanswerable, overflow; and unsent answers
     The commander refuses a request that is retained, too large, expired, malformed, one too many in a minute, or of a
     verb that is not enabled. The answer says why. It only counts and logs a request without a usable response topic.
@@ -58,11 +60,12 @@ class Commander:
         reply: Reply,
         overrides: Overrides,
         clock: Callable[[], float] = time.monotonic,
+        answered: AnsweredFile | None = None,
     ) -> None:
         self._settings, self._topics, self._actions = settings, topics, actions
         self._reply, self._overrides, self._clock = reply, overrides, clock
         self._queue: queue.Queue[tuple[float, Received]] = queue.Queue(_QUEUE_SIZE)
-        self._cache = AnswerCache()
+        self._cache = AnswerCache(clock, answered)
         self._recent: deque[float] = deque()  # when the requests of the last minute arrived
         self._refusal_log = RateLimitedLog(_log)
         self.counts: Counter[str] = Counter()

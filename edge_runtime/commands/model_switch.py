@@ -6,6 +6,7 @@ import logging
 import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from latentline.package.files import is_plain_name
 from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
+_LOAD_SECONDS = 120.0  # to load a package, compile its graphs and run its self-test
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class _SwitchRequest:
     name: str
     sha256: str | None
     finish: Finish
+    deadline: float  # of the switch's clock
+    loaded: queue.SimpleQueue[LoadedPackage | Exception]  # of this request alone: a loader that is late fills its own
 
 
 class ModelSwitch:
@@ -49,6 +53,8 @@ class ModelSwitch:
     current  the inspector in use; the switch closes it after the next switch or in `close`
     load     loads a package, in a thread of its own; raises LatentlineError
     save     saves (name, sha256) of the package, so that a restart opens it again; raises LatentlineError
+    clock    seconds, monotonic
+    A package that is not loaded after _LOAD_SECONDS is refused, and its thread is left behind.
     """
 
     def __init__(
@@ -57,10 +63,10 @@ class ModelSwitch:
         current: FrameInspector,
         load: Callable[[Path], LoadedPackage],
         save: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder, self._load, self._save = folder, load, save
+        self._folder, self._load, self._save, self._clock = folder, load, save, clock
         self._request: _SwitchRequest | None = None
-        self._loaded: queue.SimpleQueue[LoadedPackage | Exception] = queue.SimpleQueue()
         self.inspector = current
 
     def request(self, name: str, sha256: str | None, finish: Finish) -> None:
@@ -72,13 +78,19 @@ class ModelSwitch:
         if self._request is not None:
             raise CommandError(f"the switch to {self._request.name} is not done yet; try again later")
         path = self._path(name)
-        self._request = _SwitchRequest(name, sha256, finish)
-        threading.Thread(target=self._load_package, args=(path,), name="model loader", daemon=True).start()
+        request = _SwitchRequest(name, sha256, finish, self._clock() + _LOAD_SECONDS, queue.SimpleQueue())
+        loader = threading.Thread(target=self._load_package, args=(path, request), name="model loader", daemon=True)
+        try:
+            loader.start()
+        except RuntimeError as error:  # no thread, no memory
+            raise CommandError(f"the package cannot be loaded now ({error}); try again later") from None
+        self._request = request
 
     @property
     def ready(self) -> bool:
-        """Whether a package is loaded, or failed to load, and `run_pending` has something to do."""
-        return self._request is not None and not self._loaded.empty()
+        """Whether a package is loaded, failed to load or is overdue, and `run_pending` has something to do."""
+        request = self._request
+        return request is not None and (not request.loaded.empty() or self._clock() > request.deadline)
 
     def run_pending(self) -> FrameInspector | None:
         """Switch if a package is loaded. Returns the new inspector, after closing the old one; None without a switch.
@@ -86,13 +98,14 @@ class ModelSwitch:
         Call it while no frame is in work. The old model stays when the new one does not open, fails its self-test or
         a frame of noise, or cannot be saved for the next start.
         """
-        if self._request is None:
+        request = self._request
+        if request is None or not self.ready:
             return None
+        self._request = None
         try:
-            loaded = self._loaded.get_nowait()
+            loaded = request.loaded.get_nowait()
         except queue.Empty:
-            return None
-        request, self._request = self._request, None
+            loaded = CommandError(f"{request.name} was not loaded and tested within {_LOAD_SECONDS:g} s")
         old = self.inspector
         try:
             new = self._open(loaded, request)
@@ -119,11 +132,12 @@ class ModelSwitch:
             raise CommandError(f"there is no model package {name!r} in the folder commands.models")
         return path
 
-    def _load_package(self, path: Path) -> None:
+    def _load_package(self, path: Path, request: _SwitchRequest) -> None:
         try:
-            self._loaded.put(self._load(path))
+            loaded: LoadedPackage | Exception = self._load(path)
         except Exception as error:
-            self._loaded.put(error)
+            loaded = error
+        request.loaded.put(loaded)
 
     def _open(self, loaded: LoadedPackage | Exception, request: _SwitchRequest) -> FrameInspector:
         if isinstance(loaded, Exception):

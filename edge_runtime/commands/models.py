@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from edge_runtime.commands.model_switch import LoadedPackage
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.request import CommandError
 from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import LatentlineError
 
+if TYPE_CHECKING:
+    from latentline.package.model_package import ModelPackage
+
 Inspector = TypeVar("Inspector", bound=FrameInspector)
 
 
-def load_for_switch(path: Path, backend: Backend, gpu: GpuSettings) -> LoadedPackage:
+_PROBE_STEPS = 9  # of a search that is timed before the whole search is tried
+
+
+def load_for_switch(path: Path, backend: Backend, gpu: GpuSettings, budget: float = math.inf) -> LoadedPackage:
     """Load and check a package. Raises PackageError, and what opening it raises.
 
+    budget   seconds that the search of one tile may take; a model that would take longer is refused with CommandError,
+             judged by a few of its steps
     backend  of the running model. "openvino" opens the model here and runs its self-test. "tensorrt" only reads the
              files; `LoadedPackage.open` then builds the engines that are not in the cache, which takes minutes
     """
@@ -26,10 +39,43 @@ def load_for_switch(path: Path, backend: Backend, gpu: GpuSettings) -> LoadedPac
     from latentline.package.model_package import load_package
 
     package = load_package(path)
+    if backend == "openvino" and package.spec.search.iterations > _PROBE_STEPS:
+        _check_budget(package, budget)
     if backend != "openvino":
         return LoadedPackage(package.model_hash, lambda: Model(package, backend, gpu))
     opened = Model(package, backend)
     return LoadedPackage(package.model_hash, lambda: opened)
+
+
+def _check_budget(package: ModelPackage, budget: float) -> None:
+    """Time a search of one tile with few steps, on the CPU. Raises CommandError when all its steps exceed `budget`."""
+    short, long = (_seconds(package, steps) for steps in (1, _PROBE_STEPS))
+    iterations = package.spec.search.iterations
+    expected = short + (iterations - 1) * max(0.0, long - short) / (_PROBE_STEPS - 1)
+    if expected > budget:
+        raise CommandError(
+            f"its search of {iterations} steps would take {expected:.0f} s for one tile here, more than the "
+            f"{budget:g} s of supervision.inspector_seconds"
+        )
+
+
+def _seconds(package: ModelPackage, steps: int) -> float:
+    """The shorter of two searches of one tile of noise."""
+    from latentline.backends.openvino.searcher import OpenVinoSearcher
+
+    spec = package.spec
+    searched = spec.model_copy(update={"search": spec.search.model_copy(update={"iterations": steps})})
+    noise = np.random.default_rng(0).integers(0, 256, (1, spec.tile_size, spec.tile_size, spec.channels), np.uint8)
+    searcher = OpenVinoSearcher(replace(package, spec=searched), threads=1)
+    try:
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            searcher.search(noise)
+            times.append(time.perf_counter() - start)
+        return min(times)
+    finally:
+        searcher.close()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, pstdev
+from statistics import fmean, median
 
 import numpy as np
 import numpy.typing as npt
@@ -109,22 +109,24 @@ class DriftMonitor:
 
     def report(self) -> DriftReport:
         """The present numbers."""
-        with self._lock:
-            scores, alarms = self._scores.values, sum(self._alarms)
-            middle = median(scores) if scores else None
-            mean, shift = self._brightness_now()
-            return DriftReport(
-                window=len(scores),
-                median_score=middle,
-                median_quantile=None if middle is None else rank(self._normals, middle),
-                alarm_rate_seen=alarms / len(scores) if scores else None,
-                alarm_interval=clopper_pearson(alarms, len(scores)) if scores else None,
-                alarm_rate_promised=self._promised,
-                brightness_mean=mean,
-                brightness_shift=None if shift is None else shift / self._baseline_std(),
-                brightness_baseline="station" if self._first_brightness else "calibration",
-                warning=self._warning,
-            )
+        with self._lock:  # only to copy: whoever scrapes must not hold up the inspection
+            scores, alarms, warning = list(self._scores.values), sum(self._alarms), self._warning
+            brightness, baseline = self._brightness_values(), self._baseline
+            own_baseline = bool(self._first_brightness)
+        middle = median(scores) if scores else None
+        mean, shift = _brightness_now(*brightness, baseline)
+        return DriftReport(
+            window=len(scores),
+            median_score=middle,
+            median_quantile=None if middle is None else rank(self._normals, middle),
+            alarm_rate_seen=alarms / len(scores) if scores else None,
+            alarm_interval=clopper_pearson(alarms, len(scores)) if scores else None,
+            alarm_rate_promised=self._promised,
+            brightness_mean=mean,
+            brightness_shift=None if shift is None else shift / _baseline_std(baseline),
+            brightness_baseline="station" if own_baseline else "calibration",
+            warning=warning,
+        )
 
     def _brightness_shift(self, baseline: list[float]) -> RankShift:
         tolerance = self._settings.defect_rate / 2  # a defect may be bright or dark
@@ -136,22 +138,16 @@ class DriftMonitor:
             self._baseline = sorted(self._first_brightness)
             self._brightness = self._brightness_shift(self._baseline)
 
-    def _brightness_now(self) -> tuple[float | None, float | None]:
-        """Mean brightness of the newest frames, and its difference from the baseline's mean; grey levels."""
-        if self._brightness is None or self._baseline is None or not self._brightness.values:
-            return (fmean(self._first_brightness), None) if self._first_brightness else (None, None)
-        mean = fmean(self._brightness.values)
-        return mean, mean - fmean(self._baseline)
-
-    def _baseline_std(self) -> float:
-        return max(pstdev(self._baseline or [0.0]), 0.1)  # the baseline may be of identical frames
+    def _brightness_values(self) -> tuple[list[float], list[float]]:
+        """Copies of the newest grey levels, and of the first ones from which the station learns a baseline."""
+        return [] if self._brightness is None else list(self._brightness.values), list(self._first_brightness)
 
     def _test(self) -> None:
         causes = set()
         if side := self._scores.side():
             causes.add(f"scores {side}")
         if self._brightness is not None and (side := self._brightness.side()):
-            _, shift = self._brightness_now()
+            _, shift = _brightness_now(*self._brightness_values(), self._baseline)
             if abs(shift or 0.0) > _BRIGHTNESS_TOLERANCE:
                 causes.add(f"brightness {side}")
         if self._too_many_alarms("alarms" in self._causes):
@@ -189,7 +185,7 @@ class DriftMonitor:
                     f"{quantile:.0%} of its normal scores)"
                 )
             if f"brightness {side}" in self._causes:
-                _, shift = self._brightness_now()
+                _, shift = _brightness_now(*self._brightness_values(), self._baseline)
                 word = "brighter" if side == "higher" else "darker"
                 reasons.append(f"frames are {word} by {abs(shift or 0.0):.1f} grey levels")
         if "alarms" in self._causes:
@@ -200,3 +196,17 @@ class DriftMonitor:
             )
         reason = " and ".join(reasons)
         return f"the line has changed: {reason}; check light, lens and material, or calibrate again"
+
+
+def _brightness_now(
+    newest: Sequence[float], first: Sequence[float], baseline: Sequence[float] | None
+) -> tuple[float | None, float | None]:
+    """Mean brightness of the newest frames, and its difference from the baseline's mean; grey levels."""
+    if baseline is None or not newest:
+        return (fmean(first), None) if first else (None, None)
+    mean = fmean(newest)
+    return mean, mean - fmean(baseline)
+
+
+def _baseline_std(baseline: Sequence[float] | None) -> float:
+    return max(float(np.std(baseline or [0.0])), 0.1)  # the baseline may be of identical frames

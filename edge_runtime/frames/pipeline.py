@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Frame
@@ -18,7 +18,6 @@ from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.watchdog import Stage
 from latentline.errors import ImageError
 from latentline.inspection.result import InspectionResult
-from latentline.scoring.defects import find_defects
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,7 @@ class FramePipeline:
             raise ArithmeticError(f"the score is {inspection.score}")
         if self.own_threshold is None:
             return inspection
-        inspection = replace(inspection, threshold=self.own_threshold)
-        if inspection.is_abnormal and not inspection.defects:
-            # By the package's threshold the frame is normal, so its defects have not been searched for.
-            found = find_defects(inspection.anomaly_map, self.inspector.identity.map_threshold)
-            inspection = replace(inspection, defects=found)
-        return inspection
+        return inspection.at_threshold(self.own_threshold, self.inspector.identity.map_threshold)
 
     @contextmanager
     def _faults(self, frame: Frame) -> Iterator[None]:

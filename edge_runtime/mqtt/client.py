@@ -15,8 +15,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.packets import new_properties
-from edge_runtime.mqtt.settings import TlsSection
-from latentline.errors import BrokerError
+from edge_runtime.mqtt.settings import TlsSection, read_key_password
+from latentline.errors import BrokerError, ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -98,13 +98,33 @@ def log_exceptions(callback: Callable[..., None]) -> Callable[..., None]:
 
 
 def use_tls(client: paho.Client, tls: TlsSection) -> None:
-    """Encrypt the connection with these files. Raises BrokerError if one cannot be used."""
+    """Encrypt the connection with these files. Raises BrokerError if one cannot be used. Never asks on a terminal."""
+    try:
+        password = read_key_password(tls)
+    except ConfigError as error:
+        raise BrokerError(str(error)) from None
+
+    asked = False
+
+    def key_password() -> str:  # called only for a key that is encrypted
+        nonlocal asked
+        asked = True
+        if password is None:
+            raise BrokerError(
+                f"mqtt.tls.key: {tls.key} is encrypted; give its password in mqtt.tls.key_password_file or "
+                "mqtt.tls.key_password_env"
+            )
+        return password
+
     try:
         client.tls_set(
             ca_certs=str(tls.ca) if tls.ca else None,
             certfile=str(tls.certificate) if tls.certificate else None,
             keyfile=str(tls.key) if tls.key else None,
+            keyfile_password=key_password,  # type: ignore[arg-type]  # paho hands it to `ssl`, which calls it
         )
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ssl.SSLError, ValueError) as error:
+        if asked:
+            raise BrokerError(f"mqtt.tls.key: {tls.key} cannot be decrypted with its password") from None
         files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-        raise BrokerError(f"mqtt.tls: {files} cannot be used ({error.strerror or error})") from None
+        raise BrokerError(f"mqtt.tls: {files} cannot be used ({getattr(error, 'strerror', None) or error})") from None

@@ -26,6 +26,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
 from edge_runtime.mqtt.client import log_exceptions, make_client
+from edge_runtime.mqtt.diagnosis import diagnose
 from edge_runtime.mqtt.packets import PublishProperties, new_properties, received
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR, concerns_credentials, permanent_refusal
 
@@ -163,8 +164,8 @@ class Connection:
             self._sentence = f"broker {self.address}: its certificate is not accepted ({error.verify_message})"
         except ssl.SSLError as error:
             self._sentence = f"broker {self.address}: TLS failed ({error.reason or error})"
-        except OSError as error:
-            self._sentence = f"broker {self.address} cannot be reached ({error.strerror or error})"
+        except (OSError, UnicodeError) as error:
+            self._sentence = f"broker {self.address} cannot be reached ({getattr(error, 'strerror', None) or error})"
         except Exception as error:
             _log.exception("the MQTT network loop failed")
             self._sentence = f"the connection to broker {self.address} failed ({type(error).__name__}: {error})"
@@ -173,6 +174,10 @@ class Connection:
             if sock is not None:
                 sock.close()
             closed_by_broker = self._accepted and not (self._sentence or self._closing) and self._broker_listens()
+            if not (self._accepted or self._closing or self._refused or self._reason) and (
+                cause := diagnose(self._broker)
+            ):
+                self._sentence = f"broker {self.address}: its port {cause}"
             # Nobody else holds the client: with the last reference gone, paho closes its internal socket pair now and
             # not at some later garbage collection.
             self._client = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from edge_runtime.host_name import BrokerHost
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ConfigError
 
@@ -46,7 +47,13 @@ class TlsSection(StrictModel):
     """PEM file of the station's own certificate, where the broker asks for one."""
 
     key: Path | None = Field(default=None, validate_default=True)
-    """PEM file of its private key, without a passphrase. Given together with `certificate`."""
+    """PEM file of its private key. Given together with `certificate`."""
+
+    key_password_file: Path | None = None
+    """File that holds nothing but the password of an encrypted `key`."""
+
+    key_password_env: str | None = Field(default=None, min_length=1)
+    """Environment variable that holds the password, in place of `key_password_file`."""
 
     @field_validator("key")
     @classmethod
@@ -55,11 +62,20 @@ class TlsSection(StrictModel):
             raise ValueError("mqtt.tls.certificate and mqtt.tls.key are given together or not at all")
         return key
 
+    @field_validator("key_password_file", "key_password_env")
+    @classmethod
+    def _password_has_a_key(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        if value is not None and info.data.get("key") is None:
+            raise ValueError("a password of the key needs mqtt.tls.key too")
+        if info.field_name == "key_password_env" and value and info.data.get("key_password_file"):
+            raise ValueError("give mqtt.tls.key_password_file or mqtt.tls.key_password_env, not both")
+        return value
+
 
 class MqttSection(StrictModel):
     """The MQTT 5 broker and the connection to it."""
 
-    host: str = Field(min_length=1)
+    host: BrokerHost = Field(min_length=1)
     """Name or address of the broker. With TLS, the name in its certificate."""
 
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -123,17 +139,26 @@ class MqttSection(StrictModel):
 
 def read_password(mqtt: MqttSection) -> str | None:
     """The broker password from its file or environment variable; None when there is none. Raises ConfigError."""
-    if mqtt.password_file is not None:
+    return _read_secret("mqtt.password", mqtt.password_file, mqtt.password_env)
+
+
+def read_key_password(tls: TlsSection) -> str | None:
+    """The password of the private key, as `read_password`."""
+    return _read_secret("mqtt.tls.key_password", tls.key_password_file, tls.key_password_env)
+
+
+def _read_secret(setting: str, file: Path | None, variable: str | None) -> str | None:
+    if file is not None:
         try:
-            password = mqtt.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            secret = file.read_text(encoding="utf-8-sig").rstrip("\r\n")  # Windows' editor writes a mark at its start
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise ConfigError(f"mqtt.password_file: {mqtt.password_file} cannot be read ({reason})") from None
-        if not password:
-            raise ConfigError(f"mqtt.password_file: {mqtt.password_file} is empty; write the password into it")
-        return password
-    if mqtt.password_env is not None:
-        if not os.environ.get(mqtt.password_env):
-            raise ConfigError(f"mqtt.password_env: the environment variable {mqtt.password_env} is not set")
-        return os.environ[mqtt.password_env]
+            raise ConfigError(f"{setting}_file: {file} cannot be read ({reason})") from None
+        if not secret:
+            raise ConfigError(f"{setting}_file: {file} is empty; write the password into it")
+        return secret
+    if variable is not None:
+        if not os.environ.get(variable):
+            raise ConfigError(f"{setting}_env: the environment variable {variable} is not set")
+        return os.environ[variable]
     return None

@@ -17,6 +17,7 @@ from edge_runtime.frames.reports import Observer
 from edge_runtime.frames.summary import Summary
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.station.announcer import Announcer
+from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import Services, assemble, broker_of, load_overrides, secrets_of, take_snapshot
 from edge_runtime.supervision.guards import MemoryExhaustedError
 from edge_runtime.supervision.logs import configure_log
@@ -83,6 +84,8 @@ class Station:
             services = self._services = assemble(
                 self._config, self._inspector, self, self._broker, self._overrides, self._observer, self._path, stack
             )
+            if (sentence := command_warning(self._config)) is not None:
+                _log.warning("%s", sentence)
             self._announce(services)
             services.supervisor.start()
             stack.callback(services.supervisor.close)
@@ -173,7 +176,7 @@ class Station:
         if "drift" in changed:
             services.drift.change_settings(running.drift, services.pipeline.inspector, services.pipeline.threshold)
         if "log" in changed:
-            configure_log(running.log, running.station.id, secrets=secrets_of(self._broker))
+            configure_log(running.log, running.station.id, secrets=secrets_of(self._broker, self._config))
 
     def _poll(self, services: Services, now: float) -> None:
         """Publish the states of cameras and the `health` message when due; check whether the spool has room again."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
 from edge_runtime.commands.models import load_for_switch
@@ -82,9 +83,10 @@ def broker_of(config: StationConfig) -> Broker:
     return Broker(mqtt.host, mqtt.broker_port, config.client_id, mqtt.username, password, mqtt.tls, mqtt.keep_alive)
 
 
-def secrets_of(broker: Broker) -> list[str]:
-    """Texts that must not appear in a log."""
-    return [broker.password] if broker.password else []
+def secrets_of(broker: Broker, config: StationConfig) -> list[str]:
+    """Texts that must not appear in a log: the broker's password and those of the cameras."""
+    cameras = set[str]().union(*(camera.secrets for camera in config.cameras))
+    return [*([broker.password] if broker.password else []), *cameras]
 
 
 def load_overrides(config: StationConfig) -> Overrides:
@@ -125,7 +127,10 @@ def assemble(
     actions = StationActions(
         host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
     )
-    commander = Commander(config.commands, host.announcer.topics, actions, publisher.reply, overrides)
+    answered = AnsweredFile(config.spool.path.with_suffix(".answered"))
+    commander = Commander(
+        config.commands, host.announcer.topics, actions, publisher.reply, overrides, answered=answered
+    )
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
     reporter = FrameReporter(
@@ -150,7 +155,7 @@ def assemble(
 def _model_switch(config: StationConfig, inspector: FrameInspector, overrides: Overrides) -> ModelSwitch:
     folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
-    load = partial(load_for_switch, backend=backend, gpu=config.gpu)
+    load = partial(load_for_switch, backend=backend, gpu=config.gpu, budget=config.supervision.inspector_seconds)
     return ModelSwitch(folder, inspector, load, overrides.set_model)
 
 

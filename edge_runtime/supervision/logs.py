@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from edge_runtime.supervision.settings import LogSection
-from latentline.base.secrets import mask_credentials
+from latentline.base.secrets import Secrets
+from latentline.printable import printable
 
 _BURST = 20  # messages that one line of code may log in a row before the filter leaves some out
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "left_out", "taskName"}
@@ -24,7 +25,7 @@ def configure_log(
 ) -> None:
     """Log to stderr (or `stream`) as `settings` say. Replaces the handler of an earlier call or `logging.basicConfig`.
 
-    secrets  texts, such as passwords, to replace by *** wherever they occur; credentials in URLs always are replaced
+    secrets  texts, such as passwords, to replace by *** wherever they occur; credentials in addresses always are
     """
     root = logging.getLogger()
     for existing in list(root.handlers):
@@ -72,12 +73,7 @@ class _Lines(logging.Formatter):
     def __init__(self, station: str, secrets: Sequence[str]) -> None:
         super().__init__()
         self._station = station
-        self._secrets = [secret for secret in secrets if secret]
-
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return mask_credentials(text)
+        self._clean = Secrets(secrets).hide
 
     def _message(self, record: logging.LogRecord) -> str:
         left_out = getattr(record, "left_out", 0)
@@ -92,9 +88,9 @@ class TextLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
-        # A message may quote text from outside, which must not forge a second line.
-        message = self._message(record).replace("\r", "\\r").replace("\n", "\\n")
-        trace = self._trace(record)
+        # A message may quote text from outside, which must not forge a second line or control a terminal.
+        message = printable(self._message(record))
+        trace = "\n".join(f"    {printable(line)}" for line in (self._trace(record) or "").split("\n") if line)
         return f"{_time(record)} {record.levelname} {message}" + (f"\n{trace}" if trace else "")
 
 

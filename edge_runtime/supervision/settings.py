@@ -6,18 +6,24 @@ from typing import Literal
 
 from pydantic import Field
 
+from edge_runtime.host_name import HostName
 from latentline.base.strict_yaml import StrictModel
 
 
 class SupervisionSection(StrictModel):
     """What watches the station, and where its state can be read."""
 
-    http_host: str = Field(default="127.0.0.1", min_length=1)
+    http_host: HostName = Field(default="127.0.0.1", min_length=1)
     """Address on which `/metrics`, `/healthz` and `/readyz` answer. Anything but loopback opens them to the network,
     without a password."""
 
     http_port: int | None = Field(default=9464, ge=1, le=65535)
     """Their port; `null` switches them off."""
+
+    http_names: tuple[str, ...] = ()
+    """Names by which the pages may be asked, such as `station-3.plant.example`, besides addresses, `http_host`,
+    `localhost` and the machine's name. A request for another name is refused, so that no web site that somebody opens
+    on this machine or its network can read the pages."""
 
     health_seconds: float | None = Field(default=30.0, ge=1)
     """Interval of the MQTT message `health`; `null` switches it off. [s]"""

@@ -59,7 +59,9 @@ class Supervisor:
         self.http: HttpEndpoint | None = None
         if settings.http_port is not None:
             pages = health_pages(station, health, lambda: watchdog.late, snapshot)
-            self.http = HttpEndpoint(settings.http_host, settings.http_port, pages, health.fault)
+            self.http = HttpEndpoint(
+                settings.http_host, settings.http_port, pages, health.fault, names=settings.http_names
+            )
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 

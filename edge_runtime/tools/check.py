@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
@@ -18,8 +19,10 @@ from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
+from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import broker_of
 from latentline.backends.settings import Backend, GpuSettings
+from latentline.base.durations import duration
 from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
 
 _BROKER_SECONDS = 15.0
@@ -47,13 +50,15 @@ class OpenModel(Protocol):
 class Finding:
     """One line of the result.
 
-    subject  config | model | self-test | camera | broker
+    subject  config | model | self-test | camera | broker | commands
     message  what was found, or what is wrong
+    warning  it works, and somebody should know this
     """
 
     subject: str
     ok: bool
     message: str
+    warning: bool = False
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
@@ -64,14 +69,24 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         yield Finding("config", False, str(error))
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
-    yield from _model(config, open_model)
-    yield from check_connections(config)
+    opened: list[OpenedInspector] = []
+    yield from _model(config, open_model, opened)
+    try:
+        yield from check_connections(config, opened[0] if opened else None)
+    finally:
+        for inspector in opened:
+            inspector.close()
+    if (sentence := command_warning(config)) is not None:
+        yield Finding("commands", True, sentence, warning=True)
 
 
-def check_connections(config: StationConfig) -> Iterator[Finding]:
-    """Check the cameras and the broker."""
+def check_connections(config: StationConfig, inspector: FrameInspector | None = None) -> Iterator[Finding]:
+    """Check the cameras and the broker.
+
+    inspector  inspects a camera's frame, to say how long that takes; None: it is only taken
+    """
     for camera in config.cameras:
-        yield _attempt("camera", partial(_camera, camera))
+        yield _attempt("camera", partial(_camera, camera, inspector))
     yield _attempt("broker", lambda: _broker(config))
 
 
@@ -84,8 +99,8 @@ def _attempt(subject: str, trial: Callable[[], str]) -> Finding:
         return Finding(subject, False, f"{type(error).__name__}: {error}")
 
 
-def _model(config: StationConfig, open_model: OpenModel) -> Iterator[Finding]:
-    opened: list[OpenedInspector] = []
+def _model(config: StationConfig, open_model: OpenModel, opened: list[OpenedInspector]) -> Iterator[Finding]:
+    """Check the model and its self-test; the inspector is put into `opened`, and the caller closes it."""
 
     def load() -> str:
         opened.append(open_model(config.model, config.backend, gpu=config.gpu))
@@ -95,7 +110,6 @@ def _model(config: StationConfig, open_model: OpenModel) -> Iterator[Finding]:
     yield _attempt("model", load)
     if opened:
         yield _attempt("self-test", lambda: _self_test(opened[0]))
-        opened[0].close()
 
 
 def _self_test(inspector: FrameInspector) -> str:
@@ -111,8 +125,8 @@ def _self_test(inspector: FrameInspector) -> str:
     return f"one {size} px tile in {milliseconds:.0f} ms, twice with the same score"
 
 
-def _camera(camera: CameraSettings) -> str:
-    """Take one frame from a camera, as the station does."""
+def _camera(camera: CameraSettings, inspector: FrameInspector | None) -> str:
+    """Take one frame from a camera, as the station does, and inspect it."""
     faults: list[str] = []
     feeds = Feeds([camera], lambda _code, sentence: faults.append(sentence or ""))
     feeds.start()
@@ -122,7 +136,8 @@ def _camera(camera: CameraSettings) -> str:
         feeds.close(1.0)
     if frame is not None:
         height, width, channels = frame.image.shape
-        return f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+        found = f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+        return found if inspector is None else f"{found}; {_speed(inspector, frame.image)}"
     if feeds.error is not None:
         raise feeds.error
     if sentences := [sentence for sentence in faults if sentence]:
@@ -130,6 +145,15 @@ def _camera(camera: CameraSettings) -> str:
     if camera.silent:
         return f"{camera.id} is ready; there is no frame yet"
     raise CameraError(f"camera {camera.id}: no frame in {camera.stall_seconds:g} s")
+
+
+def _speed(inspector: FrameInspector, image: npt.NDArray[np.uint8]) -> str:
+    """Inspect a frame twice, and say how long the second time took. Raises ImageError."""
+    inspector.begin(image)()
+    start = time.perf_counter()
+    result = inspector.begin(image)()
+    seconds = time.perf_counter() - start
+    return f"{result.tiles} tile{'s' if result.tiles > 1 else ''}, {duration(seconds)} an image"
 
 
 def _first_frame(feeds: Feeds, camera: CameraSettings, faults: list[str]) -> Frame | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import open_trunk
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
@@ -13,6 +15,7 @@ from latentline.errors import BackendError, EngineError, VerificationError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.reconstructor import Reconstructor
 from latentline.package.model_package import ModelPackage
+from latentline.trunk.extractor import TestedExtractor
 
 _log = logging.getLogger(__name__)
 
@@ -36,25 +39,53 @@ def open_reconstructor(
     if backend == "openvino":
         return OpenedBackend(_on_cpu(package, threads), "asked for")
     try:
-        reconstructor = _on_gpu(package, gpu or GpuSettings())
+        reconstructor, where = _on_gpu(package, gpu or GpuSettings(), threads)
     except (BackendError, EngineError, VerificationError) as error:
         if backend == "tensorrt":
             raise
         _log.info("backend openvino, because TensorRT cannot be used: %s", error)
         return OpenedBackend(_on_cpu(package, threads), f"TensorRT cannot be used: {error}")
     why = "asked for" if backend == "tensorrt" else "TensorRT works here"
+    why += where
     _log.info("backend tensorrt, %s", why)
     return OpenedBackend(reconstructor, why)
 
 
 def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
-    return HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
+    host = HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
+    return package.with_trunk(host, open_trunk(package, threads))
 
 
-def _on_gpu(package: ModelPackage, settings: GpuSettings) -> Reconstructor:
+def _on_gpu(package: ModelPackage, settings: GpuSettings, threads: int | None) -> tuple[Reconstructor, str]:
+    """The reconstructor, and a remark on its trunk, empty where it is on the GPU too, or there is none."""
     require_supported(package)
     import_pycuda()
     trt = import_tensorrt(settings.tensorrt)
     from latentline.backends.tensorrt.searcher import open_tensorrt  # needs pycuda
 
-    return open_tensorrt(package, trt, settings)
+    searcher = open_tensorrt(package, trt, settings)
+    try:
+        extractor, where = trunk_beside_gpu(package, trt, settings, threads)
+    except BaseException:
+        searcher.close()
+        raise
+    return package.with_trunk(searcher, extractor), where
+
+
+def trunk_beside_gpu(
+    package: ModelPackage, trt: Any, settings: GpuSettings, threads: int | None
+) -> tuple[TestedExtractor | None, str]:
+    """The trunk of a package for a search on the GPU: on the GPU as well, else on the CPU, and a remark that says why.
+
+    None and no remark where the package has none. Raises PackageError and VerificationError when the CPU cannot run it
+    either.
+    """
+    if package.trunk is None:
+        return None, ""
+    from latentline.backends.tensorrt.trunk import open_tensorrt_trunk  # needs pycuda
+
+    try:
+        return open_tensorrt_trunk(package, trt, settings), ""
+    except (BackendError, EngineError, VerificationError) as error:
+        _log.warning("the trunk runs on the CPU beside the search on the GPU: %s", error)
+        return open_trunk(package, threads), f", with the trunk on the CPU: {error}"

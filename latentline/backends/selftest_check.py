@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from latentline.errors import VerificationError
 from latentline.package.selftest import ForwardTest, SelfTest
+from latentline.trunk.packaged import TrunkTest
 
 Float = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Step = Callable[[Float, Float, Float], tuple[Float, Float]]
 Forward = Callable[[Float], Mapping[str, Float]]
+Extract = Callable[[Float], Float]
 
 STATION_TOLERANCE = 1e-3
 RESOLVED = 2e-6  # relative to a layer's root mean square; float32 runs differ from float64 by some 1e-7, rarely 1e-5
@@ -100,3 +102,15 @@ def check_forward(forward: Forward, test: ForwardTest, tolerance: float = STATIO
             f"{errors[worst]:.1e}; {tolerance:g} allowed); update the runtime or export the package again"
         )
     return errors[worst]
+
+
+def check_trunk(extract: Extract, test: TrunkTest, tolerance: float = STATION_TOLERANCE) -> float:
+    """The relative error of a trunk's features [1, C, h, w]. Raises VerificationError when it is too large."""
+    found = extract(np.ascontiguousarray(test.image, dtype=np.float32))[0]
+    error = float(np.linalg.norm(found - test.features) / np.linalg.norm(test.features))
+    if not error <= tolerance:  # nor when it is not a number
+        raise VerificationError(
+            f"trunk.onnx computes wrong numbers here (relative error of the features on the package's self-test: "
+            f"{error:.1e}; {tolerance:g} allowed); update the runtime or export the package again"
+        )
+    return error

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from latentline.base.secrets import mask_credentials
+from latentline.base.home import expanded
+from latentline.base.scalars import scalar
+from latentline.base.secrets import SECRET_NAME, mask_credentials, mask_url
+from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class StrictModel(BaseModel):
-    """A section of a configuration: frozen, without unknown keys, NaN or infinity."""
+    """A section of a configuration: frozen, without unknown keys, NaN or infinity, or numbers that are texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds_of_scalars(cls, data: Any) -> Any:
+        fields = cls.model_fields
+        if not isinstance(data, Mapping):
+            return data
+        return {key: scalar(fields[key].annotation, value) if key in fields else value for key, value in data.items()}
 
     def resolve_paths(self: Section, base: Path) -> Section:
         """This section, and those in it, with each relative path taken from the folder `base`; `~` is the home."""
@@ -32,12 +46,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def load_yaml(path: Path, model: type[Model]) -> Model:
     """Read `path` as `model`. Raises ConfigError that names the file, the key and what was expected there."""
+    return parse(read_mapping(path), model, str(path))
+
+
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """The keys and values at the top of `path`. Raises ConfigError that names the file and what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
@@ -48,7 +67,7 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
-    return parse(data, model, str(path))
+    return data
 
 
 def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
@@ -68,7 +87,7 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
 
 def _resolve(value: Any, base: Path) -> Any:
     if isinstance(value, Path):
-        return base / value.expanduser()
+        return base / expanded(value)
     if isinstance(value, StrictModel):
         return value.resolve_paths(base)
     return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value
@@ -88,7 +107,8 @@ def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
     if fault["type"] == "missing":
         return f"'{path}' is missing; it has no default"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"'{path}': {message[:1].lower()}{message[1:]} (got {_shown(path, fault['input'])})"
+    shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
+    return f"'{path}': {message[:1].lower()}{message[1:]} (got {shown:.80})"
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
@@ -107,11 +127,46 @@ def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
     return place
 
 
-def _shown(path: str, value: Any) -> str:
-    short = reprlib.Repr()  # a few aliases make a huge value of a short file
-    short.maxstring = short.maxother = 1000  # and credentials are masked before anything is cut off
-    shown = "a hidden value" if "password" in path else short.repr(value)
-    return f"{mask_credentials(shown):.80}"
+class _Shown(reprlib.Repr):
+    """A short repr, since a few aliases make a huge value of a short file, without secrets.
+
+    hidden  names of the settings that may hold one; of these, only what is left of an address is shown
+    """
+
+    def __init__(self, hidden: set[str]) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 1000  # and credentials are masked before anything is cut off
+        self._hidden = hidden
+
+    def item(self, name: str, value: Any, level: int | None = None) -> str:
+        """The repr of the value of a setting, down to `level` sections in it."""
+        if "password" in name or SECRET_NAME.search(name):
+            return "a hidden value"
+        if name in self._hidden and not (isinstance(value, str) and _ADDRESS.match(value)):
+            return "a hidden value"
+        return mask_credentials(self.repr1(value, self.maxlevel if level is None else level))
+
+    def repr_str(self, text: str, level: int) -> str:
+        """A text, masked before it is quoted."""
+        return super().repr_str(mask_url(text) if _ADDRESS.match(text) else mask_credentials(text), level)
+
+    def repr_dict(self, values: dict[Any, Any], level: int) -> str:
+        """A section, with each of its values as `item` shows it."""
+        if level <= 0:
+            return "{...}"
+        shown = [
+            f"{key!s:.40}: {self.item(str(key), value, level - 1)}" for key, value in [*values.items()][: self.maxdict]
+        ]
+        return "{" + ", ".join(shown + ["..."] * (len(values) > self.maxdict)) + "}"
+
+
+def _hidden_names(model: type[BaseModel]) -> set[str]:
+    """The settings in `model`, and in the sections in it, that its repr leaves out."""
+    seen: list[type[BaseModel]] = [model]
+    for section in seen:
+        fields = section.model_fields.values()
+        seen += [found for field in fields for found in models_in(field.annotation) if found not in seen]
+    return {name for section in seen for name, field in section.model_fields.items() if not field.repr}
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> set[str]:

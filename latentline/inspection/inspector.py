@@ -13,7 +13,6 @@ import numpy.typing as npt
 from latentline.inspection.reconstructor import ReconstructedFrame, Reconstructor
 from latentline.inspection.result import InspectionResult
 from latentline.scoring.calibration import Calibration
-from latentline.scoring.defects import Defect, find_defects, tile_defect
 from latentline.vision.images import Image, to_8_bit
 
 UInt8 = npt.NDArray[np.uint8]
@@ -47,29 +46,26 @@ class Inspector:
         start = perf_counter()
         anomaly_map = _resized(seen.anomaly_map, size)
         score, standardised = self.calibration.score(seen.values)
-        abnormal = score > self.calibration.threshold
-        defects = self._defects(seen, anomaly_map) if abnormal else ()
-        times = {**seen.milliseconds, "score": 1e3 * (perf_counter() - start)}
-        return InspectionResult(
+        times = dict(seen.milliseconds)
+        result = InspectionResult(
             score,
             self.calibration.threshold,
             standardised,
-            defects,
+            (),
             anomaly_map,
             _resized(seen.reconstruction, size),
             _resized(seen.prepared, size),
             len(seen.plan.corners),
             times,
             seen.values,
-        )
+            self._worst_tile(seen, anomaly_map.shape),
+        ).at_threshold(self.calibration.threshold, self.calibration.map_threshold)
+        times["score"] = 1e3 * (perf_counter() - start)
+        return result
 
     def close(self) -> None:
         """Release the reconstructor."""
         self.reconstructor.close()
-
-    def _defects(self, seen: ReconstructedFrame, anomaly_map: npt.NDArray[np.float32]) -> tuple[Defect, ...]:
-        found = find_defects(anomaly_map, self.calibration.map_threshold)
-        return found or (tile_defect(anomaly_map, self._worst_tile(seen, anomaly_map.shape)),)
 
     def _worst_tile(self, seen: ReconstructedFrame, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
         """Box in frame px (x, y, width, height) of the tile with the largest weighted components."""

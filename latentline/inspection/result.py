@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from latentline.scoring.defects import Defect
+from latentline.scoring.defects import Defect, find_defects, tile_defect
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class InspectionResult:
     tiles           number of tiles searched
     milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
     values          raw components of the frame, also those without a weight in the score
+    worst_tile      (x, y, width, height) in frame pixels: the tile with the highest score; None: the whole frame
     """
 
     score: float
@@ -35,8 +36,22 @@ class InspectionResult:
     tiles: int
     milliseconds: dict[str, float]
     values: dict[str, float] = field(default_factory=dict)
+    worst_tile: tuple[int, int, int, int] | None = None
 
     @property
     def is_abnormal(self) -> bool:
         """Whether the score is above the threshold."""
         return self.score > self.threshold
+
+    def at_threshold(self, threshold: float, map_threshold: float) -> InspectionResult:
+        """This result by another threshold: score, verdict and defects agree. map_threshold: the calibration's."""
+        result = replace(self, threshold=threshold)
+        if not result.is_abnormal:
+            return replace(result, defects=())
+        return result if self.defects else replace(result, defects=result.found_defects(map_threshold))
+
+    def found_defects(self, map_threshold: float) -> tuple[Defect, ...]:
+        """The defects of an abnormal frame: regions of its map, or its worst tile where the map shows nothing."""
+        height, width = self.anomaly_map.shape
+        found = find_defects(self.anomaly_map, map_threshold)
+        return found or (tile_defect(self.anomaly_map, self.worst_tile or (0, 0, width, height)),)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +14,18 @@ import numpy.typing as npt
 from latentline.errors import PackageError
 from latentline.package.files import read_zip, zipped
 
+_HEADERS = 1 << 16  # bytes of all headers together
 Float64 = npt.NDArray[np.float64]
 
 
-def read_arrays(content: bytes, source: str) -> dict[str, Float64]:
-    """Arrays of an .npz as float64, by name. Raises PackageError. Pickled objects are refused."""
+def read_arrays(content: bytes, source: str, limit: int) -> dict[str, Float64]:
+    """Arrays of an .npz as float64, by name. Raises PackageError. Pickled objects are refused.
+
+    limit  numbers in all arrays together: an .npz that declares more is refused before anything is unpacked
+    """
+    _check_declared(content, source, limit)
     arrays: dict[str, Float64] = {}
-    for name, data in read_zip(content, source).items():
+    for name, data in read_zip(content, source, 8 * limit + _HEADERS).items():
         try:
             array = np.load(io.BytesIO(data), allow_pickle=False)
             arrays[name.removesuffix(".npy")] = array.astype(np.float64, casting="safe")
@@ -27,6 +34,33 @@ def read_arrays(content: bytes, source: str) -> dict[str, Float64]:
                 f"{source}: {name!r} is not an array of numbers ({error}); export the package again"
             ) from None
     return arrays
+
+
+def _check_declared(content: bytes, source: str, limit: int) -> None:
+    """Raise PackageError when the headers declare more than `limit` numbers, or other sizes than those of the files."""
+    numbers = 0
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as file:
+                    version = np.lib.format.read_magic(file)
+                    read = (
+                        np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, dtype = read(file)
+                    declared = math.prod(shape)
+                    if not dtype.hasobject and file.tell() + declared * dtype.itemsize != info.file_size:
+                        raise ValueError(f"its shape {list(shape)} does not fit its {info.file_size} bytes")
+                numbers += declared
+                if numbers > limit:
+                    raise PackageError(
+                        f"{source}: holds {numbers} numbers or more, and this model needs {limit} at most; "
+                        "do not use this file"
+                    )
+    except PackageError:
+        raise
+    except Exception as error:  # whatever zipfile and NumPy raise for bytes of another kind
+        raise PackageError(f"{source}: not an array of numbers ({error!s:.100}); export the package again") from None
 
 
 def write_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import PackageError
 from latentline.package.arrays import check_arrays, read_arrays, write_arrays
-from latentline.package.manifest import Manifest
 from latentline.scoring.maps import PixelStatistics
+from latentline.search.searched_frame import MapKind
 
+_MOST_OTHER_NUMBERS = 2_000_000  # scores and grey levels of a million normal frames
 Float64 = npt.NDArray[np.float64]
+
+
+class CalibratedModel(Protocol):
+    """What the arrays must fit; a `Manifest` says it."""
+
+    @property
+    def channels(self) -> int:
+        """Of a tile."""
+        ...
+
+    @property
+    def tile_size(self) -> int:
+        """Pixels a side."""
+        ...
+
+    @property
+    def patch_shape(self) -> tuple[int, int] | None:
+        """[h, w] of the patch head's logits; None: no patch head."""
+        ...
+
+    @property
+    def map(self) -> MapKind:
+        """The kind of the anomaly map."""
+        ...
 
 
 def calibration_to_bytes(
@@ -32,13 +60,15 @@ def calibration_to_bytes(
     )
 
 
-def read_calibration(content: bytes, spec: Manifest, source: str) -> tuple[PixelStatistics, Float64, Float64 | None]:
+def read_calibration(
+    content: bytes, spec: CalibratedModel, source: str
+) -> tuple[PixelStatistics, Float64, Float64 | None]:
     """Pixel statistics, normal scores [n] and mean grey levels [n] (None: not recorded) from calibration.npz.
 
     Raises PackageError, naming `source`, when arrays are missing, of another shape, not finite or not positive.
     """
-    arrays = read_arrays(content, source)
     tile = (spec.channels, spec.tile_size, spec.tile_size)
+    arrays = read_arrays(content, source, 2 * math.prod(tile) + _MOST_OTHER_NUMBERS)
     scales = arrays["scales"].size if "scales" in arrays else 0
     shapes: dict[str, tuple[int | None, ...]] = {
         "residual_mean": tile,

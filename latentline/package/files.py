@@ -12,6 +12,8 @@ from pathlib import Path
 
 from latentline.errors import PackageError
 
+_MOST_SHRUNK = 20  # times that a zip or a sparse file may hold what it takes on the disk; trained weights hardly shrink
+_ANY_RATIO = 32 * 1024**2  # bytes, below which nobody cares
 SIZE_LIMIT = 2 * 1024**3  # bytes, unpacked: a 1024 px model with float32 weights takes about 0.4 GiB
 # No separators, no drive, no parent: such a name cannot leave the package.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -27,6 +29,10 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         return _read_folder(path)
     try:
+        if not path.is_file():
+            path.stat()
+            raise PackageError(f"{path}: neither a folder nor a file, so not a model package; copy or export it again")
+        _check_size(path.stat().st_size, 512 * path.stat().st_blocks, str(path))
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
@@ -47,10 +53,7 @@ def read_zip(content: bytes, source: str, limit: int = SIZE_LIMIT) -> dict[str, 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
-            if sum(info.file_size for info in infos) > limit:
-                raise PackageError(
-                    f"{source}: unpacks to more than {limit >> 20} MiB; no model is that large, do not use it"
-                )
+            _check_size(sum(info.file_size for info in infos), len(content), source, limit)
             for info in infos:
                 _check_entry(info, files, source)
                 with archive.open(info) as file:
@@ -75,8 +78,23 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def _check_size(size: int, stored: int, source: str, limit: int = SIZE_LIMIT) -> None:
+    """Raise PackageError when `size` bytes are more than `limit`, or far more than the `stored` ones they come from."""
+    if size > limit:
+        raise PackageError(f"{source}: unpacks to more than {limit >> 20} MiB; no model is that large, do not use it")
+    if size > max(_ANY_RATIO, _MOST_SHRUNK * stored):
+        raise PackageError(
+            f"{source}: unpacks {stored >> 10} KiB to {size >> 20} MiB; no weights shrink like that, do not use it"
+        )
+
+
 def _check_entry(info: zipfile.ZipInfo, files: dict[str, bytes], source: str) -> None:
     name = info.filename
+    if name.startswith(("__MACOSX/", "._")) or name.rpartition("/")[2] in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        raise PackageError(
+            f"{source}: holds {name!r}, which a file manager added when the folder was zipped; take it out, e.g. with "
+            "`zip -d`, or copy what export wrote"
+        )
     if not is_plain_name(name) or stat.S_ISLNK(info.external_attr >> 16):
         raise PackageError(
             f"{source}: entry {name!r} is a folder, a link or leads out of the package; "
@@ -97,8 +115,8 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
             raise PackageError(
                 f"{entry}: not a plain file, so it does not belong in a model package; remove it or export again"
             )
-    if sum(entry.stat().st_size for entry in entries) > SIZE_LIMIT:
-        raise PackageError(f"{folder}: larger than {SIZE_LIMIT >> 20} MiB; no model is that large, do not use it")
+    stats = [entry.stat() for entry in entries]
+    _check_size(sum(stat.st_size for stat in stats), 512 * sum(stat.st_blocks for stat in stats), str(folder))
     try:
         return {entry.name: entry.read_bytes() for entry in entries}
     except OSError as error:

@@ -15,9 +15,12 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.search.searched_frame import MapKind
+from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
+MOST_ITERATIONS = 10_000  # of a search, as in training files
+_SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
 
 class SearchSettings(StrictModel):
@@ -30,7 +33,7 @@ class SearchSettings(StrictModel):
 
     init: Literal["random", "encoder"] = "random"
     seed: int = Field(ge=0)
-    iterations: int = Field(ge=0)
+    iterations: int = Field(ge=0, le=MOST_ITERATIONS)
     learning_rate: float = Field(gt=0)
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
@@ -86,6 +89,7 @@ class Manifest(ModelSpec):
     coverage       of held-out normal tiles, when the package was written; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of this kind; None: somebody gave it
+    trunk          the pretrained network whose components are in the score; None: there is none
     files          sha256 of each file, by name
     """
 
@@ -100,6 +104,7 @@ class Manifest(ModelSpec):
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    trunk: TrunkSpec | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)
@@ -119,7 +124,7 @@ class Manifest(ModelSpec):
 def parse_manifest(content: bytes, source: str) -> Manifest:
     """The manifest in `content`. Raises PackageError, naming `source`: no manifest, another schema, a wrong value."""
     try:
-        data = json.loads(content)
+        data = json.loads(content if len(content) <= _SIZE_LIMIT else b"")
         version = data["schema_version"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise PackageError(

@@ -5,6 +5,8 @@
     encoder.onnx         image -> z                 a VAE: also log_variance of z. Only where a search starts there
     discriminator.onnx   image -> logit, features   with a patch head: also patch_logits. Only with a discriminator
     search_step.onnx     z, x, fx -> loss, grad_z   only with a search step
+    trunk.onnx           image -> features          only with a trunk (`latentline.trunk`)
+    trunk.npz            statistics of normal features, and a picture with its features in float64. Only with a trunk
     calibration.npz      statistics of normal frames, and the scores behind the threshold
     selftest.npz         inputs with answers in float64 (`latentline.package.selftest`)
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +27,26 @@ import numpy.typing as npt
 from latentline.errors import PackageError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
+from latentline.inspection.reconstructor import Reconstructor
 from latentline.package.calibration_file import read_calibration
 from latentline.package.files import is_plain_name, read_files
 from latentline.package.identity import ModelIdentity
 from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
+from latentline.package.onnx_file import check_graph
 from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
+from latentline.package.trunk_file import read_trunk
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
+from latentline.trunk.extractor import FeatureExtractor
+from latentline.trunk.maps import TrunkMaps
+from latentline.trunk.packaged import PackagedTrunk
+from latentline.trunk.reconstructor import TrunkReconstructor
 
 MANIFEST = "manifest.json"
 GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
 ENCODER = "encoder.onnx"
+TRUNK, TRUNK_STATISTICS = "trunk.onnx", "trunk.npz"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
 
 Float64 = npt.NDArray[np.float64]
@@ -58,6 +68,7 @@ class ModelPackage(SearchModel):
     model_hash         sha256 of manifest.json, which holds the hashes of all other files
     normal_scores      [n] scores of the held-out normal frames behind the threshold
     normal_brightness  [n] their mean grey levels; None: not recorded
+    trunk              the pretrained network that sees the whole frame; None: there is none
     """
 
     manifest: Manifest
@@ -65,6 +76,7 @@ class ModelPackage(SearchModel):
     statistics: PixelStatistics
     normal_scores: Float64
     normal_brightness: Float64 | None
+    trunk: PackagedTrunk | None = None
 
     @property
     def tiler(self) -> FrameTiler:
@@ -72,9 +84,27 @@ class ModelPackage(SearchModel):
         m = self.manifest
         return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
 
-    def inspector(self, searcher: Searcher) -> Inspector:
-        """An inspector around `searcher`, which was opened from this package."""
-        return Inspector(HostReconstructor(searcher, self.tiler, self.statistics), self.manifest.calibration)
+    def with_iterations(self, iterations: int) -> ModelPackage:
+        """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
+        search = self.manifest.search.model_copy(update={"iterations": iterations})
+        manifest = self.manifest.model_copy(update={"search": search})
+        return replace(self, spec=manifest, manifest=manifest)
+
+    def inspector(self, searcher: Searcher, extractor: FeatureExtractor | None = None) -> Inspector:
+        """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package."""
+        host = HostReconstructor(searcher, self.tiler, self.statistics)
+        return Inspector(self.with_trunk(host, extractor), self.manifest.calibration)
+
+    def with_trunk(self, reconstructor: Reconstructor, extractor: FeatureExtractor | None) -> Reconstructor:
+        """`reconstructor` with this package's trunk beside it; itself where the package has none.
+
+        Raises ValueError when the package has a trunk and there is no `extractor`.
+        """
+        if self.trunk is None:
+            return reconstructor
+        if extractor is None:
+            raise ValueError("the package has a trunk, and nothing extracts its features")
+        return TrunkReconstructor(reconstructor, TrunkMaps(extractor, self.trunk.statistics), self.trunk.scales)
 
     def identity(self, backend: str) -> ModelIdentity:
         """Name, hash and thresholds of this model on `backend`."""
@@ -96,6 +126,7 @@ def files_of(spec: ModelSpec) -> frozenset[str]:
         DISCRIMINATOR: spec.has_discriminator,
         SEARCH_STEP: spec.has_search_step,
         ENCODER: spec.search.init == "encoder",
+        **dict.fromkeys((TRUNK, TRUNK_STATISTICS), isinstance(spec, Manifest) and spec.trunk is not None),
     }
     return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})
 
@@ -111,16 +142,23 @@ def load_package(path: Path) -> ModelPackage:
     statistics, normal_scores, normal_brightness = read_calibration(
         files[CALIBRATION], manifest, f"{path}: {CALIBRATION}"
     )
-    _check_components(manifest, statistics, path)
+    trunk = None
+    if manifest.trunk is not None:
+        trunk = read_trunk(files[TRUNK_STATISTICS], files[TRUNK], manifest.trunk, f"{path}: {TRUNK_STATISTICS}")
+    _check_components(manifest, statistics, trunk, path)
+    for name, content in files.items():
+        if name.endswith(".onnx"):
+            check_graph(content, f"{path}: {name}")
     return ModelPackage(
         spec=manifest,
-        graphs={name: content for name, content in files.items() if name.endswith(".onnx")},
+        graphs={name: content for name, content in files.items() if name.endswith(".onnx") and name != TRUNK},
         selftest=read_selftest(files[SELFTEST], manifest, f"{path}: {SELFTEST}"),
         manifest=manifest,
         model_hash=hashlib.sha256(manifest_bytes).hexdigest(),
         statistics=statistics,
         normal_scores=normal_scores,
         normal_brightness=normal_brightness,
+        trunk=trunk,
     )
 
 
@@ -143,9 +181,9 @@ def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> 
             raise PackageError(f"{path}: {name} is damaged (its sha256 is not the manifest's); copy the package again")
 
 
-def _check_components(manifest: Manifest, statistics: PixelStatistics, path: Path) -> None:
+def _check_components(manifest: Manifest, statistics: PixelStatistics, trunk: PackagedTrunk | None, path: Path) -> None:
     """Refuse a score with a component that this model does not give."""
-    given = {*statistics.names}
+    given = {*statistics.names, *(() if trunk is None else trunk.scales.scales)}
     if manifest.has_discriminator:
         given |= {"feature", "d_reconstruction", "d_frame"}
     if manifest.has_search_step:

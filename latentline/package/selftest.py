@@ -5,6 +5,7 @@ A model that searches brings `SelfTest`, points of its search step; one that doe
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from latentline.package.arrays import check_arrays, read_arrays, write_arrays
 from latentline.package.manifest import ModelSpec
 
+_MOST_ROWS, _MOST_NUMBERS = 64, 40_000_000  # of a self-test; an export writes four rows
 Float64 = npt.NDArray[np.float64]
 
 
@@ -61,8 +63,9 @@ class ForwardTest:
 
 def read_selftest(content: bytes, spec: ModelSpec, source: str) -> SelfTest | ForwardTest:
     """The self-test that a model of `spec` needs. Raises PackageError, naming `source`, for any other."""
-    arrays = read_arrays(content, source)
     image = (spec.channels, spec.tile_size, spec.tile_size)
+    row = 3 * math.prod(image) + 3 * spec.latent_size + math.prod(spec.feature_shape or (1,)) + 2
+    arrays = read_arrays(content, source, min(_MOST_ROWS * row, _MOST_NUMBERS))
     k = arrays["x"].shape[0] if "x" in arrays and arrays["x"].ndim else 0
     shapes: dict[str, tuple[int | None, ...]] = {"x": (k, *image), "z": (k, spec.latent_size)}
     if spec.has_search_step:

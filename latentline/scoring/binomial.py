@@ -37,6 +37,16 @@ def clopper_pearson(successes: int, count: int, confidence: float = 0.95) -> tup
     return low, high
 
 
+def beta_interval(a: int, b: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval (low, high) that holds a value of Beta(a, b), a and b >= 1, with this probability."""
+    tail = (1 - confidence) / 2
+
+    def quantile(q: float) -> float:
+        return _root(lambda p: float(binomial(a + b - 1, p)[a:].sum()) - q)
+
+    return quantile(tail), quantile(1 - tail)
+
+
 def _root(rising: Callable[[float], float]) -> float:
     low, high = 0.0, 1.0
     for _ in range(40):  # halves: 1e-12 is enough for a rate

@@ -2,23 +2,25 @@
 
 A third of the frames fixes means, standard deviations, pixel statistics and, with abnormal validation frames, weights.
 The other frames, which had no part in that, fix the thresholds. So a new normal frame is exchangeable with the frames
-behind the threshold, and the promise of `conformal_threshold` holds exactly.
+behind the threshold, or its part with theirs, and the promise of `thresholds` holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import CheckpointError, DatasetError
-from latentline.scoring.calibration import Calibration, Component, Validation, conformal_threshold, too_few
+from latentline.scoring.calibration import Calibration, Component, Validation
 from latentline.scoring.components import frame_components
+from latentline.scoring.frame_maps import FrameMaps, MapScales, RawMaps
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
-from latentline.scoring.weights import choose_weights
+from latentline.scoring.thresholds import Tail, promise, threshold, too_few
+from latentline.scoring.weights import FEWEST_ABNORMAL, choose_weights
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -47,12 +49,14 @@ class Calibrated:
 
     normal_scores      [n] their anomaly scores
     normal_brightness  [n] their mean grey levels, in the same order
+    map_scales         of those maps beside the search that have a weight
     """
 
     calibration: Calibration
     statistics: PixelStatistics
     normal_scores: npt.NDArray[np.float64]
     normal_brightness: npt.NDArray[np.float64]
+    map_scales: MapScales = field(default_factory=lambda: MapScales({}))
 
 
 def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
@@ -73,11 +77,11 @@ def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -
     return sorted(standardising), sorted(n for key in order for n in members[key])
 
 
-def too_few_normals(standardising: int, scored: int, false_alarm_rate: float) -> str | None:
+def too_few_normals(standardising: int, scored: int, false_alarm_rate: float, tail: Tail = "exact") -> str | None:
     """Why these numbers of normal frames are too few to calibrate with, and what to do. None: they are enough."""
     if standardising < FEWEST_STANDARDISING:
         return _too_few_to_standardise(standardising)
-    return too_few(scored, false_alarm_rate)
+    return too_few(scored, false_alarm_rate, tail)
 
 
 def calibrate(
@@ -93,32 +97,46 @@ def calibrate(
     synthetic: Iterable[UInt8] = (),
     weights: Values | None = None,
     parts: PartLabels = (None, None),
+    scored_parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
+    beside: FrameMaps | None = None,
 ) -> Calibrated:
     """Search both sets of normal frames, and fix everything that a station needs to score a frame.
 
     map        which difference of frame and reconstruction the anomaly map shows
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
-    weights    prior weights of components, which hold where there is no abnormal frame; None: all alike
+    weights    of components where there is no abnormal frame; None: all alike, without the coarse maps
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
+    scored_parts  the same of `scored`; the thresholds promise something about new parts where these are enough
+    tail       what the thresholds assume of the largest scores
+    beside     maps of whole frames that join those of the search, where enough abnormal frames say that they help;
+               the paper's score has none
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
-    searched = [frame for _, frame in tiler.search_each(searcher, standardising)]
+    raw_maps = _nothing if beside is None or score == "paper" else beside.raw_maps
+    pairs = [(found, raw_maps(frame)) for frame, found in tiler.search_each(searcher, standardising)]
+    searched = [found for found, _ in pairs]
     if len(searched) < FEWEST_STANDARDISING:
         raise DatasetError(_too_few_to_standardise(len(searched)))
     check_finite(searched)
+    scales = MapScales.of([raw for _, raw in pairs])
     if score == "paper":
         statistics, components, why = _paper(searched)
     else:
         statistics = pixel_statistics(searched, SCALES, map)
-        normal = [_components(e, statistics) for e in searched]
+        normal = [_components(e, statistics) | scales.values(raw) for e, raw in pairs]
         real, made = (
-            [_components(frame, statistics) for _, frame in tiler.search_each(searcher, frames)]
+            [
+                _components(found, statistics) | scales.values(raw_maps(frame))
+                for frame, found in tiler.search_each(searcher, frames)
+            ]
             for frames in (validation, synthetic)
         )
-        components, why = _weighted(normal, real, made, weights, parts)
+        components, why = _weighted(normal, real, made, weights, parts, frozenset(scales.scales))
         statistics = statistics.only(_mapped(components, statistics, why))
+    beside_scales = scales.only({component.name for component in components})
     provisional = Calibration(
         components=components,
         threshold=0.0,
@@ -128,19 +146,51 @@ def calibrate(
         standardised_normals=len(searched),
         validation=why,
     )
+    unpromised = Calibrated(provisional, statistics, np.empty(0), np.empty(0), beside_scales)
+    return with_thresholds(searcher, tiler, unpromised, scored, false_alarm_rate, scored_parts, tail, beside)
+
+
+def with_thresholds(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    weighted: Calibrated,
+    scored: Iterable[UInt8],
+    false_alarm_rate: float,
+    parts: Sequence[str] | None = None,
+    tail: Tail = "exact",
+    beside: FrameMaps | None = None,
+) -> Calibrated:
+    """The score of `weighted` with thresholds from `scored`, normal frames that had no part in it, by this searcher.
+
+    parts  that these frames show, `tail` and `beside`: as in `calibrate`
+    Raises DatasetError when there are too few frames for the promised rate.
+    """
+    statistics, scales = weighted.statistics, weighted.map_scales
     scores, peaks, brightness = [], [], []
     for frame, result in tiler.search_each(searcher, scored):
         maps = statistics.maps(result)
-        scores.append(provisional.score(frame_components(result.result, maps, statistics))[0])
-        peaks.append(float(maps.max()))
+        raw = {} if beside is None or not scales.scales else beside.raw_maps(frame)
+        values = frame_components(result.result, maps, statistics) | scales.values(raw)
+        scores.append(weighted.calibration.score(values)[0])
+        peaks.append(max(float(maps.max()), scales.peak(raw)))
         brightness.append(mean_grey(frame))
     normal_scores = np.array(scores, dtype=np.float64)
+    shown = [str(i) for i in range(len(scores))] if parts is None else list(parts)
+    promised = promise(len(scores), len(set(shown)), false_alarm_rate, tail)
     update = {
-        "threshold": conformal_threshold(normal_scores, false_alarm_rate),
-        "map_threshold": conformal_threshold(np.array(peaks), false_alarm_rate),
+        "threshold": threshold(normal_scores, shown, promised),
+        "map_threshold": threshold(np.array(peaks), shown, promised),
+        "false_alarm_rate": false_alarm_rate,
         "scored_normals": len(scores),
+        "promise": promised,
     }
-    return Calibrated(provisional.model_copy(update=update), statistics, normal_scores, np.array(brightness))
+    calibration = weighted.calibration.model_copy(update=update)
+    return Calibrated(calibration, statistics, normal_scores, np.array(brightness), scales)
+
+
+def _nothing(_: UInt8) -> RawMaps:
+    """The maps beside a search that has none beside it."""
+    return {}
 
 
 def check_finite(searched: Sequence[SearchedFrame]) -> None:
@@ -172,11 +222,14 @@ def _weighted(
     synthetic: Sequence[Values],
     wanted: Values | None,
     parts: PartLabels,
+    unproven: frozenset[str],
 ) -> tuple[tuple[Component, ...], Validation | None]:
     """The components with a weight, standardised on the normal frames.
 
     Raw values are logarithms and logits. A component whose standard deviation is below 0.2 hardly ever changes by a
     fifth of itself; standardised by that, it would outvote all others with changes of no consequence.
+
+    unproven  components that have no weight where abnormal frames are too few to weigh them by
     """
     names = [name for name in normal[0] if name != PAPER]
     mean, std = ({n: float(f([v[n] for v in normal])) for n in names} for f in (np.mean, np.std))
@@ -188,6 +241,8 @@ def _weighted(
     given = {name: 0.0 if name.endswith(COARSE) else 1.0 for name in names}
     if wanted is not None:
         given = {name: wanted.get(name, 0.0) for name in names}
+    if len(set(parts[1] or range(len(real)))) + len(made) < FEWEST_ABNORMAL:
+        given = {name: 0.0 if name in unproven else weight for name, weight in given.items()}
     weights, why = choose_weights(given, low, high, made, parts)
     return tuple(Component(name=n, mean=mean[n], std=std[n], weight=w) for n, w in weights.items()), why
 

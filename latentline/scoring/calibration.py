@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from latentline.base.strict_yaml import StrictModel
-from latentline.errors import DatasetError
+from latentline.scoring.thresholds import Promise
 
 FALSE_ALARM_RATE = 0.05  # the default promise
 
@@ -28,7 +24,7 @@ class Validation(StrictModel):
 
     normals, abnormals, synthetic  numbers of images: normal, abnormal, and abnormal ones made from normal frames
     component_auroc     of each component alone
-    given_auroc         of the score with the prior weights
+    given_auroc         of the score with the weights that it would have without these images
     fitted_auroc        of the score with fitted weights, each image scored by weights fitted without its part; None:
                         too few abnormal images to fit weights
     dropped             components without a weight
@@ -51,6 +47,7 @@ class Calibration(StrictModel):
     map_threshold      pixels of the anomaly map above it belong to a defect
     false_alarm_rate   the promise: P(score of a new normal frame > threshold) is at most this
     scored_normals     normal frames behind the thresholds; the promise needs them exchangeable with new frames
+    promise            over what the promise holds, and with which tail; None: written before there was a choice
     standardised_normals  other normal frames, behind means, standard deviations and pixel statistics
     validation         evidence for the weights; None: no abnormal image was given
     """
@@ -62,32 +59,9 @@ class Calibration(StrictModel):
     scored_normals: int = Field(gt=0)
     standardised_normals: int = Field(gt=0)
     validation: Validation | None = None
+    promise: Promise | None = None
 
     def score(self, values: dict[str, float]) -> tuple[float, dict[str, float]]:
         """The score of a frame from its raw components, and the standardised components."""
         standardised = {c.name: (values[c.name] - c.mean) / c.std for c in self.components}
         return sum(c.weight * standardised[c.name] for c in self.components), standardised
-
-
-def conformal_threshold(normal_scores: npt.NDArray[np.float64], false_alarm_rate: float) -> float:
-    """Threshold t with P(score of a new exchangeable normal > t) <= false_alarm_rate, exact for finite n.
-
-    t is the k-th smallest of n scores, k = ceil((n + 1)(1 − α)) (split conformal prediction; Vovk et al. 2005). Raises
-    DatasetError when n is too small to promise α.
-    """
-    n = len(normal_scores)
-    if reason := too_few(n, false_alarm_rate):
-        raise DatasetError(reason)
-    k = math.ceil((n + 1) * (1 - false_alarm_rate) - 1e-9)
-    return float(np.sort(normal_scores)[max(k, 1) - 1])
-
-
-def too_few(scored: int, false_alarm_rate: float) -> str | None:
-    """Why this number of normal frames cannot promise the rate, and what to do. None: it can."""
-    needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
-    if scored >= needed:
-        return None
-    return (
-        f"a false-alarm rate of {false_alarm_rate:g} needs at least {needed} held-out normal images to set the "
-        f"threshold, and there are {scored}; hold out more images or allow a rate of {1 / (scored + 1):.3g}"
-    )

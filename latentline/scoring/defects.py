@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,6 +15,8 @@ MOST_DEFECTS = 32  # in one frame, the strongest first; more means a broken fram
 
 Map = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+_Box = tuple[slice, slice]  # rows and columns of a part of the map
+_REACH = 48  # px from a peak to the edge of the first part that is looked at
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,28 @@ def find_defects(anomaly_map: Map, threshold: float) -> tuple[Defect, ...]:
     mark how strong it is. Regions are 8-connected and do not overlap.
     """
     free = anomaly_map.copy()
+    row_peaks = free.max(axis=1)
     defects: list[Defect] = []
     while len(defects) < MOST_DEFECTS:
-        peak = int(np.argmax(free))
-        height = float(free.flat[peak])
+        row = int(np.argmax(row_peaks))
+        peak = (row, int(np.argmax(free[row])))
+        height = float(free[peak])
         if height <= threshold:
             break
-        region = _component(free > EDGE * height, peak)
-        defects.append(_defect(anomaly_map, region))
+        region, box = _component(partial(_above, EDGE * height), free, peak, _around(peak, free.shape))
+        defects.append(_defect(anomaly_map, region, box))
+
         # pixels above the threshold that touch the peak's region are the tail of this defect, not another defect
-        tail = _component((free > threshold) | region, peak)
-        free[tail] = -np.inf
+        def tail_mask(part: Map, at: _Box, region: Mask = region, box: _Box = box) -> Mask:
+            mask = part > threshold
+            mask[box[0].start - at[0].start :, box[1].start - at[1].start :][: region.shape[0], : region.shape[1]] |= (
+                region
+            )
+            return mask
+
+        tail, box = _component(tail_mask, free, peak, box)
+        free[box][tail] = -np.inf
+        row_peaks[box[0]] = free[box[0]].max(axis=1)
     return tuple(defects)
 
 
@@ -64,17 +79,51 @@ def tile_defect(anomaly_map: Map, box: tuple[int, int, int, int]) -> Defect:
     return Defect(box, int(inside.size), float(inside.max()), float(inside.mean()), corners, "tile")
 
 
-def _component(mask: Mask, pixel: int) -> Mask:
-    """The 8-connected region of `mask` around a flat index."""
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    return np.asarray(labels == labels.flat[pixel])
+def _above(limit: float, part: Map, _: _Box) -> Mask:
+    return np.asarray(part > limit)
 
 
-def _defect(anomaly_map: Map, region: Mask) -> Defect:
+def _around(pixel: tuple[int, int], shape: tuple[int, ...]) -> _Box:
+    y, x = (slice(max(0, at - _REACH), min(length, at + _REACH + 1)) for at, length in zip(pixel, shape, strict=True))
+    return y, x
+
+
+def _component(mask_of: Callable[[Map, _Box], Mask], free: Map, pixel: tuple[int, int], box: _Box) -> tuple[Mask, _Box]:
+    """The 8-connected region around `pixel` of a mask, and the box that it lies in, which is `box` or a larger one.
+
+    mask_of  gives the mask of a part of `free` and its box. It is asked for larger parts until no inner edge cuts the
+             region, so that what is far from the peak costs nothing
+    """
+    while True:
+        mask = mask_of(free[box], box)
+        _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+        region = np.asarray(labels == labels[pixel[0] - box[0].start, pixel[1] - box[1].start])
+        larger = _without_cuts(region, box, free.shape)
+        if larger == box:
+            return region, box
+        box = larger
+
+
+def _without_cuts(region: Mask, box: _Box, shape: tuple[int, ...]) -> _Box:
+    """`box`, doubled to each side at which an edge inside the map cuts `region`."""
+    sides = []
+    for axis, (span, length) in enumerate(zip(box, shape, strict=True)):
+        touched = np.atleast_1d(region.any(axis=1 - axis))
+        size = span.stop - span.start
+        first = max(0, span.start - size) if touched[0] else span.start
+        last = min(length, span.stop + size) if touched[-1] else span.stop
+        sides.append(slice(first, last))
+    return sides[0], sides[1]
+
+
+def _defect(anomaly_map: Map, region: Mask, box: _Box) -> Defect:
+    top, left = box[0].start, box[1].start
     x, y, width, height = (int(v) for v in cv2.boundingRect(region.astype(np.uint8)))
-    values = anomaly_map[region]
-    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    values = anomaly_map[box][region]
+    contours, _ = cv2.findContours(
+        region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top)
+    )
     outline = cv2.approxPolyDP(max(contours, key=len), 1.0, True).reshape(-1, 2)
     polygon = tuple((int(px), int(py)) for px, py in outline)
     peak, mean = float(values.max()), float(values.mean())
-    return Defect((x, y, width, height), int(values.size), peak, mean, polygon, "map")
+    return Defect((left + x, top + y, width, height), int(values.size), peak, mean, polygon, "map")

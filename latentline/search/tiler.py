@@ -37,6 +37,11 @@ class FrameTiler:
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], self.tile_size, self.overlap)
         return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start))
 
+    def count(self, frame: UInt8) -> int:
+        """How many tiles `tile` would cut from this frame. Raises ImageError as it does."""
+        height, width, _ = self.preprocessing.prepared_shape(frame)
+        return len(TilePlan.cover(height, width, self.tile_size, self.overlap).corners)
+
     def search(self, searcher: Searcher, frame: UInt8) -> SearchedFrame:
         """Cut and search one frame. Raises ImageError."""
         return search_frames(searcher, [self.tile(frame)])[0]

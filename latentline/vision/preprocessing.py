@@ -36,7 +36,8 @@ class Preprocessing(StrictModel):
     """1 for grey frames, 3 for BGR; frames of the camera are converted."""
 
     height: int | None = Field(default=None, ge=16, le=4096)
-    """Frames are scaled to this height, with their aspect ratio kept. Unset: they keep their size. [px]"""
+    """Frames are scaled to this height, with their aspect ratio kept. Unset: they keep their size, unless that is more
+    than 150 tiles an image: then `fit` chooses a height, says so and records it. [px]"""
 
     normalise: Literal["none", "per_image", "flat_field", "destripe"] = "none"
     """`none` keeps the grey levels. `per_image` subtracts the frame's mean and divides by its standard deviation.

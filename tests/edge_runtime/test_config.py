@@ -55,6 +55,7 @@ def test_typo_names_the_nearest_key(tmp_path: Path) -> None:
         ("mqtt", {"password_file": "p"}, "mqtt.password_file"),
         ("mqtt", {"username": "u", "password_file": "p", "password_env": "P"}, "mqtt.password_env"),
         ("mqtt", {"tls": {"certificate": "c.pem"}}, "mqtt.tls.key"),
+        ("mqtt", {"tls": {"key_password_env": "P"}}, "mqtt.tls.key_password_env"),
         ("mqtt", {"reconnect_max_seconds": 0}, "mqtt.reconnect_max_seconds"),
         ("spool", {"max_events": 0}, "spool.max_events"),
     ],
@@ -63,6 +64,51 @@ def test_wrong_value_blames_its_option(tmp_path: Path, section: str, values: dic
     """A value that cannot be, alone or beside another, is refused under its own name."""
     with pytest.raises(ConfigError, match=f"'{blamed}'"):
         parse(_changed(tmp_path, **{section: values}), StationConfig, "station.yaml")
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("mqtt://broker", r"without a scheme; the port is mqtt\.port"),
+        ("mqtts://user:hush-hush@broker:8883", r"without a scheme; .* \(got 'mqtts://\*\*\*@broker:8883'\)"),
+        ("ws://broker/mqtt", "websockets are not supported"),
+        ("broker:1884", r"mqtt\.host: broker, mqtt\.port: 1884"),
+        ("192.0.2.1:1884", r"mqtt\.host: 192\.0\.2\.1, mqtt\.port: 1884"),
+        ("a..b", "a part between its dots is empty or too long"),
+        (f"{'a' * 64}.example", "empty or too long"),
+        (".example", "empty"),
+        ("my broker", "no name of a host"),
+        ("broker/", "no name of a host"),
+        ("-a", "no name of a host"),
+    ],
+)
+def test_a_host_that_is_none_says_what_to_write(tmp_path: Path, host: str, said: str) -> None:
+    """A scheme, a port, an empty part: the sentence names the cause, shows no password, and nothing is connected."""
+    with pytest.raises(ConfigError, match=f"'mqtt.host': .*{said}") as refused:
+        parse(_changed(tmp_path, mqtt={"host": host}), StationConfig, "station.yaml")
+    assert "hush" not in str(refused.value)
+    if "://" not in host and ":" not in host:
+        with pytest.raises(ConfigError, match=r"'supervision\.http_host'"):
+            parse(_changed(tmp_path, supervision={"http_host": host}), StationConfig, "station.yaml")
+
+
+@pytest.mark.parametrize(
+    "host", ["broker", "broker.plant.example.", "192.0.2.1", "::1", "fe80::1%eth0", "bröker.example", "my_broker", "1a"]
+)
+def test_a_host_that_is_one_is_taken(tmp_path: Path, host: str) -> None:
+    """Names, also international ones and with an underscore, and addresses of both kinds."""
+    assert parse(_changed(tmp_path, mqtt={"host": host}), StationConfig, "-").mqtt.host == host
+
+
+def test_a_home_that_nobody_has_is_a_config_error(tmp_path: Path) -> None:
+    """In the model's path and in that of a film."""
+    for data in (
+        {**_changed(tmp_path), "model": "~nosuchuser/model.zip"},
+        _changed(tmp_path, camera={"kind": "stream", "source": "~nosuchuser/a.mp4"}),
+    ):
+        (tmp_path / "station.yaml").write_text(yaml.safe_dump(data))
+        with pytest.raises(ConfigError, match=r"~nosuchuser/.* there is no user"):
+            load_station(tmp_path / "station.yaml")
 
 
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:

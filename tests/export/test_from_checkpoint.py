@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+import trainer.cli
 from export.cli import main
 from latentline.model import open_model
 from latentline.package.model_package import SEARCH_STEP, SELFTEST, load_package
@@ -54,7 +56,10 @@ def test_checkpoint_becomes_a_package(
     name: str, kind: str, components: set[str], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Package, verification and an inspection work; map and components are the method's, coverage is evaluate's."""
-    run, out = save(random_checkpoint(name), images, tmp_path / "run"), tmp_path / "package.zip"
+    checkpoint = random_checkpoint(name)
+    search = checkpoint.config.search.model_copy(update={"map": kind})
+    checkpoint = replace(checkpoint, config=checkpoint.config.model_copy(update={"search": search}))
+    run, out = save(checkpoint, images, tmp_path / "run"), tmp_path / "package.zip"
     assert main(["package", str(run), str(out), "--false-alarm-rate", "0.1", "--threads", "1"]) == 0
     assert "threshold" in capsys.readouterr().out
     assert main(["verify", str(out), "--checkpoint", str(run)]) == 0
@@ -116,3 +121,28 @@ def test_auto_chooses_the_search_of_the_package(
     manifest = load_package(tmp_path / "fixed").manifest
     assert (manifest.search.iterations, manifest.search_choice) == (2, None)
     assert all(manifest.files[name] == package.manifest.files[name] for name in (*package.graphs, SELFTEST))
+
+
+def test_a_hundred_normal_images_are_enough_from_end_to_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a word about how many are held out, fit, evaluate and package work at the default false-alarm rate.
+
+    The package takes over what evaluate measured, with a threshold as good as one of its own.
+    """
+    root = write_folder(tmp_path / "data", train=100, good=3, defects=3)
+    path, run = tmp_path / "config.yaml", tmp_path / "run"
+    sections = {"method": {"kind": "pca"}, "network": {"resolution": 32, "latent_size": 4}, "data": {"root": str(root)}}
+    path.write_text(yaml.safe_dump({**sections, "schedule": {"final_images": 200}}))
+    with caplog.at_level(logging.INFO):
+        assert trainer.cli.main(["fit", str(path), str(run)]) == 0
+    assert "70 normal images train and 30 are held out" in caplog.text
+    assert "rests on 20 held-out normal images" in caplog.text and "0.1% to 16.8% of normal images" in caplog.text
+    assert trainer.cli.main(["evaluate", str(run)]) == 0
+    caplog.clear()
+    thresholds = []
+    for options in ([], ["--fresh"]):  # what evaluate measured by PyTorch holds in OpenVINO
+        assert main(["package", str(run), str(tmp_path / "package"), "--threads", "1", *options]) == 0
+        calibration = load_package(tmp_path / "package").manifest.calibration
+        assert calibration.scored_normals == 20
+        thresholds.append((calibration.threshold, calibration.map_threshold))
+    assert caplog.text.count("of an earlier calibration") == 1
+    assert thresholds[0] == pytest.approx(thresholds[1], rel=1e-3)

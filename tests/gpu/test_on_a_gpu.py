@@ -31,7 +31,7 @@ def package() -> ModelPackage:
     probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=False)
     if probe.returncode:
         pytest.skip(f"NO GPU TEST RAN: {probe.stderr.strip()}")
-    return load_package(DEMO_MODEL)
+    return load_package(DEMO_MODEL).with_iterations(10)
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
-from latentline.package.model_package import ModelPackage
+from latentline.package.model_package import TRUNK, ModelPackage
 from tests.gpu.driver_checks.frames import demo
 from tests.gpu.standin.torch_graph import TorchGraph
+from tests.trunks import SIDE, tiny_graph
 
 CPU = torch.device("cpu")
 
@@ -53,6 +54,17 @@ def test_a_graph_gives_what_onnx_runtime_gives(package: ModelPackage, name: str)
         assert np.linalg.norm(found[output] - array) <= 1e-4 * np.linalg.norm(array), output
 
 
+def test_a_trunk_gives_what_onnx_runtime_gives() -> None:
+    """Its features, for two pictures."""
+    content = prepare_graph(tiny_graph().graph, TRUNK, "fp32")
+    image = np.random.default_rng(0).uniform(0, 255, (2, 3, SIDE, SIDE)).astype(np.float32)
+    found, expected = (
+        in_torch(content, {"image": image})["features"],
+        in_onnx_runtime(content, {"image": image})["features"],
+    )
+    assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
 def one_node(node: onnx.NodeProto, constants: dict[str, npt.NDArray[Any]]) -> bytes:
     """A graph of one node that takes x and gives y."""
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy")
@@ -79,6 +91,23 @@ def one_node(node: onnx.NodeProto, constants: dict[str, npt.NDArray[Any]]) -> by
             helper.make_node("Conv", ["x", "c"], ["y"], kernel_shape=[1, 3], pads=[0, 1, 0, 1], strides=[1, 2]),
             {"c": np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3)},
         ),
+        (
+            helper.make_node("Conv", ["x", "c"], ["y"], kernel_shape=[1, 3], pads=[0, 0, 1, 2], strides=[2, 1]),
+            {"c": np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3)},
+        ),
+        (helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]), {}),
+        (
+            helper.make_node(
+                "AveragePool", ["x"], ["y"], kernel_shape=[2, 2], pads=[1, 1, 1, 1], strides=[2, 2], count_include_pad=1
+            ),
+            {},
+        ),
+        (
+            helper.make_node(
+                "Resize", ["x", "", "c"], ["y"], mode="linear", coordinate_transformation_mode="half_pixel"
+            ),
+            {"c": np.array([1, 1, 2, 2], np.float32)},
+        ),
     ],
     ids=lambda value: value.op_type if isinstance(value, onnx.NodeProto) else "",
 )
@@ -95,7 +124,8 @@ def test_an_operator_is_onnx_s(node: onnx.NodeProto, constants: dict[str, Any]) 
     ("node", "words"),
     [
         (helper.make_node("Erf", ["x"], ["y"]), "Erf"),
-        (helper.make_node("Conv", ["x", "c"], ["y"], kernel_shape=[1, 1], pads=[0, 1, 0, 0]), "uneven pads"),
+        (helper.make_node("ConvTranspose", ["x", "c"], ["y"], kernel_shape=[1, 1], pads=[0, 1, 0, 0]), "uneven pads"),
+        (helper.make_node("Resize", ["x", "", "c"], ["y"], mode="cubic"), "Resize"),
     ],
 )
 def test_what_a_prepared_graph_cannot_have_is_refused(node: onnx.NodeProto, words: str) -> None:

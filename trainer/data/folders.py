@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
+from trainer.data.known_places import MASK_END, copies, known_images, mask_of
 from trainer.data.settings import FolderData
-from trainer.data.split import Split, at_most, shuffled, split_known_abnormal, take
+from trainer.data.split import Split, at_most, first_parts, shuffled, split_known_abnormal, take
 
 UInt8 = npt.NDArray[np.uint8]
-MASK_END = "_mask.png"
+FEWEST_HELD_OUT = 30  # 10 to standardise the score and to compare searches with, 20 for a threshold at 5 %
 log = logging.getLogger(__name__)
 
 
@@ -66,9 +67,8 @@ class ImageFolder:
 
         Raises DatasetError when the mask has another size.
         """
-        _, defect, file = name.split("/", 2)
-        path = self.root / "ground_truth" / defect / f"{Path(file).stem}{MASK_END}"
-        if not path.is_file():
+        path = mask_of(self.root / name)
+        if path is None:
             return None
         mask = read_image(path)
         mask = mask if mask.ndim == 2 else mask.max(axis=2)
@@ -102,22 +102,28 @@ class FolderSource:
             ) from None
 
     def split(self, seed: int) -> Split:
-        """Choose held-out normal and known-abnormal images, by whole groups.
+        """Choose held-out normal and known-abnormal images, by whole groups or, `split_by` image, one by one.
 
-        The test set does not depend on the contamination. Raises DatasetError when a side stays empty, a listed image
-        does not exist, or there are too few images to contaminate with.
+        The test set does not depend on the contamination, nor on the limit of known-abnormal images. Raises
+        DatasetError when a side stays empty, a listed image does not exist, or there are too few images to contaminate
+        with.
         """
         rng = np.random.default_rng(seed)
-        groups = self.groups()
-        train, held_out = self._normals(groups, rng)
+        groups = self.groups() if self._config.split_by == "part" else {}
+        good, test_good = self._good(seed)
+        train, held_out = self._normals(good, groups, rng)
         known = self._known(groups, rng)
-        trained, validation = split_known_abnormal(known, groups, rng)
+        limit = self._config.known_abnormal_limit
+        used = known if limit is None else first_parts(known, limit, groups, np.random.default_rng(seed))
+        trained, validation = split_known_abnormal(used, groups, rng)
         if self._config.contamination:
             # first those that would train as known abnormal: then both kinds of run differ in their labels alone
             order = shuffled(trained, rng) + shuffled(validation, rng)
             train = tuple(sorted(train + self._contaminants(order, len(train), groups)))
             trained = validation = ()
-        known_groups = {groups.get(name, name) for name in known}
+        tested = (*self._folder.test_good, *(n for names in self._folder.test_abnormal.values() for n in names))
+        elsewhere = [name for name in known if name not in tested]
+        known_groups = {groups.get(name, name) for name in (*known, *copies(elsewhere, tested, self._folder.root))}
 
         def unknown(names: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(name for name in names if groups.get(name, name) not in known_groups)
@@ -128,16 +134,26 @@ class FolderSource:
             held_out,
             trained,
             validation,
-            unknown(self._folder.test_good),
+            unknown(test_good),
             {defect: names for defect, names in abnormal.items() if names},
         )
 
-    def _normals(self, groups: Mapping[str, str], rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Normal images as (training, held out)."""
-        good = self._folder.train_good
+    def _good(self, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Normal images as (not tested, tested): as the folders have them or, `split_by` image, shuffled."""
+        good, test_good = self._folder.train_good, self._folder.test_good
+        if self._config.split_by == "part":
+            return good, test_good
+        order = shuffled(good + test_good, np.random.default_rng(seed))
+        return tuple(sorted(order[len(test_good) :])), tuple(sorted(order[: len(test_good)]))
+
+    def _normals(
+        self, good: tuple[str, ...], groups: Mapping[str, str], rng: np.random.Generator
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Normal images `good` as (training, held out)."""
         if self._folder.validation_good:
             return good, self._folder.validation_good
-        held_out, train = take(good, self._config.held_out_fraction, groups, rng)
+        enough = FEWEST_HELD_OUT / len(good) if len(good) >= 2 * FEWEST_HELD_OUT else 0.0
+        held_out, train = take(good, max(enough, self._config.held_out_fraction), groups, rng)
         if not held_out:
             raise DatasetError(
                 f"{self.place}: {len(good)} normal images of a single part are too few to hold any out; "
@@ -150,7 +166,7 @@ class FolderSource:
         config, abnormal = self._config, self._folder.test_abnormal
         types = config.known_abnormal_types or tuple(abnormal)
         for name in types:
-            if name not in abnormal:
+            if name not in abnormal and config.known_abnormal is None:
                 raise DatasetError(
                     f"{self.place}: known_abnormal_types names '{name}', but test/{name} has no images; correct it"
                 )
@@ -161,24 +177,20 @@ class FolderSource:
         chosen = {d: take(names, config.known_abnormal_fraction, groups, rng)[0] for d, names in abnormal.items()}
         return tuple(name for defect in abnormal if defect in types for name in chosen[defect])
 
-    def _listed(self, path: Path, types: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(
-                f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal"
-            ) from None
-        listed = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
-        defect_of = {name: defect for defect, names in self._folder.test_abnormal.items() for name in names}
-        absent = [name for name in listed if name not in defect_of]
-        if absent:
-            more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
-            raise DatasetError(
-                f"{path}: '{absent[0]}' is not an image of test/<defect> under {self.place}{more}; correct it"
-            )
-        chosen = tuple(sorted(name for name in listed if defect_of[name] in types))
+    def _listed(self, place: Path | tuple[Path, ...], types: tuple[str, ...]) -> tuple[str, ...]:
+        """The images that the user names. Raises DatasetError for normal ones among them, and for none of the types."""
+        found = known_images(place, self._folder.root)
+        normal = {*self._folder.train_good, *self._folder.validation_good, *self._folder.test_good}
+        if wrong := [name for name in found if name in normal]:
+            raise DatasetError(f"{self.place}: '{wrong[0]}' is a normal image; take it out of data.known_abnormal")
+        if not self._config.known_abnormal_types:
+            return found
+        chosen = tuple(name for name in found if Path(name).parent.name in types)
         if not chosen:
-            raise DatasetError(f"{path}: lists no image of test/<defect> under {self.place}; add some")
+            raise DatasetError(
+                f"{self.place}: no image of data.known_abnormal is in a folder of known_abnormal_types "
+                f"({', '.join(types)}); correct either"
+            )
         return chosen
 
     def _contaminants(self, names: list[str], train: int, groups: Mapping[str, str]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class HeldOut:
     abnormal       for the weights of the score
     parts          the part that each standardising and each abnormal frame shows; None: each one a part of its own
     masks          of each abnormal frame [H, W]; None where there is none
+    scored_parts   the part that each scored frame shows; None: each one a part of its own
     """
 
     standardising: list[UInt8]
@@ -34,6 +35,7 @@ class HeldOut:
     abnormal: list[UInt8]
     parts: PartLabels = (None, None)
     masks: list[Mask | None] = field(default_factory=list)
+    scored_parts: list[str] | None = None
 
 
 def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
@@ -46,11 +48,12 @@ def read_held_out(source: ImageSource, split: Split, seed: int) -> HeldOut:
     for sentence in normal.skipped + abnormal.skipped:
         log.warning("skipped: %s", sentence)
     images, groups = normal.images, source.groups()
-    kept = [name for name in standardising if name in images]
+    kept, behind = ([name for name in names if name in images] for names in (standardising, scored))
     return HeldOut(
         [images[name] for name in kept],
-        [images[name] for name in scored if name in images],
+        [images[name] for name in behind],
         list(abnormal.images.values()),
         ([groups.get(name, name) for name in kept], [groups.get(name, name) for name in abnormal.images]),
         [source.mask(name, (image.shape[0], image.shape[1])) for name, image in abnormal.images.items()],
+        [groups.get(name, name) for name in behind],
     )

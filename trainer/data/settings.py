@@ -34,22 +34,35 @@ class FolderData(StrictModel):
     """The folder."""
 
     held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Fraction of `train/good` that is kept from training to calibrate scores and threshold. It has no effect where
-    the folder has its own `validation/good`."""
+    """Fraction of `train/good` that is kept from training to calibrate scores and threshold, but at least the 30 images
+    that a calibration needs, as long as twice as many are there. It has no effect where the folder has its own
+    `validation/good`."""
 
     groups: str | None = None
     """CSV file, relative to `root`, with the columns `file` and `tile_group`. Images of one group show one part and
     stay on one side of every split."""
 
-    known_abnormal: Path | None = None
-    """Text file that lists the known-abnormal images, one a line, relative to `root`. Known-abnormal images leave the
-    test set; of fifteen parts or more, a third is kept from training to weigh the score's components."""
+    split_by: Literal["part", "image"] = "part"
+    """For experiments: `image` shuffles the normal images of `train/good` and `test/good` and deals them out one by
+    one, whatever part they show, and known-abnormal images likewise. A part is then on both sides of the split, and
+    the figures are too good. As many normal images are tested as with `part`."""
+
+    known_abnormal: Path | tuple[Path, ...] | None = None
+    """Where the known-abnormal images are, anywhere on the disk: a folder, which may have a folder for each kind of
+    defect; a text file with a path a line, relative to `root` or to the text file; or such paths in this file, relative
+    to it or to `root`. Masks have the image's stem, `<stem>_mask.png` or `<stem>.png`, in a folder `masks` or
+    `ground_truth` beside the images. Known-abnormal images, and copies of them, leave the test set; of fifteen parts or
+    more, a third is kept from training to weigh the score's components."""
 
     known_abnormal_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of each defect folder that is known abnormal, in place of the list `known_abnormal`."""
 
     known_abnormal_types: tuple[str, ...] = ()
     """Defect folders that known-abnormal images come from. Empty: all of them."""
+
+    known_abnormal_limit: int | None = Field(default=None, ge=0)
+    """Most known-abnormal images that are used, drawn part by part. The others are left out; the test stays the same.
+    Unset: all of them. [images]"""
 
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
     """For experiments: abnormal images that training takes for normal, as a fraction of the training images. They are
@@ -61,10 +74,17 @@ class FolderData(StrictModel):
             raise ValueError("give known_abnormal or known_abnormal_fraction, not both")
         return self
 
+    @model_validator(mode="after")
+    def _whole_contamination(self) -> FolderData:
+        if self.contamination and self.known_abnormal_limit is not None:
+            raise ValueError("give contamination or known_abnormal_limit, not both")
+        return self
+
     @property
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
-        return (self.known_abnormal is not None or self.known_abnormal_fraction > 0) and not self.contamination
+        chosen = self.known_abnormal is not None or self.known_abnormal_fraction > 0
+        return chosen and self.known_abnormal_limit != 0 and not self.contamination
 
 
 class MnistData(StrictModel):

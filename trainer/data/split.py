@@ -91,6 +91,18 @@ def at_most(names: Sequence[str], count: int, groups: Mapping[str, str]) -> tupl
     return tuple(chosen)
 
 
+def first_parts(
+    names: Sequence[str], count: int, groups: Mapping[str, str], rng: np.random.Generator
+) -> tuple[str, ...]:
+    """At most `count` names, sorted: whole groups in random order; of the last one perhaps only some.
+
+    With the same generator a smaller count gives a part of what a larger one gives.
+    """
+    members = _members(sorted(names), groups)
+    order = [name for group in shuffled(sorted(members), rng) for name in members[group]]
+    return tuple(sorted(order[:count]))
+
+
 def shuffled(names: Sequence[str], rng: np.random.Generator) -> list[str]:
     """The names in random order."""
     return [names[i] for i in rng.permutation(len(names))]

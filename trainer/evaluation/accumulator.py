@@ -13,8 +13,10 @@ from latentline.errors import ImageError
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.thresholds import Promise
 from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
+from trainer.evaluation.kept_promise import broken_promise
 from trainer.evaluation.metrics import f1_max, weighted_f1_max
 from trainer.evaluation.pixel_metrics import PixelCounts, PixelCurves
 from trainer.evaluation.report import GOOD, Confusion, EvaluationReport, ImageScore, Scores
@@ -44,7 +46,7 @@ class Subject:
 class EvaluationAccumulator:
     """Scores and pixel counts so far.
 
-    threshold, false_alarm_rate  of the calibration; None where there is none
+    threshold, false_alarm_rate, promise  of the calibration; None where there is none
     seconds                      of inspection, over all images
     skipped                      a sentence for each image that could not be read
     """
@@ -52,6 +54,7 @@ class EvaluationAccumulator:
     subject: Subject
     threshold: float | None = None
     false_alarm_rate: float | None = None
+    promise: Promise | None = None
     seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)
     _images: dict[str, ImageScore] = field(default_factory=dict)
@@ -122,7 +125,7 @@ class EvaluationAccumulator:
             pixel_auroc_by_defect=pixels.by_defect(PixelCurves.auroc),
             aupro=pixels.estimate(PixelCurves.aupro),
             aupro_by_defect=pixels.by_defect(PixelCurves.aupro),
-            confusion=self._confusion(normal, abnormal),
+            confusion=self._confusion(normal, abnormal, images.groups[~images.abnormal]),
             seconds_per_image=self.seconds / len(self._images),
             skipped=tuple(self.skipped),
         )
@@ -138,7 +141,7 @@ class EvaluationAccumulator:
         curves = self._pixels.curves() if self._pixels.complete else None
         return PixelFigures(curves, [i.kind for i in images], [i.group for i in images])
 
-    def _confusion(self, normal: Float, abnormal: Float) -> Confusion | None:
+    def _confusion(self, normal: Float, abnormal: Float, parts: npt.NDArray[np.str_]) -> Confusion | None:
         if self.threshold is None or self.false_alarm_rate is None:
             return None
         alarms, detected = int((normal > self.threshold).sum()), int((abnormal > self.threshold).sum())
@@ -151,4 +154,6 @@ class EvaluationAccumulator:
             missed=len(abnormal) - detected,
             false_alarm_rate=rate(alarms, len(normal)) if len(normal) else None,
             detection_rate=rate(detected, len(abnormal)) if len(abnormal) else None,
+            promise=self.promise,
+            broken=broken_promise(normal > self.threshold, parts, self.promise) if self.promise else None,
         )

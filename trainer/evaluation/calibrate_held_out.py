@@ -1,86 +1,148 @@
 """Calibrate a searcher on the held-out frames of a split: for evaluation and for export alike.
 
 The weights of the score need abnormal frames that were not trained on. Where the split has too few, synthetic ones are
-made from the standardising frames, unless the model was trained on synthetic defects. The frames behind the thresholds
-are not used for that.
+made from the standardising frames, with kinds of defects that no training is shown: a discriminator that was trained on
+the usual kinds finds all of those, and would get all weight. The frames behind the thresholds are not used for that.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import COARSE, SCALES, Calibrated, calibrate, too_few_normals
-from latentline.scoring.maps import PATCH
+from latentline.scoring.calibrate import Calibrated, calibrate, too_few_normals, with_thresholds
+from latentline.scoring.thresholds import Tail
+from latentline.scoring.weights import FEWEST_ABNORMAL
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
+from trainer.data.unseen import synthesise_unseen
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
-from trainer.methods import NoisyAnoGan
+from trainer.search_cost import measure_cost, say_cost
+from trainer.trunk.fit import FittedTrunk
 
+log = logging.getLogger(__name__)
 UInt8 = npt.NDArray[np.uint8]
-MAX_SYNTHETIC = 40
+SYNTHETIC = 40
 
 
 def calibrate_held_out(
-    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, false_alarm_rate: float
+    searcher: Searcher,
+    tiler: FrameTiler,
+    config: TrainConfig,
+    held_out: HeldOut,
+    false_alarm_rate: float,
+    tail: Tail = "exact",
+    trunk: FittedTrunk | None = None,
 ) -> Calibrated:
-    """Calibrate, with a progress bar, on the map of the configuration.
+    """Calibrate, with a progress bar, on the map of the configuration, with the maps of `trunk` where there is one.
+
+    `tail` is what the thresholds assume.
 
     Raises DatasetError, before any search, when normal frames are too few, CheckpointError for a broken model, and
     ValueError while `search.map` is `auto`.
     """
-    check_enough(held_out, false_alarm_rate)
-    search = config.search
-    synthetic: list[UInt8] = []
-    too_few_real = len(held_out.abnormal) < MIN_REAL_ABNORMAL
-    if search.score == "calibrated" and too_few_real and not _trained_on_synthetic(config):
-        normal = held_out.standardising[:MAX_SYNTHETIC]
-        synthetic = [frame for frame, _ in make_synthetic_abnormal(normal, tiler, config.schedule.seed)]
-    return calibrate(
+    check_enough(held_out, false_alarm_rate, tail)
+    made = make_synthetic_abnormal(_synthetic_sources(config, held_out), tiler, config.schedule.seed, synthesise_unseen)
+    synthetic = [frame for frame, _ in made]
+    if synthetic and held_out.abnormal:
+        log.info("weights: %s", _few_abnormal(held_out))
+    calibrated = calibrate(
         searcher,
         tiler,
         _with_progress(held_out.standardising, "standardising"),
         _with_progress(held_out.scored, "threshold"),
         false_alarm_rate,
-        map=search.map_kind,
-        score=search.score,
-        weights=prior_weights(config),
+        map=config.search.map_kind,
+        score=config.search.score,
         parts=held_out.parts,
+        scored_parts=held_out.scored_parts,
+        tail=tail,
+        beside=None if trunk is None else trunk.maps,
         validation=_with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=_with_progress(synthetic, "synthetic abnormal images"),
     )
+    if trunk is not None and not calibrated.map_scales.scales:
+        log.warning("trunk: it has no weight in the score, because no validation image shows that it helps")
+    return calibrated
 
 
-def check_enough(held_out: HeldOut, false_alarm_rate: float) -> None:
-    """Raise DatasetError when there are too few normal frames to calibrate with."""
-    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate):
+def rescore_held_out(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    calibrated: Calibrated,
+    held_out: HeldOut,
+    false_alarm_rate: float,
+    tail: Tail = "exact",
+    trunk: FittedTrunk | None = None,
+) -> Calibrated:
+    """The same score, with thresholds for this searcher, rate and tail.
+
+    Raises DatasetError when normal frames are too few.
+    """
+    check_enough(held_out, false_alarm_rate, tail)
+    scored = _with_progress(held_out.scored, "threshold")
+    return with_thresholds(
+        searcher,
+        tiler,
+        calibrated,
+        scored,
+        false_alarm_rate,
+        held_out.scored_parts,
+        tail,
+        None if trunk is None else trunk.maps,
+    )
+
+
+def check_enough(held_out: HeldOut, false_alarm_rate: float, tail: Tail = "exact") -> None:
+    """Raise DatasetError when there are too few normal frames, or parts, to calibrate with."""
+    parts = len(set(held_out.parts[0] or ()))
+    if held_out.parts[0] and not held_out.scored and parts < len(held_out.standardising):
+        raise DatasetError(
+            f"the {len(held_out.standardising)} held-out normal images show {parts} part{'s' if parts > 1 else ''}: "
+            "all of them standardise the score, and none is left for the threshold; hold out images of more parts, or "
+            "correct data.groups"
+        )
+    if reason := too_few_normals(len(held_out.standardising), len(held_out.scored), false_alarm_rate, tail):
         raise DatasetError(reason)
 
 
-def prior_weights(config: TrainConfig) -> dict[str, float] | None:
-    """Weights of the components before abnormal frames adjust them; None: all equal.
-
-    A fine-tuned discriminator has learnt what abnormal frames look like: its verdict on the frame weighs as much as all
-    maps together. Its logit for reconstructions weighs nothing: fine-tuning showed it none.
-    """
-    if not config.schedule.discriminator_images:
-        return None
-    fine = [f"{config.search.map_kind}_{scale:g}px" for scale in SCALES if not f"_{scale:g}px".endswith(COARSE)]
-    discriminator = (
-        ["d_frame", PATCH] if isinstance(config.method, NoisyAnoGan) and config.method.patch_head else ["d_frame"]
-    )
-    return {name: 1 / len(family) for family in (fine, discriminator) for name in family}
+def say_search_cost(
+    searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut, iterations: int
+) -> None:
+    """Log the time of an image and of the calibration, as measured on a few tiles; warn where it is long."""
+    frames = [*held_out.standardising, *held_out.scored]
+    cost = measure_cost(searcher, tiler, frames)
+    calibrated = len(frames) + len(held_out.abnormal) + len(_synthetic_sources(config, held_out))
+    say_cost(cost, iterations, f"a few tiles, searcher {searcher.name}", calibrated, trained=True)
 
 
-def _trained_on_synthetic(config: TrainConfig) -> bool:
-    """Whether the model was trained on synthetic defects: then they are useless for its calibration."""
-    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic_fraction > 0
+def _synthetic_sources(config: TrainConfig, held_out: HeldOut) -> list[UInt8]:
+    """The normal frames that get a made defect; none where known-abnormal images are enough, or nothing is weighed."""
+    enough = len(held_out.abnormal) >= MIN_REAL_ABNORMAL and _abnormal_parts(held_out) >= FEWEST_ABNORMAL
+    if config.search.score != "calibrated" or enough:
+        return []
+    return list(islice(cycle(held_out.standardising), SYNTHETIC))
+
+
+def _abnormal_parts(held_out: HeldOut) -> int:
+    return len(held_out.abnormal if held_out.parts[1] is None else set(held_out.parts[1]))
+
+
+def _few_abnormal(held_out: HeldOut) -> str:
+    """What becomes of too few known-abnormal images, in words."""
+    images, parts = len(held_out.abnormal), _abnormal_parts(held_out)
+    shown = f"{images} known-abnormal image{'s' if images > 1 else ''} of {parts} part{'s' if parts > 1 else ''}"
+    if parts < FEWEST_ABNORMAL:
+        return f"{shown} alone would be no basis for weights, so {SYNTHETIC} made defects join them"
+    return f"{shown} and {SYNTHETIC} made defects count the same"
 
 
 def _with_progress(frames: Sequence[UInt8], what: str) -> Iterator[UInt8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +30,7 @@ from trainer.pictures.tiles import TileViewer
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -47,8 +49,9 @@ def evaluate(
     Raises DatasetError when there is nothing to measure, ImageError when a score is not finite.
     """
     kinds = {GOOD: split.test_good, **split.test_abnormal}
+    calibration = inspector.calibration
     accumulator = EvaluationAccumulator(
-        subject, inspector.calibration.threshold, inspector.calibration.false_alarm_rate
+        subject, calibration.threshold, calibration.false_alarm_rate, calibration.promise
     )
     readable = check_test_images(source, kinds, accumulator.skipped)
     out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +78,8 @@ def evaluate(
     if without_search is not None:
         again = _inspect_again(without_search, subject, source, readable)
         report = report.model_copy(update={"search_gain": search_gain(accumulator, again)})
+    if report.confusion is not None and report.confusion.broken is not None:
+        log.warning("false alarms: %s", report.confusion.broken)
     write_results(out, report, accumulator.scores(), shown.save(out / "tiles.png"))
     return report
 

@@ -10,22 +10,31 @@ import numpy.typing as npt
 
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
+from latentline.inspection.reconstructor import Reconstructor
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
+from latentline.trunk.reconstructor import TrunkReconstructor
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
+from trainer.config import TrainConfig
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import HeldOut, read_held_out
+from trainer.data.source import ImageSource
 from trainer.data.sources import open_source
+from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.choose_map import with_chosen_map
-from trainer.evaluation.choose_search import chosen_search
 from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.kept_calibration import CalibrationTask
+from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
 from trainer.pictures.tiles import TileViewer
 from trainer.reference.searcher import ReferenceSearcher
 from trainer.settings.search import Iterations
+from trainer.trunk.extractor import TorchTrunk
+from trainer.trunk.fit import FittedTrunk, fit_trunk
+from trainer.trunk.module import check_trunk_weights, load_trunk
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +46,8 @@ def evaluate_checkpoint(
     iterations: Iterations | None = None,
     limit: int | None = None,
     false_alarm_rate: float = FALSE_ALARM_RATE,
+    tail: Tail = "exact",
+    fresh: bool = False,
 ) -> EvaluationReport:
     """Evaluate a run or checkpoint folder into `out`, by default into `evaluation` of the run.
 
@@ -45,30 +56,36 @@ def evaluate_checkpoint(
     data, iterations  replace the configuration's data root and search iterations
     limit             at most this many test images of each kind, chosen by the configuration's seed
     false_alarm_rate  that the threshold promises
-    Raises CheckpointError, ConfigError, DatasetError and ImageError.
+    tail              what the threshold assumes of the largest scores
+    fresh             measure anew what an earlier evaluation or export has kept in the run folder
+    Raises CheckpointError, ConfigError, DatasetError and ImageError, and BackendError when a trunk's weights are
+    missing.
     """
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
+    check_trunk_weights(config.trunk)
     source = open_source(config.data, data)
     split = limited(checkpoint.split, limit, config.schedule.seed)
     held_out = read_held_out(source, split, config.schedule.seed)
-    check_enough(held_out, false_alarm_rate)
+    check_enough(held_out, false_alarm_rate, tail)
     tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
-    first = config.fallback_iterations if wanted == "auto" else wanted
-    config, map_choice = with_chosen_map(config, _searcher(checkpoint, first), first, tiler, held_out)
-    search = chosen_search(wanted, lambda c: _searcher(checkpoint, c.iterations), tiler, config, held_out)
+    trunk = _trunk(config, source, checkpoint.split)
+    task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail, trunk)
+    measured = task.run(lambda n: _searcher(checkpoint, n), tiler)
+    config, search, calibrated = measured.config, measured.search, measured.calibrated
     searcher = _searcher(checkpoint, search.iterations)
-    calibrated = calibrate_held_out(searcher, tiler, config, held_out, false_alarm_rate)
-    inspector = _inspector(searcher, tiler, calibrated, held_out)
+    if calibrated.calibration.promise is not None:
+        log_promise(calibrated.calibration.promise, config)
+    inspector = _inspector(searcher, tiler, calibrated, held_out, trunk)
     without_search = None
     if search.iterations and checkpoint.encoder is not None:
         log.info("calibrating without the search too, and inspecting the test images twice, to say what it gives")
         bare = _searcher(checkpoint, 0)
-        again = calibrate_held_out(bare, tiler, config, held_out, false_alarm_rate)
-        without_search = _inspector(bare, tiler, again, held_out)
+        again = calibrate_held_out(bare, tiler, config, held_out, false_alarm_rate, tail, trunk)
+        without_search = _inspector(bare, tiler, again, held_out, trunk)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
-    choices = search.choice, map_choice
+    choices = search.choice, measured.map_choice
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
     return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)
@@ -78,9 +95,25 @@ def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:
     return ReferenceSearcher(checkpoint, checkpoint.config.search, iterations)
 
 
-def _inspector(searcher: ReferenceSearcher, tiler: FrameTiler, calibrated: Calibrated, held_out: HeldOut) -> Inspector:
+def _trunk(config: TrainConfig, source: ImageSource, split: Split) -> FittedTrunk | None:
+    if not config.trunk.wanted or config.search.score == "paper":
+        return None
+    module, network = load_trunk(config.trunk)
+    return fit_trunk(TorchTrunk(module, network), network, source, split, config.schedule.seed)
+
+
+def _inspector(
+    searcher: ReferenceSearcher,
+    tiler: FrameTiler,
+    calibrated: Calibrated,
+    held_out: HeldOut,
+    trunk: FittedTrunk | None,
+) -> Inspector:
     ahead = frames_ahead(tiler, held_out.scored[0])
-    return Inspector(HostReconstructor(searcher, tiler, calibrated.statistics, ahead), calibrated.calibration)
+    reconstructor: Reconstructor = HostReconstructor(searcher, tiler, calibrated.statistics, ahead)
+    if trunk is not None and calibrated.map_scales.scales:
+        reconstructor = TrunkReconstructor(reconstructor, trunk.maps, calibrated.map_scales)
+    return Inspector(reconstructor, calibrated.calibration)
 
 
 def frames_ahead(tiler: FrameTiler, frame: npt.NDArray[np.uint8]) -> int:

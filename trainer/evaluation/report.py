@@ -18,6 +18,7 @@ from latentline.errors import DatasetError
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.thresholds import Promise
 from trainer.evaluation.intervals import Estimate
 from trainer.evaluation.search_gain import SearchGain
 
@@ -32,6 +33,8 @@ COMPONENTS = {
     "d_patch": "D's patch head alone",
     "feature": "residual of D's features alone",
     "kl": "KL of z alone",
+    "trunk_distance": "distance of the trunk's features alone",
+    "trunk_verdict": "verdict on the trunk's features alone",
 }
 
 
@@ -68,7 +71,11 @@ class Scores(StrictModel):
 
 
 class Confusion(StrictModel):
-    """Test images on either side of the calibrated threshold; a rate is None where there are no images for it."""
+    """Test images on either side of the calibrated threshold; a rate is None where there are no images for it.
+
+    promise  of the calibration; None: of an older version
+    broken   a sentence where normal test images break it, beyond chance
+    """
 
     threshold: float
     promised_false_alarm_rate: float
@@ -78,6 +85,8 @@ class Confusion(StrictModel):
     missed: int
     false_alarm_rate: Estimate | None
     detection_rate: Estimate | None
+    promise: Promise | None = None
+    broken: str | None = None
 
 
 class EvaluationReport(StrictModel):
@@ -218,4 +227,8 @@ def _confusion_rows(confusion: Confusion) -> dict[str, str]:
     if confusion.detection_rate is not None:
         counted = f"{confusion.detected} of {confusion.detected + confusion.missed}"
         rows["detection rate at the threshold"] = f"{confusion.detection_rate} ({counted})"
+    if confusion.promise is not None:
+        rows["what the threshold promises"] = confusion.promise.sentence
+        rows |= {} if confusion.promise.cost is None else {"what few images cost": confusion.promise.cost}
+    rows |= {} if confusion.broken is None else {"the promise is broken": confusion.broken}
     return rows

@@ -14,6 +14,20 @@ CodingEncoder = ConvEncoder | LinearEncoder
 Decoder = ConvDecoder | LinearDecoder
 
 
+Networks = tuple[Generator | Decoder, Discriminator | None, Encoder | CodingEncoder | None]
+
+
+def build_networks(config: TrainConfig) -> Networks:
+    """Fresh generator or decoder, discriminator and encoder of any method, from torch's global random state.
+
+    None where the method has no such network.
+    """
+    if config.method.is_gan:
+        return *build_gan(config), build_encoder(config) if config.schedule.encoder_images else None
+    encoder, decoder = build_coder(config)
+    return decoder, build_discriminator(config) if config.method.has_discriminator else None, encoder
+
+
 def build_coder(config: TrainConfig) -> tuple[CodingEncoder, Decoder]:
     """Fresh encoder and decoder of a method that is no GAN."""
     return build_linear(config) if config.method.kind == "pca" else build_autoencoder(config)

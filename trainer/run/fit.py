@@ -7,22 +7,29 @@ import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
 from latentline.base.atomic import put_back
+from latentline.base.durations import duration
 from latentline.base.signals import StopRequest, stop_on_signals
 from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
 from trainer.loops.factory import build_training
 from trainer.loops.training import StepReport, Training
 from trainer.loops.workers import Workers, open_workers
+from trainer.loops.workload import Workload, measure_workload
 from trainer.run.config_differences import check_same_config
 from trainer.run.folder import RunFolder
 from trainer.run.log import log_to
-from trainer.run.report import duration
-from trainer.run.training_data import load_training_data
+from trainer.run.opening import open_run, with_resumed_height
+from trainer.run.timer import Timer
+from trainer.run.training_data import load_training_data, open_training_source
+from trainer.trunk.module import check_trunk_weights
 
+FIRST_CHECKPOINT_SECONDS = 60.0  # after the start, whatever schedule.checkpoint_images says
+MOST_SECONDS = 900.0  # between two later checkpoints
 log = logging.getLogger(__name__)
 
 
@@ -44,43 +51,61 @@ def fit(
     full, or SIGINT or SIGTERM comes; the last checkpoint is whole then.
     """
     with ExitStack() as stack:
+        check_trunk_weights(config.trunk)
         workers = stack.enter_context(open_workers(device))
         stop = stack.enter_context(stop_on_signals())
-        _check_folder(config, run, resume, data_moved, workers)
+        config = _check_folder(config, run, resume, data_moved, workers)
         if workers.is_main:
             run.mkdir(parents=True, exist_ok=True)
             stack.enter_context(log_to(run / "log.txt"))
-        data = load_training_data(config)
+        opened = open_training_source(config)
+        config = open_run(config, *opened, resumed=(run / "checkpoint").exists())
+        data = load_training_data(config, opened)
         training = build_training(config, data.normal, data.abnormal, workers)
         folder = RunFolder(run, config, data, workers)
         stack.callback(folder.close)
         if folder.checkpoint.exists():
             folder.restore(training)
+        folder.begin()
         end = min(training.total_images, stop_after or training.total_images)
-        _train(training, folder, end, config.schedule.checkpoint_images, workers, stop)
+        workload = measure_workload(config, training.total_images, workers.device)
+        _train(training, folder, end, config.schedule.checkpoint_images, workload, workers, stop)
         if training.images >= training.total_images:
             folder.finish(training)
     return folder.checkpoint
 
 
-def _check_folder(config: TrainConfig, run: Path, resume: bool, data_moved: bool, workers: Workers) -> None:
+def _check_folder(config: TrainConfig, run: Path, resume: bool, data_moved: bool, workers: Workers) -> TrainConfig:
+    """The configuration that the run continues with, once it may. Raises ConfigError when it may not."""
     checkpoint = run / "checkpoint"
     if resume and workers.is_main:
         put_back(checkpoint)
     workers.any(False)  # the other processes wait here until the checkpoint is back in its place
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{run}: this folder holds a training; use --resume to continue it, or give another folder")
+    config = with_resumed_height(config, checkpoint)
     if checkpoint.exists():
         check_same_config(run, config, data_moved)
+    return config
 
 
 def _train(
-    training: Training, folder: RunFolder, end: int, checkpoint_images: int, workers: Workers, stop: StopRequest
+    training: Training,
+    folder: RunFolder,
+    end: int,
+    checkpoint_images: int,
+    workload: Workload,
+    workers: Workers,
+    stop: StopRequest,
 ) -> None:
-    """Step until `end` images were shown; save a checkpoint every `checkpoint_images`, at the end, and on a signal."""
+    """Step until `end` images were shown.
+
+    Save a checkpoint every `checkpoint_images`, a minute after the start, at the end, and on a signal.
+    """
     started = time.monotonic() - folder.seconds
     total, first = training.total_images, training.images
-    with tqdm(total=total, initial=first, unit="img", smoothing=0.05, disable=not workers.is_main) as bar:
+    unsaved, patience = Timer(), MOST_SECONDS if folder.saved_images else FIRST_CHECKPOINT_SECONDS
+    with _progress_bar(workload, first, workers) as bar:
         while training.images < end:
             before = training.images
             try:
@@ -88,13 +113,15 @@ def _train(
             except TrainingError as error:
                 raise TrainingError(f"{error}; {folder.checkpoint_sentence()}") from None
             folder.seconds = time.monotonic() - started
-            bar.update(training.images - before)
+            bar.update(workload.done(training.images) - bar.n)
             if folder.record(report, last=training.images >= total):
-                bar.set_postfix_str(_postfix(report))
+                bar.set_postfix_str(_postfix(report, total))
             stopped = workers.any(stop.number is not None)
-            due = training.images // checkpoint_images > before // checkpoint_images
+            due = training.images // checkpoint_images > before // checkpoint_images or unsaved.seconds > patience
             if due or training.images >= end or stopped:
                 folder.save(training)
+                unsaved.restart()
+                patience = MOST_SECONDS
             if stopped:
                 raise _interrupted(stop.number or signal.SIGTERM, folder)
     if workers.is_main and training.images > first:
@@ -102,9 +129,22 @@ def _train(
         log.info("%d images in %s, %.1f images/s", training.images, duration(folder.seconds), rate)
 
 
-def _postfix(report: StepReport) -> str:
+def _progress_bar(workload: Workload, images: int, workers: Workers) -> tqdm[NoReturn]:
+    """A bar of work done instead of images shown, so that the time it says is left counts the slow late stages."""
+    shape = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
+    return tqdm(
+        total=workload.total,
+        initial=workload.done(images),
+        smoothing=0.05,
+        bar_format=shape,
+        disable=not workers.is_main,
+    )
+
+
+def _postfix(report: StepReport, total: int) -> str:
+    shown = f"{report.images:,} of {total:,} img"
     growth = f"{4 * 2**report.stage}px" + (f" α{report.alpha:.2f}" if report.alpha < 1 else "")
-    return " ".join([growth, *(f"{name} {value:.3f}" for name, value in report.losses.items())])
+    return " ".join([shown, growth, *(f"{name} {value:.3f}" for name, value in report.losses.items())])
 
 
 def _interrupted(number: int, folder: RunFolder) -> TrainingError:

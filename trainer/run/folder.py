@@ -2,11 +2,15 @@
 
 config.yaml · checkpoint/ · log.txt · metrics.jsonl (a line every LOG_EVERY steps) · tensorboard/ · curves.png ·
 samples.png · tiles.png (at the end) · report.md
+
+The first and third are there from the start, metrics.jsonl within seconds, the others with the first checkpoint.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,10 +33,13 @@ from trainer.run.pictures import GRID, save_curves, save_samples
 from trainer.run.report import RunFacts, samples_are_reconstructions, write_run_report
 from trainer.run.tensorboard import TensorBoardWriter
 from trainer.run.tiles import draw_tiles
+from trainer.run.timer import Timer
 from trainer.run.training_data import TrainingData
 
 Float = npt.NDArray[np.float32]
 LOG_EVERY = 20
+SLOW_SECONDS = 10.0  # a record is kept at least this often, however slow the steps are
+WRITE_SECONDS = 5.0  # between two writes of metrics.jsonl
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +62,7 @@ class RunFolder:
         self._coverage: FitCoverage | None = None
         self._coverage_problem: str | None = None
         self._tensorboard: TensorBoardWriter | None = None
+        self._since_record, self._since_write = Timer(), Timer()
 
     def restore(self, training: Training) -> None:
         """Continue `training` from the checkpoint. Raises CheckpointError when it is broken or its images changed."""
@@ -85,13 +93,27 @@ class RunFolder:
                 processes,
             )
 
+    def begin(self) -> None:
+        """Write what is known before the first step. Raises TrainingError when the folder cannot be written."""
+        if self._workers.is_main:
+            with self._writing():
+                write_text(self.path / "config.yaml", dump_config(self._config))
+
     def record(self, report: StepReport, last: bool) -> bool:
-        """Count a step, and keep the report of every LOG_EVERY-th and of the last; give whether it was kept."""
+        """Count a step, and keep the report of every LOG_EVERY-th and of the last; give whether it was kept.
+
+        Of slow steps more are kept. Raises TrainingError when metrics.jsonl cannot be written.
+        """
         self._steps += 1
-        if self._steps % LOG_EVERY and not last:
+        if self._steps % LOG_EVERY and not last and self._since_record.seconds < SLOW_SECONDS:
             return False
+        self._since_record.restart()
         self._records.append(Record(report))
         self._update_health()
+        if self._workers.is_main and (len(self._records) == 1 or self._since_write.seconds >= WRITE_SECONDS):
+            with self._writing():
+                write_history(self.path / "metrics.jsonl", self._records)
+            self._since_write.restart()
         return True
 
     def save(self, training: Training) -> None:
@@ -110,18 +132,12 @@ class RunFolder:
             "coverage_problem": self._coverage_problem,
         }
         state = replace(state, metadata={**state.metadata, "run": run})
-        try:
-            write_text(self.path / "config.yaml", dump_config(self._config))
+        with self._writing():
             # history first: after a kill between both, a resume drops the records of images after the checkpoint
             write_history(self.path / "metrics.jsonl", self._records)
             save_checkpoint(self.checkpoint, self._config, state, self._data.split)
             self.saved_images = training.images
             self._save_pictures(training, samples, real)
-        except OSError as error:
-            raise TrainingError(
-                f"{self.path}: cannot be written ({error.strerror or error}); {self.checkpoint_sentence()}; "
-                "make room and continue with --resume"
-            ) from None
 
     def checkpoint_sentence(self) -> str:
         """For error messages: which checkpoint the user still has."""
@@ -136,6 +152,16 @@ class RunFolder:
             if self._config.method.is_gan and not self._config.schedule.encoder_images:
                 log.info("without an encoder only a search finds z, so `evaluate` measures what G explains")
             self._write_report(training)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"{self.path}: cannot be written ({error.strerror or error}); {self.checkpoint_sentence()}; "
+                "make room and continue with --resume"
+            ) from None
 
     def close(self) -> None:
         """Close the event file of TensorBoard."""

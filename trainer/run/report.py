@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentline.base.atomic import write_text
+from latentline.base.durations import duration
 from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.run.history import Record
@@ -139,10 +140,3 @@ def _next(run: Path, facts: RunFacts) -> str:
     return (
         f"## Next\n\n    latentline-train evaluate {run} {run}-report\n    latentline-export package {run} {run}-model"
     )
-
-
-def duration(seconds: float) -> str:
-    """A duration as 41 s, 12 min or 3.4 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

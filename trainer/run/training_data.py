@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import split_held_out, too_few_normals
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.thresholds import promise
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
 from trainer.data.known_abnormal import KnownAbnormal, MaskedTiles
@@ -32,15 +33,20 @@ class TrainingData:
     source: ImageSource
 
 
-def load_training_data(config: TrainConfig) -> TrainingData:
-    """Open, split, read and prepare the images of a training; log skipped images, and a shortage of held-out ones.
-
-    Raises DatasetError.
-    """
+def open_training_source(config: TrainConfig) -> tuple[ImageSource, Split]:
+    """The source of a training and its split. Raises DatasetError."""
     source = open_source(config.data)
     split = source.split(config.schedule.seed)
-    if not isinstance(config.method, NoisyAnoGan):
-        split = split.without_abnormal()
+    return source, split if isinstance(config.method, NoisyAnoGan) else split.without_abnormal()
+
+
+def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | None = None) -> TrainingData:
+    """Read and prepare the images of a training; log skipped images, and a shortage of held-out ones.
+
+    opened  what `open_training_source` gave; None: it is opened here
+    Raises DatasetError.
+    """
+    source, split = opened or open_training_source(config)
     standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
     if reason := too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE):
         log.warning(
@@ -48,6 +54,10 @@ def load_training_data(config: TrainConfig) -> TrainingData:
             len(split.held_out),
             reason,
         )
+    else:
+        groups = source.groups()
+        promised = promise(len(scored), len({groups.get(name, name) for name in scored}), FALSE_ALARM_RATE)
+        log.info("after calibration %s", "; ".join(filter(None, [promised.sentence, promised.cost])))
     loaded = load(source, split.train, config.preprocessing.apply)
     _warn_of_skipped(loaded.skipped)
     normal = CropSampler(list(loaded.images.values()), config.network.resolution, config.augment)

@@ -51,7 +51,8 @@ class ScheduleConfig(StrictModel):
     """Learning rate of Adam for that fine-tuning. It falls like `learning_rate`."""
 
     checkpoint_images: int = Field(default=10000, ge=1)
-    """Images between two checkpoints, each with pictures of reconstructions. [images]"""
+    """Images between two checkpoints, each with pictures of reconstructions. The first comes after a minute at the
+    latest, and the next ones after a quarter of an hour. [images]"""
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the layers. `bfloat16` and `float16` (which needs a GPU) are mixed precision: losses, gradient

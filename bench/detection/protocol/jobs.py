@@ -101,7 +101,7 @@ class Job:
 
 def finished_jobs(jobs: Mapping[str, AnyJob], workers: int, *, report_only: bool) -> dict[str, AnyJob]:
     """Finish all jobs, or with `report_only` none; returns those that have results. Raises as `finish_all`."""
-    if not report_only:
+    if jobs and not report_only:
         finish_all(list(jobs.values()), workers)
     return {name: job for name, job in jobs.items() if job.finished}
 

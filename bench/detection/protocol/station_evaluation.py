@@ -7,6 +7,7 @@ from pathlib import Path
 
 from export.from_checkpoint import package_checkpoint
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import open_trunk
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.package.model_package import ModelPackage, load_package
@@ -45,9 +46,9 @@ def _evaluate(
     checkpoint, package = load_checkpoint(run), load_package(run / PACKAGE)
     config = checkpoint.config
     split = limited(checkpoint.split, limit, config.schedule.seed)
-    searcher = OpenVinoSearcher(package, threads=threads)
+    searcher, trunk = OpenVinoSearcher(package, threads=threads), open_trunk(package, threads)
     try:
-        inspector = package.inspector(searcher)
+        inspector = package.inspector(searcher, trunk)
         if weights is not None:
             inspector = _inspector_with_weights(checkpoint, package, searcher, weights)
         iterations, choice = package.manifest.search.iterations, package.manifest.search_choice

@@ -27,8 +27,9 @@ class Table:
         self.rows.setdefault(row, {}).update(cells)
 
     def to_markdown(self) -> str:
-        """Title and table; columns in the order of their first appearance."""
-        columns = list(dict.fromkeys(name for cells in self.rows.values() for name in cells))
+        """Title and table; columns in the order of their first appearance, without those that no row fills."""
+        filled = [name for cells in self.rows.values() for name, cell in cells.items() if cell is not None]
+        columns = [name for name in dict.fromkeys(n for cells in self.rows.values() for n in cells) if name in filled]
         lines = [f"## {self.title}", "", f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
         lines += [
             f"| {row} | {' | '.join(cell_text(cells.get(c)) for c in columns)} |" for row, cells in self.rows.items()
@@ -48,7 +49,9 @@ def cell_text(cell: Cell) -> str:
     """A cell as text."""
     if cell is None:
         return "–"
-    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+    return str(cell)
 
 
 def write_tables(

@@ -27,7 +27,6 @@ from trainer.evaluation.evaluate_checkpoint import frames_ahead
 from trainer.evaluation.figures import ImageFigures
 from trainer.evaluation.intervals import Estimate
 from trainer.evaluation.report import GOOD, EvaluationReport, ImageScore
-from trainer.methods import NoisyAnoGan
 from trainer.reference.searcher import ReferenceSearcher
 from trainer.settings.search import MapSetting
 
@@ -105,13 +104,6 @@ def _tiler(config: TrainConfig) -> FrameTiler:
 
 
 def _scored_by_maps(config: TrainConfig, kind: MapSetting) -> TrainConfig:
-    """The configuration by which maps are calibrated.
-
-    Without D, images with made defects may weigh the maps of each method, also of one that trained on made ones: or
-    else the weights of that method alone would have another basis.
-    """
-    method = config.method
-    if isinstance(method, NoisyAnoGan):
-        method = method.model_copy(update={"synthetic_fraction": 0.0})
+    """The configuration by which maps are calibrated."""
     search = config.search.model_copy(update={"map": kind, "score": "calibrated"})
-    return config.model_copy(update={"method": method, "search": search})
+    return config.model_copy(update={"search": search})

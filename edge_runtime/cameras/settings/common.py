@@ -67,3 +67,8 @@ class CommonSettings(StrictModel):
     def shown(self) -> str:
         """Where the frames come from, for messages: without user, password or token."""
         return ""
+
+    @property
+    def secrets(self) -> set[str]:
+        """Texts of the source that may appear in no message."""
+        return set()

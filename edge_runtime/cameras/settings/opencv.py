@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from edge_runtime.cameras.masking import mask_source
+from edge_runtime.cameras.masking import mask_pipeline, mask_source, pipeline_secrets, source_secrets
 from edge_runtime.cameras.settings.common import CommonSettings
+from latentline.base.home import expanded
 
 
 class DeviceSettings(CommonSettings):
@@ -64,9 +65,14 @@ class StreamSettings(CommonSettings):
         """The file, or the address."""
         return mask_source(self.source)
 
+    @property
+    def secrets(self) -> set[str]:
+        """The address, where it has any, and their parts."""
+        return source_secrets(self.source)
+
     def resolve_paths(self, base: Path) -> StreamSettings:
         """These settings with the path of a video file taken from `base`; a URL stays as it is."""
-        return self if self.network else self.model_copy(update={"source": str(base / Path(self.source).expanduser())})
+        return self if self.network else self.model_copy(update={"source": str(base / expanded(Path(self.source)))})
 
 
 class PipelineSettings(CommonSettings):
@@ -86,4 +92,9 @@ class PipelineSettings(CommonSettings):
     @property
     def shown(self) -> str:
         """The pipeline."""
-        return mask_source(self.source)
+        return mask_pipeline(self.source)
+
+    @property
+    def secrets(self) -> set[str]:
+        """The values that are not shown."""
+        return pipeline_secrets(self.source)

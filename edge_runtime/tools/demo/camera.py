@@ -1,4 +1,4 @@
-"""A simulated camera that pans over the photographed surface and knows the ground truth of every frame."""
+"""A simulated camera that pans along walls and knows the ground truth of every frame."""
 
 from __future__ import annotations
 
@@ -12,47 +12,60 @@ import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.tools.demo.defects import PAINTERS, paint
-from edge_runtime.tools.demo.surface import CAMERA_COLUMNS, FRAME, expose, load_surface
+from edge_runtime.tools.demo.surface import COURSE, UInt8, load_piles
+from edge_runtime.tools.demo.wall import HEIGHT, WIDTH, expose, lay_wall
 
-STEP = 44  # px the camera moves between frames
-DEFECTS_PER_PASS = 5
-VISIBLE = 12  # px of a defect in view that make a frame abnormal
-UInt8 = npt.NDArray[np.uint8]
+STEP = 440  # px the camera moves between frames
+FRAMES_PER_PASS = 5
+DEFECTS_PER_PASS = 2
+DRIFT = COURSE  # px by which it rises or sinks during a pass
+MARGIN = 24  # px between the centre of a defect and the edge of the wall
+VISIBLE = 22  # px of a defect in view that make a frame abnormal
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PaintedDefect:
+    """A defect in view: its kind, and a mask [H, W] of the frame, True on its painted pixels."""
+
+    kind: str
+    mask: Mask
 
 
 @dataclass(frozen=True)
 class Truth:
     """The ground truth of a frame.
 
-    mask   [H, W], True on painted pixels
-    kinds  of the defects with at least VISIBLE px in view
-    clear  False when a defect has fewer pixels in view: the frame is then neither normal nor abnormal
+    mask     [H, W], True on painted pixels
+    defects  those with at least VISIBLE px in view
+    clear    False when a defect has fewer pixels in view: the frame is then neither normal nor abnormal
     """
 
-    mask: npt.NDArray[np.bool_]
-    kinds: tuple[str, ...]
+    mask: Mask
+    defects: tuple[PaintedDefect, ...]
     clear: bool
 
     @property
     def abnormal(self) -> bool:
         """Whether a defect is in view."""
-        return bool(self.kinds)
+        return bool(self.defects)
 
 
 class PanningCamera:
-    """Pans along its strip again and again, each time with newly painted defects.
+    """Pans along one wall after another, each with newly painted defects.
 
-    Ends after `seconds`. truths: by frame number.
+    Ends after `seconds`. truths: by frame number; whoever has read one may remove it.
     """
 
     def __init__(self, name: str, seconds: float, seed: int) -> None:
         self.name = name
         self.truths: dict[int, Truth] = {}
-        self._strip = load_surface()[:, CAMERA_COLUMNS]
+        self._pile = load_piles().camera
         self._rng = np.random.default_rng(seed)
         self._seconds = seconds
         self._closed = threading.Event()
         self._end = 0.0
+        self._number = 0
         self._views: list[tuple[UInt8, Truth]] = []
 
     def open(self) -> None:
@@ -67,7 +80,7 @@ class PanningCamera:
         if not self._views:
             self._views = self._next_pass()
         view, truth = self._views.pop(0)
-        number = len(self.truths)
+        number, self._number = self._number, self._number + 1
         image = expose(view, self._rng)
         self.truths[number] = truth
         return Frame(image[:, :, None], datetime.now(timezone.utc), self.name, f"pass frame {number}", number)
@@ -77,24 +90,23 @@ class PanningCamera:
         self._closed.set()
 
     def _next_pass(self) -> list[tuple[UInt8, Truth]]:
-        piece, masks = self._strip, []
-        height, width = piece.shape
+        height, width = HEIGHT + DRIFT, WIDTH + STEP * (FRAMES_PER_PASS - 1)
+        wall, painted = lay_wall(self._pile, height, width, self._rng), []
         for _ in range(DEFECTS_PER_PASS):
             kind = str(self._rng.choice(sorted(PAINTERS)))
-            centre = int(self._rng.integers(24, width - 24)), int(self._rng.integers(24, height - 24))
-            piece, mask = paint(piece, kind, centre, self._rng)
-            masks.append((kind, mask))
-        ys = np.arange(0, height - FRAME + 1, STEP)
-        xs = np.linspace(0, width - FRAME, len(ys)).round().astype(int)
+            x, y = (int(self._rng.integers(MARGIN, side - MARGIN)) for side in (width, height))
+            wall, mask = paint(wall, kind, (x, y), self._rng)
+            painted.append(PaintedDefect(kind, mask))
+        ys = np.linspace(0, DRIFT, FRAMES_PER_PASS).round().astype(int)
         if self._rng.random() < 0.5:
-            xs = xs[::-1]
-        return [self._view(piece, masks, int(y), int(x)) for y, x in zip(ys, xs, strict=True)]
+            ys = ys[::-1]
+        return [self._view(wall, painted, int(y), STEP * index) for index, y in enumerate(ys)]
 
     @staticmethod
-    def _view(piece: UInt8, masks: list[tuple[str, npt.NDArray[np.bool_]]], y: int, x: int) -> tuple[UInt8, Truth]:
-        window = slice(y, y + FRAME), slice(x, x + FRAME)
-        pixels = [(kind, mask[window], int(mask[window].sum())) for kind, mask in masks]
-        mask = np.any([m for _, m, _ in pixels], axis=0)
-        kinds = tuple(sorted({kind for kind, _, count in pixels if count >= VISIBLE}))
-        clear = all(count == 0 or count >= VISIBLE for _, _, count in pixels)
-        return piece[window], Truth(mask, kinds, clear)
+    def _view(wall: UInt8, painted: list[PaintedDefect], y: int, x: int) -> tuple[UInt8, Truth]:
+        window = slice(y, y + HEIGHT), slice(x, x + WIDTH)
+        seen = [(PaintedDefect(defect.kind, defect.mask[window]), int(defect.mask[window].sum())) for defect in painted]
+        mask = np.any([defect.mask for defect, _ in seen], axis=0)
+        visible = tuple(defect for defect, pixels in seen if pixels >= VISIBLE)
+        clear = all(pixels == 0 or pixels >= VISIBLE for _, pixels in seen)
+        return wall[window], Truth(mask, visible, clear)

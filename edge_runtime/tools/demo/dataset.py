@@ -1,7 +1,8 @@
 """Write the images that the shipped demo model was trained on: `python -m edge_runtime.tools.demo.dataset OUT`.
 
-Then `latentline-train fit configs/train/demo.yaml RUN --data OUT` and
-`latentline-export package RUN PACKAGE --false-alarm-rate 0.01`.
+Then `latentline-train fit configs/train/demo.yaml RUN --data OUT`, `latentline-export package RUN PACKAGE --data OUT`,
+and PACKAGE takes the place of the folder `model`. A new docs/demo.png is demo-output/abnormal-5.png after
+`latentline-edge demo --seconds 10 --seed 4`.
 """
 
 from __future__ import annotations
@@ -11,47 +12,36 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.tools.demo.defects import paint
-from edge_runtime.tools.demo.surface import CALIBRATION_COLUMNS, FRAME, TRAIN_COLUMNS, expose, lean, load_surface
+from edge_runtime.tools.demo.surface import Pile, UInt8, load_piles
+from edge_runtime.tools.demo.wall import HEIGHT, WIDTH, expose, lay_wall
 
 KNOWN_KINDS = ("scratch", "stain", "chip")  # the model first sees a `hole` in the demo
-LARGEST_SLOPE = 0.08  # px a row; the joints of the training strip lean by 0.05, those of the camera's by up to 0.14
-TRAIN_ROWS = 160  # px
-UInt8 = npt.NDArray[np.uint8]
+MARGIN = 24  # px between the centre of a defect and the edge of the frame
 
 
-def write_dataset(root: Path, seed: int = 0, views: int = 64, calibration: int = 160, abnormal: int = 60) -> None:
-    """Write normal views of the training strip and the calibration strip, and painted ones of the training strip."""
+def write_dataset(root: Path, seed: int = 0, train: int = 64, calibration: int = 240, abnormal: int = 60) -> None:
+    """Write frames of walls: normal ones of the piles for training and calibration, painted ones of the former.
+
+    Each frame shows a wall of its own. It takes about ten seconds.
+    """
     rng = np.random.default_rng(seed)
-    surface = load_surface()
-    strip, held_out = surface[:, TRAIN_COLUMNS], surface[:, CALIBRATION_COLUMNS]
-    for index in range(views):
-        _write(root / "train" / "good" / f"{index:03}.png", expose(_view(strip, TRAIN_ROWS, rng), rng))
+    piles = load_piles()
+    for index in range(train):
+        _write(root / "train" / "good" / f"{index:03}.png", _frame(piles.train, rng))
     for index in range(calibration):
-        view = _frame(held_out, rng)
-        view = view[:, ::-1] if rng.random() < 0.5 else view
-        _write(root / "validation" / "good" / f"{index:03}.png", expose(view, rng))
+        _write(root / "validation" / "good" / f"{index:03}.png", _frame(piles.calibration, rng))
     for kind in KNOWN_KINDS:
         for index in range(abnormal):
-            centre = (int(rng.integers(20, FRAME - 20)), int(rng.integers(20, FRAME - 20)))
-            painted, mask = paint(_frame(strip, rng), kind, centre, rng)
+            centre = int(rng.integers(MARGIN, WIDTH - MARGIN)), int(rng.integers(MARGIN, HEIGHT - MARGIN))
+            painted, mask = paint(lay_wall(piles.train, HEIGHT, WIDTH, rng), kind, centre, rng)
             _write(root / "test" / kind / f"{index:03}.png", expose(painted, rng))
             _write(root / "ground_truth" / kind / f"{index:03}_mask.png", mask.astype(np.uint8) * 255)
 
 
-def _frame(strip: UInt8, rng: np.random.Generator) -> UInt8:
-    """A view [FRAME, FRAME] somewhere in the strip."""
-    view = _view(strip, FRAME, rng)
-    x = int(rng.integers(0, view.shape[1] - FRAME + 1))
-    return view[:, x : x + FRAME]
-
-
-def _view(strip: UInt8, rows: int, rng: np.random.Generator) -> UInt8:
-    """Some rows of the strip, seen from further left or right."""
-    y = int(rng.integers(0, strip.shape[0] - rows + 1))
-    return lean(strip[y : y + rows], rng.uniform(-LARGEST_SLOPE, LARGEST_SLOPE))
+def _frame(pile: Pile, rng: np.random.Generator) -> UInt8:
+    return expose(lay_wall(pile, HEIGHT, WIDTH, rng), rng)
 
 
 def _write(path: Path, image: UInt8) -> None:

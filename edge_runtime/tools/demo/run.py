@@ -13,7 +13,7 @@ from edge_runtime.station.station import Station
 from edge_runtime.tools.demo.broker import embedded_broker
 from edge_runtime.tools.demo.camera import PanningCamera
 from edge_runtime.tools.demo.subscriber import DemoSubscriber, EventPayload
-from edge_runtime.tools.demo.summary import DemoSummary, Observation, summarise
+from edge_runtime.tools.demo.summary import DemoSummary, Observation, compare, summarise
 from latentline.base.atomic import write_text
 from latentline.base.signals import stop_on_signals
 from latentline.base.strict_yaml import parse
@@ -40,7 +40,7 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
         host, port = _address(broker) if broker else ("127.0.0.1", stack.enter_context(embedded_broker()))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         config = _config(host, port, folder)
-        print(f"loading the demo model … ({MODEL.name}: a brick pavement, 64 px tiles)", flush=True)
+        print(f"loading the demo model … ({MODEL.name}: a brick wall, 64 px tiles)", flush=True)
         inspector = stack.enter_context(open_model(MODEL, "auto"))
         print(f"station '{config.station.id}' → MQTT broker {host}:{port} → subscriber; {seconds:g} s\n", flush=True)
         subscriber = DemoSubscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _print_event)
@@ -60,12 +60,13 @@ def _inspect(
     saved: dict[bool, int] = {True: 0, False: 0}
 
     def observe(frame: Frame, inspection: InspectionResult) -> None:
-        observations.append(Observation(frame.number, inspection, sum(inspection.milliseconds.values())))
+        truth = camera.truths.pop(frame.number)
+        observations.append(compare(inspection, truth))
         if saved[inspection.is_abnormal] < PICTURES // 2:
             saved[inspection.is_abnormal] += 1
             verdict = "abnormal" if inspection.is_abnormal else "normal"
             name = output / f"{verdict}-{saved[inspection.is_abnormal]}.png"
-            save_panel(name, frame.image, inspection, camera.truths[frame.number].mask)
+            save_panel(name, frame.image, inspection, truth.mask)
 
     station = Station(config, inspector, cameras={"simulated": lambda: camera}, observer=observe)
     start = perf_counter()
@@ -73,9 +74,7 @@ def _inspect(
         published = station.run().events
     elapsed = perf_counter() - start
     subscriber.wait_for(published, DELIVERY_SECONDS)
-    return summarise(
-        observations, camera.truths, elapsed, inspector.package.manifest, published, len(subscriber.events)
-    )
+    return summarise(observations, elapsed, inspector.package.manifest, published, len(subscriber.events))
 
 
 def _print_event(event: EventPayload) -> None:

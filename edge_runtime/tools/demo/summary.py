@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 
-from edge_runtime.tools.demo.camera import Truth
+from edge_runtime.tools.demo.camera import PaintedDefect, Truth
 from latentline.inspection.result import InspectionResult
 from latentline.package.manifest import Manifest
 
-NEAR = 6  # px; how far from the paint the centre of a box may lie
+NEAR = 8  # px; how far from the paint the centre of a box may lie
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One inspected frame: its number, result, and wall time in ms."""
+    """What counts of one inspected frame.
 
-    number: int
-    inspection: InspectionResult
+    milliseconds  wall time
+    alarm         whether the station called it abnormal
+    painted       whether a defect is in view
+    clear         as in Truth
+    hits          for each defect in view its kind, and whether a box hit it
+    """
+
     milliseconds: float
+    tiles: int
+    score: float
+    alarm: bool
+    painted: bool
+    clear: bool
+    hits: tuple[tuple[str, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class DemoSummary:
 
     seconds: float
     frames: int
-    searches_per_second: float
+    tiles_per_second: float
     iterations: int
     latency_p50_ms: float
     latency_p99_ms: float
@@ -55,49 +66,54 @@ class DemoSummary:
         kinds = ", ".join(f"{kind} {hits}" for kind, hits in self.hit_rate_by_kind.items()) or "none"
         return [
             f"frames inspected      {self.frames} in {self.seconds:.1f} s, {self.abnormal_frames} painted",
-            f"searches              {self.searches_per_second:.1f} tiles/s, {self.iterations} iterations each",
+            f"tiles                 {self.tiles_per_second:.0f} a second, {self.iterations} search steps each",
             f"latency per frame     p50 {self.latency_p50_ms:.0f} ms, p99 {self.latency_p99_ms:.0f} ms",
             f"events                {self.events_published} published, {self.events_received} received",
             f"image AUROC           {_format(self.image_auroc)}",
             f"detection rate        {_format(self.detection_rate)}",
             f"false-alarm rate      {_format(self.false_alarm_rate)}; the calibration promises "
-            f"{self.promised_false_alarm_rate:g} for frames like those of its strip, and the camera sees another strip",
+            f"{self.promised_false_alarm_rate:g}",
             f"defects hit by a box  {self.defects_hit} of {self.defects_in_view} ({kinds})",
         ]
 
 
+def compare(inspection: InspectionResult, truth: Truth) -> Observation:
+    """One inspection beside the ground truth of its frame."""
+    return Observation(
+        milliseconds=sum(inspection.milliseconds.values()),
+        tiles=inspection.tiles,
+        score=inspection.score,
+        alarm=inspection.is_abnormal,
+        painted=truth.abnormal,
+        clear=truth.clear,
+        hits=tuple((defect.kind, _hit(inspection, defect)) for defect in truth.defects),
+    )
+
+
 def summarise(
-    observations: Sequence[Observation],
-    truths: Mapping[int, Truth],
-    seconds: float,
-    manifest: Manifest,
-    published: int,
-    received: int,
+    observations: Sequence[Observation], seconds: float, manifest: Manifest, published: int, received: int
 ) -> DemoSummary:
-    """Compare each inspected frame with its ground truth. Frames that are not `clear` count only for speed."""
-    clear = [o for o in observations if truths[o.number].clear]
-    normal = [o for o in clear if not truths[o.number].abnormal]
-    abnormal = [o for o in clear if truths[o.number].abnormal]
+    """The figures of the inspected frames. Frames that are not `clear` count only for speed."""
+    normal = [o for o in observations if o.clear and not o.painted]
+    abnormal = [o for o in observations if o.clear and o.painted]
     hits: dict[str, list[bool]] = {}
-    for o in abnormal:
-        truth = truths[o.number]
-        for kind in truth.kinds if len(truth.kinds) == 1 else ("several kinds",):
-            hits.setdefault(kind, []).append(_hit(o.inspection, truth))
+    for kind, hit in (hit for o in abnormal for hit in o.hits):
+        hits.setdefault(kind, []).append(hit)
     times = np.array([o.milliseconds for o in observations]) if observations else np.zeros(1)
     counted = [hit for kind in hits.values() for hit in kind]
     return DemoSummary(
         seconds=seconds,
         frames=len(observations),
-        searches_per_second=sum(o.inspection.tiles for o in observations) / seconds,
+        tiles_per_second=sum(o.tiles for o in observations) / seconds,
         iterations=manifest.search.iterations,
         latency_p50_ms=float(np.percentile(times, 50)),
         latency_p99_ms=float(np.percentile(times, 99)),
         events_published=published,
         events_received=received,
-        abnormal_frames=sum(truths[o.number].abnormal for o in observations),
-        image_auroc=_auroc([o.inspection.score for o in normal], [o.inspection.score for o in abnormal]),
-        detection_rate=_rate([o.inspection.is_abnormal for o in abnormal]),
-        false_alarm_rate=_rate([o.inspection.is_abnormal for o in normal]),
+        abnormal_frames=sum(o.painted for o in observations),
+        image_auroc=_auroc([o.score for o in normal], [o.score for o in abnormal]),
+        detection_rate=_rate([o.alarm for o in abnormal]),
+        false_alarm_rate=_rate([o.alarm for o in normal]),
         promised_false_alarm_rate=manifest.calibration.false_alarm_rate,
         defects_in_view=len(counted),
         defects_hit=sum(counted),
@@ -105,9 +121,9 @@ def summarise(
     )
 
 
-def _hit(inspection: InspectionResult, truth: Truth) -> bool:
-    """Whether the centre of a box of the anomaly map lies within NEAR px of painted pixels."""
-    near = cv2.dilate(truth.mask.astype(np.uint8), np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8))
+def _hit(inspection: InspectionResult, defect: PaintedDefect) -> bool:
+    """Whether the centre of a box of the anomaly map lies within NEAR px of the defect's pixels."""
+    near = cv2.dilate(defect.mask.astype(np.uint8), np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8))
     boxes = [d.bbox for d in inspection.defects if d.source == "map"]
     return any(bool(near[y + h // 2, x + w // 2]) for x, y, w, h in boxes)
 

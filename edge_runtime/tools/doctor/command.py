@@ -16,6 +16,7 @@ from latentline.backends.settings import Backend, GpuSettings
 from latentline.package.model_package import load_package
 
 DEMO_MODEL = Path(__file__).parents[1] / "demo" / "model"
+DEMO_ITERATIONS = 10  # the demo itself does not search, and a machine's search is what is to be examined
 
 
 def run_doctor(target: Path | None, precision: Any, output: Path, seconds: float, as_json: bool) -> int:
@@ -32,6 +33,8 @@ def run_doctor(target: Path | None, precision: Any, output: Path, seconds: float
     if precision is not None:
         settings = settings.model_copy(update={"precision": precision})
     package = load_package(path)
+    if target is None:
+        package = package.with_iterations(DEMO_ITERATIONS)
     report = examine(package, backend, settings, seconds, lambda line: print(f"... {line}", file=sys.stderr))
     report.facts += facts
     files = write_report(report, output)

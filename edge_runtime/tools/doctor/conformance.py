@@ -23,6 +23,7 @@ from latentline.backends.settings import Precision
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
+from latentline.scoring.calibration import Calibration
 from latentline.scoring.components import frame_components
 from latentline.search.searched_frame import SearchedFrame
 from latentline.search.searcher import SearchResult
@@ -74,7 +75,7 @@ def conformance(
 ) -> Iterator[BackendComparison]:
     """Compare `backend` with the CPU on `example_frames`; yields the comparisons one by one."""
     host = HostReconstructor(cpu, package.tiler, package.statistics)
-    calibration = package.manifest.calibration
+    calibration = _of_the_search(package)
     spread = float(package.normal_scores.std()) or 1.0
     for name, frame in example_frames(package, cpu).items():
         prepared = package.tiler.preprocessing.apply(frame)
@@ -98,6 +99,14 @@ def conformance(
         yield from _after_the_search(name, package, plan, prepared, tiles, own, found)
         again = backend.reconstruct(frame)
         yield BackendComparison(f"{name}: the same frame again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
+
+
+def _of_the_search(package: ModelPackage) -> Calibration:
+    """The calibration without the trunk's components, which the CPU computes for every backend."""
+    calibration = package.manifest.calibration
+    beside = () if package.trunk is None else package.trunk.scales.scales
+    searched = tuple(component for component in calibration.components if component.name not in beside)
+    return calibration.model_copy(update={"components": searched})
 
 
 def _after_the_search(

@@ -15,6 +15,8 @@ from edge_runtime.tools.doctor.conformance import BackendComparison, conformance
 from edge_runtime.tools.doctor.facts import Fact, gpu_facts, machine_facts
 from edge_runtime.tools.doctor.timing import Timing, timed
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.backends.openvino.trunk import OpenVinoTrunk, open_trunk
+from latentline.backends.select import trunk_beside_gpu
 from latentline.backends.selftest_check import STATION_TOLERANCE
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.cache import EngineCache
@@ -23,6 +25,7 @@ from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import EngineError, LatentlineError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
+from latentline.trunk.extractor import TestedExtractor
 
 _log = logging.getLogger(__name__)
 
@@ -103,13 +106,15 @@ def examine(
     facts = [*machine_facts(), *gpu_facts(), *package_facts(package), *cache_facts(package, settings)]
     report = DoctorReport(package.spec.search.iterations, settings.precision, facts)
     progress("searching on the CPU")
-    cpu = OpenVinoSearcher(package)
+    cpu, trunk = OpenVinoSearcher(package), open_trunk(package)
     try:
-        report.backends.append(_cpu_report(package, cpu, seconds))
+        report.backends.append(_cpu_report(package, cpu, trunk, seconds))
         progress("searching with TensorRT (builds the engines that are not in the cache first, which takes minutes)")
         report.backends.append(_tensorrt_report(package, cpu, backend, settings, seconds, progress))
     finally:
         cpu.close()
+        if trunk is not None:
+            trunk.close()
     return report
 
 
@@ -119,6 +124,9 @@ def package_facts(package: ModelPackage) -> Iterator[Fact]:
     yield Fact("model", f"{spec.name}, sha256 {package.model_hash[:12]}…, made by latentline {spec.code_version}", True)
     channels = "grey" if spec.channels == 1 else "colour"
     yield Fact("search", f"{spec.tile_size} px {channels} tiles, {search.iterations} iterations from {search.init}")
+    if package.trunk is not None:
+        trunk, names = package.trunk.spec, ", ".join(package.trunk.scales.scales)
+        yield Fact("trunk", f"{trunk.network} ({trunk.licence}) on {trunk.width} x {trunk.height} px, for {names}")
 
 
 def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
@@ -145,19 +153,30 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
     engines = EngineSet.of(package, settings, trt, device.compute_capability(), device.name())
     for graph, state in engines.states().items():
         yield Fact(f"engine of {graph}", f"{state} ({engines.precision}, at most {engines.batch} tiles at a time)")
+    if package.trunk is not None:
+        beside = EngineSet.of_trunk(package, settings, trt, device.compute_capability(), device.name())
+        yield from (Fact(f"engine of {graph}", f"{state} (fp32)") for graph, state in beside.states().items())
 
 
-def _cpu_report(package: ModelPackage, cpu: OpenVinoSearcher, seconds: float) -> BackendReport:
+def _cpu_report(
+    package: ModelPackage, cpu: OpenVinoSearcher, trunk: OpenVinoTrunk | None, seconds: float
+) -> BackendReport:
     frame = example_frames(package, cpu)["a camera's frame"]
-    host = HostReconstructor(cpu, package.tiler, package.statistics)
-    first, again = host.reconstruct(frame), host.reconstruct(frame)
+    host = package.with_trunk(HostReconstructor(cpu, package.tiler, package.statistics), trunk)
+    first, again = host.begin(frame)(), host.begin(frame)()
     repeated = float(np.max(np.abs(first.anomaly_map - again.anomaly_map)))
     comparisons = (
         BackendComparison("self-test against the float64 oracle", cpu.self_test(), STATION_TOLERANCE),
+        *_trunk_comparison(trunk),
         BackendComparison("the same frame again", repeated, 0.0),
     )
-    frame_ms = timed(lambda: host.reconstruct(frame), seconds)
+    frame_ms = timed(lambda: host.begin(frame)(), seconds)
     return BackendReport("openvino", comparisons=comparisons, tiles=len(first.plan.corners), frame_ms=frame_ms)
+
+
+def _trunk_comparison(trunk: TestedExtractor | None) -> Iterator[BackendComparison]:
+    if trunk is not None:
+        yield BackendComparison(f"self-test of the trunk ({trunk.name})", trunk.self_test(), STATION_TOLERANCE)
 
 
 def _tensorrt_report(
@@ -183,7 +202,14 @@ def _tensorrt_report(
             progress(f"{comparison.what}: {comparison.measured:.2g}")
             comparisons.append(comparison)
         frame = example_frames(package, cpu)["a camera's frame"]
-        frame_ms = timed(lambda: searcher.reconstruct(frame), seconds)
+        extractor, _ = trunk_beside_gpu(package, trt, settings, None)
+        try:
+            comparisons += _trunk_comparison(extractor)
+            whole = package.with_trunk(searcher, extractor)
+            frame_ms = timed(lambda: whole.begin(frame)(), seconds)
+        finally:
+            if extractor is not None:
+                extractor.close()
         measured = [searcher.measure(frame) for _ in range(max(5, frame_ms.repeats))]
     except LatentlineError as error:
         return BackendReport("tensorrt", problem=str(error), needed=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_runtime.mqtt.events import now
 from latentline.base.secrets import mask_credentials
+from latentline.printable import printable
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,19 @@ class Entry:
     def line(self) -> str:
         """One printable line: text from outside can neither break it nor control a terminal."""
         line = f"{self.time}  {self.station or '-':12}  {self.kind:10}  {self.text}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in mask_credentials(line))
+        return printable(mask_credentials(line))
 
     def json(self) -> str:
         """One JSON object in ASCII."""
         known = {"time": self.time, "kind": self.kind, "station": self.station or None, "text": self.text}
         rest = {"topic": self.topic or None, "message": self.message}
-        return mask_credentials(json.dumps({**known, **rest}, allow_nan=False))
+        return json.dumps(_masked({**known, **rest}), allow_nan=False)
+
+
+def _masked(value: Any) -> Any:
+    """`value`, as JSON gives it, with `mask_credentials` of each text in it."""
+    if isinstance(value, str):
+        return mask_credentials(value)
+    if isinstance(value, dict):
+        return {mask_credentials(name): _masked(inner) for name, inner in value.items()}
+    return [_masked(inner) for inner in value] if isinstance(value, list) else value

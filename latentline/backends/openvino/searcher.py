@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from latentline.backends.adam import adam_search, initial_latent
 from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
+from latentline.base.home import some_home
 from latentline.errors import PackageError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from latentline.package.selftest import ForwardTest
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
+
+with some_home():  # its telemetry asks for one
+    import openvino as ov
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -46,7 +49,7 @@ class OpenVinoSearcher:
     def __init__(self, model: SearchModel, threads: int | None = None) -> None:
         self._spec = model.spec
         self._graphs = _read_graphs(model)
-        self._threads = threads or _usable_cores()
+        self._threads = threads or usable_cores()
         self._workers: dict[int, list[_Worker]] = {}
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="search")
         self._selftest = model.selftest
@@ -208,7 +211,8 @@ def _split(x: Float) -> list[Float]:
     return [x[i : i + 1] for i in range(len(x))]
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

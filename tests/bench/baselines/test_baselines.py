@@ -1,6 +1,8 @@
 """Baselines equal their definitions, computed in another way, and are evaluated like models."""
 
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.baselines.evaluation import ALL, baseline_results, evaluate_baseline
+from bench.baselines.choice import all_baselines, pooled_input
+from bench.baselines.evaluation import baseline_results, evaluate_baseline
 from bench.baselines.patch_pca import PatchPca
 from bench.baselines.pooled import PooledInput
+from latentline.errors import ConfigError
+from latentline.scoring.calibrate import split_held_out
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
+from trainer.data.sources import open_source
 from trainer.evaluation.report import read_results
 
 UInt8 = npt.NDArray[np.uint8]
@@ -86,6 +92,59 @@ def test_a_baseline_is_evaluated_like_a_model(tmp_path: Path) -> None:
     assert report.normal_images + sum(report.abnormal_images.values()) == len(scores.images)
     limited = evaluate_baseline(PooledInput("l2", 32, 0.25), config, tmp_path / "limited", limit=1)
     assert limited.normal_images == 1 and set(limited.abnormal_images.values()) == {1}
+    assert report.confusion is None  # four held-out images could promise no less than 0.2
+
+
+class _Brightness:
+    """A baseline whose score is the mean of what it sees."""
+
+    name = "brightness"
+    spared_seconds = 0.0
+
+    def __init__(self, raw: bool) -> None:
+        self.raw = raw
+        self.fitted: list[UInt8] = []
+
+    def fit(self, normal: Sequence[UInt8]) -> None:
+        self.fitted = list(normal)
+
+    def score(self, image: UInt8) -> tuple[float, npt.NDArray[np.float32]]:
+        return float(image.mean()), np.atleast_3d(image)[:, :, 0].astype(np.float32)
+
+
+def test_a_threshold_comes_from_the_held_out_images_of_the_models(tmp_path: Path) -> None:
+    """It is the conformal quantile of the scores of the images that fix the models' thresholds, as is its promise."""
+    config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data", train=96)))
+    evaluate_baseline(_Brightness(raw=True), config, tmp_path / "out")
+    source = open_source(config.data)
+    names = split_held_out(source.split(0).held_out, source.groups(), 0)[1]
+    scores = np.sort([source.read(name).mean() for name in names])
+    report, read = read_results(tmp_path / "out")
+    assert read.threshold == pytest.approx(scores[math.ceil(0.95 * (len(names) + 1)) - 1])
+    assert report.confusion is not None and report.confusion.promised_false_alarm_rate == 0.05
+
+
+def test_a_baseline_sees_frames_or_prepared_images(tmp_path: Path) -> None:
+    """A raw one gets what the file holds, another one what the model's preprocessing makes of the same files."""
+    root = write_folder(tmp_path / "data")
+    config = TrainConfig.model_validate({**tiny_config(root), "preprocessing": {"height": 64}})
+    raw, prepared = _Brightness(raw=True), _Brightness(raw=False)
+    for baseline in (raw, prepared):
+        evaluate_baseline(baseline, config, tmp_path / str(baseline.raw))
+    assert {f.shape for f in raw.fitted} == {(48, 48)} and {f.shape for f in prepared.fitted} == {(64, 64, 1)}
+    assert len(raw.fitted) == len(prepared.fitted)
+
+
+def test_results_of_other_images_are_refused(tmp_path: Path) -> None:
+    """A folder that holds an evaluation on another split cannot get into a table without a word."""
+    root = write_folder(tmp_path / "data")
+    config = TrainConfig.model_validate(tiny_config(root))
+    data = config.data.model_copy(update={"split_by": "image"})
+    factories = [pooled_input("l2")]
+    first, _ = baseline_results(config, tmp_path / "out", factories)
+    assert first["pooled input, squared"].training_seconds is not None
+    with pytest.raises(ConfigError, match="other test images"):
+        baseline_results(config.model_copy(update={"data": data}), tmp_path / "out", factories)
 
 
 def test_feature_knn_compares_with_the_patches_in_memory() -> None:
@@ -110,5 +169,5 @@ def test_a_missing_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
     """Without the wheels the other baselines are still evaluated, and a note says what to install."""
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data")))
-    reports, missing = baseline_results(config, tmp_path / "out", ALL[1:])
+    reports, missing = baseline_results(config, tmp_path / "out", all_baselines().all[1:])
     assert list(reports) == ["pooled input, squared", "patch PCA"] and len(missing) == 1 and "pip install" in missing[0]

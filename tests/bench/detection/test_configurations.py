@@ -86,6 +86,9 @@ def test_defects_are_made_where_none_is_known(tmp_path: Path, dataset: str) -> N
     assert isinstance(config.method, NoisyAnoGan)
     assert (config.method.synthetic_fraction == 1) == (dataset in ("grid", "nanotwice"))
     assert config.data.has_known_abnormal == (config.method.synthetic_fraction < 1)
+    without = methods.configuration("noisy_anogan", argparse.Namespace(dataset=dataset, **given), known=0)
+    assert isinstance(without.method, NoisyAnoGan)
+    assert without.method.synthetic_fraction == 1 and not without.data.has_known_abnormal
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.configs import CONFIGS, method_on, read_config, within_budget
+from bench.configs import CONFIGS, method_on, read_config
 from bench.detection.protocol import jobs
 from bench.detection.protocol.jobs import Job, finish_all
 from bench.detection.protocol.score_figures import (
@@ -22,6 +22,7 @@ from bench.detection.protocol.station_evaluation import evaluate_with_weights
 from bench.detection.protocol.tables import Table, write_tables
 from latentline.errors import ConfigError, LatentlineError
 from tests.trainer.folder import tiny_config, write_folder
+from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
 from trainer.evaluation.intervals import Estimate

@@ -177,12 +177,12 @@ def test_a_device_is_told_by_its_name_or_not_at_all(name: str, expected: str | N
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_command_prints_every_device_with_its_source(precision: str) -> None:
-    """Floors of n = the package's, 100 and 500 for one and nine tiles, as docs/results says; nothing measured."""
+    """Floors of n = the package's, 10, 100 and 500 for one and nine tiles, as docs/results says; nothing measured."""
     done = run("--precision", precision)
     assert done.returncode == 0, done.stderr
     for one in DEVICES:
         assert f"\n{one.name}" in done.stdout and one.source in done.stdout
-    for n in (demo().manifest.search.iterations, 100, 500):
+    for n in (demo().manifest.search.iterations, 10, 100, 500):
         assert f"n {n}, batch 1" in done.stdout and f"n {n}, batch 9" in done.stdout
     assert "ms per search" not in done.stdout
     written = (ROOT / "docs" / "results" / "roofline.md").read_text(encoding="utf-8")
@@ -207,9 +207,9 @@ def test_json_has_floors_and_measured_times(tmp_path: Path) -> None:
 
 
 def test_the_table_of_the_gpu_page_is_what_the_bench_counts() -> None:
-    """docs/gpu.md: fused and minimum for one and nine tiles, both precisions, n of the demo's package."""
+    """docs/gpu.md: fused and minimum for one and nine tiles, both precisions, n = 10."""
     page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
-    runs = executions(demo().manifest, demo().manifest.search.iterations)
+    runs = executions(demo().manifest, 10)
     for one in DEVICES:
         floors = [
             search_floor(one, demo_costs(batch, precision), runs, precision, batch)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_runtime.commands.answered_file import AnsweredFile
+from edge_runtime.commands.answers import WINDOW_SECONDS, AnswerCache
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.settings import CommandsSection
@@ -188,6 +190,69 @@ def test_too_many_requests_are_refused_for_a_minute(tmp_path: Path) -> None:
     assert allowed == [True] * 3 + [False] * 2
     bench.moment = 61.0
     assert bench.ask("pause", b"", b"4")["ok"]
+
+
+def _flood(bench: Bench, count: int, first: int = 0) -> None:
+    for number in range(first, first + count):
+        bench.give("pause", b"", b"flood %d" % number)
+        if number % 5000 == 0:
+            bench.moment += 61.0
+
+
+def test_an_answered_command_is_not_carried_out_again_whatever_came_between(tmp_path: Path) -> None:
+    """For ten minutes after its answer, and after thousands of others; then it may be used anew."""
+    bench = Bench(tmp_path, max_per_minute=6000)
+    first = bench.ask("threshold", {"value": 7}, b"mine")
+    _flood(bench, 3000)
+    bench.moment = WINDOW_SECONDS - 1
+    assert bench.ask("threshold", {"value": 7}, b"mine") == first
+    assert [action for action in bench.station.done if action[0] == "threshold"] == [("threshold", 7.0)]
+    with_other = bench.ask("threshold", {"value": 8}, b"mine")
+    assert "was used for another request" in with_other["error"]
+    bench.moment = WINDOW_SECONDS + 1
+    assert bench.ask("threshold", {"value": 8}, b"mine")["ok"]
+
+
+def test_the_memory_of_answers_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many large answers only the newest are kept; a repeated request of an older one is refused, not run."""
+    monkeypatch.setattr("edge_runtime.commands.answers._MOST_ANSWER_BYTES", 2000)
+    bench = Bench(tmp_path, max_per_minute=6000)
+    _flood(bench, 50)
+    before = len(bench.station.done)
+    assert "carried out before" in bench.ask("pause", b"", b"flood 0")["error"]
+    assert bench.ask("pause", b"", b"flood 49")["ok"] and len(bench.station.done) == before
+
+
+def test_a_restart_forgets_no_command(tmp_path: Path) -> None:
+    """What was carried out in the last ten minutes is on the disk; a broken or old line there is no command."""
+    time = 1e9
+
+    def bench() -> Bench:
+        made = Bench(tmp_path)
+        file = AnsweredFile(tmp_path / "spool.answered", lambda: time)
+        made.commander._cache = AnswerCache(lambda: made.moment, file)
+        return made
+
+    assert bench().ask("pause", b"", b"1")["ok"]
+    with (tmp_path / "spool.answered").open("a") as file:
+        file.write('[1, "a"]\n{"\x00\n[1e9, 3, null]\n["x", "a", "b"]\n')
+    again = bench()
+    assert "carried out before" in again.ask("pause", b"", b"1")["error"] and again.station.done == []
+    assert again.ask("pause", b"", b"2")["ok"]
+    time += WINDOW_SECONDS + 1
+    assert bench().ask("pause", b"", b"1")["ok"]
+
+
+def test_the_file_of_commands_stays_small(tmp_path: Path) -> None:
+    """Old lines go; where the disk takes nothing, the command is carried out and the log says so."""
+    time = 0.0
+    file = AnsweredFile(tmp_path / "a", lambda: time)
+    for number in range(3000):
+        time += 1.0
+        file.add(str(number), "f", 10.0)
+    assert len((tmp_path / "a").read_text().splitlines()) <= 1001
+    assert [address for address, _, _ in file.load(10.0)] == [str(number) for number in range(2989, 3000)]
+    AnsweredFile(tmp_path / "no" / "folder").add("a", "f", 10.0)
 
 
 def test_a_request_can_expire_in_the_queue(bench: Bench) -> None:

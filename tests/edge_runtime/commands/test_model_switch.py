@@ -166,6 +166,43 @@ def test_no_path_leads_out_of_the_folder(bench: Bench, tmp_path: Path, name: str
     assert bench.loaders == []
 
 
+def test_a_package_that_does_not_load_blocks_no_later_switch(bench: Bench) -> None:
+    """A loader that hangs is refused after its time, and what it brings later is not taken for another package."""
+    hang, loaded = threading.Event(), threading.Event()
+    load, now = bench._load, 0.0
+
+    def hanging(path: Path) -> LoadedPackage:
+        hang.wait(20)
+        loaded.set()
+        return LoadedPackage("late", bench._open)
+
+    bench.switch = ModelSwitch(bench.switch._folder, bench.old, hanging, bench._save, lambda: now)
+    bench.ask()
+    assert not bench.switch.ready and bench.switch.run_pending() is None
+    now = 121.0
+    assert bench.switch.ready and bench.switch.run_pending() is None
+    assert "model old stays: new was not loaded and tested within 120 s" in str(bench.answers.pop())
+    bench.switch._load = load
+    bench.ask()
+    hang.set()
+    assert loaded.wait(20)
+    assert bench.finish() is bench.switch.inspector is bench.opened[0] and bench.saved == [("new", NEW)]
+
+
+def test_no_thread_to_load_in_is_an_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine gives no thread, the request is refused, and the next one works."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(CommandError, match="cannot be loaded now"):
+            bench.ask()
+    bench.ask()
+    assert bench.finish() is bench.switch.inspector is bench.opened[0]
+
+
 def test_one_switch_at_a_time(bench: Bench) -> None:
     """While a model is loading, another request is refused; when the station stops, the first is answered."""
     bench.ask()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_runtime.frames.drift import DriftMonitor
 from edge_runtime.frames.settings import DriftSection
 from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
-from latentline.scoring.calibration import conformal_threshold
+from latentline.scoring.thresholds import conformal_threshold
 
 Float64 = npt.NDArray[np.float64]
 RATE = 0.05
@@ -166,6 +166,26 @@ def test_own_threshold_has_its_own_promise() -> None:
     monitor = DriftMonitor(DriftSection(), normals, _grey(rng, 1000), threshold, RATE)
     assert not _warnings(monitor, threshold, _scores(rng, 5000), _grey(rng, 5000))
     assert monitor.report().alarm_rate_promised == pytest.approx(0.3, abs=0.005)
+
+
+def test_a_report_does_not_hold_up_the_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the numbers of a report are computed, a frame can be added; the report is of the frames before it."""
+    monitor, _, rng = _line(3)
+    for score, grey in zip(_scores(rng, 400).tolist(), _grey(rng, 400).tolist(), strict=True):
+        monitor.add(score, grey, False)
+    before, added = monitor.report(), 0
+
+    def interval(hits: int, count: int) -> tuple[float, float]:
+        nonlocal added
+        assert monitor._lock.acquire(timeout=0)
+        monitor._lock.release()
+        monitor.add(50.0, 0.0, True)
+        added += 1
+        return clopper_pearson(hits, count)
+
+    monkeypatch.setattr("edge_runtime.frames.drift.clopper_pearson", interval)
+    assert monitor.report() == before and added == 1
+    assert monitor.report() != before
 
 
 def test_report_before_the_first_frame() -> None:

@@ -14,6 +14,7 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.summary import Summary
+from edge_runtime.mqtt.events import Messages
 from edge_runtime.station.station import Station
 from edge_runtime.supervision.watchdog import Watchdog
 from latentline.base.strict_yaml import parse
@@ -64,6 +65,40 @@ def test_a_bad_frame_in_between_costs_only_itself() -> None:
     assert (summary.inspected, summary.bad_frames, summary.failed) == (3, 1, 1)
     assert [frame.number for frame in given_up] == [UNUSABLE], "a frame at which the inspector failed is not done with"
     assert any("backend lost" in (sentence or "") for sentence in faults) and faults[-1] is None
+
+
+class _TwoKindsInspector(FakeInspector):
+    """A frame is as abnormal as it is bright, and its map shows something only where the grey level is even."""
+
+    def inspect(self, image: np.ndarray) -> InspectionResult:
+        level = int(image.mean())
+        anomaly_map = np.zeros(image.shape[:2], np.float32)
+        anomaly_map[1, 2] = 9.0 if level % 2 == 0 else 1.0
+        empty = InspectionResult(
+            float(level), 100.0, {}, (), anomaly_map, image, image, 1, {}, worst_tile=(2, 0, 2, 3)
+        )  # fmt: skip
+        return empty.at_threshold(100.0, self.identity.map_threshold)
+
+
+@pytest.mark.parametrize("threshold", [None, 50.0, 100.0, 150.0, 0.0, 300.0])
+@pytest.mark.parametrize("level", [40, 41, 50, 51, 100, 101, 120, 121, 150, 151, 200, 201])
+def test_score_verdict_defects_and_count_agree(threshold: float | None, level: int) -> None:
+    """Above the station's threshold a frame is abnormal and has a defect; at or below it has none. Messages say so."""
+    inspector = _TwoKindsInspector()
+    stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
+    pipeline = FramePipeline(inspector, threshold, Summary(), stage, lambda *_: None, lambda _: None)
+    pipeline.submit(_frame(level))
+    inspected = pipeline.collect()
+    assert inspected is not None
+    inspection = inspected.inspection
+    limit = 100.0 if threshold is None else threshold
+    assert (inspection.threshold, inspection.is_abnormal) == (limit, level > limit)
+    boxes = [defect.bbox for defect in inspection.defects]
+    assert boxes == ([] if level <= limit else [(2, 1, 1, 1)] if level % 2 == 0 else [(2, 0, 2, 3)])
+    messages = Messages("line-1")
+    result = messages.result(inspected.frame, inspection, 0.0)
+    assert (result["abnormal"], result["defect_count"]) == (level > limit, len(boxes))
+    assert len(messages.defect(inspected.frame, inspection, inspector.identity, 0.0)["defects"]) == len(boxes)
 
 
 @pytest.mark.parametrize(("lossless", "order"), [(True, ["begin", "begin"]), (False, ["begin", "finish"])])

@@ -4,6 +4,7 @@ import json
 import queue
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -59,6 +60,68 @@ def test_consumer_of_the_page_prints_an_event_once(tmp_path: Path, mosquitto: Mo
     assert lines == ["now line-1 top 4.5 [1, 2, 3, 4]\n"] * 2
     assert rest == ""
     spool.close()
+
+
+_POISON = [
+    b"",
+    b"not JSON",
+    b"\xff\xfe\x00",
+    b"null",
+    b"5",
+    b"[]",
+    b"{}",
+    b'"text"',
+    b'{"event_id": ["x"], "defects": []}',
+    b'{"event_id": "p1", "defects": null}',
+    b'{"event_id": "p2", "defects": [5], "captured_at": 1, "station": 2, "camera": 3, "score": 4}',
+    b'{"event_id": "p3", "defects": [{}], "captured_at": 1, "station": 2, "camera": 3, "score": 4}',
+    b'{"event_id": "p4", "defects": [{"bbox": "\\ud800\\u001b[2J"}]'
+    b', "captured_at": 1, "station": 2, "camera": 3, "score": 4}',
+    b"[" * 100_000,
+    b"9" * 10_000,
+]
+
+
+def test_consumer_of_the_page_survives_poison(mosquitto: Mosquitto) -> None:
+    """Whatever else is published on the topic, with properties that paho cannot read too: the next event is printed."""
+    mosquitto.start()
+    page = (ROOT / "docs" / "mqtt.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    command = [sys.executable, "-c", code, "127.0.0.1", str(mosquitto.port)]
+    consumer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    topic = "latentline/line-1/v1/cam/top/defect"
+    event = {"station": "line-1", "camera": "top", "captured_at": "now", "score": 4.5, "defects": [{"bbox": [1]}]}
+    try:
+        mosquitto.wait_for_log("defect-log .*latentline/|latentline/.*defect-log")
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect("127.0.0.1", mosquitto.port)
+        client.loop_start()
+        for payload in _POISON:
+            client.publish(topic, payload, 1).wait_for_publish(20)
+        for _ in range(30):  # more than the broker lets wait for a PUBACK
+            _publish_raw(mosquitto.port, topic)
+        client.publish(topic, json.dumps({**event, "event_id": "good"}), 1).wait_for_publish(20)
+        client.loop_stop()
+        assert consumer.stdout is not None
+        lines = [consumer.stdout.readline() for _ in range(2)]
+    finally:
+        consumer.kill()
+        rest, errors = consumer.communicate()
+    assert lines == ["1 2 3 4 \\ud800\\x1b[2J\n", "now line-1 top 4.5 [1]\n"] and rest == ""
+    assert errors.count("no event on") == len(_POISON) - 1 and errors.count("cannot be read") == 30
+
+
+def _publish_raw(port: int, topic: str) -> None:
+    """Publish, with QoS 1, a message whose user property holds U+FEFF, which MQTT allows and paho refuses to send."""
+    name, value = b"name", "\ufeff".encode()
+    properties = b"\x26" + b"".join(len(text).to_bytes(2, "big") + text for text in (name, value))
+    body = len(topic).to_bytes(2, "big") + topic.encode() + b"\x00\x01" + bytes([len(properties)]) + properties + b"{}"
+    connect = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + b"\x00\x03raw"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as wire:
+        wire.sendall(bytes([0x10, len(connect)]) + connect)
+        assert wire.recv(100)[0] == 0x20
+        wire.sendall(bytes([0x32, len(body)]) + body)
+        assert wire.recv(100)[0] == 0x40
 
 
 def test_page_links_every_schema() -> None:
@@ -149,7 +212,9 @@ def test_function_node_of_the_page_drops_duplicates() -> None:
         const kept = {};
         const context = {get: name => kept[name], set: (name, value) => { kept[name] = value; }};
         const node = new Function("msg", "context", process.argv[1]);
-        const through = id => node({payload: {event_id: id}}, context) !== null;
+        const through = id => node({payload: {event_id: id, defects: []}}, context) !== null;
+        const poison = [null, undefined, 5, "text", [], {}, {event_id: 5, defects: []}, {event_id: "a", defects: 1}];
+        if (poison.some(payload => node({payload}, context) !== null)) throw new Error("poison went through");
         const first = ["a", "a", "b", "a"].map(through);
         for (let i = 0; i < 6000; i++) through("x" + i);
         console.log(JSON.stringify([first, kept.seen.length, through("x5999")]));

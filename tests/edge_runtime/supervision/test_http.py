@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+import errno
+import gc
 import http.client
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_runtime.supervision.host_header import is_own, own_names
 from edge_runtime.supervision.http import HttpEndpoint, Limits, Page
 from edge_runtime.supervision.pages import health_pages
 from edge_runtime.supervision.state import Health
@@ -159,6 +164,82 @@ def test_fuzzed_requests_get_an_answer_or_none(standing: tuple[str, int], sent: 
         assert head.split(b" ")[1] in (b"200", b"400", b"404", b"405", b"431")
         assert f"Content-Length: {len(body)}".encode() in head
     assert _ask(standing, "/hello")[:2] == (200, b"hello")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:9464", 200),
+        ("192.0.2.7:9464", 200),
+        ("[::1]:9464", 200),
+        ("[2001:db8::1]", 200),
+        ("localhost:9464", 200),
+        ("LOCALHOST.", 200),
+        (socket.gethostname(), 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:9464", 421),
+        ("localhost.evil.example", 421),
+        ("evil.example:80:9464", 421),
+        ("", 421),
+        ("[::1].evil.example\r\nHost: evil.example", 421),
+        ("localhost\r\nhOST : evil.example", 421),
+    ],
+)
+def test_a_web_site_cannot_ask_under_its_own_name(host: str, status: int) -> None:
+    """An address, localhost or the machine's name may be asked for; another name is refused, so rebinding fails."""
+    with _serving(_HELLO) as (_, address):
+        answer = _raw(address, f"GET /hello HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode()) and (b"hello" in answer) == (status == 200)
+
+
+def test_a_configured_name_may_be_asked_for() -> None:
+    """`supervision.http_names` and `http_host` are names of the station, whatever their case."""
+    names = own_names(("Station-3.plant.example", "0.0.0.0"))
+    assert is_own(b"GET / HTTP/1.1\r\nHost: station-3.PLANT.example:9464\r\n\r\n", names)
+    assert is_own(b"GET / HTTP/1.0\r\n\r\n", names) and not is_own(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n", names)
+
+
+# asyncio leaves what it had opened for a loop that it cannot make to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("what", ["an event loop", "a socket"])
+def test_without_descriptors_the_pages_wait_for_some(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Where not even an event loop or a socket can be made, that is a fault, and the pages come when it can."""
+    faults: dict[str, str | None] = {}
+
+    def exhausted(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def no_sockets(*_: object, **__: object) -> object:
+        return SimpleNamespace(sockets=())
+
+    endpoint = HttpEndpoint("127.0.0.1", 0, _HELLO, faults.__setitem__, Limits(retry=0.02))
+    with monkeypatch.context() as patch:
+        if what == "a socket":
+            patch.setattr(asyncio, "start_server", no_sockets)
+        else:
+            patch.setattr(socket, "socketpair", exhausted)
+        endpoint.start()
+        wait_until(lambda: faults.get("http"), "the fault")
+        assert "metrics and health pages are off" in str(faults["http"])
+    try:
+        wait_until(lambda: endpoint.address, "the endpoint to listen")
+        assert faults["http"] is None and endpoint.address is not None
+        assert _ask(endpoint.address, "/hello")[0] == 200
+    finally:
+        endpoint.close()
+        gc.collect()
+
+
+def test_no_descriptor_for_a_client_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What asyncio reports of its own, such as an accept that fails, is a sentence without a traceback."""
+    with _serving(_HELLO) as (endpoint, address):
+        error = OSError(errno.EMFILE, "Too many open files")
+        context = {"message": "socket.accept() out of system resource", "exception": error}
+        assert endpoint._loop is not None
+        endpoint._loop.call_soon_threadsafe(endpoint._loop.call_exception_handler, context)
+        wait_until(lambda: "Too many open files" in caplog.text, "the line")
+        assert "Traceback" not in caplog.text and _ask(address, "/hello")[0] == 200
 
 
 def test_silent_clients_are_cut() -> None:

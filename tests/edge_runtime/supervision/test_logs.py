@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from edge_runtime.supervision.logs import JsonLines, RepeatFilter, TextLines, configure_log
 from edge_runtime.supervision.settings import LogSection
+from latentline.errors import ConfigError, run_command
+from latentline.printable import PrintableFormatter
 
 
 @pytest.fixture
@@ -67,6 +69,38 @@ def test_no_secret_in_the_log(root: logging.Logger, section: LogSection) -> None
     assert "pass-word" not in text
     assert "hush" not in text
     assert "rtsp://***@host/1" in text
+
+
+@pytest.mark.parametrize("section", [LogSection(), LogSection(format="json")])
+def test_a_file_name_cannot_forge_a_line(root: logging.Logger, section: LogSection) -> None:
+    """Line ends of every kind, escape sequences and directions in a message or traceback are escaped."""
+    stream = io.StringIO()
+    configure_log(section, "line-1", stream=stream)
+    name = "a\n2026 ERROR forged\r\x0b\x0c\x1c\x85\u2028\u2029\x1b[2J\x9b31m\u202e\x00.png"
+    try:
+        raise OSError(name)
+    except OSError:
+        logging.getLogger("x").exception("%s is skipped", name)
+    text = stream.getvalue()
+    assert not [line for line in text.splitlines() if line.startswith("2026 ERROR")]
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "\\n2026 ERROR forged" in text and len(text.splitlines()) == text.count("\n")
+
+
+def test_every_command_line_escapes_its_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """So do the logs of the programs, and their last sentence."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    handler.handle(_record("%s is skipped", "a\n\x1b[2J.png"))
+
+    def fail() -> int:
+        raise ConfigError("b\n\x1b[2J.yaml: cannot be read")
+
+    assert run_command(fail) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "WARNING a\\n\\x1b[2J.png is skipped",
+        "error: b\\n\\x1b[2J.yaml: cannot be read",
+    ]
 
 
 def test_configured_again_replaces_the_first(root: logging.Logger) -> None:

@@ -40,6 +40,12 @@ def test_a_misspelt_key_is_found(tmp_path: Path) -> None:
     assert "Restrat" in output
 
 
+def test_the_service_does_not_run_in_the_root_folder() -> None:
+    """Relative names are taken from the station's own folder: from / they would reach every file of the machine."""
+    assert "\nStateDirectory=latentline\n" in _UNIT.read_text()
+    assert "\nWorkingDirectory=/var/lib/latentline\n" in _UNIT.read_text()
+
+
 def test_unit_is_hardened(tmp_path: Path) -> None:
     """systemd rates the exposure of the service at 2.0 of 10 or below."""
     code, output = _analyze("security", "--no-pager", "--offline=true", "--threshold=20", _copy(tmp_path))

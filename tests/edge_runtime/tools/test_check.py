@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
 from edge_runtime import cli
+from edge_runtime.config import StationConfig, load_station
+from edge_runtime.station.command_warning import command_warning
+from edge_runtime.station.station import Station
 from edge_runtime.tools.check import check_station
+from latentline.base.strict_yaml import parse
 from latentline.errors import PackageError
 from tests.edge_runtime.fakes import DARK, FakeInspector, station_data, write_picture
 from tests.mosquitto import Mosquitto
@@ -34,6 +40,7 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
     assert [(finding.subject, finding.ok) for finding in findings] == [
         (subject, True) for subject in ("config", "model", "self-test", "camera", "broker")
     ]
+    assert re.search(r"gives 8 x 6 px, 1 channel; 1 tile, \d+ ms an image$", findings[3].message)
 
 
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -50,6 +57,43 @@ def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> 
         ("broker", False),
     ]
     assert "cannot be reached" in findings[-1].message
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "lacking"),
+    [
+        ({}, "no TLS (mqtt.tls) and no password"),
+        ({"username": "u", "password_env": "P"}, "no TLS (mqtt.tls): "),
+        ({"tls": {}}, "no password (mqtt.username): "),
+        ({"tls": {}, "username": "u"}, "no password (mqtt.username): "),
+        ({"tls": {}, "username": "u", "password_env": "P"}, None),
+        ({"tls": {"certificate": "c", "key": "k"}}, None),
+    ],
+)
+def test_commands_over_an_open_connection_are_warned_of(
+    tmp_path: Path, mqtt: dict[str, Any], lacking: str | None
+) -> None:
+    """Without TLS or without a password the warning names what is missing; without commands there is none."""
+    data = station_data(tmp_path, 1883, **mqtt)
+    assert command_warning(parse(data, StationConfig, "-")) is None
+    sentence = command_warning(parse({**data, "commands": {"verbs": ["pause"]}}, StationConfig, "-"))
+    assert (sentence is None) == (lacking is None) and (lacking or "") in (sentence or "")
+
+
+def test_check_and_station_warn_of_open_commands(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """`check` marks the line as a warning and still exits with 0; the station logs the sentence when it starts."""
+    monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
+    mosquitto.start()
+    path = _write(tmp_path, mosquitto.port)
+    path.write_text(path.read_text() + "commands: {verbs: [pause]}\n")
+    write_picture(tmp_path / "pictures" / "a.png", DARK)
+    assert cli.main(["check", str(path)]) == 0
+    assert "\nWARN   commands" in capsys.readouterr().out
+    Station(load_station(path), FakeInspector()).run()
+    assert "may command this station" in caplog.text
 
 
 def test_config_fault_ends_the_check(tmp_path: Path) -> None:

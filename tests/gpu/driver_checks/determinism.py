@@ -16,7 +16,7 @@ from tests.gpu.driver_checks.rig import Rig
 
 def check(rig: Rig) -> Outcome:
     """Compare results bit by bit."""
-    package = demo(None if rig.emulation is None else 2)
+    package = demo(rig.count(10, 2))
     cpu = OpenVinoSearcher(package, threads=1)
     try:
         frame = example_frames(package, cpu)["several tiles"]
@@ -43,7 +43,7 @@ def check(rig: Rig) -> Outcome:
 
 def _fresh(rig: Rig, precision: Precision, frame: UInt8) -> tuple[ReconstructedFrame, int]:
     """The frame in a searcher of its own, and the driver calls it takes."""
-    with rig.opened(demo(None if rig.emulation is None else 2), precision) as searcher:
+    with rig.opened(demo(rig.count(10, 2)), precision) as searcher:
         return searcher.reconstruct(frame), searcher.measure(frame).host_calls
 
 

@@ -16,13 +16,11 @@ UInt8 = npt.NDArray[np.uint8]
 DEMO = Path(edge_runtime.tools.demo.__file__).parent / "model"
 
 
-def demo(iterations: int | None = None) -> ModelPackage:
-    """The demo's package at any size of frame; `iterations` of the search in the place of its own."""
-    package = load_package(DEMO)
-    manifest = package.manifest
-    search = manifest.search if iterations is None else manifest.search.model_copy(update={"iterations": iterations})
-    preprocessing = manifest.preprocessing.model_copy(update={"height": None})
-    changed = manifest.model_copy(update={"search": search, "preprocessing": preprocessing})
+def demo(iterations: int = 10) -> ModelPackage:
+    """The demo's package at any size of frame, with a search of so many iterations in the place of its own."""
+    package = load_package(DEMO).with_iterations(iterations)
+    preprocessing = package.manifest.preprocessing.model_copy(update={"height": None})
+    changed = package.manifest.model_copy(update={"preprocessing": preprocessing})
     return replace(package, spec=changed, manifest=changed)
 
 

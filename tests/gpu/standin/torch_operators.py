@@ -64,6 +64,8 @@ def operation_of(node: onnx.NodeProto, constants: Constants) -> tuple[Operation,
     if kind in ("ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Unsqueeze"):
         second = constants[inputs[1]].tolist() if len(inputs) > 1 else given.get("axes")
         return _shaped(kind, second, given), inputs[:1]
+    if kind == "Resize":
+        return _resize(constants[inputs[-1]].tolist(), given), inputs[:1]
     return _with_attributes(kind, given), inputs
 
 
@@ -74,6 +76,8 @@ def _with_attributes(kind: str, given: Attributes) -> Operation:
         case "Gemm":
             factors = given.get("alpha", 1.0), given.get("beta", 1.0)
             return partial(_gemm, *factors, bool(given.get("transA", 0)), bool(given.get("transB", 0)))
+        case "AveragePool":
+            return _average_pool(given)
         case "Gather":
             return partial(_gather, given.get("axis", 0))
         case "Concat":
@@ -105,17 +109,47 @@ def _shaped(kind: str, second: list[int] | None, given: Attributes) -> Operation
 def _convolution(kind: str, given: Attributes) -> Operation:
     pads = given.get("pads") or [0] * (2 * len(given["kernel_shape"]))
     half = len(pads) // 2
-    if pads[:half] != pads[half:]:
+    uneven = pads[:half] != pads[half:]
+    if uneven and kind != "Conv":
         raise NotImplementedError(f"{kind} with uneven pads {pads}")
     options = {
         "stride": given.get("strides", 1),
-        "padding": pads[:half],
+        "padding": 0 if uneven else pads[:half],
         "dilation": given.get("dilations", 1),
         "groups": given.get("group", 1),
     }
+    if kind == "Conv" and uneven:
+        return partial(_padded_convolution, (pads[1], pads[3], pads[0], pads[2]), options)
     if kind == "Conv":
         return partial(F.conv2d, **options)
     return partial(F.conv_transpose2d, output_padding=given.get("output_padding", 0), **options)
+
+
+def _padded_convolution(
+    pads: tuple[int, ...], options: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    return F.conv2d(F.pad(x, pads), weight, bias, **options)
+
+
+def _average_pool(given: Attributes) -> Operation:
+    pads = given.get("pads") or [0, 0, 0, 0]
+    if pads[:2] != pads[2:] or given.get("ceil_mode", 0):
+        raise NotImplementedError(f"AveragePool with pads {pads} or ceil_mode")
+    return partial(
+        F.avg_pool2d,
+        kernel_size=given["kernel_shape"],
+        stride=given.get("strides", 1),
+        padding=pads[:2],
+        count_include_pad=bool(given.get("count_include_pad", 0)),
+    )
+
+
+def _resize(scales: list[float], given: Attributes) -> Operation:
+    wanted = {"mode": b"linear", "coordinate_transformation_mode": b"half_pixel"}
+    other = any(given.get(name) != value for name, value in wanted.items())
+    if other or scales[:2] != [1, 1] or given.get("antialias"):
+        raise NotImplementedError(f"Resize with scales {scales} and {given}")
+    return partial(F.interpolate, scale_factor=tuple(scales[2:]), mode="bilinear", align_corners=False)
 
 
 def _gemm(

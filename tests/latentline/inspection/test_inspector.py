@@ -126,6 +126,19 @@ def test_frames_searched_together_get_their_own_results() -> None:
     assert calls == [sum(alone.inspect(frame).tiles for frame in several)]
 
 
+def test_a_result_agrees_with_any_threshold(inspector: Inspector) -> None:
+    """By a threshold just below a normal score there is a defect; by one above an abnormal score there is none."""
+    normal, abnormal = frames(2)
+    abnormal[6:14, 9:19] = 200
+    limit = inspector.calibration.map_threshold
+    quiet, loud = inspector.inspect(normal), inspector.inspect(abnormal)
+    assert not quiet.defects and loud.defects
+    (tile,) = quiet.at_threshold(quiet.score - 1e-6, limit).defects
+    assert (tile.source, tile.bbox) == ("tile", quiet.worst_tile)
+    assert loud.at_threshold(loud.score, limit).defects == ()
+    assert loud.at_threshold(loud.threshold, limit).defects == loud.defects
+
+
 def test_an_unusable_frame_is_an_image_error(inspector: Inspector) -> None:
     """A frame with two channels raises ImageError."""
     with pytest.raises(ImageError):

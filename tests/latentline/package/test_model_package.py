@@ -50,6 +50,15 @@ def test_a_package_is_loaded_as_it_was_written(package: Path) -> None:
     assert (identity.name, identity.threshold, identity.sha256) == ("tiny", 2.0, loaded.model_hash)
 
 
+def test_another_length_of_search_changes_nothing_else(package: Path) -> None:
+    """The package searches as long as it is told; its other settings, graphs and hash stay."""
+    loaded = load_package(package)
+    longer = loaded.with_iterations(loaded.spec.search.iterations + 7)
+    assert longer.spec is longer.manifest and longer.spec.search.iterations == loaded.spec.search.iterations + 7
+    assert replace(longer, spec=loaded.spec, manifest=loaded.manifest) == loaded
+    assert longer.manifest.calibration == loaded.manifest.calibration
+
+
 def test_the_choice_of_the_search_is_loaded_as_it_was_written_and_may_be_absent(package: Path) -> None:
     """A package written before there was a choice loads without it; a choice that nothing led to is refused."""
     gain = {"value": 0.01, "low": -0.02, "high": 0.03}

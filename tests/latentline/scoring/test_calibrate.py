@@ -7,8 +7,8 @@ from latentline.errors import DatasetError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.scoring.calibrate import SCALES, Calibrated, calibrate, pixel_statistics
-from latentline.scoring.calibration import conformal_threshold
 from latentline.scoring.components import frame_components
+from latentline.scoring.thresholds import promise, threshold
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
@@ -101,7 +101,7 @@ def test_abnormal_frames_fix_the_weights() -> None:
     assert weights["residual_1px"] + weights["residual_2px"] + weights.get("d_patch", 0) > 0.5
     assert not set(why.dropped) & set(weights) and set(why.dropped) | set(weights) == set(why.component_auroc)
     assert set(found.statistics.names) <= set(weights)
-    assert why.fitted_auroc is not None and why.fitted_auroc > why.given_auroc
+    assert why.fitted_auroc is not None and why.fitted_auroc > 0.98
     inspector = Inspector(HostReconstructor(FlatSearcher(), TILER, found.statistics), found.calibration)
     scores = [[inspector.inspect(f).score for f in frames(20, 5, spot)] for spot in (0, 30)]
     assert max(scores[0]) < np.quantile(scores[1], 0.2)
@@ -115,11 +115,35 @@ def test_thresholds_come_from_the_other_frames_alone(abnormal: int) -> None:
     inspector = Inspector(HostReconstructor(FlatSearcher(), TILER, found.statistics), found.calibration)
     seen = [inspector.inspect(frame) for frame in frames(39, 1)]
     np.testing.assert_allclose(found.normal_scores, [s.score for s in seen], rtol=1e-5)
-    assert found.calibration.threshold == conformal_threshold(found.normal_scores, 0.05)
+    each, promised = [str(i) for i in range(39)], promise(39, 39, 0.05)
+    assert found.calibration.promise == promised
+    assert found.calibration.threshold == threshold(found.normal_scores, each, promised)
     peaks = np.array([float(s.anomaly_map.max()) for s in seen])
-    assert found.calibration.map_threshold == pytest.approx(conformal_threshold(peaks, 0.05), rel=1e-5)
+    assert found.calibration.map_threshold == pytest.approx(threshold(peaks, each, promised), rel=1e-5)
     other = calibrate(FlatSearcher(), TILER, frames(20, 0), frames(39, 9), 0.05, validation=frames(abnormal, 2, SPOT))
     assert other.calibration.components == found.calibration.components
+
+
+def test_scored_parts_count_in_the_thresholds() -> None:
+    """With enough parts both thresholds promise something about new parts; with few, the calibration says so."""
+    parts = [str(min(i, 20)) for i in range(39)]
+    sets = (FlatSearcher(), TILER, frames(20, 0), frames(39, 1), 0.05)
+    found = calibrate(*sets, scored_parts=parts)
+    promised = found.calibration.promise
+    assert promised is not None and (promised.images, promised.parts, promised.new_parts) == (39, 21, True)
+    assert found.calibration.threshold == threshold(found.normal_scores, parts, promised)
+    few = calibrate(*sets, scored_parts=["one"] * 39).calibration.promise
+    assert few is not None and not few.new_parts and few.missing_parts == 18
+
+
+def test_a_smooth_tail_calibrates_with_fewer_frames() -> None:
+    """Twelve frames promise 2 % with it, and not without."""
+    sets = (FlatSearcher(), TILER, frames(20, 0), frames(12, 1), 0.02)
+    found = calibrate(*sets, tail="smooth")
+    assert found.calibration.promise is not None and found.calibration.promise.tail == "smooth"
+    assert found.calibration.threshold > found.normal_scores.max()
+    with pytest.raises(DatasetError, match="option --threshold smooth"):
+        calibrate(*sets)
 
 
 def test_a_component_that_hardly_changes_does_not_dominate() -> None:

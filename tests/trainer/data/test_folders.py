@@ -184,6 +184,13 @@ def test_a_list_of_a_whole_type_leaves_no_empty_kind(tmp_path: Path) -> None:
     assert parts.test_abnormal == {} and len(parts.known_abnormal + parts.validation_abnormal) == 8
 
 
+@pytest.mark.parametrize(("count", "held_out"), [(50, 12), (59, 15), (60, 30), (100, 30), (160, 40)])
+def test_at_least_what_a_calibration_needs_is_held_out(count: int, held_out: int, tmp_path: Path) -> None:
+    """A quarter is, or thirty images where these are no more than half of all."""
+    root = write_folder(tmp_path, train=count, good=1, defects=1, side=8 + 4)
+    assert len(FolderSource(FolderData(root=root)).split(0).held_out) == held_out
+
+
 def test_own_validation_images_are_the_held_out_ones(tmp_path: Path) -> None:
     """Where the folder brings validation/good, all of train/good trains."""
     root = write_folder(tmp_path)
@@ -191,6 +198,39 @@ def test_own_validation_images_are_the_held_out_ones(tmp_path: Path) -> None:
     (root / "train" / "good" / "000.png").rename(root / "validation" / "good" / "000.png")
     parts = FolderSource(FolderData(root=root)).split(0)
     assert parts.held_out == ("validation/good/000.png",) and len(parts.train) == 23
+
+
+@pytest.mark.parametrize("limit", [0, 1, 5, 7, 40])
+def test_a_limit_of_known_abnormal_images_draws_whole_parts(tmp_path: Path, limit: int) -> None:
+    """As many as asked for are used, part by part, the fewer among the more; test and normal images stay the same."""
+    groups = write_group_table(write_folder(tmp_path, defects=40), each=3)
+    data = FolderData(root=tmp_path, groups="groups.csv", known_abnormal_fraction=0.4)
+    whole, fewer = (FolderSource(d).split(3) for d in (data, data.model_copy(update={"known_abnormal_limit": limit})))
+    known = {*whole.known_abnormal, *whole.validation_abnormal}
+    shown = {*fewer.known_abnormal, *fewer.validation_abnormal}
+    assert shown <= known and len(shown) == min(limit, len(known))
+    cut = {groups[n] for n in shown} & {groups[n] for n in known - shown}
+    assert len(cut) <= 1  # of the last part perhaps only some
+    assert (fewer.train, fewer.held_out, fewer.test_good) == (whole.train, whole.held_out, whole.test_good)
+    assert fewer.test_abnormal == whole.test_abnormal
+    more = FolderSource(data.model_copy(update={"known_abnormal_limit": limit + 1})).split(3)
+    assert shown <= {*more.known_abnormal, *more.validation_abnormal}
+    assert data.model_copy(update={"known_abnormal_limit": limit}).has_known_abnormal == (limit > 0)
+
+
+def test_a_split_by_images_ignores_parts(tmp_path: Path) -> None:
+    """Every image is still on one side, and as many are tested, but parts and folders are mixed; groups stay known."""
+    groups = write_group_table(write_folder(tmp_path, train=60, good=20, defects=30), each=5)
+    data = FolderData(root=tmp_path, groups="groups.csv", known_abnormal_fraction=0.3)
+    source = FolderSource(data.model_copy(update={"split_by": "image"}))
+    split, parts = source.split(1), FolderSource(data).split(1)
+    sides = [split.train, split.held_out, split.known_abnormal, split.validation_abnormal, split.test_good]
+    sides += [*split.test_abnormal.values()]
+    assert sum(map(len, sides)) == len({name for side in sides for name in side}) == 60 + 20 + 30
+    assert len(split.test_good) == len(parts.test_good) == 20
+    assert {name.split("/")[0] for name in split.test_good} == {"train", "test"}
+    assert {groups[n] for n in split.train} & {groups[n] for n in split.test_good}
+    assert source.split(1) == split != source.split(2) and source.groups() == groups
 
 
 def test_groups_come_from_a_table(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The weights of the score come from abnormal frames that were not trained on, synthetic ones where few are real."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,10 @@ from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.calibrate_held_out import calibrate_held_out, prior_weights
-from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
+from trainer.data.synthetic import synthesise
+from trainer.data.unseen import synthesise_unseen
+from trainer.evaluation.calibrate_held_out import SYNTHETIC, calibrate_held_out
+from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, Synthesis, make_synthetic_abnormal
 
 
 class FlatSearcher:
@@ -50,12 +54,15 @@ def _config(**sections: object) -> TrainConfig:
 
 @pytest.mark.parametrize("shape", [(40, 50), (32, 32), (20, 90), (64, 48, 3), (64, 48, 1)])
 @pytest.mark.parametrize("height", [None, 64])
-def test_synthetic_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int, ...], height: int | None) -> None:
+@pytest.mark.parametrize("make", [synthesise, synthesise_unseen])
+def test_synthetic_frames_differ_in_one_square_of_about_a_tile(
+    shape: tuple[int, ...], height: int | None, make: Synthesis
+) -> None:
     """Elsewhere they are the normal frame, as the mask says; the same seed gives the same, and no original changes."""
     tiler = FrameTiler(Preprocessing(height=height, channels=1), 32, 0.25)
     normal = _frames(6, shape)
     before = [frame.copy() for frame in normal]
-    synthetic_frames = make_synthetic_abnormal(normal, tiler, seed=1)
+    synthetic_frames = make_synthetic_abnormal(normal, tiler, 1, make)
     side = 32 * (1 if height is None else shape[0] / height)
     for frame, (damaged, mask) in zip(normal, synthetic_frames, strict=True):
         assert damaged.shape == frame.shape and damaged.dtype == np.uint8
@@ -64,7 +71,7 @@ def test_synthetic_frames_differ_in_one_square_of_about_a_tile(shape: tuple[int,
         ys, xs = np.nonzero(changed)
         assert len(ys) and np.ptp(ys) < side + 1 and np.ptp(xs) < side + 1
     assert all((a == b).all() for a, b in zip(normal, before, strict=True))
-    again = make_synthetic_abnormal(normal, tiler, seed=1)
+    again = make_synthetic_abnormal(normal, tiler, 1, make)
     assert all((a[0] == b[0]).all() for a, b in zip(synthetic_frames, again, strict=True))
 
 
@@ -80,34 +87,58 @@ def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scor
         calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
 
 
-@pytest.mark.parametrize(("real", "synthetic"), [(0, 12), (MIN_REAL_ABNORMAL - 1, 12), (MIN_REAL_ABNORMAL, 0)])
-def test_synthetic_frames_are_added_only_where_real_ones_are_few(real: int, synthetic: int) -> None:
-    """And the calibration says how many of each it saw."""
+def test_held_out_images_of_one_part_leave_none_for_the_threshold() -> None:
+    """The sentence says so, before any frame is searched, instead of asking for a rate of 1."""
+    held_out = HeldOut(_frames(30), [], [], (["one"] * 30, []))
+    tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
+    with pytest.raises(DatasetError, match=r"show 1 part: .* hold out images of more parts"):
+        calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (["a"], "1 known-abnormal image of 1 part alone would be no basis for weights"),
+        (["a"] * 12, "12 known-abnormal images of 1 part alone would be no basis"),
+        (list("abcdef"), "6 known-abnormal images of 6 parts and 40 made defects count the same"),
+    ],
+)
+def test_few_known_defects_are_said(parts: list[str], sentence: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One sentence on how many images and parts there are, and what joins them."""
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(len(parts), seed=5), (None, parts))
+    with caplog.at_level(logging.INFO):
+        calibrate_held_out(FlatSearcher(), FrameTiler(Preprocessing(), 32, 0.25), _config(), held_out, 0.05)
+    assert sentence in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("real", "parts", "synthetic"),
+    [
+        (0, 1, SYNTHETIC),
+        (MIN_REAL_ABNORMAL - 1, MIN_REAL_ABNORMAL - 1, SYNTHETIC),
+        (MIN_REAL_ABNORMAL, MIN_REAL_ABNORMAL, 0),
+        (MIN_REAL_ABNORMAL, 1, SYNTHETIC),
+    ],
+)
+def test_synthetic_frames_are_added_only_where_real_ones_are_few(real: int, parts: int, synthetic: int) -> None:
+    """Or where these show few parts, also after a training on synthetic ones; the calibration says how many it saw."""
     tiler = FrameTiler(Preprocessing(), 32, 0.25)
     abnormal = [np.where(np.arange(50) < 9, 255, frame).astype(np.uint8) for frame in _frames(real, seed=5)]
-    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), abnormal)
-    found = calibrate_held_out(FlatSearcher(), tiler, _config(), held_out, 0.05).calibration.validation
-    assert found is not None and (found.abnormals, found.synthetic) == (real, synthetic)
-
-
-def test_synthetic_defects_do_not_weight_a_model_that_was_trained_on_them() -> None:
-    """Its discriminator knows such defects too well; real ones alone weigh then, and without any nothing does."""
-    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    shown = (None, [str(i % parts) for i in range(real)])
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), abnormal, shown)
     config = _config(method={"kind": "noisy_anogan", "synthetic_fraction": 0.5})
-    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), _frames(6, seed=5))
-    found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration.validation
-    assert found is not None and (found.abnormals, found.synthetic) == (6, 0)
+    found = calibrate_held_out(FlatSearcher(), tiler, config, held_out, 0.05).calibration
+    assert found.validation is not None
+    assert (found.validation.abnormals, found.validation.synthetic) == (real, synthetic)
+    assert found.promise is not None and found.promise.new_parts
 
 
-def test_a_finetuned_discriminator_has_half_of_the_prior_weight() -> None:
-    """Maps of fine scales share one half, D's logits on the frame the other; nothing else has any."""
-    assert prior_weights(_config()) is None
-    method = {"kind": "noisy_anogan", "patch_head": 1.0}
-    search = {"map": "l2", "gamma": 1.0}
-    found = prior_weights(_config(method=method, schedule={"discriminator_images": 100}, search=search))
-    assert found is not None and found == pytest.approx(
-        {"l2_1px": 1 / 3, "l2_2px": 1 / 3, "l2_4px": 1 / 3, "d_frame": 0.5, "d_patch": 0.5}
-    )
+def test_the_parts_of_scored_frames_reach_the_promise() -> None:
+    """Twenty frames of one part promise nothing about new parts."""
+    tiler = FrameTiler(Preprocessing(), 32, 0.25)
+    held_out = HeldOut(_frames(12, seed=1), _frames(20, seed=2), [], scored_parts=["one"] * 20)
+    found = calibrate_held_out(FlatSearcher(), tiler, _config(), held_out, 0.05).calibration.promise
+    assert found is not None and not found.new_parts and found.parts == 1
 
 
 def test_the_papers_score_needs_no_abnormal_frames() -> None:

@@ -11,6 +11,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from latentline.errors import DatasetError, ImageError
+from latentline.inspection.inspector import Inspector
+from latentline.scoring.thresholds import promise
 from tests.trainer.folder import write_folder
 from tests.trainer.inspectors import BrightnessReconstructor, brightness_inspector
 from trainer.data.folders import FolderSource
@@ -70,6 +72,22 @@ def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path
     assert (seen.detected, seen.missed) == (sum(i.max() > 200 for i in bad), sum(i.max() <= 200 for i in bad))
     assert (seen.false_alarms, seen.accepted) == (0, 8)
     assert report.pixel_images == 8 and 0.9 < report.aupro.value <= 1
+
+
+def test_a_broken_promise_is_in_the_report_and_the_log(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where every normal test image is an alarm, both say so; where none is, the report has the promise alone."""
+    source, promised = _source(root), promise(40, 40, 0.05)
+    for threshold, broken in ((0.0, True), (200.0, False)):
+        caplog.clear()
+        inspector = brightness_inspector(threshold)
+        calibration = inspector.calibration.model_copy(update={"promise": promised})
+        inspector = Inspector(inspector.reconstructor, calibration)
+        report = evaluate(inspector, SUBJECT, source, source.split(0), tmp_path / str(broken))
+        sentence = "1.00 observed, 0.05 promised: these images do not resemble the calibration's"
+        assert (sentence in report.to_markdown(), sentence in caplog.text) == (broken, broken)
+        assert f"| what the threshold promises | {promised.sentence} |" in report.to_markdown()
 
 
 def test_everything_is_written_and_can_be_read_again(root: Path, tmp_path: Path) -> None:

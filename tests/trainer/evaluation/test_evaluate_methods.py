@@ -102,6 +102,15 @@ def test_what_cannot_be_evaluated_is_said(
     assert sentence in capsys.readouterr().err
 
 
+def test_a_smooth_tail_promises_what_ranks_cannot(anogan: Path, tmp_path: Path) -> None:
+    """With a rate that these few held-out images do not reach otherwise; the report says what it rests on."""
+    arguments = ["evaluate", str(anogan), str(tmp_path / "out"), "--iterations", "1", "--limit", "2"]
+    assert main([*arguments, "--false-alarm-rate", "0.02"]) == 2
+    assert main([*arguments, "--false-alarm-rate", "0.02", "--threshold", "smooth"]) == 0
+    table = read_results(tmp_path / "out")[0].to_markdown()
+    assert "taken for exponential" in table and "what few images cost" in table
+
+
 def test_an_autoencoder_takes_no_iterations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It has nothing to iterate."""
     run = _fit(tmp_path, {"kind": "autoencoder"}, NO_SEARCH)

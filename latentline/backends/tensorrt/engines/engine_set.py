@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from latentline.backends.tensorrt.fp16.check import check_half
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.backends.tensorrt.graphs.prepare import REVISION, prepare_graph
 from latentline.package.manifest import Manifest
-from latentline.package.model_package import ModelPackage, SearchModel
+from latentline.package.model_package import TRUNK, ModelPackage, SearchModel
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,15 @@ class EngineSet:
             gpu=gpu if settings.tensorrt == "tensorrt" else "",
             workspace_bytes=settings.workspace_mib << 20,
         )
+
+    @classmethod
+    def of_trunk(
+        cls, package: ModelPackage, settings: GpuSettings, trt: Any, compute_capability: ComputeCapability, gpu: str
+    ) -> EngineSet:
+        """The engine of the package's trunk, which it must have: float32, for one frame. Raises as `of`."""
+        assert package.trunk is not None
+        trunk = SearchModel(package.spec, {TRUNK: package.trunk.graph}, package.selftest)
+        return replace(cls.of(package, settings, trt, compute_capability, gpu), model=trunk, batch=1, precision="fp32")
 
     def plans(self, progress: Progress = log.info) -> dict[str, bytes]:
         """The serialised engine of each graph, by the graph's file name. Missing engines are built now.

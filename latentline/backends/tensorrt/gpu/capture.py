@@ -18,6 +18,8 @@ from latentline.errors import BackendError
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: the global mode would break other threads' CUDA calls
 _INVALIDATED = 901  # CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
 
+CAPTURE_TRIES = 3
+
 _Handle = ctypes.c_void_p
 _SIGNATURES: dict[str, list[Any]] = {
     "cuStreamBeginCapture_v2": [_Handle, ctypes.c_int],
@@ -84,6 +86,15 @@ class GraphDriver:
             return Graph(self, graph)
         finally:
             self.call("cuGraphDestroy", graph)
+
+    def capture_retrying(self, stream: cuda.Stream, enqueue: Callable[[], None]) -> Graph:
+        """As `capture`, up to three times where a call of another thread breaks it."""
+        for _ in range(CAPTURE_TRIES - 1):
+            try:
+                return self.capture(stream, enqueue)
+            except CaptureInvalidatedError:
+                continue
+        return self.capture(stream, enqueue)
 
     def _abandon(self, handle: _Handle) -> int:
         """End a capture that failed, and return the driver's error code."""

@@ -8,13 +8,15 @@ Everything is allocated and captured once for all frames of a shape. After that,
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import pycuda.driver as cuda
 
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
-from latentline.backends.tensorrt.gpu.capture import CaptureInvalidatedError, Graph, GraphDriver
+from latentline.backends.tensorrt.gpu.capture import Graph, GraphDriver
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics, FrameComparison
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
 from latentline.backends.tensorrt.gpu.plan import FramePlan
@@ -22,7 +24,6 @@ from latentline.backends.tensorrt.gpu.plan import FramePlan
 UInt8 = npt.NDArray[np.uint8]
 
 SLOTS = 2  # the next frame uploads while one is searched
-CAPTURE_TRIES = 3
 TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
 
 
@@ -83,7 +84,7 @@ class FrameGraph:
         self._slots = tuple(self._free)
         try:
             for slot in self._slots:
-                slot.graph = self._capture(slot, driver)
+                slot.graph = driver.capture_retrying(self._stream, partial(self._enqueue, slot))
                 slot.graph.upload(self._stream)
         except BaseException:
             self.close()
@@ -131,14 +132,6 @@ class FrameGraph:
         for slot in self._slots:
             if slot.graph is not None:
                 slot.graph.close()
-
-    def _capture(self, slot: Slot, driver: GraphDriver) -> Graph:
-        for _ in range(CAPTURE_TRIES - 1):
-            try:
-                return driver.capture(self._stream, lambda: self._enqueue(slot))
-            except CaptureInvalidatedError:
-                continue
-        return driver.capture(self._stream, lambda: self._enqueue(slot))
 
     def _enqueue(self, slot: Slot) -> None:
         plan, stream, search = self.plan, self._stream, self._search

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.cli import main
-from edge_runtime.tools.doctor import examination
+from edge_runtime.tools.doctor import command, examination
 from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, loss_curve
 from edge_runtime.tools.doctor.report import to_text
 from edge_runtime.tools.doctor.timing import timed
@@ -101,10 +101,10 @@ def test_a_planted_fault_is_caught(package: ModelPackage, fault: str, size: floa
 def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
     """The command says what is missing, examines the CPU, writes both files and exits with 0."""
     package = write_tiny_package(tmp_path / "package")
-    command = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0", "--output", "report"]
+    arguments = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0", "--output", "report"]
     environment = {**os.environ, "LATENTLINE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": "-1"}
     environment["PYTHONPATH"] = str(ROOT)
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     text = (tmp_path / "report" / "doctor.txt").read_text()
     assert text in ran.stdout and "backend openvino: passed" in text and "backend tensorrt cannot run here" in text
@@ -113,6 +113,19 @@ def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
     assert {"Python", "OpenCV", "GPU", "TensorRT", "NVRTC", "pycuda", "model", "engine cache"} <= topics
     assert report["backends"][0]["passed"] and report["backends"][0]["frame_ms"]["median"] > 0
     assert "search_ms" not in report, "no GPU was timed"
+
+
+def test_a_machine_is_examined_with_a_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a package of the user's, the demo's model searches, though the demo itself does not."""
+    examined: list[int] = []
+
+    def examine(package: ModelPackage, *_: object) -> examination.DoctorReport:
+        examined.append(package.spec.search.iterations)
+        raise BackendError("enough seen")
+
+    monkeypatch.setattr(command, "examine", examine)
+    assert main(["doctor", "--output", str(tmp_path / "report")]) == 2
+    assert examined == [10]
 
 
 @pytest.mark.parametrize(("backend", "passed"), [("auto", True), ("openvino", True), ("tensorrt", False)])

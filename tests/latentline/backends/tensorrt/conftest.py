@@ -17,8 +17,8 @@ __all__ = ["fake_driver", "loaded_fake_driver"]  # the emulated driver, for the 
 
 @pytest.fixture(scope="session")
 def demo() -> ModelPackage:
-    """The demo's package."""
-    return load_package(DEMO_MODEL)
+    """The demo's package with a search of ten iterations; its own has none."""
+    return load_package(DEMO_MODEL).with_iterations(10)
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,7 @@ from latentline.package.model_package import DISCRIMINATOR, ModelPackage
 def brief(demo: ModelPackage) -> ModelPackage:
     """The demo's model with two tiles to check and a short search."""
     test = replace(demo.selftest, **{name: array[:1] for name, array in vars(demo.selftest).items()})
-    search = demo.manifest.search.model_copy(update={"iterations": 4})
-    manifest = demo.manifest.model_copy(update={"search": search})
-    return replace(demo, spec=manifest, manifest=manifest, selftest=test)
+    return replace(demo.with_iterations(4), selftest=test)
 
 
 def overflowing(package: ModelPackage) -> ModelPackage:

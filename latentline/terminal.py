@@ -1,0 +1,52 @@
+"""The output of a command line: any text can be written, and nobody needs to read it."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+
+from latentline.printable import printable
+
+PIPE_CLOSED = 141  # as a shell reports a program that SIGPIPE ended
+_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
+
+
+def tolerate_output() -> None:
+    """Let stdout and stderr write what their encoding lacks as escapes such as \\u2192. Call it before any output."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def write_output(command: Callable[[], int]) -> int:
+    """The exit code of `command`; PIPE_CLOSED when the reader of its output has gone. No traceback for what the machine
+    lacks: descriptors, or room on the disk."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _discard_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _RESOURCES:
+            raise
+        _discard_output()
+        what = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {printable(what)}{error.strerror}; free some, or raise the limit, and try again", file=sys.stderr
+        )
+        return 1
+
+
+def _discard_output() -> None:
+    """Nothing may be written at the interpreter's end: it would fail again, with a traceback."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        sys.stdout = io.StringIO()

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.config import StationConfig, load_station
+from latentline.base.strict_yaml import StrictModel, load_yaml
+from latentline.base.yaml_loader import read_yaml
+from latentline.errors import ConfigError
+from tests.edge_runtime.fakes import station_data
+
+
+class _Inner(StrictModel):
+    share: float = 0.5
+
+
+class _Settings(StrictModel):
+    number: float = 1.0
+    count: int | None = None
+    switch: bool = False
+    maybe: bool | None = None
+    text: str = ""
+    rates: tuple[float, ...] = ()
+    named: dict[str, float] | None = None
+    channels: Literal[1, 3] = 1
+    steps: int | Literal["auto"] = "auto"
+    path: Path | None = None
+    inner: _Inner | None = None
+
+
+def _load(tmp_path: Path, text: str) -> _Settings:
+    (tmp_path / "a.yaml").write_text(text)
+    return load_yaml(tmp_path / "a.yaml", _Settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("number: 1\ntext: a\nnumber: 2\n", 3, "the key 'number' is there twice, first in line 1"),
+        ("inner:\n  share: 0.1\n  share: 0.1\n", 3, "the key 'share' is there twice, first in line 2"),
+        ("inner: {share: 0.1, 'share': 0.2}\n", 1, "the key 'share' is there twice, first in line 1"),
+        ("inner: {}\ninner: null\n", 2, "the key 'inner' is there twice, first in line 1"),
+        ("rates:\n- {a: 1,\n   a: 2}\n", 3, "the key 'a' is there twice, first in line 2"),
+        ("x: &x {a: 1}\ny:\n  <<: *x\n  <<: *x\n", 4, "the key '<<' is there twice, first in line 3"),
+        ("1: a\n0x1: b\n", 2, "the key '1' is there twice, first in line 1"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused_by_its_lines(tmp_path: Path, text: str, line: int, said: str) -> None:
+    """At any depth, in both notations, whatever the values are."""
+    with pytest.raises(ConfigError, match=rf"a\.yaml, line {line}: .*{said}"):
+        _load(tmp_path, text)
+
+
+def test_a_second_tls_section_does_not_undo_the_first(tmp_path: Path) -> None:
+    """A station file that says `tls: {}` and then `tls: null` is refused, not run over a plain connection."""
+    text = yaml.safe_dump(station_data(tmp_path, 1883))
+    text = text.replace("mqtt:\n", "mqtt:\n  tls: {}\n  tls: null\n")
+    (tmp_path / "station.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="the key 'tls' is there twice"):
+        load_station(tmp_path / "station.yaml")
+
+
+def test_a_merged_section_may_be_overridden(tmp_path: Path) -> None:
+    """What stands beside `<<` replaces what it brings; that is no key given twice."""
+    assert read_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")["b"] == {"x": 3, "y": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        ("-.5", -0.5),
+        ("+3.", 3.0),
+        ("010", 10),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("18:30", "18:30"),
+        ("1_000", "1_000"),
+        ("off", "off"),
+        ("Yes", "Yes"),
+        ("n", "n"),
+        ("2026-11-05", "2026-11-05"),
+        ("=", "="),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("null", None),
+    ],
+)
+def test_plain_values_are_what_people_mean(text: str, value: object) -> None:
+    """Numbers are decimal, also with exponents; words, times and dates are texts; true and false alone are booleans."""
+    got = read_yaml(f"a: {text}")["a"]
+    assert got == value and type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        *((key, word) for key in ("number", "count") for word in ("off", "no", "yes", "true", "'1'", "18:30")),
+        *((key, word) for key in ("switch", "maybe") for word in ("yes", "off", "1", "0", "0.0", "'true'")),
+        ("switch", "null"),
+        *(("rates", f"[1, {word}]") for word in ("yes", "true", "'2'")),
+        ("named", "{a: true}"),
+        ("channels", "true"),
+        ("channels", "'1'"),
+        ("steps", "off"),
+        ("inner", "{share: no}"),
+        ("number", ".inf"),
+        ("number", ".nan"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(tmp_path: Path, key: str, text: str) -> None:
+    """No word and no switch becomes a number, no number or text a switch, in sections and lists too."""
+    with pytest.raises(ConfigError, match=f"'{key}"):
+        _load(tmp_path, f"{key}: {text}")
+
+
+def test_values_of_the_right_kind_are_taken(tmp_path: Path) -> None:
+    """Whole numbers where any number may stand, words where a text may stand."""
+    text = "{number: 3, count: 3, switch: true, maybe: null, text: off, rates: [1, 1e-3], channels: 3, steps: auto}"
+    taken = _load(tmp_path, text)
+    assert (taken.number, taken.count, taken.switch, taken.maybe, taken.text) == (3.0, 3, True, None, "off")
+    assert (taken.rates, taken.channels, taken.steps) == ((1.0, 0.001), 3, "auto")
+
+
+def test_a_threshold_is_never_a_word(tmp_path: Path) -> None:
+    """`threshold: off` is one sentence, and no threshold of 0."""
+    data: dict[str, Any] = station_data(tmp_path, 1883)
+    for word in ("off", "no", "yes", "on", "false"):
+        (tmp_path / "station.yaml").write_text(yaml.safe_dump(data) + f"threshold: {word}\n")
+        with pytest.raises(ConfigError, match="'threshold': input should be a valid number"):
+            load_yaml(tmp_path / "station.yaml", StationConfig)
+
+
+_DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="ascii")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_DATA)
+def test_what_json_says_is_read_as_it_is(data: Any) -> None:
+    """YAML in JSON's notation gives the same values."""
+    import json
+
+    assert read_yaml(json.dumps(data)) == data

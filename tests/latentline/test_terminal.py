@@ -1,0 +1,85 @@
+"""No command line ends with a traceback because of its output, its user or its machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from latentline.base.home import expanded
+from latentline.errors import ConfigError
+from tests.paths import ROOT
+
+_PRINTING = (
+    "import sys; from latentline.errors import run_command\ndef work():\n {}\n return 0\nsys.exit(run_command(work))"
+)
+
+
+def _run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, timeout=60, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_any_text_is_printed_in_any_encoding(encoding: str) -> None:
+    """What the encoding of the output lacks is printed as an escape, also a file name that is no text."""
+    code = _PRINTING.format(r"print('\u2192 \u6f22 \udcff \u2265'); print('\u2192', file=sys.stderr)")
+    done = _run(code, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    assert done.returncode == 0 and "Traceback" not in done.stderr and "\\udcff" in done.stdout
+
+
+def test_help_is_printed_in_any_encoding() -> None:
+    """Every program says what it can do where the terminal knows ASCII only."""
+    for module in ("edge_runtime.cli", "export.cli", "trainer.cli"):
+        code = f"import sys; from {module} import main; main(['--help'])"
+        done = _run(code, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+        assert done.returncode == 0 and done.stdout.startswith("usage: latentline-"), done.stderr
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_closed_pipe_is_no_traceback(lines: int) -> None:
+    """When nobody reads the output any more, the command ends quietly with 141, whether it noticed early or late."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = _run(_PRINTING.format(f"print('line\\n' * {lines})"), stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    """So is an output that cannot be written."""
+    with Path("/dev/full").open("w") as full:
+        done = _run(_PRINTING.format("print('x')"), stdout=full)
+    assert done.returncode == 1 and done.stderr.startswith("error: No space left on device;")
+
+
+def test_descriptors_that_run_out_are_one_sentence() -> None:
+    """A file that cannot be opened because too many are open is named, without a traceback."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))"
+    work = f"{limit}; files = [open('/etc/hosts') for _ in range(99)]"
+    done = _run(_PRINTING.format(work), stdout=subprocess.PIPE)
+    assert done.returncode == 1 and done.stderr.startswith("error: /etc/hosts: Too many open files;")
+
+
+def test_a_user_without_home_and_name_can_open_a_model() -> None:
+    """A container's user id that no file knows, and no HOME: the station's backend is imported all the same."""
+    code = (
+        "import os, pwd\n"
+        "def unknown(*_): raise KeyError('uid not found')\n"
+        "pwd.getpwuid = unknown\n"
+        "import latentline.model; print('HOME' in os.environ)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "USER", "LOGNAME")}
+    done = _run(code, stdout=subprocess.PIPE, env=environment)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+def test_a_home_that_nobody_has_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~nosuchuser` in a path is a mistake in the file, and names the path."""
+    with pytest.raises(ConfigError, match=r"~nosuchuser/model\.zip: there is no user"):
+        expanded(Path("~nosuchuser/model.zip"))
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert expanded(Path("~/model.zip")) == Path("/home/anna/model.zip")

@@ -1,0 +1,121 @@
+"""One candidate: trained for a share of the time, and evaluated like all others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from latentline.base.atomic import write_text
+from latentline.base.strict_yaml import StrictModel
+from trainer.checkpoint import dump_config, read_config
+from trainer.choose.budget import total_images, within_budget
+from trainer.choose.candidates import SCALING, Candidate
+from trainer.config import TrainConfig
+from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from trainer.evaluation.report import EvaluationReport, read_results
+from trainer.run.fit import fit
+from trainer.settings.trunk import LITE0, NONE, TrunkConfig
+from trainer.trunk.module import check_trunk_weights
+
+REHEARSAL = 2000  # images, of all phases: a few seconds, and they say how fast a training is here
+FALSE_ALARM_RATE = 0.2  # the threshold is not used; a strict one would need more images
+TRIAL = "trial.json"
+
+
+class Trial(StrictModel):
+    """A candidate and how well it did.
+
+    share        of its whole training that it was given
+    minutes      that this took
+    tiles        of an image
+    trunk        the pretrained network beside it; none: there is none
+    report       of the images that methods are compared on
+    """
+
+    method: str
+    height: int
+    share: float = Field(gt=0, le=1)
+    minutes: float
+    tiles: int
+    trunk: str = NONE
+    report: EvaluationReport
+
+    @property
+    def name(self) -> str:
+        """Names it in tables and folders."""
+        return f"{self.method}-{self.height}px" + ("" if self.trunk == NONE else "-trunk")
+
+    @property
+    def merit(self) -> float:
+        """By which trials are compared: image AUROC and, where there are masks, pixel AUROC."""
+        found = [figure.value for figure in (self.report.image_auroc, self.report.pixel_auroc) if figure is not None]
+        return sum(found)
+
+
+def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
+    """Train for about `seconds` and evaluate, in the folder `out`; what is finished there is read.
+
+    Raises ConfigError, DatasetError, CheckpointError and TrainingError.
+    """
+    if (kept := _kept(out)) is not None:
+        return kept
+    shutil.rmtree(out, ignore_errors=True)
+    whole = total_images(candidate.config)
+    images = whole if candidate.method == SCALING else min(whole, round(seconds * _rate(candidate.config, out, device)))
+    fit(within_budget(candidate.config, max(images, REHEARSAL)), out, device=device)
+    evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
+    trial = Trial(
+        method=candidate.method,
+        height=candidate.height,
+        share=min(1.0, max(images, REHEARSAL) / whole),
+        minutes=_seconds(out) / 60,
+        tiles=tiles,
+        report=read_results(out)[0],
+    )
+    write_text(out / TRIAL, trial.model_dump_json(indent=1))
+    return trial
+
+
+def run_trunk_trial(trial: Trial, run: Path, out: Path) -> Trial:
+    """The trained model of `trial` in `run`, evaluated in `out` with EfficientNet-Lite0 beside it.
+
+    What is finished in `out` is read. Raises BackendError where the weights of that network are not here.
+    """
+    check_trunk_weights(TrunkConfig(network=LITE0))
+    if (kept := _kept(out)) is not None:
+        return kept
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(run / "checkpoint", out / "checkpoint")
+    config = read_config(out / "checkpoint").model_copy(update={"trunk": TrunkConfig(network=LITE0)})
+    write_text(out / "checkpoint" / "config.yaml", dump_config(config))
+    evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
+    with_trunk = trial.model_copy(update={"trunk": LITE0, "report": read_results(out)[0]})
+    write_text(out / TRIAL, with_trunk.model_dump_json(indent=1))
+    return with_trunk
+
+
+def _kept(out: Path) -> Trial | None:
+    """The finished trial in `out`; None where there is none, or another version wrote it."""
+    try:
+        return Trial.model_validate_json((out / TRIAL).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _rate(config: TrainConfig, out: Path, device: str) -> float:
+    """Images that a training of this configuration shows in a second, over all its phases."""
+    place = out.with_name(f"{out.name}-rehearsal")
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        fit(within_budget(config, REHEARSAL), place, device=device)
+        return REHEARSAL / max(_seconds(place), 1e-3)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _seconds(run: Path) -> float:
+    state = json.loads((run / "checkpoint" / "state.json").read_text(encoding="utf-8"))
+    return float(state["run"]["seconds"])

@@ -1,0 +1,113 @@
+"""Where known-abnormal images and their masks lie: in a folder of the user's, in a list, or among the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from latentline.base.home import expanded
+from latentline.errors import DatasetError
+from latentline.vision.images import SUFFIXES, list_images
+
+MASK_END = "_mask.png"
+MASK_FOLDERS = ("masks", "ground_truth")
+
+
+def known_images(place: Path | tuple[Path, ...], root: Path) -> tuple[str, ...]:
+    """Names of the images that `data.known_abnormal` means, sorted; an image under `root` is named relative to it.
+
+    place  a folder of images, or of one folder for each kind of defect; a text file with a path a line, relative to
+           `root` or to the file; or such paths themselves
+    Raises DatasetError, one sentence for what is not there.
+    """
+    if isinstance(place, tuple):
+        found = _entries(place, "data.known_abnormal", root, (root,))
+    elif place.is_dir():
+        found = _images_in(place)
+    else:
+        found = _entries(_lines(place), str(place), root, (root, place.parent))
+    if not found:
+        where = "data.known_abnormal" if isinstance(place, tuple) else place
+        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        raise DatasetError(f"{where}: there is no known-abnormal image; name some ({kinds})")
+    return tuple(sorted({_name(path, root) for path in found}))
+
+
+def mask_of(image: Path) -> Path | None:
+    """The mask of an image by its stem; None where there is none.
+
+    As in MVTec AD, `ground_truth` beside the folder of the defect folders has `<defect>/<stem>_mask.png`. An image
+    elsewhere may also have it in `masks`, `ground_truth` or `<folder>_masks`, in its folder or beside it, as
+    `<stem>_mask.png` or `<stem>.png`.
+    """
+    folder, stem = image.parent, image.stem
+    by_defect = folder.parent.parent / "ground_truth" / folder.name / f"{stem}{MASK_END}"
+    if by_defect.is_file():
+        return by_defect
+    places = [folder.parent / f"{folder.name}_masks"]
+    for name in MASK_FOLDERS:
+        places += [folder.parent / name / folder.name, folder.parent / name, folder / name]
+    candidates = (place / f"{stem}{end}" for place in places for end in (MASK_END, ".png"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
+    """Those of the `others` that are the same file as one of `names`, or a copy of it to the byte."""
+    by_size: dict[int, list[Path]] = {}
+    for name in names:
+        path = root / name
+        if path.is_file():
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    content = {path: path.read_bytes() for paths in by_size.values() for path in paths} if by_size else {}
+    found = set()
+    for other in others:
+        path = root / other
+        alike = by_size.get(path.stat().st_size, []) if path.is_file() else []
+        if alike and path.read_bytes() in [content[same] for same in alike]:
+            found.add(other)
+    return found
+
+
+def _lines(place: Path) -> Iterator[Path]:
+    try:
+        text = place.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"{place}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal, "
+            "a folder of images or a list of them"
+        ) from None
+    lines = (line.strip() for line in text.splitlines())
+    yield from (Path(line) for line in lines if line and not line.startswith("#"))
+
+
+def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    absent: list[Path] = []
+    for entry in entries:
+        path = next((p for p in (base / expanded(entry) for base in bases) if p.exists()), None)
+        if path is None:
+            absent.append(entry)
+        elif path.is_dir():
+            found += _images_in(path)
+        elif path.suffix.lower() in SUFFIXES:
+            found.append(path)
+        else:
+            raise DatasetError(f"{source}: '{entry}' is not an image; correct it")
+    if absent:
+        more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
+        beside = " or beside the list" if len(bases) > 1 else ""
+        raise DatasetError(f"{source}: '{absent[0]}' is not under {root}{beside}{more}; correct it")
+    return found
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Images of a folder, and of the folders in it that hold no masks."""
+    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name not in MASK_FOLDERS]
+    folders = [folder, *(p for p in inside if not p.name.endswith("_masks"))]
+    return [image for place in folders for image in list_images(place) if not image.name.endswith(MASK_END)]
+
+
+def _name(path: Path, root: Path) -> str:
+    """Relative to `root` where it lies there; a link under `root` keeps its own name."""
+    whole, base = path.parent.resolve() / path.name, root.resolve()
+    return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()

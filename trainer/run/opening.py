@@ -1,0 +1,81 @@
+"""The first lines of `fit`: what was found, at what scale it is trained, and what an image will cost."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from trainer.checkpoint import Checkpoint, read_config
+from trainer.config import TrainConfig
+from trainer.data.source import ImageSource
+from trainer.data.split import Split
+from trainer.networks.factory import build_networks
+from trainer.reference.searcher import ReferenceSearcher
+from trainer.run.survey import Survey, take_survey, tiler_of, with_height
+from trainer.search_cost import measure_cost, say_cost
+
+TIMED_ITERATIONS = 3  # of a longer search; what comes before and after one takes about as long as one
+log = logging.getLogger(__name__)
+
+
+def with_resumed_height(config: TrainConfig, checkpoint: Path) -> TrainConfig:
+    """The configuration with the height of the checkpoint that it continues, where it names none itself.
+
+    Raises CheckpointError.
+    """
+    if config.preprocessing.height is not None or not checkpoint.exists():
+        return config
+    height = read_config(checkpoint).preprocessing.height
+    return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update={"height": height})})
+
+
+def open_run(config: TrainConfig, source: ImageSource, split: Split, resumed: bool) -> TrainConfig:
+    """Say what was found and what an image will cost; give the configuration with the height that follows.
+
+    resumed  the height is that of the checkpoint
+    """
+    found = take_survey(source, split, config.schedule.seed)
+    if found is None:
+        return config  # loading the images says why none can be read
+    _say_found(found, split)
+    config = config if resumed else with_height(config, found)
+    tiler = tiler_of(config)
+    iterations = config.unmeasured_iterations
+    timed = min(iterations, TIMED_ITERATIONS)
+    searcher = ReferenceSearcher(_untrained(config, split), config.search, timed)
+    cost = measure_cost(searcher, tiler, found.frames)
+    cost = replace(cost, seconds_per_tile=cost.seconds_per_tile * (iterations + 1) / (timed + 1))
+    calibrated = len(split.held_out) + len(split.validation_abnormal)
+    say_cost(cost, iterations, "these networks before their training, on the CPU", calibrated, trained=False)
+    return config
+
+
+def _say_found(found: Survey, split: Split) -> None:
+    abnormal = sum(map(len, split.test_abnormal.values()))
+    log.info(
+        "%d normal images train and %d are held out, of %s; %d known-abnormal images train and %d weigh the score; "
+        "%d normal and %d abnormal images are for the test",
+        len(split.train),
+        len(split.held_out),
+        found.sizes,
+        len(split.known_abnormal),
+        len(split.validation_abnormal),
+        len(split.test_good),
+        abnormal,
+    )
+    if found.known:
+        smallest = "" if found.defect is None else f"; the smallest defect is about {found.defect[0]:.0f} px wide"
+        log.info("%d of %d known-abnormal images looked at have a mask%s", found.masks, found.known, smallest)
+
+
+def _untrained(config: TrainConfig, split: Split) -> Checkpoint:
+    """A checkpoint of networks that know nothing, to time them; no random state changes."""
+    with torch.random.fork_rng(devices=[]):
+        networks = build_networks(config)
+    for network in networks:
+        if network is not None:
+            network.eval()
+    return Checkpoint(config, *networks, split, 0, "")
