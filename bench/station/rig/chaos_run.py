@@ -122,8 +122,6 @@ class ChaosRun:
         time.sleep(self._random.random())
 
     def _harm_spool(self, how: str) -> None:
-        # Once the station is connected it has opened the spool, and put right what was harmed before.
-        self._wait(lambda: self._connected.is_set() or self._station_ended(), "the first status of the station")
         self._harms[how] += 1
         if how == "removal":
             self._harm.remove()

@@ -23,13 +23,14 @@ class DeadCopy:
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(path.name + ".dead")
 
-    def read(self) -> list[DeadRow]:
-        """All that is readable. Raises OSError."""
+    def read(self) -> tuple[list[DeadRow], bool]:
+        """(all that is readable, each once; whether something is not). Raises OSError."""
         try:
-            records = parse(self.path.read_bytes()).records
+            parsed = parse(self.path.read_bytes())
         except FileNotFoundError:
-            return []
-        return [_row(record.event) for record in records if record.kind == DEAD]
+            return [], False
+        rows = {record.event.seq: _row(record.event) for record in parsed.records if record.kind == DEAD}
+        return list(rows.values()), parsed.damaged
 
     def add(self, row: DeadRow) -> None:
         """Append one dead letter."""

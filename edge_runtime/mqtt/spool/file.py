@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.mqtt.spool.second_copy import VERSION
-from edge_runtime.mqtt.spool.stored import StoredEvent, intact
+from edge_runtime.mqtt.spool.stored import StoredEvent
 from edge_runtime.mqtt.spool.totals import Totals, totals_of_row, totals_row
 from latentline.errors import ConfigError
 
@@ -20,7 +20,7 @@ READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _APPLICATION_ID = 0x4C4C5350  # "LLSP", in the header of the file: it is a spool
 _HEADER = b"SQLite format 3\0"
 _WAL_FORMAT = b"\2\2"  # in the header: written and read with a write-ahead log
-_MAX_DEAD = 1000  # dead letters that are kept
+MAX_DEAD = 1000  # dead letters that are kept
 _TABLES = """
 CREATE TABLE event (seq INTEGER PRIMARY KEY, topic BLOB NOT NULL, body BLOB NOT NULL, at REAL NOT NULL,
                     checksum BLOB NOT NULL);
@@ -42,10 +42,10 @@ def create(path: Path) -> sqlite3.Connection:
     return database
 
 
-def connect(path: Path, known_version: int | None) -> sqlite3.Connection:
+def connect(path: Path, *, ours: bool) -> sqlite3.Connection:
     """Open the file for exclusive use, without writing to it.
 
-    known_version  of the spool, as the second copy says; None: there is no second copy
+    ours: files beside it say that it is a spool
     Raises sqlite3.OperationalError when it is locked or cannot be read, sqlite3.DatabaseError when it is damaged, and
     ConfigError when it is not a spool, or one of another version.
     """
@@ -54,19 +54,15 @@ def connect(path: Path, known_version: int | None) -> sqlite3.Connection:
     database = connect_unchecked(path)
     try:
         version, application = (_first(database, f"PRAGMA {name}") for name in ("user_version", "application_id"))
-        if (version, application) == (VERSION, _APPLICATION_ID) or (version, application, known_version) == (
-            2,
-            0,
-            None,
-        ):
+        if (version, application) in ((VERSION, _APPLICATION_ID), (2, 0)):
             if file_format != _WAL_FORMAT:
                 raise sqlite3.DatabaseError("its header is damaged")
             _check(database, version)
-        elif known_version is not None:
+        elif ours:
             raise sqlite3.DatabaseError("its header is damaged")
         elif (version, application) == (0, 0) and not _tables(database):  # a crash while it was created
             _fill(database)
-        elif version in (0, 2):
+        elif version == 0:
             raise ConfigError(f"spool.path: {path} is a database of another program; choose another path")
         else:
             raise ConfigError(f"spool.path: {path} has version {version}, but this software needs {VERSION}")
@@ -99,12 +95,6 @@ def bury(transaction: sqlite3.Connection, event: StoredEvent, reason: str, moved
     transaction.execute("DELETE FROM event WHERE seq = ?", (event.seq,))
 
 
-def _drop_old_dead(transaction: sqlite3.Connection) -> None:
-    transaction.execute(
-        f"DELETE FROM dead WHERE seq NOT IN (SELECT seq FROM dead ORDER BY moved_at DESC, seq DESC LIMIT {_MAX_DEAD})"
-    )
-
-
 def save_totals(transaction: sqlite3.Connection, totals: Totals, clock: float) -> None:
     """Write the counters that do not follow from the rows, within a transaction of the caller."""
     transaction.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?)", totals_row(totals, clock))
@@ -116,42 +106,17 @@ def read_totals(database: sqlite3.Connection) -> Totals | None:
     return None if row is None else totals_of_row(*row)
 
 
-def read_rows(database: sqlite3.Connection) -> Iterator[tuple[int, StoredEvent | None]]:
-    """(seq, event, or None if it is not what was written) of each row. Raises sqlite3.DatabaseError."""
-    for row in database.execute(f"SELECT {COLUMNS} FROM event ORDER BY seq"):
-        yield row[0] if isinstance(row[0], int) else 0, intact(row)
-
-
 def count(database: sqlite3.Connection) -> int:
     """How many events wait."""
     return int(_first(database, "SELECT COUNT(*) FROM event"))
 
 
-def salvage(database: sqlite3.Connection) -> Iterator[StoredEvent]:
-    """Every intact event that can be read, from both ends towards a damaged place; some perhaps twice."""
-    for order in ("ASC", "DESC"):
-        try:
-            for row in database.execute(f"SELECT {COLUMNS} FROM event ORDER BY seq {order}"):
-                if (event := intact(row)) is not None:
-                    yield event
-            return
-        except READ_ERRORS:
-            continue
-
-
-def salvage_dead(database: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    """The dead letters that can be read."""
-    try:
-        rows = database.execute(f"SELECT {COLUMNS}, reason, moved_at FROM dead").fetchall()
-    except READ_ERRORS:
-        return []
-    return [(*row[:5], *(text.decode(errors="replace") for text in row[5:])) for row in rows if intact(row[:5])]
-
-
 def insert_dead(transaction: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write dead letters as `salvage_dead` returned them, within a transaction of the caller; the newest are kept."""
+    """Write dead letters as `read_dead` returned them, within a transaction of the caller; the newest are kept."""
     transaction.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    _drop_old_dead(transaction)
+    transaction.execute(
+        f"DELETE FROM dead WHERE seq NOT IN (SELECT seq FROM dead ORDER BY moved_at DESC, seq DESC LIMIT {MAX_DEAD})"
+    )
 
 
 def create_tables(transaction: sqlite3.Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_runtime.mqtt.spool.file import SIZE
 from edge_runtime.mqtt.spool.totals import Cause, Totals
@@ -24,13 +24,16 @@ class Limits:
     def trim(self, transaction: sqlite3.Connection, totals: Totals, clock: float) -> tuple[Totals, list[int]]:
         """Delete events until every limit is met, within a transaction of the caller. The newest event always stays.
 
-        Returns the new totals, and the numbers of the events that were deleted.
+        Returns the new totals, and the numbers of the events that were deleted. Raises sqlite3.DatabaseError when it
+        comes upon a damaged row.
         """
         dropped: list[int] = []
         oldest = transaction.execute(
             f"SELECT seq, {SIZE}, at FROM event WHERE seq < ? ORDER BY seq", (totals.last_seq,)
         )
         for seq, size, at in oldest:
+            if not isinstance(at, float):
+                raise sqlite3.DatabaseError(f"event {seq} is not what was written")
             cause = self._exceeded(totals, clock - at)
             if cause is None:
                 break
@@ -38,6 +41,7 @@ class Limits:
             dropped.append(seq)
         oldest.close()
         if dropped:
+            totals = replace(totals, floor=dropped[-1])
             transaction.execute("DELETE FROM event WHERE seq <= ?", (dropped[-1],))
         return totals, dropped
 

@@ -39,7 +39,8 @@ def migrate(database: sqlite3.Connection) -> int:
         transaction.execute("DROP TABLE counter")
         dropped = {cause: int(counters.get(f"dropped_{cause}", 0)) for cause in CAUSES}
         last = max(last, int(counters.get("last_seq", 0)))
-        save_totals(transaction, Totals(0, 0, last, dropped, 0, dead), float(counters.get("clock", 0.0)))
+        clock = float(counters.get("clock", 0.0))
+        save_totals(transaction, Totals(last_seq=last, dropped=dropped, dead=dead), clock)
     return waiting
 
 

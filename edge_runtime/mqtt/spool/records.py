@@ -8,9 +8,10 @@ from typing import Literal
 
 from edge_runtime.mqtt.spool.stored import CHECKSUM_BYTES, StoredEvent, checksum
 
-Kind = Literal[b"A", b"G", b"S", b"D"]
+Kind = Literal[b"A", b"G", b"B", b"S", b"D"]
 ADDED: Kind = b"A"  # an event was written
 GONE: Kind = b"G"  # the event with this number needs no copy any more
+BURIED: Kind = b"B"  # as GONE; it is a dead letter
 STATE: Kind = b"S"  # `seq` is the number used last, `body` the version and the counters of the spool
 DEAD: Kind = b"D"  # a dead letter; `body` begins with a line about it
 _MAGIC = b"\xf5LLr"  # 0xF5 is in no UTF-8 text, so no topic or body contains it
@@ -27,10 +28,15 @@ class CopyRecord:
 
 @dataclass(frozen=True)
 class ParsedRecords:
-    """What a file contains. damaged: also bytes that are no record, and not an unfinished one at the end."""
+    """What a file contains.
+
+    damaged  also bytes that are no record, and not an unfinished one at the end
+    end      where the last record ends
+    """
 
     records: list[CopyRecord]
     damaged: bool
+    end: int
 
 
 def pack(kind: Kind, event: StoredEvent) -> bytes:
@@ -43,12 +49,12 @@ def pack(kind: Kind, event: StoredEvent) -> bytes:
 def parse(content: bytes) -> ParsedRecords:
     """Every intact record, in order. After bytes that are none it goes on with the next one."""
     records: list[CopyRecord] = []
-    damaged, position = False, 0
+    damaged, position, last_end = False, 0, 0
     while position < len(content):
         record, end = _parse_one(content, position)
         if record is not None:
             records.append(record)
-            position = end
+            position = last_end = end
             continue
         following = content.find(_MAGIC, position + 1)
         # A process that is killed may leave its last record unfinished; that is no damage.
@@ -57,7 +63,7 @@ def parse(content: bytes) -> ParsedRecords:
         )
         damaged = damaged or not unfinished
         position = len(content) if following < 0 else following
-    return ParsedRecords(records, damaged)
+    return ParsedRecords(records, damaged, last_end)
 
 
 def _parse_one(content: bytes, position: int) -> tuple[CopyRecord | None, int]:

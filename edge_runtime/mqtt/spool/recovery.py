@@ -1,308 +1,175 @@
-"""Opens a spool and compares it with its second copy; writes a new file from both when one of them is damaged."""
+"""Opens a spool: compares its database with its copies, and has a new one written when they do not agree."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from pathlib import Path
 
 from edge_runtime.mqtt.spool import file as spool_file
-from edge_runtime.mqtt.spool.dead_copy import DeadCopy
-from edge_runtime.mqtt.spool.migrate import migrate, salvage_version_2
-from edge_runtime.mqtt.spool.second_copy import VERSION, CopyContent, SecondCopy
-from edge_runtime.mqtt.spool.seq_ranges import seq_ranges
-from edge_runtime.mqtt.spool.stored import StoredEvent
+from edge_runtime.mqtt.spool.copies import SpoolCopies
+from edge_runtime.mqtt.spool.dead_copy import DeadRow
+from edge_runtime.mqtt.spool.high_water_mark import STEP, HighWaterMark
+from edge_runtime.mqtt.spool.migrate import migrate
+from edge_runtime.mqtt.spool.rebuilding import (
+    Knowledge,
+    OpenedSpool,
+    finish_rebuilding,
+    rebuild,
+    renew_copies,
+)
+from edge_runtime.mqtt.spool.second_copy import VERSION, CopyContent
+from edge_runtime.mqtt.spool.survey import Survey, read_rows, survey
 from edge_runtime.mqtt.spool.totals import Totals, merged
 from latentline.errors import ConfigError
 
 _log = logging.getLogger(__name__)
-_BATCH = 500  # events in one transaction
 _NO_DAMAGE = ("locked", "full", "disk I/O error", "unable to open", "readonly", "space")
-_MAX_BROKEN = 8  # broken spools that are kept
 
 
 @dataclass(frozen=True)
-class OpenedSpool:
-    """An open spool.
+class _Evidence:
+    """What the files of a spool say about it.
 
-    waiting  numbers of the events in it
-    report   a sentence about damage; None: it was whole
+    found    in the database
+    copied   in the second copy
+    letters  in the copy of the dead letters
     """
 
-    database: sqlite3.Connection
-    totals: Totals
-    waiting: set[int]
-    report: str | None = None
+    found: Survey
+    copied: CopyContent
+    letters: list[DeadRow]
+    mark: HighWaterMark
+
+    @property
+    def last(self) -> int:
+        """The largest number that any of them knows."""
+        totals = self.found.totals or Totals()
+        return max(totals.last_seq, self.copied.last_seq, self.mark.last, *self.found.sizes, 0)
+
+    @property
+    def dead(self) -> set[int]:
+        """Numbers of the dead letters in the database."""
+        return {row[0] for row in self.found.dead}
+
+    @property
+    def copied_dead(self) -> set[int]:
+        """Numbers of the dead letters in their copy."""
+        return {row[0] for row in self.letters}
+
+    def knowledge(self) -> Knowledge:
+        """All of it together."""
+        totals = replace(merged(self.found.totals, self.copied.totals), last_seq=self.last)
+        dead = self.dead | self.copied_dead
+        gone = self.copied.gone | dead
+        waiting = self.copied.waiting | {seq for seq in self.found.damaged if seq <= self.last}
+        vague = False
+        copy_whole = self.copied.found and not self.copied.damaged and self.copied.last_seq >= self.last
+        if self.found.trouble and not copy_whole:  # what neither of them knows may have waited
+            oldest = self.mark.oldest or min(waiting | self.found.sizes.keys(), default=self.last + 1)
+            waiting |= set(range(oldest, self.last + 1)) - self.found.sizes.keys()
+            vague = not self.mark.oldest
+            totals = replace(totals, last_seq=max(self.last, self.mark.bound or self.last + STEP))
+        waiting = {seq for seq in waiting if seq > totals.floor and seq >= self.mark.oldest and seq not in gone}
+        return Knowledge(totals, waiting, self.copied.dead | dead, gone, vague)
 
 
-@dataclass(frozen=True)
-class Knowledge:
-    """What is known of a damaged spool.
-
-    waiting  numbers of events that must be in it
-    gone     numbers of events that must not; None: all but `waiting`
-    totals   its counters
-    """
-
-    waiting: set[int]
-    gone: set[int] | None
-    totals: Totals
-
-    def wants(self, seq: int) -> bool:
-        """Whether the new file shall contain this event."""
-        return seq in self.waiting or (self.gone is not None and seq not in self.gone)
-
-
-def open_spool(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
-    """Open the spool, or create it. bound: no number above it was ever used; 0: unknown.
+def open_spool(copies: SpoolCopies) -> OpenedSpool:
+    """Open the spool, or create it.
 
     Raises ConfigError when the file is not a spool, and OSError or sqlite3.OperationalError when it cannot be used.
     """
-    content = copy.read()
+    path = copies.path
+    finish_rebuilding(path)
+    copied = copies.second.read()
+    if copied.version not in (None, VERSION):
+        raise ConfigError(f"spool.path: {path} has version {copied.version}, but this software needs {VERSION}")
+    ours = copied.found or copies.exist
     if not path.exists() or not path.stat().st_size:
-        if content.found:
-            totals = replace(content.totals or Totals(), last_seq=content.last_seq)
-            return rebuild(path, copy, None, Knowledge(content.waiting, content.gone, totals), "its file is missing")
-        return _new(path, copy, bound)
-    if spool_file.is_foreign(path) and not (content.found or bound):
+        if not ours:
+            return OpenedSpool(spool_file.create(path), Totals(), set(), set())
+        return _compare(copies, copied, None, ["its file is missing"])
+    if not ours and spool_file.is_foreign(path):
         raise ConfigError(f"spool.path: {path} exists and is not a spool; choose another path, or remove the file")
+    database: sqlite3.Connection | None = None
+    trouble: list[str] = []
     try:
-        database = spool_file.connect(path, content.version or (VERSION if content.found else None))
-        try:
-            return _compare(path, copy, content, bound, database)
-        except BaseException:
-            database.close()
-            raise
+        database = spool_file.connect(path, ours=ours)
     except spool_file.READ_ERRORS as error:
         if not is_damage(error):
             raise
-        cause = str(error)
+        trouble.append(str(error))
     # Not inside `except`: the exception keeps cursors alive, and they keep the file locked.
-    return _salvage(path, copy, content, bound, cause)
+    if database is None:
+        with suppress(*spool_file.READ_ERRORS):
+            database = spool_file.connect_unchecked(path)
+    try:
+        return _compare(copies, copied, database, trouble)
+    except BaseException:
+        if database is not None:
+            database.close()
+        raise
 
 
 def is_damage(error: Exception) -> bool:
     """Whether `error` says that the file is damaged, and not that the disk is full or another process has the file."""
-    if not isinstance(error, sqlite3.OperationalError):
-        return type(error) in (
-            sqlite3.DatabaseError,
-            UnicodeDecodeError,
-        )  # SQLITE_CORRUPT and SQLITE_NOTADB; the rest raise subclasses
-    return not any(words in str(error) for words in _NO_DAMAGE)
-
-
-def rebuild(path: Path, copy: SecondCopy, old: sqlite3.Connection | None, known: Knowledge, cause: str) -> OpenedSpool:
-    """Write a new file with all that can be read, put it in the place of the old one, and start the second copy again.
-
-    old: the open file, if it can be read at all; it is closed. The old files are renamed to *.broken-TIME.
-    Raises OSError or sqlite3.Error when that is not possible; then nothing has changed.
-    """
-    building = path.with_name(path.name + ".new")
-    _remove(building)
-    try:
-        with closing(spool_file.create(building)) as new:
-            kept = _fill(new, copy, old, known)
-            lost = known.waiting - kept.keys()
-            last = max(known.totals.last_seq, *kept, *known.waiting, 0)
-            counts = replace(known.totals, last_seq=last, damaged=known.totals.damaged + len(lost))
-            totals = replace(counts, events=len(kept), bytes=sum(kept.values()))
-            with new as transaction:
-                spool_file.insert_dead(transaction, spool_file.salvage_dead(old) if old is not None else [])
-                spool_file.insert_dead(transaction, DeadCopy(path).read())
-                spool_file.save_totals(transaction, totals, totals.clock)
-    except BaseException:
-        _remove(building)
-        raise
-    cause = " ".join(cause.split())  # SQLite may say it in several lines
-    name = _set_aside(path, old)
-    building.rename(path)
-    with suppress(OSError):
-        copy.start_again(name if lost else None)
-    database = spool_file.connect(path, VERSION)
-    copy_all(database, copy, totals)
-    result = f"{_events(len(lost))} lost (seq {seq_ranges(lost)})" if lost else "no event is lost"
-    report = (
-        f"the spool {path} was damaged ({cause}): {result}, {_events(len(kept), 'still')} waiting; what was damaged "
-        f"is kept as {name}*, and the next event gets seq {last + 1}"
-    )
-    _log.error("%s", report)
-    return OpenedSpool(database, totals, set(kept), report)
-
-
-def renew_copy(path: Path, copy: SecondCopy, opened: OpenedSpool, cause: str) -> OpenedSpool:
-    """Write the second copy again from a spool that is whole. Raises OSError when that is not possible."""
-    name = _broken_name(path)
-    copy.start_again(name)
-    copy_all(opened.database, copy, opened.totals)
-    _keep_newest(path)
-    report = f"the second copy of the spool {path} was damaged ({cause}) and was written again; no event is lost"
-    _log.error("%s", report)
-    return replace(opened, report=report)
-
-
-def copy_all(database: sqlite3.Connection, copy: SecondCopy, totals: Totals, without: Iterable[int] = ()) -> None:
-    """Write all events, but those in `without`, to the second copy. On a full disk the copy stays incomplete."""
-    skip, batch = set(without), list[StoredEvent]()
-    try:
-        for seq, event in spool_file.read_rows(database):
-            if event is not None and seq not in skip:
-                batch.append(event)
-            if len(batch) >= _BATCH:
-                copy.add(batch, totals)
-                batch.clear()
-        copy.add(batch, totals)
-        copy.touch(totals)
-    except OSError as error:
-        _log.warning("the second copy of the spool cannot be written (%s)", error.strerror)
-
-
-def _new(path: Path, copy: SecondCopy, bound: int) -> OpenedSpool:
-    database = spool_file.create(path)
-    with suppress(OSError):
-        copy.touch(Totals(last_seq=bound))
-    if not bound:
-        return OpenedSpool(database, Totals(), set())
-    report = (
-        f"the files of the spool {path} are missing, and nobody knows which events waited in them; a new one starts "
-        f"with seq {bound + 1}"
-    )
-    _log.error("%s", report)
-    return OpenedSpool(database, Totals(last_seq=bound), set(), report)
-
-
-def _salvage(path: Path, copy: SecondCopy, content: CopyContent, bound: int, cause: str) -> OpenedSpool:
-    """Rebuild a spool whose file cannot be opened in the regular way."""
-    totals: Totals | None = None
-    old: sqlite3.Connection | None = None
-    with suppress(*spool_file.READ_ERRORS):
-        old = spool_file.connect_unchecked(path)
-        totals = spool_file.read_totals(old)
-    counters = merged(totals, content.totals)
-    last = max(content.last_seq, counters.last_seq)
-    if totals is None and (content.damaged or not content.found):
-        last = max(last, bound)
-    known = Knowledge(content.waiting, content.gone, replace(counters, last_seq=last))
-    return rebuild(path, copy, old, known, cause)
+    if isinstance(error, sqlite3.OperationalError):
+        return not any(words in str(error) for words in _NO_DAMAGE)
+    # SQLITE_CORRUPT and SQLITE_NOTADB; the rest raise subclasses
+    return type(error) in (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 def _compare(
-    path: Path, copy: SecondCopy, content: CopyContent, bound: int, database: sqlite3.Connection
+    copies: SpoolCopies,
+    copied: CopyContent,
+    database: sqlite3.Connection | None,
+    trouble: list[str],
 ) -> OpenedSpool:
-    """Compare the rows with their checksums and with the second copy."""
-    if taken_over := spool_file.version_of(database) < VERSION:
-        _log.info("the spool %s of version 2 was taken over: %d events wait in it", path, migrate(database))
-    sizes: dict[int, int] = {}
-    damaged: set[int] = set()
-    for seq, event in spool_file.read_rows(database):
-        if event is None:
-            damaged.add(seq)
-        else:
-            sizes[seq] = event.size
-    totals = spool_file.read_totals(database)
-    missing = content.waiting - sizes.keys() - damaged
-    last = max(content.last_seq, totals.last_seq if totals is not None else bound, *sizes)
-    causes = [
-        f"{_events(len(damaged))} not what was written" if damaged else "",
-        f"{_events(len(missing))} missing from it" if missing else "",
-        "its counters are damaged" if totals is None else "",
-        "it is older than its second copy" if totals is not None and totals.last_seq < content.last_seq else "",
-    ]
-    if any(causes):
-        waiting = content.waiting | {seq for seq in damaged if 0 < seq <= last and seq not in content.gone}
-        counters = replace(merged(totals, content.totals), last_seq=last)
-        known = Knowledge(waiting, content.gone, counters)
-        return rebuild(path, copy, database, known, ", ".join(filter(None, causes)))
-    assert totals is not None
-    _compare_dead(database, DeadCopy(path))
-    with suppress(sqlite3.OperationalError), database as transaction:  # confirmed, but a crash came before the deletion
-        transaction.executemany("DELETE FROM event WHERE seq = ?", [(seq,) for seq in sizes.keys() & content.gone])
-        sizes = {seq: size for seq, size in sizes.items() if seq not in content.gone}
-    opened = OpenedSpool(database, replace(totals, events=len(sizes), bytes=sum(sizes.values())), set(sizes))
-    if content.damaged or (not content.found and totals.last_seq and not taken_over):
-        with suppress(OSError):  # on a full disk the copy has to wait for the next start
-            cause = "a part of it is unreadable" if content.found else "its files are missing"
-            return renew_copy(path, copy, opened, cause)
-    copy_all(database, copy, opened.totals, content.waiting)
-    return opened
+    """Compare everything. trouble: what is known to be wrong with the database; None: there is none."""
+    taken_over = database is not None and not trouble and spool_file.version_of(database) < VERSION
+    if database is not None and taken_over:
+        _log.info("the spool %s of version 2 was taken over: %d events wait in it", copies.path, migrate(database))
+    found = Survey() if database is None else survey(database)
+    found.trouble[:0] = trouble
+    letters, letters_damaged = copies.dead.read()
+    evidence = _Evidence(found, copied, letters, copies.mark)
+    if found.totals is not None and found.totals.last_seq < evidence.last:
+        found.trouble.append("what was written last is not in it")
+    known = evidence.knowledge()
+    if missing := known.waiting - found.sizes.keys() - found.damaged:
+        found.trouble.append(f"{len(missing)} of its events are missing")
+    if len(found.dead) < spool_file.MAX_DEAD and known.dead - evidence.dead:
+        found.trouble.append("dead letters are missing")
+    if database is None or found.trouble:
+        return rebuild(copies, database, known, ", ".join(dict.fromkeys(found.trouble)))
+    copy_trouble = "a part of it is unreadable" if copied.damaged or letters_damaged else None
+    if copies.mark.damaged:
+        copy_trouble = copy_trouble or f"{copies.mark.path.name} is unreadable"
+    if not copied.found and known.totals.last_seq and not taken_over:
+        copy_trouble = "its files are missing"
+    if len(evidence.dead - evidence.copied_dead) > 1:  # a crash leaves one
+        copy_trouble = copy_trouble or "dead letters are missing"
+    return _complete(copies, evidence, known, database, copy_trouble)
 
 
-def _compare_dead(database: sqlite3.Connection, copy: DeadCopy) -> None:
-    """Complete the dead letters from their copy, and the copy from them. On a full disk both stay as they are."""
-    copied, rows = copy.read(), spool_file.salvage_dead(database)
-    if sorted(copied) == sorted(rows):
-        return
+def _complete(
+    copies: SpoolCopies, evidence: _Evidence, known: Knowledge, database: sqlite3.Connection, copy_trouble: str | None
+) -> OpenedSpool:
+    """The database is whole: complete what a crash left undone. A full disk may prevent it."""
+    found = evidence.found
+    sizes = {seq: size for seq, size in found.sizes.items() if known.wants(seq)}
+    confirmed = [(seq,) for seq in found.sizes.keys() - sizes.keys()]  # but a crash came before the deletion
     with suppress(sqlite3.OperationalError), database as transaction:
-        spool_file.insert_dead(transaction, copied)
-    copy.write(spool_file.salvage_dead(database))
-
-
-def _fill(
-    new: sqlite3.Connection, copy: SecondCopy, old: sqlite3.Connection | None, known: Knowledge
-) -> dict[int, int]:
-    """Write all wanted events that can be read. Returns the size of each."""
-    kept: dict[int, int] = {}
-    if old is not None:
-        _take(new, spool_file.salvage(old), known, kept)
-        if not kept:
-            _take(new, salvage_version_2(old), known, kept)
-    _take(new, copy.fetch(known.waiting - kept.keys()), known, kept)
-    return kept
-
-
-def _take(new: sqlite3.Connection, events: Iterator[StoredEvent], known: Knowledge, kept: dict[int, int]) -> None:
-    batch: list[StoredEvent] = []
-
-    def flush() -> None:
-        with new as transaction:
-            spool_file.insert(transaction, batch)
-        batch.clear()
-
-    for event in events:
-        if event.seq not in kept and known.wants(event.seq):
-            kept[event.seq] = event.size
-            batch.append(event)
-            if len(batch) >= _BATCH:
-                flush()
-    flush()
-
-
-def _set_aside(path: Path, old: sqlite3.Connection | None) -> str:
-    """Rename the database; returns the new name. The write-ahead log too: a new file must not replay it."""
-    name = _broken_name(path)
-    for ending in ("", "-wal"):  # before `old` is closed: that would write the log into the file and delete it
-        part = path.with_name(path.name + ending)
-        if part.exists():
-            part.rename(path.with_name(name + ending))
-    if old is not None:
-        with suppress(sqlite3.Error):
-            old.close()
-    _keep_newest(path)
-    return name
-
-
-def _broken_name(path: Path) -> str:
-    return f"{path.name}.broken-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}"
-
-
-def _keep_newest(path: Path) -> None:
-    """Delete the oldest broken spools: a dying disk must not be filled with them. What was readable is not in them."""
-    prefix = f"{path.name}.broken-"
-    parts = sorted(part for part in path.parent.iterdir() if part.name.startswith(prefix))
-    times = sorted({part.name.removeprefix(prefix)[:22] for part in parts})[:-_MAX_BROKEN]
-    for part in parts:
-        if part.name.removeprefix(prefix)[:22] in times:
-            with suppress(OSError):
-                part.unlink()
-
-
-def _remove(building: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
-        building.with_name(building.name + ending).unlink(missing_ok=True)
-
-
-def _events(count: int, how: str = "") -> str:
-    return f"{count} event{' is' if count == 1 else 's are'} {how}".rstrip()
+        transaction.executemany("DELETE FROM event WHERE seq = ?", confirmed)
+    totals = replace(known.totals, events=len(sizes), bytes=sum(sizes.values()))
+    opened = OpenedSpool(database, totals, set(sizes), evidence.dead)
+    if copy_trouble is not None:
+        return renew_copies(copies, opened, copy_trouble)
+    fresh = sizes.keys() - evidence.copied.waiting
+    with suppress(OSError):
+        if evidence.dead - evidence.copied_dead:
+            copies.dead.write(found.dead)
+        copies.second.go_on()
+        copies.second.add((event for seq, event in read_rows(database, []) if fresh and event and seq in fresh), totals)
+    return opened

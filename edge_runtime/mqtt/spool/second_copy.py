@@ -14,13 +14,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_runtime.mqtt.spool.records import ADDED, GONE, STATE, pack, parse
+from edge_runtime.mqtt.spool.records import ADDED, BURIED, GONE, STATE, CopyRecord, Kind, pack, parse
 from edge_runtime.mqtt.spool.stored import StoredEvent
 from edge_runtime.mqtt.spool.totals import Totals, totals_json
 
 VERSION = 3  # of the spool
 _ENDING = ".copy-"
 _FILE_BYTES = 4 << 20  # a file that has grown to this size is followed by a new one
+_BATCH = 500  # records in one write
 
 
 @dataclass
@@ -29,7 +30,7 @@ class CopyContent:
 
     found     there is a copy at all
     damaged   a part of it is unreadable, or a file is missing
-    waiting   numbers of the events that wait; gone: of events that do not wait any more
+    waiting   numbers of the events that wait; gone: of events that do not wait any more; dead: of dead letters
     last_seq  number used last, as far as the copy knows
     totals    the newest counters in it
     version   of the spool it belongs to
@@ -39,9 +40,28 @@ class CopyContent:
     damaged: bool = False
     waiting: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
+    dead: set[int] = field(default_factory=set)
     last_seq: int = 0
     totals: Totals | None = None
     version: int | None = None
+
+    def take(self, record: CopyRecord) -> None:
+        """Learn from the next record."""
+        seq = record.event.seq
+        self.last_seq = max(self.last_seq, seq)
+        if record.kind == ADDED:
+            self.waiting.add(seq)
+            self.gone.discard(seq)
+        elif record.kind in (GONE, BURIED):
+            self.waiting.discard(seq)
+            self.gone.add(seq)
+            if record.kind == BURIED:
+                self.dead.add(seq)
+        elif record.kind == STATE:
+            version, _, totals = record.event.body.partition(b" ")
+            self.version = int(version)
+            if self.version == VERSION:
+                self.totals = Totals(**json.loads(totals))
 
 
 @dataclass
@@ -49,42 +69,41 @@ class _CopyFile:
     path: Path
     number: int
     last_added: int = 0  # seq of the newest event in it
+    end: int = 0  # where its last record ended when it was read
 
 
 class SecondCopy:
-    """The copy beside the spool at `path`. Not thread-safe. Every method but `read` may raise OSError."""
+    """The copy beside the spool at `path`. Not thread-safe. Every method but `fetch` may raise OSError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files: list[_CopyFile] = []
         self._next_number = 1
-        self._open_file: int | None = None  # of the newest file, once this process has written to it
+        self._open_file: int | None = None  # the newest
 
     def read(self) -> CopyContent:
-        """Read all files. Raises OSError."""
-        content = CopyContent()
+        """Read all files."""
         self._files = self._list()
-        content.found = bool(self._files)
         numbers = [file.number for file in self._files]
         self._next_number = max(numbers, default=0) + 1
-        content.damaged = bool(numbers) and numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+        gap = bool(numbers) and numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+        content = CopyContent(found=bool(numbers), damaged=gap)
         for file in self._files:
             parsed = parse(file.path.read_bytes())
             content.damaged = content.damaged or parsed.damaged
             for record in parsed.records:
-                seq = record.event.seq
-                content.last_seq = max(content.last_seq, seq)
+                content.take(record)
                 if record.kind == ADDED:
-                    file.last_added = max(file.last_added, seq)
-                    content.waiting.add(seq)
-                    content.gone.discard(seq)
-                elif record.kind == GONE:
-                    content.waiting.discard(seq)
-                    content.gone.add(seq)
-                elif record.kind == STATE:
-                    version, _, totals = record.event.body.partition(b" ")
-                    content.version, content.totals = int(version), Totals(**json.loads(totals))
+                    file.last_added = max(file.last_added, record.event.seq)
+            file.end = parsed.end
         return content
+
+    def go_on(self) -> None:
+        """Open the newest file to write behind its last record; a kill may have left another one unfinished."""
+        if self._files:
+            self.close()
+            self._open_file = os.open(self._files[-1].path, os.O_WRONLY | os.O_APPEND)
+            os.ftruncate(self._open_file, self._files[-1].end)
 
     def fetch(self, seqs: Collection[int]) -> Iterator[StoredEvent]:
         """The events with these numbers, as far as they are readable, each once."""
@@ -102,54 +121,47 @@ class SecondCopy:
                     yield record.event
 
     def add(self, events: Iterable[StoredEvent], totals: Totals) -> None:
-        """Write events; all or none. totals: for a new file."""
-        packed, newest = bytearray(), 0
+        """Write events; all or none of a few. totals: for a new file."""
+        batch: list[StoredEvent] = []
         for event in events:
-            packed += pack(ADDED, event)
-            newest = max(newest, event.seq)
-        if packed:
-            self._write(bytes(packed), totals)
-            self._files[-1].last_added = max(self._files[-1].last_added, newest)
+            batch.append(event)
+            if len(batch) >= _BATCH:
+                self._add(batch, totals)
+                batch.clear()
+        self._add(batch, totals)
 
-    def remove(self, seqs: Iterable[int], totals: Totals) -> None:
-        """Note that these events do not wait any more; all or none."""
-        packed = b"".join(pack(GONE, StoredEvent(seq, b"", b"", 0.0)) for seq in seqs)
-        if packed:
-            self._write(packed, totals)
+    def remove(self, seqs: Collection[int], totals: Totals, kind: Kind = GONE) -> None:
+        """Note that these events do not wait any more; all or none. kind: GONE or BURIED."""
+        if seqs:
+            self._write(b"".join(pack(kind, StoredEvent(seq, b"", b"", 0.0)) for seq in seqs), totals)
 
     def note(self, totals: Totals) -> None:
         """Write counters that have changed."""
         self._write(_state(totals), totals)
-
-    def touch(self, totals: Totals) -> None:
-        """Make sure that there is a file."""
-        if not self._files:
-            self._start_file(totals)
-
-    @property
-    def mark(self) -> int:
-        """Where the newest file ends, for `rewind`."""
-        return -1 if self._open_file is None else os.fstat(self._open_file).st_size
-
-    def rewind(self, mark: int) -> None:
-        """Take back what was written since `mark`, if that was to the same file."""
-        if self._open_file is not None and 0 <= mark <= os.fstat(self._open_file).st_size:
-            os.ftruncate(self._open_file, mark)
 
     def forget(self, oldest_waiting: int) -> None:
         """Delete the files whose events are all older than `oldest_waiting`. The newest file stays."""
         while len(self._files) > 1 and self._files[0].last_added < oldest_waiting:
             self._files.pop(0).path.unlink(missing_ok=True)
 
-    def start_again(self, name: str | None) -> None:
-        """Rename all files to `name`, with their endings, or (None) delete them, and write to a new one."""
-        self.close()
-        for file in self._files:
-            if name is None:
-                file.path.unlink(missing_ok=True)
-            elif file.path.exists():
-                file.path.rename(file.path.with_name(name + file.path.name.removeprefix(self._path.name)))
-        self._files = []
+    def start_again(
+        self, events: Iterable[StoredEvent], dead: Collection[int], totals: Totals, old_name: str | None
+    ) -> None:
+        """Write everything to a new file; then rename the old ones to `old_name`, with their endings, or delete them.
+
+        A crash leaves the old files, the new one, or both: it costs no event.
+        """
+        old, self._files = self._files, []
+        try:
+            self._start_file(totals)
+            self.add(events, totals)
+            self.remove(dead, totals, BURIED)
+        finally:
+            for file in old:
+                if old_name is None:
+                    file.path.unlink(missing_ok=True)
+                elif file.path.exists():
+                    file.path.rename(file.path.with_name(old_name + file.path.name.removeprefix(self._path.name)))
 
     def close(self) -> None:
         """Flush and close the file that is open."""
@@ -163,18 +175,24 @@ class SecondCopy:
         """The files of the copy, oldest first."""
         return [file.path for file in self._files]
 
-    def _write(self, packed: bytes, totals: Totals) -> None:
-        file = self._open_file
-        if file is None or os.fstat(file).st_size >= _FILE_BYTES:
-            file = self._start_file(totals)
-        _write_all(file, packed)
+    def _add(self, events: Collection[StoredEvent], totals: Totals) -> None:
+        if events:
+            self._write(b"".join(pack(ADDED, event) for event in events), totals)
+            newest = max(event.seq for event in events)
+            self._files[-1].last_added = max(self._files[-1].last_added, newest)
 
-    def _start_file(self, totals: Totals) -> int:
+    def _write(self, packed: bytes, totals: Totals) -> None:
+        if self._open_file is None or os.fstat(self._open_file).st_size >= _FILE_BYTES:
+            self._start_file(totals)
+        assert self._open_file is not None
+        _write_all(self._open_file, packed)
+
+    def _start_file(self, totals: Totals) -> None:
+        self.close()
         path = self._path.with_name(f"{self._path.name}{_ENDING}{self._next_number}")
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             _write_all(file, _state(totals))
-            self.close()
         except OSError:
             os.close(file)
             path.unlink(missing_ok=True)
@@ -182,7 +200,6 @@ class SecondCopy:
         self._open_file = file
         self._files.append(_CopyFile(path, self._next_number))
         self._next_number += 1
-        return file
 
     def _list(self) -> list[_CopyFile]:
         files = []
@@ -199,11 +216,10 @@ def _state(totals: Totals) -> bytes:
 
 def _write_all(file: int, content: bytes) -> None:
     """Append all of `content`, or raise OSError and append nothing."""
-    begin = os.fstat(file).st_size
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(file, view) :]
-    except OSError:
-        os.ftruncate(file, begin)
-        raise
+    written = os.write(file, content)
+    while written < len(content):
+        try:
+            written += os.write(file, content[written:])
+        except OSError:
+            os.ftruncate(file, os.fstat(file).st_size - written)
+            raise

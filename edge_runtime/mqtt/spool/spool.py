@@ -20,13 +20,13 @@ from typing import TypeVar
 
 from edge_runtime.mqtt.events import Message, encode, now
 from edge_runtime.mqtt.spool import file as spool_file
-from edge_runtime.mqtt.spool.dead_copy import DeadCopy
+from edge_runtime.mqtt.spool.copies import SpoolCopies
 from edge_runtime.mqtt.spool.file_watch import FileWatch
-from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
 from edge_runtime.mqtt.spool.limits import Limits
-from edge_runtime.mqtt.spool.recovery import Knowledge, OpenedSpool, is_damage, open_spool, rebuild, renew_copy
-from edge_runtime.mqtt.spool.second_copy import SecondCopy
+from edge_runtime.mqtt.spool.rebuilding import Knowledge, OpenedSpool, rebuild, renew_copies
+from edge_runtime.mqtt.spool.recovery import is_damage, open_spool
 from edge_runtime.mqtt.spool.stored import StoredEvent, intact
+from edge_runtime.mqtt.spool.survey import read_dead
 from edge_runtime.mqtt.spool.totals import CAUSES, Totals
 from latentline.base.private_files import make_private_folder
 from latentline.errors import ConfigError
@@ -76,11 +76,11 @@ class Spool:
         self.unusable: str | None = None
         self._totals = Totals()
         self._waiting: set[int] = set()
-        self._uncopied: list[StoredEvent] = []
+        self._dead: set[int] = set()
+        self._oldest = 1  # no event below it waits
         self._watch = FileWatch()
-        self._copy, self._dead_copy = SecondCopy(path), DeadCopy(path)
+        self._copies = SpoolCopies(path)
         self._open_database: sqlite3.Connection | None = None
-        self._high_water_mark: HighWaterMark | None = None
         self._open()
 
     def append(self, topic: str, event: Message) -> int:
@@ -94,8 +94,7 @@ class Spool:
         """Write (topic, event) pairs in one transaction: all or none. Returns their seqs; raises as `append` does."""
         rows = [(topic.encode(), encode(event)) for topic, event in events]
         with self._lock:
-            if self._open_database is None:  # there may be room by now
-                self._open()
+            self._open_again()
             return self._recovering(lambda: self._insert(rows))
 
     def waiting(self, after: int, limit: int) -> list[SpooledEvent]:
@@ -131,9 +130,8 @@ class Spool:
         Raises sqlite3.Error or OSError when they cannot be repaired now; the next call tries again.
         """
         with self._lock:
-            if self._open_database is None:
-                self._open()
-            elif changes := self._watch.changed():
+            self._open_again()
+            if self._open_database is not None and (changes := self._watch.changed()):
                 self._repair(changes)
 
     @property
@@ -178,10 +176,7 @@ class Spool:
             with suppress(sqlite3.Error), self._database as transaction:
                 spool_file.save_totals(transaction, self._totals, self._clock())
             self._database.close()
-            with suppress(OSError):
-                self._copy.close()
-            if self._high_water_mark is not None:
-                self._high_water_mark.release(self._totals.last_seq)
+            self._copies.close()
 
     # ---- the lock is held
 
@@ -191,25 +186,18 @@ class Spool:
         events = [StoredEvent(seq, topic, body, now_) for seq, (topic, body) in enumerate(rows, first)]
         self._database.execute("PRAGMA synchronous = FULL")  # raises while there is no file
         self._reserve(first + len(rows) - 1)
-        mark = self._copy.mark
-        try:
-            with self._database as transaction:
-                spool_file.insert(transaction, events)
-                size = sum(event.size for event in events)
-                totals, dropped = self._limits.trim(transaction, self._totals.plus(len(rows), size), now_)
-                if totals != self._totals:
-                    spool_file.save_totals(transaction, totals, now_)
-                self._forget(dropped)
-        except sqlite3.Error:
-            with suppress(OSError):
-                self._copy.rewind(mark)
-            raise
+        with self._database as transaction:
+            spool_file.insert(transaction, events)
+            totals = self._totals.plus(len(rows), sum(event.size for event in events))
+            totals, dropped = self._limits.trim(transaction, totals, now_)
+            if totals != self._totals:
+                spool_file.save_totals(transaction, totals, now_)
         self._totals = totals
         self._waiting.update(event.seq for event in events)
         self._waiting.difference_update(dropped)
+        self._copies.added([event for event in events if event.seq in self._waiting], totals, self._advance())
         if dropped:
-            self._note_totals()
-        self._copy_events([event for event in events if event.seq in self._waiting])
+            self._copies.note(totals)
         return [event.seq for event in events]
 
     def _select(self, after: int, limit: int) -> list[StoredEvent]:
@@ -224,7 +212,7 @@ class Spool:
 
     def _delete(self, confirmed: Sequence[int]) -> None:
         seqs = [seq for seq in dict.fromkeys(confirmed) if seq in self._waiting]  # the others have been dropped
-        self._forget(seqs)  # first: a crash between the two must not look like a lost event
+        self._copies.removed(seqs, self._totals)  # first: a crash between the two must not look like a lost event
         totals, query = self._totals, f"DELETE FROM event WHERE seq = ? RETURNING {spool_file.SIZE}"
         self._database.execute("PRAGMA synchronous = NORMAL")  # `_insert` asks for FULL again
         with self._database as transaction:
@@ -233,48 +221,42 @@ class Spool:
                     totals = totals.minus(size)
         self._totals = totals
         self._waiting.difference_update(seqs)
+        self._copies.mark.note(self._advance(), totals.last_seq)
         with suppress(OSError):
-            self._copy.forget(min(self._waiting, default=totals.last_seq + 1))
+            self._copies.second.forget(self._oldest)
 
     def _bury(self, seq: int, reason: str) -> None:
-        found = [event for event in self._select(seq - 1, 1) if event.seq == seq]
+        event = next((event for event in self._select(seq - 1, 1) if event.seq == seq), None)
+        if event is None:  # it was dropped
+            return
+        moved_at = now()
         self._database.execute("PRAGMA synchronous = FULL")
-        for event in found:
-            moved_at = now()
-            with self._database as transaction:
-                spool_file.bury(transaction, event, reason, moved_at)
-                totals = self._totals.buried(event.size)
-                spool_file.save_totals(transaction, totals, self._clock())
-            self._totals = totals
-            self._waiting.discard(seq)
-            self._dead_copy.add((*event.row, reason, moved_at))
-            self._forget([seq])
-            self._note_totals()
-
-    def _copy_events(self, events: Sequence[StoredEvent]) -> None:
-        """Write events to the second copy. What cannot be written now is written with the next ones."""
-        self._uncopied += events
-        with suppress(OSError):  # a full disk: SQLite has the event, and says so at the next one
-            self._copy.add(self._uncopied, self._totals)
-            self._uncopied.clear()
-
-    def _note_totals(self) -> None:
-        with suppress(OSError):
-            self._copy.note(self._totals)
-
-    def _forget(self, seqs: Sequence[int]) -> None:
-        """Note in the second copy that these events do not wait any more."""
-        self._uncopied = [event for event in self._uncopied if event.seq not in seqs]
-        with suppress(OSError):
-            self._copy.remove(seqs, self._totals)
+        with self._database as transaction:
+            spool_file.bury(transaction, event, reason, moved_at)
+            totals = self._totals.buried(event.size)
+            spool_file.save_totals(transaction, totals, self._clock())
+        self._totals = totals
+        self._waiting.discard(seq)
+        self._dead.add(seq)
+        self._copies.buried((*event.row, reason, moved_at), totals)
+        self._copies.note(totals)
+        if len(self._dead) > 2 * spool_file.MAX_DEAD:  # the database keeps fewer
+            letters = read_dead(self._database, [])
+            self._copies.dead.write(letters)
+            self._dead = {row[0] for row in letters}
+            self._watch.start_again()
 
     def _reserve(self, seq: int) -> None:
-        assert self._high_water_mark is not None
         try:
-            self._high_water_mark.reserve(seq)
-            self._copy.touch(self._totals)
+            self._copies.mark.reserve(seq)
         except OSError as error:  # `append` raises one kind of error for a full disk
             raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
+
+    def _advance(self) -> int:
+        """The number of the oldest event that waits, or of the next one."""
+        while self._oldest <= self._totals.last_seq and self._oldest not in self._waiting:
+            self._oldest += 1
+        return self._oldest
 
     def _clock(self) -> float:
         """Seconds for which this file has been open in its whole life."""
@@ -309,12 +291,19 @@ class Spool:
         """Open or create the file. On a full disk it stays closed: see `unusable`. Raises ConfigError."""
         try:
             make_private_folder(self._path.parent)
-            self._high_water_mark = HighWaterMark(self._path.with_name(self._path.name + ".seq"))
-            self._use(open_spool(self._path, self._copy, self._high_water_mark.value))
+            self._use(open_spool(self._copies))
         except OSError as error:
             self._cannot_open(error.strerror or str(error), full=error.errno in _FULL)
         except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
             self._cannot_open(str(error), full="full" in str(error) or "disk I/O error" in str(error))
+
+    def _open_again(self) -> None:
+        """Try to open a file that could not be opened when the disk was full."""
+        if self._open_database is None:
+            try:
+                self._open()
+            except ConfigError as error:
+                self.unusable = str(error)
 
     def _cannot_open(self, reason: str, *, full: bool) -> None:
         if not full:
@@ -322,31 +311,42 @@ class Spool:
         self.unusable = f"the spool {self._path} cannot be opened ({reason})"
 
     def _use(self, opened: OpenedSpool) -> None:
-        self._open_database, self._totals, self._waiting = opened.database, opened.totals, opened.waiting
+        self._open_database, self._totals = opened.database, opened.totals
+        self._waiting, self._dead = opened.waiting, opened.dead
         self._opened = time.monotonic()
-        self._uncopied.clear()
         self.unusable = None
         self.set_aside = opened.report or self.set_aside
         self.generation += 1
+        with suppress(sqlite3.OperationalError):
+            self._reserve(self._totals.last_seq)
+        self._oldest = min(self._waiting, default=self._totals.last_seq + 1)
+        self._copies.mark.note(self._oldest, self._totals.last_seq)
         self._watch.start_again()
         self._record_files()
 
     def _repair(self, changes: Sequence[tuple[Path, str]]) -> None:
         """Repair what something else has done to the files."""
         cause = ", ".join(f"{path.name} {what}" for path, what in changes)
-        copies = set(self._copy.paths)
-        if all(path in copies or path == self._dead_copy.path for path, _ in changes):
-            self._dead_copy.write(spool_file.salvage_dead(self._database))
-            opened = OpenedSpool(self._database, replace(self._totals, clock=self._clock()), self._waiting)
-            self._use(renew_copy(self._path, self._copy, opened, cause))
-        else:
+        changed = {path for path, _ in changes}
+        if changed & {self._path, self._wal}:
             self._rebuild(cause)
+            return
+        if self._copies.mark.path in changed:
+            self._copies.mark.renew()
+        opened = OpenedSpool(self._database, self._present_totals, self._waiting, self._dead)
+        self._use(renew_copies(self._copies, opened, cause))
 
     def _rebuild(self, cause: str) -> None:
-        known = Knowledge(self._waiting, None, replace(self._totals, clock=self._clock()))
-        self._use(rebuild(self._path, self._copy, self._open_database, known, cause))
+        known = Knowledge(self._present_totals, self._waiting, self._dead)
+        self._use(rebuild(self._copies, self._open_database, known, cause))
 
     def _record_files(self) -> None:
-        paths = self._copy.paths
-        files = [self._path, self._path.with_name(self._path.name + "-wal"), self._dead_copy.path, *paths[-1:]]
-        self._watch.record(files, paths[:-1])
+        self._watch.record([self._path, self._wal, *self._copies.growing], self._copies.finished)
+
+    @property
+    def _wal(self) -> Path:
+        return self._path.with_name(self._path.name + "-wal")
+
+    @property
+    def _present_totals(self) -> Totals:
+        return replace(self._totals, clock=self._clock())

@@ -19,6 +19,7 @@ class Totals:
 
     events, bytes  that wait in it
     last_seq       sequence number used last, 0 if none was
+    floor          events up to this number were dropped, as far as they still waited
     dropped        events dropped in the life of the file, by cause
     damaged        events in the life of the file that were damaged, and of which no copy was left
     dead           events that became dead letters in the life of the file
@@ -28,6 +29,7 @@ class Totals:
     events: int = 0
     bytes: int = 0
     last_seq: int = 0
+    floor: int = 0
     dropped: Mapping[Cause, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
     damaged: int = 0
     dead: int = 0
@@ -62,14 +64,18 @@ def totals_of_row(content: Any, expected: Any) -> Totals | None:
 
 def totals_json(totals: Totals) -> bytes:
     """All but events and bytes."""
-    values: dict[str, Any] = {"last_seq": totals.last_seq, "dropped": dict(totals.dropped)}
+    values: dict[str, Any] = {"last_seq": totals.last_seq, "floor": totals.floor, "dropped": dict(totals.dropped)}
     return json.dumps({**values, "damaged": totals.damaged, "dead": totals.dead, "clock": totals.clock}).encode()
 
 
 def merged(totals: Totals | None, other: Totals | None) -> Totals:
     """The larger of each counter: they never fall, so the smaller one is older. Events and bytes are 0."""
     one, two = totals or Totals(), other or Totals()
-    dropped = {cause: max(one.dropped[cause], two.dropped[cause]) for cause in CAUSES}
-    pairs = ((one.last_seq, two.last_seq), (one.damaged, two.damaged), (one.dead, two.dead))
-    last_seq, damaged, dead = (max(pair) for pair in pairs)
-    return Totals(0, 0, last_seq, dropped, damaged, dead, max(one.clock, two.clock))
+    return Totals(
+        last_seq=max(one.last_seq, two.last_seq),
+        floor=max(one.floor, two.floor),
+        dropped={cause: max(one.dropped[cause], two.dropped[cause]) for cause in CAUSES},
+        damaged=max(one.damaged, two.damaged),
+        dead=max(one.dead, two.dead),
+        clock=max(one.clock, two.clock),
+    )

@@ -209,15 +209,16 @@ def test_missing_row_is_noticed(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_all_files_gone_but_the_bound_is_said(tmp_path: Path) -> None:
-    """Without database and copy nobody knows what waited: the sentence says so, and numbers continue."""
+def test_all_files_gone_but_the_mark_is_said(tmp_path: Path) -> None:
+    """Without database and copy the high-water mark still says which events waited, and numbers continue."""
     spool = Spool(tmp_path / "s.sqlite", 10)
-    spool.append("t", {})
+    spool.append_many([("t", {})] * 4)
+    spool.remove([1, 2])
     spool.close()
     (tmp_path / "s.sqlite").unlink()
     (tmp_path / "s.sqlite.copy-1").unlink()
     spool = Spool(tmp_path / "s.sqlite", 10)
-    assert "nobody knows" in str(spool.set_aside) and spool.append("t", {}) == 2
+    assert "2 events are lost (seq 3-4)" in str(spool.set_aside) and spool.append("t", {}) == 5
     spool.close()
 
 
