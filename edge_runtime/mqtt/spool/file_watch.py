@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class _Signature:
-    inode: tuple[int, int]
-    size: int
-    written_at: int  # nanoseconds
+# Each call of the spool looks at every file twice, so this is written for speed.
+_Signature = tuple[int, int, int]  # inode, size, time of the last write in nanoseconds
 
 
 class FileWatch:
     """What the files looked like after this process had written to them the last time."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, _Signature | None] = {}
+        self._known: dict[str, _Signature | None] = {}
 
     def record(self, written: Iterable[Path], others: Iterable[Path]) -> None:
         """Take the present state as the right one: of `written`, and of `others` when they are new.
@@ -27,14 +23,20 @@ class FileWatch:
         else has done that meanwhile, and `changed` shall say so.
         """
         known = self._known
-        self._known = {path: known[path] if path in known else _signature(path) for path in others}
-        for path in written:
+        self._known = {}
+        for path in map(str, others):
+            self._known[path] = known[path] if path in known else _signature(path)
+        for path in map(str, written):
             before, now = known.get(path), _signature(path)
-            grown = before is None or (now is not None and now.inode == before.inode and now.size >= before.size)
+            grown = before is None or (now is not None and now[0] == before[0] and now[1] >= before[1])
             self._known[path] = now if grown else before
 
+    def replaced(self, path: Path) -> None:
+        """This process has replaced `path`."""
+        self._known.pop(str(path), None)
+
     def start_again(self) -> None:
-        """Forget everything: this process has replaced the files."""
+        """This process has replaced all files."""
         self._known = {}
 
     def changed(self) -> list[tuple[Path, str]]:
@@ -43,23 +45,23 @@ class FileWatch:
         for path, before in self._known.items():
             now = _signature(path)
             if now != before:
-                differences.append((path, _describe(before, now)))
+                differences.append((Path(path), _describe(before, now)))
         return differences
 
 
-def _signature(path: Path) -> _Signature | None:
+def _signature(path: str) -> _Signature | None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
-    return _Signature((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _describe(before: _Signature | None, now: _Signature | None) -> str:
     if now is None:
         return "was removed"
-    if before is None or now.inode != before.inode:
+    if before is None or now[0] != before[0]:
         return "was replaced"
-    if now.size < before.size:
+    if now[1] < before[1]:
         return "was cut short"
     return "was written to by something else"

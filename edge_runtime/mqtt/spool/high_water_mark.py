@@ -39,10 +39,12 @@ class HighWaterMark:
         if self.exists:
             self._read()
 
-    def reserve(self, number: int) -> None:
-        """Raise the bound, if necessary, to at least `number`. Raises OSError if the file cannot be written."""
-        if number > self._reserved or self._file is None:
-            self._write(number + STEP)
+    def reserve(self, number: int) -> bool:
+        """Raise the bound to at least `number`. Returns whether the file was replaced; OSError if it cannot be."""
+        if number <= self._reserved and self._file is not None:
+            return False
+        self._write(number + STEP)
+        return True
 
     def note(self, oldest: int, last: int) -> None:
         """Write what is used and what waits. If it cannot be written, the old values stay; they are still bounds."""

@@ -211,7 +211,7 @@ class SecondCopy:
 
 
 def _state(totals: Totals) -> bytes:
-    return pack(STATE, StoredEvent(totals.last_seq, b"", b"%d " % VERSION + totals_json(totals), 0.0))
+    return pack(STATE, StoredEvent(totals.last_seq, b"", b"%d " % VERSION + totals_json(totals, totals.clock), 0.0))
 
 
 def _write_all(file: int, content: bytes) -> None:

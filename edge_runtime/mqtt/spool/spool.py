@@ -67,7 +67,7 @@ class Spool:
     def __init__(
         self, path: Path, max_events: int, max_bytes: int | None = None, max_age_seconds: float | None = None
     ) -> None:
-        self._path = path
+        self._path, self._wal = path, path.with_name(path.name + "-wal")
         self._limits = Limits(max_events, max_bytes, max_age_seconds)
         self._lock = threading.Lock()
         self._opened = time.monotonic()
@@ -244,11 +244,12 @@ class Spool:
             letters = read_dead(self._database, [])
             self._copies.dead.write(letters)
             self._dead = {row[0] for row in letters}
-            self._watch.start_again()
+            self._watch.replaced(self._copies.dead.path)
 
     def _reserve(self, seq: int) -> None:
         try:
-            self._copies.mark.reserve(seq)
+            if self._copies.mark.reserve(seq):
+                self._watch.replaced(self._copies.mark.path)
         except OSError as error:  # `append` raises one kind of error for a full disk
             raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
 
@@ -342,10 +343,6 @@ class Spool:
 
     def _record_files(self) -> None:
         self._watch.record([self._path, self._wal, *self._copies.growing], self._copies.finished)
-
-    @property
-    def _wal(self) -> Path:
-        return self._path.with_name(self._path.name + "-wal")
 
     @property
     def _present_totals(self) -> Totals:

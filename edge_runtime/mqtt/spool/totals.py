@@ -51,7 +51,7 @@ class Totals:
 
 def totals_row(totals: Totals, clock: float) -> tuple[bytes, bytes]:
     """All but events and bytes, as JSON with its checksum."""
-    content = totals_json(replace(totals, clock=clock))
+    content = totals_json(totals, clock)
     return content, checksum(1, b"", content, 0.0, b"T")
 
 
@@ -62,10 +62,10 @@ def totals_of_row(content: Any, expected: Any) -> Totals | None:
     return Totals(**json.loads(content))
 
 
-def totals_json(totals: Totals) -> bytes:
-    """All but events and bytes."""
+def totals_json(totals: Totals, clock: float) -> bytes:
+    """All but events and bytes, at that time on the clock of the spool."""
     values: dict[str, Any] = {"last_seq": totals.last_seq, "floor": totals.floor, "dropped": dict(totals.dropped)}
-    return json.dumps({**values, "damaged": totals.damaged, "dead": totals.dead, "clock": totals.clock}).encode()
+    return json.dumps({**values, "damaged": totals.damaged, "dead": totals.dead, "clock": clock}).encode()
 
 
 def merged(totals: Totals | None, other: Totals | None) -> Totals:
