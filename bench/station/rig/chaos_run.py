@@ -6,7 +6,7 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -14,37 +14,33 @@ from typing import Any
 
 from bench.station.rig.broker import KillableBroker
 from bench.station.rig.deliveries import count_deliveries
-from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, SPOOL, STATION, STATION_LOG, WILL_DELAY, start_station
+from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, STATION, STATION_LOG, WILL_DELAY, start_station
 from bench.station.rig.source import FrameLog, defective
 from bench.station.rig.spool_harm import SpoolHarm
 from bench.station.rig.status_check import StatusChecker
 from bench.station.rig.subscriber import SessionSubscriber
-from edge_runtime.mqtt.spool.spool import Spool
 from latentline.errors import LatentlineError
 
 ALLOWED_WRONG = WILL_DELAY + 1.5 * KEEP_ALIVE  # seconds that a status may be wrong
 _PATIENCE = 60.0  # seconds without any progress
 _SIZE = (48, 64)  # pixels
+_WAITING = 40  # frames at most while events wait for the broker
 _EVERY = 5  # every fifth kill takes both; every fifth death of the station alone lasts until `offline`
 
 
 class ChaosRun:
     """One run in `folder`. Its exit ends all processes.
 
-    kills     of the station, and as many of the broker
-    flips     kills of the station that are followed by one flipped bit in a file of the spool
-    removals  of a file of the spool while the station runs
-    poison    kills of the station that are followed by an event that can never be delivered
+    kills  of the station, and as many of the broker
+    harms  how often each of HARMS is done
     """
 
-    def __init__(
-        self, folder: Path, kills: int, frames: int, seed: int, *, flips: int = 0, removals: int = 0, poison: int = 0
-    ) -> None:
+    def __init__(self, folder: Path, kills: int, frames: int, seed: int, harms: Mapping[str, int]) -> None:
         self._folder, self._frames = folder, frames
         self._random = random.Random(seed)
         both = max(1, kills // _EVERY) if kills else 0
         self._victims = ["both"] * both + ["station", "broker"] * (kills - both)
-        self._victims += ["flip"] * flips + ["removal"] * removals + ["poison"] * poison
+        self._victims += [harm for harm, count in harms.items() for _ in range(count)]
         self._random.shuffle(self._victims)
         self._harm = SpoolHarm(folder, self._random)
         # A station lives at most a second longer than its kill waits for a frame, so the source outlasts the kills.
@@ -54,7 +50,7 @@ class ChaosRun:
         self._deaths_alone = 0
         self._deliveries: list[dict[str, Any]] = []
         self._kills = {"station": 0, "broker": 0, "both": 0}
-        self._harms = {"flip": 0, "removal": 0, "poison": 0}
+        self._harms = dict.fromkeys(HARMS, 0)
         self.status = StatusChecker(ALLOWED_WRONG)
         self._cleanup = ExitStack()
         self._broker = KillableBroker(folder / "broker")
@@ -90,8 +86,9 @@ class ChaosRun:
         self._start_station()
         for number, victim in enumerate(self._victims):
             self._wait_for_moment(self._frames * (number + 1) / (len(self._victims) + 1))
-            if victim in self._harms:
-                self._harm_spool(victim)
+            if victim in HARMS:
+                self._harms[victim] += 1
+                HARMS[victim](self)
             else:
                 self._kill(victim)
         self._run_to_the_end()
@@ -109,6 +106,7 @@ class ChaosRun:
             **asdict(counts),
             "dead": len(dead),
             "unsaid": len(silent) + self._harm.unsaid,
+            "removals_under_open_spool": self._harm.must_say,
             "removal_said_after": round(self._harm.longest, 2),
             "status_violations": len(self.status.violations),
             "kills": self._kills,
@@ -121,13 +119,27 @@ class ChaosRun:
             self._wait(lambda: self._done >= frames, f"frame {frames:.0f}")
         time.sleep(self._random.random())
 
-    def _harm_spool(self, how: str) -> None:
-        self._harms[how] += 1
-        if how == "removal":
-            self._harm.remove()
-            return
+    def flip(self) -> None:
+        """Kill the station and flip a bit in its spool; every second time while the broker is away and events wait."""
+        away = self._random.random() < 0.5
+        if away:
+            self._kill_broker()
+            enough = min(self._done + self._random.randrange(1, _WAITING), self._frames - _WAITING)
+            self._wait(lambda: self._done >= enough or self._station_ended(), "events that wait")
         self._kill_station()
-        (self._harm.flip if how == "flip" else self._harm.poison)()
+        self._harm.flip()
+        self._start_station()
+        if away:
+            self._start_broker()
+
+    def remove(self) -> None:
+        """Remove a file of the spool under the station. If it has opened the spool, it must say so."""
+        self._harm.remove(must_say=self._connected.is_set() and not self._station_ended())
+
+    def poison(self) -> None:
+        """Kill the station and let it find an event that can never be delivered."""
+        self._kill_station()
+        self._harm.poison()
         self._start_station()
 
     def _kill(self, victim: str) -> None:
@@ -140,6 +152,7 @@ class ChaosRun:
             self._kill_station()
         if victim != "station":
             self._kill_broker()
+            self._start_broker()
         if stays_away:
             self._wait_for_offline()
         if victim != "broker":
@@ -154,16 +167,21 @@ class ChaosRun:
         self.status.process_changed(alive=False, at=time.monotonic())
 
     def _kill_broker(self) -> None:
-        clients = (self._subscriber, self._watcher)
-        ended = [client.ended for client in clients]
+        ended = [client.ended for client in self._clients]
         self._broker.kill()
         self._connected.clear()
-        for client, before in zip(clients, ended, strict=True):
+        for client, before in zip(self._clients, ended, strict=True):
             client.wait_lost(before + 1)
-        self._broker.start()
-        for client, before in zip(clients, ended, strict=True):
-            client.wait_subscribed(before + 2)
         self._kills["broker"] += 1
+
+    def _start_broker(self) -> None:
+        self._broker.start()
+        for client in self._clients:
+            client.wait_subscribed(client.ended + 1)
+
+    @property
+    def _clients(self) -> tuple[SessionSubscriber, SessionSubscriber]:
+        return self._subscriber, self._watcher
 
     def _status_received(self, status: dict[str, Any], retained: bool) -> None:
         self.status.status_received(status["state"], time.monotonic())
@@ -198,11 +216,8 @@ class ChaosRun:
 
     def _read_spool(self) -> tuple[int, int]:
         """How many events wait in the spool, and how many were ever written. No station is running."""
-        spool = Spool(self._folder / SPOOL, 10**9)
-        try:
+        with self._harm.opened() as spool:
             return len(spool), spool.last_seq
-        finally:
-            spool.close()
 
     @property
     def _done(self) -> int:
@@ -230,3 +245,11 @@ class ChaosRun:
                     f"no progress for {_PATIENCE:g} s while waiting for {what}; {done} frames are done"
                 )
             time.sleep(0.01)
+
+
+# What may happen besides kills, by name; chaos.py has an option for each.
+HARMS: Mapping[str, Callable[[ChaosRun], None]] = {
+    "flips": ChaosRun.flip,
+    "removals": ChaosRun.remove,
+    "poison": ChaosRun.poison,
+}

@@ -6,6 +6,8 @@ import random
 import re
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bench.station.rig.process import SPOOL, STATION, STATION_LOG
@@ -13,17 +15,20 @@ from edge_runtime.mqtt.spool.spool import Spool
 
 NOTICE_SECONDS = 1.0  # within which a removal must be said
 _WAIT_SECONDS = 5.0
+_SAID = "was removed"
 
 
 class SpoolHarm:
     """Harms the spool of the station in `folder`.
 
-    unsaid   removals that the station did not say within NOTICE_SECONDS
-    longest  seconds until a removal was said, at most
+    must_say  removals that the station had to say
+    unsaid    those that it did not say within NOTICE_SECONDS
+    longest   seconds until one was said, at most
     """
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self._folder, self._random = folder, chance
+        self.must_say = 0
         self.unsaid = 0
         self.longest = 0.0
 
@@ -39,32 +44,43 @@ class SpoolHarm:
                 opened.seek(position)
                 opened.write(bytes([byte]))
 
-    def remove(self) -> None:
-        """Remove a random file under the running station, and wait until the station says so."""
-        files = [file for file in self._files() if not file.name.endswith(".seq")]
+    def remove(self, *, must_say: bool) -> None:
+        """Remove a random file under the running station. must_say: wait until the station says so."""
+        files = self._files()
         if not files:
             return
-        file, before, begin = self._random.choice(files), self._log().count("was removed"), time.monotonic()
+        file, before, begin = self._random.choice(files), self._log().count(_SAID), time.monotonic()
         file.unlink(missing_ok=True)
-        while self._log().count("was removed") == before and time.monotonic() < begin + _WAIT_SECONDS:
+        if not must_say:
+            return
+        while self._log().count(_SAID) == before and time.monotonic() < begin + _WAIT_SECONDS:
             time.sleep(0.01)
+        self.must_say += 1
         self.longest = max(self.longest, time.monotonic() - begin)
         self.unsaid += time.monotonic() - begin > NOTICE_SECONDS
 
     def poison(self) -> None:
         """Add an event that can never be delivered. No station is running."""
-        spool = Spool(self._folder / SPOOL, 10**9)
         topic = self._random.choice(["#", f"latentline/{STATION}/+", "", "x\0y", "x" * 70_000])
-        spool.append(topic, {"poison": True})
-        spool.close()
+        with self.opened() as spool:
+            spool.append(topic, {"poison": True})
+
+    @contextmanager
+    def opened(self) -> Iterator[Spool]:
+        """The spool. No station is running. What it says of damage goes to the station's log."""
+        spool = Spool(self._folder / SPOOL, 10**9)
+        try:
+            if spool.set_aside is not None:
+                with (self._folder / STATION_LOG).open("a") as log:
+                    log.write(f"{spool.set_aside}\n")
+            yield spool
+        finally:
+            spool.close()
 
     def dead_letters(self) -> set[int]:
         """Numbers of the dead letters. No station is running."""
-        database = sqlite3.connect(self._folder / SPOOL)
-        try:
+        with closing(sqlite3.connect(self._folder / SPOOL)) as database:
             return {seq for (seq,) in database.execute("SELECT seq FROM dead")}
-        finally:
-            database.close()
 
     def said_lost(self) -> set[int]:
         """Numbers that the station's log names as lost to damage."""
@@ -77,7 +93,7 @@ class SpoolHarm:
 
     def _files(self) -> list[Path]:
         names = sorted(file for file in self._folder.iterdir() if file.name.startswith(SPOOL))
-        return [file for file in names if ".broken-" not in file.name and not file.name.endswith(".new")]
+        return [file for file in names if ".broken-" not in file.name]
 
     def _log(self) -> str:
         return (self._folder / STATION_LOG).read_text(errors="replace")

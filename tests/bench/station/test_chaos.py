@@ -32,9 +32,10 @@ def test_killed_stations_and_brokers_lose_nothing(mosquitto: Mosquitto) -> None:
     assert code == 0
     assert figures.pop("seconds") > 0
     assert figures.pop("duplicates") >= 0
-    assert 0 < figures.pop("removal_said_after") < 1
+    assert figures.pop("removal_said_after") < 1 and figures.pop("removals_under_open_spool") in (0, 1)
     assert figures.pop("written") == figures.pop("arrived") + 1 >= 201  # two of three frames show a defect
-    kills, harms = {"station": 4, "broker": 2, "both": 1}, {"flip": 1, "removal": 1, "poison": 1}
+    assert figures["kills"].pop("broker") in (2, 3)  # it is away during half of the flips
+    kills, harms = {"station": 4, "both": 1}, {"flips": 1, "removals": 1, "poison": 1}
     nothing = {"lost": 0, "unsaid": 0, "seq_gaps": 0, "status_violations": 0}
     assert figures == {**nothing, "dead": 1, "kills": kills, "harms": harms}
 
