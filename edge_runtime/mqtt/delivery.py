@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from edge_runtime.mqtt.connection import WINDOW, Connection
 from edge_runtime.mqtt.events import stamp
@@ -38,7 +39,16 @@ _UNDELIVERABLE = {
 _ENDS = {MALFORMED_PACKET, PROTOCOL_ERROR, TOPIC_NAME_INVALID, PACKET_TOO_LARGE, PAYLOAD_FORMAT_INVALID}
 _TRIES = 3  # of an event upon which the broker closes the connection, each time with no other in flight
 _REFUSALS = 5  # of an event, for a reason that says nothing
-_REFUSED = {NOT_AUTHORISED: "this user may not publish them", QUOTA_EXCEEDED: "a quota is used up"}
+_NOT_AUTHORISED_SECONDS = 60.0  # until events that the user may not publish are sent again
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """An event in flight. at: time.monotonic()."""
+
+    seq: int
+    topic: str
+    at: float
 
 
 class Delivery:
@@ -46,7 +56,8 @@ class Delivery:
 
     Used by one thread. After a refusal it sends nothing until a pause is over and no event is in flight. Then it
     starts again at the oldest event left, one at a time until the broker accepts one. So at most WINDOW - 1 events
-    arrive before an older one that was refused; their `seq` shows it.
+    arrive before an older one that was refused; their `seq` shows it. Where the user may not publish on one topic, only
+    the events of that topic wait, and are tried again every minute.
 
     An event that can never be delivered becomes a dead letter of the spool: at once if MQTT does not allow its topic or
     the broker says that it will never take it; after some tries if the broker closes the connection upon it, or refuses
@@ -61,7 +72,7 @@ class Delivery:
     def __init__(self, spool: Spool, on_fault: Callable[[str, str | None], None]) -> None:
         self._spool = spool
         self._on_fault = on_fault
-        self._in_flight: dict[int, tuple[int, float]] = {}  # message id -> (seq, time.monotonic() when sent)
+        self._in_flight: dict[int, _Sent] = {}  # by message id
         self._confirmed: set[int] = set()  # and still in the spool
         self._skipped: set[int] = set()  # dead letters that the disk does not let us move
         self._buried = 0
@@ -71,6 +82,9 @@ class Delivery:
         self._cursor = 0  # seq of the event sent last on this connection
         self._first_live_seq = 0  # smaller ones were spooled before this connection
         self._window = WINDOW
+        self._forbidden: set[str] = set()  # topics on which the user may not publish, as far as we know
+        self._held: set[str] = set()  # those of them that are not tried now
+        self._try_held_at = 0.0  # time.monotonic()
         self._max_packet_bytes: int | None = None  # that the broker accepts
         self._refusals = Backoff(1.0, 60.0)
         self.resume_at: float | None = None  # after a refusal: send nothing before this time
@@ -82,6 +96,8 @@ class Delivery:
         self.end()
         self._max_packet_bytes = max_packet_bytes
         self._skipped.clear()
+        self._forbidden.clear()
+        self._held.clear()
         with suppress(sqlite3.Error):  # on a full disk, expire another time
             self._spool.expire()
         self._first_live_seq = self._spool.last_seq + 1
@@ -91,7 +107,7 @@ class Delivery:
 
         reason: of the DISCONNECT, 0 if there was none
         """
-        seqs = [seq for seq, _ in self._in_flight.values()]
+        seqs = [sent.seq for sent in self._in_flight.values()]
         alone = len(seqs) == 1 and seqs[0] <= self._careful_until
         self.end()
         if not seqs or not (closed_by_broker or reason in _ENDS):
@@ -114,7 +130,7 @@ class Delivery:
 
     def oldest_seconds(self) -> float:
         """How long the oldest event in flight has waited for its PUBACK, seconds; 0 if none is in flight."""
-        return max((time.monotonic() - sent_at for _, sent_at in self._in_flight.values()), default=0.0)
+        return max((time.monotonic() - sent.at for sent in self._in_flight.values()), default=0.0)
 
     def send(self, connection: Connection) -> None:
         """Fill the window."""
@@ -122,16 +138,21 @@ class Delivery:
             if self._in_flight or time.monotonic() < self.resume_at:
                 return
             self.resume_at, self._cursor = None, 0
+        if self._held and time.monotonic() >= self._try_held_at:
+            self._held.clear()
+            self._cursor, self._window = 0, 1
         if self._generation != self._spool.generation:  # events may be back below the cursor
             self._generation, self._cursor = self._spool.generation, 0
         while (room := self._room) > 0:
             waiting = self._spool.waiting(self._cursor, room)
             if not waiting:
                 return
-            in_flight = {seq for seq, _ in self._in_flight.values()}
+            done = self._confirmed | self._skipped | {sent.seq for sent in self._in_flight.values()}
             for spooled in waiting:
-                if spooled.seq not in self._confirmed | self._skipped | in_flight and not self._publish(
-                    connection, spooled
+                if (
+                    spooled.seq not in done
+                    and spooled.topic not in self._held
+                    and not self._publish(connection, spooled)
                 ):
                     return  # the connection is ending; its Disconnected follows
                 self._cursor = spooled.seq
@@ -139,7 +160,7 @@ class Delivery:
     @property
     def _room(self) -> int:
         """How many events may be sent now."""
-        oldest = min((seq for seq, _ in self._in_flight.values()), default=self._cursor + 1)
+        oldest = min((sent.seq for sent in self._in_flight.values()), default=self._cursor + 1)
         return (1 if oldest <= self._careful_until else self._window) - len(self._in_flight)
 
     def _publish(self, connection: Connection, spooled: SpooledEvent) -> bool:
@@ -158,30 +179,35 @@ class Delivery:
                 return True
             if mid is None:
                 return False
-            self._in_flight[mid] = (spooled.seq, time.monotonic())
+            self._in_flight[mid] = _Sent(spooled.seq, spooled.topic, time.monotonic())
         return True
 
     def acked(self, mid: int, reason: int) -> None:
         """Handle the PUBACK of message `mid`. Message ids that do not belong to an event are ignored."""
-        seq, _ = self._in_flight.pop(mid, (None, 0.0))
-        if seq is None:
+        sent = self._in_flight.pop(mid, None)
+        if sent is None:
             return
         if reason in _UNDELIVERABLE:
-            self._bury(seq, f"the broker does not take it: {_UNDELIVERABLE[reason]} (MQTT reason 0x{reason:02X})")
+            self._bury(sent.seq, f"the broker does not take it: {_UNDELIVERABLE[reason]} (MQTT reason 0x{reason:02X})")
+        elif reason == NOT_AUTHORISED:
+            self._hold(sent.topic)
+            return
         elif reason >= FIRST_ERROR:
             self._refused(reason)
-            if reason not in _REFUSED:
-                self._failed(seq, _REFUSALS, f"the broker refuses it (MQTT reason 0x{reason:02X})")
+            if reason != QUOTA_EXCEEDED:
+                self._failed(sent.seq, _REFUSALS, f"the broker refuses it (MQTT reason 0x{reason:02X})")
             return
         else:
-            self._confirmed.add(seq)
-            self._failures.pop(seq, None)
+            self._confirmed.add(sent.seq)
+            self._failures.pop(sent.seq, None)
+            self._forbidden.discard(sent.topic)
             self.published += 1
             self.unheard += reason == NO_SUBSCRIBER
         if self.resume_at is None:
             self._window = WINDOW
             self._refusals.reset()
-            self._on_fault("broker_events", None)
+            if not self._forbidden:
+                self._on_fault("broker_events", None)
 
     def remove_confirmed(self) -> None:
         """Remove confirmed events from the spool. If the disk fails, the next call tries again."""
@@ -229,10 +255,19 @@ class Delivery:
             "broker_events.never", f"event {seq}{others} can never be delivered and is a dead letter now: {why}"
         )
 
+    def _hold(self, topic: str) -> None:
+        """Leave the events of a topic in the spool, and go on with the others."""
+        if topic not in self._held:
+            self._try_held_at = time.monotonic() + _NOT_AUTHORISED_SECONDS
+        self._forbidden.add(topic)
+        self._held.add(topic)
+        self._report_refusal(f"this user may not publish on {', '.join(sorted(self._forbidden))}")
+
     def _refused(self, reason: int) -> None:
-        why = _REFUSED.get(reason, f"MQTT reason 0x{reason:02X}")
-        self._on_fault("broker_events", f"the broker refuses events: {why}; they stay in the spool and are sent again")
+        self._report_refusal("a quota is used up" if reason == QUOTA_EXCEEDED else f"MQTT reason 0x{reason:02X}")
         if self.resume_at is None:  # one pause for all refusals of a window
-            pause = self._refusals.longest() if reason == NOT_AUTHORISED else self._refusals.pause()
-            self.resume_at = time.monotonic() + pause
+            self.resume_at = time.monotonic() + self._refusals.pause()
         self._window = 1
+
+    def _report_refusal(self, why: str) -> None:
+        self._on_fault("broker_events", f"the broker refuses events: {why}; they stay in the spool and are sent again")

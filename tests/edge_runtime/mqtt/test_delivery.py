@@ -142,6 +142,28 @@ def test_refusal_without_a_telling_reason_ends(tmp_path: Path, clock: list[float
     setup.spool.close()
 
 
+def test_forbidden_topic_holds_up_no_other(tmp_path: Path, clock: list[float]) -> None:
+    """Events on a topic that the user may not publish on wait and are tried every minute; the others are sent, and the
+    fault lasts until one of them is accepted."""
+    setup = Setup(tmp_path, 1)
+    setup.spool.append_many([("forbidden", {}), ("forbidden", {}), ("t", {})])
+    setup.delivery.begin()
+    assert setup.send() == [1, 2, 3, 4]
+    for seq, reason in ((2, NOT_AUTHORISED), (1, OK), (3, NOT_AUTHORISED), (4, OK)):
+        setup.connection.answer(setup.delivery, seq, reason)
+    assert "may not publish on forbidden" in str(setup.faults["broker_events"])
+    assert setup.send() == [] and len(setup.spool) == 2 and not setup.delivery.idle
+    setup.spool.append("t", {})
+    assert setup.send() == [5]
+    setup.connection.answer(setup.delivery, 5)
+    assert setup.faults["broker_events"] is not None
+    clock[0] += 61
+    assert setup.send() == [2]
+    setup.connection.answer(setup.delivery, 2)
+    assert setup.faults["broker_events"] is None and setup.send() == [3]
+    setup.spool.close()
+
+
 def test_disk_that_keeps_confirmed_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Confirmed events that cannot be removed are a fault, and are not sent again; others are sent."""
     setup = Setup(tmp_path, 1)
@@ -183,11 +205,11 @@ def test_any_answers_of_the_broker_lose_no_event(
                 reason = reasons.pop() if reasons else OK
                 setup.connection.answer(setup.delivery, seq, reason)
                 taken |= {seq} if reason == OK else set()
-            elif setup.delivery.resume_at is not None:
-                assert setup.connection.open == {}
-                setup.delivery.begin()  # a new connection does not wait for the pause
             elif setup.delivery.idle:
                 break
+            else:
+                assert setup.connection.open == {}
+                setup.delivery.begin()  # a new connection does not wait for the pause
         assert taken == set(range(1, 31)) and len(setup.spool) == 0
         assert setup.delivery.published == 30
 
