@@ -25,6 +25,7 @@ from edge_runtime.mqtt.reason_codes import (
     TOPIC_NAME_INVALID,
 )
 from edge_runtime.mqtt.spool.spool import Spool, SpooledEvent
+from edge_runtime.mqtt.suspects import TRIALS, Suspects
 from edge_runtime.pacing import Backoff
 from latentline.errors import ConfigError
 
@@ -37,7 +38,6 @@ _UNDELIVERABLE = {
 }
 # Reasons of a DISCONNECT by which a broker may answer an event that it can never take.
 _ENDS = {MALFORMED_PACKET, PROTOCOL_ERROR, TOPIC_NAME_INVALID, PACKET_TOO_LARGE, PAYLOAD_FORMAT_INVALID}
-_TRIES = 3  # of an event upon which the broker closes the connection, each time with no other in flight
 _REFUSALS = 5  # of an event, for a reason that says nothing
 _NOT_AUTHORISED_SECONDS = 60.0  # until events that the user may not publish are sent again
 
@@ -61,8 +61,7 @@ class Delivery:
 
     An event that can never be delivered becomes a dead letter of the spool: at once if MQTT does not allow its topic or
     the broker says that it will never take it; after some tries if the broker closes the connection upon it, or refuses
-    it without a telling reason. To find out which event it was, the events in flight at such an end are sent again one
-    at a time.
+    it without a telling reason (see suspects.py).
 
     on_fault  called with (code, sentence or None); the codes are `broker_events` (refused for now),
               `broker_events.never` (dead letters), `spool.remove` (the disk does not let confirmed events be deleted),
@@ -77,8 +76,8 @@ class Delivery:
         self._skipped: set[int] = set()  # dead letters that the disk does not let us move
         self._buried = 0
         self._generation = spool.generation
-        self._careful_until = 0  # up to this seq events are sent one at a time: one may be why the connection ended
-        self._failures: Counter[int] = Counter()  # by seq
+        self._suspects = Suspects()
+        self._refused_times: Counter[int] = Counter()  # by seq
         self._cursor = 0  # seq of the event sent last on this connection
         self._first_live_seq = 0  # smaller ones were spooled before this connection
         self._window = WINDOW
@@ -94,6 +93,7 @@ class Delivery:
     def begin(self, max_packet_bytes: int | None = None) -> None:
         """Start on a new connection. All events in the spool are sent again, as replayed."""
         self.end()
+        self._suspects.begin()
         self._max_packet_bytes = max_packet_bytes
         self._skipped.clear()
         self._forbidden.clear()
@@ -108,14 +108,12 @@ class Delivery:
         reason: of the DISCONNECT, 0 if there was none
         """
         seqs = [sent.seq for sent in self._in_flight.values()]
-        alone = len(seqs) == 1 and seqs[0] <= self._careful_until
         self.end()
         if not seqs or not (closed_by_broker or reason in _ENDS):
             return False
-        self._careful_until = max(self._careful_until, *seqs)
-        if alone:
-            self._failed(seqs[0], _TRIES, "the broker closes the connection upon it")
-        return alone or reason in _ENDS
+        if (guilty := self._suspects.ended(seqs)) is not None:
+            self._bury(guilty, f"the broker closes the connection upon it, {TRIALS} times in a row")
+        return len(seqs) == 1 or reason in _ENDS
 
     def end(self) -> None:
         """The connection is given up: events in flight count as not sent."""
@@ -141,27 +139,40 @@ class Delivery:
         if self._held and time.monotonic() >= self._try_held_at:
             self._held.clear()
             self._cursor, self._window = 0, 1
+        if (suspect := self._suspects.next) is not None:
+            if not self._in_flight:
+                self._try(connection, suspect)
+            return
         if self._generation != self._spool.generation:  # events may be back below the cursor
             self._generation, self._cursor = self._spool.generation, 0
         while (room := self._room) > 0:
             waiting = self._spool.waiting(self._cursor, room)
             if not waiting:
                 return
-            done = self._confirmed | self._skipped | {sent.seq for sent in self._in_flight.values()}
+            in_flight = {sent.seq for sent in self._in_flight.values()}
             for spooled in waiting:
-                if (
-                    spooled.seq not in done
-                    and spooled.topic not in self._held
-                    and not self._publish(connection, spooled)
-                ):
+                if self._may_go(spooled, in_flight) and not self._publish(connection, spooled):
                     return  # the connection is ending; its Disconnected follows
                 self._cursor = spooled.seq
+
+    def _may_go(self, spooled: SpooledEvent, in_flight: set[int]) -> bool:
+        seq = spooled.seq
+        done = seq in self._confirmed or seq in self._skipped or seq in in_flight
+        return not (done or seq in self._suspects or spooled.topic in self._held)
+
+    def _try(self, connection: Connection, seq: int) -> None:
+        """Send a suspect alone."""
+        spooled = next(iter(self._spool.waiting(seq - 1, 1)), None)
+        if spooled is None or spooled.seq != seq:  # it was dropped
+            self._suspects.clear(seq)
+        elif self._publish(connection, spooled):
+            self._suspects.trial(seq)
 
     @property
     def _room(self) -> int:
         """How many events may be sent now."""
         oldest = min((sent.seq for sent in self._in_flight.values()), default=self._cursor + 1)
-        return (1 if oldest <= self._careful_until else self._window) - len(self._in_flight)
+        return (1 if self._suspects.alone(oldest) else self._window) - len(self._in_flight)
 
     def _publish(self, connection: Connection, spooled: SpooledEvent) -> bool:
         """Send one event, or make a dead letter of it. Returns False if the connection does not take it."""
@@ -187,6 +198,7 @@ class Delivery:
         sent = self._in_flight.pop(mid, None)
         if sent is None:
             return
+        self._suspects.clear(sent.seq)
         if reason in _UNDELIVERABLE:
             self._bury(sent.seq, f"the broker does not take it: {_UNDELIVERABLE[reason]} (MQTT reason 0x{reason:02X})")
         elif reason == NOT_AUTHORISED:
@@ -195,11 +207,16 @@ class Delivery:
         elif reason >= FIRST_ERROR:
             self._refused(reason)
             if reason != QUOTA_EXCEEDED:
-                self._failed(sent.seq, _REFUSALS, f"the broker refuses it (MQTT reason 0x{reason:02X})")
+                self._refused_times[sent.seq] += 1
+                if self._refused_times[sent.seq] >= _REFUSALS:
+                    self._bury(
+                        sent.seq, f"the broker refuses it (MQTT reason 0x{reason:02X}), {_REFUSALS} times in a row"
+                    )
             return
         else:
             self._confirmed.add(sent.seq)
-            self._failures.pop(sent.seq, None)
+            self._suspects.confirmed()
+            self._refused_times.pop(sent.seq, None)
             self._forbidden.discard(sent.topic)
             self.published += 1
             self.unheard += reason == NO_SUBSCRIBER
@@ -235,15 +252,10 @@ class Delivery:
         closed = self._spool.unusable
         self._on_fault("spool.open", closed and f"{closed}; an event is lost unless its frame can be inspected again")
 
-    def _failed(self, seq: int, tries: int, why: str) -> None:
-        """The event failed once more. After `tries` it is a dead letter."""
-        self._failures[seq] += 1
-        if self._failures[seq] >= tries:
-            self._bury(seq, f"{why}, {tries} times in a row")
-
     def _bury(self, seq: int, why: str) -> None:
         _log.error("event %d cannot be delivered: %s", seq, why)
-        self._failures.pop(seq, None)
+        self._suspects.clear(seq)
+        self._refused_times.pop(seq, None)
         self._buried += 1
         try:
             self._spool.bury(seq, why)

@@ -88,7 +88,7 @@ def open_spool(copies: SpoolCopies) -> OpenedSpool:
     ours = copied.found or copies.exist
     if not path.exists() or not path.stat().st_size:
         if not ours:
-            return OpenedSpool(spool_file.create(path), Totals(), set(), set())
+            return _create(copies)
         return _compare(copies, copied, None, ["its file is missing"])
     if not ours and spool_file.is_foreign(path):
         raise ConfigError(f"spool.path: {path} exists and is not a spool; choose another path, or remove the file")
@@ -118,6 +118,13 @@ def is_damage(error: Exception) -> bool:
         return not any(words in str(error) for words in _NO_DAMAGE)
     # SQLITE_CORRUPT and SQLITE_NOTADB; the rest raise subclasses
     return type(error) in (sqlite3.DatabaseError, UnicodeDecodeError)
+
+
+def _create(copies: SpoolCopies) -> OpenedSpool:
+    database = spool_file.create(copies.path)
+    with suppress(OSError):
+        copies.second.go_on(Totals())
+    return OpenedSpool(database, Totals(), set(), set())
 
 
 def _compare(
@@ -170,6 +177,6 @@ def _complete(
     with suppress(OSError):
         if evidence.dead - evidence.copied_dead:
             copies.dead.write(found.dead)
-        copies.second.go_on()
+        copies.second.go_on(totals)
         copies.second.add((event for seq, event in read_rows(database, []) if fresh and event and seq in fresh), totals)
     return opened

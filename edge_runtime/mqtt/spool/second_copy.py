@@ -98,12 +98,14 @@ class SecondCopy:
             file.end = parsed.end
         return content
 
-    def go_on(self) -> None:
+    def go_on(self, totals: Totals) -> None:
         """Open the newest file to write behind its last record; a kill may have left another one unfinished."""
-        if self._files:
-            self.close()
-            self._open_file = os.open(self._files[-1].path, os.O_WRONLY | os.O_APPEND)
-            os.ftruncate(self._open_file, self._files[-1].end)
+        if not self._files:
+            self._start_file(totals)
+            return
+        self.close()
+        self._open_file = os.open(self._files[-1].path, os.O_WRONLY | os.O_APPEND)
+        os.ftruncate(self._open_file, self._files[-1].end)
 
     def fetch(self, seqs: Collection[int]) -> Iterator[StoredEvent]:
         """The events with these numbers, as far as they are readable, each once."""

@@ -142,6 +142,27 @@ def test_refusal_without_a_telling_reason_ends(tmp_path: Path, clock: list[float
     setup.spool.close()
 
 
+def test_network_that_cuts_connections_makes_no_dead_letter(tmp_path: Path, clock: list[float]) -> None:
+    """However often a connection ends with one event in flight, the event is sent again; only on a connection that has
+    lasted, or on which another event was confirmed, does the end speak against it."""
+    setup = Setup(tmp_path, 1)
+    setup.delivery.begin()
+    assert setup.send() == [1]
+    for _ in range(10):
+        assert setup.delivery.ended(closed_by_broker=True, reason=0) == bool(setup.connection.open)
+        setup.connection = FakeConnection()
+        setup.delivery.begin()
+        assert setup.send() == []
+    assert setup.spool.dead_letters == 0
+    setup.spool.append("t", {})
+    assert setup.send() == [2]  # the others go first
+    setup.connection.answer(setup.delivery, 2)
+    assert setup.send() == [1]
+    setup.connection.answer(setup.delivery, 1)
+    assert setup.send() == [] and setup.delivery.idle
+    setup.spool.close()
+
+
 def test_forbidden_topic_holds_up_no_other(tmp_path: Path, clock: list[float]) -> None:
     """Events on a topic that the user may not publish on wait and are tried every minute; the others are sent, and the
     fault lasts until one of them is accepted."""
