@@ -31,12 +31,15 @@ _EVERY = 5  # every fifth kill takes both; every fifth death of the station alon
 class ChaosRun:
     """One run in `folder`. Its exit ends all processes.
 
-    kills  of the station, and as many of the broker
-    harms  how often each of HARMS is done
+    kills     of the station, and as many of the broker
+    harms     how often each of HARMS is done
+    repaired  each harm waits until the station is connected, and so has repaired what the last one did
     """
 
-    def __init__(self, folder: Path, kills: int, frames: int, seed: int, harms: Mapping[str, int]) -> None:
-        self._folder, self._frames = folder, frames
+    def __init__(
+        self, folder: Path, kills: int, frames: int, seed: int, harms: Mapping[str, int], *, repaired: bool = False
+    ) -> None:
+        self._folder, self._frames, self._repaired = folder, frames, repaired
         self._random = random.Random(seed)
         both = max(1, kills // _EVERY) if kills else 0
         self._victims = ["both"] * both + ["station", "broker"] * (kills - both)
@@ -88,6 +91,8 @@ class ChaosRun:
             self._wait_for_moment(self._frames * (number + 1) / (len(self._victims) + 1))
             if victim in HARMS:
                 self._harms[victim] += 1
+                if self._repaired:
+                    self._wait(lambda: self._connected.is_set() or self._station_ended(), "a connected station")
                 HARMS[victim](self)
             else:
                 self._kill(victim)
