@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def connect(path: Path, *, ours: bool) -> sqlite3.Connection:
     except BaseException:
         database.close()
         raise
-    path.chmod(0o600)
+    with suppress(PermissionError):  # another user's file, which we may write
+        path.chmod(0o600)
     return database
 
 

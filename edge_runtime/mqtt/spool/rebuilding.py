@@ -115,7 +115,7 @@ def renew_copies(copies: SpoolCopies, opened: OpenedSpool, cause: str) -> Opened
     """Write all copies again from a database that is whole."""
     _write_copies(copies, opened, _broken_name(copies.path))
     keep_newest(copies.path)
-    report = f"the second copy of the spool {copies.path} was damaged ({cause}) and was written again; no event is lost"
+    report = f"files beside the spool {copies.path} were damaged ({cause}) and were written again; no event is lost"
     _log.error("%s", report)
     return replace(opened, report=report)
 

@@ -143,6 +143,8 @@ def _compare(
     evidence = _Evidence(found, copied, letters, copies.mark)
     if found.totals is not None and found.totals.last_seq < evidence.last:
         found.trouble.append("what was written last is not in it")
+    if database is not None and not (copied.found or copies.mark.oldest or taken_over):
+        found.trouble.append("no file beside it says what was written last")
     known = evidence.knowledge()
     if missing := known.waiting - found.sizes.keys() - found.damaged:
         found.trouble.append(f"{len(missing)} of its events are missing")

@@ -8,30 +8,25 @@ checksum, and there is a second copy of all that waits (second_copy.py).
 from __future__ import annotations
 
 import errno
-import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from edge_runtime.mqtt.events import Message, encode, now
+from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.spool import file as spool_file
 from edge_runtime.mqtt.spool.copies import SpoolCopies
 from edge_runtime.mqtt.spool.file_watch import FileWatch
 from edge_runtime.mqtt.spool.limits import Limits
 from edge_runtime.mqtt.spool.rebuilding import Knowledge, OpenedSpool, rebuild, renew_copies
 from edge_runtime.mqtt.spool.recovery import is_damage, open_spool
-from edge_runtime.mqtt.spool.stored import StoredEvent, intact
-from edge_runtime.mqtt.spool.survey import read_dead
+from edge_runtime.mqtt.spool.storage import SpoolStorage
 from edge_runtime.mqtt.spool.totals import CAUSES, Totals
 from latentline.base.private_files import make_private_folder
 from latentline.errors import ConfigError
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -70,17 +65,12 @@ class Spool:
         self._path, self._wal = path, path.with_name(path.name + "-wal")
         self._limits = Limits(max_events, max_bytes, max_age_seconds)
         self._lock = threading.Lock()
-        self._opened = time.monotonic()
         self.set_aside: str | None = None
         self.generation = 0
         self.unusable: str | None = None
-        self._totals = Totals()
-        self._waiting: set[int] = set()
-        self._dead: set[int] = set()
-        self._oldest = 1  # no event below it waits
         self._watch = FileWatch()
         self._copies = SpoolCopies(path)
-        self._open_database: sqlite3.Connection | None = None
+        self._open_storage: SpoolStorage | None = None
         self._open()
 
     def append(self, topic: str, event: Message) -> int:
@@ -95,14 +85,14 @@ class Spool:
         rows = [(topic.encode(), encode(event)) for topic, event in events]
         with self._lock:
             self._open_again()
-            return self._recovering(lambda: self._insert(rows))
+            return self._recovering(lambda: self._storage.insert(rows))
 
     def waiting(self, after: int, limit: int) -> list[SpooledEvent]:
         """The oldest events with seq > `after`, in order, `limit` at most."""
         with self._lock:
-            if self._open_database is None:
+            if self._open_storage is None:
                 return []
-            events = self._recovering(lambda: self._select(after, limit))
+            events = self._recovering(lambda: self._storage.select(after, limit))
         return [SpooledEvent(event.seq, event.topic.decode(errors="surrogateescape"), event.body) for event in events]
 
     def remove(self, seqs: Sequence[int]) -> None:
@@ -112,17 +102,17 @@ class Spool:
         some of the events may be back and are sent again; after a crash of this process they are not.
         """
         with self._lock:
-            self._recovering(lambda: self._delete(seqs))
+            self._recovering(lambda: self._storage.delete(seqs))
 
     def bury(self, seq: int, reason: str) -> None:
         """Make a dead letter of an event that can never be delivered. reason: why, for people."""
         with self._lock:
-            self._recovering(lambda: self._bury(seq, reason))
+            self._recovering(lambda: self._storage.bury(seq, reason))
 
     def expire(self) -> None:
         """Drop events that are too old. `append` does so, too."""
         with self._lock:
-            self._recovering(lambda: self._insert([]))
+            self._recovering(lambda: self._storage.insert([]))
 
     def check(self) -> None:
         """Find out whether something else removed or changed the files, and repair them. Call it twice a second.
@@ -131,7 +121,7 @@ class Spool:
         """
         with self._lock:
             self._open_again()
-            if self._open_database is not None and (changes := self._watch.changed()):
+            if self._open_storage is not None and (changes := self._watch.changed()):
                 self._repair(changes)
 
     @property
@@ -171,118 +161,39 @@ class Spool:
     def close(self) -> None:
         """Close the file. The waiting events stay in it."""
         with self._lock:
-            if self._open_database is None:
+            if self._open_storage is None:
                 return
-            with suppress(sqlite3.Error), self._database as transaction:
-                spool_file.save_totals(transaction, self._totals, self._clock())
-            self._database.close()
+            self._storage.close()
             self._copies.close()
 
     # ---- the lock is held
 
-    def _insert(self, rows: Sequence[tuple[bytes, bytes]]) -> list[int]:
-        first = self._totals.last_seq + 1
-        now_ = self._clock()
-        events = [StoredEvent(seq, topic, body, now_) for seq, (topic, body) in enumerate(rows, first)]
-        self._database.execute("PRAGMA synchronous = FULL")  # raises while there is no file
-        self._reserve(first + len(rows) - 1)
-        with self._database as transaction:
-            spool_file.insert(transaction, events)
-            totals = self._totals.plus(len(rows), sum(event.size for event in events))
-            totals, dropped = self._limits.trim(transaction, totals, now_)
-            if totals != self._totals:
-                spool_file.save_totals(transaction, totals, now_)
-        self._totals = totals
-        self._waiting.update(event.seq for event in events)
-        self._waiting.difference_update(dropped)
-        self._copies.added([event for event in events if event.seq in self._waiting], totals, self._advance())
-        if dropped:
-            self._copies.note(totals)
-        return [event.seq for event in events]
-
-    def _select(self, after: int, limit: int) -> list[StoredEvent]:
-        query = f"SELECT {spool_file.COLUMNS} FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
-        rows = self._database.execute(query, (after, limit)).fetchall()
-        events = [intact(row) for row in rows]
-        if any(event is None for event in events):
-            raise sqlite3.DatabaseError(f"event {rows[events.index(None)][0]} is not what was written")
-        if not rows and spool_file.count(self._database) != self._totals.events:  # few are left, so counting is quick
-            raise sqlite3.DatabaseError("events are missing from it")
-        return [event for event in events if event is not None]
-
-    def _delete(self, confirmed: Sequence[int]) -> None:
-        seqs = [seq for seq in dict.fromkeys(confirmed) if seq in self._waiting]  # the others have been dropped
-        self._copies.removed(seqs, self._totals)  # first: a crash between the two must not look like a lost event
-        totals, query = self._totals, f"DELETE FROM event WHERE seq = ? RETURNING {spool_file.SIZE}"
-        self._database.execute("PRAGMA synchronous = NORMAL")  # `_insert` asks for FULL again
-        with self._database as transaction:
-            for seq in seqs:
-                for (size,) in transaction.execute(query, (seq,)).fetchall():
-                    totals = totals.minus(size)
-        self._totals = totals
-        self._waiting.difference_update(seqs)
-        self._copies.mark.note(self._advance(), totals.last_seq)
-        with suppress(OSError):
-            self._copies.second.forget(self._oldest)
-
-    def _bury(self, seq: int, reason: str) -> None:
-        event = next((event for event in self._select(seq - 1, 1) if event.seq == seq), None)
-        if event is None:  # it was dropped
-            return
-        moved_at = now()
-        self._database.execute("PRAGMA synchronous = FULL")
-        with self._database as transaction:
-            spool_file.bury(transaction, event, reason, moved_at)
-            totals = self._totals.buried(event.size)
-            spool_file.save_totals(transaction, totals, self._clock())
-        self._totals = totals
-        self._waiting.discard(seq)
-        self._dead.add(seq)
-        self._copies.buried((*event.row, reason, moved_at), totals)
-        self._copies.note(totals)
-        if len(self._dead) > 2 * spool_file.MAX_DEAD:  # the database keeps fewer
-            letters = read_dead(self._database, [])
-            self._copies.dead.write(letters)
-            self._dead = {row[0] for row in letters}
-            self._watch.replaced(self._copies.dead.path)
-
-    def _reserve(self, seq: int) -> None:
-        try:
-            if self._copies.mark.reserve(seq):
-                self._watch.replaced(self._copies.mark.path)
-        except OSError as error:  # `append` raises one kind of error for a full disk
-            raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
-
-    def _advance(self) -> int:
-        """The number of the oldest event that waits, or of the next one."""
-        while self._oldest <= self._totals.last_seq and self._oldest not in self._waiting:
-            self._oldest += 1
-        return self._oldest
-
-    def _clock(self) -> float:
-        """Seconds for which this file has been open in its whole life."""
-        return self._totals.clock + time.monotonic() - self._opened
+    @property
+    def _totals(self) -> Totals:
+        return Totals() if self._open_storage is None else self._open_storage.totals
 
     @property
-    def _database(self) -> sqlite3.Connection:
-        """The open file. Raises sqlite3.OperationalError while there is none."""
-        if self._open_database is None:
+    def _storage(self) -> SpoolStorage:
+        """The open spool. Raises sqlite3.OperationalError while there is none."""
+        if self._open_storage is None:
             raise sqlite3.OperationalError(self.unusable)
-        return self._open_database
+        return self._open_storage
 
     def _recovering(self, work: Callable[[], _T]) -> _T:
-        """Do `work`; if the file turns out to be damaged, on a new one."""
-        if self._open_database is not None and (changes := self._watch.changed()):
-            self._repair(changes)
+        """Do `work`; if the file turns out to be damaged, on a new one. Raises sqlite3.Error and what `work` raises."""
         try:
+            if self._open_storage is not None and (changes := self._watch.changed()):
+                self._repair(changes)
             try:
                 return work()
             except spool_file.READ_ERRORS as error:
-                if self._open_database is None or not is_damage(error):
+                if self._open_storage is None or not is_damage(error):
                     raise
                 cause = str(error)
             self._rebuild(cause)  # not inside `except`: the exception keeps cursors alive, and they the old file
             return work()
+        except OSError as error:  # of a repair
+            raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
         finally:
             self._record_files()
 
@@ -300,7 +211,7 @@ class Spool:
 
     def _open_again(self) -> None:
         """Try to open a file that could not be opened when the disk was full."""
-        if self._open_database is None:
+        if self._open_storage is None:
             try:
                 self._open()
             except ConfigError as error:
@@ -312,17 +223,11 @@ class Spool:
         self.unusable = f"the spool {self._path} cannot be opened ({reason})"
 
     def _use(self, opened: OpenedSpool) -> None:
-        self._open_database, self._totals = opened.database, opened.totals
-        self._waiting, self._dead = opened.waiting, opened.dead
-        self._opened = time.monotonic()
+        self._watch.start_again()
+        self._open_storage = SpoolStorage(opened, self._copies, self._limits, self._watch)
         self.unusable = None
         self.set_aside = opened.report or self.set_aside
         self.generation += 1
-        with suppress(sqlite3.OperationalError):
-            self._reserve(self._totals.last_seq)
-        self._oldest = min(self._waiting, default=self._totals.last_seq + 1)
-        self._copies.mark.note(self._oldest, self._totals.last_seq)
-        self._watch.start_again()
         self._record_files()
 
     def _repair(self, changes: Sequence[tuple[Path, str]]) -> None:
@@ -334,16 +239,18 @@ class Spool:
             return
         if self._copies.mark.path in changed:
             self._copies.mark.renew()
-        opened = OpenedSpool(self._database, self._present_totals, self._waiting, self._dead)
-        self._use(renew_copies(self._copies, opened, cause))
+        self._use(renew_copies(self._copies, self._storage.snapshot(), cause))
 
     def _rebuild(self, cause: str) -> None:
-        known = Knowledge(self._present_totals, self._waiting, self._dead)
-        self._use(rebuild(self._copies, self._open_database, known, cause))
+        present = self._storage.snapshot()
+        known = Knowledge(present.totals, present.waiting, present.dead)
+        try:
+            opened = rebuild(self._copies, present.database, known, cause)
+        except (OSError, sqlite3.Error) as error:
+            if not self._storage.open:  # the old file is gone already: start again with what is there
+                self._open_storage, self.unusable = None, f"the spool {self._path} cannot be opened ({error})"
+            raise
+        self._use(opened)
 
     def _record_files(self) -> None:
         self._watch.record([self._path, self._wal, *self._copies.growing], self._copies.finished)
-
-    @property
-    def _present_totals(self) -> Totals:
-        return replace(self._totals, clock=self._clock())

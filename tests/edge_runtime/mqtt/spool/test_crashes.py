@@ -6,10 +6,12 @@ import errno
 import random
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from edge_runtime.mqtt.spool import file as spool_file
 from edge_runtime.mqtt.spool import high_water_mark
 from edge_runtime.mqtt.spool.high_water_mark import STEP
 from edge_runtime.mqtt.spool.second_copy import SecondCopy
@@ -96,6 +98,23 @@ def test_crash_before_a_new_file_is_in_its_place(folder: Path) -> None:
     spool.close()
 
 
+def test_new_file_that_cannot_be_opened_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a repair fails after the old file was closed, the next call opens what is there; nothing is lost."""
+    spool = _spool(folder, 4)
+    (folder / "s.sqlite").unlink()
+    connect = spool_file.connect
+
+    def locked(*_: object, **_options: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(spool_file, "connect", locked)
+    with pytest.raises(sqlite3.OperationalError):
+        spool.append("t", {})
+    monkeypatch.setattr(spool_file, "connect", connect)
+    assert spool.append("t", {}) == 5 and _numbers(spool) == [1, 2, 3, 4, 5]
+    spool.close()
+
+
 def test_late_copy_is_completed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the disk had no room for is in the second copy as soon as there is room."""
     spool = _spool(folder, 3)
@@ -139,6 +158,18 @@ def test_power_cut_and_the_loss_of_all_but_the_mark(folder: Path, monkeypatch: p
     spool.close()
 
 
+def test_database_alone_is_not_trusted(folder: Path) -> None:
+    """Without copy and mark nobody knows what was written last: it is said, and numbers continue higher."""
+    spool = _spool(folder, 5)
+    spool.close()
+    (folder / "s.sqlite.copy-1").unlink()
+    (folder / "s.sqlite.seq").unlink()
+    spool = Spool(folder / "s.sqlite", 10)
+    assert "nobody knows" in str(spool.set_aside) and _numbers(spool) == [1, 2, 3, 4, 5]
+    assert spool.append("t", {}) == STEP + 6
+    spool.close()
+
+
 @pytest.mark.parametrize("position", [10, 70, 100, 150, 200])
 def test_flipped_bit_in_the_mark(folder: Path, position: int) -> None:
     """The mark has its line twice: one flipped bit is said, and costs nothing even if all else is lost."""
@@ -178,8 +209,8 @@ def test_dead_letter_whose_copies_are_both_damaged_is_named(folder: Path) -> Non
     """The second copy knows its number."""
     spool = _spool(folder, 3)
     spool.bury(2, "too large")
-    spool._database.execute("DELETE FROM dead")
-    spool._database.commit()
+    spool._storage.database.execute("DELETE FROM dead")
+    spool._storage.database.commit()
     spool.close()
     (folder / "s.sqlite.dead").unlink()
     spool = Spool(folder / "s.sqlite", 10)
@@ -216,7 +247,7 @@ def test_several_damages_are_said(folder: Path, seed: int) -> None:
         said = ", ".join(re.findall(r"lost \(seq ([0-9, -]+)\)", str(again.set_aside)))
         pairs = [part.split("-") for part in said.split(", ") if part]
         named = {seq for pair in pairs for seq in range(int(pair[0]), int(pair[-1]) + 1)}
-        dead = {seq for (seq,) in again._database.execute("SELECT seq FROM dead")}
+        dead = {seq for (seq,) in again._storage.database.execute("SELECT seq FROM dead")}
         assert bodies.keys() <= found.keys() | named, again.set_aside
         assert 20 in dead | found.keys() | named, again.set_aside
         assert again.append("t", {}) > 40

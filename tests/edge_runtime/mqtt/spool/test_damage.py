@@ -176,7 +176,7 @@ def test_removal_in_the_middle_of_a_write_is_noticed(tmp_path: Path, monkeypatch
         (tmp_path / "s.sqlite").unlink()
         return trim(*arguments)
 
-    monkeypatch.setattr(spool, "_limits", SimpleNamespace(trim=removing))
+    monkeypatch.setattr(spool._storage, "_limits", SimpleNamespace(trim=removing))
     assert spool.append("t", {}) == 1
     monkeypatch.undo()
     spool.check()
@@ -188,8 +188,8 @@ def test_damaged_row_is_never_read_as_an_event(tmp_path: Path) -> None:
     """A row that no longer holds what was written, found while it is read, is replaced by its copy."""
     spool = Spool(tmp_path / "s.sqlite", 10**6)
     spool.append_many([("t", _event(n)) for n in range(5)])
-    spool._database.execute("UPDATE event SET topic = CAST('u' AS BLOB) WHERE seq = 3")
-    spool._database.commit()
+    spool._storage.database.execute("UPDATE event SET topic = CAST('u' AS BLOB) WHERE seq = 3")
+    spool._storage.database.commit()
     spool._record_files()
     assert [(event.topic, event.seq) for event in spool.waiting(0, 10)] == [("t", seq) for seq in range(1, 6)]
     assert "event 3 is not what was written" in str(spool.set_aside)
@@ -200,8 +200,8 @@ def test_missing_row_is_noticed(tmp_path: Path) -> None:
     """When the rows are at their end although more must wait, the missing ones come from the copy."""
     spool = Spool(tmp_path / "s.sqlite", 10**6)
     spool.append_many([("t", {}) for _ in range(5)])
-    spool._database.execute("DELETE FROM event WHERE seq = 2")
-    spool._database.commit()
+    spool._storage.database.execute("DELETE FROM event WHERE seq = 2")
+    spool._storage.database.commit()
     spool._record_files()
     generation = spool.generation
     assert spool.waiting(5, 10) == [] and spool.generation == generation + 1
@@ -222,28 +222,46 @@ def test_all_files_gone_but_the_mark_is_said(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_spool_of_version_2_is_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Events, counters and numbers of an older spool stay; a body that is not JSON becomes a dead letter."""
-    caplog.set_level("INFO")
-    path = tmp_path / "s.sqlite"
+def _version_2(path: Path, rows: list[tuple[int, str, bytes, float]]) -> None:
     old = sqlite3.connect(path)
     old.execute("PRAGMA journal_mode = WAL")
     old.execute(
         "CREATE TABLE event (seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, body BLOB NOT NULL, at REAL NOT NULL)"
     )
     old.execute("CREATE TABLE counter (name TEXT PRIMARY KEY, value NUMERIC NOT NULL)")
-    rows = [(3, "t", b'{"n":3}', 1.0), (4, "t", b"damaged", 1.0), (5, "t/#", b"{}", 2.0)]
     old.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", rows)
-    old.executemany("INSERT INTO counter VALUES (?, ?)", [("last_seq", 7), ("dropped_age", 2), ("clock", 9.5)])
+    last = rows[-1][0] + 2
+    old.executemany("INSERT INTO counter VALUES (?, ?)", [("last_seq", last), ("dropped_age", 2), ("clock", 9.5)])
     old.execute("PRAGMA user_version = 2")
     old.commit()
     old.close()
+    path.with_name(path.name + ".seq").write_text("1000\n")
+
+
+def test_spool_of_version_2_is_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Events, counters and numbers of an older spool stay; a body that is not JSON becomes a dead letter."""
+    caplog.set_level("INFO")
+    path = tmp_path / "s.sqlite"
+    _version_2(path, [(3, "t", b'{"n":3}', 1.0), (4, "t", b"damaged", 1.0), (5, "t/#", b"{}", 2.0)])
     for _ in range(2):
         spool = Spool(path, 10)
         assert [(event.seq, event.topic) for event in spool.waiting(0, 10)] == [(3, "t"), (5, "t/#")]
         assert (spool.last_seq, spool.dropped["age"], spool.dead_letters, spool.set_aside) == (7, 2, 1, None)
         spool.close()
     assert "version 2 was taken over: 2 events wait" in caplog.text
+
+
+def test_damaged_spool_of_version_2(tmp_path: Path) -> None:
+    """What is readable of a damaged older spool is delivered, and numbers continue at its bound."""
+    path = tmp_path / "s.sqlite"
+    _version_2(path, [(seq, "t", b'{"padding":"%s"}' % (b"x" * 900), 1.0) for seq in range(1, 101)])
+    content = bytearray(path.read_bytes())
+    content[10 * 4096 : 11 * 4096] = b"Z" * 4096
+    path.write_bytes(content)
+    spool = Spool(path, 1000)
+    assert {1, 100} <= _contents(spool).keys() and len(spool) > 80
+    assert "nobody knows" in str(spool.set_aside) and spool.append("t", {}) == 1001
+    spool.close()
 
 
 @pytest.mark.parametrize("kind", ["text", "database"])
@@ -317,7 +335,7 @@ def test_dead_letters_and_counters_survive_a_lost_file(tmp_path: Path, gone: str
     for _ in range(2):
         spool = Spool(path, 3)
         assert (spool.dead_letters, spool.dropped["count"], list(_contents(spool))) == (1, 3, [4, 6])
-        rows = spool._database.execute("SELECT seq, body, CAST(reason AS BLOB) FROM dead").fetchall()
+        rows = spool._storage.database.execute("SELECT seq, body, CAST(reason AS BLOB) FROM dead").fetchall()
         assert rows == [(5, encode(_event(4)), b"too large")]
         spool.close()
     assert (tmp_path / "s.sqlite.dead").stat().st_size > 300
