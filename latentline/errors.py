@@ -6,7 +6,8 @@ LatentlineError                the message is one sentence: what is wrong, where
 ├── ImageError                 one image or frame
 ├── PackageError               a model package
 ├── CheckpointError            a training checkpoint
-├── TrainingError              a training that cannot go on: a loss that is not finite, a full disk
+├── TrainingError              a training that cannot go on: a full disk, a signal
+│   └── DivergenceError        a loss or gradient that is not finite
 ├── CameraError                a camera
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
@@ -50,9 +51,13 @@ class CheckpointError(LatentlineError):
 
 
 class TrainingError(LatentlineError):
-    """A training cannot go on: a loss is not finite, a checkpoint cannot be written."""
+    """A training cannot go on: a checkpoint cannot be written, a signal stopped it, or as its subclass says."""
 
     exit_code = 1
+
+
+class DivergenceError(TrainingError):
+    """A loss or gradient of a training is not finite."""
 
 
 class CameraError(LatentlineError):

@@ -40,7 +40,7 @@ from latentline.base.arguments import count
 from latentline.errors import ConfigError, run_command
 from latentline.search.searched_frame import MapKind
 from trainer.config import TrainConfig
-from trainer.data.folders import ImageFolder
+from trainer.data.image_folder import ImageFolder
 from trainer.data.settings import FolderData
 from trainer.settings.search import MapSetting
 

@@ -1,7 +1,7 @@
 """Every method and its peers on the same images, over several seeds: what does each find, and what does it cost?
 
 python -m bench.detection.methods DATA OUT --dataset NAME [--methods [NAME …]] [--seeds 0 1 2] [--known 0 4 12 40]
-    [--images N] [--limit N] [--workers 2] [--report-only]
+    [--trunk NETWORK] [--images N] [--limit N] [--workers 2] [--report-only]
 
 Each method of configs/train/methods has its own networks and schedule; data, preprocessing and augmentation are those
 of the data set's YAML. It trains once for each seed into OUT/METHOD-SEED, where bench.detection.coverage keeps its
@@ -11,7 +11,8 @@ alone. All see the same images of a seed: the same train, the same are held out 
 A tenth of the images of each kind of defect is known abnormal and not tested: Noisy-AnoGAN and the linear verdict train
 on them (of 15 parts or more, Noisy-AnoGAN uses a third to weight its score), the other methods use them only to weight
 their scores. --known N takes N of these images, drawn part by part; the test stays the same. Of grid and NanoTWICE no
-defect is known: the abnormal tiles of Noisy-AnoGAN are then made from normal ones.
+defect is known: the abnormal tiles of Noisy-AnoGAN are then made from normal ones. --trunk adds a second row for each
+method, of the same networks with this pretrained network beside them.
 
 Images of one part (magnetic tile) or strip (fabric) stay on one side of the split. The data set magnetic_tile_single
 deals the same images out one by one instead, as published figures likely do, so that each part is on both sides: give
@@ -21,6 +22,7 @@ it another OUT.
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.baselines.choice import all_baselines
@@ -36,6 +38,7 @@ from latentline.errors import ConfigError, run_command
 from trainer.choose.budget import within_budget
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source
+from trainer.settings.trunk import TrunkConfig
 
 MAGNETIC_TILE = CONFIGS / "magnetic_tile.yaml"
 SINGLE = "magnetic_tile_single"
@@ -47,6 +50,7 @@ DATASETS = {
 TITLES = {"magnetic_tile": "magnetic_tile, split by whole parts", SINGLE: "magnetic_tile, split by single images"}
 SEARCHING = ("noisy_anogan", "anogan")
 METHODS = (*SEARCHING, "f_anogan", "autoencoder_ssim", "autoencoder_l2", "pca", "vae", "anovaegan")
+SHOWN_DEFECTS = ("noisy_anogan",)
 POOLED = "pooled input, squared"
 
 
@@ -77,6 +81,26 @@ def configuration(method: str, options: argparse.Namespace, known: int | None = 
     return within_budget(config, options.images)
 
 
+@dataclass(frozen=True)
+class ModelRow:
+    """A method with one number of known defects (None: all of the data set's), one seed, and "" or a trunk."""
+
+    method: str
+    known: int | None
+    seed: int
+    trunk: str = ""
+
+    @property
+    def detector(self) -> str:
+        """Its name in a table."""
+        return f"{self.method} + {self.trunk}" if self.trunk else self.method
+
+    @property
+    def trained(self) -> ModelRow:
+        """The row whose training it shares: no training sees a trunk, and most methods see no known defect."""
+        return replace(self, known=self.known if self.method in SHOWN_DEFECTS else None, trunk="")
+
+
 class DetectionTable:
     """The runs and results that one command line asks for. Raises ConfigError where too few images are known."""
 
@@ -88,30 +112,44 @@ class DetectionTable:
 
     def rows(self) -> dict[str, list[DetectorResult]]:
         """Finish all trainings and all baselines; results by name of the detector. Raises LatentlineError."""
-        jobs = {
-            f"{method} {known} {seed}": Job(self.folder(method, known, seed), self._config(method, known, seed), limit)
-            for method in self._options.methods
-            for known, seed in self._shown
-            for limit in [self._options.limit]
-        }
-        done = finished_jobs(jobs, self._options.workers, report_only=self._options.report_only)
+        done = self._finished()
         baselines = self._baselines()
         reference = {result.seed: result.scores for result in baselines[f"no model: {POOLED}"]}
         rows: dict[str, list[DetectorResult]] = {}
-        for method in self._options.methods:
-            for (known, seed), shown in self._shown.items():
-                if (job := done.get(f"{method} {known} {seed}")) is not None:
-                    report, scores = job.results()
-                    seconds = job.training_seconds()
-                    result = DetectorResult(seed, shown, report, scores, seconds, reference[seed])
-                    rows.setdefault(self._title(method, known), []).append(result)
+        for row in self._model_rows():
+            if (job := done.get(self.folder(row).name)) is not None:
+                report, scores = job.results()
+                shown, seconds = self._shown[row.known, row.seed], job.training_seconds()
+                result = DetectorResult(row.seed, shown, report, scores, seconds, reference[row.seed])
+                rows.setdefault(self._title(row.detector, row.known), []).append(result)
         return {**rows, **baselines}
 
-    def folder(self, method: str, known: int | None, seed: int) -> Path:
-        """The run folder of a training; without a choice of known images that of bench.detection.coverage."""
-        whole = known is None or not self._config(method, None, seed).data.has_known_abnormal
+    def folder(self, row: ModelRow) -> Path:
+        """The run folder of a row; without trunk and choice of known images that of bench.detection.coverage."""
+        whole = row.known is None or not self._config(row.method, None, row.seed).data.has_known_abnormal
+        parts = [row.method, row.trunk.replace(":", "-"), "" if whole else f"known-{row.known}", str(row.seed)]
         out: Path = self._options.out
-        return out / (f"{method}-{seed}" if whole else f"{method}-known-{known}-{seed}")
+        return out / "-".join(filter(None, parts))
+
+    def _model_rows(self) -> list[ModelRow]:
+        trunks = ["", *filter(None, [self._options.trunk])]
+        return [ModelRow(m, k, s, t) for m in self._options.methods for t in trunks for k, s in self._shown]
+
+    def _finished(self) -> dict[str, Job]:
+        """The jobs of all rows that have results, by name of their folder: first those that train, then the others."""
+        found: dict[str, Job] = {}
+        rows = self._model_rows()
+        for part in ([row.trained for row in rows], [row for row in rows if row.trained != row]):
+            jobs = {job.folder.name: job for job in map(self._job, part)}
+            found |= finished_jobs(jobs, self._options.workers, report_only=self._options.report_only)
+        return found
+
+    def _job(self, row: ModelRow) -> Job:
+        config = self._config(row.method, row.known, row.seed)
+        if row.trunk:
+            config = config.model_copy(update={"trunk": TrunkConfig(network=row.trunk)})
+        trained = None if self.folder(row.trained) == self.folder(row) else self.folder(row.trained)
+        return Job(self.folder(row), config, self._options.limit, trained)
 
     def _baselines(self) -> dict[str, list[DetectorResult]]:
         choice, rows = all_baselines(), dict[str, list[DetectorResult]]()
@@ -158,6 +196,9 @@ def main() -> int:
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS, help="none: the baselines alone")
     parser.add_argument("--seeds", nargs="+", type=count, default=[0, 1, 2], help="of trainings and splits (0 1 2)")
     parser.add_argument("--known", nargs="+", type=count, help="numbers of known-abnormal images (default: all)")
+    parser.add_argument(
+        "--trunk", help="a second row for each method, with this trunk: efficientnet_lite0 or timm:NAME"
+    )
     parser.add_argument("--iterations", type=count_or_auto, help="of the search, or auto (default: the YAML's)")
     options = parser.parse_args()
     table = DetectionTable(options)

@@ -52,7 +52,8 @@ def open_reconstructor(
 
 
 def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
-    host = HostReconstructor(OpenVinoSearcher(package, threads), package.tiler, package.statistics)
+    components = [component.name for component in package.manifest.calibration.components]
+    host = HostReconstructor(OpenVinoSearcher(package, threads, components), package.tiler, package.statistics)
     return package.with_trunk(host, open_trunk(package, threads))
 
 

@@ -18,6 +18,17 @@ def rate(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to below 1")
+    return value
+
+
 def positive(text: str) -> float:
     """A number above 0."""
     try:

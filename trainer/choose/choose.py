@@ -17,12 +17,13 @@ from pydantic import ValidationError
 
 from latentline.base.atomic import new_folder, write_text
 from latentline.base.strict_yaml import StrictModel
-from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError
+from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError, DivergenceError
 from latentline.vision.images import list_images, read_image
 from latentline.vision.tiles import TilePlan
 from trainer.choose.candidates import METHODS, SCALING, candidate, heights
 from trainer.choose.choice import Choice, chosen_trial, recommended_yaml, report_text
 from trainer.choose.image_set import GROUPS, KNOWN, Counts, write_image_set
+from trainer.choose.own_log import own_log_only
 from trainer.choose.trial import Trial, run_trial, run_trunk_trial
 from trainer.config import TrainConfig
 from trainer.data.settings import FolderData
@@ -63,7 +64,8 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
     """Compare methods on the images of `config` in about `minutes`, in the folder `out`, and write the recommendation.
 
     Only the sections data, augment and preprocessing of `config` count, and its seed. A choice that was interrupted
-    goes on after its last finished trial. A method that cannot be used on these images is left out. Raises ConfigError
+    goes on after its last finished trial. A method that cannot be used on these images, or whose training diverges, is
+    left out. Raises ConfigError
     when `out` holds something else, DatasetError when the images are too few or no method can be used, and
     TrainingError.
     """
@@ -76,12 +78,16 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
 
     def run(method: str, height: int, seconds: float, title: str = "") -> None:
         own = candidate(method, height, config, about.data)
-        log.info("choose: %s%s", own.name, title)
+        log.info("%s%s", own.name, title)
         try:
-            trials.append(run_trial(own, out / own.name, seconds, _tiles(about.shape, height, own.config), device))
-        except (CheckpointError, DatasetError) as error:
-            log.warning("choose: %s is left out: %s", own.name, error)
+            with own_log_only():
+                trial = run_trial(own, out / own.name, seconds, _tiles(about.shape, height, own.config), device)
+        except (CheckpointError, DatasetError, DivergenceError) as error:
+            log.warning("%s is left out: %s", own.name, error)
             failed[own.name] = str(error)
+        else:
+            log.info("%s", trial.sentence)
+            trials.append(trial)
 
     for height in tried:
         run(SCALING, height, 0)
@@ -109,12 +115,15 @@ def _scales(config: TrainConfig, about: About) -> list[int]:
 
 def _with_trunk(best: Trial, out: Path) -> list[Trial]:
     """The best model once more with a pretrained trunk beside it; nothing where its weights are not here."""
-    log.info("choose: %s with a pretrained trunk", best.name)
+    log.info("%s with a pretrained trunk", best.name)
     try:
-        return [run_trunk_trial(best, out / best.name, out / f"{best.name}-trunk")]
+        with own_log_only():
+            trial = run_trunk_trial(best, out / best.name, out / f"{best.name}-trunk")
     except BackendError as error:
-        log.info("choose: no trunk is compared: %s", error)
+        log.info("no trunk is compared: %s", error)
         return []
+    log.info("%s", trial.sentence)
+    return [trial]
 
 
 def _images(config: TrainConfig, out: Path) -> About:

@@ -49,6 +49,13 @@ class Trial(StrictModel):
         return f"{self.method}-{self.height}px" + ("" if self.trunk == NONE else "-trunk")
 
     @property
+    def sentence(self) -> str:
+        """How well it did, in a line."""
+        figures = {"image AUROC": self.report.image_auroc, "pixel AUROC": self.report.pixel_auroc}
+        found = [f"{name} {figure}" for name, figure in figures.items() if figure is not None]
+        return f"{self.name}: " + ", ".join([*found, f"{1e3 * self.report.seconds_per_image:.3g} ms an image"])
+
+    @property
     def merit(self) -> float:
         """By which trials are compared: image AUROC and, where there are masks, pixel AUROC."""
         found = [figure.value for figure in (self.report.image_auroc, self.report.pixel_auroc) if figure is not None]

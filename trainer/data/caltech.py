@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from latentline.errors import DatasetError
 from latentline.vision.images import list_images, read_image
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import CaltechData
 from trainer.data.split import Split, shuffled, split_known_abnormal, take
 
@@ -20,6 +21,8 @@ CLUTTER = "clutter"
 
 class CaltechSource:
     """Names such as "001.ak47/001_0001.jpg"."""
+
+    mask_files: MaskFiles | None = None
 
     def __init__(self, config: CaltechData) -> None:
         self.place = str(config.root)

@@ -1,83 +1,26 @@
-"""Images in the folders of MVTec AD: train/good, test/good, test/<defect>, ground_truth/<defect>.
-
-As in MVTec LOCO, validation/good may hold the normal images for calibration.
-"""
+"""Images in folders, split as the settings say: whole parts on one side, known-abnormal images out of the test."""
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
-from latentline.vision.images import list_images, read_image
-from trainer.data.known_places import MASK_END, copies, known_images, mask_of
+from trainer.data.group_table import read_group_table
+from trainer.data.image_folder import ImageFolder
+from trainer.data.known_places import copies, known_images
+from trainer.data.mask_counts import MaskFiles
+from trainer.data.masks import FolderMasks
 from trainer.data.settings import FolderData
 from trainer.data.split import Split, at_most, first_parts, shuffled, split_known_abnormal, take
 
-UInt8 = npt.NDArray[np.uint8]
 FEWEST_HELD_OUT = 30  # 10 to standardise the score and to compare searches with, 20 for a threshold at 5 %
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """Image names: sorted POSIX paths relative to `root`."""
-
-    root: Path
-    train_good: tuple[str, ...]
-    validation_good: tuple[str, ...]
-    test_good: tuple[str, ...]
-    test_abnormal: dict[str, tuple[str, ...]]
-
-    @classmethod
-    def scan(cls, root: Path) -> ImageFolder:
-        """List the images, and warn of masks without an image.
-
-        Raises DatasetError when the folder or its normal images are missing.
-        """
-        if not root.is_dir():
-            raise DatasetError(f"{root}: there is no such folder; give the root of train/good and test/…")
-        train = _names(root, root / "train" / "good")
-        if not train:
-            raise DatasetError(f"{root}: no images in train/good; put normal images (png, jpg, bmp, tif) there")
-        test = root / "test"
-        defects = sorted(p.name for p in test.iterdir() if p.is_dir()) if test.is_dir() else []
-        abnormal = {d: _names(root, test / d) for d in defects if d != "good"}
-        _warn_of_stray_masks(root, abnormal)
-        return cls(
-            root,
-            train,
-            _names(root, root / "validation" / "good"),
-            _names(root, test / "good"),
-            {d: n for d, n in abnormal.items() if n},
-        )
-
-    def read(self, name: str) -> UInt8:
-        """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
-        return read_image(self.root / name)
-
-    def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is no mask file.
-
-        Raises DatasetError when the mask has another size.
-        """
-        path = mask_of(self.root / name)
-        if path is None:
-            return None
-        mask = read_image(path)
-        mask = mask if mask.ndim == 2 else mask.max(axis=2)
-        if mask.shape != shape:
-            raise DatasetError(
-                f"{path}: the mask has {mask.shape[1]} x {mask.shape[0]} px, its image {shape[1]} x {shape[0]}; "
-                "a mask must have the size of its image"
-            )
-        return np.asarray(mask > 127)
 
 
 class FolderSource:
@@ -86,20 +29,47 @@ class FolderSource:
     def __init__(self, config: FolderData) -> None:
         self.place = str(config.root)
         self._config, self._folder = config, ImageFolder.scan(config.root)
-        self.read, self.mask = self._folder.read, self._folder.mask
+
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
+        return self._folder.read(name)
+
+    @property
+    def mask_files(self) -> MaskFiles:
+        """How many mask files the folder has."""
+        return self._masks.files
+
+    def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is no mask file.
+
+        Raises DatasetError when the mask has another size, and ImageError when it cannot be read.
+        """
+        return self._masks.of(self._folder.root / name, shape)
 
     def groups(self) -> Mapping[str, str]:
-        """Image name -> group, from the CSV; an image without a row is a group of its own."""
-        if self._config.groups is None:
+        """Image name -> group, from the CSV; an image without a row is a group of its own. Raises DatasetError."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> Mapping[str, str]:
+        config = self._config
+        if config.groups is None:
             return {}
-        path = self._config.root / self._config.groups
+        names = {*self._folder.names, *self._named_known}
+        return read_group_table(config.root / config.groups, config.root, names)
+
+    @cached_property
+    def _masks(self) -> FolderMasks:
+        root = self._folder.root
+        return FolderMasks(root, tuple(dict.fromkeys([*self._folder.abnormal, *(root / n for n in self._named_known)])))
+
+    @property
+    def _named_known(self) -> tuple[str, ...]:
+        place = self._config.known_abnormal
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                return {row["file"]: row["tile_group"] for row in csv.DictReader(file)}
-        except (OSError, KeyError, UnicodeDecodeError):
-            raise DatasetError(
-                f"{path}: expected a CSV with the columns file and tile_group; correct data.groups or the file"
-            ) from None
+            return () if place is None else known_images(place, self._folder.root)
+        except DatasetError:  # `split` says so; an evaluation can do without the list of its training
+            return ()
 
     def split(self, seed: int) -> Split:
         """Choose held-out normal and known-abnormal images, by whole groups or, `split_by` image, one by one.
@@ -201,18 +171,3 @@ class FolderSource:
                 f"ones, but the known-abnormal choice holds {len(names)}; choose more, or lower data.contamination"
             )
         return at_most(names, needed, groups)
-
-
-def _names(root: Path, folder: Path) -> tuple[str, ...]:
-    return tuple(p.relative_to(root).as_posix() for p in list_images(folder)) if folder.is_dir() else ()
-
-
-def _warn_of_stray_masks(root: Path, abnormal: Mapping[str, tuple[str, ...]]) -> None:
-    images = {f"{defect}/{Path(name).stem}" for defect, names in abnormal.items() for name in names}
-    stray = [
-        path
-        for path in sorted((root / "ground_truth").glob(f"*/*{MASK_END}"))
-        if f"{path.parent.name}/{path.name[: -len(MASK_END)]}" not in images
-    ]
-    if stray:
-        log.warning("%d masks have no image in test/ and are not used, the first: %s", len(stray), stray[0])

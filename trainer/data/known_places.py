@@ -1,4 +1,4 @@
-"""Where known-abnormal images and their masks lie: in a folder of the user's, in a list, or among the test images."""
+"""Where known-abnormal images lie: in a folder of the user's, in a list, or among the test images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 from latentline.base.home import expanded
 from latentline.errors import DatasetError
-from latentline.vision.images import SUFFIXES, list_images
-
-MASK_END = "_mask.png"
-MASK_FOLDERS = ("masks", "ground_truth")
+from latentline.vision.images import SUFFIXES
+from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, images_and_masks
+from trainer.data.text_file import read_text
 
 
 def known_images(place: Path | tuple[Path, ...], root: Path) -> tuple[str, ...]:
@@ -33,24 +32,6 @@ def known_images(place: Path | tuple[Path, ...], root: Path) -> tuple[str, ...]:
     return tuple(sorted({_name(path, root) for path in found}))
 
 
-def mask_of(image: Path) -> Path | None:
-    """The mask of an image by its stem; None where there is none.
-
-    As in MVTec AD, `ground_truth` beside the folder of the defect folders has `<defect>/<stem>_mask.png`. An image
-    elsewhere may also have it in `masks`, `ground_truth` or `<folder>_masks`, in its folder or beside it, as
-    `<stem>_mask.png` or `<stem>.png`.
-    """
-    folder, stem = image.parent, image.stem
-    by_defect = folder.parent.parent / "ground_truth" / folder.name / f"{stem}{MASK_END}"
-    if by_defect.is_file():
-        return by_defect
-    places = [folder.parent / f"{folder.name}_masks"]
-    for name in MASK_FOLDERS:
-        places += [folder.parent / name / folder.name, folder.parent / name, folder / name]
-    candidates = (place / f"{stem}{end}" for place in places for end in (MASK_END, ".png"))
-    return next((path for path in candidates if path.is_file()), None)
-
-
 def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
     """Those of the `others` that are the same file as one of `names`, or a copy of it to the byte."""
     by_size: dict[int, list[Path]] = {}
@@ -69,13 +50,7 @@ def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
 
 
 def _lines(place: Path) -> Iterator[Path]:
-    try:
-        text = place.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{place}: cannot be read ({getattr(error, 'strerror', None) or error}); correct data.known_abnormal, "
-            "a folder of images or a list of them"
-        ) from None
+    text = read_text(place, "data.known_abnormal, a folder of images or a list of them")
     lines = (line.strip() for line in text.splitlines())
     yield from (Path(line) for line in lines if line and not line.startswith("#"))
 
@@ -84,7 +59,8 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
     found: list[Path] = []
     absent: list[Path] = []
     for entry in entries:
-        path = next((p for p in (base / expanded(entry) for base in bases) if p.exists()), None)
+        ways = (entry, _of_windows(entry))
+        path = next((p for p in (base / expanded(way) for base in bases for way in ways) if _exists(p)), None)
         if path is None:
             absent.append(entry)
         elif path.is_dir():
@@ -100,11 +76,25 @@ def _entries(entries: Iterable[Path], source: str, root: Path, bases: Sequence[P
     return found
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a line that is far too long for a name, or a folder that is not ours to read
+        return False
+
+
+def _of_windows(entry: Path) -> Path:
+    """A path as Windows copies it: with backslashes, in quotes."""
+    return Path(str(entry).strip("\"'").replace("\\", "/"))
+
+
 def _images_in(folder: Path) -> list[Path]:
     """Images of a folder, and of the folders in it that hold no masks."""
-    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name not in MASK_FOLDERS]
-    folders = [folder, *(p for p in inside if not p.name.endswith("_masks"))]
-    return [image for place in folders for image in list_images(place) if not image.name.endswith(MASK_END)]
+    own = images_and_masks(folder)[0]
+    inside = [path for path in folders_in(folder) if not holds_masks(path)]
+    if own:  # then `label` is no kind of defect
+        inside = [path for path in inside if path.name.casefold() not in MASK_FOLDERS]
+    return [*own, *(image for place in inside for image in images_and_masks(place)[0])]
 
 
 def _name(path: Path, root: Path) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from latentline.errors import DatasetError, ImageError
 from trainer.data.idx import read_idx
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import MnistData
 from trainer.data.split import Split, shuffled, split_known_abnormal
 
@@ -44,6 +45,8 @@ class Digits:
 
 class MnistSource:
     """Digits, uint8 [32, 32], by names such as "train/123": file and index."""
+
+    mask_files: MaskFiles | None = None
 
     def __init__(self, config: MnistData) -> None:
         self.place = str(config.root)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError, ImageError
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.mnist import SIDE, Digits
 from trainer.data.settings import IrMnistData
 from trainer.data.split import Split, split_known_abnormal
@@ -21,6 +22,8 @@ HELD_OUT_EVERY = 6  # every sixth digit of the training file is kept for held-ou
 
 class MosaicSource:
     """Mosaics by names such as "train/7", composed when they are read: the same settings give the same mosaics."""
+
+    mask_files: MaskFiles | None = None
 
     def __init__(self, config: IrMnistData) -> None:
         self.place = str(config.root)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError, ImageError
-from trainer.data.folders import ImageFolder
+from trainer.data.image_folder import ImageFolder
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import NanoTwiceData
 from trainer.data.split import Split, split_known_abnormal, take
 
@@ -47,6 +48,11 @@ class NanoTwiceSource:
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Ground truth of an abnormal image; None for a normal one."""
         return None if CROP.fullmatch(name) else self._folder.mask(name, shape)
+
+    @property
+    def mask_files(self) -> MaskFiles:
+        """How many mask files the folder has."""
+        return self._folder.masks.files
 
     def groups(self) -> Mapping[str, str]:
         """All crops of one image are one group."""

@@ -27,7 +27,7 @@ class AugmentConfig(StrictModel):
 
 class FolderData(StrictModel):
     """Images in folders under `root`, as MVTec AD has them: `train/good`, `test/good`, `test/<defect>`,
-    `ground_truth/<defect>/<image>_mask.png`."""
+    `ground_truth/<defect>/<image>_mask.png`. `good` may be `ok` or `normal`; masks may have other common names."""
 
     kind: Literal["folder"] = "folder"
     root: Path
@@ -40,7 +40,7 @@ class FolderData(StrictModel):
 
     groups: str | None = None
     """CSV file, relative to `root`, with the columns `file` and `tile_group`. Images of one group show one part and
-    stay on one side of every split."""
+    stay on one side of every split. Few rows that match an image are an error."""
 
     split_by: Literal["part", "image"] = "part"
     """For experiments: `image` shuffles the normal images of `train/good` and `test/good` and deals them out one by
@@ -50,7 +50,7 @@ class FolderData(StrictModel):
     known_abnormal: Path | tuple[Path, ...] | None = None
     """Where the known-abnormal images are, anywhere on the disk: a folder, which may have a folder for each kind of
     defect; a text file with a path a line, relative to `root` or to the text file; or such paths in this file, relative
-    to it or to `root`. Masks have the image's stem, `<stem>_mask.png` or `<stem>.png`, in a folder `masks` or
+    to it or to `root`. Masks have the image's stem, such as `<stem>_mask.png` or `<stem>.png`, in a folder `masks` or
     `ground_truth` beside the images. Known-abnormal images, and copies of them, leave the test set; of fifteen parts or
     more, a third is kept from training to weigh the score's components."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.split import Split
 
 UInt8 = npt.NDArray[np.uint8]
@@ -20,6 +21,11 @@ class ImageSource(Protocol):
     """
 
     place: str
+
+    @property
+    def mask_files(self) -> MaskFiles | None:
+        """How many mask files there are; None: the masks of this source are no files."""
+        ...
 
     def split(self, seed: int) -> Split:
         """Choose the images of each side. Raises DatasetError when a side stays empty."""

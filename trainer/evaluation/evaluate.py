@@ -18,6 +18,7 @@ from latentline.inspection.inspector import Inspector
 from latentline.inspection.panels import save_panel
 from latentline.inspection.result import InspectionResult
 from trainer.data.loading import read_each
+from trainer.data.mask_counts import MaskCounts
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
@@ -89,21 +90,24 @@ def check_test_images(
 ) -> dict[str, tuple[str, ...]]:
     """The readable images of each kind, with their masks checked: a broken file must not end hours of search.
 
+    A line in the log says how many masks there are, and how many are used.
+
     Raises DatasetError when too many are broken, a mask has another size, or there is nothing to measure.
     """
     readable: dict[str, tuple[str, ...]] = {}
-    masks = 0
+    masks = MaskCounts()
     for kind, names in kinds.items():
         usable = []
         for name, frame in tqdm(read_each(source, names, skipped), total=len(names), desc=f"checking {kind}", delay=2):
-            mask = None if kind == GOOD else source.mask(name, (frame.shape[0], frame.shape[1]))
-            masks += mask is not None and bool(mask.any())
+            if kind != GOOD:
+                masks.add(source.mask(name, (frame.shape[0], frame.shape[1])))
             usable.append(name)
         if usable:
             readable[kind] = tuple(usable)
     if not set(readable) - {GOOD}:
         raise DatasetError(f"{source.place}: an evaluation needs abnormal test images, but there are none; add some")
-    if GOOD not in readable and not masks:
+    masks.say("abnormal test images", source.mask_files, source.place)
+    if GOOD not in readable and not masks.used:
         raise DatasetError(
             f"{source.place}: an evaluation needs normal test images, or masks of abnormal ones; "
             "there are neither; add some"

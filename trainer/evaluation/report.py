@@ -159,7 +159,7 @@ class EvaluationReport(StrictModel):
         ):
             rows[title] = _text(whole, "no masks")
             rows |= {f"{title}, {kind}": str(value) for kind, value in parts.items() if len(parts) > 1}
-        if 0 < self.pixel_images < abnormal:
+        if self.pixel_images:
             rows["abnormal images with a mask"] = str(self.pixel_images)
         if self.confusion is not None:
             rows |= _confusion_rows(self.confusion)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from latentline.errors import TrainingError
+from latentline.errors import DivergenceError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.network_training import NetworkTraining
@@ -77,7 +77,7 @@ class AutoencoderTraining(NetworkTraining):
     def step(self) -> StepReport:
         """One step of the adversary, where there is one, then one of encoder and decoder.
 
-        Raises TrainingError when a loss is not finite; the networks are then as before the step.
+        Raises DivergenceError when a loss is not finite; the networks are then as before the step.
         """
         rate = learning_rate_at(self._config.schedule.learning_rate, self.images, self.total_images)
         x = self._workers.shard(self._normal.draw(self._batch, self._crops))
@@ -91,7 +91,7 @@ class AutoencoderTraining(NetworkTraining):
             losses = self._autoencoder_step(x, reconstruction, rate)
         except FloatingPointError as error:
             torch._foreach_copy_(changing, before)
-            raise TrainingError(
+            raise DivergenceError(
                 f"step {self._steps + 1} (after {self.images} images): {error}; the networks are as before this step; "
                 "lower schedule.learning_rate, or train with schedule.precision float32"
             ) from None

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentline.errors import TrainingError
+from latentline.errors import DivergenceError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
@@ -53,7 +53,7 @@ class DiscriminatorFinetuning:
         self._crops = np.random.default_rng(schedule.seed + 2)
 
     def step(self) -> StepReport:
-        """Train on one batch. Raises TrainingError when the loss is not finite; nothing has changed then."""
+        """Train on one batch. Raises DivergenceError when the loss is not finite; nothing has changed then."""
         shard = self._workers.shard
         normal = shard(self._normal.draw(self._batch, self._crops))
         abnormal, masks, known = map(shard, self._abnormal.draw_with_masks(self._batch, self._crops))
@@ -69,7 +69,7 @@ class DiscriminatorFinetuning:
         try:
             metrics = self._optimizer_step.step(loss, rate, {FINETUNING: loss, **probabilities})
         except FloatingPointError as error:
-            raise TrainingError(f"discriminator fine-tuning, after {self.images} images: {error}") from None
+            raise DivergenceError(f"discriminator fine-tuning, after {self.images} images: {error}") from None
         update_average(self._average, self._discriminator, self._batch, self.images)
         self.images += self._batch
         if self.images >= self.total_images:

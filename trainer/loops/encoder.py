@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentline.errors import TrainingError
+from latentline.errors import DivergenceError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.loops.gan import GanTraining
@@ -56,7 +56,7 @@ class EncoderTraining:
         self._crops = np.random.default_rng(schedule.seed + 1)
 
     def step(self) -> StepReport:
-        """Train on one batch. Raises TrainingError when the loss is not finite; nothing has changed then."""
+        """Train on one batch. Raises DivergenceError when the loss is not finite; nothing has changed then."""
         x = self._draw_tiles()
         with autocast(self._config.schedule.precision, self._workers.device):
             reconstruction = self._generator(self.encoder(x))
@@ -67,7 +67,7 @@ class EncoderTraining:
         try:
             losses = self._optimizer_step.step(loss, rate, {"encoder": loss})
         except FloatingPointError as error:
-            raise TrainingError(f"encoder, after {self.images} images: {error}") from None
+            raise DivergenceError(f"encoder, after {self.images} images: {error}") from None
         self.images += self._real + self._generated
         return StepReport(self.images, self._generator.last_stage, 1.0, losses)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from latentline.errors import TrainingError
+from latentline.errors import DivergenceError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
@@ -74,7 +74,7 @@ class GanTraining(NetworkTraining):
     def step(self) -> StepReport:
         """One step of the discriminator, one of the generator, one of the running average.
 
-        Raises TrainingError when a loss is not finite; the networks are then as before the step.
+        Raises DivergenceError when a loss is not finite; the networks are then as before the step.
         """
         growth = self.growth()
         rate = learning_rate_at(self._config.schedule.learning_rate, self.images, self.total_images)
@@ -86,7 +86,7 @@ class GanTraining(NetworkTraining):
             metrics |= self._generator_step(growth, generated, rate)
         except FloatingPointError as error:
             self.discriminator.load_state_dict(before)
-            raise TrainingError(
+            raise DivergenceError(
                 f"step {self._steps + 1} (after {self.images} images): {error}; the networks are as before this step; "
                 "lower schedule.learning_rate, or train with schedule.precision float32"
             ) from None

@@ -111,7 +111,7 @@ def _train(
             try:
                 report = training.step()
             except TrainingError as error:
-                raise TrainingError(f"{error}; {folder.checkpoint_sentence()}") from None
+                raise type(error)(f"{error}; {folder.checkpoint_sentence()}") from None
             folder.seconds = time.monotonic() - started
             bar.update(workload.done(training.images) - bar.n)
             if folder.record(report, last=training.images >= total):

@@ -41,6 +41,7 @@ def open_run(config: TrainConfig, source: ImageSource, split: Split, resumed: bo
     if found is None:
         return config  # loading the images says why none can be read
     _say_found(found, split)
+    _say_masks(found, source, split)
     config = config if resumed else with_height(config, found)
     tiler = tiler_of(config)
     iterations = config.unmeasured_iterations
@@ -66,9 +67,15 @@ def _say_found(found: Survey, split: Split) -> None:
         len(split.test_good),
         abnormal,
     )
-    if found.known:
-        smallest = "" if found.defect is None else f"; the smallest defect is about {found.defect[0]:.0f} px wide"
-        log.info("%d of %d known-abnormal images looked at have a mask%s", found.masks, found.known, smallest)
+
+
+def _say_masks(found: Survey, source: ImageSource, split: Split) -> None:
+    files, known = source.mask_files, len(split.known_abnormal) + len(split.validation_abnormal)
+    if known or (files is not None and files.found):
+        sampled = "" if found.masks.images == known else " looked at"
+        found.masks.say(f"known-abnormal images{sampled}", files, source.place)
+    if found.defect is not None:
+        log.info("the smallest defect looked at is about %.0f px wide", found.defect[0])
 
 
 def _untrained(config: TrainConfig, split: Split) -> Checkpoint:

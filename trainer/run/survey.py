@@ -14,6 +14,7 @@ import numpy.typing as npt
 from latentline.errors import ImageError
 from latentline.search.tiler import FrameTiler
 from trainer.config import TrainConfig
+from trainer.data.mask_counts import MaskCounts
 from trainer.data.source import ImageSource
 from trainer.data.split import Split, shuffled
 from trainer.search_cost import MANY_TILES, mean_tiles
@@ -31,13 +32,12 @@ class Survey:
     """A sample of a training's images; no test image is among them.
 
     frames   normal images as they are, at least one
-    masks    number of known-abnormal images in the sample, and how many of them have a mask
+    masks    of the known-abnormal images in the sample
     defect   side of the smallest known defect [px of the image] and the height of its image; None without masks
     """
 
     frames: list[UInt8]
-    known: int
-    masks: int
+    masks: MaskCounts
     defect: tuple[float, int] | None
 
     @property
@@ -55,18 +55,17 @@ def take_survey(source: ImageSource, split: Split, seed: int) -> Survey | None:
     """Look at a seeded sample of the images; None where no normal one can be read."""
     rng = np.random.default_rng(seed)
     frames = [frame for _, frame in _readable(source, shuffled(split.train, rng)[:SAMPLED])]
-    known, masks, smallest = 0, 0, None
+    masks, smallest = MaskCounts(), None
     for name, frame in _readable(source, shuffled((*split.known_abnormal, *split.validation_abnormal), rng)):
         mask = source.mask(name, (frame.shape[0], frame.shape[1]))
-        known += 1
+        masks.add(mask)
         if mask is not None and mask.any():
-            masks += 1
             found = (_side(mask), frame.shape[0])
             if smallest is None or found[0] / found[1] < smallest[0] / smallest[1]:
                 smallest = found
-        if known == SAMPLED_KNOWN:
+        if masks.images == SAMPLED_KNOWN:
             break
-    return Survey(frames, known, masks, smallest) if frames else None
+    return Survey(frames, masks, smallest) if frames else None
 
 
 def with_height(config: TrainConfig, found: Survey) -> TrainConfig:

@@ -13,6 +13,7 @@ from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
 from trainer.data.known_abnormal import KnownAbnormal, MaskedTiles
 from trainer.data.loading import load
+from trainer.data.mask_counts import MaskCounts
 from trainer.data.pasting import PastedSampler
 from trainer.data.source import ImageSource
 from trainer.data.sources import open_source
@@ -81,11 +82,15 @@ def _load_known_abnormal(
         return mix_known_abnormal(method, None, normal)
     loaded = load(source, split.known_abnormal)
     _warn_of_skipped(loaded.skipped)
-    images, masks = [], []
+    images, masks, counts = [], [], MaskCounts()
     for name, image in loaded.images.items():
         mask = source.mask(name, (image.shape[0], image.shape[1]))
+        counts.add(mask)
         images.append(config.preprocessing.apply(image))
         masks.append(None if mask is None else prepare_mask(mask, images[-1]))
+    log.info("%d of %d known-abnormal images train with a mask", counts.used, counts.images)
+    if method.patch_head and not counts.used and not method.synthetic_fraction:
+        log.warning("method.patch_head learns from masks, and there are none: it learns nothing")
     return mix_known_abnormal(method, CropSampler(images, config.network.resolution, config.augment, masks), normal)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from tqdm import tqdm
 
 from bench.detection.protocol.station_evaluation import evaluate_on_station, evaluate_with_weights
+from bench.detection.protocol.taken_networks import take_networks
 from bench.termination import exit_on_sigterm
 from latentline.errors import LatentlineError
 from trainer.config import TrainConfig
@@ -49,13 +50,15 @@ AnyJob = TypeVar("AnyJob", bound=FolderJob)
 class Job:
     """`FolderJob`: one training and its evaluation.
 
-    folder  the run folder: what `latentline-train fit` writes, and also package/ and evaluation/
-    limit   largest number of test images of each kind, drawn by seed; None: all
+    folder   the run folder: what `latentline-train fit` writes, and also package/ and evaluation/
+    limit    largest number of test images of each kind, drawn by seed; None: all
+    trained  a run folder whose finished networks are evaluated under `config`; None: the job trains its own
     """
 
     folder: Path
     config: TrainConfig
     limit: int | None = None
+    trained: Path | None = None
 
     @property
     def evaluation(self) -> Path:
@@ -72,7 +75,10 @@ class Job:
         if self.finished:
             check_same_config(self.folder, self.config, data_moved=True)
             return
-        fit(self.config, self.folder, resume=True, device="cpu")
+        if self.trained is None:
+            fit(self.config, self.folder, resume=True, device="cpu")
+        else:
+            take_networks(self.trained, self.folder, self.config)
         evaluate_on_station(self.folder, self.evaluation, self.limit)
 
     def results(self) -> tuple[EvaluationReport, Scores]:

@@ -42,7 +42,7 @@ def test_tiles_differ_only_in_what_is_known_of_them(
 ) -> None:
     """The level gives the number of contaminating images; all are of one kind, and known abnormal in the other run."""
     root = write_folder(tmp_path / "data", train=80, defects=20)
-    (root / "groups.csv").write_text("file,tile_group\n")
+    (root / "groups.csv").write_text("file,tile_group\ntrain/good/000.png,one\n")
     monkeypatch.setattr(contamination, "KNOWN", "square")
     options = argparse.Namespace(data=root, images=None, iterations=None, seed=1)
     fraction = contamination.known_fraction(level, options)

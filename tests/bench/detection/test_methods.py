@@ -12,6 +12,7 @@ import yaml
 from bench.baselines.choice import BaselineChoice, known_abnormal, pooled_input
 from bench.baselines.linear_verdict import LinearVerdict
 from bench.detection import coverage, methods
+from bench.detection.methods import ModelRow
 from bench.detection.protocol.seed_tables import DetectorResult, SeedMean, mean_of, seed_tables
 from latentline.errors import ConfigError
 from tests.bench.baselines.test_peers import STAND_IN
@@ -33,6 +34,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespa
     monkeypatch.setattr(methods, "all_baselines", lambda: choice)
     given: dict[str, Any] = {"data": data, "out": tmp_path / "out", "dataset": "tiny", "methods": [], "seeds": [0, 1]}
     given |= {"known": None, "images": None, "limit": None, "iterations": None, "workers": 1, "report_only": False}
+    given |= {"trunk": None}
     return argparse.Namespace(**given)
 
 
@@ -59,12 +61,12 @@ def test_trainings_are_shared_with_coverage(options: argparse.Namespace) -> None
     """Without a choice of known defects folder and configuration are the same; with one they are not."""
     table = methods.DetectionTable(options)
     for seed in (0, 1):
-        assert table.folder("noisy_anogan", None, seed) == options.out / f"noisy_anogan-{seed}"
+        assert table.folder(ModelRow("noisy_anogan", None, seed)) == options.out / f"noisy_anogan-{seed}"
         own = argparse.Namespace(**{**vars(options), "seed": seed})
         shared = coverage.training_config("noisy_anogan", seed, argparse.Namespace(**vars(options), hide_kind=[]))
         assert methods.configuration("noisy_anogan", own) == shared
         assert methods.configuration("noisy_anogan", own, 2) != shared
-    assert table.folder("noisy_anogan", 2, 1) == options.out / "noisy_anogan-known-2-1"
+    assert table.folder(ModelRow("noisy_anogan", 2, 1)) == options.out / "noisy_anogan-known-2-1"
 
 
 def test_the_command_writes_its_tables(
@@ -116,3 +118,12 @@ def test_a_single_seed_has_no_spread() -> None:
     """Nor has a figure that no seed has a mean."""
     assert str(mean_of([Estimate(value=0.5, low=0.1, high=0.9)])) == "0.500"
     assert mean_of([None, None]) is None
+
+
+def test_rows_that_train_alike_share_one_training(options: argparse.Namespace) -> None:
+    """No training sees a trunk, and PCA sees no known defect either; Noisy-AnoGAN is shown them."""
+    rows = {method: ModelRow(method, 2, 1, "efficientnet_lite0") for method in ("pca", "noisy_anogan")}
+    assert rows["pca"].trained == ModelRow("pca", None, 1)
+    assert rows["noisy_anogan"].trained == ModelRow("noisy_anogan", 2, 1)
+    table = methods.DetectionTable(options)
+    assert table.folder(rows["pca"]) == options.out / "pca-efficientnet_lite0-known-2-1"

@@ -1,12 +1,13 @@
 """The rule of the choice, and a whole choice on a small folder."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 import yaml
 
-from latentline.errors import DatasetError
+from latentline.errors import DatasetError, DivergenceError
 from tests.trainer.folder import write_folder
 from trainer.choose import choose as choosing
 from trainer.choose import trial as trials
@@ -54,27 +55,34 @@ def test_the_best_wins_unless_another_is_as_good_and_twice_as_fast() -> None:
 def _run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
     if candidate.method == "autoencoder_ssim":
         raise DatasetError("these images are not for it")
+    if candidate.method == "noisy_anogan":
+        raise DivergenceError("its loss is not finite")
     return run_trial(candidate, out, seconds, tiles, device)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two methods and one that cannot be used, with rehearsals of a moment."""
-    monkeypatch.setattr(choosing, "METHODS", ("pca", "autoencoder_ssim", "autoencoder_l2"))
+    """Two methods and two that cannot be used, with rehearsals of a moment."""
+    monkeypatch.setattr(choosing, "METHODS", ("pca", "autoencoder_ssim", "noisy_anogan", "autoencoder_l2"))
     monkeypatch.setattr(choosing, "run_trial", _run_trial)
     monkeypatch.setattr(trials, "REHEARSAL", 32)
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_choice_becomes_a_training_file_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_choice_becomes_a_training_file_that_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """A method that cannot be used is left out; a second call reads what is there; other data is refused."""
     write_folder(tmp_path / "data", train=110)
     user = {"name": "mine", "data": {"root": "data"}, "method": {"kind": "noisy_anogan", "synthetic_fraction": 1.0}}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(user))
     out = tmp_path / "out"
     command = ["choose", str(tmp_path / "my.yaml"), str(out), "--minutes", "0.01", "--device", "cpu"]
-    assert main(command) == 0
+    with caplog.at_level(logging.INFO, logger="trainer"):
+        assert main(command) == 0
     printed = capsys.readouterr().out
+    assert "pca-48px: image AUROC" in caplog.text and "explains" not in caplog.text
+    assert "explains" in (out / "pca-48px" / "log.txt").read_text()
     assert "Recommended: take" in printed and f"fit {out / 'recommended.yaml'}" in printed
     config = load_config(out / "recommended.yaml", None)
     assert "with trunk efficientnet_lite0" in printed
@@ -84,6 +92,7 @@ def test_a_choice_becomes_a_training_file_that_loads(tmp_path: Path, capsys: pyt
     assert config.preprocessing.height == chosen["height"]
     assert {trial["method"] for trial in result["trials"]} == {"pca", "autoencoder_l2"}
     assert "autoencoder_ssim-48px could not be used: these images are not for it" in printed
+    assert "noisy_anogan-48px could not be used: its loss is not finite" in printed
     assert "autoencoder_l2 had" in printed and "give more minutes" in printed
     report = (out / "choice.md").read_text()
     for line in report.splitlines():

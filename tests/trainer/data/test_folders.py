@@ -1,6 +1,8 @@
 """Folders are read strictly: nothing is lost without a word, and no part stands on two sides."""
 
 import csv
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 
 from latentline.errors import DatasetError
 from tests.trainer.folder import write_folder
-from trainer.data.folders import FolderSource, ImageFolder
+from trainer.data.folders import FolderSource
+from trainer.data.image_folder import ImageFolder
+from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import FolderData
 from trainer.data.split import Split, split_known_abnormal, take
 
@@ -46,10 +50,12 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_masks_without_an_image_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A stray mask, which hints at a lost or renamed image, costs one warning that names it, and nothing else."""
     root = write_folder(tmp_path, defects=3)
-    ImageFolder.scan(root)
+    assert ImageFolder.scan(root).masks.files == MaskFiles(3, 3, None)
     assert not caplog.messages
     (root / "test" / "square" / "001.png").unlink()
-    assert len(ImageFolder.scan(root).test_abnormal["square"]) == 2
+    folder = ImageFolder.scan(root)
+    assert len(folder.test_abnormal["square"]) == 2
+    assert folder.masks.files == MaskFiles(3, 2, "ground_truth/square/001_mask.png")
     (message,) = caplog.messages
     assert "1 mask" in message and "001_mask.png" in message
 
@@ -241,4 +247,91 @@ def test_groups_come_from_a_table(tmp_path: Path) -> None:
     assert source.groups() == groups
     (root / "groups.csv").write_text("name\nx\n")
     with pytest.raises(DatasetError, match="columns file and tile_group"):
-        source.groups()
+        FolderSource(FolderData(root=root, groups="groups.csv")).groups()
+
+
+def test_normal_images_are_normal_under_every_name(tmp_path: Path) -> None:
+    """`Good`, `OK` and `normal` are normal images of training, validation and test, and no kind of defect."""
+    root = write_folder(tmp_path, train=4, good=3, defects=2)
+    (root / "train" / "good").rename(root / "train" / "OK")
+    (root / "test" / "good").rename(root / "test" / "Good")
+    for name, index in {"test/NORMAL": 0, "test/ok": 1, "validation/Normal": 2}.items():
+        (root / name).mkdir(parents=True)
+        (root / "train" / "OK" / f"{index:03}.png").rename(root / name / "x.png")
+    folder = ImageFolder.scan(root)
+    assert folder.train_good == ("train/OK/003.png",) and folder.validation_good == ("validation/Normal/x.png",)
+    assert folder.test_good == (*(f"test/Good/{i:03}.png" for i in range(3)), "test/NORMAL/x.png", "test/ok/x.png")
+    assert set(folder.test_abnormal) == {"square"}
+
+
+@pytest.mark.parametrize(
+    "name", [".thumbnails", ".cache", "@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "Thumbs", "lost+found"]
+)
+def test_leftovers_of_systems_are_no_defects(tmp_path: Path, name: str) -> None:
+    """What a NAS, macOS or a viewer of pictures leaves beside the images changes nothing, in test and in known ones."""
+    root = write_folder(tmp_path / "data", train=4, good=1, defects=2)
+    before = ImageFolder.scan(root)
+    masks = before.masks.files
+    for place in (root / "test", root / "test" / "square", root / "train" / "good", root / "ground_truth" / "square"):
+        shutil.copytree(root / "test" / "square", place / name, dirs_exist_ok=True, ignore=lambda *_: [name])
+        (place / "Thumbs.db").write_bytes(b"x")
+        (place / "._000.png").write_bytes(b"x")
+    after = ImageFolder.scan(root)
+    assert after == before and after.masks.files == masks
+    known = FolderSource(FolderData(root=root, known_abnormal=root / "test" / "square")).split(0).known_abnormal
+    assert known == ("test/square/000.png", "test/square/001.png")
+
+
+def test_images_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Images one folder too deep cost a warning; so do two of one name, of which one may be the other's mask."""
+    root = write_folder(tmp_path, train=4, good=1, defects=2)
+    (root / "test" / "square" / "monday").mkdir()
+    shutil.copy(root / "test" / "square" / "000.png", root / "test" / "square" / "monday" / "000.png")
+    shutil.copy(root / "test" / "square" / "000.png", root / "test" / "square" / "000.bmp")
+    assert ImageFolder.scan(root).test_abnormal["square"] == tuple(
+        f"test/square/{n}" for n in ("000.bmp", "000.png", "001.png")
+    )
+    deep, twice = caplog.messages
+    assert deep.endswith("square: images in 1 folders inside are not read, such as those in monday; move them up")
+    assert "2 images have the name of another up to its suffix, such as 000.bmp and 000.png, and all count" in twice
+
+
+def test_a_table_keeps_parts_together_however_it_names_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With backslashes, from Excel: the split is that of a plain table, and the count is said once."""
+    root = write_folder(tmp_path / "data", train=30, good=6, defects=6)
+    write_group_table(root, each=3)
+    plain = FolderSource(FolderData(root=root, groups="groups.csv")).split(1)
+    text = (root / "groups.csv").read_text().replace("/", "\\").replace(",", ";")
+    (root / "excel.csv").write_bytes(("\ufeff" + text).encode())
+    caplog.set_level(logging.INFO)
+    source = FolderSource(FolderData(root=root, groups="excel.csv"))
+    assert source.split(1) == plain and source.groups()
+    assert [message.partition(": ")[2] for message in caplog.messages] == [
+        "42 of 42 rows match, and give 42 of 42 images a group, 14 groups in all"
+    ]
+    (root / "typo.csv").write_text(text.replace("good", "god"))
+    with pytest.raises(
+        DatasetError, match=r"typo\.csv: 36 of 42 rows match no image .* in line 2; write paths relative"
+    ):
+        FolderSource(FolderData(root=root, groups="typo.csv")).split(1)
+
+
+def test_a_table_may_name_known_abnormal_images_elsewhere(tmp_path: Path) -> None:
+    """Their parts are parts as any other."""
+    root = write_folder(tmp_path / "data", train=4, good=1, defects=2)
+    (tmp_path / "known").mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(root / "train" / "good" / "000.png", tmp_path / "known" / name)
+    (root / "groups.csv").write_text(f"file,tile_group\n{tmp_path}/known/a.png,p\nknown/b.png,p\n")
+    source = FolderSource(FolderData(root=root, groups="groups.csv", known_abnormal=tmp_path / "known"))
+    assert source.groups() == {f"{tmp_path}/known/{name}": "p" for name in ("a.png", "b.png")}
+
+
+def test_an_evaluation_needs_no_list_of_known_abnormal_images(tmp_path: Path) -> None:
+    """Its split is that of the training: groups and masks are read though the list is gone."""
+    root = write_folder(tmp_path, train=4, good=1, defects=2)
+    groups = write_group_table(root, each=1)
+    source = FolderSource(FolderData(root=root, groups="groups.csv", known_abnormal=tmp_path / "gone.txt"))
+    assert source.groups() == groups and source.mask_files == MaskFiles(2, 2, None)
+    with pytest.raises(DatasetError, match=r"gone\.txt: cannot be read"):
+        source.split(0)

@@ -78,6 +78,15 @@ def test_a_list_may_begin_with_a_byte_order_mark(root: Path, tmp_path: Path) -> 
     assert set(parts.known_abnormal) == {"test/square/002.png", "test/square/003.png"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_may_be_written_on_windows(root: Path, tmp_path: Path, encoding: str) -> None:
+    """With backslashes, in quotes, in UTF-16."""
+    listed = tmp_path / "known.txt"
+    listed.write_text('"test\\square\\002.png"\n.\\test\\square\\003.png\n\n', encoding=encoding)
+    parts = FolderSource(FolderData(root=root, known_abnormal=listed)).split(0)
+    assert parts.known_abnormal == ("test/square/002.png", "test/square/003.png")
+
+
 def test_a_copy_of_a_known_abnormal_image_is_not_tested(root: Path, tmp_path: Path) -> None:
     """Who copied defects into a folder of their own has not to take them out of the test."""
     (tmp_path / "known").mkdir()
@@ -106,6 +115,7 @@ def test_paths_in_the_training_file_start_there_or_at_the_root(root: Path, tmp_p
         ("nowhere", "nowhere: cannot be read .*; correct data.known_abnormal, a folder of images or a list of them"),
         ("empty", "empty: there is no known-abnormal image; name some"),
         (("typo.png", "typo2.png"), r"data.known_abnormal: 'typo.png' is not under .*data \(nor are 1 more\); correct"),
+        (("x" * 5000,), "data.known_abnormal: 'x+' is not under .*data; correct it"),
         (("groups.csv",), "data.known_abnormal: 'groups.csv' is not an image; correct it"),
         (("train/good/000.png",), "data: 'train/good/000.png' is a normal image; take it out of data.known_abnormal"),
     ],

@@ -1,5 +1,6 @@
 """An evaluation finds what it should, says what it cannot find, and stops at what is wrong."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from trainer.data.folders import FolderSource
 from trainer.data.settings import FolderData
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
-from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.evaluate import check_test_images, evaluate, limited
 from trainer.evaluation.report import EvaluationReport, Scores, read_results
 
 SUBJECT = Subject("brightness", "none", "brightness")
@@ -171,6 +172,26 @@ def test_without_masks_only_images_are_judged(root: Path, tmp_path: Path) -> Non
     report = _evaluate(root, tmp_path / "out")
     assert report.pixel_auroc is None and report.aupro is None and report.image_auroc is not None
     assert "| AUPRO (FPR ≤ 0.3) | no masks |" in report.to_markdown()
+
+
+def test_masks_are_counted_before_anything_is_searched(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Files found and matched, images with a mask, masks used; and a set of which none matches is said."""
+    folder = root / "ground_truth" / "square"
+    cv2.imwrite(str(folder / "000_mask.png"), np.zeros_like(_read(folder / "000_mask.png")))
+    (folder / "001_mask.png").rename(folder / "x_mask.png")
+    caplog.set_level(logging.INFO)
+    kinds = {"good": (), **_source(root).split(0).test_abnormal}
+    check_test_images(_source(root), kinds, [])
+    assert (
+        "masks: 8 files found, 7 matched to images; of 8 abnormal test images 7 have a mask, and 6 of these are used, "
+        "for 1 are empty"
+    ) in caplog.messages
+    for path in folder.iterdir():
+        path.rename(folder / f"other-{path.name}")
+    assert _evaluate(root, tmp_path / "out").pixel_auroc is None
+    assert "none of 8 masks, such as ground_truth/square/other-000_mask.png, belongs to an image" in caplog.text
 
 
 def test_an_empty_mask_marks_nothing(root: Path, tmp_path: Path) -> None:

@@ -70,15 +70,18 @@ def test_the_first_lines_say_what_was_found(large: Path, tmp_path: Path, caplog:
     """Images of each side, their size, masks, the height, tiles and time of an image; in log.txt, too."""
     with caplog.at_level(logging.INFO):
         fit(load_config(write(tmp_path, large), None), tmp_path / "run")
-    images, masks, height, cost = caplog.messages[:4]
+    images, masks, smallest, height, cost = caplog.messages[:5]
     assert images == (
         "22 normal images train and 8 are held out, of 640 x 640 px; 0 known-abnormal images train and 2 weigh the "
         "score; 1 normal and 2 abnormal images are for the test"
     )
-    assert masks == "2 of 2 known-abnormal images looked at have a mask; the smallest defect is about 10 px wide"
+    assert masks == (
+        "masks: 4 files found, 4 matched to images; of 2 known-abnormal images 2 have a mask, and 2 of these are used"
+    )
+    assert smallest == "the smallest defect looked at is about 10 px wide"
     assert height.startswith("preprocessing.height: 416 px, ") and "361" in height
     assert cost.startswith("144 tiles an image; ") and "searching 10 images to calibrate takes about" in cost
-    assert all(message in (tmp_path / "run" / "log.txt").read_text() for message in caplog.messages[:4])
+    assert all(message in (tmp_path / "run" / "log.txt").read_text() for message in caplog.messages[:5])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.trainer.pictures.viewers import read_cells
@@ -24,18 +25,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return load_checkpoint(fit(config, folder / "run"))
 
 
-def _open(checkpoint: Checkpoint) -> tuple[FolderSource, list[str]]:
+class NotingSource(FolderSource):
+    """Notes the names of the images that are read."""
+
+    names: list[str]
+
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        self.names.append(name)
+        return super().read(name)
+
+
+def _open(checkpoint: Checkpoint) -> tuple[NotingSource, list[str]]:
     """The images of the checkpoint, and the names of those that are read from now on."""
     assert isinstance(checkpoint.config.data, FolderData)
-    source, names = FolderSource(checkpoint.config.data), list[str]()
-    read = source.read
-
-    def noted(name: str) -> np.ndarray:
-        names.append(name)
-        return read(name)
-
-    source.read = noted
-    return source, names
+    source = NotingSource(checkpoint.config.data)
+    source.names = []
+    return source, source.names
 
 
 def test_held_out_and_known_abnormal_tiles_are_shown(tmp_path: Path, checkpoint: Checkpoint) -> None:

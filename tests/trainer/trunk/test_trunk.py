@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
@@ -187,7 +188,7 @@ def test_what_the_data_do_not_allow_is_said(folder: Path, caplog: pytest.LogCapt
     found = fit_trunk(TorchTrunk(module, network), network, source, split_of(source, 1), 0)
     assert found.verdict is None and found.maps.statistics.names == (DISTANCE,)
     assert "only a distance" in caplog.text and "there are 1 of 1" in caplog.text
-    strange = strange_source(folder)
+    strange = StrangeSource(FolderData(root=folder, held_out_fraction=0.25))
     grey = tiny_trunk(channels=1)
     fit_trunk(TorchTrunk(*grey), grey[1], strange, split_of(strange, 8), 0)
     assert caplog.text.count("its mask is empty, so the trunk learns nothing from it") == 8
@@ -203,13 +204,14 @@ def test_too_few_normals_are_one_sentence(folder: Path) -> None:
         fit_trunk(TorchTrunk(module, network), network, source, few, 0)
 
 
-def strange_source(folder: Path) -> FolderSource:
+class StrangeSource(FolderSource):
     """Colour images, and masks without area."""
-    source = source_of(folder)
-    grey = source.read
-    source.read = lambda name: np.repeat(grey(name)[:, :, None], 3, axis=2)
-    source.mask = lambda name, shape: np.zeros(shape, np.bool_)
-    return source
+
+    def read(self, name: str) -> npt.NDArray[np.uint8]:
+        return np.repeat(super().read(name)[:, :, None], 3, axis=2)
+
+    def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        return np.zeros(shape, np.bool_)
 
 
 def test_the_network_says_its_size() -> None:

@@ -166,3 +166,31 @@ def test_bytes_that_are_no_graph_are_refused() -> None:
     graphs = {**tiny_model().graphs, SEARCH_STEP: b"garbage"}
     with pytest.raises(PackageError, match=r"search_step\.onnx: not a graph"):
         OpenVinoSearcher(replace(tiny_model(), graphs=graphs), threads=1)
+
+
+@pytest.mark.parametrize("iterations", [0, 3])
+def test_components_that_nobody_looks_at_are_left_out(searcher: OpenVinoSearcher, iterations: int) -> None:
+    """Without D's verdict on the reconstruction everything else is the same."""
+    spec = tiny_model().spec
+    search = spec.search.model_copy(update={"iterations": iterations})
+    model = replace(tiny_model(), spec=spec.model_copy(update={"search": search}))
+    whole = fields(searcher.with_iterations(iterations).search(tiles(5)))
+    for components in (["feature", "d_frame"], ["d_frame", "loss"]):
+        brief = OpenVinoSearcher(model, threads=2, components=components)
+        found = fields(brief.search(tiles(5)))
+        brief.close()
+        for name, values in found.items():
+            np.testing.assert_allclose(values, whole[name], rtol=1e-5, atol=1e-6)
+        left_out = set() if "loss" in components else {"logit_reconstruction", "loss"}
+        assert whole.keys() - found.keys() == left_out
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 33, 35])
+def test_tiles_that_share_a_request_have_the_same_results(searcher: OpenVinoSearcher, count: int) -> None:
+    """Without iterations a request takes several tiles; any number of tiles has a row each, and a row is its tile's."""
+    together = fields(searcher.with_iterations(0).search(tiles(count)))
+    for place in {0, count // 2, count - 1}:
+        alone = fields(searcher.with_iterations(0).search(tiles(count)[place : place + 1]))
+        for name, values in together.items():
+            assert len(values) == count
+            np.testing.assert_allclose(values[place], alone[name][0], rtol=1e-5, atol=1e-6)
