@@ -41,7 +41,7 @@ class ParsedRecords:
 
 def pack(kind: Kind, event: StoredEvent) -> bytes:
     """The bytes of a record."""
-    sum_ = checksum(event.seq, event.topic, event.body, event.at, kind)
+    sum_ = event.checksum if kind == ADDED else checksum(event.seq, event.topic, event.body, event.at, kind)
     head = _HEAD.pack(_MAGIC, kind, event.seq, event.at, len(event.topic), len(event.body), sum_)
     return head + event.topic + event.body
 

@@ -6,6 +6,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 CHECKSUM_BYTES = 8
@@ -30,10 +31,15 @@ class StoredEvent:
         """Bytes of topic and body."""
         return len(self.topic) + len(self.body)
 
+    @cached_property
+    def checksum(self) -> bytes:
+        """Over all of it: the row and the record in the second copy have the same."""
+        return checksum(self.seq, self.topic, self.body, self.at)
+
     @property
     def row(self) -> tuple[int, bytes, bytes, float, bytes]:
         """The row of table `event`."""
-        return (self.seq, self.topic, self.body, self.at, checksum(self.seq, self.topic, self.body, self.at))
+        return (self.seq, self.topic, self.body, self.at, self.checksum)
 
 
 def checksum(seq: int, topic: bytes, body: bytes, at: float, kind: bytes = b"A") -> bytes:
