@@ -58,8 +58,8 @@ class Suspects:
         return min(self._failed) if self._failed and works else None
 
     def trial(self, seq: int) -> None:
-        """The suspect was sent, alone."""
-        self._trial = seq
+        """The suspect was sent, alone, or is cleared already."""
+        self._trial = seq if seq in self._failed else None
 
     def clear(self, seq: int) -> None:
         """The broker has answered for the event, or it is not in the spool any more."""

@@ -163,6 +163,23 @@ def test_network_that_cuts_connections_makes_no_dead_letter(tmp_path: Path, cloc
     setup.spool.close()
 
 
+def test_suspect_that_became_too_large(tmp_path: Path, clock: list[float]) -> None:
+    """A suspect that the next connection can never take is a dead letter at once, and the others go on."""
+    setup = Setup(tmp_path, 0)
+    setup.spool.append("t", {"large": "x" * 5000})
+    setup.delivery.begin()
+    assert setup.send() == [1]
+    setup.delivery.ended(closed_by_broker=True, reason=0)
+    setup.connection = FakeConnection()
+    setup.delivery.begin(max_packet_bytes=2000)
+    clock[0] += 2
+    setup.spool.append("t", {})
+    setup.send()
+    assert setup.spool.dead_letters == 1 and setup.send() == [2]
+    setup.delivery.ended(closed_by_broker=True, reason=0)
+    setup.spool.close()
+
+
 def test_forbidden_topic_holds_up_no_other(tmp_path: Path, clock: list[float]) -> None:
     """Events on a topic that the user may not publish on wait and are tried every minute; the others are sent, and the
     fault lasts until one of them is accepted."""
