@@ -60,6 +60,38 @@ def test_poison_does_not_stop_the_others(mosquitto: Mosquitto, spool: Spool, tmp
     database.close()
 
 
+def test_topic_upon_which_mosquitto_hangs_up(
+    mosquitto: Mosquitto, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A control character in a topic is allowed by MQTT, but mosquitto ends the connection: the event is a dead letter,
+    the others come, and no other client is blamed."""
+    monkeypatch.setattr(suspects, "_QUIET_SECONDS", 0.1)
+    mosquitto.start()
+    blamed: set[str] = set()
+    with Subscriber(mosquitto.port) as subscriber:
+        for number in range(6):
+            spool.append("l/\x01" if number == 2 else DEFECT, {"number": number})
+        publisher = _publisher(spool, mosquitto.port, _Codes(blamed))
+        publisher.start()
+        wait_until(lambda: spool.dead_letters == 1 and len(spool) == 0, "the dead letter")
+        found = subscriber.wait("defect", lambda all_: len({message.body["number"] for message in all_}) == 5)
+        publisher.close(STATUS, {"state": "stopped"}, 5.0)
+    assert {message.body["number"] for message in found} == {0, 1, 3, 4, 5} and "client_id" not in blamed
+
+
+class _Codes(dict[str, str | None]):
+    """Faults, and the codes of all that there ever were."""
+
+    def __init__(self, seen: set[str]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    def __setitem__(self, code: str, sentence: str | None) -> None:
+        super().__setitem__(code, sentence)
+        if sentence is not None:
+            self._seen.add(code)
+
+
 def _serve(server: socket.socket, poison: bytes, taken: list[bytes]) -> None:
     """A broker that closes the connection when it receives a message that contains `poison`."""
     while True:
