@@ -17,6 +17,7 @@ Then the source runs to its end. The table shows
                        two harms without a repair between them can lose one: both copies of it are gone. It counts
                        twice then, as a number and as a frame
     dead               dead letters: poison events
+    skipped            numbers that the station did not use, because all that knew the last one was gone
     unsaid             numbers that neither arrived nor are named as lost by the station's log, and removals under a
                        connected station that it did not say within a second
     seq_gaps           numbers missing between the first and the last, or given to two events
@@ -88,7 +89,7 @@ def _table(figures: dict[str, Any], longest_wrong: float) -> str:
     ]
     harms = figures["harms"]
     lines += [f"harms              {', '.join(f'{count} {name}' for name, count in harms.items())}"]
-    names = ("written", "arrived", "lost", "unsaid", "dead", "duplicates", "seq_gaps", "status_violations")
+    names = ("written", "arrived", "lost", "unsaid", "dead", "skipped", "duplicates", "seq_gaps", "status_violations")
     lines += [f"{name:18} {figures[name]}" for name in names]
     lines += [f"status was wrong   for at most {longest_wrong:.1f} s without a break; {ALLOWED_WRONG:g} s are allowed"]
     removals, longest = figures["removals_under_open_spool"], figures["removal_said_after"]

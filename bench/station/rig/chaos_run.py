@@ -104,12 +104,14 @@ class ChaosRun:
         written = self._read_spool()[1]
         defects = [number for number in FrameLog.read(self._folder / FRAME_LOG) if defective(number)]
         dead = self._harm.dead_letters()
-        counts = count_deliveries(written, defects, self._deliveries, dead)
+        skipped = self._harm.skipped()
+        counts = count_deliveries(written, defects, self._deliveries, dead | skipped)
         arrived = {event["seq"] for event in self._deliveries}
-        silent = set(range(1, written + 1)) - arrived - dead - self._harm.said_lost()
+        silent = set(range(1, written + 1)) - arrived - dead - skipped - self._harm.said_lost()
         return {
             **asdict(counts),
             "dead": len(dead),
+            "skipped": len(skipped - arrived),
             "unsaid": len(silent) + self._harm.unsaid,
             "removals_under_open_spool": self._harm.must_say,
             "removal_said_after": round(self._harm.longest, 2),
@@ -210,7 +212,7 @@ class ChaosRun:
                 break
             self._start_station()
         deadline = time.monotonic() + _PATIENCE
-        arriving = written - len(self._harm.dead_letters())
+        arriving = written - len(self._harm.dead_letters() | self._harm.skipped() | self._harm.said_lost())
         while len({event["seq"] for event in self._deliveries}) < arriving and time.monotonic() < deadline:
             time.sleep(0.05)
 

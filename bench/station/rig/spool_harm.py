@@ -84,8 +84,15 @@ class SpoolHarm:
 
     def said_lost(self) -> set[int]:
         """Numbers that the station's log names as lost to damage."""
+        return self._said(r"lost \(seq ([0-9, -]+)\)")
+
+    def skipped(self) -> set[int]:
+        """Numbers that the station has skipped, because it did not know whether they were used."""
+        return self._said(r"there were others \(seq ([0-9, -]+)\)")
+
+    def _said(self, pattern: str) -> set[int]:
         said: set[int] = set()
-        for ranges in re.findall(r"lost \(seq ([0-9, -]+)\)", self._log()):
+        for ranges in re.findall(pattern, self._log()):
             for part in ranges.split(", "):
                 first, _, last = part.partition("-")
                 said |= set(range(int(first), int(last or first) + 1))
@@ -93,7 +100,7 @@ class SpoolHarm:
 
     def _files(self) -> list[Path]:
         names = sorted(file for file in self._folder.iterdir() if file.name.startswith(SPOOL))
-        return [file for file in names if ".broken-" not in file.name]
+        return [file for file in names if ".broken-" not in file.name and file.suffix not in (".new", ".ready")]
 
     def _log(self) -> str:
         return (self._folder / STATION_LOG).read_text(errors="replace")

@@ -38,8 +38,8 @@ class SpoolCopies:
 
     @property
     def growing(self) -> list[Path]:
-        """The files that are written to."""
-        return [self.mark.path, self.dead.path, *self.second.paths[-1:]]
+        """The files that are written to, but for the copy of the dead letters."""
+        return [*self.mark.paths, *self.second.paths[-1:]]
 
     @property
     def finished(self) -> list[Path]:

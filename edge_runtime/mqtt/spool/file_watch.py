@@ -8,6 +8,7 @@ from pathlib import Path
 
 # Each call of the spool looks at every file twice, so this is written for speed.
 _Signature = tuple[int, int, int]  # inode, size, time of the last write in nanoseconds
+_MISSING: _Signature = (0, 0, 0)
 
 
 class FileWatch:
@@ -16,20 +17,19 @@ class FileWatch:
     def __init__(self) -> None:
         self._known: dict[str, _Signature | None] = {}
 
-    def record(self, written: Iterable[Path], others: Iterable[Path]) -> None:
-        """Take the present state as the right one: of `written`, and of `others` when they are new.
+    def record(self, growing: Iterable[Path], finished: Iterable[Path], optional: Path) -> None:
+        """Take the present state as the right one: of `growing`, of `optional`, and of `finished` when they are new.
 
         Not of a file that was removed, replaced or cut short: this process only ever writes to a file, so something
-        else has done that meanwhile, and `changed` shall say so.
+        else has done that meanwhile, and `changed` shall say so. Only `optional` may be missing.
         """
         known = self._known
         self._known = {}
-        for path in map(str, others):
-            self._known[path] = known[path] if path in known else _signature(path)
-        for path in map(str, written):
-            before, now = known.get(path), _signature(path)
-            grown = before is None or (now is not None and now[0] == before[0] and now[1] >= before[1])
-            self._known[path] = now if grown else before
+        for path in map(str, finished):
+            self._known[path] = known[path] if path in known else _signature(path) or _MISSING
+        for path in map(str, growing):
+            self._known[path] = _grown(known.get(path), _signature(path) or _MISSING)
+        self._known[str(optional)] = _grown(known.get(str(optional)), _signature(str(optional)))
 
     def replaced(self, path: Path) -> None:
         """This process has replaced `path`."""
@@ -47,6 +47,12 @@ class FileWatch:
             if now != before:
                 differences.append((Path(path), _describe(before, now)))
         return differences
+
+
+def _grown(before: _Signature | None, now: _Signature | None) -> _Signature | None:
+    """The new signature if the file is new or has grown; else the old one."""
+    grown = before is None or (now is not None and now[0] == before[0] and now[1] >= before[1])
+    return now if grown else before
 
 
 def _signature(path: str) -> _Signature | None:

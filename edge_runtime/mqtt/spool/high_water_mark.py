@@ -39,6 +39,11 @@ class HighWaterMark:
         if self.exists:
             self._read()
 
+    @property
+    def paths(self) -> list[Path]:
+        """The file, if this process could write it."""
+        return [] if self._file is None else [self.path]
+
     def reserve(self, number: int) -> bool:
         """Raise the bound to at least `number`. Returns whether the file was replaced; OSError if it cannot be."""
         if number <= self._reserved and self._file is not None:

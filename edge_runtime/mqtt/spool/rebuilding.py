@@ -45,14 +45,14 @@ class Knowledge:
     totals   its counters
     waiting  numbers of events that must be in it; dead: of dead letters that must be
     gone     numbers of events that must not; None: all but `waiting`
-    vague    nobody knows whether other events waited, too
+    skipped  numbers that are not used: nobody knows whether there were such events
     """
 
     totals: Totals
     waiting: set[int]
     dead: set[int]
     gone: set[int] | None = None
-    vague: bool = False
+    skipped: range = range(0)
 
     def wants(self, seq: int) -> bool:
         """Whether the new file shall contain this event."""
@@ -93,7 +93,7 @@ def rebuild(copies: SpoolCopies, old: sqlite3.Connection | None, known: Knowledg
         raise
     name = _broken_name(copies.path)
     kept = f"what was damaged is kept as {name}*, and " if old is not None or lost or lost_dead else ""
-    report = _report(copies.path, cause, lost, lost_dead, known.vague, len(sizes), kept, last + 1)
+    report = _report(copies.path, cause, lost, lost_dead, known.skipped, len(sizes), kept, last + 1)
     _log.error("%s", report)  # before a crash can come between
     building.rename(_ready(copies.path))
     _set_aside(copies.path, name, old)
@@ -179,12 +179,12 @@ def _set_aside(path: Path, name: str, old: sqlite3.Connection | None) -> None:
 
 
 def _report(
-    path: Path, cause: str, lost: set[int], lost_dead: set[int], vague: bool, waiting: int, kept: str, following: int
+    path: Path, cause: str, lost: set[int], lost_dead: set[int], skipped: range, waiting: int, kept: str, following: int
 ) -> str:
     cause = " ".join(cause.split())  # SQLite may say it in several lines
     parts = [_lost(lost, "event")] if lost else []
     parts += [_lost(lost_dead, "dead letter")] if lost_dead else []
-    parts += ["nobody knows whether other events waited in it"] if vague else []
+    parts += [f"nobody knows whether there were others (seq {seq_ranges(skipped)})"] if skipped else []
     return (
         f"the spool {path} was damaged ({cause}): {' and '.join(parts) or 'no event is lost'}, {waiting} still "
         f"{'waits' if waiting == 1 else 'wait'}; {kept}the next event gets seq {following}"

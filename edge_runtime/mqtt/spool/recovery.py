@@ -64,15 +64,15 @@ class _Evidence:
         dead = self.dead | self.copied_dead
         gone = self.copied.gone | dead
         waiting = self.copied.waiting | {seq for seq in self.found.damaged if seq <= self.last}
-        vague = False
+        skipped = range(0)
         copy_whole = self.copied.found and not self.copied.damaged and self.copied.last_seq >= self.last
         if self.found.trouble and not copy_whole:  # what neither of them knows may have waited
             oldest = self.mark.oldest or min(waiting | self.found.sizes.keys(), default=self.last + 1)
             waiting |= set(range(oldest, self.last + 1)) - self.found.sizes.keys()
-            vague = not self.mark.oldest
-            totals = replace(totals, last_seq=max(self.last, self.mark.bound or self.last + STEP))
+            skipped = range(self.last + 1, (self.mark.bound or self.last + STEP) + 1)
+            totals = replace(totals, last_seq=skipped[-1] if skipped else self.last)
         waiting = {seq for seq in waiting if seq > totals.floor and seq >= self.mark.oldest and seq not in gone}
-        return Knowledge(totals, waiting, self.copied.dead | dead, gone, vague)
+        return Knowledge(totals, waiting, self.copied.dead | dead, gone, skipped)
 
 
 def open_spool(copies: SpoolCopies) -> OpenedSpool:

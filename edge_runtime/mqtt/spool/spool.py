@@ -253,4 +253,5 @@ class Spool:
         self._use(opened)
 
     def _record_files(self) -> None:
-        self._watch.record([self._path, self._wal, *self._copies.growing], self._copies.finished)
+        growing = [self._path, self._wal, *self._copies.growing] if self._open_storage is not None else []
+        self._watch.record(growing, self._copies.finished, self._copies.dead.path)

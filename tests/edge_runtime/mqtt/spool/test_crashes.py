@@ -136,6 +136,25 @@ def test_late_copy_is_completed(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     spool.close()
 
 
+@pytest.mark.parametrize("name", ["s.sqlite", "s.sqlite-wal", "s.sqlite.seq"])
+def test_removal_amid_a_repair_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A file that goes while the files are being written again is missed at the next look."""
+    spool = _spool(folder, 3)
+    record = spool._record_files
+
+    def removing() -> None:
+        (folder / name).unlink()
+        monkeypatch.setattr(spool, "_record_files", record)
+        record()
+
+    (folder / "s.sqlite").unlink()
+    monkeypatch.setattr(spool, "_record_files", removing)
+    spool.check()
+    spool.check()
+    assert f"{name} was removed" in str(spool.set_aside) and _numbers(spool) == [1, 2, 3]
+    spool.close()
+
+
 def test_new_bound_is_no_change_by_something_else(folder: Path) -> None:
     """The file of the high-water mark is replaced now and then; the watch does not mind."""
     spool = _spool(folder, STEP + 10)
