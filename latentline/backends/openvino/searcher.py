@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from latentline.backends.adam import adam_search, initial_latent
 from latentline.backends.openvino.graphs import FEATURES, read_graphs
+from latentline.backends.openvino.request_pool import RequestPool, Worker
 from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
-from latentline.backends.openvino.workers import Worker, Workers
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from latentline.package.selftest import ForwardTest
@@ -47,7 +47,7 @@ class OpenVinoSearcher:
         self._lanes = threads or usable_cores()
         graphs = read_graphs(model)
         self._present = frozenset(graphs)
-        self._workers = Workers(graphs, self._lanes)
+        self._workers = RequestPool(graphs, self._lanes)
         self._needs_verdict = components is None or not OF_RECONSTRUCTION.isdisjoint(components)
         self._selftest = model.selftest
         self._noise = sample_noise(model.spec.search.seed, model.spec.search.samples, model.spec.latent_size)

@@ -20,7 +20,7 @@ Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in,
 KEPT = 2  # sets of requests; each holds its compiled graphs
 
 
-class Workers:
+class RequestPool:
     """Runs tasks on infer requests, `threads` at a time. One thread at a time may use it."""
 
     def __init__(self, graphs: Mapping[str, Any], threads: int) -> None:
