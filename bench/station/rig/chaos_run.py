@@ -182,9 +182,10 @@ class ChaosRun:
         self._kills["broker"] += 1
 
     def _start_broker(self) -> None:
+        subscribed = [client.subscribed for client in self._clients]
         self._broker.start()
-        for client in self._clients:
-            client.wait_subscribed(client.ended + 1)
+        for client, before in zip(self._clients, subscribed, strict=True):
+            client.wait_subscribed(before + 1)
 
     @property
     def _clients(self) -> tuple[SessionSubscriber, SessionSubscriber]:
