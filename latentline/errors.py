@@ -11,6 +11,7 @@ LatentlineError                the message is one sentence: what is wrong, where
 ├── CameraError                a camera
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
+│   └── DeviceLostError        a GPU that this process can use no more
 ├── EngineError                a TensorRT engine, the compiled kernels, or the cache of both
 └── VerificationError          an exported graph that differs from its float64 reference
 """
@@ -70,6 +71,10 @@ class BrokerError(LatentlineError):
 
 class BackendError(LatentlineError):
     """A search backend cannot be used on this machine."""
+
+
+class DeviceLostError(BackendError):
+    """The GPU is lost for this process; only a new process can use it again."""
 
 
 class EngineError(LatentlineError):

@@ -23,7 +23,7 @@ def tolerate_output() -> None:
 
 def write_output(command: Callable[[], int]) -> int:
     """The exit code of `command`; PIPE_CLOSED when the reader of its output has gone. No traceback for what the machine
-    lacks: descriptors, or room on the disk."""
+    lacks: descriptors, threads, or room on the disk."""
     try:
         code = command()
         sys.stdout.flush()
@@ -39,6 +39,11 @@ def write_output(command: Callable[[], int]) -> int:
         print(
             f"error: {printable(what)}{error.strerror}; free some, or raise the limit, and try again", file=sys.stderr
         )
+        return 1
+    except RuntimeError as error:
+        if str(error) != "can't start new thread":
+            raise
+        print("error: no thread can be started; end other programs, or raise the limit of threads", file=sys.stderr)
         return 1
 
 

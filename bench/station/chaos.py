@@ -1,7 +1,7 @@
 """Is an event ever lost? A station and its broker are killed at random moments and started again.
 
 python -m bench.station.chaos [--kills N] [--flips N] [--removals N] [--poison N] [--repaired]
-                              [--frames N] [--seed N] [--json]
+                              [--thread-failures SHARE] [--frames N] [--seed N] [--json]
 
 A station with a source that loses no frame (two of three frames show a defect), a mosquitto that keeps everything on
 disk, and a subscriber with a session. The station is killed N times with SIGKILL, and so is the broker; every fifth
@@ -9,7 +9,7 @@ kill takes both at once. With --flips the station is killed and one random bit o
 every second time while events wait for the broker; with --removals a file of the spool is removed while the station
 runs; with --poison the station is killed and finds an event that can never be delivered. Half of all this comes within
 the first second of a process, so a second harm may come before the first one was repaired; with --repaired it does not.
-Then the source runs to its end. The table shows
+With --thread-failures a share of all threads cannot be started. Then the source runs to its end. The table shows
 
     written            events whose transaction was committed to the spool
     arrived            different events that the subscriber received; duplicates are repeated deliveries
@@ -47,6 +47,8 @@ from typing import Any
 
 from bench.command_line import bench_parser
 from bench.station.rig.chaos_run import ALLOWED_WRONG, HARMS, ChaosRun
+from bench.station.rig.process import STATION_LOG
+from bench.station.rig.thread_failures import refused_threads, thread_failures
 from bench.termination import exit_on_sigterm
 from latentline.errors import run_command
 
@@ -60,6 +62,9 @@ def main() -> int:
     parser.add_argument("--poison", type=int, default=0, help="events that can never be delivered (default: none)")
     parser.add_argument("--repaired", action="store_true", help="harm no spool before the last harm was repaired")
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument(
+        "--thread-failures", type=float, default=0.0, metavar="SHARE", help="of thread starts that fail (default: none)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
@@ -70,9 +75,11 @@ def main() -> int:
 def _run(options: argparse.Namespace, folder: Path) -> int:
     begin = time.monotonic()
     harms = {name: getattr(options, name) for name in HARMS}
-    with ChaosRun(folder, options.kills, options.frames, options.seed, harms, repaired=options.repaired) as chaos:
+    run = ChaosRun(folder, options.kills, options.frames, options.seed, harms, repaired=options.repaired)
+    with run as chaos, thread_failures(options.thread_failures):
         chaos.run()
-    figures = {**chaos.figures(), "seconds": round(time.monotonic() - begin, 1)}
+    refused = refused_threads(folder / STATION_LOG)
+    figures = {**chaos.figures(), "thread_failures": refused, "seconds": round(time.monotonic() - begin, 1)}
     for violation in chaos.status.violations:
         print(f"status: {violation}", file=sys.stderr)
     print(json.dumps(figures) if options.json else _table(figures, chaos.status.longest))
@@ -94,6 +101,7 @@ def _table(figures: dict[str, Any], longest_wrong: float) -> str:
     lines += [f"status was wrong   for at most {longest_wrong:.1f} s without a break; {ALLOWED_WRONG:g} s are allowed"]
     removals, longest = figures["removals_under_open_spool"], figures["removal_said_after"]
     lines += [f"removals           {removals} under a connected station, said after at most {longest} s"]
+    lines += [f"thread failures    {figures['thread_failures']} starts of threads were refused"]
     return "\n".join([*lines, f"{'seconds':18} {figures['seconds']}"])
 
 

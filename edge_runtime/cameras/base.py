@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -17,11 +18,12 @@ class Frame:
     """One picture as the camera gave it.
 
     image        uint8 [H, W, C], C = 1 (grey) or 3 (BGR); size and channels may change from frame to frame
-    captured_at  UTC, when the frame was grabbed
+    captured_at  UTC, when the frame was taken, as far as the camera can tell; else when it was read
     camera       id of the camera
     source       file name; or the device, address or video file, with credentials masked
     number       0, 1, … since the camera was first opened; unreadable frames count
     ticket       private to the camera, which recognises the frame by it in `done`
+    since        time.monotonic() from which the frame has waited; a feed counts its time in the driver, too
     """
 
     image: npt.NDArray[np.uint8]
@@ -30,6 +32,7 @@ class Frame:
     source: str
     number: int
     ticket: object = field(default=None, repr=False, compare=False)
+    since: float = field(default_factory=time.monotonic, repr=False, compare=False)
 
 
 class Idle:

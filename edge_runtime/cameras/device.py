@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from edge_runtime.cameras.opencv import OpenCVCamera
@@ -15,6 +16,7 @@ class DeviceCamera(OpenCVCamera):
     def __init__(self, settings: DeviceSettings) -> None:
         super().__init__(settings.id, settings.shown, "is it plugged in, and may this user read it (group video)?")
         self._settings = settings
+        self._opened = 0.0
 
     def _open(self, cv2: Any) -> Any:
         wanted = self._settings
@@ -32,4 +34,10 @@ class DeviceCamera(OpenCVCamera):
         for option, value in options:
             if value is not None and capture.isOpened():
                 capture.set(option, value)
+        self._opened = time.monotonic()
         return capture
+
+    def _behind(self, capture: Any) -> float:
+        """Drivers stamp a frame with the monotonic clock; a stamp from before the opening is one of another clock."""
+        now, stamp = time.monotonic(), capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1e3
+        return now - stamp if self._opened <= stamp <= now else 0.0

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Camera, Frame, Idle
 from edge_runtime.cameras.frame_queue import FrameQueue
@@ -15,6 +16,7 @@ from edge_runtime.cameras.reader import Reader
 from edge_runtime.cameras.reader_supervisor import ReaderSupervisor
 from edge_runtime.cameras.report import CameraReport, CameraState
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError
 
@@ -29,6 +31,7 @@ class Feed:
     on_fault  called by the supervisor's thread with (code, sentence), and with (code, None) when the fault is over
     error     why a file or folder ended early
     reader    the reader in use; None: there is none yet, or the last one was given up
+    stuck     so many readers hang in the driver that no other is tried: only a new process can help
     """
 
     def __init__(
@@ -49,15 +52,22 @@ class Feed:
         self._first_number = self._next_number = 0  # of the frames of this reader
         self._newest: float | None = None  # time.monotonic()
         self._good = self._opened = self._stalls = 0
+        self._opened_at = 0.0  # time.monotonic()
         self._bad: Counter[str] = Counter()
         self.closing = False
         self.error: CameraError | None = None
         self.reader: Reader | None = None
+        self.stuck = False
         self._supervisor = ReaderSupervisor(self, make, self._backoff, on_fault)
 
     def start(self) -> None:
         """Open the camera and read it, in the background."""
         self._supervisor.start()
+
+    @property
+    def thread(self) -> KeptThread:
+        """The thread that supervises the reader; the reader has one of its own."""
+        return self._supervisor.thread
 
     def take(self) -> Frame | None:
         """The next frame, if there is one. The caller holds `changed`."""
@@ -105,6 +115,7 @@ class Feed:
                 stalls=self._stalls,
                 dropped=dict(self._queue.dropped),
                 age_seconds=age,
+                backlog_seconds=self._queue.backlog_seconds(),
             )
 
     def close(self) -> None:
@@ -148,6 +159,7 @@ class Feed:
         with self._changed:
             if reader is self.reader:
                 reader.last_activity, reader.is_open = time.monotonic(), True
+                self._opened_at = reader.last_activity
                 self._opened += 1
 
     def received(self, reader: Reader, frame: Frame | Idle) -> None:
@@ -163,7 +175,7 @@ class Feed:
                 self._newest = reader.last_activity
                 number = self._first_number + frame.number
                 self._next_number = number + 1
-                self._queue.put(replace(frame, number=number), reader.triggered)
+                self._queue.put(replace(frame, number=number, since=self._since(frame)), reader.triggered)
                 self._changed.notify_all()
 
     def bad_frame(self, reader: Reader, cause: str, sentence: str) -> None:
@@ -197,6 +209,11 @@ class Feed:
         self._supervisor.notify()
         return True
 
+    def _since(self, frame: Frame) -> float:
+        """From when on a frame has waited: since it was taken, at most since the opening, whatever the clock says."""
+        age = (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
+        return min(frame.since, max(self._opened_at, time.monotonic() - age))
+
     def _has_work(self) -> bool:
         return bool(self._queue.finished) or (self._queue.should_read and not self._ended)
 
@@ -220,7 +237,7 @@ class Feed:
     def use(self, reader: Reader) -> None:
         """Use `reader` from now on, and ignore any other."""
         with self._changed:
-            self.reader = reader
+            self.reader, self.stuck = reader, False
 
     def give_up_stalled(self) -> Reader | None:
         """Check for a stall. Returns the reader that was given up because of it; that of a file is kept."""
@@ -241,10 +258,30 @@ class Feed:
             self._give_up(("stalled", sentence))
             return reader
 
+    def give_up_dead(self) -> None:
+        """Check whether the reader's thread has died. That of a file is not replaced, once it has given frames."""
+        with self._changed:
+            reader = self.reader
+            if reader is None or reader.alive or self._ended:
+                return
+            sentence = f"camera {self.settings.id}: the thread that reads it has died"
+            if self.settings.live or not reader.is_open:
+                self._give_up(("failing", sentence))
+                return
+            self.error, self._problem, self._ended = CameraError(sentence), None, True
+            self._changed.notify_all()
+
+    def cannot_start(self, reader: Reader, reason: str) -> None:
+        """There is no thread for `reader`; another one will be tried."""
+        with self._changed:
+            if reader is self.reader:
+                sentence = f"camera {self.settings.id}: no thread can be started to read it ({reason})"
+                self._give_up(("failing", f"{sentence}; the station tries again"))
+
     def too_many_hang(self, sentence: str) -> None:
         """The camera cannot be opened again, because too many readers hang."""
         with self._changed:
-            self._problem = ("stalled", sentence)
+            self._problem, self.stuck = ("stalled", sentence), True
 
     def faults(self) -> Mapping[str, str | None]:
         """The present sentence of `camera.{id}` and `camera.{id}.done`; None: no such fault."""

@@ -12,6 +12,7 @@ from edge_runtime.cameras.factory import camera_maker
 from edge_runtime.cameras.feed import Feed
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.kept_thread import KeptThread
 from latentline.errors import CameraError
 
 
@@ -44,6 +45,11 @@ class Feeds:
         for feed in self._feeds.values():
             feed.start()
 
+    @property
+    def threads(self) -> list[KeptThread]:
+        """The threads that supervise the cameras."""
+        return [feed.thread for feed in self._feeds.values()]
+
     def get(self, timeout: float) -> Frame | None:
         """The next frame. None after `timeout` seconds without one, and at the end (see `ended`)."""
         deadline = time.monotonic() + timeout
@@ -65,6 +71,11 @@ class Feeds:
     def error(self) -> CameraError | None:
         """Why a file or folder ended early; None if none did."""
         return next((feed.error for feed in self._feeds.values() if feed.error is not None), None)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether no camera can be read any more, because all hang in their drivers."""
+        return all(feed.stuck for feed in self._feeds.values())
 
     def pause(self) -> None:
         """Give no frames until `resume`. Files wait; frames of live cameras are dropped and counted."""

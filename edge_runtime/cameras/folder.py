@@ -31,7 +31,7 @@ class FolderCamera:
         self._settle_seconds = settings.settle_seconds if settings.watch else 0.0
         self._memory = memory
         self._closed = threading.Event()
-        self._ready: deque[FolderPicture] = deque()
+        self._ready: deque[tuple[FolderPicture, float]] = deque()  # and time.monotonic() when it was found
         self._growing: dict[str, tuple[FolderPicture, float]] = {}  # by name; since when it has not changed
         self._next_scan = 0.0
         self._number = 0
@@ -52,9 +52,9 @@ class FolderCamera:
             self._scan()
         if self._closed.is_set() or not (self._ready or self._watch):
             return None
-        return self._frame(self._ready.popleft()) if self._ready else IDLE
+        return self._frame(*self._ready.popleft()) if self._ready else IDLE
 
-    def _frame(self, picture: FolderPicture) -> Frame | Idle:
+    def _frame(self, picture: FolderPicture, since: float) -> Frame | Idle:
         # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
         from latentline.vision.images import read_image
 
@@ -72,7 +72,7 @@ class FolderCamera:
             raise fault
         # The name may hold any bytes, but an event is UTF-8.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
-        return Frame(image, captured_at, self.name, shown, number, picture)
+        return Frame(image, captured_at, self.name, shown, number, picture, since if self._watch else time.monotonic())
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""
@@ -95,7 +95,7 @@ class FolderCamera:
             since = since if known == picture else now
             if now - since >= self._settle_seconds:
                 self._memory.given(picture)
-                self._ready.append(picture)
+                self._ready.append((picture, now))
             else:
                 growing[picture.name] = (picture, since)
         self._growing = growing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 
 from edge_runtime.cameras.base import Frame
@@ -25,6 +26,7 @@ class FrameQueue:
         self._settings = settings
         self._frames: deque[Frame] = deque()
         self._paused = False
+        self._waiting_since: float | None = None  # time.monotonic()
         self.pending_triggers = 0
         self.dropped: Counter[str] = Counter()
         self.finished: list[Frame] = []
@@ -54,15 +56,28 @@ class FrameQueue:
             self.pending_triggers = max(0, self.pending_triggers - 1)
             if not self._settings.lossless:
                 self.drop_all("newer frame")
+            if self._waiting_since is None:
+                self._waiting_since = time.monotonic()
             self._frames.append(frame)
 
     def take(self) -> Frame | None:
         """Remove and return the oldest frame; None if there is none, or while paused."""
-        return self._frames.popleft() if self._frames and not self._paused else None
+        if not self._frames or self._paused:
+            return None
+        frame = self._frames.popleft()
+        if not self._frames:
+            self._waiting_since = None
+        return frame
+
+    def backlog_seconds(self) -> float:
+        """For how long there has been a frame that waits; 0 unless that means that more pile up in the source."""
+        if self._waiting_since is None or not (self._settings.lossless and self._settings.piles_up):
+            return 0.0
+        return time.monotonic() - self._waiting_since
 
     def pause(self, paused: bool) -> None:
         """Give no frames while paused. Frames of a live camera are dropped meanwhile."""
-        self._paused = paused
+        self._paused, self._waiting_since = paused, None  # a frame that waits in a pause is not late
         if paused and not self._settings.keeps:
             self.drop_all("paused")
 
@@ -83,10 +98,12 @@ class FrameQueue:
         """Drop all waiting frames, and count them under `cause`."""
         while self._frames:
             self._drop(self._frames.popleft(), cause)
+        self._waiting_since = None
 
     def clear(self) -> None:
         """Forget all waiting frames without counting them: their source still has them."""
         self._frames.clear()
+        self._waiting_since = None
 
     def _drop(self, frame: Frame, cause: str) -> None:
         self.dropped[cause] += 1

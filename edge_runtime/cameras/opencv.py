@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class OpenCVCamera(ABC):
     def _open(self, cv2: Any) -> Any:
         """A `cv2.VideoCapture` of the source, open or not."""
 
+    def _behind(self, capture: Any) -> float:
+        """For how long the frame that was just grabbed had waited unread, seconds; 0 where nobody can tell."""
+        return 0.0
+
     def open(self) -> None:
         """Open the source. Raises CameraError."""
         self._closed = False
@@ -55,6 +59,8 @@ class OpenCVCamera(ABC):
             grabbed = self._capture.grab()
             captured_at = datetime.now(timezone.utc)
             got, image = self._capture.retrieve() if grabbed else (False, None)
+            if got:
+                captured_at -= timedelta(seconds=self._behind(self._capture))
             if self._closed:
                 self._release()
                 return None

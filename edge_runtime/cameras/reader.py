@@ -75,7 +75,7 @@ class Reader:
         self.is_open = False
 
     def start(self) -> None:
-        """Open and read the camera, in a thread."""
+        """Open and read the camera, in a thread. Raises RuntimeError if none can be started."""
         self.last_activity = time.monotonic()
         self._thread.start()
 
@@ -107,8 +107,9 @@ class Reader:
             self._serve(self._camera)
         except CameraError as error:
             self._fail(str(error))
-        except Exception as error:
-            # Any other exception is a failure of the camera, too. Its text may contain an address with a password.
+        except BaseException as error:
+            # Any other exception is a failure of the camera, SystemExit too, which would end this thread without a
+            # word. Its text may contain an address with a password.
             _log.error("camera %s: %s", self._name, self._secrets.hide(traceback.format_exc()))
             self._fail(f"camera {self._name}: {type(error).__name__}: {error}")
         finally:

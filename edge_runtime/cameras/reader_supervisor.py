@@ -10,6 +10,7 @@ from typing import Protocol
 from edge_runtime.cameras.base import Camera
 from edge_runtime.cameras.reader import Reader, ReaderListener
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.pacing import Backoff
 
 _MAX_HUNG_READERS = 4  # threads that may hang in a driver before no other one is started
@@ -37,6 +38,14 @@ class SupervisedFeed(ReaderListener, Protocol):
 
     def give_up_stalled(self) -> Reader | None:
         """Check for a stall, and return the reader that was given up because of one."""
+        ...
+
+    def give_up_dead(self) -> None:
+        """Check whether the reader's thread has died."""
+        ...
+
+    def cannot_start(self, reader: Reader, reason: str) -> None:
+        """There is no thread for `reader`; another one will be tried."""
         ...
 
     def too_many_hang(self, sentence: str) -> None:
@@ -68,12 +77,12 @@ class ReaderSupervisor:
         self._first: Camera | None = make()
         self._notified = threading.Event()
         self._reported: dict[str, str | None] = {}
-        self._thread = threading.Thread(target=self._run, name=f"supervisor {feed.settings.id}", daemon=True)
+        self.thread = KeptThread(f"supervisor {feed.settings.id}", self._run)
         self.hung: list[Reader] = []
 
     def start(self) -> None:
         """Start the thread, which opens the camera."""
-        self._thread.start()
+        self.thread.start()
 
     def notify(self) -> None:
         """Something about the feed has changed."""
@@ -81,11 +90,11 @@ class ReaderSupervisor:
 
     def join(self, timeout: float) -> None:
         """Wait for the thread to end, `timeout` seconds at most."""
-        if self._thread.ident is not None:
-            self._thread.join(max(0.0, timeout))
+        self.thread.join(timeout)
 
     def _run(self) -> None:
-        self._start_reader()
+        if self._feed.reader is None:  # else this thread is the successor of one that died
+            self._start_reader()
         while not self._feed.closing:
             self._notified.wait(min(_POLL_SECONDS, self._feed.settings.stall_seconds / 4))
             self._notified.clear()
@@ -93,6 +102,7 @@ class ReaderSupervisor:
             if stalled is not None:
                 self.hung.append(stalled)
                 stalled.close()
+            self._feed.give_up_dead()
             self._report_faults()
             if self._feed.reader is None and not self._feed.closing:
                 self._reopen()
@@ -117,7 +127,10 @@ class ReaderSupervisor:
         settings = self._feed.settings
         reader = Reader(settings.id, make, self._feed, settings.secrets)
         self._feed.use(reader)
-        reader.start()
+        try:
+            reader.start()
+        except RuntimeError as error:
+            self._feed.cannot_start(reader, str(error))
 
     def _report_faults(self) -> None:
         # Not while the lock of the feed is held: `on_fault` may ask for a report.

@@ -21,6 +21,8 @@ class CameraReport:
     stalls       how often no frame arrived for `stall_seconds`
     dropped      good frames that were not inspected, by cause
     age_seconds  age of the newest good frame; None before the first
+    backlog_seconds   for how long frames of `every_frame` have waited without a break, unless they may
+    lateness_seconds  age of the newest inspected frame when its verdict was there; None: there was none
     """
 
     state: CameraState
@@ -31,6 +33,8 @@ class CameraReport:
     stalls: int
     dropped: Mapping[str, int]
     age_seconds: float | None
+    backlog_seconds: float = 0.0
+    lateness_seconds: float | None = None
 
     @property
     def bad(self) -> int:

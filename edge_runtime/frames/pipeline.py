@@ -16,7 +16,7 @@ from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.watchdog import Stage
-from latentline.errors import ImageError
+from latentline.errors import DeviceLostError, ImageError
 from latentline.inspection.result import InspectionResult
 
 
@@ -42,9 +42,10 @@ class FramePipeline:
 
     threshold  of the anomaly score; None: the package's
     summary    counts the outcomes
-    stage      of the watchdog: one frame in work
+    stage      of the watchdog: one frame in work, and how many failed in a row
     fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again
     unusable   called with each frame that cannot be inspected
+    lost       called with a sentence when only a new process can inspect again
 
     `own_threshold` may change between two frames, `inspector` while no frame is in work.
     """
@@ -57,9 +58,11 @@ class FramePipeline:
         stage: Stage,
         fault: Callable[[str, str | None], None],
         unusable: Callable[[Frame], None],
+        lost: Callable[[str], None],
     ) -> None:
         self.inspector, self.own_threshold = inspector, threshold
-        self._summary, self._stage, self._fault, self._unusable = summary, stage, fault, unusable
+        self._summary, self._stage, self._fault = summary, stage, fault
+        self._unusable, self._lost = unusable, lost
         self._log = RateLimitedLog(logging.getLogger(__name__))
         self._in_work: deque[_FrameInWork] = deque()
 
@@ -86,6 +89,7 @@ class FramePipeline:
             inspection = self._checked(oldest.finish())
             self._summary.inspect_ms.append(1e3 * (time.perf_counter() - oldest.start))
             self._summary.inspected += 1
+            self._stage.succeeded()
             self._fault("inspector", None)
             return InspectedFrame(oldest.frame, inspection, oldest.wait_ms)
         return None
@@ -109,6 +113,9 @@ class FramePipeline:
             self._log.warning(f"{frame.source} is skipped: {error}")
         except Exception as error:
             self._summary.failed += 1
+            self._stage.failed()
             sentence = f"the inspector failed ({type(error).__name__}: {error})"
             self._fault("inspector", sentence)
             self._log.warning(f"{frame.source}: {sentence}")
+            if isinstance(error, DeviceLostError):
+                self._lost(f"{sentence}; the station ends to be restarted")

@@ -36,6 +36,7 @@ class FrameReporter:
     pictures  None: no pictures of defects
     results   publish a short message about each frame, normal ones included
     observer  called with each inspected frame; its exceptions are logged and have no other effect
+    reported  called with each inspected frame, when its verdict is there
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class FrameReporter:
         pictures: PictureSection | None = None,
         results: bool = False,
         observer: Observer | None = None,
+        reported: Callable[[Frame], None] = lambda _: None,
     ) -> None:
         self._messages, self._topics, self._publisher = messages, topics, publisher
         self._spool, self._limits, self._drift, self._summary = spool, limits, drift, summary
         self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
-        self._pictures, self._results = pictures, results
+        self._pictures, self._results, self._reported = pictures, results, reported
         self._dropped = spool.dropped
 
     def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
@@ -74,6 +76,7 @@ class FrameReporter:
             self._publisher.send_json(
                 self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
+        self._reported(frame)
         self._drift.add(frame.image, inspection)
         self._observe(frame, inspection)
         if stored:

@@ -24,6 +24,7 @@ class BrokerLink:
     on_fault   called with (code, sentence or None); the codes are `broker` (no connection), `client_id` (another
                client uses ours) and `commands` (the broker refuses the subscription)
     post       receives the events of every connection; those of an old connection may come late
+    meanwhile  called by the network thread of a connection, at least twice a second; must not wait
 
     connection           that is open or being opened; None between two attempts
     connect_at           time.monotonic() of the next attempt, while there is no connection
@@ -39,9 +40,10 @@ class BrokerLink:
         backoff: Backoff,
         on_fault: Callable[[str, str | None], None],
         post: Callable[[ConnectionEvent], None],
+        meanwhile: Callable[[Connection], None],
     ) -> None:
         self._broker, self._make_will, self._backoff = broker, make_will, backoff
-        self._on_fault, self._post = on_fault, post
+        self._on_fault, self._post, self._meanwhile = on_fault, post, meanwhile
         self._takeover = TakeoverDetector(backoff)
         self._accepted = False
         self.subscription: Subscription | None = None
@@ -60,8 +62,13 @@ class BrokerLink:
     def connect(self) -> None:
         """Open the next connection in the background. Raises BrokerError if a TLS file cannot be used."""
         # Set before it starts: events of any other connection are ignored.
-        self.connection = Connection(self._broker, self._make_will(), self._post, self.subscription)
-        self.connection.start()
+        self.connection = Connection(self._broker, self._make_will(), self._post, self.subscription, self._meanwhile)
+        try:
+            self.connection.start()
+        except RuntimeError as error:
+            sentence = f"broker {self._broker.address}: no thread can be started for a connection ({error})"
+            self._on_fault("broker", f"{sentence}; the station tries again")
+            self.drop()
 
     def reconnect(self) -> None:
         """As `connect`, but a TLS file that cannot be used any more is a fault."""
@@ -119,6 +126,7 @@ class BrokerLink:
     def drop(self) -> None:
         """Give the connection up, to connect again after a pause."""
         self._close(self._backoff.pause())
+        self.first_attempt_over.set()
 
     def _close(self, pause: float) -> None:
         if self.connection is not None:

@@ -87,7 +87,10 @@ ConnectionEvent = Connected | Subscribed | Acked | Disconnected
 
 
 class Connection:
-    """Call `start`, then `publish` from one other thread, then `disconnect`. Events go to `post`."""
+    """Call `start`, then `publish` from other threads, then `disconnect`. Events go to `post`.
+
+    meanwhile  called by the network thread, at least twice a second; must not wait
+    """
 
     def __init__(
         self,
@@ -95,10 +98,11 @@ class Connection:
         will: Will | None,
         post: Callable[[ConnectionEvent], None],
         subscription: Subscription | None = None,
+        meanwhile: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._broker = broker
         self._post = post
-        self._subscription = subscription
+        self._subscription, self._meanwhile = subscription, meanwhile
         self._sentence = ""
         self._refused = False
         self._reason = 0
@@ -112,8 +116,13 @@ class Connection:
         """host:port, for messages."""
         return self._broker.address
 
+    @property
+    def alive(self) -> bool:
+        """Whether the network thread runs. It posts `Disconnected` before it ends, unless it dies."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
-        """Connect in the background."""
+        """Connect in the background. Raises RuntimeError if no thread can be started."""
         self._thread.start()
 
     def publish(
@@ -199,6 +208,7 @@ class Connection:
         disconnect_deadline: float | None = None
         while client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             now = time.monotonic()
+            self._meanwhile(self)
             if not self._accepted and now > connect_deadline:
                 self._sentence = f"broker {self.address} does not answer the MQTT CONNECT"
                 return

@@ -89,7 +89,7 @@ class Messages:
         )
 
     def camera_status(self, camera: str, report: CameraReport) -> Message:
-        """The state of one camera, and its counters in this run."""
+        """The state of one camera, its counters in this run, and how late its newest verdict was."""
         counts = {
             "frames": report.frames,
             "bad": report.bad,
@@ -97,7 +97,14 @@ class Messages:
             "stalls": report.stalls,
             "dropped": dict(report.dropped),
         }
-        return self._envelope(camera=camera, state=report.state, reason=report.reason, counts=counts)
+        lateness = report.lateness_seconds
+        return self._envelope(
+            camera=camera,
+            state=report.state,
+            reason=report.reason,
+            counts=counts,
+            lateness_seconds=None if lateness is None else round(lateness, 3),
+        )
 
     def defect(self, frame: Frame, inspection: InspectionResult, model: ModelIdentity, wait_ms: float) -> Message:
         """An event: an abnormal frame. `stamp` adds `seq`, `published_at` and `replayed` when it is sent."""

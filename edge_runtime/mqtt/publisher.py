@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
 from edge_runtime.mqtt.broker_link import BrokerLink
 from edge_runtime.mqtt.delivery import Delivery
@@ -50,7 +51,7 @@ class Publisher:
         self._retained = RetainedMessages()
         self._transient = TransientMessages()
         self._delivery = Delivery(spool, on_fault)
-        self._link = BrokerLink(broker, make_will, backoff, on_fault, self._items.put)
+        self._link = BrokerLink(broker, make_will, backoff, on_fault, self._items.put, self._retained.send_if_late)
         self._sender = Sender(
             self._items,
             self._wake_up_queued,
@@ -61,6 +62,11 @@ class Publisher:
             on_fault,
             stage,
         )
+
+    @property
+    def thread(self) -> KeptThread:
+        """The sender's; each connection has one of its own beside it."""
+        return self._sender.thread
 
     @property
     def published(self) -> int:
@@ -103,7 +109,7 @@ class Publisher:
     def start(self) -> None:
         """Connect in the background. Raises BrokerError if a TLS file cannot be used."""
         self._link.connect()
-        self._sender.start()
+        self._sender.thread.start()
 
     def wait_first_try(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the end of the first attempt to connect; False if it takes longer.
@@ -159,7 +165,7 @@ class Publisher:
     def close(self, status_topic: str, stopped: Message, timeout: float) -> None:
         """If connected: wait up to `timeout` seconds for the spool to drain, publish `stopped` retained, disconnect."""
         self._items.put(Stop(time.monotonic() + timeout, status_topic, stopped))
-        self._sender.join(timeout + 3 * LAST_STATUS_SECONDS)
+        self._sender.thread.join(timeout + 3 * LAST_STATUS_SECONDS)
 
     def _send_transient(self, message: TransientMessage) -> bool:
         admitted = self._transient.admit(message, self.connected, self.maximum_packet_size)

@@ -16,13 +16,17 @@ from edge_runtime.mqtt.packets import PublishProperties
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR
 
 _log = logging.getLogger(__name__)
+_LATE_SECONDS = 2.5  # without a call of `send`: the sender thread hangs, perhaps on the disk
 
 
 class RetainedMessages:
-    """Any thread may call `put`; the rest belongs to the sender thread."""
+    """Any thread may call `put`, a network thread `send_if_late`; the rest belongs to the sender thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what `put` changes; held for a moment only
+        self._sending = threading.Lock()
+        self._connection: Connection | None = None
+        self._send_called = 0.0  # time.monotonic()
         self._current: dict[str, bytes] = {}
         self._lifetimes: dict[str, int | None] = {}
         self._sent: dict[str, bytes] = {}  # on this connection
@@ -35,13 +39,26 @@ class RetainedMessages:
             self._current[topic] = encode(message)
             self._lifetimes[topic] = lifetime
 
-    def begin(self) -> None:
+    def begin(self, connection: Connection) -> None:
         """Start on a new connection: everything is sent again."""
-        self._sent.clear()
-        self._in_flight.clear()
+        with self._sending:
+            self._sent.clear()
+            self._in_flight.clear()
+            self._connection, self._send_called = connection, time.monotonic()
 
     def send(self, connection: Connection) -> None:
         """Publish what is new on this connection, and repeat what has reached a third of its lifetime."""
+        self._send_called = time.monotonic()
+        with self._sending:
+            self._send(connection)
+
+    def send_if_late(self, connection: Connection) -> None:
+        """As `send`, when the sender thread has not called it for seconds: then the status must say what hangs."""
+        with self._sending:
+            if connection is self._connection and time.monotonic() - self._send_called > _LATE_SECONDS:
+                self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
         now = time.monotonic()
         with self._lock:
             current = [(topic, payload, self._lifetimes[topic]) for topic, payload in self._current.items()]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.mqtt.broker_link import BrokerLink
 from edge_runtime.mqtt.connection import Acked, Connected, ConnectionEvent, Disconnected, Subscribed
 from edge_runtime.mqtt.delivery import Delivery
@@ -66,16 +67,7 @@ class Sender:
         self._stop: Stop | None = None
         self._done = False
         self._check_at = 0.0  # time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="mqtt sender", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def join(self, timeout: float) -> None:
-        """Wait for the thread to end, `timeout` seconds at most."""
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self.thread = KeptThread("mqtt sender", self._run)
 
     def _run(self) -> None:
         while not self._done:
@@ -93,6 +85,7 @@ class Sender:
     def _step(self) -> None:
         if self._stage is not None:
             self._stage.idle()
+        dead = self._link.connection if self._link.connection and not self._link.connection.alive else None
         items = self._next_items()
         if self._stage is not None:
             self._stage.busy()
@@ -101,6 +94,10 @@ class Sender:
         if time.monotonic() >= self._check_at:
             self._check_at = time.monotonic() + _CHECK_SECONDS
             self._delivery.check_spool()
+        if dead is not None and dead is self._link.connection:  # not even a Disconnected was in the queue
+            sentence = f"the network thread for broker {dead.address} has died; the station connects again"
+            self._on_fault("broker", sentence)
+            self._drop_connection()
         self._delivery.remove_confirmed()
         if self._stop is not None:
             self._finish(self._stop)
@@ -154,8 +151,8 @@ class Sender:
 
     def _connected(self, event: Connected) -> None:
         # The faults go before the retained status is sent, so that it does not say `degraded` for one that is over.
+        self._retained.begin(event.connection)  # first: the next line may wait for a disk that hangs
         self._delivery.begin(event.maximum_packet_size)
-        self._retained.begin()
         self._link.connected(event)
         self._on_fault("publisher", None)
 

@@ -87,9 +87,7 @@ class StationActions:
 
     def diagnostics(self) -> Result:
         """The snapshot, the cameras and the version, without secrets."""
-        snapshot = self._snapshot()
-        cameras = {name: asdict(report) for name, report in self._feeds.states().items()}
-        return {**_plain(asdict(snapshot)), "cameras": cameras, "software": software_version()}
+        return {**_plain(asdict(self._snapshot())), "software": software_version()}
 
     def _announce_model(self) -> None:
         """Restart drift detection and publish `birth`: model or threshold has changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping
 
 from edge_runtime.cameras.report import CameraReport
@@ -23,12 +24,13 @@ _HEALTH_PERIODS = 3  # lifetime of a health message, in periods
 
 
 class Announcer:
-    """Publishes the retained messages and `health`. Any thread may call `status` and `will`."""
+    """Publishes the retained messages and `health`. Any thread may call; nothing here waits for a disk or a broker."""
 
     def __init__(self, config: StationConfig) -> None:
         self._config = config
         self.messages = Messages(config.station.id)
         self.topics = Topics(config.mqtt.root, config.station.id)
+        self._cameras = threading.Lock()  # so that no older state of a camera follows a newer one
         self._published_cameras: dict[str, tuple[str, str | None]] = {}
         self._health_due = 0.0
         self._publisher: Publisher | None = None
@@ -57,14 +59,15 @@ class Announcer:
         }
         self._retain(self.topics.birth, self.messages.birth(software_version(), model, threshold, cameras))
 
-    def cameras(self, reports: Mapping[str, CameraReport]) -> None:
+    def cameras(self, reports: Callable[[], Mapping[str, CameraReport]]) -> None:
         """Publish the state of each camera, retained, where it has changed."""
-        for name, report in reports.items():
-            state = (report.state, report.reason)
-            if self._published_cameras.get(name) != state:
-                self._published_cameras[name] = state
-                message = self.messages.camera_status(name, report)
-                self._retain(self.topics.camera_status(name), message)
+        with self._cameras:
+            for name, report in reports().items():
+                state = (report.state, report.reason)
+                if self._published_cameras.get(name) != state:
+                    self._published_cameras[name] = state
+                    message = self.messages.camera_status(name, report)
+                    self._retain(self.topics.camera_status(name), message)
 
     def health(self, snapshot: Callable[[], Snapshot], seconds: float | None, now: float) -> None:
         """Publish the snapshot every `seconds` (None: never); it expires after three times as long."""

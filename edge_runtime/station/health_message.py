@@ -59,5 +59,10 @@ def _camera(name: str, report: CameraReport) -> Message:
         "reopened": report.reopened,
         "stalls": report.stalls,
         "dropped": dict(report.dropped),
-        "age_seconds": None if report.age_seconds is None else round(report.age_seconds, 3),
+        "age_seconds": _rounded(report.age_seconds),
+        "lateness_seconds": _rounded(report.lateness_seconds),
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

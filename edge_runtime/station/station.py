@@ -10,24 +10,32 @@ from pathlib import Path
 
 from edge_runtime.cameras.base import Camera
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.reports import Observer
 from edge_runtime.frames.summary import Summary
-from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
-from edge_runtime.station.wiring import Services, assemble, broker_of, load_overrides, secrets_of, take_snapshot
-from edge_runtime.supervision.guards import MemoryExhaustedError
+from edge_runtime.station.wiring import (
+    Services,
+    assemble,
+    broker_of,
+    camera_reports,
+    load_overrides,
+    secrets_of,
+    take_snapshot,
+)
 from edge_runtime.supervision.logs import configure_log
+from edge_runtime.supervision.restart import RestartNeededError
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health, State
 from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.2  # longest time until the loop notices `stop`
-_POLL_SECONDS = 1.0  # time between two polls of cameras, spool and `health`
+_POLL_SECONDS = 1.0  # time between two looks at spool and supervisor
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: the limits for socket and CONNACK, and a margin
 _STOP_SECONDS = 0.7  # after `stop`: for the cameras to end, and again for the spool to drain
 
@@ -61,7 +69,7 @@ class Station:
         self._overrides = overrides or load_overrides(config)
         self._started = time.monotonic()
         self._stopping = False
-        self._exhausted: str | None = None
+        self._restart: str | None = None
         self._services: Services | None = None
 
     def stop(self) -> None:
@@ -77,8 +85,8 @@ class Station:
         """Inspect until the cameras end or `stop`; then send the events in the spool and publish `stopped`.
 
         Raises ConfigError (spool), CameraError (a camera with an end, such as a folder, failed), BrokerError (the
-        broker refuses the first connection) and MemoryExhaustedError. An absent live camera or broker is a fault, and
-        the station waits for it.
+        broker refuses the first connection) and RestartNeededError. An absent live camera or broker is a fault, and the
+        station waits for it.
         """
         with ExitStack() as stack:
             services = self._services = assemble(
@@ -87,17 +95,17 @@ class Station:
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
             self._announce(services)
-            services.supervisor.start()
+            services.supervisor.start(services.publisher.thread, *self.feeds.threads)
             stack.callback(services.supervisor.close)
             services.publisher.start()
             stack.callback(self._end, services)
             self.feeds.start()
-            self._wait_for_broker(services.publisher)
+            self._wait_for_broker(services)
             services.supervisor.ready()
             self._inspect_all(services)
         _log.info("%s", self.summary)
-        if self._exhausted is not None:
-            raise MemoryExhaustedError(self._exhausted)
+        if self._restart is not None:
+            raise RestartNeededError(self._restart)
         if self.feeds.error is not None:
             raise self.feeds.error
         return self.summary
@@ -112,10 +120,24 @@ class Station:
         override = self._overrides.threshold(model.sha256)
         return self._config.threshold if override is None else override
 
-    def end_for_memory(self, sentence: str) -> None:
-        """Stop after the frame in work; `run` then raises MemoryExhaustedError with `sentence`."""
-        self._exhausted = sentence
+    def end_for_restart(self, sentence: str) -> None:
+        """Stop after the frame in work; `run` then raises RestartNeededError with the first `sentence`."""
+        if self._restart is None:
+            _log.error("%s", sentence)
+            self._restart = sentence
         self._stopping = True
+
+    def publish_state(self) -> None:
+        """Publish the states of cameras, and the `health` message when it is due; end when no camera can be read.
+
+        The supervisor calls it.
+        """
+        assert self._services is not None
+        if self.feeds.stuck:
+            self.end_for_restart("every camera hangs in its driver; the station ends to be restarted")
+        self._services.lateness.check(self.feeds.states())
+        self.announcer.cameras(self._camera_reports)
+        self.announcer.health(self.snapshot, self._config.supervision.health_seconds, time.monotonic())
 
     def _announce(self, services: Services) -> None:
         """Queue the first messages; they are sent on the first connection."""
@@ -128,11 +150,13 @@ class Station:
         self.health.fault("spool.open", services.spool.unusable)
         self.health.fault("commands_file", self._overrides.set_aside)
 
-    def _wait_for_broker(self, publisher: Publisher) -> None:
+    def _wait_for_broker(self, services: Services) -> None:
         """Wait until the first connection works or fails. Raises BrokerError when the broker refuses this client."""
         deadline = time.monotonic() + _FIRST_TRY_SECONDS
-        while not publisher.wait_first_try(_TICK_SECONDS) and not self._stopping and time.monotonic() < deadline:
-            pass
+        while not services.publisher.wait_first_try(_TICK_SECONDS):
+            services.supervisor.keep()  # the first attempt may wait for a thread
+            if self._stopping or time.monotonic() >= deadline:
+                return
 
     def _inspect_all(self, services: Services) -> None:
         pipeline = services.pipeline
@@ -154,17 +178,20 @@ class Station:
             self._between_frames(services)
             if (now := time.monotonic()) >= poll_at:
                 poll_at = now + _POLL_SECONDS
-                self._poll(services, now)
+                services.supervisor.keep()
+                services.reporter.check_spool()
 
     def _between_frames(self, services: Services) -> None:
         """Run commands; switch the model; apply a reloaded configuration."""
-        services.commander.run_pending()
+        with services.supervisor.spool.working():  # a command may write to the disk, or read from it
+            services.commander.run_pending()
         if services.switch.ready and not len(services.pipeline):
             with services.supervisor.inspector.working():
                 inspector = services.switch.run_pending()
             if inspector is not None:
                 services.actions.use_inspector(inspector)
-        changes = services.reload.run_pending()
+        with services.supervisor.spool.working():
+            changes = services.reload.run_pending()
         if changes is not None:
             self._apply(services, {name.split(".")[0] for name in changes.applied})
 
@@ -178,12 +205,9 @@ class Station:
         if "log" in changed:
             configure_log(running.log, running.station.id, secrets=secrets_of(self._broker, self._config))
 
-    def _poll(self, services: Services, now: float) -> None:
-        """Publish the states of cameras and the `health` message when due; check whether the spool has room again."""
-        self.announcer.cameras(self.feeds.states())
-        with services.supervisor.spool.working():
-            services.reporter.check_spool()
-        self.announcer.health(self.snapshot, self._config.supervision.health_seconds, now)
+    def _camera_reports(self) -> Mapping[str, CameraReport]:
+        assert self._services is not None
+        return camera_reports(self.feeds, self._services.lateness)
 
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:
         self.announcer.status(state, faults)
@@ -192,8 +216,8 @@ class Station:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)
+        self.announcer.cameras(self._camera_reports)
         reports = self.feeds.states()
-        self.announcer.cameras(reports)
         drain = self._config.mqtt.drain_seconds
         self.announcer.stopped(min(drain, _STOP_SECONDS) if self._stopping else drain)
         summary = self.summary

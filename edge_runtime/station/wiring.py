@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.report import CameraReport
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import ModelSwitch
@@ -17,6 +18,7 @@ from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.frames.lateness import Lateness
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
@@ -55,8 +57,12 @@ class Host(Protocol):
         """The threshold for `model` instead of its package's; None: the package's."""
         ...
 
-    def end_for_memory(self, sentence: str) -> None:
-        """Stop the station, because it uses too much memory."""
+    def end_for_restart(self, sentence: str) -> None:
+        """Stop the station, because only a new process can help."""
+        ...
+
+    def publish_state(self) -> None:
+        """Publish the states of cameras, and `health` when it is due; never waits."""
         ...
 
 
@@ -74,6 +80,7 @@ class Services:
     actions: StationActions
     commander: Commander
     reload: Reload
+    lateness: Lateness
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -116,13 +123,21 @@ def assemble(
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
     supervisor = Supervisor(
-        config.station.id, config.supervision, host.health, host.snapshot, config.spool.path, host.end_for_memory
+        config.station.id,
+        config.supervision,
+        host.health,
+        host.snapshot,
+        config.spool.path,
+        host.end_for_restart,
+        publish=host.publish_state,
     )
     longest = config.mqtt.reconnect_max_seconds
     pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
     threshold = host.threshold_of(inspector.identity)
-    pipeline = FramePipeline(inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done)
+    pipeline = FramePipeline(
+        inspector, threshold, host.summary, supervisor.inspector, fault, host.feeds.done, host.end_for_restart
+    )
     drift = DriftWatch(config.drift, fault)
     actions = StationActions(
         host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
@@ -133,6 +148,7 @@ def assemble(
     )
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
+    lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -147,9 +163,12 @@ def assemble(
         pictures=config.pictures,
         results=config.mqtt.results,
         observer=observer,
+        reported=lateness.add,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
-    return Services(spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload)
+    return Services(
+        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness
+    )
 
 
 def _model_switch(config: StationConfig, inspector: FrameInspector, overrides: Overrides) -> ModelSwitch:
@@ -165,6 +184,11 @@ def _open_spool(limits: SpoolSection) -> Spool:
     return Spool(limits.path, limits.max_events, size, age)
 
 
+def camera_reports(feeds: Feeds, lateness: Lateness) -> dict[str, CameraReport]:
+    """State and counters of each camera, and how late its newest verdict was."""
+    return {name: lateness.completed(name, report) for name, report in feeds.states().items()}
+
+
 def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
     """The state of the station, for metrics and `health`. uptime: seconds."""
     pipeline, summary, spool, publisher = services.pipeline, host.summary, services.spool, services.publisher
@@ -174,7 +198,7 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         faults=host.health.faults,
         uptime_seconds=uptime,
         paused=services.actions.paused,
-        cameras=host.feeds.states(),
+        cameras=camera_reports(host.feeds, services.lateness),
         inspected=summary.inspected,
         abnormal=summary.abnormal,
         unusable=summary.bad_frames,

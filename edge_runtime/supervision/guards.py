@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from latentline.errors import LatentlineError
-
-_log = logging.getLogger(__name__)
 _MIB = 1 << 20
 _DEFAULT_SHARE = 0.75  # of the available memory
 _END_FACTOR = 1.2  # times the limit: the station ends, before the kernel picks a process to kill
@@ -17,32 +13,26 @@ _END_CHECKS = 3  # in a row, so that a short peak does not end the station
 _HYSTERESIS = 0.1  # of the limit: how far the value must return before the fault is over
 
 
-class MemoryExhaustedError(LatentlineError):
-    """The station ended because it used far too much memory; its supervisor, e.g. systemd, restarts it."""
-
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
-
-
 class DiskGuard:
     """Watches the free space of the file system of `folder`. limit: MiB; 0 switches it off. Fault `disk.space`."""
 
     def __init__(self, folder: Path, limit: int, free_bytes: Callable[[Path], int] | None = None) -> None:
-        self._folder, self._limit = folder, limit
+        self.folder, self._limit = folder, limit
         self._free_bytes = free_bytes or (lambda path: shutil.disk_usage(path).free)
         self._low = False
 
     def check(self) -> str | None:
-        """The sentence of the fault; None when there is enough space."""
+        """The sentence of the fault; None when there is enough space. Hangs as long as the disk does."""
         if not self._limit:
             return None
         try:
-            free = self._free_bytes(self._folder) / _MIB
+            free = self._free_bytes(self.folder) / _MIB
         except OSError as error:
-            return f"the free space under {self._folder} cannot be read ({error.strerror})"
+            return f"the free space under {self.folder} cannot be read ({error.strerror})"
         self._low = free < self._limit * (1 + _HYSTERESIS if self._low else 1)
         if not self._low:
             return None
-        return f"less than {self._limit} MiB are free under {self._folder}: delete something before events are lost"
+        return f"less than {self._limit} MiB are free under {self.folder}: delete something before events are lost"
 
 
 class MemoryGuard:
@@ -66,7 +56,6 @@ class MemoryGuard:
             sentence = (
                 f"the station uses {used:.0f} MiB of memory, far more than {self._limit} MiB: it ends to be restarted"
             )
-            _log.error("%s", sentence)
             self._exhausted(sentence)
         self._high = used > self._limit * (1 - _HYSTERESIS if self._high else 1)
         # Without the current value: the station publishes each change of the sentence.

@@ -1,4 +1,4 @@
-"""Serves a few read-only pages over HTTP/1.1 in one thread that no client can block.
+"""Serves a few read-only pages over HTTP/1.1 in one thread that no client can block, and one for each page.
 
 Each connection gets one answer and is cut after a few seconds, however slow its client is. At most _CLIENTS at a time.
 """
@@ -10,11 +10,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.host_header import is_own, own_names
+from edge_runtime.supervision.page_maker import Page, PageMaker
 
 _log = logging.getLogger(__name__)
 _CLIENTS = 16
@@ -29,15 +32,6 @@ class Limits:
     client: float = 5.0
     page: float = 2.0
     retry: float = 10.0
-
-
-@dataclass(frozen=True)
-class Page:
-    """The answer to a request."""
-
-    status: int
-    content_type: str
-    body: bytes
 
 
 class HttpEndpoint:
@@ -58,30 +52,38 @@ class HttpEndpoint:
         limits: Limits | None = None,
         names: Sequence[str] = (),
     ) -> None:
-        self._host, self._port, self._pages, self._on_fault = host, port, pages, on_fault
+        self._host, self._port, self._on_fault = host, port, on_fault
+        self._makers = {path: PageMaker(path, make) for path, make in pages.items()}
         self._limits = limits or Limits()
         self._names = own_names((host, *names))
         self._running: dict[str, asyncio.Future[Page]] = {}  # pages that are being made
         self._clients = 0
         self._log = RateLimitedLog(_log)
-        self._started, self._closing = threading.Event(), threading.Event()
+        self._closing = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._end = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._end = asyncio.Event()  # of this loop
+        self._thread = KeptThread("http", self._run)
         self.address: tuple[str, int] | None = None  # while it listens
+
+    @property
+    def threads(self) -> list[KeptThread]:
+        """The threads that serve."""
+        return [self._thread, *(maker.thread for maker in self._makers.values())]
 
     def start(self) -> None:
         """Start to listen."""
-        self._thread.start()
-        self._started.wait()
+        for thread in self.threads:
+            thread.start()
 
     def close(self) -> None:
-        """Cut all connections and stop."""
+        """Cut all connections and stop. A page that hangs is left behind."""
         self._closing.set()
-        if self._thread.is_alive():
-            if self._loop is not None and not self._loop.is_closed():
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._end.set)
-            self._thread.join(1.0)
+        self._thread.join(1.0)
+        for maker in self._makers.values():
+            maker.close()
 
     # ---- the thread "http"
 
@@ -92,7 +94,6 @@ class HttpEndpoint:
                 return
             except OSError as error:  # not even an event loop: no descriptors are left
                 self._cannot(error.strerror or str(error))
-                self._started.set()
                 self._closing.wait(self._limits.retry)
 
     def _cannot(self, reason: str) -> None:
@@ -100,25 +101,30 @@ class HttpEndpoint:
         self._on_fault("http", f"{where} ({reason}); metrics and health pages are off until it can")
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        end = self._end = asyncio.Event()
+        self._running.clear()
+        self._loop = asyncio.get_running_loop()  # before `_closing` is read: `close` reads them the other way round
         self._loop.set_exception_handler(self._failed)
-        self._started.set()
-        while not self._end.is_set():
+        while not (end.is_set() or self._closing.is_set()):
             try:
                 server = await asyncio.start_server(self._client, self._host, self._port, limit=_HEAD_BYTES)
             except OSError as error:
                 # asyncio's message repeats the address; an unknown host name has no errno of the system.
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
                 self._cannot(reason)
-                await _wait(self._end, self._limits.retry)
+                await _wait(end, self._limits.retry)
+                continue
+            except RuntimeError as error:  # no thread to look up the name of the host
+                self._cannot(str(error))
+                await _wait(end, self._limits.retry)
                 continue
             if not server.sockets:  # asyncio swallows that no socket could be made
                 self._cannot("no socket can be made; are too many files open?")
-                await _wait(self._end, self._limits.retry)
+                await _wait(end, self._limits.retry)
                 continue
             self.address = server.sockets[0].getsockname()[:2]
             self._on_fault("http", None)
-            await self._end.wait()
+            await end.wait()
             server.close()  # asyncio.run cancels the requests that are left
 
     def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -161,7 +167,7 @@ class HttpEndpoint:
             return _plain(HTTPStatus.MISDIRECTED_REQUEST)
         method, target, _ = words
         path = target.partition("?")[0]
-        if path not in self._pages:
+        if path not in self._makers:
             return _plain(HTTPStatus.NOT_FOUND)
         if method != "GET":
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
@@ -171,21 +177,30 @@ class HttpEndpoint:
             return Page(503, _TEXT, b"the station does not answer\n")
 
     def _page(self, path: str) -> asyncio.Future[Page]:
-        """Make the page in a thread of its own. Requests share a page in the making, so a hang costs one thread."""
+        """Make the page in its thread. Requests share a page in the making, so a hang costs one thread."""
+        maker = self._makers[path]
+        if not maker.ready():
+            self._running.pop(path, None)  # its thread died with it
+            lost: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+            lost.set_result(Page(503, _TEXT, b"no thread can be started to make this page\n"))
+            return lost
         if path not in self._running:
-            assert self._loop is not None  # this runs in it
-            self._running[path] = self._loop.create_future()
-            threading.Thread(target=self._make_page, args=(path,), name=f"http {path}", daemon=True).start()
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[Page] = loop.create_future()
+            self._running[path] = future
+
+            def deliver(page: Page) -> None:
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._made, path, future, page)
+
+            maker.make(deliver)
         return self._running[path]
 
-    def _make_page(self, path: str) -> None:
-        try:
-            page = self._pages[path]()
-        except Exception:
-            _log.exception("page %s failed", path)
-            page = _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self._running.pop(path).set_result(page))
+    def _made(self, path: str, future: asyncio.Future[Page], page: Page) -> None:
+        if self._running.get(path) is future:
+            del self._running[path]
+        if not future.done():
+            future.set_result(page)
 
 
 def _plain(status: HTTPStatus) -> Page:

@@ -65,6 +65,7 @@ def _frames(snapshot: Snapshot) -> Iterator[Metric]:
 def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
     state = _gauge("camera_state", "1 for the present state, 0 for the others", "camera", "state")
     age = _gauge("camera_frame_age_seconds", "Age of the newest frame", "camera")
+    late = _gauge("camera_lateness_seconds", "Age of the newest frame with a verdict when that was there", "camera")
     frames = _counter("camera_frames", "Frames read", "camera")
     bad = _counter("camera_bad_frames", "Frames that could not be used", "camera", "cause")
     reopened = _counter("camera_reopened", "Times the camera was opened again after a fault", "camera")
@@ -75,6 +76,8 @@ def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
             state.add_metric([name, known], float(report.state == known))
         if report.age_seconds is not None:
             age.add_metric([name], report.age_seconds)
+        if report.lateness_seconds is not None:
+            late.add_metric([name], report.lateness_seconds)
         frames.add_metric([name], report.frames)
         reopened.add_metric([name], report.reopened)
         stalls.add_metric([name], report.stalls)
@@ -82,7 +85,7 @@ def _cameras(cameras: Mapping[str, CameraReport]) -> Iterator[Metric]:
             bad.add_metric([name, cause], count)
         for cause, count in report.dropped.items():
             dropped.add_metric([name, cause], count)
-    yield from (state, age, frames, bad, reopened, stalls, dropped)
+    yield from (state, age, late, frames, bad, reopened, stalls, dropped)
 
 
 def _events(snapshot: Snapshot) -> Iterator[Metric]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from edge_runtime.supervision.http import Page
 from edge_runtime.supervision.metrics import CONTENT_TYPE, metrics_text
+from edge_runtime.supervision.page_maker import Page
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health
 from latentline.base.version import software_version
 
 
 def health_pages(
-    station: str, health: Health, late: Callable[[], frozenset[str]], snapshot: Callable[[], Snapshot]
+    station: str, health: Health, troubled: Callable[[], frozenset[str]], snapshot: Callable[[], Snapshot]
 ) -> Mapping[str, Callable[[], Page]]:
     """Pages by path.
 
-    /healthz  200 as long as a restart would not help: starting, online, degraded; 503: stopped, or a stage is late
-    /readyz   200 while frames are inspected: online or degraded, and no stage is late; else 503
+    /healthz  200 as long as a restart would not help: starting, online, degraded; 503: stopped, or one might help
+    /readyz   200 while frames are inspected: online or degraded, and nothing is troubled; else 503
     /metrics  Prometheus text
-    late      returns the codes of the stages that are late
+    troubled  returns the codes of stages that hang or always fail, so that a restart might help
     """
 
     def page(ok: bool) -> Page:
@@ -33,7 +33,7 @@ def health_pages(
         return Page(200, CONTENT_TYPE, metrics_text(snapshot(), software))
 
     return {
-        "/healthz": lambda: page(health.state != "stopped" and not late()),
-        "/readyz": lambda: page(health.state in ("online", "degraded") and not late()),
+        "/healthz": lambda: page(health.state != "stopped" and not troubled()),
+        "/readyz": lambda: page(health.state in ("online", "degraded") and not troubled()),
         "/metrics": metrics,
     }

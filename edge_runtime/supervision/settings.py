@@ -32,6 +32,10 @@ class SupervisionSection(StrictModel):
     """Longest time that the inspection of one frame may take before the station reports the fault
     `watchdog.inspector`. [s]"""
 
+    failed_frames: int = Field(default=20, ge=1)
+    """When the inspector fails at this many frames in a row, the station reports the fault `watchdog.inspector`. A
+    frame that cannot be used does not count. [frames]"""
+
     sender_seconds: float = Field(default=60.0, gt=0)
     """Longest time that one step of the MQTT sender may take before the fault `watchdog.sender`. [s]"""
 

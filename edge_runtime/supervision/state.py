@@ -19,7 +19,7 @@ class Health:
     after `stopping`. Any thread may call.
 
     on_change  called with the state and all faults when either changes, one call at a time and in order. Not called for
-               `stopped`, which the station publishes last. Must not call this object
+               `stopped`, which the station publishes last. Must not call this object, nor wait for anything
     """
 
     def __init__(self, on_change: Callable[[State, Mapping[str, str]], None]) -> None:
@@ -36,12 +36,14 @@ class Health:
                 return
             if sentence is None:
                 del self._faults[code]
-                _log.info("%s: the fault is over", code, extra={"code": code})
             else:
                 self._faults[code] = sentence
-                if known is None:
-                    _log.warning("%s", sentence, extra={"code": code})
             self._changed()
+        # Not while the lock is held: a log may hang, and must not hide the state.
+        if sentence is None:
+            _log.info("%s: the fault is over", code, extra={"code": code})
+        elif known is None:
+            _log.warning("%s", sentence, extra={"code": code})
 
     def ready(self) -> None:
         """The station inspects frames from now on. Without effect unless `starting`."""

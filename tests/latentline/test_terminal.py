@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from latentline.base.home import expanded
-from latentline.errors import ConfigError
+from latentline.errors import ConfigError, run_command
 from tests.paths import ROOT
+from tests.threads import refused
 
 _PRINTING = (
     "import sys; from latentline.errors import run_command\ndef work():\n {}\n return 0\nsys.exit(run_command(work))"
@@ -83,3 +85,19 @@ def test_a_home_that_nobody_has_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
         expanded(Path("~nosuchuser/model.zip"))
     monkeypatch.setenv("HOME", "/home/anna")
     assert expanded(Path("~/model.zip")) == Path("/home/anna/model.zip")
+
+
+def test_threads_that_run_out_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that cannot start a thread says so and ends with exit code 1."""
+
+    def start() -> int:
+        threading.Thread(name="work").start()
+        return 0
+
+    with refused(monkeypatch, "work"):
+        assert run_command(start) == 1
+    assert capsys.readouterr().err == (
+        "error: no thread can be started; end other programs, or raise the limit of threads\n"
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.command_line import bench_parser
 from bench.station.rig.source import BrightSpotInspector, FrameLog, NumberedCamera
+from bench.station.rig.thread_failures import refuse_threads
 from edge_runtime.cameras.base import Frame
 from edge_runtime.config import StationConfig
 from edge_runtime.station.station import Station
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="model package (default: an inspector that needs none)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    refuse_threads()
     return run_command(lambda: _run(options))
 
 

@@ -36,6 +36,10 @@ class CommonSettings(StrictModel):
     reopen_max_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Longest pause between two attempts to open the camera. [s]"""
 
+    late_seconds: float | None = Field(default=10.0, gt=0)
+    """When verdicts come later than this after their frames, or frames of `every_frame` have waited for this long
+    without a break, the station reports the fault `camera.ID.late`. `null`: never. [s]"""
+
     @field_validator("reopen_max_seconds")
     @classmethod
     def _pauses_grow(cls, value: float, info: ValidationInfo) -> float:
@@ -52,6 +56,11 @@ class CommonSettings(StrictModel):
     def keeps(self) -> bool:
         """Whether frames wait at the source until they are read, so that reading later loses nothing."""
         return False
+
+    @property
+    def piles_up(self) -> bool:
+        """Whether frames pile up in a driver or a network while they are not read."""
+        return self.live and not self.keeps
 
     @property
     def silent(self) -> bool:

@@ -40,6 +40,11 @@ class SimulatorSettings(CommonSettings):
         return self.frames is None
 
     @property
+    def piles_up(self) -> bool:
+        """A frame is made when it is read."""
+        return False
+
+    @property
     def shown(self) -> str:
         """A name that says that nothing of it is real."""
         return "simulated frames"

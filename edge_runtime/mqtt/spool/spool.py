@@ -41,7 +41,9 @@ class SpooledEvent:
 
 
 class Spool:
-    """A queue of events in a file. Any thread may call; a lock admits one at a time.
+    """A queue of events in a file. Any thread may call; a lock admits one at a time, and waits for a disk that hangs.
+
+    Only the counters `last_seq`, `dropped`, `dead_letters`, `damaged`, `size_bytes` and `len` never wait.
 
     max_events, max_bytes, max_age_seconds: above any of them the oldest events are dropped, and counted by cause in
     `dropped`. max_bytes counts topics and payloads; the files are about two and a half times as large. The age of an
@@ -127,36 +129,31 @@ class Spool:
     @property
     def last_seq(self) -> int:
         """The sequence number used last, 0 if none was."""
-        with self._lock:
-            return self._totals.last_seq
+        return self._totals.last_seq
 
     @property
     def dropped(self) -> dict[str, int]:
         """Events dropped in the life of this file, by cause: count, bytes, age."""
-        with self._lock:
-            return {cause: self._totals.dropped[cause] for cause in CAUSES}
+        totals = self._totals
+        return {cause: totals.dropped[cause] for cause in CAUSES}
 
     @property
     def dead_letters(self) -> int:
         """Events that became dead letters in the life of this file."""
-        with self._lock:
-            return self._totals.dead
+        return self._totals.dead
 
     @property
     def damaged(self) -> int:
         """Events of this file that damage has cost in its life."""
-        with self._lock:
-            return self._totals.damaged
+        return self._totals.damaged
 
     @property
     def size_bytes(self) -> int:
         """Size of the waiting events: topics and payloads."""
-        with self._lock:
-            return self._totals.bytes
+        return self._totals.bytes
 
     def __len__(self) -> int:
-        with self._lock:
-            return self._totals.events
+        return self._totals.events
 
     def close(self) -> None:
         """Close the file. The waiting events stay in it."""
@@ -170,7 +167,8 @@ class Spool:
 
     @property
     def _totals(self) -> Totals:
-        return Totals() if self._open_storage is None else self._open_storage.totals
+        storage = self._open_storage  # read once: there is no lock
+        return Totals() if storage is None else storage.totals
 
     @property
     def _storage(self) -> SpoolStorage:

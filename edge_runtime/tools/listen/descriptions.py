@@ -30,8 +30,9 @@ def birth(message: Birth) -> str:
 
 
 def camera(name: str, message: CameraStatus) -> str:
-    """State of a camera, with the reason."""
-    return f"{name}: {message.state}" + (f" ({message.reason})" if message.reason else "")
+    """State of a camera, with the reason, and how late its verdicts are."""
+    late = "" if message.lateness_seconds is None else f", verdicts {message.lateness_seconds:.1f} s after their frames"
+    return f"{name}: {message.state}" + (f" ({message.reason})" if message.reason else "") + late
 
 
 def event(name: str, message: Event) -> str:
@@ -63,9 +64,14 @@ def health(message: HealthMessage) -> str:
     faults = f" ({', '.join(message.faults)})" if message.faults else ""
     return (
         f"{message.state}{faults}, up {_duration(message.uptime_seconds)}, {message.frames.inspected} frames, "
-        f"{message.frames.abnormal} abnormal, {message.events.waiting} events waiting, "
+        f"{message.frames.abnormal} abnormal{_lateness(message)}, {message.events.waiting} events waiting, "
         f"{message.process.rss_bytes / 2**20:.0f} MiB"
     )
+
+
+def _lateness(message: HealthMessage) -> str:
+    known = [camera.lateness_seconds for camera in message.cameras if camera.lateness_seconds is not None]
+    return f", verdicts up to {max(known):.1f} s after their frames" if known else ""
 
 
 def _duration(seconds: float) -> str:

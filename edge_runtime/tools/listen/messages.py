@@ -67,6 +67,7 @@ class CameraStatus(BaseModel):
     at: str
     state: _Word
     reason: str | None
+    lateness_seconds: float | None = None
 
 
 class EventDefect(BaseModel):
@@ -117,6 +118,12 @@ class HealthProcess(BaseModel):
     rss_bytes: int
 
 
+class HealthCamera(BaseModel):
+    """A camera's numbers. lateness_seconds: age of its newest frame with a verdict, when that was there."""
+
+    lateness_seconds: float | None = None
+
+
 class HealthMessage(BaseModel):
     """A health message. faults: codes."""
 
@@ -126,4 +133,5 @@ class HealthMessage(BaseModel):
     uptime_seconds: float
     frames: Frames
     events: Events
+    cameras: list[HealthCamera] = []
     process: HealthProcess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.base.home import some_home
+from latentline.errors import BackendError
 
 with some_home():  # its telemetry asks for one
     import openvino as ov
@@ -21,12 +23,17 @@ KEPT = 2  # sets of requests; each holds its compiled graphs
 
 
 class RequestPool:
-    """Runs tasks on infer requests, `threads` at a time. One thread at a time may use it."""
+    """Runs tasks on infer requests, `threads` at a time. One thread at a time may use it.
+
+    All threads start now. Raises BackendError when one cannot be started. Later that would be worse: the pool keeps the
+    job of a thread that it cannot start, and does it at some other time, with a request that then has other work.
+    """
 
     def __init__(self, graphs: Mapping[str, Any], threads: int) -> None:
         self._graphs, self._threads = dict(graphs), threads
         self._sets: dict[tuple[int, int], dict[str, list[Run]]] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
+        self._start(threads if threads > 1 else 0)
 
     def map(
         self, task: Callable[[Worker, Any], Any], jobs: list[Any], graphs: Iterable[str], batch: int = 1
@@ -51,6 +58,16 @@ class RequestPool:
         self._pool.shutdown()
         self._sets.clear()
         self._graphs.clear()
+
+    def _start(self, threads: int) -> None:
+        together = threading.Barrier(max(1, threads))  # so that no thread does the job of another
+        try:
+            for started in [self._pool.submit(together.wait) for _ in range(threads)]:
+                started.result()
+        except RuntimeError as error:
+            together.abort()
+            self._pool.shutdown()
+            raise BackendError(f"{threads} threads for the search cannot be started ({error})") from None
 
     def _workers(self, count: int, batch: int, graphs: Iterable[str]) -> list[Worker]:
         """`count` workers that share the threads. A graph is compiled at its first use; the last two sets are kept."""

@@ -25,12 +25,12 @@ def _bench(question: str, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_killed_stations_and_brokers_lose_nothing(mosquitto: Mosquitto) -> None:
-    """Kills of each, one of both at once, a flipped bit, a removed file and a poison event: each other event arrives,
-    `seq` has no gap, everything is said, and no status is wrong for long."""
-    harm = ("--flips", "1", "--removals", "1", "--poison", "1", "--repaired")
+    """Kills of each, one of both at once, a flipped bit, a removed file, a poison event, and threads that cannot be
+    started: each other event arrives, `seq` has no gap, everything is said, and no status is wrong for long."""
+    harm = ("--flips", "1", "--removals", "1", "--poison", "1", "--repaired", "--thread-failures", "0.2")
     code, figures = _bench("chaos", "--kills", "2", *harm, "--frames", "300")
     assert code == 0
-    assert figures.pop("seconds") > 0
+    assert figures.pop("seconds") > 0 and figures.pop("thread_failures") > 0
     assert figures.pop("duplicates") >= 0
     assert figures.pop("removal_said_after") < 1 and figures.pop("removals_under_open_spool") == 1
     assert figures.pop("written") == figures.pop("arrived") + 1 >= 201  # two of three frames show a defect

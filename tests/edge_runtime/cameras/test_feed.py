@@ -127,7 +127,8 @@ def test_camera_that_only_gives_garbage_is_stalled() -> None:
 
 
 def test_threads_that_hang_are_bounded() -> None:
-    """A driver in which every read hangs costs four threads, not one per attempt."""
+    """A driver in which every read hangs costs four threads, not one per attempt; until one comes back, no camera can
+    be read."""
     hang = threading.Event()
     made: list[ScriptedCamera] = []
 
@@ -137,11 +138,13 @@ def test_threads_that_hang_are_bounded() -> None:
             hang.wait()
 
     faults: Faults = []
-    with feeds_of(Hanging(), faults=faults, stall_seconds=0.02):
+    with feeds_of(Hanging(), faults=faults, stall_seconds=0.02) as feeds:
+        assert not feeds.stuck
         wait_until(lambda: "restart the station" in str(faults), "the limit")
-        assert len(made) == 4
+        assert len(made) == 4 and feeds.stuck
         hang.set()
         wait_until(lambda: len(made) > 4, "another try once they came back")
+        assert not feeds.stuck
 
 
 def test_silent_folder_is_no_stall() -> None:

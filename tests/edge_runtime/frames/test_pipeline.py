@@ -53,9 +53,10 @@ def test_a_bad_frame_in_between_costs_only_itself() -> None:
     """Several frames in work come out in order; bad ones are counted by kind."""
     summary, faults = Summary(), []
     given_up: list[Frame] = []
+    ends: list[str] = []
     stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
     pipeline = FramePipeline(
-        FakeInspector(), None, summary, stage, lambda _, sentence: faults.append(sentence), given_up.append
+        FakeInspector(), None, summary, stage, lambda _, sentence: faults.append(sentence), given_up.append, ends.append
     )
     levels = [DARK, UNUSABLE, BRIGHT, FATAL, DARK]
     for level in levels:
@@ -86,7 +87,7 @@ def test_score_verdict_defects_and_count_agree(threshold: float | None, level: i
     """Above the station's threshold a frame is abnormal and has a defect; at or below it has none. Messages say so."""
     inspector = _TwoKindsInspector()
     stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
-    pipeline = FramePipeline(inspector, threshold, Summary(), stage, lambda *_: None, lambda _: None)
+    pipeline = FramePipeline(inspector, threshold, Summary(), stage, lambda *_: None, lambda _: None, lambda _: None)
     pipeline.submit(_frame(level))
     inspected = pipeline.collect()
     assert inspected is not None

@@ -9,7 +9,7 @@ from edge_runtime.cameras.report import CameraReport
 from edge_runtime.supervision.process import Process
 from edge_runtime.supervision.snapshot import Snapshot
 
-TOP = CameraReport("ok", None, 31, {"broken file": 3}, 2, 1, {"newer frame": 5, "station stopped": 4}, 0.25)
+TOP = CameraReport("ok", None, 31, {"broken file": 3}, 2, 1, {"newer frame": 5, "station stopped": 4}, 0.25, 0.0, 1.5)
 SIDE = CameraReport("stalled", "camera side is stalled", 7, {}, 0, 1, {}, None)
 
 

@@ -39,6 +39,8 @@ def test_each_number_arrives_under_its_name() -> None:
     assert _value(samples, "camera_dropped_frames_total", camera="top", cause="newer frame") == 5
     assert _value(samples, "camera_bad_frames_total", camera="top", cause="broken file") == 3
     assert _value(samples, "camera_frame_age_seconds", camera="top") == 0.25
+    assert _value(samples, "camera_lateness_seconds", camera="top") == 1.5
+    assert ("latentline_camera_lateness_seconds", frozenset({("camera", "side")})) not in samples
     assert ("latentline_camera_frame_age_seconds", frozenset({("camera", "side")})) not in samples
     numbers = {
         "events_total": 10,

@@ -133,8 +133,11 @@ def test_guards_are_faults_and_the_end(tmp_path: Path) -> None:
     """Little disk space is `disk.space`, much memory is `memory`; far too much at three checks ends the station."""
     bench = _Bench(tmp_path, {}, disk_mib=1 << 40)
     bench.rss = 130 << 20
-    bench.supervisor.check()
-    assert set(bench.health.faults) == {"disk.space", "memory"}
+    bench.supervisor.start()
+    try:
+        wait_until(lambda: set(bench.health.faults) == {"disk.space", "memory"}, "both faults")
+    finally:
+        bench.supervisor.close()
     for _ in range(2):
         bench.now += 5
         bench.supervisor.check()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.supervision.restart import RestartNeededError
 from tests.paths import ROOT
 
 _UNIT = ROOT / "configs" / "systemd" / "latentline.service"
@@ -44,6 +45,15 @@ def test_the_service_does_not_run_in_the_root_folder() -> None:
     """Relative names are taken from the station's own folder: from / they would reach every file of the machine."""
     assert "\nStateDirectory=latentline\n" in _UNIT.read_text()
     assert "\nWorkingDirectory=/var/lib/latentline\n" in _UNIT.read_text()
+
+
+def test_the_service_is_restarted_when_the_station_asks_for_it() -> None:
+    """Exit code 75 asks for a new process, so the unit must not take it, or any other code, for a good end."""
+    lines = _UNIT.read_text().splitlines()
+    assert RestartNeededError.exit_code == 75
+    assert "Restart=always" in lines and "StartLimitIntervalSec=0" in lines
+    keys = {line.partition("=")[0] for line in lines}
+    assert not keys & {"RestartPreventExitStatus", "SuccessExitStatus", "RestartForceExitStatus"}
 
 
 def test_unit_is_hardened(tmp_path: Path) -> None:

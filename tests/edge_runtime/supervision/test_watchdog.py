@@ -20,7 +20,7 @@ def test_a_late_stage_is_a_fault_until_it_shows_life() -> None:
     clock.now += 30.0
     assert watchdog.check() == frozenset()
     clock.now += 0.1
-    assert watchdog.check() == watchdog.late == {"watchdog.inspector"}
+    assert watchdog.check() == watchdog.troubled == {"watchdog.inspector"}
     stage.busy()
     assert watchdog.check() == frozenset()
     assert calls == [
@@ -57,4 +57,4 @@ def test_each_stage_has_its_own_limit() -> None:
         sender.busy()
         clock.now += 1
         watchdog.check()
-    assert watchdog.late == {"watchdog.inspector"}
+    assert watchdog.troubled == {"watchdog.inspector"}

@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 _PROGRAM = """
 import sys, threading
 from latentline.base.signals import stop_on_signals
-from edge_runtime.supervision.guards import MemoryExhaustedError
+from edge_runtime.supervision.restart import RestartNeededError
 from latentline.errors import run_command
 
 def run():
@@ -32,7 +32,7 @@ def run():
             threading.Event().wait(0.01)
         print("stopped", flush=True)
     if sys.argv[1:] == ["memory"]:
-        raise MemoryExhaustedError("too much")
+        raise RestartNeededError("too much")
     return 0
 
 sys.exit(run_command(run))

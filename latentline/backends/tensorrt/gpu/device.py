@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pycuda.driver as cuda
 
-from latentline.errors import BackendError
+from latentline.errors import BackendError, DeviceLostError
 
 
 class Device:
@@ -32,6 +32,7 @@ class Device:
             self.integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
             self._context = device.retain_primary_context()
         self._owner = threading.get_ident()
+        self._lost: str | None = None  # the sentence that says so
 
     @contextmanager
     def current(self, *, anywhere: bool = False) -> Iterator[None]:
@@ -49,6 +50,31 @@ class Device:
             yield
         finally:
             self._context.pop()
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Make the context current, and turn the driver's errors into BackendError; `what` begins the sentence.
+
+        Raises DeviceLostError when the context is lost, and then at every call.
+        """
+        if self._lost is not None:
+            raise DeviceLostError(self._lost)
+        try:
+            with driver_errors(what), self.current():
+                yield
+        except BackendError as error:
+            if threading.get_ident() == self._owner and self._is_lost():
+                self._lost = f"{error}; the GPU's context is lost, too: restart this process"
+                raise DeviceLostError(self._lost) from None
+            raise
+
+    def _is_lost(self) -> bool:
+        try:
+            with self.current():
+                cuda.Context.synchronize()
+        except cuda.Error:
+            return True
+        return False
 
     def close(self) -> None:
         """Release the context, from any thread."""

@@ -50,7 +50,6 @@ class GpuSession:
         self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
         self._arena = Arena(device.integrated)
         self._closed = False
-        self._failure: str | None = None  # why the session can do nothing more
         try:
             with self.working("the GPU cannot be prepared for the search"):
                 self._driver = GraphDriver()
@@ -67,22 +66,11 @@ class GpuSession:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Make the context current on the owner's thread, and turn the driver's errors into BackendError.
-
-        `what` begins the sentence. After the context is lost, every call raises the same BackendError.
-        """
-        if self._failure is not None:
-            raise BackendError(self._failure)
-        with driver_errors(what), self.device.current():
-            try:
-                yield
-            except (BackendError, cuda.Error) as error:
-                try:
-                    cuda.Context.synchronize()
-                except cuda.Error:
-                    self._failure = f"{what}: {error}; the GPU's context is lost, too: restart this process"
-                    raise BackendError(self._failure) from None
-                raise
+        """As `Device.working`. Raises BackendError after `close`."""
+        if self._closed:
+            raise BackendError("this GPU searcher is closed; open another one")
+        with self.device.working(what):
+            yield
 
     def graph(self, plan: FramePlan) -> FrameGraph:
         """The graph of a plan: captured when first used, and kept while it is among the last few used."""
@@ -112,7 +100,7 @@ class GpuSession:
         """Release everything, in any state and on any thread. Closing twice does nothing."""
         if self._closed:
             return
-        self._closed, self._failure = True, self._failure or "this GPU searcher is closed; open another one"
+        self._closed = True
         try:
             with ExitStack() as stack:  # runs from last to first, and goes on after an error
                 stack.callback(self.device.close)

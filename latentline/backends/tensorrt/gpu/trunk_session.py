@@ -53,10 +53,10 @@ class TrunkSession:
             raise
 
     def run(self, image: Float) -> Float:
-        """Features [1, C, h, w] of a picture [1, channels, H, W]; one launch. Raises BackendError."""
+        """Features [1, C, h, w] of a picture [1, channels, H, W]; one launch. Raises BackendError, DeviceLostError."""
         if self._closed or self._graph is None:
             raise BackendError("this trunk is closed; open another one")
-        with driver_errors("the trunk failed on the GPU"), self._device.current():
+        with self._device.working("the trunk failed on the GPU"):
             self._image.host[...] = image
             self._graph.launch(self._stream)
             self._done.record(self._stream)

@@ -33,5 +33,6 @@ HEALTH = {
     "uptime_seconds": 4000,
     "frames": {"inspected": 70, "abnormal": 3},
     "events": {"waiting": 2},
+    "cameras": [{"lateness_seconds": 0.2}, {"lateness_seconds": 1.5}, {"lateness_seconds": None}],
     "process": {"rss_bytes": 250 * 2**20},
 }

@@ -34,6 +34,10 @@ def test_each_message_becomes_a_line() -> None:
     assert _texts(journal, "birth", BIRTH) == [("birth", birth)]
     camera = {"at": AT, "state": "stalled", "reason": "no frame for 5 s"}
     assert _texts(journal, "cam/top/status", camera) == [("camera", "top: stalled (no frame for 5 s)")]
+    late = {"at": AT, "state": "ok", "reason": "verdicts are late", "lateness_seconds": 24.04}
+    assert _texts(journal, "cam/top/status", late) == [
+        ("camera", "top: ok (verdicts are late), verdicts 24.0 s after their frames")
+    ]
     assert _texts(journal, "cam/top/defect", event("a", 7, replayed=True)) == [
         ("defect", "top: score 4.50 > 3.20  40 x 22 px at x 12 y 3, peak 9.1  seq 7, replayed")
     ]
@@ -46,7 +50,11 @@ def test_each_message_becomes_a_line() -> None:
     refused = {"at": AT, "verb": "model", "ok": False, "error": "no such package"}
     assert _texts(journal, "response/me", refused) == [("response", "model refused: no such package")]
     assert _texts(journal, "health", HEALTH) == [
-        ("health", "degraded (disk), up 1 h 6 min, 70 frames, 3 abnormal, 2 events waiting, 250 MiB")
+        (
+            "health",
+            "degraded (disk), up 1 h 6 min, 70 frames, 3 abnormal, verdicts up to 1.5 s after their frames, 2 events "
+            "waiting, 250 MiB",
+        )
     ]
 
 
