@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="inspect frames until SIGTERM or the end of the input")
     run.add_argument("config", type=Path, metavar="STATION.yaml")
-    check = commands.add_parser("check", help="try config, model, self-test, cameras and broker once")
+    check = commands.add_parser("check", help="try config, spool, model, self-test, cameras and broker once")
     check.add_argument("config", type=Path, metavar="STATION.yaml")
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor = commands.add_parser(

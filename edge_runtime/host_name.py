@@ -21,6 +21,8 @@ def _broker_host(value: str) -> str:
             "give the name or address alone, without a scheme; the port is mqtt.port, and TLS is mqtt.tls; websockets "
             "are not supported"
         )
+    if value.startswith("["):
+        raise ValueError("give an IPv6 address without brackets, and the port apart in mqtt.port")
     if re.fullmatch(r"[^:]+:\d+", value):
         name, _, port = value.partition(":")
         raise ValueError(f"give the name alone, and the port apart: mqtt.host: {name}, mqtt.port: {port}")

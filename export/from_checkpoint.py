@@ -50,7 +50,7 @@ def package_checkpoint(
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
-    source = open_source(config.data, data)
+    source = open_source(config.data, data, config.preprocessing.bit_depth)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None

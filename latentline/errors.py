@@ -43,6 +43,10 @@ class ImageError(LatentlineError):
     """One image or frame cannot be used."""
 
 
+class BitDepthError(ImageError):
+    """One image or frame has another bit depth than the one it is read by."""
+
+
 class PackageError(LatentlineError):
     """A model package is missing, broken, foreign or of another schema."""
 

@@ -14,7 +14,7 @@ from latentline.inspection.result import InspectionResult
 from latentline.package.baseline import NormalBaseline
 from latentline.package.identity import ModelIdentity
 from latentline.package.model_package import ModelPackage, load_package
-from latentline.vision.images import Image
+from latentline.vision.bit_depth import Image
 
 
 class Model(Inspector):
@@ -33,7 +33,8 @@ class Model(Inspector):
         threads: int | None = None,
     ) -> None:
         opened = open_reconstructor(package, backend, gpu, threads)
-        super().__init__(opened.reconstructor, package.manifest.calibration)
+        manifest = package.manifest
+        super().__init__(opened.reconstructor, manifest.calibration, manifest.preprocessing.bit_depth)
         self.package = package
         self.reason = opened.reason
         self.identity: ModelIdentity = package.identity(opened.reconstructor.name)

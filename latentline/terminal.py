@@ -15,7 +15,11 @@ _RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
 
 
 def tolerate_output() -> None:
-    """Let stdout and stderr write what their encoding lacks as escapes such as \\u2192. Call it before any output."""
+    """Let stdout and stderr write what their encoding lacks as escapes such as \\u2192. Call it before any output.
+
+    Streams that the shell has closed (`>&-`) become the null device, so that no file gets their number.
+    """
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -23,7 +27,7 @@ def tolerate_output() -> None:
 
 def write_output(command: Callable[[], int]) -> int:
     """The exit code of `command`; PIPE_CLOSED when the reader of its output has gone. No traceback for what the machine
-    lacks: descriptors, threads, or room on the disk."""
+    lacks: descriptors, threads, room on the disk, or an encoding for the name of a file."""
     try:
         code = command()
         sys.stdout.flush()
@@ -31,6 +35,12 @@ def write_output(command: Callable[[], int]) -> int:
     except BrokenPipeError:
         _discard_output()
         return PIPE_CLOSED
+    except UnicodeEncodeError as error:
+        if error.encoding.lower() != sys.getfilesystemencoding().lower():
+            raise
+        sentence = f"{error.object!a:.200} cannot be the name of a file here, where names are {error.encoding}"
+        print(f"error: {sentence}; set LC_ALL=C.UTF-8, and try again", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno not in _RESOURCES:
             raise
@@ -45,6 +55,16 @@ def write_output(command: Callable[[], int]) -> int:
             raise
         print("error: no thread can be started; end other programs, or raise the limit of threads", file=sys.stderr)
         return 1
+
+
+def _open_closed() -> None:
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _discard_output() -> None:

@@ -76,7 +76,7 @@ def _event() -> Message:
     camera.open()
     frame = camera.read()
     assert frame is not None
-    return Messages("bench").defect(frame, BrightSpotInspector().begin(frame.image)(), _MODEL, 1.0)
+    return Messages("bench").defect(frame, BrightSpotInspector().begin(frame.picture)(), _MODEL, 1.0)
 
 
 @contextmanager

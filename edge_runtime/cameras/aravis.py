@@ -10,9 +10,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from edge_runtime.cameras.base import IDLE, BadFrame, Frame, Idle
-from edge_runtime.cameras.pixel_formats import SUPPORTED, UInt8, decoder
+from edge_runtime.cameras.pixel_formats import SUPPORTED, decoder
 from edge_runtime.cameras.settings.aravis import AravisSettings
-from latentline.errors import CameraError
+from latentline.errors import CameraError, ImageError
+from latentline.vision.bit_depth import Image
 
 _WAIT_MICROSECONDS = 20_000  # for a frame; then `read` returns IDLE
 _CAUSES = {"missing-packets": "lost packets", "timeout": "lost packets"}
@@ -27,7 +28,7 @@ class AravisCamera:
         self._aravis, self._glib_error = _load()
         self._camera: Any = None
         self._stream: Any = None
-        self._decode: Callable[[bytes, int, int], UInt8] | None = None
+        self._decode: Callable[[bytes, int, int], Image] | None = None
         self._closed = False
         self._lost = threading.Event()
         self._in_use = threading.Lock()
@@ -146,6 +147,8 @@ class AravisCamera:
             image = self._decode(buffer.get_data(), buffer.get_image_width(), buffer.get_image_height())
         except ValueError:
             raise BadFrame(f"camera {self.name}: frame {number} has too few bytes", "garbage") from None
+        except ImageError as error:
+            raise BadFrame(f"camera {self.name}: frame {number}: {error}", "garbage") from None
         # The arrival of its first packet, by the clock of this machine.
         captured_at = datetime.fromtimestamp(buffer.get_system_timestamp() / 1e9, timezone.utc)
         return Frame(image, captured_at, self.name, self._settings.shown, number)

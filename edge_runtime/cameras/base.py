@@ -7,32 +7,40 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
 from latentline.errors import ImageError
+from latentline.vision.bit_depth import Image, UInt8, to_8_bit
 
 
 @dataclass(frozen=True)
 class Frame:
     """One picture as the camera gave it.
 
-    image        uint8 [H, W, C], C = 1 (grey) or 3 (BGR); size and channels may change from frame to frame
+    image        uint8 or uint16 [H, W, C], C = 1 (grey) or 3 (BGR); size and channels may change from frame to frame.
+                 An inspected one is uint8
     captured_at  UTC, when the frame was taken, as far as the camera can tell; else when it was read
     camera       id of the camera
     source       file name; or the device, address or video file, with credentials masked
     number       0, 1, … since the camera was first opened; unreadable frames count
     ticket       private to the camera, which recognises the frame by it in `done`
     since        time.monotonic() from which the frame has waited; a feed counts its time in the driver, too
+    bit_depth    of a uint16 image, as the camera's settings say; None: that of the model
+    claimed      bits that the file of a uint16 image claims to have; None: it claims nothing
     """
 
-    image: npt.NDArray[np.uint8]
+    image: Image
     captured_at: datetime
     camera: str
     source: str
     number: int
     ticket: object = field(default=None, repr=False, compare=False)
     since: float = field(default_factory=time.monotonic, repr=False, compare=False)
+    bit_depth: int | None = None
+    claimed: int | None = None
+
+    @property
+    def picture(self) -> UInt8:
+        """The image as uint8: as it is once the frame was inspected, before that the upper eight bits."""
+        return to_8_bit(self.image, "auto")
 
 
 class Idle:
@@ -90,6 +98,6 @@ class SupportsTrigger(Protocol):
         ...
 
 
-def as_hwc(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Turn uint8 [H, W] into [H, W, 1]; leave [H, W, C] as it is."""
+def as_hwc(image: Image) -> Image:
+    """Turn [H, W] into [H, W, 1]; leave [H, W, C] as it is."""
     return image[:, :, None] if image.ndim == 2 else image

@@ -175,7 +175,8 @@ class Feed:
                 self._newest = reader.last_activity
                 number = self._first_number + frame.number
                 self._next_number = number + 1
-                self._queue.put(replace(frame, number=number, since=self._since(frame)), reader.triggered)
+                numbered = replace(frame, number=number, since=self._since(frame), bit_depth=self.settings.bit_depth)
+                self._queue.put(numbered, reader.triggered)
                 self._changed.notify_all()
 
     def bad_frame(self, reader: Reader, cause: str, sentence: str) -> None:

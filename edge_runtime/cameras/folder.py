@@ -12,6 +12,7 @@ from edge_runtime.cameras.base import IDLE, Frame, Idle, as_hwc
 from edge_runtime.cameras.folder_memory import FolderMemory, FolderPicture
 from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError, ImageError
+from latentline.vision.bit_depth import RawPicture
 
 _POLL_SECONDS = 0.1
 _PAUSE_FACTOR = 10  # pause between two scans, in times of a scan: a big folder costs a tenth of a core at most
@@ -56,23 +57,26 @@ class FolderCamera:
 
     def _frame(self, picture: FolderPicture, since: float) -> Frame | Idle:
         # Imported here because it needs OpenCV, whose absence `load_cv2` reports in a sentence.
-        from latentline.vision.images import read_image
+        from latentline.vision.images import read_raw
 
         path = self._folder / picture.name
-        captured_at, fault = datetime.now(timezone.utc), None
+        captured_at = datetime.now(timezone.utc)
+        read: RawPicture | ImageError
         try:
-            image = as_hwc(read_image(path))
+            read = read_raw(path)
         except ImageError as error:
-            fault = error
+            read = error
         if self._watch and FolderPicture.of(path) != picture:
             self._memory.not_given(picture)  # it has changed or is gone
             return IDLE
         number, self._number = self._number, self._number + 1
-        if fault is not None:
-            raise fault
+        if isinstance(read, ImageError):
+            raise read
         # The name may hold any bytes, but an event is UTF-8.
         shown = os.fsencode(picture.name).decode("utf-8", "replace")
-        return Frame(image, captured_at, self.name, shown, number, picture, since if self._watch else time.monotonic())
+        since = since if self._watch else time.monotonic()
+        image = as_hwc(read.image)
+        return Frame(image, captured_at, self.name, shown, number, picture, since, claimed=read.claimed)
 
     def done(self, frame: Frame) -> None:
         """Mark, move or delete the file, as the settings say."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.cameras.foreign_journal import is_foreign_journal
 from edge_runtime.cameras.settings.folder import FolderSettings
 from latentline.errors import CameraError
 
@@ -45,6 +46,7 @@ class FolderMemory:
         self._name = settings.id
         self._folder = settings.source
         self._after = settings.memory
+        self._chosen = settings.journal is not None  # so it may be another file by mistake
         self._journal = settings.journal or self._folder / f".latentline-{settings.id}.journal"
         self._given: dict[str, FolderPicture] = {}
         self._marked: dict[str, FolderPicture] = {}
@@ -123,6 +125,8 @@ class FolderMemory:
             file.write(_line(picture))
 
     def _read_journal(self) -> None:
+        if self._chosen and is_foreign_journal(self._journal):
+            raise CameraError(f"camera {self._name}: {self._journal} is no journal; set `journal` to another path")
         with self._journal.open("a+", encoding="ascii", errors="replace") as file:
             file.seek(0)
             text = file.read()

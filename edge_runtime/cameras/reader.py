@@ -167,7 +167,7 @@ class Reader:
 def _check(frame: Frame) -> None:
     """Raise BadFrame unless the frame is an image: garbage from a driver must not reach the inspector."""
     image = frame.image
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise BadFrame(f"camera {frame.camera}: a frame is not of type uint8", "garbage")
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
+        raise BadFrame(f"camera {frame.camera}: a frame is not of type uint8 or uint16", "garbage")
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise BadFrame(f"camera {frame.camera}: a frame has the shape {list(image.shape)}", "garbage")

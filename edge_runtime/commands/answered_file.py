@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ class AnsweredFile:
         self._path, self._now = path, now
         self._log = RateLimitedLog(logging.getLogger(__name__))
         self._lines = 0
+        self._whole = False  # the last line has an end: this object has written it
 
     def load(self, window: float) -> Iterator[tuple[str, str, float]]:
         """(address, fingerprint, age) of the commands of the last `window` seconds; a broken line is left out."""
@@ -31,7 +33,7 @@ class AnsweredFile:
             yield address, fingerprint, max(0.0, self._now() - at)
 
     def add(self, address: str, fingerprint: str, window: float) -> None:
-        """Note a command. Where the disk does not take it, the log says so."""
+        """Note a command, so that it survives a power cut. Where the disk does not take it, the log says so."""
         line = json.dumps([round(self._now(), 3), address, fingerprint]) + "\n"
         try:
             if self._lines >= _LINES:
@@ -40,22 +42,28 @@ class AnsweredFile:
                 self._lines = min(len(kept), _LINES // 2)
             else:
                 with self._path.open("a", encoding="utf-8") as file:
-                    file.write(line)
+                    file.write(line if self._whole else "\n" + line)
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError as error:
             self._log.warning(f"a command cannot be noted in {self._path} ({error.strerror})")
+            self._whole = False
+        else:
+            self._whole = True
         self._lines += 1
 
     def _read(self, window: float) -> Iterator[tuple[float, str, str]]:
         try:
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            text = self._path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return
+        lines = [line for line in text.splitlines() if line]
         self._lines = len(lines)
         for line in lines:
             try:
                 at, address, fingerprint = json.loads(line)
                 recent = abs(self._now() - float(at)) <= window
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError, RecursionError):
                 continue
             if recent and isinstance(address, str) and isinstance(fingerprint, str):
                 yield float(at), address, fingerprint

@@ -77,6 +77,8 @@ class Commander:
 
     def received(self, item: Received) -> None:
         """Queue a request. Never blocks or raises. For the MQTT thread."""
+        if item.topic == self._topics.command_probe:
+            return
         try:
             self._queue.put_nowait((self._clock(), item))
         except queue.Full:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.request import CommandError
 from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.backends.settings import Backend, GpuSettings
-from latentline.errors import LatentlineError
+from latentline.errors import ImageError, LatentlineError
 
 if TYPE_CHECKING:
     from latentline.package.model_package import ModelPackage
@@ -25,13 +26,17 @@ Inspector = TypeVar("Inspector", bound=FrameInspector)
 
 
 _PROBE_STEPS = 9  # of a search that is timed before the whole search is tried
+_PROBE_TILES = 16
 
 
-def load_for_switch(path: Path, backend: Backend, gpu: GpuSettings, budget: float = math.inf) -> LoadedPackage:
+def load_for_switch(
+    path: Path, backend: Backend, gpu: GpuSettings, budget: float = math.inf, frame: tuple[int, ...] = ()
+) -> LoadedPackage:
     """Load and check a package. Raises PackageError, and what opening it raises.
 
-    budget   seconds that the search of one tile may take; a model that would take longer is refused with CommandError,
+    budget   seconds that the search of a frame may take; a model that would take longer is refused with CommandError,
              judged by a few of its steps
+    frame    shape of the station's largest frame; (): there was none yet, so the budget is for one tile
     backend  of the running model. "openvino" opens the model here and runs its self-test. "tensorrt" only reads the
              files; `LoadedPackage.open` then builds the engines that are not in the cache, which takes minutes
     """
@@ -40,32 +45,46 @@ def load_for_switch(path: Path, backend: Backend, gpu: GpuSettings, budget: floa
 
     package = load_package(path)
     if backend == "openvino" and package.spec.search.iterations > _PROBE_STEPS:
-        _check_budget(package, budget)
+        _check_budget(package, budget, _tiles(package, frame))
     if backend != "openvino":
         return LoadedPackage(package.model_hash, lambda: Model(package, backend, gpu))
     opened = Model(package, backend)
     return LoadedPackage(package.model_hash, lambda: opened)
 
 
-def _check_budget(package: ModelPackage, budget: float) -> None:
-    """Time a search of one tile with few steps, on the CPU. Raises CommandError when all its steps exceed `budget`."""
-    short, long = (_seconds(package, steps) for steps in (1, _PROBE_STEPS))
-    iterations = package.spec.search.iterations
-    expected = short + (iterations - 1) * max(0.0, long - short) / (_PROBE_STEPS - 1)
-    if expected > budget:
-        raise CommandError(
-            f"its search of {iterations} steps would take {expected:.0f} s for one tile here, more than the "
-            f"{budget:g} s of supervision.inspector_seconds"
-        )
+def _tiles(package: ModelPackage, frame: tuple[int, ...]) -> int:
+    """How many tiles this package makes of a frame."""
+    try:
+        return package.tiler.count(np.zeros(frame, np.uint8)) if frame else 1
+    except ImageError:  # of no use to this model; another camera's may be
+        return 1
 
 
-def _seconds(package: ModelPackage, steps: int) -> float:
-    """The shorter of two searches of one tile of noise."""
+def _check_budget(package: ModelPackage, budget: float, tiles: int) -> None:
+    """Time a search with few steps, on one thread. Raises CommandError when all steps for a frame exceed `budget`."""
+    iterations, cores = package.spec.search.iterations, min(tiles, os.cpu_count() or 1)
+    expected = 0.0
+    for together in (1, min(tiles, _PROBE_TILES)):  # together they are faster
+        short, long = (_seconds(package, steps, together) for steps in (1, _PROBE_STEPS))
+        searched = short + (iterations - 1) * max(0.0, long - short) / (_PROBE_STEPS - 1)
+        expected = searched / together * tiles / cores
+        if expected <= budget:
+            return
+    what = "one tile" if tiles == 1 else f"a frame of {tiles} tiles"
+    raise CommandError(
+        f"its search of {iterations} steps would take {expected:.0f} s for {what} here, more than the {budget:g} s of "
+        "supervision.inspector_seconds"
+    )
+
+
+def _seconds(package: ModelPackage, steps: int, tiles: int) -> float:
+    """The shorter of two searches of some tiles of noise."""
     from latentline.backends.openvino.searcher import OpenVinoSearcher
 
     spec = package.spec
     searched = spec.model_copy(update={"search": spec.search.model_copy(update={"iterations": steps})})
-    noise = np.random.default_rng(0).integers(0, 256, (1, spec.tile_size, spec.tile_size, spec.channels), np.uint8)
+    size = (tiles, spec.tile_size, spec.tile_size, spec.channels)
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     searcher = OpenVinoSearcher(replace(package, spec=searched), threads=1)
     try:
         times = []

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Frame
+from edge_runtime.frames.depth import FrameDepth
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.watchdog import Stage
-from latentline.errors import DeviceLostError, ImageError
+from latentline.errors import BitDepthError, DeviceLostError, ImageError
 from latentline.inspection.result import InspectionResult
 
 
@@ -43,8 +44,9 @@ class FramePipeline:
     threshold  of the anomaly score; None: the package's
     summary    counts the outcomes
     stage      of the watchdog: one frame in work, and how many failed in a row
-    fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again
-    unusable   called with each frame that cannot be inspected
+    fault      called with ("inspector", sentence) when it fails, with ("inspector", None) when it works again; and with
+               ("camera.ID.bit_depth", …) as `FrameDepth` says
+    unusable   called with each frame that can never be inspected
     lost       called with a sentence when only a new process can inspect again
 
     `own_threshold` may change between two frames, `inspector` while no frame is in work.
@@ -64,6 +66,7 @@ class FramePipeline:
         self._summary, self._stage, self._fault = summary, stage, fault
         self._unusable, self._lost = unusable, lost
         self._log = RateLimitedLog(logging.getLogger(__name__))
+        self._depth = FrameDepth(fault)
         self._in_work: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
@@ -79,8 +82,10 @@ class FramePipeline:
         """Start on a frame. An unusable one is counted and logged."""
         wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
         start = time.perf_counter()
+        self._summary.largest_frame = max(self._summary.largest_frame, frame.image.shape, key=math.prod)
         with self._faults(frame), self._stage.working():
-            self._in_work.append(_FrameInWork(frame, self.inspector.begin(frame.image), wait_ms, start))
+            scaled = self._depth.scaled(frame, self.inspector.identity.bit_depth)
+            self._in_work.append(_FrameInWork(scaled, self.inspector.begin(scaled.picture), wait_ms, start))
 
     def collect(self) -> InspectedFrame | None:
         """Finish the oldest frame in work. None if its inspection failed, which is counted and logged."""
@@ -109,7 +114,8 @@ class FramePipeline:
             yield
         except ImageError as error:
             self._summary.bad_frames += 1
-            self._unusable(frame)
+            if not isinstance(error, BitDepthError):  # with the right setting such a frame can be inspected
+                self._unusable(frame)
             self._log.warning(f"{frame.source} is skipped: {error}")
         except Exception as error:
             self._summary.failed += 1

@@ -77,7 +77,7 @@ class FrameReporter:
                 self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
         self._reported(frame)
-        self._drift.add(frame.image, inspection)
+        self._drift.add(frame.picture, inspection)
         self._observe(frame, inspection)
         if stored:
             self._done(frame)

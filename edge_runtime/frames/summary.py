@@ -26,6 +26,7 @@ class Summary:
     waiting         events left in the spool
     spool_dropped   events dropped from the spool because it was full, in the life of its file
     inspect_ms      inspection times of the newest frames, milliseconds
+    largest_frame   shape of the largest frame so far; () before the first
     """
 
     inspected: int = 0
@@ -40,6 +41,7 @@ class Summary:
     waiting: int = 0
     spool_dropped: int = 0
     inspect_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
+    largest_frame: tuple[int, ...] = ()
 
     def latency(self, percent: float) -> float:
         """A percentile (0 … 100) of the inspection time, milliseconds; 0 before the first frame."""

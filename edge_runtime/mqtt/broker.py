@@ -43,7 +43,11 @@ class Will:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A topic filter and its callback. The network thread calls `receive`, which must not block."""
+    """A topic filter and its callback. The network thread calls `receive`, which must not block.
+
+    no_local  do not receive what this client itself publishes
+    """
 
     topic_filter: str
     receive: Callable[[Received], None]
+    no_local: bool = True

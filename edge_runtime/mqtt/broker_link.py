@@ -11,6 +11,7 @@ from edge_runtime.mqtt.broker import Broker, Subscription, Will
 from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected, Subscribed
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR, SESSION_TAKEN_OVER
 from edge_runtime.mqtt.takeover import TakeoverDetector
+from edge_runtime.mqtt.unsteady import UnsteadyConnections
 from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError
 
@@ -21,8 +22,9 @@ class BrokerLink:
     """Makes one connection after another. Owned by the sender thread; others may read its public attributes.
 
     make_will  builds the will of the next connection
-    on_fault   called with (code, sentence or None); the codes are `broker` (no connection), `client_id` (another
-               client uses ours) and `commands` (the broker refuses the subscription)
+    on_fault   called with (code, sentence or None); the codes are `broker` (no connection), `broker.unsteady` (the
+               connections do not last), `client_id` (another client uses ours) and `commands` (the broker refuses the
+               subscription)
     post       receives the events of every connection; those of an old connection may come late
     meanwhile  called by the network thread of a connection, at least twice a second; must not wait
 
@@ -45,6 +47,7 @@ class BrokerLink:
         self._broker, self._make_will, self._backoff = broker, make_will, backoff
         self._on_fault, self._post, self._meanwhile = on_fault, post, meanwhile
         self._takeover = TakeoverDetector(backoff)
+        self._unsteady = UnsteadyConnections()
         self._accepted = False
         self.subscription: Subscription | None = None
         self.connection: Connection | None = None
@@ -84,8 +87,10 @@ class BrokerLink:
         self._accepted = True
         self.maximum_packet_size = event.maximum_packet_size
         self._takeover.connected()
+        self._unsteady.connected()
         self.connections += 1
-        self._backoff.reset()
+        if not self._unsteady.unsteady:
+            self._backoff.reset()
         self.first_attempt_over.set()
         self._on_fault("broker", None)
 
@@ -105,23 +110,29 @@ class BrokerLink:
         """The connection ended or could not be made.
 
         stopping  the station ends, so this is no fault
-        by_event  the event that was in flight may be why, so no other client is suspected
+        by_event  the event that was in flight may be why, so the connection is not called unsteady
         """
         if event.refused and not self.first_attempt_over.is_set():
             self.first_refusal = BrokerError(event.sentence)
         taken_over = event.reason == SESSION_TAKEN_OVER
-        takeover = self._takeover.ended((event.closed_by_broker and not by_event) or taken_over, taken_over=taken_over)
-        self._close(self._backoff.longest() if takeover else self._backoff.pause())
+        self._takeover.ended(taken_over=taken_over)
+        self._unsteady.ended(event.closed_by_broker and not by_event)
+        self._close(self._backoff.longest() if taken_over else self._backoff.pause())
         if not stopping:
+            names = self._broker.client_id, self._broker.address
             self._on_fault("broker", event.sentence)
-            if takeover:
-                self._on_fault("client_id", self._takeover.sentence(self._broker.client_id, self._broker.address))
+            if taken_over:
+                self._on_fault("client_id", self._takeover.sentence(*names))
+            if self._unsteady.unsteady:
+                self._on_fault("broker.unsteady", self._unsteady.sentence(*names))
         self.first_attempt_over.set()
 
-    def check_takeover(self) -> None:
-        """Clear the fault `client_id` once the other client is gone."""
+    def check_connection(self) -> None:
+        """Clear the faults `client_id` and `broker.unsteady` once the connection has held for long enough."""
         if self._accepted and self._takeover.over():
             self._on_fault("client_id", None)
+        if self._accepted and self._unsteady.over():
+            self._on_fault("broker.unsteady", None)
 
     def drop(self) -> None:
         """Give the connection up, to connect again after a pause."""

@@ -19,6 +19,12 @@ from edge_runtime.mqtt.settings import TlsSection, read_key_password
 from latentline.errors import BrokerError, ConfigError
 
 _log = logging.getLogger(__name__)
+# What OpenSSL says of a file, and what it means.
+_TLS_REASONS = {
+    "KEY_VALUES_MISMATCH": "certificate and key do not belong together",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "no certificate in PEM format is in it",
+    "PEM lib": "one of them is not what it should be: a certificate, or its key, in PEM format",
+}
 
 
 class MqttClient(paho.Client):
@@ -28,6 +34,21 @@ class MqttClient(paho.Client):
     offline. And it raises for a PUBACK with a reason code that it does not know, such as 0x95, with which mosquitto
     answers a message above its `message_size_limit`: one such event would block all others.
     """
+
+    on_pubrec: Callable[[int, int], None] | None = None
+    """Called with message id and reason code of a PUBREC. No PUBREL follows, so a message of QoS 2 is never released:
+    only probes have QoS 2 (see trial.py)."""
+
+    def respect_receive_maximum(self, count: int) -> None:
+        """Have at most `count` messages without an answer at a time: more, and the broker closes the connection."""
+        with self._out_message_mutex:
+            self._max_inflight_messages = min(self._max_inflight_messages, count)
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        packet = bytes(self._in_packet["packet"])
+        if self.on_pubrec is not None:
+            self.on_pubrec(int.from_bytes(packet[:2], "big"), packet[2] if len(packet) > 2 else 0)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_publish(self) -> MQTTErrorCode:
         try:
@@ -127,4 +148,13 @@ def use_tls(client: paho.Client, tls: TlsSection) -> None:
         if asked:
             raise BrokerError(f"mqtt.tls.key: {tls.key} cannot be decrypted with its password") from None
         files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-        raise BrokerError(f"mqtt.tls: {files} cannot be used ({getattr(error, 'strerror', None) or error})") from None
+        raise BrokerError(f"mqtt.tls: {files} cannot be used ({_reason(error)})") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why a TLS file cannot be used, in words."""
+    text = getattr(error, "strerror", None) or str(error)
+    for name, meaning in _TLS_REASONS.items():
+        if name in text:
+            return meaning
+    return text

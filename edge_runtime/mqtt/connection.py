@@ -25,8 +25,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
-from edge_runtime.mqtt.client import log_exceptions, make_client
+from edge_runtime.mqtt.client import MqttClient, log_exceptions, make_client
 from edge_runtime.mqtt.diagnosis import diagnose
+from edge_runtime.mqtt.events import now
 from edge_runtime.mqtt.packets import PublishProperties, new_properties, received
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR, concerns_credentials, permanent_refusal
 
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the CONNACK
 _DISCONNECT_SECONDS = 1.0  # for the DISCONNECT to go out
 _SESSION_SECONDS = 3600  # must exceed the will delay: the end of the session sends the will at once
+_CLOCK_CODES = {9, 10}  # of OpenSSL: a certificate is not yet valid, or has expired
 WINDOW = 20  # QoS 1 messages without PUBACK at a time
 _MAX_PACKET_BYTES = 256 * 1024  # the broker must not send us larger packets
 
@@ -43,10 +45,16 @@ class Connected:
     """The broker accepted the connection.
 
     maximum_packet_size  bytes; the broker rejects larger packets. None: no limit
+    maximum_qos          that the broker takes
+    retains              whether it keeps retained messages
+    receive_maximum      messages of QoS 1 and 2 that may be without an answer
     """
 
     connection: Connection
     maximum_packet_size: int | None
+    maximum_qos: int = 2
+    retains: bool = True
+    receive_maximum: int = 65535
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Acked:
-    """The PUBACK of a QoS 1 message; a `reason` below 0x80 is success."""
+    """The PUBACK of a QoS 1 message, or the PUBREC of a probe; a `reason` below 0x80 is success."""
 
     connection: Connection
     mid: int
@@ -154,10 +162,11 @@ class Connection:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def _make_client(self, will: Will | None) -> paho.Client:
+    def _make_client(self, will: Will | None) -> MqttClient:
         client = make_client(self._broker, will, _CONNECT_SECONDS, WINDOW)
         client.on_connect = log_exceptions(self._on_connect)
         client.on_publish = log_exceptions(self._on_publish)
+        client.on_pubrec = log_exceptions(lambda mid, reason: self._post(Acked(self, mid, reason)))
         client.on_disconnect = log_exceptions(self._on_disconnect)
         client.on_subscribe = log_exceptions(self._on_subscribe)
         client.on_message = log_exceptions(self._on_message)
@@ -170,7 +179,8 @@ class Connection:
             self._loop(client)
         except ssl.SSLCertVerificationError as error:
             self._refused = True
-            self._sentence = f"broker {self.address}: its certificate is not accepted ({error.verify_message})"
+            clock = f"; this machine's clock says {now()}" if error.verify_code in _CLOCK_CODES else ""
+            self._sentence = f"broker {self.address}: its certificate is not accepted ({error.verify_message}{clock})"
         except ssl.SSLError as error:
             self._sentence = f"broker {self.address}: TLS failed ({error.reason or error})"
         except (OSError, UnicodeError) as error:
@@ -207,14 +217,14 @@ class Connection:
         connect_deadline = time.monotonic() + _CONNECT_SECONDS
         disconnect_deadline: float | None = None
         while client.loop(timeout=0.5) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            now = time.monotonic()
+            moment = time.monotonic()
             self._meanwhile(self)
-            if not self._accepted and now > connect_deadline:
+            if not self._accepted and moment > connect_deadline:
                 self._sentence = f"broker {self.address} does not answer the MQTT CONNECT"
                 return
             if self._closing:
-                disconnect_deadline = disconnect_deadline or now + _DISCONNECT_SECONDS
-                if now > disconnect_deadline:
+                disconnect_deadline = disconnect_deadline or moment + _DISCONNECT_SECONDS
+                if moment > disconnect_deadline:
                     return
 
     def _broker_listens(self) -> bool:
@@ -224,11 +234,19 @@ class Connection:
         except OSError:
             return False
 
-    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+    def _on_connect(self, client: MqttClient, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         code = int(reason.value)
         if code < FIRST_ERROR:
             self._accepted = True
-            self._post(Connected(self, getattr(properties, "MaximumPacketSize", None)))
+            accepted = Connected(
+                self,
+                getattr(properties, "MaximumPacketSize", None),
+                getattr(properties, "MaximumQoS", 2),
+                bool(getattr(properties, "RetainAvailable", 1)),
+                getattr(properties, "ReceiveMaximum", 65535),
+            )
+            client.respect_receive_maximum(accepted.receive_maximum)
+            self._post(accepted)
             self._subscribe(client)
             return
         self._reason = code
@@ -243,7 +261,10 @@ class Connection:
         # QoS 0: the broker queues nothing while we are away, so no command of an hour ago is carried out. No retained
         # messages, none of our own, and the retain flag as the sender set it.
         options = SubscribeOptions(
-            qos=0, noLocal=True, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+            qos=0,
+            noLocal=self._subscription.no_local,
+            retainAsPublished=True,
+            retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
         )
         client.subscribe(self._subscription.topic_filter, options=options)
 

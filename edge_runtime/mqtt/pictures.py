@@ -52,7 +52,7 @@ def defect_pictures(
     for index in sorted(order[: settings.per_frame]):
         defect = inspection.defects[index]
         box = _crop_box(defect, frame.image.shape, settings.margin)
-        payload = _jpeg(_cut(frame.image, box, settings.longest_side), settings.quality, limit)
+        payload = _jpeg(_cut(frame.picture, box, settings.longest_side), settings.quality, limit)
         if payload is not None:
             properties = {
                 "event_id": str(event["event_id"]),

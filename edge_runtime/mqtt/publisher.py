@@ -31,7 +31,7 @@ class Publisher:
 
     make_will  builds the will of the next connection
     on_fault   called by the sender thread with (code, sentence or None), must not block; the codes are `publisher`
-               (the sender or the disk failed) and those of BrokerLink and Delivery
+               (the sender or the disk failed) and those of BrokerLink, Delivery and RetainedMessages
     stage      of the watchdog: one step of the sender
     """
 
@@ -48,7 +48,7 @@ class Publisher:
         # all the same: one WakeUp, the PUBACKs of one window, and what TransientMessages admits.
         self._items: queue.SimpleQueue[QueueItem] = queue.SimpleQueue()
         self._wake_up_queued = threading.Event()
-        self._retained = RetainedMessages()
+        self._retained = RetainedMessages(on_fault)
         self._transient = TransientMessages()
         self._delivery = Delivery(spool, on_fault)
         self._link = BrokerLink(broker, make_will, backoff, on_fault, self._items.put, self._retained.send_if_late)

@@ -6,23 +6,26 @@ broker crashes: without a lifetime, the `online` of a station that died together
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
+from collections.abc import Callable
 
 from edge_runtime.mqtt.connection import Connection
 from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.packets import PublishProperties
-from edge_runtime.mqtt.reason_codes import FIRST_ERROR
+from edge_runtime.mqtt.reason_codes import FIRST_ERROR, describe
 
-_log = logging.getLogger(__name__)
 _LATE_SECONDS = 2.5  # without a call of `send`: the sender thread hangs, perhaps on the disk
 
 
 class RetainedMessages:
-    """Any thread may call `put`, a network thread `send_if_late`; the rest belongs to the sender thread."""
+    """Any thread may call `put`, a network thread `send_if_late`; the rest belongs to the sender thread.
 
-    def __init__(self) -> None:
+    on_fault  called with the code `broker_retained`, and a sentence when the broker refuses some, else None
+    """
+
+    def __init__(self, on_fault: Callable[[str, str | None], None] = lambda _code, _sentence: None) -> None:
+        self._on_fault = on_fault
         self._lock = threading.Lock()  # of what `put` changes; held for a moment only
         self._sending = threading.Lock()
         self._connection: Connection | None = None
@@ -32,6 +35,7 @@ class RetainedMessages:
         self._sent: dict[str, bytes] = {}  # on this connection
         self._sent_at: dict[str, float] = {}  # time.monotonic()
         self._in_flight: dict[int, str] = {}  # message id -> topic
+        self._refused: dict[str, int] = {}  # topic -> MQTT reason
 
     def put(self, topic: str, message: Message, lifetime: int | None = None) -> None:
         """Set the message of `topic`. lifetime: seconds until the broker discards it; None: never."""
@@ -74,8 +78,18 @@ class RetainedMessages:
     def acked(self, mid: int, reason: int) -> None:
         """Handle the PUBACK of message `mid`. Ids that do not belong to a retained message are ignored."""
         topic = self._in_flight.pop(mid, None)
-        if topic is not None and reason >= FIRST_ERROR:
-            _log.error("the broker refuses the retained message on %s (MQTT reason 0x%02X)", topic, reason)
+        if topic is None:
+            return
+        before = dict(self._refused)
+        if reason >= FIRST_ERROR:
+            self._refused[topic] = reason
+        else:
+            self._refused.pop(topic, None)
+        if self._refused == before:
+            return
+        what = ", ".join(f"{name} ({describe(code)})" for name, code in sorted(self._refused.items()))
+        sentence = f"the broker refuses the retained messages on {what}; let this station's user publish them"
+        self._on_fault("broker_retained", sentence if what else None)
 
     @property
     def settled(self) -> bool:

@@ -103,7 +103,7 @@ class Sender:
             self._finish(self._stop)
         elif self._link.connection is None and not self._done and time.monotonic() >= self._link.connect_at:
             self._link.reconnect()
-        self._link.check_takeover()
+        self._link.check_connection()
         connection = self._link.established
         if connection is not None and not self._done:
             self._retained.send(connection)

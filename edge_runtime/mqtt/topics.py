@@ -45,6 +45,15 @@ class Topics:
         """Commands to the station. The verb `+` makes it the filter for all of them."""
         return self.at(f"cmd/{verb}")
 
+    def picture(self, camera: str) -> str:
+        """The JPEGs of a camera's defects, QoS 0."""
+        return self.at(f"cam/{camera}/picture")
+
+    @property
+    def command_probe(self) -> str:
+        """Where `check` finds out whether commands arrive; stations ignore it."""
+        return self.command("probe")
+
     @property
     def responses(self) -> str:
         """Clients may choose a response topic below this one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -12,7 +11,7 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
-from edge_runtime.commands.model_switch import ModelSwitch
+from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.config import StationConfig
@@ -118,7 +117,7 @@ def assemble(
     Raises ConfigError when the spool cannot be opened.
     """
     fault = host.health.fault
-    switch = _model_switch(config, inspector, overrides)
+    switch = _model_switch(config, inspector, overrides, host.summary)
     stack.callback(switch.close)
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
@@ -171,10 +170,16 @@ def assemble(
     )
 
 
-def _model_switch(config: StationConfig, inspector: FrameInspector, overrides: Overrides) -> ModelSwitch:
+def _model_switch(
+    config: StationConfig, inspector: FrameInspector, overrides: Overrides, summary: Summary
+) -> ModelSwitch:
     folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
-    load = partial(load_for_switch, backend=backend, gpu=config.gpu, budget=config.supervision.inspector_seconds)
+    budget = config.supervision.inspector_seconds
+
+    def load(path: Path) -> LoadedPackage:
+        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame)
+
     return ModelSwitch(folder, inspector, load, overrides.set_model)
 
 

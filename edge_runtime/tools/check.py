@@ -1,11 +1,9 @@
-"""`latentline-edge check`: try config, model, cameras and broker of a station once, and report which of them work."""
+"""`latentline-edge check`: try all that a station needs once, and report what works."""
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -17,15 +15,16 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
+from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
-from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent, Disconnected
 from edge_runtime.station.command_warning import command_warning
-from edge_runtime.station.wiring import broker_of
+from edge_runtime.tools.broker_check import check_broker
+from edge_runtime.tools.finding import Finding
+from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
-from latentline.errors import BrokerError, CameraError, LatentlineError, PackageError
+from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
 
-_BROKER_SECONDS = 15.0
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
 
 
@@ -46,29 +45,15 @@ class OpenModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the result.
-
-    subject  config | model | self-test | camera | broker | commands
-    message  what was found, or what is wrong
-    warning  it works, and somebody should know this
-    """
-
-    subject: str
-    ok: bool
-    message: str
-    warning: bool = False
-
-
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
+    """Check config, spool, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:
         yield Finding("config", False, str(error))
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
+    yield from _whole("spool", check_spool(config))
     opened: list[OpenedInspector] = []
     yield from _model(config, open_model, opened)
     try:
@@ -87,7 +72,15 @@ def check_connections(config: StationConfig, inspector: FrameInspector | None = 
     """
     for camera in config.cameras:
         yield _attempt("camera", partial(_camera, camera, inspector))
-    yield _attempt("broker", lambda: _broker(config))
+    yield from _whole("broker", check_broker(config))
+
+
+def _whole(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """`findings`, and one more if the code behind them fails."""
+    try:
+        yield from findings
+    except Exception as error:
+        yield Finding(subject, False, f"{type(error).__name__}: {error}")
 
 
 def _attempt(subject: str, trial: Callable[[], str]) -> Finding:
@@ -105,7 +98,9 @@ def _model(config: StationConfig, open_model: OpenModel, opened: list[OpenedInsp
     def load() -> str:
         opened.append(open_model(config.model, config.backend, gpu=config.gpu))
         identity = opened[0].identity
-        return f"{identity.name} (sha256 {identity.sha256[:12]}…), backend {identity.backend} ({opened[0].reason})"
+        known = f", bit depth {identity.bit_depth}" if identity.bit_depth != "auto" else ""
+        name = f"{identity.name} (sha256 {identity.sha256[:12]}…){known}"
+        return f"{name}, backend {identity.backend} ({opened[0].reason})"
 
     yield _attempt("model", load)
     if opened:
@@ -137,7 +132,16 @@ def _camera(camera: CameraSettings, inspector: FrameInspector | None) -> str:
     if frame is not None:
         height, width, channels = frame.image.shape
         found = f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
-        return found if inspector is None else f"{found}; {_speed(inspector, frame.image)}"
+        if inspector is None:
+            return found
+        depth = inspector.identity.bit_depth
+        if frame.image.dtype == np.uint16:
+            found += f" of {depth_sentence(frame, depth)}"
+        try:
+            picture = eight_bits(frame, depth)
+        except BitDepthError as error:
+            raise CameraError(f"camera {camera.id}: {error}") from None
+        return f"{found}; {_speed(inspector, picture)}"
     if feeds.error is not None:
         raise feeds.error
     if sentences := [sentence for sentence in faults if sentence]:
@@ -166,21 +170,3 @@ def _first_frame(feeds: Feeds, camera: CameraSettings, faults: list[str]) -> Fra
         if (frame := feeds.get(_POLL_SECONDS)) is not None:
             return frame
     return None
-
-
-def _broker(config: StationConfig) -> str:
-    # Another client id: the broker would otherwise throw out a station that runs now.
-    broker = replace(broker_of(config), client_id=f"{config.client_id}-check", clean_start=True)
-    answers: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
-    connection = Connection(broker, None, answers.put)
-    connection.start()
-    try:
-        answer = answers.get(timeout=_BROKER_SECONDS)
-    except queue.Empty:
-        raise BrokerError(f"broker {connection.address} does not answer") from None
-    if isinstance(answer, Disconnected):
-        raise BrokerError(answer.sentence)
-    assert isinstance(answer, Connected)
-    connection.disconnect()
-    connection.join(2.0)
-    return f"{connection.address} accepts {broker.client_id}"

@@ -21,6 +21,7 @@ SECRET_NAME = re.compile(
 _SHORTEST = 4  # characters of a part that is replaced wherever it occurs: "1" occurs everywhere
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.,:-]*")
 _USERINFO = re.compile(r"//[^\n]*@")  # to the last @ of the line
+_PAIR = re.compile(r"[^\s:@/'\"]+:(?!//)[^\s@]+@")  # user:password@ of an address without its scheme
 _QUERY_VALUE = re.compile(r"([?&;][\w.\[\]%-]+=)[^\s&;'\"]+")
 _NAMED_VALUE = re.compile(r"\b([\w-]+)(\s*=\s*)(\"[^\"]*\"|'[^']*'|[^\s&;'\"]+)")
 
@@ -61,7 +62,7 @@ def mask_credentials(text: str) -> str:
 
     For text whose parts are not known. In doubt it masks too much: up to the last @ of a line.
     """
-    text = _QUERY_VALUE.sub(rf"\1{MASK}", _USERINFO.sub(f"//{MASK}@", text))
+    text = _QUERY_VALUE.sub(rf"\1{MASK}", _PAIR.sub(f"{MASK}@", _USERINFO.sub(f"//{MASK}@", text)))
     return _NAMED_VALUE.sub(lambda m: f"{m[1]}{m[2]}{MASK}" if SECRET_NAME.search(m[1]) else m[0], text)
 
 

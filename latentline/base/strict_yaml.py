@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from latentline.base.home import expanded
 from latentline.base.scalars import scalar
-from latentline.base.secrets import SECRET_NAME, mask_credentials, mask_url
+from latentline.base.secrets import MASK, SECRET_NAME, mask_credentials, mask_url
 from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
 
@@ -60,7 +60,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        raise ConfigError(f"{path}{where}: not valid YAML ({_problem(error)})") from None
     except RecursionError:
         raise ConfigError(f"{path}: not valid YAML (nested too deeply)") from None
     except (ValueError, AttributeError) as error:  # a date that does not exist, a tag on what it does not fit
@@ -95,6 +95,13 @@ def _resolve(value: Any, base: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """What is wrong, without a word that begins with ! or *: it may be a password without quotes."""
+    problem = " ".join(mask_credentials(str(getattr(error, "problem", error))).split())
+    word = re.search(r"(?:tag|alias) '", problem)
+    return problem if word is None else "a text that begins with ! or * needs quotes"
 
 
 def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
@@ -148,7 +155,10 @@ class _Shown(reprlib.Repr):
 
     def repr_str(self, text: str, level: int) -> str:
         """A text, masked before it is quoted."""
-        return super().repr_str(mask_url(text) if _ADDRESS.match(text) else mask_credentials(text), level)
+        if not _ADDRESS.match(text):
+            place = text.rpartition("@")[2] if ":" in text.partition("@")[0] else text
+            return super().repr_str(mask_credentials(text if place == text else f"{MASK}@{place}"), level)
+        return super().repr_str(mask_url(text), level)
 
     def repr_dict(self, values: dict[Any, Any], level: int) -> str:
         """A section, with each of its values as `item` shows it."""

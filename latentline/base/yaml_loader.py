@@ -44,6 +44,14 @@ class _CoreLoader(yaml.SafeLoader):
         text = str(self.construct_scalar(node))
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
 
+    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        """A text. One with a zero byte in it is no name of anything, and no file or broker takes it."""
+        text = str(self.construct_scalar(node))
+        if "\0" in text:
+            problem = "a text holds a character with the number zero"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return text
+
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge `<<`, of which there may be one in a mapping."""
         merges = [key for key, _ in node.value if key.tag == "tag:yaml.org,2002:merge"]
@@ -57,6 +65,7 @@ class _CoreLoader(yaml.SafeLoader):
 for _name, (_pattern, _first) in _CORE.items():
     _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first)
 _CoreLoader.add_constructor("tag:yaml.org,2002:int", _CoreLoader.construct_yaml_int)
+_CoreLoader.add_constructor("tag:yaml.org,2002:str", _CoreLoader.construct_yaml_str)
 
 
 def read_yaml(text: str) -> Any:

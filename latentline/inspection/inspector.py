@@ -13,17 +13,20 @@ import numpy.typing as npt
 from latentline.inspection.reconstructor import ReconstructedFrame, Reconstructor
 from latentline.inspection.result import InspectionResult
 from latentline.scoring.calibration import Calibration
-from latentline.vision.images import Image, to_8_bit
+from latentline.vision.bit_depth import BitDepth, Image, to_8_bit
 
 UInt8 = npt.NDArray[np.uint8]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
 class Inspector:
-    """A reconstructor and what calibration fixed: scores frames and finds their defects."""
+    """A reconstructor and what calibration fixed: scores frames and finds their defects.
 
-    def __init__(self, reconstructor: Reconstructor, calibration: Calibration) -> None:
-        self.reconstructor, self.calibration = reconstructor, calibration
+    bit_depth  of uint16 frames; auto: 16
+    """
+
+    def __init__(self, reconstructor: Reconstructor, calibration: Calibration, bit_depth: BitDepth = "auto") -> None:
+        self.reconstructor, self.calibration, self._bit_depth = reconstructor, calibration, bit_depth
 
     @property
     def ahead(self) -> int:
@@ -31,7 +34,10 @@ class Inspector:
         return self.reconstructor.ahead
 
     def inspect(self, frame: Image, /) -> InspectionResult:
-        """Inspect a frame uint8 or uint16 [H, W] or [H, W, C] of any size, channels in BGR order. Raises ImageError."""
+        """Inspect a frame uint8 or uint16 [H, W] or [H, W, C] of any size, channels in BGR order.
+
+        Raises ImageError, also for a uint16 frame with grey levels beyond the model's bit depth.
+        """
         return self.begin(frame)()
 
     def begin(self, frame: Image, /) -> Callable[[], InspectionResult]:
@@ -39,7 +45,7 @@ class Inspector:
 
         At most `ahead` frames may be in work. Raises ImageError.
         """
-        finish = self.reconstructor.begin(to_8_bit(frame))
+        finish = self.reconstructor.begin(to_8_bit(frame, self._bit_depth))
         return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]))
 
     def _scored(self, seen: ReconstructedFrame, size: tuple[int, int]) -> InspectionResult:

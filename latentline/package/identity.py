@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from latentline.vision.bit_depth import BitDepth
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -16,6 +18,7 @@ class ModelIdentity:
     map_threshold  value of the anomaly map above which a pixel is a defect, standard deviations of normal frames
     channels       channels the model was trained on: 1 or 3
     tile_size      height and width of a tile, pixels
+    bit_depth      of the grey levels in 16-bit frames; auto: 16, of a package older than this
     """
 
     name: str
@@ -25,3 +28,4 @@ class ModelIdentity:
     map_threshold: float
     channels: int
     tile_size: int
+    bit_depth: BitDepth = "auto"

@@ -93,7 +93,8 @@ class ModelPackage(SearchModel):
     def inspector(self, searcher: Searcher, extractor: FeatureExtractor | None = None) -> Inspector:
         """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package."""
         host = HostReconstructor(searcher, self.tiler, self.statistics)
-        return Inspector(self.with_trunk(host, extractor), self.manifest.calibration)
+        manifest = self.manifest
+        return Inspector(self.with_trunk(host, extractor), manifest.calibration, manifest.preprocessing.bit_depth)
 
     def with_trunk(self, reconstructor: Reconstructor, extractor: FeatureExtractor | None) -> Reconstructor:
         """`reconstructor` with this package's trunk beside it; itself where the package has none.
@@ -116,6 +117,7 @@ class ModelPackage(SearchModel):
             map_threshold=self.manifest.calibration.map_threshold,
             channels=self.manifest.channels,
             tile_size=self.manifest.tile_size,
+            bit_depth=self.manifest.preprocessing.bit_depth,
         )
 
 

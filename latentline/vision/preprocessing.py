@@ -15,6 +15,7 @@ from pydantic import Field
 
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ImageError
+from latentline.vision.bit_depth import BitDepth
 
 UInt8 = npt.NDArray[np.uint8]
 LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite, a quotient by black too, and their noise small
@@ -34,6 +35,11 @@ class Preprocessing(StrictModel):
 
     channels: Literal[1, 3] = 1
     """1 for grey frames, 3 for BGR; frames of the camera are converted."""
+
+    bit_depth: BitDepth = "auto"
+    """Bits of the grey levels in 16-bit pictures, 8 to 16: 12 for a camera of 12 bits. `auto` lets `fit` look at all
+    images but those of the test, say what it found and record it, so that evaluation and station scale alike. Formats
+    that define their white (PGM, JPEG 2000, TIFF and GenICam with 10, 12 or 14 bits) are scaled by it. [bits]"""
 
     height: int | None = Field(default=None, ge=16, le=4096)
     """Frames are scaled to this height, with their aspect ratio kept. Unset: they keep their size, unless that is more

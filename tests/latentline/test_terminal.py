@@ -51,6 +51,30 @@ def test_a_closed_pipe_is_no_traceback(lines: int) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_no_traceback(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """What the shell has closed takes any output, and no file that is opened later gets its number."""
+    note = f"open({str(tmp_path / 'n')!r}, 'w').write(str(open('/etc/hosts').fileno()))"
+    work = f"print('x'); print('y', file=sys.stderr); {note}"
+    redirects = " ".join(f"{number}>&-" for number in closed)
+    command = f'exec "$0" -c "$1" {redirects}'
+    code = _PRINTING.format(work)
+    done = subprocess.run(["sh", "-c", command, sys.executable, code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "" if 1 in closed else "x\n")
+    assert done.stderr == ("" if 2 in closed else "y\n")
+    assert int((tmp_path / "n").read_text()) > 2
+
+
+def test_a_name_that_the_machine_cannot_encode_is_one_sentence() -> None:
+    """A file name outside of the encoding of names, as in a container without a locale."""
+    code = _PRINTING.format("open('/tmp/\\u6f22')")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = _run(code, stdout=subprocess.PIPE, env=environment)
+    assert (
+        done.returncode == 2 and "cannot be the name of a file here, where names are ascii; set LC_ALL" in done.stderr
+    )
+
+
 def test_a_full_disk_is_one_sentence() -> None:
     """So is an output that cannot be written."""
     with Path("/dev/full").open("w") as full:

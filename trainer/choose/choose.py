@@ -26,6 +26,7 @@ from trainer.choose.image_set import GROUPS, KNOWN, Counts, write_image_set
 from trainer.choose.own_log import own_log_only
 from trainer.choose.trial import Trial, run_trial, run_trunk_trial
 from trainer.config import TrainConfig
+from trainer.data.found_depth import with_bit_depth
 from trainer.data.settings import FolderData
 from trainer.data.sources import open_source
 from trainer.evaluation.compare import compare, difference
@@ -140,7 +141,9 @@ def _images(config: TrainConfig, out: Path) -> About:
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: this folder is not empty and holds no choice; give another folder")
     with new_folder(root) as folder:
-        counts = write_image_set(open_source(config.data), config, folder)
+        source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+        _, source = with_bit_depth(config.preprocessing, source, source.split(config.schedule.seed))
+        counts = write_image_set(source, config, folder)
         data = FolderData(
             root=root.resolve(),
             groups=GROUPS,

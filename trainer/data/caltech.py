@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
+from latentline.vision.bit_depth import BitDepth
 from latentline.vision.images import list_images, read_image
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import CaltechData
@@ -27,6 +30,7 @@ class CaltechSource:
     def __init__(self, config: CaltechData) -> None:
         self.place = str(config.root)
         self._config = config
+        self._bit_depth: BitDepth = "auto"
         if not config.root.is_dir():
             raise DatasetError(f"{config.root}: there is no such folder; give the folder of 001.ak47 … 257.clutter")
         matches = [CATEGORY.fullmatch(path.name) for path in sorted(config.root.iterdir()) if path.is_dir()]
@@ -44,7 +48,17 @@ class CaltechSource:
 
     def read(self, name: str) -> UInt8:
         """One image, uint8 [H, W] where it is grey, else [H, W, 3]. Raises ImageError."""
-        return read_image(self._config.root / name)
+        return read_image(self.file(name), self._bit_depth)
+
+    def file(self, name: str) -> Path:
+        """The picture of this name."""
+        return self._config.root / name
+
+    def at_depth(self, bit_depth: BitDepth) -> CaltechSource:
+        """The same source, with `bit_depth` for 16-bit pictures."""
+        other = copy.copy(self)
+        other._bit_depth = bit_depth
+        return other
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """None: clutter is abnormal as a whole."""

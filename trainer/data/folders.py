@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
+from latentline.vision.bit_depth import BitDepth
 from trainer.data.group_table import read_group_table
 from trainer.data.image_folder import ImageFolder
 from trainer.data.known_places import copies, known_images
@@ -45,6 +48,16 @@ class FolderSource:
         Raises DatasetError when the mask has another size, and ImageError when it cannot be read.
         """
         return self._masks.of(self._folder.root / name, shape)
+
+    def file(self, name: str) -> Path:
+        """The picture of this name."""
+        return self._folder.root / name
+
+    def at_depth(self, bit_depth: BitDepth) -> FolderSource:
+        """The same source, with `bit_depth` for 16-bit pictures."""
+        other = copy.copy(self)
+        other._folder = replace(self._folder, bit_depth=bit_depth)
+        return other
 
     def groups(self) -> Mapping[str, str]:
         """Image name -> group, from the CSV; an image without a row is a group of its own. Raises DatasetError."""

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
+from latentline.vision.picture_header import DECODED_LIMIT
 
 UInt8 = npt.NDArray[np.uint8]
-MAX_ITEMS = 10_000_000  # a header that promises more is broken, and must not cost that much memory
 
 
 def read_idx(folder: Path, name: str, item: tuple[int, ...]) -> UInt8:
@@ -44,6 +44,6 @@ def _shape(header: bytes, path: Path, item: tuple[int, ...]) -> tuple[int, ...]:
     if header[:4] != bytes((0, 0, 8, axes)):  # 8: unsigned bytes
         raise DatasetError(f"{path}: not an idx file of bytes with {axes} axes; copy the original")
     shape = tuple(int(n) for n in np.frombuffer(header[4:], ">u4")) if len(header) == 4 + 4 * axes else ()
-    if shape[1:] != item or not 0 < shape[0] <= MAX_ITEMS:
+    if not shape or shape[1:] != item or not 0 < int(np.prod(shape, dtype=np.int64)) <= DECODED_LIMIT:
         raise DatasetError(f"{path}: its header does not describe items of the shape {item}; copy the original")
     return shape

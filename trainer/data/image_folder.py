@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError
+from latentline.vision.bit_depth import BitDepth
 from latentline.vision.images import read_image
 from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, image_files, images_and_masks, is_good
 from trainer.data.masks import FolderMasks
@@ -26,13 +27,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Image names: sorted POSIX paths relative to `root`."""
+    """Image names: sorted POSIX paths relative to `root`. Its 16-bit pictures have `bit_depth`."""
 
     root: Path
     train_good: tuple[str, ...]
     validation_good: tuple[str, ...]
     test_good: tuple[str, ...]
     test_abnormal: dict[str, tuple[str, ...]]
+    bit_depth: BitDepth = "auto"
 
     @classmethod
     def scan(cls, root: Path) -> ImageFolder:
@@ -73,7 +75,7 @@ class ImageFolder:
 
     def read(self, name: str) -> UInt8:
         """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
-        return read_image(self.root / name)
+        return read_image(self.root / name, self.bit_depth)
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Ground truth of an image of `shape` (height, width), True where abnormal; None where there is no mask file.

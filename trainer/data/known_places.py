@@ -8,6 +8,7 @@ from pathlib import Path
 from latentline.base.home import expanded
 from latentline.errors import DatasetError
 from latentline.vision.images import SUFFIXES
+from latentline.vision.picture_header import FILE_LIMIT
 from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, images_and_masks
 from trainer.data.text_file import read_text
 
@@ -37,7 +38,7 @@ def copies(names: Sequence[str], others: Iterable[str], root: Path) -> set[str]:
     by_size: dict[int, list[Path]] = {}
     for name in names:
         path = root / name
-        if path.is_file():
+        if path.is_file() and path.stat().st_size <= FILE_LIMIT:  # a larger file is no picture
             by_size.setdefault(path.stat().st_size, []).append(path)
     content = {path: path.read_bytes() for paths in by_size.values() for path in paths} if by_size else {}
     found = set()

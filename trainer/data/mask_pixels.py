@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from latentline.errors import ImageError
+from latentline.vision.images import check_size
 from latentline.vision.picture_end import is_whole
-from latentline.vision.picture_header import FILE_LIMIT, PIXEL_LIMIT, picture_header
+from latentline.vision.picture_header import FILE_LIMIT, picture_header
 
 Mask = npt.NDArray[np.bool_]
 # A JPEG has faint pixels around what was drawn: at quality 50 to 95 they stay below this share of the largest value.
@@ -59,8 +60,7 @@ def _content(path: Path) -> bytes:
     header = picture_header(content)
     if header is None:
         raise ImageError(f"{path}: not an image that can be decoded")
-    if header.width * header.height > PIXEL_LIMIT:
-        raise ImageError(f"{path}: declares {header.width} x {header.height} px; no image here is so large")
+    check_size(path, header)
     return content
 
 

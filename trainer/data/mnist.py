@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError, ImageError
+from latentline.vision.bit_depth import BitDepth
 from trainer.data.idx import read_idx
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import MnistData
@@ -61,6 +62,14 @@ class MnistSource:
         except (KeyError, ValueError, IndexError):
             raise ImageError(f"{self.place}: there is no image '{name}'") from None
         return np.pad(image, BORDER)
+
+    def file(self, name: str) -> Path | None:
+        """None: the images are not in pictures of their own."""
+        return None
+
+    def at_depth(self, bit_depth: BitDepth) -> MnistSource:
+        """This source: its images have 8 bits."""
+        return self
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """None: a digit is abnormal as a whole."""

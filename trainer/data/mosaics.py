@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError, ImageError
+from latentline.vision.bit_depth import BitDepth
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.mnist import SIDE, Digits
 from trainer.data.settings import IrMnistData
@@ -51,6 +53,14 @@ class MosaicSource:
     def read(self, name: str) -> UInt8:
         """One mosaic, uint8 [308, 308]. Raises ImageError when there is no such name."""
         return self._mosaic(name)[0]
+
+    def file(self, name: str) -> Path | None:
+        """None: the images are not in pictures of their own."""
+        return None
+
+    def at_depth(self, bit_depth: BitDepth) -> MosaicSource:
+        """This source: its images have 8 bits."""
+        return self
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """The mask, True in the cells of the abnormal digit; `shape` is (308, 308)."""

@@ -7,14 +7,18 @@ five samples, not for other samples. The figures of the benchmark, over pixels, 
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import DatasetError, ImageError
+from latentline.vision.bit_depth import BitDepth
 from trainer.data.image_folder import ImageFolder
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.settings import NanoTwiceData
@@ -44,6 +48,17 @@ class NanoTwiceSource:
         if cut.shape[:2] != (height, width) or not cut.size:
             raise ImageError(f"{self.place}/{name}: the image has only {image.shape[1]} x {image.shape[0]} px")
         return np.ascontiguousarray(cut)
+
+    def file(self, name: str) -> Path:
+        """The picture that an image or a crop is in."""
+        crop = CROP.fullmatch(name)
+        return self._folder.root / (name if crop is None else crop["file"])
+
+    def at_depth(self, bit_depth: BitDepth) -> NanoTwiceSource:
+        """The same source, with `bit_depth` for 16-bit pictures."""
+        other = copy.copy(self)
+        other._folder = replace(self._folder, bit_depth=bit_depth)
+        return other
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
         """Ground truth of an abnormal image; None for a normal one."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from latentline.vision.bit_depth import BitDepth
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.split import Split
 
@@ -33,6 +35,14 @@ class ImageSource(Protocol):
 
     def read(self, name: str) -> UInt8:
         """One image, uint8 [H, W] or [H, W, 3]. Raises ImageError."""
+        ...
+
+    def file(self, name: str) -> Path | None:
+        """The picture that an image is read from; None: it comes from no picture, and has 8 bits."""
+        ...
+
+    def at_depth(self, bit_depth: BitDepth) -> ImageSource:
+        """The same source, with `bit_depth` for 16-bit pictures."""
         ...
 
     def mask(self, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:

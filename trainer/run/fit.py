@@ -16,6 +16,9 @@ from latentline.base.durations import duration
 from latentline.base.signals import StopRequest, stop_on_signals
 from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
+from trainer.data.found_depth import with_bit_depth
+from trainer.data.source import ImageSource
+from trainer.data.split import Split
 from trainer.loops.factory import build_training
 from trainer.loops.training import StepReport, Training
 from trainer.loops.workers import Workers, open_workers
@@ -23,7 +26,7 @@ from trainer.loops.workload import Workload, measure_workload
 from trainer.run.config_differences import check_same_config
 from trainer.run.folder import RunFolder
 from trainer.run.log import log_to
-from trainer.run.opening import open_run, with_resumed_height
+from trainer.run.opening import open_run, with_resumed_scale
 from trainer.run.timer import Timer
 from trainer.run.training_data import load_training_data, open_training_source
 from trainer.trunk.module import check_trunk_weights
@@ -59,7 +62,10 @@ def fit(
             run.mkdir(parents=True, exist_ok=True)
             stack.enter_context(log_to(run / "log.txt"))
         opened = open_training_source(config)
-        config = open_run(config, *opened, resumed=(run / "checkpoint").exists())
+        resumed = (run / "checkpoint").exists()
+        if not resumed:
+            config, opened = _at_depth(config, *opened)
+        config = open_run(config, *opened, resumed=resumed)
         data = load_training_data(config, opened)
         training = build_training(config, data.normal, data.abnormal, workers)
         folder = RunFolder(run, config, data, workers)
@@ -83,10 +89,16 @@ def _check_folder(config: TrainConfig, run: Path, resume: bool, data_moved: bool
     workers.any(False)  # the other processes wait here until the checkpoint is back in its place
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{run}: this folder holds a training; use --resume to continue it, or give another folder")
-    config = with_resumed_height(config, checkpoint)
+    config = with_resumed_scale(config, checkpoint)
     if checkpoint.exists():
         check_same_config(run, config, data_moved)
     return config
+
+
+def _at_depth(config: TrainConfig, source: ImageSource, split: Split) -> tuple[TrainConfig, tuple[ImageSource, Split]]:
+    """The configuration with the bit depth of its images, and these at that depth."""
+    preprocessing, source = with_bit_depth(config.preprocessing, source, split)
+    return config.model_copy(update={"preprocessing": preprocessing}), (source, split)
 
 
 def _train(

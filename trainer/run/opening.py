@@ -21,15 +21,19 @@ TIMED_ITERATIONS = 3  # of a longer search; what comes before and after one take
 log = logging.getLogger(__name__)
 
 
-def with_resumed_height(config: TrainConfig, checkpoint: Path) -> TrainConfig:
-    """The configuration with the height of the checkpoint that it continues, where it names none itself.
+def with_resumed_scale(config: TrainConfig, checkpoint: Path) -> TrainConfig:
+    """The configuration with height and bit depth of the checkpoint that it continues, where it names none itself.
 
     Raises CheckpointError.
     """
-    if config.preprocessing.height is not None or not checkpoint.exists():
+    own = config.preprocessing
+    if (own.height is not None and own.bit_depth != "auto") or not checkpoint.exists():
         return config
-    height = read_config(checkpoint).preprocessing.height
-    return config.model_copy(update={"preprocessing": config.preprocessing.model_copy(update={"height": height})})
+    before = read_config(checkpoint).preprocessing
+    height = before.height if own.height is None else own.height
+    bit_depth = before.bit_depth if own.bit_depth == "auto" else own.bit_depth
+    changed = own.model_copy(update={"height": height, "bit_depth": bit_depth})
+    return config.model_copy(update={"preprocessing": changed})
 
 
 def open_run(config: TrainConfig, source: ImageSource, split: Split, resumed: bool) -> TrainConfig:

@@ -24,6 +24,11 @@ class CommonSettings(StrictModel):
     trigger: Literal["continuous", "command"] = "continuous"
     """`continuous` inspects whatever the camera gives. `command` inspects one frame for each MQTT command `capture`."""
 
+    bit_depth: int | None = Field(default=None, ge=8, le=16)
+    """Bits of the grey levels in 16-bit frames: 12 for a camera of 12 bits whose frames have 16. Unset: as the format
+    says (GenICam `Mono12`, V4L2 `Y12`, PGM …), else as the model package says; then a frame with more bits than the
+    model's is unusable. [bits]"""
+
     stall_seconds: float = Field(default=5.0, gt=0, le=3600)
     """When an open camera gives no frame for this long, the station abandons it and opens it again. [s]"""
 

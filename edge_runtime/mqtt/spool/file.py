@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.mqtt.spool.foreign import APPLICATION_ID
 from edge_runtime.mqtt.spool.second_copy import VERSION
 from edge_runtime.mqtt.spool.stored import StoredEvent
 from edge_runtime.mqtt.spool.totals import Totals, totals_of_row, totals_row
@@ -18,8 +19,6 @@ SIZE = "COALESCE(LENGTH(topic), 0) + COALESCE(LENGTH(body), 0)"  # of one event,
 COLUMNS = "seq, topic, body, at, checksum"
 # What reading a damaged file may raise: SQLite quotes the damaged place, and Python cannot always decode that.
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-_APPLICATION_ID = 0x4C4C5350  # "LLSP", in the header of the file: it is a spool
-_HEADER = b"SQLite format 3\0"
 _WAL_FORMAT = b"\2\2"  # in the header: written and read with a write-ahead log
 MAX_DEAD = 1000  # dead letters that are kept
 _TABLES = """
@@ -55,7 +54,7 @@ def connect(path: Path, *, ours: bool) -> sqlite3.Connection:
     database = connect_unchecked(path)
     try:
         version, application = (_first(database, f"PRAGMA {name}") for name in ("user_version", "application_id"))
-        if (version, application) in ((VERSION, _APPLICATION_ID), (2, 0)):
+        if (version, application) in ((VERSION, APPLICATION_ID), (2, 0)):
             if file_format != _WAL_FORMAT:
                 raise sqlite3.DatabaseError("its header is damaged")
             _check(database, version)
@@ -73,12 +72,6 @@ def connect(path: Path, *, ours: bool) -> sqlite3.Connection:
     with suppress(PermissionError):  # another user's file, which we may write
         path.chmod(0o600)
     return database
-
-
-def is_foreign(path: Path) -> bool:
-    """Whether `path` is a file that has no SQLite header."""
-    with path.open("rb") as file:
-        return file.read(len(_HEADER)) != _HEADER
 
 
 def version_of(database: sqlite3.Connection) -> int:
@@ -125,7 +118,7 @@ def create_tables(transaction: sqlite3.Connection) -> None:
     """Write the tables and the header of this version, within a transaction of the caller."""
     for statement in _TABLES.split(";"):
         transaction.execute(statement)
-    transaction.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    transaction.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     transaction.execute(f"PRAGMA user_version = {VERSION}")
 
 

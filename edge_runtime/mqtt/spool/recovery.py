@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from edge_runtime.mqtt.spool import file as spool_file
 from edge_runtime.mqtt.spool.copies import SpoolCopies
 from edge_runtime.mqtt.spool.dead_copy import DeadRow
+from edge_runtime.mqtt.spool.foreign import foreign_file
 from edge_runtime.mqtt.spool.high_water_mark import STEP, HighWaterMark
 from edge_runtime.mqtt.spool.migrate import migrate
 from edge_runtime.mqtt.spool.rebuilding import (
@@ -81,17 +82,19 @@ def open_spool(copies: SpoolCopies) -> OpenedSpool:
     Raises ConfigError when the file is not a spool, and OSError or sqlite3.OperationalError when it cannot be used.
     """
     path = copies.path
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"spool.path: {path} {foreign_file(path)}, and no spool; choose another path")
     finish_rebuilding(path)
     copied = copies.second.read()
     if copied.version not in (None, VERSION):
         raise ConfigError(f"spool.path: {path} has version {copied.version}, but this software needs {VERSION}")
     ours = copied.found or copies.exist
+    if not ours and (what := foreign_file(path)) is not None:
+        raise ConfigError(f"spool.path: {path} {what}, and no spool; choose another path")
     if not path.exists() or not path.stat().st_size:
         if not ours:
             return _create(copies)
         return _compare(copies, copied, None, ["its file is missing"])
-    if not ours and spool_file.is_foreign(path):
-        raise ConfigError(f"spool.path: {path} exists and is not a spool; choose another path, or remove the file")
     database: sqlite3.Connection | None = None
     trouble: list[str] = []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from latentline.base.strict_yaml import StrictModel
 
@@ -24,3 +24,10 @@ class SpoolSection(StrictModel):
 
     max_days: float | None = Field(default=None, gt=0)
     """Greatest age of a waiting event; unset for no limit. [days]"""
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_file_name(cls, path: Path) -> Path:
+        if path.name in ("", "..") or path.suffix == ".answered":  # the station keeps such a file beside it
+            raise ValueError("give the spool a file name such as spool.sqlite")
+        return path

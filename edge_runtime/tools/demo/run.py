@@ -66,7 +66,7 @@ def _inspect(
             saved[inspection.is_abnormal] += 1
             verdict = "abnormal" if inspection.is_abnormal else "normal"
             name = output / f"{verdict}-{saved[inspection.is_abnormal]}.png"
-            save_panel(name, frame.image, inspection, truth.mask)
+            save_panel(name, frame.picture, inspection, truth.mask)
 
     station = Station(config, inspector, cameras={"simulated": lambda: camera}, observer=observe)
     start = perf_counter()

@@ -10,6 +10,7 @@ from edge_runtime.tools.doctor.examination import BackendReport, DoctorReport
 from edge_runtime.tools.doctor.facts import Fact
 from edge_runtime.tools.doctor.timing import Timing
 from latentline.base import atomic
+from latentline.printable import printable
 
 _MARKS = {True: "ok", False: "no", None: ""}
 
@@ -33,13 +34,13 @@ def write_report(report: DoctorReport, folder: Path) -> tuple[Path, Path]:
 
 
 def _fact(fact: Fact) -> str:
-    return f"{_MARKS[fact.ok]:8}{fact.topic:16} {fact.value}"
+    return f"{_MARKS[fact.ok]:8}{fact.topic:16} {printable(fact.value)}"
 
 
 def _backend(backend: BackendReport) -> Iterator[str]:
     if backend.problem is not None:
         verdict = ": FAILED:" if backend.needed else " cannot run here:"
-        yield f"backend {backend.name}{verdict} {backend.problem}"
+        yield f"backend {backend.name}{verdict} {printable(backend.problem)}"
         return
     yield f"backend {backend.name}: {'passed' if backend.passed else 'FAILED'}"
     for comparison in backend.comparisons:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from edge_runtime.mqtt.events import now
 from edge_runtime.mqtt.packets import Received
+from edge_runtime.mqtt.trial import PROBE_PROPERTY
 from edge_runtime.tools.listen import descriptions
 from edge_runtime.tools.listen.entry import Entry
 from edge_runtime.tools.listen.liveness import Liveness
@@ -52,6 +53,8 @@ class Journal:
         camera, _, about = tail.partition("/")
         topic = received.topic
         self._nothing_at = math.inf
+        if PROBE_PROPERTY in received.user_properties:
+            return
         if branch == "cam" and about == "picture":
             yield self._picture(station, camera, received)
             return

@@ -1,7 +1,7 @@
 """Reads a GenICam camera in a process of its own, which has PyGObject on its path.
 
-Argument: the settings as JSON. Prints a line of JSON for each frame (its shape), each fault (its sentence) and each new
-number of bad frames; at the end of standard input, the report of the camera.
+Argument: the settings as JSON. Prints a line of JSON for each frame (its shape, time and depth), each fault (its
+sentence) and each new number of bad frames; at the end of standard input, the report of the camera.
 """
 
 import json
@@ -29,7 +29,8 @@ def main() -> None:
         if settings.trigger == "command":
             feeds.trigger()
         if (frame := feeds.get(0.05)) is not None:
-            _print({"frame": frame.image.shape, "at": frame.captured_at.timestamp()})
+            kind = str(frame.image.dtype), frame.bit_depth
+            _print({"frame": frame.image.shape, "at": frame.captured_at.timestamp(), "depth": kind})
         if feeds.states()[settings.id].bad > bad:
             bad = feeds.states()[settings.id].bad
             _print({"bad": bad})

@@ -138,6 +138,15 @@ def test_camera_is_set_up_unplugged_and_comes_back(start_client: Callable[..., C
     assert report["reopened"] == 1 and report["state"] == "ended"
 
 
+def test_mono16_keeps_its_bits(start_client: Callable[..., Client], camera: FakeCamera) -> None:
+    """Frames of Mono16 come with all 16 bits, and with the depth that the settings give, for the station to scale."""
+    camera.start()
+    client = start_client(pixel_format="Mono16", bit_depth=12, width=128)
+    client.wait_frames(1)
+    assert client.all("frame")[0] == [512, 128, 1] and client.all("depth")[0] == ["uint16", 12]
+    client.end()
+
+
 def test_lost_packets_are_counted(start_client: Callable[..., Client], camera: FakeCamera) -> None:
     """A frame of which packets did not arrive is not inspected, but counted under its cause; the others come."""
     camera.start(lost_per_thousand=2)

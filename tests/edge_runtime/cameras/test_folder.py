@@ -194,6 +194,17 @@ def test_journal_elsewhere(tmp_path: Path) -> None:
         _camera(folder, watch=True, journal=tmp_path / "nowhere" / "journal")
 
 
+@pytest.mark.parametrize("content", [b"PK\x03\x04 a model package", b"station: {id: line-1}\n"])
+def test_a_file_of_something_else_is_no_journal(tmp_path: Path, content: bytes) -> None:
+    """A setting `journal` that names another file is an error, and the file stays as it is."""
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "model.zip"
+    path.write_bytes(content)
+    with pytest.raises(CameraError, match=r"model\.zip is no journal; set `journal` to another path"):
+        _camera(tmp_path / "in", watch=True, journal=path)
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("after", ["mark", "move", "delete", "keep"])
 def test_name_that_comes_again_is_a_new_picture(tmp_path: Path, after: str) -> None:
     """A file that is replaced, or removed and written again, is inspected again; a waiting one is not lost."""

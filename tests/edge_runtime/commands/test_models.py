@@ -15,6 +15,7 @@ from edge_runtime.commands.request import CommandError
 from latentline.backends.settings import GpuSettings
 from latentline.errors import LatentlineError, PackageError
 from latentline.model import open_model
+from latentline.package.model_package import load_package
 from tests.packages import edit_manifest, rewrite, write_tiny_package
 from tests.waiting import wait_until
 
@@ -42,6 +43,16 @@ def test_a_model_that_searches_too_long_is_refused(tmp_path: Path, package: Path
     edit_manifest(slow, lambda manifest: manifest["search"].update(iterations=1_000_000_000))
     with pytest.raises(PackageError, match=r"search\.iterations"):
         load_for_switch(slow, "openvino", GpuSettings())
+
+
+def test_a_model_that_is_too_slow_for_the_frames_of_the_station_is_refused(tmp_path: Path, package: Path) -> None:
+    """A search that is fast enough for one tile may take minutes for a frame of many."""
+    slow = shutil.copytree(package, tmp_path / "slow")
+    edit_manifest(slow, lambda manifest: manifest["search"].update(iterations=200))
+    size, channels = load_package(slow).spec.tile_size, load_package(slow).spec.channels
+    frame = (300 * size, 300 * size, channels)
+    with pytest.raises(CommandError, match=r"200 steps would take \d+ s for a frame of \d{4,} tiles here, more than"):
+        load_for_switch(slow, "openvino", GpuSettings(), 30.0, frame)
 
 
 def test_pipes_and_devices_are_no_packages(tmp_path: Path, package: Path) -> None:

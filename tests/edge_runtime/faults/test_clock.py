@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import struct
 import subprocess
@@ -11,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.config import StationConfig
+from edge_runtime.tools.broker_check import check_broker
+from latentline.base.strict_yaml import parse
 from tests.edge_runtime.fakes import BRIGHT, station_data, validate, write_picture
 from tests.edge_runtime.faults.running import station_process, watched
 from tests.mosquitto import Mosquitto, Subscriber
@@ -68,3 +73,23 @@ def test_jumps_of_the_clock_delay_nothing(tmp_path: Path, mosquitto: Mosquitto, 
     assert timedelta(days=399) < times[1] - times[0] < timedelta(days=401)
     assert timedelta(days=799) < times[1] - times[2] < timedelta(days=801)
     assert all(0 <= event.body["timings_ms"]["wait"] < 60_000 for event in events)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="OPENSSL IS MISSING: no TLS test ran")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_clock_that_is_behind_is_suspected(tmp_path: Path, mosquitto: Mosquitto, shim: Path) -> None:
+    """When the broker's certificate is not valid yet, the sentence has this machine's time."""
+    offset = tmp_path / "offset"
+    offset.write_bytes(struct.pack("=q", 10 * DAY))
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca.pem")]
+    clock = {**os.environ, "LD_PRELOAD": str(shim), "WALL_CLOCK_OFFSET": str(offset)}
+    subprocess.run(
+        [*command.split(), *files, "-addext", "subjectAltName=IP:127.0.0.1"], env=clock, check=True, capture_output=True
+    )
+    mosquitto.use_tls(tmp_path / "ca.pem", tmp_path / "key.pem")
+    mosquitto.start()
+    data = station_data(tmp_path, mosquitto.port, tls={"ca": str(tmp_path / "ca.pem")})
+    (finding,) = check_broker(parse(data, StationConfig, "-"))
+    assert not finding.ok and "certificate is not yet valid; this machine's clock says 20" in finding.message
+    gc.collect()

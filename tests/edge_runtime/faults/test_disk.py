@@ -94,6 +94,7 @@ def _garbage(spool: Path) -> None:
 
 def _no_header(spool: Path) -> None:
     _with_events(spool)
+    spool.with_name("spool.sqlite.seq").write_text("100\n")
     with spool.open("r+b") as file:
         file.write(b"\0" * 100)
 

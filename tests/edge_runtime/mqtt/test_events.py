@@ -24,7 +24,7 @@ def _messages() -> dict[str, dict[str, Any]]:
     """One message of every kind, by its topic."""
     messages, inspector = Messages("line-1"), FakeInspector()
     frame = Frame(np.full((4, 6, 3), 200, np.uint8), datetime.now(timezone.utc), "top", "a.png", 0)
-    inspection = inspector.inspect(frame.image)
+    inspection = inspector.inspect(frame.picture)
     report = CameraReport("stalled", "no frame for 5 s", 9, {"cut short": 1}, 2, 1, {"newer frame": 4}, 5.5)
     cameras = {"top": {"kind": "device", "source": "0", "every_frame": False}}
     dropped = {"count": 3, "bytes": 0, "age": 0}

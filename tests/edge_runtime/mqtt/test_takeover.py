@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from edge_runtime.mqtt.takeover import TakeoverDetector
+from edge_runtime.mqtt.unsteady import UnsteadyConnections
 from edge_runtime.pacing import Backoff
 
 
@@ -11,30 +12,6 @@ class Clock:
         return self.now
 
 
-def _disconnect(takeover: TakeoverDetector, *, taken_over: bool = False) -> bool:
-    """Connected, and disconnected by the broker at once."""
-    takeover.connected()
-    return takeover.ended(True, taken_over=taken_over)
-
-
-def test_reason_code_is_enough() -> None:
-    """The reason 0x8E means a takeover, the first time."""
-    assert _disconnect(TakeoverDetector(Backoff(1.0, 30.0), Clock()), taken_over=True)
-
-
-def test_without_a_reason_code_it_takes_three_in_a_row() -> None:
-    """One lost connection is no takeover; an absent broker or a long connection starts the count again."""
-    clock = Clock()
-    takeover = TakeoverDetector(Backoff(1.0, 30.0), clock)
-    assert [_disconnect(takeover) for _ in range(2)] == [False, False]
-    assert not takeover.ended(False, taken_over=False)
-    assert [_disconnect(takeover) for _ in range(2)] == [False, False]
-    takeover.connected()
-    clock.now += 61.0
-    assert not takeover.ended(True, taken_over=False)
-    assert [_disconnect(takeover) for _ in range(2)] == [False, True]
-
-
 def test_takeover_is_over_when_the_connection_was_kept() -> None:
     """A takeover is over, once, after three pauses without a disconnect; not before, and not without a takeover."""
     clock, ordinary = Clock(), Backoff(1.0, 30.0)
@@ -42,7 +19,7 @@ def test_takeover_is_over_when_the_connection_was_kept() -> None:
     takeover.connected()
     clock.now = 1000.0
     assert not takeover.over()
-    _disconnect(takeover, taken_over=True)
+    takeover.ended(taken_over=True)
     clock.now += 1000.0
     assert not takeover.over()
     takeover.connected()
@@ -53,9 +30,47 @@ def test_takeover_is_over_when_the_connection_was_kept() -> None:
     assert ordinary.pause() == 1.0
 
 
+def test_lost_connections_are_no_takeover() -> None:
+    """However often a connection just ends, there is no takeover whose end could be told."""
+    clock = Clock()
+    takeover = TakeoverDetector(Backoff(1.0, 30.0), clock)
+    for _ in range(10):
+        takeover.connected()
+        takeover.ended(taken_over=False)
+    takeover.connected()
+    clock.now += 1000.0
+    assert not takeover.over()
+
+
 def test_sentence_names_id_broker_and_pause() -> None:
     """The sentence says what to change, and when the station tries again."""
     takeover = TakeoverDetector(Backoff(1.0, 10.0), Clock())
-    _disconnect(takeover, taken_over=True)
+    takeover.ended(taken_over=True)
     sentence = takeover.sentence("line-1", "broker:1883")
     assert all(part in sentence for part in ("'line-1'", "broker:1883", "station.id", "10 s"))
+
+
+def _closed(unsteady: UnsteadyConnections) -> bool:
+    """Connected, and closed by the broker at once and without a reason."""
+    unsteady.connected()
+    unsteady.ended(True)
+    return unsteady.unsteady
+
+
+def test_three_short_connections_in_a_row_are_unsteady() -> None:
+    """An absent broker or a long connection starts the count again; a connection that holds is the end, once."""
+    clock = Clock()
+    unsteady = UnsteadyConnections(clock)
+    assert [_closed(unsteady) for _ in range(2)] == [False, False]
+    unsteady.ended(False)
+    assert [_closed(unsteady) for _ in range(2)] == [False, False]
+    unsteady.connected()
+    clock.now += 61.0
+    unsteady.ended(True)
+    assert [_closed(unsteady) for _ in range(3)] == [False, False, True]
+    unsteady.connected()
+    clock.now += 59.0
+    assert not unsteady.over()
+    clock.now += 2.0
+    assert unsteady.over() and not unsteady.over() and not unsteady.unsteady
+    assert [_closed(unsteady) for _ in range(3)] == [False, False, True]

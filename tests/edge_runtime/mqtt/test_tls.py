@@ -183,3 +183,17 @@ def test_missing_tls_file_is_named(tmp_path: Path) -> None:
     """A missing certificate file raises an error before anything connects."""
     with pytest.raises(BrokerError, match=r"mqtt\.tls: .*nowhere\.pem"):
         Connection(Broker("127.0.0.1", 1, "s", tls=TlsSection(ca=tmp_path / "nowhere.pem")), None, lambda _: None)
+
+
+def test_a_file_of_another_kind_is_named_in_words(encrypted: Path) -> None:
+    """A key of another certificate, files the wrong way round, and a key in place of the authorities."""
+    (encrypted / "second").mkdir()
+    other = _certificate(encrypted / "second").with_name("key.pem")
+    certificate, key = encrypted / "certificate.pem", encrypted / "key.pem"
+    for tls, said in (
+        (TlsSection(certificate=certificate, key=other), "certificate and key do not belong together"),
+        (TlsSection(certificate=key, key=certificate), "one of them is not what it should be"),
+        (TlsSection(ca=key), "no certificate in PEM format is in it"),
+    ):
+        with pytest.raises(BrokerError, match=rf"^mqtt\.tls: .* cannot be used \({said}"):
+            Connection(Broker("127.0.0.1", 1, "s", tls=tls), None, lambda _: None)

@@ -38,9 +38,9 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
     write_picture(tmp_path / "pictures" / "a.png", DARK)
     findings = list(check_station(path, _open))
     assert [(finding.subject, finding.ok) for finding in findings] == [
-        (subject, True) for subject in ("config", "model", "self-test", "camera", "broker")
+        (subject, True) for subject in ("config", "spool", "model", "self-test", "camera", "broker", "topics")
     ]
-    assert re.search(r"gives 8 x 6 px, 1 channel; 1 tile, \d+ ms an image$", findings[3].message)
+    assert re.search(r"gives 8 x 6 px, 1 channel; 1 tile, \d+ ms an image$", findings[4].message)
 
 
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -52,6 +52,7 @@ def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> 
     findings = list(check_station(_write(tmp_path, mosquitto.port), refuse))
     assert [(finding.subject, finding.ok) for finding in findings] == [
         ("config", True),
+        ("spool", True),
         ("model", False),
         ("camera", False),
         ("broker", False),
@@ -114,7 +115,7 @@ def test_command_prints_json_and_exit_code(
     assert [finding["subject"] for finding in findings if not finding["ok"]] == ["broker"]
     mosquitto.start()
     assert cli.main(["check", str(path)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert len(capsys.readouterr().out.splitlines()) == 7
 
 
 def test_run_command_inspects_to_the_end(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:

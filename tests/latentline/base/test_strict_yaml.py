@@ -56,6 +56,28 @@ def test_a_key_that_is_there_twice_is_refused_by_its_lines(tmp_path: Path, text:
         _load(tmp_path, text)
 
 
+@pytest.mark.parametrize("text", [r'text: "a\0b"', r'- "\x00"', r'"\0": 1', r'{text: "\u0000"}'])
+def test_no_text_holds_a_zero_byte(tmp_path: Path, text: str) -> None:
+    """No path, name or password can: it is refused by its line, and not where a file is opened."""
+    with pytest.raises(ConfigError, match=r"a\.yaml, line 2: .*a character with the number zero"):
+        _load(tmp_path, f"# a comment\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "text: [me:{}@host]", "inner: me:{}@host", "number: 'me:{}@host'", "'me:{}@host': 1",
+        "{{'me:{}@h': 1, 'me:{}@h': 2}}", "text: [[a, 'me:{}@host/1']]", "text: !{} a", "text: *{}",
+        "'rtsp://me:{}@host': 1", "number: me:{}@host:80/x@y",
+    ],
+)  # fmt: skip
+def test_no_error_quotes_a_password(tmp_path: Path, text: str) -> None:
+    """Wherever an address with a password stands by mistake, also one without a scheme, or a password alone."""
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text.format("Left4711", "Left4711") + "\n")
+    assert "Left4711" not in str(caught.value)
+
+
 def test_a_second_tls_section_does_not_undo_the_first(tmp_path: Path) -> None:
     """A station file that says `tls: {}` and then `tls: null` is refused, not run over a plain connection."""
     text = yaml.safe_dump(station_data(tmp_path, 1883))
@@ -140,7 +162,11 @@ def test_a_threshold_is_never_a_word(tmp_path: Path) -> None:
 
 
 _DATA = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="ascii")),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="ascii", exclude_characters="\0")),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=3),
     max_leaves=8,
 )

@@ -121,7 +121,12 @@ def test_a_sparse_picture_is_not_read(tmp_path: Path) -> None:
     assert int(grown) < 10_000 and f"has 4096 MiB, more than {FILE_LIMIT >> 20}" in sentence  # KiB
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF0000WEBP", b"P5\n", b"no picture"])
+_FAR = b"II\x2b\0\x08\0\0\0" + b"\xff" * 8  # a BigTIFF whose tags are beyond any file
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF0000WEBP", b"P5\n", b"P5 2 2 70000\n", _FAR, b"no picture"]
+)
 def test_a_broken_header_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     """A file that ends within its header, or has none, is an ImageError."""
     (tmp_path / "a.png").write_bytes(content)

@@ -8,7 +8,9 @@ import pytest
 
 from latentline.errors import DatasetError
 from latentline.vision.images import read_image
+from tests.deep_pictures import deepened, png
 from tests.trainer.folder import write_folder
+from trainer.choose.choose import _images
 from trainer.choose.image_set import GROUPS, KNOWN, write_image_set
 from trainer.config import TrainConfig
 from trainer.data.folders import FolderSource
@@ -87,3 +89,16 @@ def test_too_few_normal_images_or_parts_are_one_sentence(tmp_path: Path, train: 
     config = _config(root, groups=groups)
     with pytest.raises(DatasetError, match=r"needs 40 normal images of 3 parts, and there are \d+ of \d+; add"):
         write_image_set(open_source(config.data), config, tmp_path / "out")
+
+
+def test_images_of_12_bits_are_compared_by_their_upper_eight(tmp_path: Path) -> None:
+    """`choose` finds the bit depth of the user's images, and writes what a model would see of them."""
+    write_folder(tmp_path / "data", train=45, good=0, defects=0)
+    seen = set()
+    for path in (tmp_path / "data").glob("train/good/*.png"):
+        image = read_image(path)
+        seen.add(image.tobytes())
+        path.write_bytes(png(deepened(image, 12)))
+    _images(_config(tmp_path / "data"), tmp_path / "out")
+    written = set(_read(tmp_path / "out", "images/train/good/*.png").values())
+    assert len(written) > 10 and written <= seen

@@ -14,6 +14,7 @@ from PIL import Image
 
 from latentline.errors import ImageError
 from latentline.vision.images import read_image
+from tests.deep_pictures import tiff, write
 from trainer.data.mask_pixels import read_mask
 
 Drawn = np.zeros((24, 32), np.uint8)
@@ -142,3 +143,10 @@ def test_a_broken_mask_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mask.png").write_bytes(content)
     with pytest.raises(ImageError, match=r"mask\.png: "):
         read_mask(tmp_path / "mask.png")
+
+
+def test_a_mask_that_decodes_to_too_much_is_refused(tmp_path: Path) -> None:
+    """By its header: a small file of many channels, as any other picture."""
+    content = tiff(np.zeros((8, 8), np.uint8), 8, (277, 60_000), (256, 20_000))
+    with pytest.raises(ImageError, match=r"a\.tif: declares .* which take \d+ MiB"):
+        read_mask(write(tmp_path / "a.tif", content))

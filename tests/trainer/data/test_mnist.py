@@ -178,3 +178,10 @@ def test_without_known_images_none_are_chosen(root: Path) -> None:
     """known_abnormal_fraction 0 leaves both abnormal sides empty."""
     split = source_of(root, known_abnormal_fraction=0).split(0)
     assert split.known_abnormal == split.validation_abnormal == ()
+
+
+def test_a_label_file_that_ends_in_its_header_is_refused(tmp_path: Path) -> None:
+    """Also where an item is a single byte."""
+    (tmp_path / "x").write_bytes(b"\0\0\x08\1\0\0")
+    with pytest.raises(DatasetError, match=r"x: its header"):
+        read_idx(tmp_path, "x", ())

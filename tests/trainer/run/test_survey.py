@@ -67,10 +67,11 @@ def test_large_images_are_scaled_and_everyone_uses_the_same_height(
 
 
 def test_the_first_lines_say_what_was_found(large: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Images of each side, their size, masks, the height, tiles and time of an image; in log.txt, too."""
+    """Bit depth, images of each side, their size, masks, the height, tiles and time of an image; in log.txt, too."""
     with caplog.at_level(logging.INFO):
         fit(load_config(write(tmp_path, large), None), tmp_path / "run")
-    images, masks, smallest, height, cost = caplog.messages[:5]
+    depth, images, masks, smallest, height, cost = caplog.messages[:6]
+    assert depth.startswith("preprocessing.bit_depth: 8, ")
     assert images == (
         "22 normal images train and 8 are held out, of 640 x 640 px; 0 known-abnormal images train and 2 weigh the "
         "score; 1 normal and 2 abnormal images are for the test"
@@ -81,7 +82,7 @@ def test_the_first_lines_say_what_was_found(large: Path, tmp_path: Path, caplog:
     assert smallest == "the smallest defect looked at is about 10 px wide"
     assert height.startswith("preprocessing.height: 416 px, ") and "361" in height
     assert cost.startswith("144 tiles an image; ") and "searching 10 images to calibrate takes about" in cost
-    assert all(message in (tmp_path / "run" / "log.txt").read_text() for message in caplog.messages[:5])
+    assert all(message in (tmp_path / "run" / "log.txt").read_text() for message in caplog.messages[:6])
 
 
 @pytest.mark.parametrize(

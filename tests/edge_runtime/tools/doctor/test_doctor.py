@@ -14,6 +14,7 @@ import pytest
 from edge_runtime.cli import main
 from edge_runtime.tools.doctor import command, examination
 from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, loss_curve
+from edge_runtime.tools.doctor.facts import Fact
 from edge_runtime.tools.doctor.report import to_text
 from edge_runtime.tools.doctor.timing import timed
 from latentline.backends.openvino.searcher import OpenVinoSearcher
@@ -161,6 +162,16 @@ def test_a_target_that_is_no_package_is_one_sentence(tmp_path: Path, capsys: pyt
     assert main(["doctor", str(tmp_path / "nothing"), "--output", str(tmp_path / "report")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "nothing" in error and not (tmp_path / "report").exists()
+
+
+def test_names_in_the_report_control_no_terminal() -> None:
+    """A camera, a package or an error may hold any text; each stays one line of the report."""
+    report = examination.DoctorReport(0, "fp32", [Fact("model", "a\x1b[2J\nok      model   forged", True)])
+    report.backends.append(
+        examination.BackendReport("openvino", problem="no\x1b]0;title\x07\nbackend tensorrt: passed")
+    )
+    text = to_text(report)
+    assert "\\x1b[2J\\nok" in text and text.replace("\n", "").isprintable() and "\nbackend tensorrt" not in text
 
 
 def test_timing_repeats() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.mqtt.packets import Received
+from edge_runtime.mqtt.trial import PROBE_PROPERTY, probe
 from edge_runtime.tools.listen.entry import Entry
 from edge_runtime.tools.listen.journal import Journal
 from tests.edge_runtime.tools.listen.samples import AT, BIRTH, HEALTH, TOPIC, event, status
@@ -56,6 +57,13 @@ def test_each_message_becomes_a_line() -> None:
             "waiting, 250 MiB",
         )
     ]
+
+
+def test_probes_are_not_printed() -> None:
+    """What `check` publishes to try the broker is no line, on whatever topic."""
+    journal = Journal("latentline")
+    for rest in ("status", "cam/top/defect", "cam/top/picture", "health", "response/probe", "cmd/probe"):
+        assert _texts(journal, rest, probe("line-1"), user_properties=(PROBE_PROPERTY,)) == []
 
 
 def test_a_state_is_printed_when_it_changes() -> None:

@@ -21,13 +21,15 @@ from edge_runtime.tools.doctor.conformance import conformance, example_frames
 from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
-from latentline.errors import BackendError, EngineError
+from latentline.errors import BackendError, EngineError, ImageError
 from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.inspector import Inspector
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.scoring.components import frame_components
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import exported
+from tests.deep_pictures import deepened
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
@@ -117,6 +119,29 @@ def test_a_search_finds_what_the_cpu_finds(
     assert own.loss is not None and reference.loss is not None
     np.testing.assert_allclose(own.loss, reference.loss, rtol=1e-3)
     assert own.loss == pytest.approx(found.tile_values["loss"], abs=0), "the same graph for tiles and for frames"
+
+
+@pytest.mark.parametrize("height", [None, 21])
+def test_a_frame_of_12_bits_gives_what_its_twin_of_8_gives(
+    emulated: Open, package: ModelPackage, height: int | None
+) -> None:
+    """On the GPU as on the CPU, to the bit, whoever scales the frame down; one of 16 bits is refused before an upload.
+
+    The frames before and after it are none the worse.
+    """
+    preprocessing = Preprocessing(channels=1, height=height, bit_depth=12)
+    manifest = package.manifest.model_copy(update={"preprocessing": preprocessing})
+    searcher = emulated(replace(package, manifest=manifest))
+    inspector = Inspector(searcher, manifest.calibration, manifest.preprocessing.bit_depth)
+    frame = frames(1)[0]
+    eight, twelve = inspector.begin(frame), inspector.begin(deepened(frame, 12))
+    expected, found = eight(), twelve()
+    with pytest.raises(ImageError, match="needs 16 bits, and bit_depth is 12"):
+        inspector.begin(deepened(np.maximum(frame, 128), 16))
+    again = inspector.inspect(deepened(frame, 12, seed=1))
+    assert expected.score == found.score == again.score
+    np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+    np.testing.assert_array_equal(found.prepared, expected.prepared)
 
 
 @pytest.mark.parametrize(
