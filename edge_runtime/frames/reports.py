@@ -31,7 +31,7 @@ class FrameReporter:
 
     limits    of the spool
     stage     of the watchdog: one write to the disk
-    fault     called with (code, sentence or None); the codes are `disk`, `spool` and `spool_file`
+    fault     called with (code, sentence or None); the codes are `disk` and `spool`
     done      called with each frame whose event is on the disk, or that has none
     pictures  None: no pictures of defects
     results   publish a short message about each frame, normal ones included
@@ -83,12 +83,11 @@ class FrameReporter:
             self._done(frame)
 
     def check_spool(self) -> None:
-        """Report that the spool has room again, or that its file was corrupt."""
+        """Report that the spool has room again."""
         limits = self._limits
         small = limits.max_mib is None or self._spool.size_bytes < 0.9 * (limits.max_mib << 20)
         if small and len(self._spool) < 0.9 * limits.max_events:
             self._fault("spool", None)
-        self._fault("spool_file", self._spool.set_aside)
 
     def _spool_event(self, camera: str, event: Message) -> bool:
         """Write an event to the spool. Returns whether it is on the disk."""

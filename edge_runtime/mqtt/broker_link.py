@@ -106,13 +106,17 @@ class BrokerLink:
             f"0x{event.reason:02X}), so no command arrives; allow its user to read this topic",
         )
 
-    def disconnected(self, event: Disconnected, stopping: bool) -> None:
-        """The connection ended or could not be made. stopping: the station ends, so this is no fault."""
+    def disconnected(self, event: Disconnected, stopping: bool, by_event: bool = False) -> None:
+        """The connection ended or could not be made.
+
+        stopping  the station ends, so this is no fault
+        by_event  the event that was in flight may be why, so the connection is not called unsteady
+        """
         if event.refused and not self.first_attempt_over.is_set():
             self.first_refusal = BrokerError(event.sentence)
         taken_over = event.reason == SESSION_TAKEN_OVER
         self._takeover.ended(taken_over=taken_over)
-        self._unsteady.ended(event.closed_by_broker)
+        self._unsteady.ended(event.closed_by_broker and not by_event)
         self._close(self._backoff.longest() if taken_over else self._backoff.pause())
         if not stopping:
             names = self._broker.client_id, self._broker.address

@@ -11,6 +11,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.packets import new_properties
@@ -27,10 +28,11 @@ _TLS_REASONS = {
 
 
 class MqttClient(paho.Client):
-    """A paho client that ignores a message it cannot read, instead of dropping the connection.
+    """A paho client that survives what paho itself cannot read, instead of dropping the connection.
 
     paho raises for text that MQTT allows (U+FEFF in a user property). One such message a minute would keep the station
-    offline.
+    offline. And it raises for a PUBACK with a reason code that it does not know, such as 0x95, with which mosquitto
+    answers a message above its `message_size_limit`: one such event would block all others.
     """
 
     on_pubrec: Callable[[int, int], None] | None = None
@@ -54,6 +56,24 @@ class MqttClient(paho.Client):
         except Exception as error:
             _log.warning("a message from the broker cannot be read (%s); it is ignored", type(error).__name__)
             return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
+        packet = bytes(self._in_packet["packet"])
+        try:
+            return super()._handle_pubackcomp(cmd)
+        except Exception:
+            if len(packet) < 3:  # without a reason code it is something else
+                raise
+            return self._puback(int.from_bytes(packet[:2], "big"), packet[2])
+
+    def _puback(self, mid: int, code: int) -> MQTTErrorCode:
+        """What paho does with a PUBACK, for a reason code that it does not know."""
+        reason = ReasonCode(PacketTypes.PUBACK, "Unspecified error")
+        reason.value = code
+        with self._out_message_mutex:
+            if mid not in self._out_messages:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            return self._do_on_publish(mid, reason, new_properties(PacketTypes.PUBACK))
 
 
 def make_client(broker: Broker, will: Will | None, connect_timeout: float, window: int) -> MqttClient:

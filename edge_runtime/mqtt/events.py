@@ -46,13 +46,28 @@ class Messages:
         self.station = station
         self.boot_id = str(uuid.uuid4())
 
-    def status(self, state: State, faults: Mapping[str, str], spool_dropped: Mapping[str, int]) -> Message:
+    def status(
+        self,
+        state: State,
+        faults: Mapping[str, str],
+        spool_dropped: Mapping[str, int],
+        spool_damaged: int = 0,
+        dead_letters: int = 0,
+    ) -> Message:
         """The state of the station. `offline` is the will, so its `at` is the time of connecting.
 
         spool_dropped  events dropped from the spool, by cause
+        spool_damaged  events of the spool that damage has cost
+        dead_letters   events that could not be delivered
         """
         reasons = [{"code": code, "message": text} for code, text in sorted(faults.items())]
-        return self._envelope(state=state, reasons=reasons, spool_dropped=dict(spool_dropped))
+        return self._envelope(
+            state=state,
+            reasons=reasons,
+            spool_dropped=dict(spool_dropped),
+            spool_damaged=spool_damaged,
+            dead_letters=dead_letters,
+        )
 
     def birth(
         self, software: str, model: ModelIdentity, threshold: float, cameras: Mapping[str, Mapping[str, Any]]

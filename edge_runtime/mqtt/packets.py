@@ -66,6 +66,18 @@ def packet_size(topic: str, payload: bytes, properties: PublishProperties | None
     return len(payload) + len(topic.encode()) + _HEADER_BYTES + (properties.size() if properties else 0)
 
 
+def topic_fault(topic: str) -> str | None:
+    """Why nothing can be published on `topic`; None: MQTT allows it."""
+    try:
+        size = len(topic.encode())
+    except UnicodeEncodeError:
+        return "its topic is not UTF-8"
+    if not 0 < size < 65536:
+        return f"its topic has {size} bytes"
+    found = next((character for character in "+#\0" if character in topic), None)
+    return None if found is None else f"its topic contains {found!r}"
+
+
 def new_properties(packet: int) -> Properties:
     """Empty properties for packets of this type (see paho's PacketTypes)."""
     return Properties(packet)  # type: ignore[no-untyped-call]  # paho has no annotations there

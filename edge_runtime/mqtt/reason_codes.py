@@ -4,6 +4,8 @@ from __future__ import annotations
 
 NO_SUBSCRIBER = 0x10
 FIRST_ERROR = 0x80  # smaller codes mean success
+MALFORMED_PACKET = 0x81
+PROTOCOL_ERROR = 0x82
 NOT_AUTHORISED = 0x87
 SESSION_TAKEN_OVER = 0x8E
 TOPIC_NAME_INVALID = 0x90

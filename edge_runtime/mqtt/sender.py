@@ -20,6 +20,7 @@ from edge_runtime.supervision.watchdog import Stage
 
 _log = logging.getLogger(__name__)
 LAST_STATUS_SECONDS = 0.5  # for the PUBACK of the last status, and again for the DISCONNECT
+_CHECK_SECONDS = 0.4  # between two looks at the files of the spool
 _PUBACK_SECONDS = 60.0  # a connection on which a PUBACK takes longer is dropped
 
 
@@ -65,6 +66,7 @@ class Sender:
         self._on_fault, self._stage = on_fault, stage
         self._stop: Stop | None = None
         self._done = False
+        self._check_at = 0.0  # time.monotonic()
         self.thread = KeptThread("mqtt sender", self._run)
 
     def _run(self) -> None:
@@ -89,6 +91,9 @@ class Sender:
             self._stage.busy()
         for item in items:
             self._handle(item)
+        if time.monotonic() >= self._check_at:
+            self._check_at = time.monotonic() + _CHECK_SECONDS
+            self._delivery.check_spool()
         if dead is not None and dead is self._link.connection:  # not even a Disconnected was in the queue
             sentence = f"the network thread for broker {dead.address} has died; the station connects again"
             self._on_fault("broker", sentence)
@@ -111,7 +116,7 @@ class Sender:
     def _next_items(self) -> list[QueueItem]:
         """Everything in the queue. Waits for the first item, but not longer than until a timed action is due."""
         now = time.monotonic()
-        due = [now + (1.0 if self._stop is None else 0.1)]
+        due = [self._check_at if self._stop is None else now + 0.1]
         if self._link.connection is None:
             due.append(self._link.connect_at)
         if self._delivery.resume_at is not None:
@@ -152,8 +157,9 @@ class Sender:
         self._on_fault("publisher", None)
 
     def _disconnected(self, event: Disconnected) -> None:
+        by_event = self._delivery.ended(closed_by_broker=event.closed_by_broker, reason=event.reason)
         self._forget_in_flight()
-        self._link.disconnected(event, stopping=self._stop is not None)
+        self._link.disconnected(event, stopping=self._stop is not None, by_event=by_event)
         if self._link.first_refusal is not None:
             self._done = True
 

@@ -10,6 +10,7 @@ from edge_runtime.cameras.report import CameraReport
 from edge_runtime.config import StationConfig
 from edge_runtime.mqtt.broker import Will
 from edge_runtime.mqtt.events import Message, Messages, encode
+from edge_runtime.mqtt.events import State as MessageState
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.mqtt.topics import Topics
@@ -41,14 +42,14 @@ class Announcer:
 
     def will(self) -> Will:
         """The message that the broker publishes when the station vanishes."""
-        offline = encode(self.messages.status("offline", {}, self._dropped()))
+        offline = encode(self._status("offline", {}))
         return Will(self.topics.status, offline, self._config.mqtt.will_delay_seconds)
 
     def status(self, state: State, faults: Mapping[str, str]) -> None:
         """Publish the state of the station, retained, with a lifetime: it expires unless it is repeated."""
         mqtt = self._config.mqtt
         lifetime = math.ceil(mqtt.will_delay_seconds + 1.5 * mqtt.keep_alive)
-        self._retain(self.topics.status, self.messages.status(state, faults, self._dropped()), lifetime)
+        self._retain(self.topics.status, self._status(state, faults), lifetime)
 
     def birth(self, model: ModelIdentity, threshold: float) -> None:
         """Publish what runs here, retained. Call it again when model or threshold change."""
@@ -80,11 +81,14 @@ class Announcer:
     def stopped(self, seconds: float) -> None:
         """Publish `stopped`, after at most `seconds` for the spool to drain."""
         if self._publisher is not None:
-            message = self.messages.status("stopped", {}, self._dropped())
+            message = self._status("stopped", {})
             self._publisher.close(self.topics.status, message, seconds)
 
-    def _dropped(self) -> Mapping[str, int]:
-        return {} if self._spool is None else self._spool.dropped
+    def _status(self, state: MessageState, faults: Mapping[str, str]) -> Message:
+        spool = self._spool
+        if spool is None:
+            return self.messages.status(state, faults, {})
+        return self.messages.status(state, faults, spool.dropped, spool.damaged, spool.dead_letters)
 
     def _retain(self, topic: str, message: Message, lifetime: int | None = None) -> None:
         if self._publisher is not None:

@@ -33,8 +33,13 @@ def health_message(messages: Messages, snapshot: Snapshot) -> Message:
             "waiting": snapshot.spool_waiting,
             "published": snapshot.published,
             "unheard": snapshot.unheard,
+            "dead_letters": snapshot.dead_letters,
         },
-        "spool": {"bytes": snapshot.spool_bytes, "dropped": dict(snapshot.spool_dropped)},
+        "spool": {
+            "bytes": snapshot.spool_bytes,
+            "dropped": dict(snapshot.spool_dropped),
+            "damaged": snapshot.spool_damaged,
+        },
         "threshold": float(snapshot.threshold),
         "drift": dict(snapshot.drift),
         "process": {

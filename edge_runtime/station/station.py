@@ -159,6 +159,7 @@ class Station:
         self.announcer.birth(pipeline.inspector.identity, pipeline.threshold)
         self.announcer.status(self.health.state, self.health.faults)
         self.health.fault("spool_file", services.spool.set_aside)
+        self.health.fault("spool.open", services.spool.unusable)
         self.health.fault("commands_file", self._overrides.set_aside)
 
     def _wait_for_broker(self, services: Services) -> None:

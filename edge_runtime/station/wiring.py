@@ -224,6 +224,8 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         spool_waiting=len(spool),
         spool_bytes=spool.size_bytes,
         spool_dropped=spool.dropped,
+        spool_damaged=spool.damaged,
+        dead_letters=spool.dead_letters,
         published=publisher.published,
         unheard=publisher.unheard,
         connected=publisher.connected,

@@ -95,6 +95,8 @@ def _events(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("events_unheard", "Events that the broker confirmed without a subscriber", value=snapshot.unheard)
     dropped = _counter("spool_dropped", "Events that the spool ever gave up, over restarts", "cause")
     yield _labelled(dropped, snapshot.spool_dropped)
+    yield _counter("spool_damaged", "Events that damage of the spool has cost", value=snapshot.spool_damaged)
+    yield _counter("dead_letters", "Events that could not be delivered", value=snapshot.dead_letters)
     yield _gauge("spool_waiting", "Events that wait for the broker", value=snapshot.spool_waiting)
     yield _gauge("spool_bytes", "Size of the events that wait", value=snapshot.spool_bytes)
     yield _gauge("connected", "1 while a broker accepts the station", value=snapshot.connected)

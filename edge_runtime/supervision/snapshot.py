@@ -23,6 +23,8 @@ class Snapshot:
     events            events written to the spool; lost: events that could not be written
     spool_waiting     events that the broker has not confirmed yet; spool_bytes: their size
     spool_dropped     events that this spool ever gave up, over restarts, by cause
+    spool_damaged     events of this spool that damage has cost, over restarts
+    dead_letters      events that could not be delivered, over restarts
     published         events that the broker confirmed; unheard: those without a subscriber
     connected         whether a broker accepts the station; connections: times that one accepted it
     threshold         the anomaly score above which a frame is abnormal
@@ -53,5 +55,7 @@ class Snapshot:
     model_sha256: str
     backend: str
     threshold: float
+    spool_damaged: int = 0
+    dead_letters: int = 0
     drift: Mapping[str, float] = field(default_factory=dict)
     process: Process = field(default_factory=Process)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step."""
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Replace `path` by `content` in one step. mode: its rights, less those that the umask takes."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -27,9 +27,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, content: str) -> None:
-    """Replace `path` by `content`, UTF-8, in one step."""
-    write_bytes(path, content.encode())
+def write_text(path: Path, content: str, *, mode: int = 0o666) -> None:
+    """Replace `path` by `content`, UTF-8, in one step. mode: as for `write_bytes`."""
+    write_bytes(path, content.encode(), mode=mode)
 
 
 def put_back(path: Path) -> None:

@@ -1,6 +1,11 @@
-"""A station process with the fake inspector: python -m tests.edge_runtime.fake_station STATION.yaml"""
+"""A station process with the fake inspector: python -m tests.edge_runtime.fake_station STATION.yaml
+
+TEST_FILE_BYTES in the environment limits the size of every file that it writes, like a full disk.
+"""
 
 import logging
+import os
+import resource
 import sys
 from pathlib import Path
 
@@ -20,5 +25,7 @@ def run() -> int:
 
 
 if __name__ == "__main__":
+    if size := os.environ.get("TEST_FILE_BYTES"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
     logging.basicConfig(level=logging.INFO)
     sys.exit(run_command(run))

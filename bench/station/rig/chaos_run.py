@@ -6,7 +6,7 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -14,28 +14,38 @@ from typing import Any
 
 from bench.station.rig.broker import KillableBroker
 from bench.station.rig.deliveries import count_deliveries
-from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, SPOOL, STATION, STATION_LOG, WILL_DELAY, start_station
+from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, STATION, STATION_LOG, WILL_DELAY, start_station
 from bench.station.rig.source import FrameLog, defective
+from bench.station.rig.spool_harm import SpoolHarm
 from bench.station.rig.status_check import StatusChecker
 from bench.station.rig.subscriber import SessionSubscriber
-from edge_runtime.mqtt.spool.spool import Spool
 from latentline.errors import LatentlineError
 
 ALLOWED_WRONG = WILL_DELAY + 1.5 * KEEP_ALIVE  # seconds that a status may be wrong
 _PATIENCE = 60.0  # seconds without any progress
 _SIZE = (48, 64)  # pixels
+_WAITING = 40  # frames at most while events wait for the broker
 _EVERY = 5  # every fifth kill takes both; every fifth death of the station alone lasts until `offline`
 
 
 class ChaosRun:
-    """One run in `folder`, with `kills` kills of the station and as many of the broker. Its exit ends all processes."""
+    """One run in `folder`. Its exit ends all processes.
 
-    def __init__(self, folder: Path, kills: int, frames: int, seed: int) -> None:
-        self._folder, self._frames = folder, frames
+    kills     of the station, and as many of the broker
+    harms     how often each of HARMS is done
+    repaired  each harm waits until the station is connected, and so has repaired what the last one did
+    """
+
+    def __init__(
+        self, folder: Path, kills: int, frames: int, seed: int, harms: Mapping[str, int], *, repaired: bool = False
+    ) -> None:
+        self._folder, self._frames, self._repaired = folder, frames, repaired
         self._random = random.Random(seed)
         both = max(1, kills // _EVERY) if kills else 0
         self._victims = ["both"] * both + ["station", "broker"] * (kills - both)
+        self._victims += [harm for harm, count in harms.items() for _ in range(count)]
         self._random.shuffle(self._victims)
+        self._harm = SpoolHarm(folder, self._random)
         # A station lives at most a second longer than its kill waits for a frame, so the source outlasts the kills.
         self._rate = 0.8 * frames / max(1, len(self._victims))
         self._connected = threading.Event()  # the running station has sent a status to the running broker
@@ -43,6 +53,7 @@ class ChaosRun:
         self._deaths_alone = 0
         self._deliveries: list[dict[str, Any]] = []
         self._kills = {"station": 0, "broker": 0, "both": 0}
+        self._harms = dict.fromkeys(HARMS, 0)
         self.status = StatusChecker(ALLOWED_WRONG)
         self._cleanup = ExitStack()
         self._broker = KillableBroker(folder / "broker")
@@ -78,7 +89,13 @@ class ChaosRun:
         self._start_station()
         for number, victim in enumerate(self._victims):
             self._wait_for_moment(self._frames * (number + 1) / (len(self._victims) + 1))
-            self._kill(victim)
+            if victim in HARMS:
+                self._harms[victim] += 1
+                if self._repaired:
+                    self._wait(lambda: self._connected.is_set() or self._station_ended(), "a connected station")
+                HARMS[victim](self)
+            else:
+                self._kill(victim)
         self._run_to_the_end()
         self.status.finish(time.monotonic())
 
@@ -86,14 +103,51 @@ class ChaosRun:
         """Counts of events, status violations and kills. The station has ended."""
         written = self._read_spool()[1]
         defects = [number for number in FrameLog.read(self._folder / FRAME_LOG) if defective(number)]
-        counts = count_deliveries(written, defects, self._deliveries)
-        return {**asdict(counts), "status_violations": len(self.status.violations), "kills": self._kills}
+        dead = self._harm.dead_letters()
+        skipped = self._harm.skipped()
+        counts = count_deliveries(written, defects, self._deliveries, dead | skipped)
+        arrived = {event["seq"] for event in self._deliveries}
+        silent = set(range(1, written + 1)) - arrived - dead - skipped - self._harm.said_lost()
+        return {
+            **asdict(counts),
+            "dead": len(dead),
+            "skipped": len(skipped - arrived),
+            "unsaid": len(silent) + self._harm.unsaid,
+            "removals_under_open_spool": self._harm.must_say,
+            "removal_said_after": round(self._harm.longest, 2),
+            "status_violations": len(self.status.violations),
+            "kills": self._kills,
+            "harms": self._harms,
+        }
 
     def _wait_for_moment(self, frames: float) -> None:
         """Half of the kills come after frame number `frames`, half within the first second of a new process."""
         if self._random.random() < 0.5:
             self._wait(lambda: self._done >= frames, f"frame {frames:.0f}")
         time.sleep(self._random.random())
+
+    def flip(self) -> None:
+        """Kill the station and flip a bit in its spool; every second time while the broker is away and events wait."""
+        away = self._random.random() < 0.5
+        if away:
+            self._kill_broker()
+            enough = min(self._done + self._random.randrange(1, _WAITING), self._frames - _WAITING)
+            self._wait(lambda: self._done >= enough or self._station_ended(), "events that wait")
+        self._kill_station()
+        self._harm.flip()
+        self._start_station()
+        if away:
+            self._start_broker()
+
+    def remove(self) -> None:
+        """Remove a file of the spool under the station. If it has opened the spool, it must say so."""
+        self._harm.remove(must_say=self._connected.is_set() and not self._station_ended())
+
+    def poison(self) -> None:
+        """Kill the station and let it find an event that can never be delivered."""
+        self._kill_station()
+        self._harm.poison()
+        self._start_station()
 
     def _kill(self, victim: str) -> None:
         self._kills["both"] += victim == "both"
@@ -105,6 +159,7 @@ class ChaosRun:
             self._kill_station()
         if victim != "station":
             self._kill_broker()
+            self._start_broker()
         if stays_away:
             self._wait_for_offline()
         if victim != "broker":
@@ -119,16 +174,22 @@ class ChaosRun:
         self.status.process_changed(alive=False, at=time.monotonic())
 
     def _kill_broker(self) -> None:
-        clients = (self._subscriber, self._watcher)
-        ended = [client.ended for client in clients]
+        ended = [client.ended for client in self._clients]
         self._broker.kill()
         self._connected.clear()
-        for client, before in zip(clients, ended, strict=True):
+        for client, before in zip(self._clients, ended, strict=True):
             client.wait_lost(before + 1)
-        self._broker.start()
-        for client, before in zip(clients, ended, strict=True):
-            client.wait_subscribed(before + 2)
         self._kills["broker"] += 1
+
+    def _start_broker(self) -> None:
+        subscribed = [client.subscribed for client in self._clients]
+        self._broker.start()
+        for client, before in zip(self._clients, subscribed, strict=True):
+            client.wait_subscribed(before + 1)
+
+    @property
+    def _clients(self) -> tuple[SessionSubscriber, SessionSubscriber]:
+        return self._subscriber, self._watcher
 
     def _status_received(self, status: dict[str, Any], retained: bool) -> None:
         self.status.status_received(status["state"], time.monotonic())
@@ -152,7 +213,8 @@ class ChaosRun:
                 break
             self._start_station()
         deadline = time.monotonic() + _PATIENCE
-        while len({event["seq"] for event in self._deliveries}) < written and time.monotonic() < deadline:
+        arriving = written - len(self._harm.dead_letters() | self._harm.skipped() | self._harm.said_lost())
+        while len({event["seq"] for event in self._deliveries}) < arriving and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def _start_station(self) -> None:
@@ -162,11 +224,8 @@ class ChaosRun:
 
     def _read_spool(self) -> tuple[int, int]:
         """How many events wait in the spool, and how many were ever written. No station is running."""
-        spool = Spool(self._folder / SPOOL, 10**9)
-        try:
+        with self._harm.opened() as spool:
             return len(spool), spool.last_seq
-        finally:
-            spool.close()
 
     @property
     def _done(self) -> int:
@@ -194,3 +253,11 @@ class ChaosRun:
                     f"no progress for {_PATIENCE:g} s while waiting for {what}; {done} frames are done"
                 )
             time.sleep(0.01)
+
+
+# What may happen besides kills, by name; chaos.py has an option for each.
+HARMS: Mapping[str, Callable[[ChaosRun], None]] = {
+    "flips": ChaosRun.flip,
+    "removals": ChaosRun.remove,
+    "poison": ChaosRun.poison,
+}

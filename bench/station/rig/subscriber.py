@@ -62,6 +62,11 @@ class SessionSubscriber:
         """How many connections have ended."""
         return self._ended
 
+    @property
+    def subscribed(self) -> int:
+        """How many times it has subscribed."""
+        return self._subscribed
+
     def wait_lost(self, ended: int) -> None:
         """Wait until `ended` connections have ended. Raises BrokerError."""
         self._wait(lambda: self._ended >= ended, "is still connected")

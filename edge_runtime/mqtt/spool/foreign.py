@@ -25,8 +25,10 @@ def foreign_file(path: Path) -> str | None:
         return None
     with path.open("rb") as file:
         header = file.read(100)
+    if path.with_name(path.name + ".seq").exists():
+        return None
     if not header.startswith(_HEADER):
-        return None if path.with_name(path.name + ".seq").exists() else "is a file of something else"
+        return "is a file of something else"
     application = int.from_bytes(header[68:72], "big")
     if application == APPLICATION_ID or (application == 0 and _tables(path) <= _OUR_TABLES):
         return None  # 0: of version 2, or its header is still in its write-ahead log

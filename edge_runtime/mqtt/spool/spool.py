@@ -1,30 +1,34 @@
 """The spool: events on disk until the broker has confirmed them.
 
 It uses SQLite in WAL mode with synchronous FULL: when `append` returns, the event survives a crash and a power cut (if
-the disk keeps what it has confirmed). Only one process can open the file; a second one gets an error.
+the disk keeps what it has confirmed). Only one process can open the file; a second one gets an error. Each event has a
+checksum, and there is a second copy of all that waits (second_copy.py).
 """
 
 from __future__ import annotations
 
-import logging
+import errno
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
 from edge_runtime.mqtt.events import Message, encode
-from edge_runtime.mqtt.spool.file import CAUSES, SIZE, Cause, Totals, connect, read_totals, save_counters
-from edge_runtime.mqtt.spool.foreign import foreign_file
-from edge_runtime.mqtt.spool.high_water_mark import HighWaterMark
+from edge_runtime.mqtt.spool import file as spool_file
+from edge_runtime.mqtt.spool.copies import SpoolCopies
+from edge_runtime.mqtt.spool.file_watch import FileWatch
+from edge_runtime.mqtt.spool.limits import Limits
+from edge_runtime.mqtt.spool.rebuilding import Knowledge, OpenedSpool, rebuild, renew_copies
+from edge_runtime.mqtt.spool.recovery import is_damage, open_spool
+from edge_runtime.mqtt.spool.storage import SpoolStorage
+from edge_runtime.mqtt.spool.totals import CAUSES, Totals
+from latentline.base.private_files import make_private_folder
 from latentline.errors import ConfigError
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -39,28 +43,37 @@ class SpooledEvent:
 class Spool:
     """A queue of events in a file. Any thread may call; a lock admits one at a time, and waits for a disk that hangs.
 
-    Only the counters `last_seq`, `dropped`, `size_bytes` and `len` never wait.
+    Only the counters `last_seq`, `dropped`, `dead_letters`, `damaged`, `size_bytes` and `len` never wait.
 
     max_events, max_bytes, max_age_seconds: above any of them the oldest events are dropped, and counted by cause in
-    `dropped`. max_bytes counts topics and payloads; the file is about a quarter larger, and never shrinks. The age of
-    an event is the time for which the spool has been open since it was written, so neither a clock that jumps nor a
-    night without power makes events old.
+    `dropped`. max_bytes counts topics and payloads; the files are about two and a half times as large. The age of an
+    event is the time for which the spool has been open since it was written, so neither a clock that jumps nor a night
+    without power makes events old.
 
-    A file that SQLite reports as corrupt, when it is opened or later, is renamed to *.broken-TIME. A new file takes its
-    place and `seq` continues (see high_water_mark.py). `set_aside` then is the sentence that says so, otherwise None.
+    Damage may be found when the spool is opened, by any call, and by `check`. Then everything that is readable, in the
+    file or in its second copy, goes into a new file, the damaged ones are renamed to *.broken-TIME, and `seq`
+    continues.
+
+    set_aside   the sentence that says so, with the numbers of the events that are lost; None: there was no damage
+    generation  counts how often the file was written again, so events may be back below those already read
+    unusable    why the spool has no file yet: the disk is full. `append` and `check` try again. Else None
+
+    Raises ConfigError when `path` is not a spool or cannot be used.
     """
 
     def __init__(
         self, path: Path, max_events: int, max_bytes: int | None = None, max_age_seconds: float | None = None
     ) -> None:
-        self._path = path
-        self._max_events, self._max_bytes, self._max_age = max_events, max_bytes, max_age_seconds
+        self._path, self._wal = path, path.with_name(path.name + "-wal")
+        self._limits = Limits(max_events, max_bytes, max_age_seconds)
         self._lock = threading.Lock()
-        self._opened = time.monotonic()
         self.set_aside: str | None = None
-        self._high_water_mark = HighWaterMark(path.with_name(path.name + ".seq"))
-        self._totals = Totals()
-        self._database = self._open()
+        self.generation = 0
+        self.unusable: str | None = None
+        self._watch = FileWatch()
+        self._copies = SpoolCopies(path)
+        self._open_storage: SpoolStorage | None = None
+        self._open()
 
     def append(self, topic: str, event: Message) -> int:
         """Write `event` to the disk and return its seq.
@@ -71,16 +84,18 @@ class Spool:
 
     def append_many(self, events: Sequence[tuple[str, Message]]) -> list[int]:
         """Write (topic, event) pairs in one transaction: all or none. Returns their seqs; raises as `append` does."""
-        rows = [(topic, encode(event)) for topic, event in events]
+        rows = [(topic.encode(), encode(event)) for topic, event in events]
         with self._lock:
-            return self._recovering(lambda: self._insert(rows))
+            self._open_again()
+            return self._recovering(lambda: self._storage.insert(rows))
 
     def waiting(self, after: int, limit: int) -> list[SpooledEvent]:
         """The oldest events with seq > `after`, in order, `limit` at most."""
-        query = "SELECT seq, topic, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._lock:
-            rows = self._recovering(lambda: self._database.execute(query, (after, limit)).fetchall())
-        return [SpooledEvent(*row) for row in rows]
+            if self._open_storage is None:
+                return []
+            events = self._recovering(lambda: self._storage.select(after, limit))
+        return [SpooledEvent(event.seq, event.topic.decode(errors="surrogateescape"), event.body) for event in events]
 
     def remove(self, seqs: Sequence[int]) -> None:
         """Delete events that the broker has confirmed, in one transaction.
@@ -89,12 +104,27 @@ class Spool:
         some of the events may be back and are sent again; after a crash of this process they are not.
         """
         with self._lock:
-            self._recovering(lambda: self._delete(seqs))
+            self._recovering(lambda: self._storage.delete(seqs))
+
+    def bury(self, seq: int, reason: str) -> None:
+        """Make a dead letter of an event that can never be delivered. reason: why, for people."""
+        with self._lock:
+            self._recovering(lambda: self._storage.bury(seq, reason))
 
     def expire(self) -> None:
         """Drop events that are too old. `append` does so, too."""
         with self._lock:
-            self._recovering(lambda: self._insert([]))
+            self._recovering(lambda: self._storage.insert([]))
+
+    def check(self) -> None:
+        """Find out whether something else removed or changed the files, and repair them. Call it twice a second.
+
+        Raises sqlite3.Error or OSError when they cannot be repaired now; the next call tries again.
+        """
+        with self._lock:
+            self._open_again()
+            if self._open_storage is not None and (changes := self._watch.changed()):
+                self._repair(changes)
 
     @property
     def last_seq(self) -> int:
@@ -108,6 +138,16 @@ class Spool:
         return {cause: totals.dropped[cause] for cause in CAUSES}
 
     @property
+    def dead_letters(self) -> int:
+        """Events that became dead letters in the life of this file."""
+        return self._totals.dead
+
+    @property
+    def damaged(self) -> int:
+        """Events of this file that damage has cost in its life."""
+        return self._totals.damaged
+
+    @property
     def size_bytes(self) -> int:
         """Size of the waiting events: topics and payloads."""
         return self._totals.bytes
@@ -118,116 +158,98 @@ class Spool:
     def close(self) -> None:
         """Close the file. The waiting events stay in it."""
         with self._lock:
-            with suppress(sqlite3.Error), self._database as transaction:
-                save_counters(transaction, self._totals, self._clock())
-            self._database.close()
-            self._high_water_mark.release(self._totals.last_seq)
+            if self._open_storage is None:
+                return
+            self._storage.close()
+            self._copies.close()
 
     # ---- the lock is held
 
-    def _insert(self, rows: Sequence[tuple[str, bytes]]) -> list[int]:
-        first = self._totals.last_seq + 1
-        seqs = list(range(first, first + len(rows)))
-        self._reserve(first + len(rows) - 1)
-        now = self._clock()
-        self._database.execute("PRAGMA synchronous = FULL")
-        with self._database as transaction:
-            numbered = [(seq, topic, body, now) for seq, (topic, body) in zip(seqs, rows, strict=True)]
-            transaction.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", numbered)
-            size = sum(len(topic) + len(body) for topic, body in rows)
-            totals = self._trim(self._totals.plus(len(rows), size), now)
-            if totals != self._totals:
-                save_counters(transaction, totals, now)
-        self._totals = totals
-        return seqs
+    @property
+    def _totals(self) -> Totals:
+        storage = self._open_storage  # read once: there is no lock
+        return Totals() if storage is None else storage.totals
 
-    def _trim(self, totals: Totals, now: float) -> Totals:
-        """Drop the oldest events until every limit is met. The newest event always stays."""
-        last = 0
-        oldest = self._database.execute(
-            f"SELECT seq, {SIZE}, at FROM event WHERE seq < ? ORDER BY seq", (totals.last_seq,)
-        )
-        for seq, size, at in oldest:
-            if self._max_age is not None and now - at > self._max_age:
-                cause: Cause = "age"
-            elif totals.events > self._max_events:
-                cause = "count"
-            elif self._max_bytes is not None and totals.bytes > self._max_bytes:
-                cause = "bytes"
-            else:
-                break
-            totals, last = totals.minus(size, cause), seq
-        oldest.close()
-        if last:
-            self._database.execute("DELETE FROM event WHERE seq <= ?", (last,))
-        return totals
-
-    def _delete(self, seqs: Sequence[int]) -> None:
-        totals, query = self._totals, f"DELETE FROM event WHERE seq = ? RETURNING {SIZE}"
-        self._database.execute("PRAGMA synchronous = NORMAL")  # `_insert` asks for FULL again
-        with self._database as transaction:
-            for seq in seqs:
-                for (size,) in transaction.execute(query, (seq,)).fetchall():  # none if it has been dropped
-                    totals = totals.minus(size)
-        self._totals = totals
-
-    def _reserve(self, seq: int) -> None:
-        try:
-            self._high_water_mark.reserve(seq)
-        except OSError as error:  # `append` raises one kind of error for a full disk
-            raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
-
-    def _clock(self) -> float:
-        """Seconds for which this file has been open in its whole life."""
-        return self._totals.clock + time.monotonic() - self._opened
+    @property
+    def _storage(self) -> SpoolStorage:
+        """The open spool. Raises sqlite3.OperationalError while there is none."""
+        if self._open_storage is None:
+            raise sqlite3.OperationalError(self.unusable)
+        return self._open_storage
 
     def _recovering(self, work: Callable[[], _T]) -> _T:
-        """Do `work`; if the file turns out to be corrupt, on a new one."""
+        """Do `work`; if the file turns out to be damaged, on a new one. Raises sqlite3.Error and what `work` raises."""
         try:
+            if self._open_storage is not None and (changes := self._watch.changed()):
+                self._repair(changes)
+            try:
+                return work()
+            except spool_file.READ_ERRORS as error:
+                if self._open_storage is None or not is_damage(error):
+                    raise
+                cause = str(error)
+            self._rebuild(cause)  # not inside `except`: the exception keeps cursors alive, and they the old file
             return work()
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # SQLITE_CORRUPT, SQLITE_NOTADB; the rest raise subclasses
-                raise
-            with suppress(sqlite3.Error):
-                self._database.close()
-            self._database = self._replace_file(error)
-            return work()
+        except OSError as error:  # of a repair
+            raise sqlite3.OperationalError(f"{error.filename}: {error.strerror}") from None
+        finally:
+            self._record_files()
 
-    # ---- opening
+    # ---- opening and repairing
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> None:
+        """Open or create the file. On a full disk it stays closed: see `unusable`. Raises ConfigError."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if (what := foreign_file(self._path)) is not None:
-                raise ConfigError(f"spool.path: {self._path} {what}, and no spool; choose another path")
-            return self._connect()
-        except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
-            raise ConfigError(f"spool.path: {self._path} cannot be used ({error})") from None
+            make_private_folder(self._path.parent)
+            self._use(open_spool(self._copies))
         except OSError as error:
-            raise ConfigError(f"spool.path: {self._path} cannot be used ({error.strerror})") from None
-        except sqlite3.DatabaseError as error:
-            return self._replace_file(error)
+            self._cannot_open(error.strerror or str(error), full=error.errno in _FULL)
+        except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
+            self._cannot_open(str(error), full="full" in str(error) or "disk I/O error" in str(error))
 
-    def _connect(self) -> sqlite3.Connection:
-        database = connect(self._path)
-        self._totals = read_totals(database)
-        if not self._totals.last_seq:  # a new file, but an earlier one may have used numbers
-            self._totals = Totals(last_seq=self._high_water_mark.value)
-        return database
+    def _open_again(self) -> None:
+        """Try to open a file that could not be opened when the disk was full."""
+        if self._open_storage is None:
+            try:
+                self._open()
+            except ConfigError as error:
+                self.unusable = str(error)
 
-    def _replace_file(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        """Put a new file in the place of the corrupt one."""
-        name = f"{self._path.name}.broken-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}"
-        for suffix in ("", "-wal", "-shm"):  # the write-ahead log, too: a new file must not replay it
-            part = self._path.with_name(self._path.name + suffix)
-            if part.exists():
-                part.rename(self._path.with_name(name + suffix))
-        self._opened = time.monotonic()
-        self._totals = Totals()
-        database = self._connect()
-        self.set_aside = (
-            f"the spool {self._path} is corrupt ({error}); it was renamed to {name}, and a new one starts with "
-            f"seq {self._totals.last_seq + 1}"
-        )
-        _log.error("%s", self.set_aside)
-        return database
+    def _cannot_open(self, reason: str, *, full: bool) -> None:
+        if not full:
+            raise ConfigError(f"spool.path: {self._path} cannot be used ({reason})") from None
+        self.unusable = f"the spool {self._path} cannot be opened ({reason})"
+
+    def _use(self, opened: OpenedSpool) -> None:
+        self._watch.start_again()
+        self._open_storage = SpoolStorage(opened, self._copies, self._limits, self._watch)
+        self.unusable = None
+        self.set_aside = opened.report or self.set_aside
+        self.generation += 1
+        self._record_files()
+
+    def _repair(self, changes: Sequence[tuple[Path, str]]) -> None:
+        """Repair what something else has done to the files."""
+        cause = ", ".join(f"{path.name} {what}" for path, what in changes)
+        changed = {path for path, _ in changes}
+        if changed & {self._path, self._wal}:
+            self._rebuild(cause)
+            return
+        if self._copies.mark.path in changed:
+            self._copies.mark.renew()
+        self._use(renew_copies(self._copies, self._storage.snapshot(), cause))
+
+    def _rebuild(self, cause: str) -> None:
+        present = self._storage.snapshot()
+        known = Knowledge(present.totals, present.waiting, present.dead)
+        try:
+            opened = rebuild(self._copies, present.database, known, cause)
+        except (OSError, sqlite3.Error) as error:
+            if not self._storage.open:  # the old file is gone already: start again with what is there
+                self._open_storage, self.unusable = None, f"the spool {self._path} cannot be opened ({error})"
+            raise
+        self._use(opened)
+
+    def _record_files(self) -> None:
+        growing = [self._path, self._wal, *self._copies.growing] if self._open_storage is not None else []
+        self._watch.record(growing, self._copies.finished, self._copies.dead.path)

@@ -14,7 +14,10 @@ def status(message: Status) -> str:
     if message.state == "offline":
         return "offline: the broker reports that the station has vanished"
     reasons = "; ".join(f"{reason.code}: {reason.message}" for reason in message.reasons)
-    return f"{message.state} ({reasons})" if reasons else message.state
+    counts = ((message.dead_letters, "dead letter"), (message.spool_damaged, "lost to damage"))
+    kept = [f"{count} {what}{'s' if count > 1 and what == 'dead letter' else ''}" for count, what in counts if count]
+    text = f"{message.state} ({reasons})" if reasons else message.state
+    return ", ".join([text, *kept])
 
 
 def birth(message: Birth) -> str:

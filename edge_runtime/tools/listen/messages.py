@@ -25,6 +25,8 @@ class Status(BaseModel):
     at: str
     state: _Word
     reasons: list[Reason]
+    spool_damaged: int = 0
+    dead_letters: int = 0
 
 
 class Software(BaseModel):

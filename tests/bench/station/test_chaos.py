@@ -25,16 +25,19 @@ def _bench(question: str, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_killed_stations_and_brokers_lose_nothing(mosquitto: Mosquitto) -> None:
-    """Three kills of each, one of both at once, and threads that cannot be started: each event arrives, `seq` has no
-    gap, no status is wrong for long."""
-    code, figures = _bench("chaos", "--kills", "3", "--frames", "300", "--thread-failures", "0.2")
+    """Kills of each, one of both at once, a flipped bit, a removed file, a poison event, and threads that cannot be
+    started: each other event arrives, `seq` has no gap, everything is said, and no status is wrong for long."""
+    harm = ("--flips", "1", "--removals", "1", "--poison", "1", "--repaired", "--thread-failures", "0.2")
+    code, figures = _bench("chaos", "--kills", "2", *harm, "--frames", "300")
     assert code == 0
-    assert figures.pop("seconds") > 0
+    assert figures.pop("seconds") > 0 and figures.pop("thread_failures") > 0
     assert figures.pop("duplicates") >= 0
-    assert figures.pop("written") == figures.pop("arrived") >= 200  # two of three frames show a defect
-    assert figures.pop("thread_failures") > 0
-    kills = {"station": 3, "broker": 3, "both": 1}
-    assert figures == {"lost": 0, "seq_gaps": 0, "status_violations": 0, "kills": kills}
+    assert figures.pop("removal_said_after") < 1 and figures.pop("removals_under_open_spool") == 1
+    assert figures.pop("written") == figures.pop("arrived") + 1 >= 201  # two of three frames show a defect
+    assert figures["kills"].pop("broker") in (2, 3)  # it is away during half of the flips
+    kills, harms = {"station": 4, "both": 1}, {"flips": 1, "removals": 1, "poison": 1}
+    nothing = {"lost": 0, "skipped": 0, "unsaid": 0, "seq_gaps": 0, "status_violations": 0}
+    assert figures == {**nothing, "dead": 1, "kills": kills, "harms": harms}
 
 
 def test_soak_counts_a_station(mosquitto: Mosquitto) -> None:

@@ -106,23 +106,99 @@ def test_refusals_of_one_window_cause_one_pause(tmp_path: Path, clock: list[floa
     setup.spool.close()
 
 
-def test_undeliverable_event_is_skipped(tmp_path: Path) -> None:
-    """An event too large for the broker is a fault and stays in the spool; others are sent; a reconnect tries it."""
+def test_undeliverable_event_is_a_dead_letter(tmp_path: Path) -> None:
+    """An event too large for the broker is a fault and leaves the queue, whether the broker announced its limit or not;
+    the others are sent."""
     setup = Setup(tmp_path, 2)
     setup.spool.append("t", {"large": "x" * 5000})
     setup.spool.append("t", {"n": 3})
     setup.delivery.begin(max_packet_bytes=2000)
     assert setup.send() == [1, 2, 4]
-    assert "1 of the events: they are too large (its limit is 2000 bytes)" in str(setup.faults["broker_events.never"])
+    assert "event 3 can never be delivered" in str(setup.faults["broker_events.never"])
     setup.connection.answer(setup.delivery, 1)
     setup.connection.answer(setup.delivery, 2, PACKET_TOO_LARGE)  # a broker that does not announce its limit
     setup.connection.answer(setup.delivery, 4)
     assert setup.send() == [] and setup.delivery.idle
-    assert [spooled.seq for spooled in setup.spool.waiting(0, 10)] == [2, 3]
+    assert len(setup.spool) == 0 and setup.spool.dead_letters == 2
     assert setup.faults["broker_events"] is None
     setup.delivery.begin()
-    assert setup.faults["broker_events.never"] is None
-    assert setup.send() == [2, 3]
+    assert "event 2 and 1 more" in str(setup.faults["broker_events.never"]) and setup.send() == []
+    setup.spool.close()
+
+
+def test_refusal_without_a_telling_reason_ends(tmp_path: Path, clock: list[float]) -> None:
+    """An event that the broker refuses five times for no reason is a dead letter; the next one is sent."""
+    setup = Setup(tmp_path, 2)
+    setup.delivery.begin()
+    assert setup.send() == [1, 2]
+    setup.connection.answer(setup.delivery, 1, 0x83)
+    setup.connection.answer(setup.delivery, 2)
+    for _ in range(4):
+        clock[0] += 100
+        assert setup.send() == [1]
+        setup.connection.answer(setup.delivery, 1, 0x83)
+    clock[0] += 100
+    assert setup.send() == [] and setup.delivery.idle and setup.spool.dead_letters == 1
+    setup.spool.close()
+
+
+def test_network_that_cuts_connections_makes_no_dead_letter(tmp_path: Path, clock: list[float]) -> None:
+    """However often a connection ends with one event in flight, the event is sent again; only on a connection that has
+    lasted, or on which another event was confirmed, does the end speak against it."""
+    setup = Setup(tmp_path, 1)
+    setup.delivery.begin()
+    assert setup.send() == [1]
+    for _ in range(10):
+        assert setup.delivery.ended(closed_by_broker=True, reason=0) == bool(setup.connection.open)
+        setup.connection = FakeConnection()
+        setup.delivery.begin()
+        assert setup.send() == []
+    assert setup.spool.dead_letters == 0
+    setup.spool.append("t", {})
+    assert setup.send() == [2]  # the others go first
+    setup.connection.answer(setup.delivery, 2)
+    assert setup.send() == [1]
+    setup.connection.answer(setup.delivery, 1)
+    assert setup.send() == [] and setup.delivery.idle
+    setup.spool.close()
+
+
+def test_suspect_that_became_too_large(tmp_path: Path, clock: list[float]) -> None:
+    """A suspect that the next connection can never take is a dead letter at once, and the others go on."""
+    setup = Setup(tmp_path, 0)
+    setup.spool.append("t", {"large": "x" * 5000})
+    setup.delivery.begin()
+    assert setup.send() == [1]
+    setup.delivery.ended(closed_by_broker=True, reason=0)
+    setup.connection = FakeConnection()
+    setup.delivery.begin(max_packet_bytes=2000)
+    clock[0] += 2
+    setup.spool.append("t", {})
+    setup.send()
+    assert setup.spool.dead_letters == 1 and setup.send() == [2]
+    setup.delivery.ended(closed_by_broker=True, reason=0)
+    setup.spool.close()
+
+
+def test_forbidden_topic_holds_up_no_other(tmp_path: Path, clock: list[float]) -> None:
+    """Events on a topic that the user may not publish on wait and are tried every minute; the others are sent, and the
+    fault lasts until one of them is accepted."""
+    setup = Setup(tmp_path, 1)
+    setup.spool.append_many([("forbidden", {}), ("forbidden", {}), ("t", {})])
+    setup.delivery.begin()
+    assert setup.send() == [1, 2, 3, 4]
+    for seq, reason in ((2, NOT_AUTHORISED), (1, OK), (3, NOT_AUTHORISED), (4, OK)):
+        setup.connection.answer(setup.delivery, seq, reason)
+    assert "may not publish on forbidden" in str(setup.faults["broker_events"])
+    assert setup.send() == [] and len(setup.spool) == 2 and not setup.delivery.idle
+    setup.spool.append("t", {})
+    assert setup.send() == [5]
+    setup.connection.answer(setup.delivery, 5)
+    assert setup.faults["broker_events"] is not None
+    clock[0] += 61
+    assert setup.send() == [2]
+    setup.connection.answer(setup.delivery, 2)
+    assert setup.faults["broker_events"] is None and setup.send() == [3]
     setup.spool.close()
 
 
@@ -150,9 +226,7 @@ def test_disk_that_keeps_confirmed_events(tmp_path: Path, monkeypatch: pytest.Mo
     setup.spool.close()
 
 
-@given(
-    reasons=st.lists(st.sampled_from([OK, OK, OK, QUOTA_EXCEEDED, NOT_AUTHORISED, 0x83]), max_size=60), data=st.data()
-)
+@given(reasons=st.lists(st.sampled_from([OK, OK, OK, QUOTA_EXCEEDED, NOT_AUTHORISED]), max_size=60), data=st.data())
 @settings(max_examples=40)
 def test_any_answers_of_the_broker_lose_no_event(
     tmp_path_factory: pytest.TempPathFactory, reasons: list[int], data: st.DataObject
@@ -169,11 +243,11 @@ def test_any_answers_of_the_broker_lose_no_event(
                 reason = reasons.pop() if reasons else OK
                 setup.connection.answer(setup.delivery, seq, reason)
                 taken |= {seq} if reason == OK else set()
-            elif setup.delivery.resume_at is not None:
-                assert setup.connection.open == {}
-                setup.delivery.begin()  # a new connection does not wait for the pause
             elif setup.delivery.idle:
                 break
+            else:
+                assert setup.connection.open == {}
+                setup.delivery.begin()  # a new connection does not wait for the pause
         assert taken == set(range(1, 31)) and len(setup.spool) == 0
         assert setup.delivery.published == 30
 

@@ -40,6 +40,8 @@ def snapshot(**changes: Any) -> Snapshot:
         model_sha256="ab" * 32,
         backend="openvino",
         threshold=2.5,
+        spool_damaged=22,
+        dead_letters=23,
         drift={"alarm_rate_seen": 0.05},
         process=Process(19_000, 20, 21),
     )

@@ -49,6 +49,8 @@ def test_each_number_arrives_under_its_name() -> None:
         "spool_bytes": 13_000,
         "events_published_total": 16,
         "events_unheard_total": 17,
+        "spool_damaged_total": 22,
+        "dead_letters_total": 23,
         "connected": 1,
         "connections_total": 18,
         "threshold": 2.5,
