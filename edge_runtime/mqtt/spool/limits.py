@@ -10,7 +10,7 @@ from edge_runtime.mqtt.spool.totals import Cause, Totals
 
 
 @dataclass(frozen=True)
-class Limits:
+class SpoolLimits:
     """Above any of them the oldest events are dropped. None: no limit.
 
     max_bytes        of topics and payloads

@@ -21,7 +21,7 @@ from edge_runtime.mqtt.spool.rebuilding import (
     renew_copies,
 )
 from edge_runtime.mqtt.spool.second_copy import VERSION, CopyContent
-from edge_runtime.mqtt.spool.survey import Survey, read_rows, survey
+from edge_runtime.mqtt.spool.survey import DatabaseSurvey, read_rows, survey
 from edge_runtime.mqtt.spool.totals import Totals, merged
 from latentline.errors import ConfigError
 
@@ -38,7 +38,7 @@ class _Evidence:
     letters  in the copy of the dead letters
     """
 
-    found: Survey
+    found: DatabaseSurvey
     copied: CopyContent
     letters: list[DeadRow]
     mark: HighWaterMark
@@ -140,7 +140,7 @@ def _compare(
     taken_over = database is not None and not trouble and spool_file.version_of(database) < VERSION
     if database is not None and taken_over:
         _log.info("the spool %s of version 2 was taken over: %d events wait in it", copies.path, migrate(database))
-    found = Survey() if database is None else survey(database)
+    found = DatabaseSurvey() if database is None else survey(database)
     found.trouble[:0] = trouble
     letters, letters_damaged = copies.dead.read()
     evidence = _Evidence(found, copied, letters, copies.mark)

@@ -19,7 +19,7 @@ from edge_runtime.mqtt.events import Message, encode
 from edge_runtime.mqtt.spool import file as spool_file
 from edge_runtime.mqtt.spool.copies import SpoolCopies
 from edge_runtime.mqtt.spool.file_watch import FileWatch
-from edge_runtime.mqtt.spool.limits import Limits
+from edge_runtime.mqtt.spool.limits import SpoolLimits
 from edge_runtime.mqtt.spool.rebuilding import Knowledge, OpenedSpool, rebuild, renew_copies
 from edge_runtime.mqtt.spool.recovery import is_damage, open_spool
 from edge_runtime.mqtt.spool.storage import SpoolStorage
@@ -65,7 +65,7 @@ class Spool:
         self, path: Path, max_events: int, max_bytes: int | None = None, max_age_seconds: float | None = None
     ) -> None:
         self._path, self._wal = path, path.with_name(path.name + "-wal")
-        self._limits = Limits(max_events, max_bytes, max_age_seconds)
+        self._limits = SpoolLimits(max_events, max_bytes, max_age_seconds)
         self._lock = threading.Lock()
         self.set_aside: str | None = None
         self.generation = 0

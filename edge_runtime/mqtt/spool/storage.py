@@ -12,7 +12,7 @@ from edge_runtime.mqtt.events import now
 from edge_runtime.mqtt.spool import file as spool_file
 from edge_runtime.mqtt.spool.copies import SpoolCopies
 from edge_runtime.mqtt.spool.file_watch import FileWatch
-from edge_runtime.mqtt.spool.limits import Limits
+from edge_runtime.mqtt.spool.limits import SpoolLimits
 from edge_runtime.mqtt.spool.rebuilding import OpenedSpool
 from edge_runtime.mqtt.spool.stored import StoredEvent, intact
 from edge_runtime.mqtt.spool.survey import read_dead
@@ -27,7 +27,7 @@ class SpoolStorage:
     waiting  numbers of the events in it; dead: of its dead letters
     """
 
-    def __init__(self, opened: OpenedSpool, copies: SpoolCopies, limits: Limits, watch: FileWatch) -> None:
+    def __init__(self, opened: OpenedSpool, copies: SpoolCopies, limits: SpoolLimits, watch: FileWatch) -> None:
         self.database = opened.database
         self.totals, self.waiting, self.dead = opened.totals, opened.waiting, opened.dead
         self._copies, self._limits, self._watch = copies, limits, watch

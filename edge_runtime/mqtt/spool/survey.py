@@ -16,7 +16,7 @@ from edge_runtime.mqtt.spool.totals import Totals
 
 
 @dataclass
-class Survey:
+class DatabaseSurvey:
     """What could be read of a database.
 
     sizes    bytes of each intact event, by seq
@@ -33,9 +33,9 @@ class Survey:
     trouble: list[str] = field(default_factory=list)
 
 
-def survey(database: sqlite3.Connection) -> Survey:
+def survey(database: sqlite3.Connection) -> DatabaseSurvey:
     """Read everything once."""
-    found = Survey()
+    found = DatabaseSurvey()
     for seq, event in read_rows(database, found.trouble):
         if event is not None:
             found.sizes[seq] = event.size
