@@ -24,7 +24,7 @@ class TransientMessage:
 
 
 class TransientMessages:
-    """SpoolLimits how many are in flight: paho's queue is unbounded for QoS 0, so a stalled connection would fill memory.
+    """Limits how many are in flight: paho's queue is unbounded for QoS 0, so a stalled connection would fill memory.
 
     Any thread may call `admit`; the rest belongs to the sender thread. A message is in flight until it is written to
     the socket (QoS 0) or confirmed (QoS 1).
