@@ -105,7 +105,7 @@ def test_auto_chooses_the_search_of_the_package(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The manifest has the table, the station's iterations are the chosen ones, and it may be told to search anyway."""
-    monkeypatch.setattr(choose_search, "MAX_STEPS", 4000)
+    monkeypatch.setattr(choose_search, "MAX_STEPS", 600)
     run = save(random_checkpoint("f_anogan"), images, tmp_path / "run")
     arguments = ["package", str(run), str(tmp_path / "out"), "--false-alarm-rate", "0.1", "--threads", "1"]
     with caplog.at_level(logging.INFO):

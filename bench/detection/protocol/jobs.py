@@ -23,6 +23,7 @@ from trainer.config import TrainConfig
 from trainer.evaluation.report import EvaluationReport, Scores, read_results
 from trainer.run.config_differences import check_same_config
 from trainer.run.fit import fit
+from trainer.run.opening import with_resumed_scale
 
 
 class FolderJob(Protocol):
@@ -73,7 +74,7 @@ class Job:
     def finish(self) -> None:
         """Train and evaluate, unless that is done. Raises ConfigError when the folder holds another training."""
         if self.finished:
-            check_same_config(self.folder, self.config, data_moved=True)
+            check_same_config(self.folder, with_resumed_scale(self.config, self.folder / "checkpoint"), data_moved=True)
             return
         if self.trained is None:
             fit(self.config, self.folder, resume=True, device="cpu")

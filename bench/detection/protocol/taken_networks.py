@@ -9,6 +9,7 @@ from trainer.checkpoint import read_config, read_training_state, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
 from trainer.run.config_differences import differences
+from trainer.run.opening import with_resumed_scale
 from trainer.run.training_data import open_training_source
 
 UNSEEN = ("name", "data.known_abnormal_limit", "trunk.", "search.")  # keys of which a training sees nothing
@@ -20,6 +21,7 @@ def take_networks(trained: Path, folder: Path, config: TrainConfig) -> None:
 
     Raises ConfigError where the training would have been another one, DatasetError and CheckpointError.
     """
+    config = with_resumed_scale(config, trained / "checkpoint")
     before, state = read_config(trained / "checkpoint"), read_training_state(trained / "checkpoint")
     changed = differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     split, old = open_training_source(config)[1], Split.from_json(state.metadata["split"])

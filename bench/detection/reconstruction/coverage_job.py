@@ -28,6 +28,7 @@ from trainer.data.split import Split
 from trainer.evaluation.evaluate import limited
 from trainer.run.config_differences import check_same_config
 from trainer.run.fit import fit
+from trainer.run.opening import with_resumed_scale
 from trainer.settings.search import MapSetting
 
 TIMINGS = 3
@@ -72,7 +73,7 @@ class CoverageJob:
     def finish(self) -> None:
         """Train and measure, unless that is done. Raises ConfigError when the folder holds another training."""
         if self.finished:
-            check_same_config(self.folder, self.config, data_moved=True)
+            check_same_config(self.folder, with_resumed_scale(self.config, self.folder / "checkpoint"), data_moved=True)
             return
         fit(self.config, self.folder, resume=True, device="cpu")
         write_text(self._path, self._measure().model_dump_json(indent=1))

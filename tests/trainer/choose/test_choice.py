@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from latentline.errors import DatasetError, DivergenceError
+from latentline.errors import BackendError, DatasetError, DivergenceError
 from tests.trainer.folder import write_folder
 from trainer.choose import choose as choosing
 from trainer.choose import trial as trials
@@ -58,6 +58,10 @@ def _run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, devi
     if candidate.method == "noisy_anogan":
         raise DivergenceError("its loss is not finite")
     return run_trial(candidate, out, seconds, tiles, device)
+
+
+def _no_trunk(trial: Trial, run: Path, out: Path) -> Trial:
+    raise BackendError(f"{trial.name}: no weights in {run} for {out}")
 
 
 @pytest.fixture
@@ -124,6 +128,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, capsys: pytest
 def test_a_height_that_the_user_has_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only that scale is tried, and the training file keeps it."""
     monkeypatch.setattr(choosing, "METHODS", ("pca",))
+    monkeypatch.setattr(choosing, "run_trunk_trial", _no_trunk)
     write_folder(tmp_path / "data", train=110, side=96)
     (tmp_path / "my.yaml").write_text("data: {root: data}\npreprocessing: {height: 72}\n")
     out = tmp_path / "out"
