@@ -49,6 +49,10 @@ class TrunkFeatures:
         self._compiled = _compile(lite0_network())
         self._kept: dict[bytes, tuple[list[npt.NDArray[np.float16]], float]] = {}
 
+    def forget(self) -> None:
+        """Keep no features: the next image goes through the network, whether it has been seen or not."""
+        self._kept.clear()
+
     def levels(self, frame: UInt8) -> list[Float]:
         """Of a frame [h, w] or [h, w, C], BGR: [channels, side, side] of each level in BLOCKS."""
         key = hashlib.blake2b(frame.tobytes() + str(frame.shape).encode()).digest()

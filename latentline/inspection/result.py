@@ -22,7 +22,7 @@ class InspectionResult:
     prepared        uint8 [H, W, C] in frame pixels: what the model saw, C as the model has
     tiles           number of tiles searched
     milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
-    values          raw components of the frame, also those without a weight in the score
+    values          raw components of the frame, as far as the backend computes them; also some without a weight
     worst_tile      (x, y, width, height) in frame pixels: the tile with the highest score; None: the whole frame
     """
 

@@ -1,0 +1,189 @@
+"""How long does a whole frame take, of several sizes, for each model and for peers on a pretrained network?
+
+python -m bench.speed.frames IMAGES PACKAGE [PACKAGE …] [--sizes 640x480 1280x720 2448x2048] [--repeats 15]
+    [--threads N] [--json]
+
+IMAGES is a folder of normal images. A frame of a size is laid of one of them and its mirror images, at their own scale,
+each time shifted. A model inspects it as on a station, maps and defects included; a package with a height scales the
+frame to it first. PaDiM and PatchCore stand on the same network and squeeze the frame to 224 x 224 px; PatchCore keeps
+the share 0.01 of its patches. All take turns within a repeat, on the same frames and threads.
+
+Of each: the median and the 99th percentile of milliseconds, megapixels of the frame a second at the median, tiles, and
+the ratio of the first package's time to its own in the same repeat, with its quartiles. `growth` is the exponent of the
+time in the area between the smallest and the largest size: 1 is linear. `memory` is the resident memory that opening
+the model and inspecting the largest frame added, in MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from bench.baselines.padim import Padim
+from bench.baselines.patch_core import PatchCore
+from bench.baselines.trunk import TrunkFeatures
+from bench.command_line import bench_parser
+from bench.conditions import conditions
+from bench.detection.protocol.tables import Cell, Table
+from latentline.backends.openvino.searcher import usable_cores
+from latentline.base.arguments import count
+from latentline.errors import ConfigError, DatasetError, run_command
+from latentline.model import Model, open_model
+from latentline.vision.images import list_images, read_image
+
+UInt8 = npt.NDArray[np.uint8]
+Float = npt.NDArray[np.float64]
+Size = tuple[int, int]  # width, height
+FITTED, FEWEST = 40, 10  # normal images for the peers
+CORESET = 0.01
+Inspect = Callable[[UInt8], int]  # a frame in, the number of its tiles out
+
+
+def size(text: str) -> Size:
+    """WIDTHxHEIGHT in px."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
+        raise argparse.ArgumentTypeError(f"'{text}' is not WIDTHxHEIGHT, of 16 px or more each")
+    return int(width), int(height)
+
+
+def frame_of(image: UInt8, wanted: Size, shift: int) -> UInt8:
+    """A frame laid of an image and its mirror images, which begins `shift` px further to the right and below."""
+    height, width = image.shape[:2]
+    across = np.arange(shift, shift + wanted[0]) % (2 * width)
+    down = np.arange(shift, shift + wanted[1]) % (2 * height)
+    across = np.where(across < width, across, 2 * width - 1 - across)
+    down = np.where(down < height, down, 2 * height - 1 - down)
+    return np.ascontiguousarray(image[np.ix_(down, across)])
+
+
+def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
+    """PaDiM and PatchCore, fitted to the images. Raises BackendError where the network's weights are not here."""
+    features = TrunkFeatures()
+    padim, core = Padim(features, grid=14, levels=(1, 2, 3, 4)), PatchCore(features, kept=CORESET)
+    for baseline in (padim, core):
+        baseline.fit(images)
+
+    def scoring(baseline: Padim | PatchCore) -> Inspect:
+        def inspect(frame: UInt8) -> int:
+            features.forget()  # each goes through the network anew, as in a station
+            baseline.score(frame)
+            return 1
+
+        return inspect
+
+    return {padim.name: scoring(padim), f"{core.name}, 1 %": scoring(core)}
+
+
+def opened(options: argparse.Namespace, largest: UInt8) -> tuple[dict[str, Inspect], dict[str, float]]:
+    """The models of the packages by name, and the memory of each in MB once it has inspected the largest frame."""
+    inspectors: dict[str, Inspect] = {}
+    memory: dict[str, float] = {}
+    for path in options.packages:
+        name = "/".join(path.absolute().parts[-2:])
+        if name in inspectors:
+            raise ConfigError(f"{path}: another package is called {name}, too; rename its folder")
+        before = _resident()
+        inspectors[name] = _inspecting(open_model(path, "openvino", threads=options.threads))
+        inspectors[name](largest)
+        memory[name] = (_resident() - before) / 1e6
+    return inspectors, memory
+
+
+def _inspecting(model: Model) -> Inspect:
+    return lambda frame: model.inspect(frame).tiles
+
+
+def _resident() -> int:
+    """Resident memory of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def turns(inspectors: Mapping[str, Inspect], frames: Sequence[UInt8]) -> tuple[dict[str, Float], dict[str, int]]:
+    """Milliseconds of each frame [n] and tiles of each inspector; one frame, not timed, warms up."""
+    times: dict[str, list[float]] = {name: [] for name in inspectors}
+    tiles = {name: inspect(frames[0]) for name, inspect in inspectors.items()}
+    for frame in frames:
+        for name, inspect in inspectors.items():
+            start = perf_counter()
+            inspect(frame)
+            times[name].append(1e3 * (perf_counter() - start))
+    return {name: np.array(values) for name, values in times.items()}, tiles
+
+
+def size_table(title: str, area: int, times: Mapping[str, Float], tiles: Mapping[str, int]) -> Table:
+    """A row for each inspector; ratios are to the first of them."""
+    table, first = Table(title), next(iter(times.values()))
+    for name, values in times.items():
+        low, middle, high = np.percentile(first / values, (25, 50, 75))
+        table.add(
+            name,
+            {
+                "p50 ms": float(np.median(values)),
+                "p99 ms": float(np.percentile(values, 99)),
+                "MP/s": area / 1e3 / float(np.median(values)),
+                "tiles": str(tiles[name]),
+                "first / this": f"{middle:.2f} [{low:.2f}, {high:.2f}]",
+            },
+        )
+    return table
+
+
+def measure(options: argparse.Namespace) -> list[Table]:
+    """A table for each size, and a summary."""
+    paths = list_images(options.images)[:FITTED] if options.images.is_dir() else []
+    if len(paths) < FEWEST:
+        raise DatasetError(f"{options.images}: fewer than {FEWEST} images; give a folder of normal images")
+    images = [read_image(path) for path in tqdm(paths, desc="images", unit="img")]
+    sizes = sorted(options.sizes, key=math.prod)
+    inspectors, memory = opened(options, frame_of(images[0], sizes[-1], 0))
+    inspectors |= peers(images)
+    tables, medians = [], dict[str, list[float]]()
+    for wanted in tqdm(sizes, desc="sizes", unit="size"):
+        frames = [frame_of(images[i % len(images)], wanted, 7 * i) for i in range(options.repeats)]
+        times, tiles = turns(inspectors, frames)
+        tables.append(size_table(f"{wanted[0]} x {wanted[1]} px", math.prod(wanted), times, tiles))
+        for name, values in times.items():
+            medians.setdefault(name, []).append(float(np.median(values)))
+    summary = Table("summary")
+    areas = math.log(math.prod(sizes[-1]) / math.prod(sizes[0])) if len(sizes) > 1 else None
+    for name, found in medians.items():
+        cells: dict[str, Cell] = {"growth": None if not areas else math.log(found[-1] / found[0]) / areas}
+        summary.add(name, {**cells, "memory, MB": memory.get(name)})
+    return [*tables, summary]
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = bench_parser(__doc__)
+    parser.add_argument("images", type=Path, help="a folder of normal images")
+    parser.add_argument("packages", type=Path, nargs="+", metavar="PACKAGE")
+    parser.add_argument("--sizes", type=size, nargs="+", default=[(640, 480), (1280, 720), (2448, 2048)])
+    parser.add_argument("--repeats", type=count, default=15, help="frames of each size (default: %(default)s)")
+    parser.add_argument("--threads", type=count, default=usable_cores(), help="of the CPU (default: all cores)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    if not options.repeats or not options.threads or len({math.prod(s) for s in options.sizes}) < len(options.sizes):
+        raise ConfigError("give one repeat or more, one thread or more, and sizes of different areas")
+    cv2.setNumThreads(options.threads)
+    tables = measure(options)
+    if options.json:
+        print(json.dumps({**conditions(), "tables": [table.to_json() for table in tables]}, indent=1))
+    else:
+        notes = "\n".join(f"- {name}: {value}" for name, value in {**conditions(), "threads": options.threads}.items())
+        print("\n\n".join(["# Whole frames", notes, *(table.to_markdown() for table in tables)]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,55 @@
+"""bench.speed.frames: whole frames of several sizes, models and peers in turn."""
+
+import argparse
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.speed import frames
+from latentline.errors import DatasetError
+from tests.paths import ROOT
+
+DEMO = ROOT / "edge_runtime" / "tools" / "demo" / "model"
+
+
+def test_a_frame_continues_its_image_in_mirrors() -> None:
+    """Of any size; beyond an edge the image goes back, and a shift moves the whole pattern."""
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    frame = frames.frame_of(image, (8, 6), 0)
+    np.testing.assert_array_equal(frame[:3, :4], image)
+    np.testing.assert_array_equal(frame[:3, 4:], image[:, ::-1])
+    np.testing.assert_array_equal(frame[3:, :4], image[::-1])
+    np.testing.assert_array_equal(frames.frame_of(image, (5, 4), 2), frames.frame_of(image, (7, 6), 0)[2:, 2:])
+
+
+def test_every_inspector_sees_every_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for the package and each peer at each size; the first row has the ratio 1, and memory is the model's."""
+    rng = np.random.default_rng(0)
+    for index in range(frames.FEWEST):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), rng.integers(0, 256, (40, 48), dtype=np.uint8))
+    seen: list[tuple[int, int]] = []
+
+    def peer(frame: frames.UInt8) -> int:
+        seen.append((frame.shape[1], frame.shape[0]))
+        return 1
+
+    monkeypatch.setattr(frames, "peers", lambda images: {"peer": peer})
+    sizes = [(96, 64), (64, 48)]
+    options = argparse.Namespace(images=tmp_path, packages=[DEMO], sizes=sizes, repeats=2, threads=1)
+    small, large, summary = frames.measure(options)
+    assert (small.title, large.title) == ("64 x 48 px", "96 x 64 px")
+    assert list(small.rows) == list(large.rows) == list(summary.rows) == ["demo/model", "peer"]
+    assert small.rows["demo/model"]["first / this"] == "1.00 [1.00, 1.00]"
+    assert sorted(set(seen)) == [(64, 48), (96, 64)] and len(seen) == 2 * (1 + 2)
+    milliseconds, rate = (large.rows["demo/model"][column] for column in ("p50 ms", "MP/s"))
+    assert isinstance(milliseconds, float) and rate == pytest.approx(math.prod((96, 64)) / 1e3 / milliseconds)
+
+
+def test_too_few_images_are_a_sentence(tmp_path: Path) -> None:
+    """Nothing is opened for them."""
+    options = argparse.Namespace(images=tmp_path / "none", packages=[DEMO], sizes=[(64, 48)], repeats=1, threads=1)
+    with pytest.raises(DatasetError, match="fewer than 10 images"):
+        frames.measure(options)
