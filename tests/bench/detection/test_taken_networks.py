@@ -14,8 +14,8 @@ from trainer.run.fit import fit
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    """PCA on a folder with six known-abnormal images."""
-    data = write_folder(tmp_path_factory.mktemp("data"), train=96, good=6, defects=12)
+    """PCA on a folder with 16 known-abnormal images, a third of which would weight the score of Noisy-AnoGAN."""
+    data = write_folder(tmp_path_factory.mktemp("data"), train=96, good=6, defects=32)
     given = {**tiny_config(data), "method": {"kind": "pca"}, "search": {"iterations": 0}}
     given["schedule"] = {"final_images": 64, "batch": 8}
     return TrainConfig.model_validate(given)
@@ -36,7 +36,8 @@ def test_networks_serve_fewer_known_defects(config: TrainConfig, trained: Path, 
     weights = [run / "checkpoint" / "networks.safetensors" for run in (trained, tmp_path / "fewer")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     before, after = load_checkpoint(trained).split, load_checkpoint(tmp_path / "fewer").split
-    assert (len(before.validation_abnormal), len(after.validation_abnormal)) == (6, 2)
+    assert (len(before.known_abnormal), len(before.validation_abnormal)) == (11, 5)
+    assert (len(after.known_abnormal), len(after.validation_abnormal)) == (0, 2)
     assert (before.train, before.held_out, before.test_abnormal) == (after.train, after.held_out, after.test_abnormal)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,14 +23,20 @@ def demo() -> ModelPackage:
 
 
 @pytest.fixture(scope="session")
-def models(demo: ModelPackage) -> Mapping[str, Mapping[str, bytes]]:
-    """Graphs of the demo's package, and of untrained 256 and 1024 px models with few feature maps."""
-    pytest.importorskip("torch", reason="PYTORCH IS MISSING: no engines of 256 and 1024 px models were built")
+def graphs_of(demo: ModelPackage) -> Callable[[str], Mapping[str, bytes]]:
+    """Graphs of a model: of the package "demo", or of an untrained one with few feature maps, such as "1024 px"."""
+    pytest.importorskip("torch", reason="PYTORCH IS MISSING: no engines of a 1024 px model were built")
     from export.graphs import export_graphs
     from tests.packages import networks
 
-    large = {f"{size} px": export_graphs(*networks(size, 3, 8, size, 8), 0.1, 0.1) for size in (256, 1024)}
-    return {"demo": demo.graphs, **large}
+    @cache
+    def graphs(model: str) -> Mapping[str, bytes]:
+        if model == "demo":
+            return demo.graphs
+        size = int(model.removesuffix(" px"))
+        return export_graphs(*networks(size, 3, 8, size, 8), 0.1, 0.1)
+
+    return graphs
 
 
 @pytest.fixture(scope="session")
