@@ -32,7 +32,8 @@ Its own figures: `lost` pictures without an event, `repeated` events about pictu
 those in work at a death, and `unsaid` harms that no reason of the status named.
 
 Two things no station can ensure, so the bench does not ask for them. Messages that the broker has confirmed and holds
-in memory for an absent subscriber die with the broker; it is killed only while the subscriber is connected. And a
+in memory die with the broker, also some of a burst that it is just sending; it is killed only while the subscriber is
+connected and has received all but one of the events about frames, as far as that comes within five seconds. And a
 broker that restarts has forgotten the will: a station that dies before it connects again gets no `offline`, its status
 only expires. So a death that waits for `offline` comes after the station's first status to the running broker.
 

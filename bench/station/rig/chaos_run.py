@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.station.rig.broker import KillableBroker
+from bench.station.rig.connected import ConnectedStation
 from bench.station.rig.deliveries import count_deliveries
 from bench.station.rig.process import FRAME_LOG, KEEP_ALIVE, STATION, STATION_LOG, WILL_DELAY, start_station
 from bench.station.rig.source import FrameLog, defective
@@ -25,6 +25,8 @@ ALLOWED_WRONG = WILL_DELAY + 1.5 * KEEP_ALIVE  # seconds that a status may be wr
 _PATIENCE = 60.0  # seconds without any progress
 _SIZE = (48, 64)  # pixels
 _WAITING = 40  # frames at most while events wait for the broker
+_CATCH_UP = 5.0  # seconds at most until the events have arrived, before the broker is killed
+_ON_THE_WAY = 1  # events that may be, then
 _EVERY = 5  # every fifth kill takes both; every fifth death of the station alone lasts until `offline`
 
 
@@ -48,7 +50,7 @@ class ChaosRun:
         self._harm = SpoolHarm(folder, self._random)
         # A station lives at most a second longer than its kill waits for a frame, so the source outlasts the kills.
         self._rate = 0.8 * frames / max(1, len(self._victims))
-        self._connected = threading.Event()  # the running station has sent a status to the running broker
+        self._connected = ConnectedStation()
         self._station: subprocess.Popen[bytes] | None = None
         self._deaths_alone = 0
         self._deliveries: list[dict[str, Any]] = []
@@ -130,6 +132,7 @@ class ChaosRun:
         """Kill the station and flip a bit in its spool; every second time while the broker is away and events wait."""
         away = self._random.random() < 0.5
         if away:
+            self._wait_for_deliveries()
             self._kill_broker()
             enough = min(self._done + self._random.randrange(1, _WAITING), self._frames - _WAITING)
             self._wait(lambda: self._done >= enough or self._station_ended(), "events that wait")
@@ -155,6 +158,8 @@ class ChaosRun:
         stays_away = victim == "station" and self._deaths_alone % _EVERY == 1
         if stays_away:
             self._wait(self._connected.is_set, "the first status of the station")
+        if victim != "station":
+            self._wait_for_deliveries()
         if victim != "broker":
             self._kill_station()
         if victim != "station":
@@ -176,7 +181,7 @@ class ChaosRun:
     def _kill_broker(self) -> None:
         ended = [client.ended for client in self._clients]
         self._broker.kill()
-        self._connected.clear()
+        self._connected.lost()
         for client, before in zip(self._clients, ended, strict=True):
             client.wait_lost(before + 1)
         self._kills["broker"] += 1
@@ -193,8 +198,18 @@ class ChaosRun:
 
     def _status_received(self, status: dict[str, Any], retained: bool) -> None:
         self.status.status_received(status["state"], time.monotonic())
-        if not retained and status["state"] != "offline":
-            self._connected.set()
+        self._connected.status_received(status, retained=retained)
+
+    def _wait_for_deliveries(self) -> None:
+        """Wait until hardly an event is on its way: a broker that is killed amid many takes some along."""
+        deadline = time.monotonic() + _CATCH_UP
+        while self._behind() > _ON_THE_WAY and time.monotonic() < deadline and not self._station_ended():
+            time.sleep(0.01)
+
+    def _behind(self) -> int:
+        """How many of the events about frames have not arrived."""
+        arrived = {int(event["frame"]["source"]) for event in list(self._deliveries)}
+        return sum(defective(number) and number not in arrived for number in FrameLog.read(self._folder / FRAME_LOG))
 
     def _wait_for_offline(self) -> None:
         """Wait as long as the broker may take to publish the will. The checker counts when it takes longer."""
@@ -218,8 +233,8 @@ class ChaosRun:
             time.sleep(0.05)
 
     def _start_station(self) -> None:
-        self._connected.clear()
         self._station = start_station(self._folder, self._broker.port, self._frames, self._rate, _SIZE)
+        self._connected.started(self._station.pid)
         self.status.process_changed(alive=True, at=time.monotonic())
 
     def _read_spool(self) -> tuple[int, int]:

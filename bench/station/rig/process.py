@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,7 @@ def _run(options: argparse.Namespace) -> int:
 
     inspector = open_model(options.model, config.backend) if options.model else BrightSpotInspector()
     station = Station(config, inspector, cameras={camera.name: lambda: camera}, observer=observe)
+    station.announcer.messages.boot_id = str(os.getpid())  # tells its messages from those of earlier processes
     with end_in_time(station):
         station.run()
     return 0

@@ -16,6 +16,7 @@ from edge_runtime.mqtt.spool.spool import Spool
 NOTICE_SECONDS = 1.0  # within which a removal must be said
 _WAIT_SECONDS = 5.0
 _SAID = "was removed"
+_WHOLE = "is whole again"  # follows when it is repaired
 
 
 class SpoolHarm:
@@ -49,8 +50,12 @@ class SpoolHarm:
         files = self._files()
         if not files:
             return
-        file, before, begin = self._random.choice(files), self._log().count(_SAID), time.monotonic()
-        file.unlink(missing_ok=True)
+        file, before, whole = self._random.choice(files), self._log().count(_SAID), self._log().count(_WHOLE)
+        begin = time.monotonic()
+        try:
+            file.unlink()
+        except FileNotFoundError:  # the station has just removed it
+            return
         if not must_say:
             return
         while self._log().count(_SAID) == before and time.monotonic() < begin + _WAIT_SECONDS:
@@ -58,6 +63,8 @@ class SpoolHarm:
         self.must_say += 1
         self.longest = max(self.longest, time.monotonic() - begin)
         self.unsaid += time.monotonic() - begin > NOTICE_SECONDS
+        while self._log().count(_WHOLE) == whole and time.monotonic() < begin + _WAIT_SECONDS:
+            time.sleep(0.01)  # the station says what it is about to repair
 
     def poison(self) -> None:
         """Add an event that can never be delivered. No station is running."""
@@ -100,7 +107,7 @@ class SpoolHarm:
 
     def _files(self) -> list[Path]:
         names = sorted(file for file in self._folder.iterdir() if file.name.startswith(SPOOL))
-        return [file for file in names if ".broken-" not in file.name and file.suffix not in (".new", ".ready")]
+        return [file for file in names if not any(part in file.name for part in (".broken-", ".new", ".ready"))]
 
     def _log(self) -> str:
         return (self._folder / STATION_LOG).read_text(errors="replace")

@@ -66,7 +66,8 @@ class _Evidence:
         gone = self.copied.gone | dead
         waiting = self.copied.waiting | {seq for seq in self.found.damaged if seq <= self.last}
         skipped = range(0)
-        copy_whole = self.copied.found and not self.copied.damaged and self.copied.last_seq >= self.last
+        copied = self.copied
+        copy_whole = copied.found and not (copied.damaged or copied.unfinished) and copied.last_seq >= self.last
         if self.found.trouble and not copy_whole:  # what neither of them knows may have waited
             oldest = self.mark.oldest or min(waiting | self.found.sizes.keys(), default=self.last + 1)
             waiting |= set(range(oldest, self.last + 1)) - self.found.sizes.keys()

@@ -28,16 +28,18 @@ _BATCH = 500  # records in one write
 class CopyContent:
     """What the copy knew when it was read.
 
-    found     there is a copy at all
-    damaged   a part of it is unreadable, or a file is missing
-    waiting   numbers of the events that wait; gone: of events that do not wait any more; dead: of dead letters
-    last_seq  number used last, as far as the copy knows
-    totals    the newest counters in it
-    version   of the spool it belongs to
+    found       there is a copy at all
+    damaged     a part of it is unreadable, or a file is missing
+    unfinished  a last record is not whole: a kill came, or damage that looks like it
+    waiting     numbers of the events that wait; gone: of events that do not wait any more; dead: of dead letters
+    last_seq    number used last, as far as the copy knows
+    totals      the newest counters in it
+    version     of the spool it belongs to
     """
 
     found: bool = False
     damaged: bool = False
+    unfinished: bool = False
     waiting: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
@@ -89,8 +91,10 @@ class SecondCopy:
         gap = bool(numbers) and numbers != list(range(numbers[0], numbers[0] + len(numbers)))
         content = CopyContent(found=bool(numbers), damaged=gap)
         for file in self._files:
-            parsed = parse(file.path.read_bytes())
+            packed = file.path.read_bytes()
+            parsed = parse(packed)
             content.damaged = content.damaged or parsed.damaged
+            content.unfinished = content.unfinished or parsed.end < len(packed)
             for record in parsed.records:
                 content.take(record)
                 if record.kind == ADDED:

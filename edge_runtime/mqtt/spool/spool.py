@@ -8,6 +8,7 @@ checksum, and there is a second copy of all that waits (second_copy.py).
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from latentline.base.private_files import make_private_folder
 from latentline.errors import ConfigError
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -227,6 +229,8 @@ class Spool:
         self.set_aside = opened.report or self.set_aside
         self.generation += 1
         self._record_files()
+        if opened.report is not None:
+            _log.info("the spool %s is whole again", self._path)
 
     def _repair(self, changes: Sequence[tuple[Path, str]]) -> None:
         """Repair what something else has done to the files."""

@@ -241,6 +241,23 @@ def test_dead_letter_whose_copies_are_both_damaged_is_named(folder: Path) -> Non
     spool.close()
 
 
+def test_damage_of_the_copy_that_looks_unfinished_is_not_trusted(folder: Path) -> None:
+    """A flipped bit in the length of its last record looks like a kill; if the database has gone too, it is said."""
+    spool = _spool(folder, 5)
+    (folder / "s.sqlite.seq").unlink()
+    spool.check()  # writes the copy again; it begins with the number used last
+    path = _killed(folder, "killed")
+    spool.close()
+    path.with_name("s.sqlite-wal").unlink()
+    copy = path.with_name("s.sqlite.copy-2")
+    content = bytearray(copy.read_bytes())
+    content[content.rindex(b"\xf5LLr") + 21] ^= 0x80
+    copy.write_bytes(content)
+    spool = Spool(path, 10)
+    assert _numbers(spool) == [1, 2, 3, 4] and "1 event is lost (seq 5)" in str(spool.set_aside)
+    spool.close()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_several_damages_are_said(folder: Path, seed: int) -> None:
     """After three flipped bits, or two and a removed file, each event is there as it was written or named as lost."""
