@@ -1,19 +1,24 @@
-"""The bench of the search runs from a clone, prints every figure, and all its ways compute the same."""
+"""The bench of the search prints every figure, and all its ways compute the same."""
 
 import json
-import subprocess
 import sys
 
-from tests.paths import ROOT
+import pytest
+import torch
+
+from bench.speed import search
 
 
-def test_the_bench_compares_equal_results() -> None:
+def test_the_bench_compares_equal_results(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON with every documented key; gradient, ẑ and loss of the exported search equal those of the naive loop."""
     options = ["--px", "32", "--iterations", "2", "--repeats", "2", "--threads", "1", "--json"]
-    command = [sys.executable, "-m", "bench.speed.search", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    monkeypatch.setattr(sys, "argv", ["search", *options])
+    threads = torch.get_num_threads()
+    try:
+        assert search.main() == 0
+    finally:
+        torch.set_num_threads(threads)
+    figures = json.loads(capsys.readouterr().out)
     documented = {"naive_ms", "frozen_ms", "exported_ms", "ratio_naive", "ratio_frozen", "gemm_share"}
     assert documented <= set(figures) and all(figures[name] > 0 for name in documented)
     assert figures["gradient_error"] < 1e-3
