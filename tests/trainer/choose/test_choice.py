@@ -77,7 +77,7 @@ def test_a_choice_becomes_a_training_file_that_loads(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A method that cannot be used is left out; a second call reads what is there; other data is refused."""
-    write_folder(tmp_path / "data", train=84)
+    write_folder(tmp_path / "data", train=110)
     user = {"name": "mine", "data": {"root": "data"}, "method": {"kind": "noisy_anogan", "synthetic_fraction": 1.0}}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(user))
     out = tmp_path / "out"
@@ -129,7 +129,7 @@ def test_a_height_that_the_user_has_set_stays(tmp_path: Path, monkeypatch: pytes
     """Only that scale is tried, and the training file keeps it."""
     monkeypatch.setattr(choosing, "METHODS", ("pca",))
     monkeypatch.setattr(choosing, "run_trunk_trial", _no_trunk)
-    write_folder(tmp_path / "data", train=84, side=96)
+    write_folder(tmp_path / "data", train=110, side=96)
     (tmp_path / "my.yaml").write_text("data: {root: data}\npreprocessing: {height: 72}\n")
     out = tmp_path / "out"
     assert main(["choose", str(tmp_path / "my.yaml"), str(out), "--minutes", "0.01", "--device", "cpu"]) == 0
