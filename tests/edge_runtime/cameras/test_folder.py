@@ -18,6 +18,7 @@ from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError, ImageError
+from tests.edge_runtime.cameras.folder_reading import all_given
 from tests.edge_runtime.cameras.scripted import drain
 from tests.edge_runtime.fakes import write_picture
 from tests.paths import ROOT
@@ -51,16 +52,6 @@ def _next(camera: FolderCamera) -> Frame:
 
     wait_until(came, "a picture")
     return got[0]
-
-
-def _all(camera: FolderCamera, finish: bool = False) -> list[str]:
-    """The names of the pictures that the camera gives; `finish`: they are inspected, too."""
-    names = []
-    while isinstance(frame := camera.read(), Frame):
-        names.append(frame.source)
-        if finish:
-            camera.done(frame)
-    return names
 
 
 def test_pictures_come_by_name_in_any_size(tmp_path: Path) -> None:
@@ -183,8 +174,8 @@ def test_restart_of_a_folder_with_an_end_continues(tmp_path: Path) -> None:
         write_picture(tmp_path / f"{name}.png", 60)
     camera = _camera(tmp_path, after="move")
     camera.done(_next(camera))
-    assert _all(_camera(tmp_path, after="move"), finish=True) == ["b.png"]
-    assert _all(_camera(tmp_path, after="move")) == []
+    assert all_given(_camera(tmp_path, after="move"), finish=True) == ["b.png"]
+    assert all_given(_camera(tmp_path, after="move")) == []
 
 
 def test_journal_elsewhere(tmp_path: Path) -> None:
@@ -193,8 +184,8 @@ def test_journal_elsewhere(tmp_path: Path) -> None:
     folder.mkdir()
     write_picture(folder / "a.png", 60)
     options = {"watch": True, "journal": tmp_path / "journal"}
-    assert _all(_camera(folder, **options), finish=True) == ["a.png"]
-    assert _all(_camera(folder, **options)) == []
+    assert all_given(_camera(folder, **options), finish=True) == ["a.png"]
+    assert all_given(_camera(folder, **options)) == []
     assert [path.name for path in folder.iterdir()] == ["a.png"]
     with pytest.raises(CameraError, match=r"cannot be written .*; make it writable, or set `journal`"):
         _camera(folder, watch=True, journal=tmp_path / "nowhere" / "journal")
@@ -248,7 +239,7 @@ def test_journal_stays_small(tmp_path: Path) -> None:
     for _ in range(1100):
         camera.done(gone)
     assert len(journal.read_text().splitlines()) < 200
-    assert _all(_camera(tmp_path, watch=True)) == []
+    assert all_given(_camera(tmp_path, watch=True)) == []
 
 
 @settings(max_examples=60)
@@ -259,8 +250,8 @@ def test_any_journal_opens(tmp_path_factory: pytest.TempPathFactory, content: by
     write_picture(folder / "a.png", 60)
     journal_of(folder).write_bytes(content)
     (folder / ".latentline-top.journal").write_bytes(content[::-1])
-    assert _all(_camera(folder, after="mark"), finish=True) == ["a.png"]
-    assert _all(_camera(folder, after="mark")) == []
+    assert all_given(_camera(folder, after="mark"), finish=True) == ["a.png"]
+    assert all_given(_camera(folder, after="mark")) == []
 
 
 @settings(max_examples=60)
@@ -281,9 +272,9 @@ def test_name_of_any_bytes(tmp_path: Path) -> None:
     """A name that is not UTF-8 can be sent in an event, and is recognised after a restart."""
     write_picture(tmp_path / "a.png", 60)
     (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"\xff.png"))
-    names = _all(_camera(tmp_path, watch=True), finish=True)
+    names = all_given(_camera(tmp_path, watch=True), finish=True)
     assert names == ["\ufffd.png"] and names[0].encode()
-    assert _all(_camera(tmp_path, watch=True)) == []
+    assert all_given(_camera(tmp_path, watch=True)) == []
 
 
 def test_done_that_fails_is_one_sentence(tmp_path: Path) -> None:

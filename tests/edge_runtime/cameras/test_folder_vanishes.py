@@ -20,6 +20,7 @@ from edge_runtime.cameras.folder_memory import FolderMemory
 from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.work_journal import WorkJournal
 from latentline.errors import CameraError
+from tests.edge_runtime.cameras.folder_reading import all_given
 from tests.edge_runtime.fakes import write_picture
 from tests.waiting import wait_until
 
@@ -38,16 +39,6 @@ def _camera(folder: Path, memory: FolderMemory | None = None) -> FolderCamera:
     camera = FolderCamera(_settings(folder), memory or _memory(folder), WorkJournal())
     camera.open()
     return camera
-
-
-def _given(camera: FolderCamera, finish: bool = True) -> list[str]:
-    """What the camera gives until it has nothing."""
-    names = []
-    while isinstance(frame := camera.read(), Frame):
-        names.append(frame.source)
-        if finish:
-            camera.done(frame)
-    return names
 
 
 @pytest.fixture
@@ -112,36 +103,36 @@ def test_pictures_that_waited_in_a_folder_that_vanished_are_not_lost(folder: Pat
         assert camera.read() is IDLE  # b.png is not there
         with pytest.raises(CameraError, match="is gone"):
             camera.read()
-    assert _given(_camera(folder, memory)) == ["b.png"]
+    assert all_given(_camera(folder, memory), finish=True) == ["b.png"]
 
 
 def test_station_that_starts_before_the_mount_repeats_nothing(folder: Path) -> None:
     """After a restart an empty folder in the place of the one whose pictures were marked is a fault, not an empty
     folder; when the right one is back, nothing is given again."""
-    assert _given(_camera(folder)) == ["a.png", "b.png"]
+    assert all_given(_camera(folder), finish=True) == ["a.png", "b.png"]
     _camera(folder).read()  # notes which folder it is
     memory = _memory(folder)
     with _away(folder, empty=True), pytest.raises(CameraError, match="is its file system mounted"):
         _camera(folder, memory)
-    assert _given(_camera(folder, memory)) == []
+    assert all_given(_camera(folder, memory), finish=True) == []
 
 
 def test_another_folder_with_a_picture_is_taken(folder: Path) -> None:
     """A new folder in the place of the old one counts as soon as it holds a picture."""
     camera = _camera(folder)
-    assert _given(camera) == ["a.png", "b.png"]
+    assert all_given(camera, finish=True) == ["a.png", "b.png"]
     folder.rename(folder.with_name("yesterday"))
     folder.mkdir()
     with pytest.raises(CameraError, match="first picture in it ends this fault"):
         camera.read()
     write_picture(folder / "z.png", 90)
-    assert _given(_camera(folder)) == ["z.png"]
+    assert all_given(_camera(folder), finish=True) == ["z.png"]
 
 
 def test_folder_that_others_empty_is_no_fault(folder: Path) -> None:
     """Where another program removes inspected pictures, the empty folder is silent."""
     camera = _camera(folder)
-    assert _given(camera) == ["a.png", "b.png"]
+    assert all_given(camera, finish=True) == ["a.png", "b.png"]
     for path in folder.iterdir():
         path.unlink()
     assert camera.read() is IDLE and _camera(folder).read() is IDLE
@@ -152,13 +143,13 @@ def test_other_inodes_with_the_same_content_are_no_new_pictures(folder: Path) ->
     content differs, under the same name, size and time, is new."""
     write_picture(folder / "c.png", 90, (64, 48))
     memory = _memory(folder)
-    assert _given(_camera(folder, memory)) == ["a.png", "b.png", "c.png"]
+    assert all_given(_camera(folder, memory), finish=True) == ["a.png", "b.png", "c.png"]
     shutil.copytree(folder, folder.with_name("copy"))  # with the times
     shutil.rmtree(folder)
     _change_content(folder.with_name("copy") / "c.png")
     folder.with_name("copy").rename(folder)
-    assert _given(_camera(folder, memory)) == ["c.png"]  # in one run
-    assert _given(_camera(folder)) == []  # and after a restart
+    assert all_given(_camera(folder, memory), finish=True) == ["c.png"]  # in one run
+    assert all_given(_camera(folder), finish=True) == []  # and after a restart
 
 
 def _change_content(path: Path) -> None:
@@ -178,17 +169,17 @@ def test_same_name_size_and_second_with_other_content_is_a_new_picture(folder: P
     os.utime(folder / "a.png", (1e9, 1e9))
     memory = _memory(folder)
     camera = _camera(folder, memory)
-    assert _given(camera) == ["a.png", "b.png"]
+    assert all_given(camera, finish=True) == ["a.png", "b.png"]
     _change_content(folder / "a.png")
-    assert _given(_camera(folder) if restart else camera) == ["a.png"]
+    assert all_given(_camera(folder) if restart else camera, finish=True) == ["a.png"]
 
 
 def test_change_of_rights_is_no_new_picture(folder: Path) -> None:
     """A file whose rights change is not given again, and is still deleted when it was inspected."""
     camera = _camera(folder)
-    assert _given(camera) == ["a.png", "b.png"]
+    assert all_given(camera, finish=True) == ["a.png", "b.png"]
     (folder / "a.png").chmod(0o600)
-    assert camera.read() is IDLE and _given(_camera(folder)) == []
+    assert camera.read() is IDLE and all_given(_camera(folder), finish=True) == []
     deleting = FolderCamera(_settings(folder, "delete"), _memory(folder, "delete"), WorkJournal())
     deleting.open()
     frame = deleting.read()
@@ -209,9 +200,9 @@ def test_old_journal_in_the_folder_is_taken_over(folder: Path, late: bool, caplo
     if late:
         with _away(folder, empty=True):
             assert _camera(folder, memory).read() is IDLE  # nothing tells yet that this is not the folder
-    assert _given(_camera(folder, memory)) == ["b.png"]
+    assert all_given(_camera(folder, memory), finish=True) == ["b.png"]
     assert not old.exists() and "was taken over into" in caplog.text
-    assert _given(_camera(folder)) == []
+    assert all_given(_camera(folder), finish=True) == []
 
 
 def test_old_journal_that_cannot_be_deleted_is_taken_over_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,5 +216,5 @@ def test_old_journal_that_cannot_be_deleted_is_taken_over_once(folder: Path, mon
         real(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert _given(_camera(folder)) == ["a.png", "b.png"]
-    assert _given(_camera(folder)) == []
+    assert all_given(_camera(folder), finish=True) == ["a.png", "b.png"]
+    assert all_given(_camera(folder), finish=True) == []
