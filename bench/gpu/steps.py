@@ -114,6 +114,7 @@ def path(plan: Plan) -> Iterator[Task]:
 DRIVER_CHECKS = (
     "calls",
     "determinism",
+    "loop",
     "two_in_flight",
     "default_stream",
     "reopening",

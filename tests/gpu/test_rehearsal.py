@@ -15,7 +15,7 @@ from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
 from tests.fake_cuda.driver import FakeDriver
-from tests.gpu.driver_checks import calls, determinism, large_tiles, reopening, sizes, threads, two_in_flight
+from tests.gpu.driver_checks import calls, determinism, large_tiles, loop, reopening, sizes, threads, two_in_flight
 from tests.gpu.driver_checks.frames import tiled
 from tests.gpu.driver_checks.rig import Rig
 from tests.gpu.standin.engine import Arrays, Engine
@@ -71,6 +71,7 @@ def test_a_step_in_half_is_onnx_runtime_s_rounded_to_half(rig: Rig, package: Mod
     "check",
     [
         determinism.check,
+        loop.check,
         two_in_flight.check,
         threads.default_stream,
         threads.whole_device,

@@ -18,6 +18,7 @@ from tests.gpu.driver_checks import (
     calls,
     determinism,
     large_tiles,
+    loop,
     lost_context,
     reopening,
     sizes,
@@ -29,6 +30,7 @@ from tests.gpu.driver_checks.rig import Rig
 CHECKS: dict[str, Callable[[Rig], Outcome]] = {
     "calls": calls.check,
     "determinism": determinism.check,
+    "loop": loop.check,
     "two_in_flight": two_in_flight.check,
     "default_stream": threads.default_stream,
     "whole_device": threads.whole_device,

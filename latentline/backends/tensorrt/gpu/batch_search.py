@@ -14,6 +14,7 @@ from latentline.backends.tensorrt.gpu import tile_launches
 from latentline.backends.tensorrt.gpu.engine import Engine, real_type
 from latentline.backends.tensorrt.gpu.launch import Launch
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
+from latentline.backends.tensorrt.gpu.while_loop import WhileLoop
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP
 
@@ -44,7 +45,11 @@ class BatchSearch:
         self.logit_frame, self.logit_reconstruction, self.feature_residual, self.loss, self._step_loss = (
             arena.device((batch,), np.float32) for _ in range(5)
         )
-        self.trace = arena.device((max(spec.search.iterations, 1), batch), np.float32)
+        iterations = max(spec.search.iterations, 1)
+        self.trace = arena.device((iterations, batch), np.float32)
+        self._corrections = arena.constant(tile_launches.adam_corrections(iterations, spec.search.learning_rate))
+        self._iteration = arena.device((1,), np.int32)  # a loop counts it up
+        self._every_iteration = arena.constant(np.arange(iterations, dtype=np.int32))  # where there is no loop
 
         self.patch_logits: DeviceArray | None = None
         patch_logits_of_frame: dict[str, DeviceArray] = {}
@@ -91,8 +96,11 @@ class BatchSearch:
             first = arena.constant(initial_latent(spec.search.seed, batch, spec.latent_size))
             self._start = partial(cuda.memcpy_dtod_async, self.z.address, first.address, first.nbytes)
 
-    def warm_up(self, stream: cuda.Stream) -> None:
-        """Run every engine once: TensorRT sets up at the first run, which must not happen during a capture."""
+    def warm_up(self, stream: cuda.Stream, loop: WhileLoop | None) -> None:
+        """Run every engine once: TensorRT sets up at the first run, which must not happen during a capture.
+
+        The engine of the search step also runs on the stream on which a loop's body will be captured.
+        """
         for call in (
             self._discriminate_tiles,
             self._start,
@@ -102,17 +110,23 @@ class BatchSearch:
         ):
             call(stream)
         stream.synchronize()
+        if loop is not None:
+            self._step(loop.stream)
+            loop.stream.synchronize()
 
-    def enqueue(self, stream: cuda.Stream) -> None:
-        """Enqueue the whole search of the batch on `stream`, and return at once."""
+    def enqueue(self, stream: cuda.Stream, loop: WhileLoop | None) -> None:
+        """Enqueue the whole search of the batch on `stream`, with a loop or unrolled, and return at once."""
         search = self._spec.search
         self._discriminate_tiles(stream)
         self._start(stream)
-        for moment in (self._m, self._v):
-            cuda.memset_d8_async(moment.address, 0, moment.nbytes, stream)
-        for iteration in range(1, search.iterations + 1):
-            self._step(stream)
-            self._run(self._adam(iteration), stream)
+        for array in (self._m, self._v, self._iteration):
+            cuda.memset_d8_async(array.address, 0, array.nbytes, stream)
+        if loop is not None and search.iterations:
+            counter = self._iteration.address
+            loop.repeat(stream, partial(self._iterate, counter), counter, search.iterations)
+        else:
+            for iteration in range(search.iterations):
+                self._iterate(self._every_iteration.address + iteration * self._every_iteration.dtype.itemsize, stream)
         self._generate(stream)
         self._discriminate_reconstruction(stream)
         self._run(self._sums(), stream)
@@ -128,15 +142,13 @@ class BatchSearch:
         stream.synchronize()
         return self._step_loss.read()[:rows], self._gradient.read()[:rows]
 
-    def _adam(self, iteration: int) -> Launch:
+    def _iterate(self, iteration: int, stream: cuda.Stream) -> None:
+        """Enqueue the iteration whose number, an int32 counted from 0, is at this address."""
+        self._step(stream)
         memory = (self.z, self._gradient, self._m, self._v, self._step_loss, self.trace)
-        return tile_launches.adam(
-            *(array.address for array in memory),
-            count=self.batch * self._spec.latent_size,
-            batch=self.batch,
-            iteration=iteration,
-            learning_rate=self._spec.search.learning_rate,
-        )
+        addresses = (*(array.address for array in memory), iteration, self._corrections.address)
+        count = self.batch * self._spec.latent_size
+        self._run(tile_launches.adam(*addresses, count=count, batch=self.batch), stream)
 
     def _sums(self) -> Launch:
         memory = (self._features_frame, self._features, self.tiles, self.reconstruction)

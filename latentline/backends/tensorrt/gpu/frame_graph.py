@@ -16,10 +16,12 @@ import pycuda.driver as cuda
 
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
-from latentline.backends.tensorrt.gpu.capture import Graph, GraphDriver
+from latentline.backends.tensorrt.gpu.capture import Graph
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics, FrameComparison
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
 from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.backends.tensorrt.gpu.repetition import Repetition
+from latentline.backends.tensorrt.gpu.while_loop import WhileLoop
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -70,7 +72,7 @@ class FrameGraph:
         search: BatchSearch,
         statistics: DeviceStatistics,
         run: Run,
-        driver: GraphDriver,
+        repetition: Repetition,
         streams: tuple[cuda.Stream, cuda.Stream],
         arena: Arena,
     ) -> None:
@@ -84,7 +86,7 @@ class FrameGraph:
         self._slots = tuple(self._free)
         try:
             for slot in self._slots:
-                slot.graph = driver.capture_retrying(self._stream, partial(self._enqueue, slot))
+                slot.graph = repetition.capture(self._stream, partial(self._enqueue, slot))
                 slot.graph.upload(self._stream)
         except BaseException:
             self.close()
@@ -92,7 +94,7 @@ class FrameGraph:
 
     @property
     def nodes(self) -> int:
-        """The number of operations that one launch runs."""
+        """The number of operations in the graph; those of a loop's body count once."""
         graph = self._slots[0].graph
         return 0 if graph is None else graph.nodes
 
@@ -133,7 +135,7 @@ class FrameGraph:
             if slot.graph is not None:
                 slot.graph.close()
 
-    def _enqueue(self, slot: Slot) -> None:
+    def _enqueue(self, slot: Slot, loop: WhileLoop | None) -> None:
         plan, stream, search = self.plan, self._stream, self._search
         if plan.prepares:
             pitch = plan.source[1] * plan.source[2]
@@ -143,7 +145,7 @@ class FrameGraph:
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
             tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
             self._run(tile_launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
-            search.enqueue(stream)
+            search.enqueue(stream, loop)
             self._collect(slot, first)
         values = slot.values.address, slot.anomaly_map.address, slot.picture.address
         scores = {name: mirror.address for name, mirror in slot.tile_values.items()}

@@ -207,15 +207,17 @@ gather_tiles(const byte *__restrict__ prepared, int height, int width, int chann
 
 // One step of Adam on z, m, v [count], bit for bit like adam_search:
 //   m += (1 - b1) (g - m)    v += (1 - b2) (g g - v)    z -= rate m / (sqrt(v / c2) + epsilon)
-// where rate = learning rate / (1 - b1^t) and c2 = 1 - b2^t. Also copies loss [batch] to the trace [batch] of this
-// iteration.
+// where corrections [iterations, 2] has c2 = 1 - b2^t and rate = learning rate / (1 - b1^t) of iteration t - 1, counted
+// from 0, which *iteration says. Also copies loss [batch] to its row of trace [iterations, batch].
 extern "C" __global__ void __launch_bounds__(256)
 adam(float *__restrict__ z, const float *__restrict__ gradient, float *__restrict__ m, float *__restrict__ v,
-     const float *__restrict__ loss, float *__restrict__ trace, int count, int batch, float one_less_beta1,
-     float one_less_beta2, float c2, float rate, float epsilon) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < batch) trace[i] = loss[i];
+     const float *__restrict__ loss, float *__restrict__ trace, const int *__restrict__ iteration,
+     const float *__restrict__ corrections, int count, int batch, float one_less_beta1, float one_less_beta2,
+     float epsilon) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, t = *iteration;
+    if (i < batch) trace[static_cast<size_t>(t) * batch + i] = loss[i];
     if (i >= count) return;
+    const float c2 = corrections[2 * t], rate = corrections[2 * t + 1];
     const float g = gradient[i];
     const float first = m[i] + one_less_beta1 * (g - m[i]);
     const float second = v[i] + one_less_beta2 * (g * g - v[i]);

@@ -1,4 +1,4 @@
-"""What a launch of a kernel of kernels.cu consists of, and what all launches share.
+"""What a launch of a kernel of kernels.cu or loop.cu consists of, and what all launches share.
 
 tile_launches.py and frame_launches.py say how to launch each kernel: grid, block, shared memory, and arguments in
 packing order. They are pure functions of sizes and device addresses, which need no GPU. Addresses are plain integers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from latentline.backends.tensorrt.gpu.frame_graph import FrameGraph, Slot
 from latentline.backends.tensorrt.gpu.launch import KERNELS, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena
 from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.backends.tensorrt.gpu.repetition import Repetition
 from latentline.errors import BackendError, EngineError
 from latentline.package.model_package import ModelPackage
 
@@ -36,13 +37,20 @@ class GpuSession:
     trt        the TensorRT module
     plans      the engines, by graph name
     kernels    kernels.cu, compiled
+    loop       gives loop.cu, compiled; None: captured searches are unrolled
     in_flight  what was launched and not yet fetched, by ticket; closing the session drops it
 
     Raises BackendError and EngineError.
     """
 
     def __init__(
-        self, device: Device, package: ModelPackage, trt: Any, plans: Mapping[str, bytes], kernels: bytes
+        self,
+        device: Device,
+        package: ModelPackage,
+        trt: Any,
+        plans: Mapping[str, bytes],
+        kernels: bytes,
+        loop: Callable[[], bytes] | None,
     ) -> None:
         self.device, self._package = device, package
         self.in_flight: dict[object, tuple[FrameGraph, Slot]] = {}
@@ -52,10 +60,10 @@ class GpuSession:
         self._closed = False
         try:
             with self.working("the GPU cannot be prepared for the search"):
-                self._driver = GraphDriver()
                 self._module = _load_module(kernels)
                 # The driver loads a kernel when it is first asked for, which must not happen during a capture.
                 self._functions = {name: self._module.get_function(name) for name in KERNELS}
+                self._repetition = Repetition(GraphDriver(), loop)
                 self.stream, self._upload_stream = (cuda.Stream(_NON_BLOCKING) for _ in range(2))
                 self._runtime = start_runtime(trt)
                 self._engines = {name: Engine(trt, self._runtime, name, plan) for name, plan in plans.items()}
@@ -63,6 +71,11 @@ class GpuSession:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def unrolled(self) -> str | None:
+        """Why captured searches are unrolled; None: each is a loop."""
+        return self._repetition.unrolled
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
@@ -89,7 +102,7 @@ class GpuSession:
             try:
                 with driver_errors(f"the search of {batch} tiles cannot be prepared"):
                     search = BatchSearch(self._package.spec, self._engines, self._run, batch, arena)
-                    search.warm_up(self.stream)
+                    search.warm_up(self.stream, self._repetition.loop)
             except BaseException:
                 arena.close()
                 raise
@@ -121,7 +134,16 @@ class GpuSession:
         self.in_flight.clear()
         self._graphs.clear()
         self._searches.clear()
-        for name in ("_engines", "_runtime", "_functions", "_module", "stream", "_upload_stream", "_statistics"):
+        for name in (
+            "_engines",
+            "_runtime",
+            "_functions",
+            "_module",
+            "_repetition",
+            "stream",
+            "_upload_stream",
+            "_statistics",
+        ):
             self.__dict__.pop(name, None)
 
     def _capture(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
@@ -130,7 +152,7 @@ class GpuSession:
         try:
             with driver_errors(f"the search of {plan.source[1]} x {plan.source[0]} px frames cannot be captured"):
                 streams = self.stream, self._upload_stream
-                return FrameGraph(plan, search, self._statistics, self._run, self._driver, streams, arena), arena
+                return FrameGraph(plan, search, self._statistics, self._run, self._repetition, streams, arena), arena
         except BaseException:
             arena.close()
             raise

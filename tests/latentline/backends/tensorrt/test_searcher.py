@@ -76,12 +76,13 @@ def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> It
         precision: Precision = "fp32",
         batch: int | None = None,
         trt: StandIn | None = None,
+        unrolled: bool = False,
     ) -> Any:
         from latentline.backends.tensorrt.searcher import open_tensorrt
 
         fake_driver.use_kernels(build_host_kernels(precision, FAKE_CUDA))
         settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
-        opened.append(open_tensorrt(model, trt or StandIn(), settings))
+        opened.append(open_tensorrt(model, trt or StandIn(), settings, unrolled=unrolled))
         return opened[-1]
 
     yield open_searcher
@@ -305,6 +306,96 @@ def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_drive
         np.testing.assert_array_equal(finished().anomaly_map, expected)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_loop_finds_what_the_unrolled_search_finds(
+    emulated: Open, package: ModelPackage, precision: Precision
+) -> None:
+    """z, loss curve, score, map and picture are equal to the last bit, in several batches, frame after frame."""
+    looped, unrolled = (emulated(package, precision, batch=5, unrolled=unrolled) for unrolled in (False, True))
+    for frame in frames(2):
+        found, expected = looped.reconstruct(frame), unrolled.reconstruct(frame)
+        np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+        np.testing.assert_array_equal(found.reconstruction, expected.reconstruction)
+        assert found.values == expected.values
+        tiles = found.plan.cut(found.prepared)
+        np.testing.assert_array_equal(looped.search(tiles).z, unrolled.search(tiles).z)
+        np.testing.assert_array_equal(looped.trace(tiles), unrolled.trace(tiles))
+    assert looped.measure(frames(1)[0]).unrolled is None
+    assert unrolled.measure(frames(1)[0]).unrolled == "asked for"
+
+
+def test_a_graph_with_a_loop_does_not_grow_with_the_iterations(emulated: Open, package: ModelPackage) -> None:
+    """A longer search has no more nodes in its graph; unrolled, it has two more for every iteration and batch."""
+    nodes: dict[bool, list[int]] = {False: [], True: []}
+    for iterations in (2, 7):
+        changed = package.with_iterations(iterations)
+        for unrolled, counted in nodes.items():
+            counted.append(emulated(changed, unrolled=unrolled, batch=4).measure(frames(1)[0]).nodes)
+    assert nodes[False][0] == nodes[False][1]
+    assert nodes[True][1] == nodes[True][0] + 2 * 5 * 3
+
+
+def test_a_search_without_iterations_has_no_loop(emulated: Open, package: ModelPackage) -> None:
+    """Where the encoder's latent is final, no loop is recorded, and the graph is the same."""
+    none = package.with_iterations(0)
+    counted = {u: emulated(none, unrolled=u).measure(frames(1)[0]).nodes for u in (False, True)}
+    assert counted[False] == counted[True]
+
+
+LOOP_FAULTS = {
+    "an old driver": ("this driver is of CUDA 12.2, and a loop in a graph needs 12.4", None),
+    "an old compiler": ("NVRTC 12.2 cannot compile", None),
+    "a driver that cannot load the kernel": ("cannot load the kernel that ends an iteration", "cuModuleLoadDataEx"),
+    "a driver that makes no condition": ("cuGraphConditionalHandleCreate failed", "cuGraphConditionalHandleCreate"),
+    "a driver that adds no loop": ("cuGraphAddNode_v2 failed", "cuGraphAddNode"),
+    "a driver that captures no body": ("cuStreamBeginCaptureToGraph failed", "cuStreamBeginCaptureToGraph"),
+    "a driver that cannot run the loop": ("cuGraphInstantiateWithFlags failed", "cuGraphInstantiateWithFlags"),
+    "an engine that puts host work into it": ("the capture of a loop was invalidated", None),
+}
+
+
+@pytest.mark.parametrize("fault", LOOP_FAULTS)
+def test_without_loops_the_search_is_unrolled(
+    emulated: Open,
+    fake_driver: FakeDriver,
+    package: ModelPackage,
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever cannot do loops, the search runs and gives the same; the reason is logged once, and told."""
+    frame = frames(1)[0]
+    expected = emulated(unrolled=True).reconstruct(frame)
+    sentence, api = LOOP_FAULTS[fault]
+    trt = StandIn()
+    if fault == "an old driver":
+        fake_driver.configure(driver_version=12020)
+    elif fault == "an old compiler":
+        monkeypatch.setattr("latentline.backends.tensorrt.searcher.cached_loop", _cannot_compile)
+    elif api is None:
+        fake_driver.calls()  # a real driver has none, and the test ends here
+        trt.works_on_the_host = True
+    elif api == "cuGraphInstantiateWithFlags":
+        fake_driver.fail(api, INVALID_VALUE, 1)
+    elif api == "cuModuleLoadDataEx":
+        fake_driver.fail(api, INVALID_VALUE, 2)  # the first is of the other kernels
+    else:
+        fake_driver.fail(api, INVALID_VALUE)
+    with caplog.at_level("WARNING"):
+        searcher = emulated(trt=trt)
+        found = searcher.reconstruct(frame)
+        searcher.reconstruct(frames(1, (SIZE, 2 * SIZE))[0])
+    np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+    assert found.values == expected.values
+    unrolled = searcher.measure(frame).unrolled
+    assert unrolled is not None and sentence in unrolled
+    assert [record.getMessage().count(sentence) for record in caplog.records] == [1]
+
+
+def _cannot_compile(*_: object) -> bytes:
+    raise EngineError("NVRTC 12.2 cannot compile the kernels for sm_87: unresolved cudaGraphSetConditional")
+
+
 def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
     """With mapped host memory a frame needs no copy over a bus, and its result is the same."""
     searcher, frame = emulated(), frames(1)[0]
@@ -450,14 +541,14 @@ def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver
 def test_a_capture_that_another_thread_breaks_is_tried_again(
     emulated: Open, fake_driver: FakeDriver, at: str, nth: int
 ) -> None:
-    """One invalidated capture changes nothing, and three in a row end in one sentence."""
+    """One invalidated capture changes nothing, and when all of them are, that is one sentence."""
     searcher, frame = emulated(), frames(1)[0]
     fake_driver.invalidate_captures(at=at, nth=nth)
     found = searcher.reconstruct(frame).anomaly_map
     assert fake_driver.calls()["cuStreamBeginCapture"] == 3
     np.testing.assert_array_equal(found, emulated().reconstruct(frame).anomaly_map)
     other = emulated()
-    for nth in (1, 2, 3):
+    for nth in range(1, 13):  # three tries with a loop, whose body is a capture, too, and three without
         fake_driver.invalidate_captures(at="cuStreamEndCapture", nth=nth)
     with pytest.raises(BackendError, match="CAPTURE_INVALIDATED"):
         other.reconstruct(frame)

@@ -179,7 +179,9 @@ def test_host_build_of_adam_equals_adam_search(
     z, m, v = (Buffer(a) for a in (start, np.zeros_like(start), np.zeros_like(start)))
     gradient, loss = Buffer.empty(start.shape, np.float32), Buffer.empty((batch,), np.float32)
     trace = Buffer.empty(losses.shape, np.float32)
+    iteration, corrections = Buffer(np.zeros(1, np.int32)), Buffer(tile_launches.adam_corrections(8, 0.05))
     for t in range(8):
+        iteration.array[0] = t
         gradient.array[...], loss.array[...] = gradients[t], losses[t]
         host_fp32.run(
             tile_launches.adam(
@@ -189,10 +191,10 @@ def test_host_build_of_adam_equals_adam_search(
                 v.address,
                 loss.address,
                 trace.address,
+                iteration.address,
+                corrections.address,
                 count=start.size,
                 batch=batch,
-                iteration=t + 1,
-                learning_rate=0.05,
             )
         )
     steps = iter(gradients)
@@ -503,7 +505,7 @@ def test_launches_keep_the_bounds_the_kernels_declare() -> None:
     made = [
         frame_launches.prepare_frame(0, 9000, shape, 0, shape),
         tile_launches.gather_tiles(0, shape, 0, 9, 0, 64),
-        tile_launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
+        tile_launches.adam(0, 0, 0, 0, 0, 0, 0, 0, count=9, batch=3),
         tile_launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
         tile_launches.ssim_difference(0, shape, 0, 9, 0, 64, 0, 0),
         frame_launches.blend(0, shape, 0, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
