@@ -21,12 +21,12 @@ from latentline.backends.openvino.variational import kl, negative_log_likelihood
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
 from latentline.package.selftest import ForwardTest
+from latentline.scoring.components import OF_RECONSTRUCTION
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-OF_RECONSTRUCTION = frozenset({"d_reconstruction", "loss"})  # components that need D's verdict on G(ẑ)
 MOST_ROWS = 16  # of a request without iterations; more gain nothing
 
 

@@ -19,6 +19,7 @@ from latentline.backends.tensorrt.engines.builder import (
 )
 from latentline.backends.tensorrt.fp16.check import check_half
 from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.backends.tensorrt.graphs.features import graphs_for
 from latentline.backends.tensorrt.graphs.prepare import REVISION, prepare_graph
 from latentline.package.manifest import Manifest
 from latentline.package.model_package import TRUNK, ModelPackage, SearchModel
@@ -56,7 +57,7 @@ class EngineSet:
         """The engines that a station with `settings` needs on this GPU. Raises BackendError: unsupported package."""
         require_supported(package)
         return cls(
-            model=package,
+            model=replace(package, graphs=graphs_for(package)),
             batch=settings.batch_for(package.spec.tile_size),
             precision=settings.precision,
             trt=trt,

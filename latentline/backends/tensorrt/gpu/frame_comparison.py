@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
-from latentline.backends.tensorrt.gpu.launch import Launch
+from latentline.backends.tensorrt.gpu.launch import NOTHING, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.scoring.maps import PixelStatistics
@@ -85,7 +85,8 @@ class FrameComparison:
         """The launches in their order, with the addresses of what they read and write.
 
         prepared  uint8 [h, w, C]
-        scores    of each tile, float32 [N]: feature_residual, logit_reconstruction, logit_frame, loss
+        scores    of each tile, float32 [N]: feature_residual, logit_frame, and with D's verdict on the reconstruction
+                  logit_reconstruction and loss
         values, anomaly_map, picture  out, as in `Slot`
         """
         statistics, shape = self._statistics, self._plan.prepared
@@ -117,9 +118,9 @@ class FrameComparison:
             len(statistics.taps),
             self._blocks,
             scores["feature_residual"],
-            scores["logit_reconstruction"],
+            scores.get("logit_reconstruction", NOTHING),
             scores["logit_frame"],
-            scores["loss"],
+            scores.get("loss", NOTHING),
             self._plan.count,
             values,
             kind=statistics.kind,

@@ -26,7 +26,6 @@ from latentline.backends.tensorrt.gpu.while_loop import WhileLoop
 UInt8 = npt.NDArray[np.uint8]
 
 SLOTS = 2  # the next frame uploads while one is searched
-TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
 
 
 class Slot:
@@ -44,8 +43,8 @@ class Slot:
         tiles = plan.batches * plan.batch
         self.frame = arena.mirror(plan.source, np.uint8)
         self.prepared = arena.mirror(plan.prepared, np.uint8) if plan.prepares else self.frame
-        self.values = arena.mirror((scales + len(TILE_VALUES),), np.float32)
-        self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in TILE_VALUES}
+        self.values = arena.mirror((scales + len(search.tile_scores),), np.float32)
+        self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in search.tile_scores}
         self.z = arena.mirror((tiles, *search.z.shape[1:]), np.float32)
         self.patch_logits = (
             None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
@@ -160,7 +159,7 @@ class FrameGraph:
             (self._search.z, slot.z.address),
             (self._search.reconstruction, self.reconstruction.address),
         ]
-        copies += [(getattr(self._search, name), slot.tile_values[name].address) for name in TILE_VALUES]
+        copies += [(array, slot.tile_values[name].address) for name, array in self._search.tile_scores.items()]
         if self._search.patch_logits is not None and slot.patch_logits is not None:
             copies.append((self._search.patch_logits, slot.patch_logits.address))
         for source, target in copies:

@@ -184,7 +184,7 @@ def frame_values(
     """values float32 [scale_count + 4]: the map's peak at each scale, feature, d_reconstruction, d_frame, loss.
 
     These are the raw components of `frame_components`: peaks from maxima float32 [scale_count, blocks], the others from
-    the worst tile, float32 [tile_count] each.
+    the worst tile, float32 [tile_count] each. Without logit_reconstruction, or loss (NOTHING), its value is left out.
     """
     return Launch(
         "frame_values",

@@ -242,7 +242,7 @@ __device__ float absolute_difference(const real *__restrict__ a, const real *__r
 //   feature_residual = sum |f(x) - f(G(z))|                              f: real [tiles, features]
 //   loss = gamma ((1 - lambda) sum |x - G(z)| + lambda feature_residual) + (1 - gamma) sigmoid(-logit)
 // x, G(z): real [tiles, pixels]; logit of D(G(z)): float [tiles]. The loss is the paper's L', with
-// |1 - D| = sigmoid(-logit).
+// |1 - D| = sigmoid(-logit). Without a logit (null) there is no loss.
 extern "C" __global__ void __launch_bounds__(512)
 tile_sums(const real *__restrict__ features_frame, const real *__restrict__ features, const real *__restrict__ tiles,
           const real *__restrict__ reconstruction, const float *__restrict__ logit,
@@ -251,10 +251,11 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
     const size_t tile = blockIdx.x, feature = tile * feature_count, pixel = tile * pixel_count;
     const float of_features = block_reduce(
         absolute_difference(features_frame + feature, features + feature, feature_count), Add());
+    if (threadIdx.x == 0) feature_residual[tile] = of_features;
+    if (!logit) return;
     const float of_pixels = block_reduce(
         absolute_difference(tiles + pixel, reconstruction + pixel, pixel_count), Add());
     if (threadIdx.x != 0) return;
-    feature_residual[tile] = of_features;
     loss[tile] = gamma * (one_less_lambda * of_pixels + lambda * of_features)
                  + one_less_gamma * (1.0f / (1.0f + expf(logit[tile])));
 }
@@ -431,7 +432,7 @@ __device__ float largest_of(const float *__restrict__ values, int count, float s
 // The frame's components, values float [scale_count + 4], by one block:
 //   for each scale s, log(max of maxima[s] + floor), where floor is 1e-6 for RESIDUAL, else 1; then for the worst tile
 //   log(feature_residual + 1e-6), -logit of D(G(z)), -logit of D(x), loss
-// maxima: float [scale_count, blocks]; the others: float [tile_count].
+// maxima: float [scale_count, blocks]; the others: float [tile_count]. The value of a null array is left out.
 extern "C" __global__ void __launch_bounds__(512)
 frame_values(const float *__restrict__ maxima, int scale_count, int blocks, const float *__restrict__ feature_residual,
              const float *__restrict__ logit_reconstruction, const float *__restrict__ logit_frame,
@@ -441,13 +442,13 @@ frame_values(const float *__restrict__ maxima, int scale_count, int blocks, cons
         if (threadIdx.x == 0) values[scale] = logf(peak + (kind == RESIDUAL ? 1e-6f : 1.0f));
     }
     const float feature = largest_of(feature_residual, tile_count, 1.0f);
-    const float reconstruction = largest_of(logit_reconstruction, tile_count, -1.0f);
+    const float reconstruction = logit_reconstruction ? largest_of(logit_reconstruction, tile_count, -1.0f) : 0.0f;
     const float frame = largest_of(logit_frame, tile_count, -1.0f);
-    const float worst = largest_of(loss, tile_count, 1.0f);
+    const float worst = loss ? largest_of(loss, tile_count, 1.0f) : 0.0f;
     if (threadIdx.x != 0) return;
     values += scale_count;
-    values[0] = logf(feature + 1e-6f);
-    values[1] = reconstruction;
-    values[2] = frame;
-    values[3] = worst;
+    *values++ = logf(feature + 1e-6f);
+    if (logit_reconstruction) *values++ = reconstruction;
+    *values++ = frame;
+    if (loss) *values = worst;
 }

@@ -34,6 +34,7 @@ THREADS = 256  # in a block of a kernel that writes an array
 REDUCERS = 512  # in a block that reduces to one number
 OUTPUTS = 4  # elements that one thread computes in `gather_tiles` and both pooling passes
 FLOAT_BYTES = 4
+NOTHING = 0  # the address of an array that a kernel then neither reads nor writes, where its launch says so
 
 
 @dataclass(frozen=True)

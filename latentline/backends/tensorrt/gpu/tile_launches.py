@@ -107,6 +107,7 @@ def tile_sums(
     """feature_residual = Σ|f(x) - f(G(ẑ))| and loss = L'(ẑ), float32 [batch], as in the paper.
 
     f(x), f(G(ẑ)) real [batch, feature_count]; x, G(ẑ) real [batch, pixel_count]; logit of D(G(ẑ)) float32 [batch].
+    Where logit and loss are NOTHING, only the feature residual is computed.
     """
     return Launch(
         "tile_sums",

@@ -34,7 +34,7 @@ from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, 
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.gpu.standin.module import StandIn
-from tests.packages import SEARCH, SIZE, networks, write_random_package, write_tiny_package
+from tests.packages import SEARCH, SIZE, networks, scored, write_random_package, write_tiny_package
 from tests.paths import DEMO_MODEL, FAKE_CUDA
 
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
@@ -50,7 +50,8 @@ def package_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def package(package_path: Path) -> ModelPackage:
-    return load_package(package_path)
+    """The tiny model, with a score that needs all that the GPU computes."""
+    return scored(load_package(package_path), "feature", "d_reconstruction", "loss")
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +203,7 @@ def test_the_patch_head_counts_in_map_and_score(
 ) -> None:
     """Patch logits, the map with them, and their component equal the CPU backend's."""
     statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
-    package = replace(with_patch_head, statistics=statistics)
+    package = scored(replace(with_patch_head, statistics=statistics), "feature", "loss")
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=4)
     frame = frames(1, (80, 100))[0]
@@ -230,9 +231,32 @@ def test_a_map_that_is_not_pooled_equals_the_cpu_backend(
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_verdict_that_nobody_uses_is_left_out(
+    emulated: Open, with_patch_head: ModelPackage, precision: Precision
+) -> None:
+    """Where the score needs no verdict on G(ẑ), it and L'(ẑ) are missing as on the CPU, and all else is the same."""
+    whole, pruned = scored(with_patch_head, "feature", "loss"), scored(with_patch_head, "feature", "d_frame")
+    frame = frames(1, (80, 100))[0]
+    expected = emulated(whole, precision).reconstruct(frame)
+    searcher = emulated(pruned, precision)
+    found = searcher.reconstruct(frame)
+    cpu = OpenVinoSearcher(pruned, threads=1, components=["feature", "d_frame"])
+    of_cpu = HostReconstructor(cpu, pruned.tiler, pruned.statistics).reconstruct(frame)
+    cpu.close()
+    assert set(found.values) == set(of_cpu.values) == set(expected.values) - {"d_reconstruction", "loss"}
+    assert set(found.tile_values) == {"feature", "d_frame"}
+    np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+    for name, value in found.values.items():
+        assert value == pytest.approx(expected.values[name], rel=1e-5)
+    result = searcher.search(found.plan.cut(found.prepared))
+    assert result.loss is None and result.logit_reconstruction is None
+
+
 def test_the_map_ssim_in_colour_beyond_the_frame(emulated: Open, tmp_path: Path) -> None:
     """With three channels, and tiles larger than the frame, map and components equal the CPU backend's."""
-    package = write_random_package(tmp_path / "colour", export_model(*networks(channels=3), None, SEARCH), "ssim")
+    model = export_model(*networks(channels=3), None, SEARCH)
+    package = scored(write_random_package(tmp_path / "colour", model, "ssim"), "loss")
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=2)
     frame = frames(1, (SIZE - 5, 3 * SIZE - 7, 3))[0]
@@ -454,7 +478,7 @@ def test_a_program_that_ends_without_closing_releases_everything(
     emulated: Open, folder: Path, package_path: Path, where: str
 ) -> None:
     """When the interpreter ends, whichever thread opened the searcher, the driver reports no leak."""
-    emulated().close()  # engines and kernels are in the cache now
+    emulated(load_package(package_path)).close()  # engines and kernels are in the cache now
     script = f"""
         from pathlib import Path
         from threading import Thread

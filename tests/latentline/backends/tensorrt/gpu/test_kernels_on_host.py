@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from latentline.backends.adam import adam_search
 from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
-from latentline.backends.tensorrt.gpu.launch import KINDS
+from latentline.backends.tensorrt.gpu.launch import KINDS, NOTHING
 from latentline.scoring.maps import pool
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
@@ -243,6 +243,17 @@ def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32: HostKernels) -
     np.testing.assert_array_equal(loss, np.array([0, np.nan, 0.5], np.float32))
 
 
+def test_host_build_of_tile_sums_without_a_verdict_gives_features_alone(host_fp32: HostKernels) -> None:
+    """Without a logit the feature residual is the same to the bit, and nothing else is written."""
+    rng = np.random.default_rng(2)
+    f, x = rng.standard_normal((2, 3, 48)).astype(np.float32), rng.uniform(-1, 1, (2, 3, 25)).astype(np.float32)
+    expected, _ = _tile_sums(host_fp32, f, x, np.zeros(3, np.float32), 0.1, 0.1, True)
+    inputs, residual = [Buffer(a) for a in (*f, *x)], Buffer.empty((3,), np.float32)
+    addresses = (*(b.address for b in inputs), NOTHING, residual.address, NOTHING)
+    host_fp32.run(tile_launches.tile_sums(*addresses, batch=3, feature_count=48, pixel_count=25, gamma=0.1, lam=0.1))
+    np.testing.assert_array_equal(residual.read(), expected)
+
+
 def _tile_sums(
     kernels: HostKernels, f: Array, x: Array, logit: Array, gamma: float, lam: float, aligned: bool
 ) -> list[Array]:
@@ -449,11 +460,19 @@ def test_gaussian_taps_equal_opencv(scale: float) -> None:
     tiles=st.integers(1, 700),
     broken=st.sampled_from([None, 0, 1, 2, 3, 4]),
     kind=kinds,
+    verdict=st.booleans(),
 )
 def test_host_build_of_frame_values_equals_numpy(
-    host_fp32: HostKernels, seed: int, scales: int, blocks: int, tiles: int, broken: int | None, kind: MapKind
+    host_fp32: HostKernels,
+    seed: int,
+    scales: int,
+    blocks: int,
+    tiles: int,
+    broken: int | None,
+    kind: MapKind,
+    verdict: bool,
 ) -> None:
-    """Each component is NumPy's maximum, and NaN when one of its inputs is NaN."""
+    """Each component is NumPy's maximum, and NaN when one of its inputs is NaN; two need D's verdict on G(ẑ)."""
     rng = np.random.default_rng(seed)
     maxima = rng.uniform(0, 50, (scales, blocks)).astype(np.float32)
     components = [rng.standard_normal(tiles).astype(np.float32) for _ in range(4)]
@@ -462,8 +481,10 @@ def test_host_build_of_frame_values_equals_numpy(
     if broken is not None:
         arrays[broken].reshape(-1)[rng.integers(arrays[broken].size)] = np.nan
     buffers = [Buffer(a, aligned=False) for a in arrays]
-    values = Buffer.empty((scales + 4,), np.float32, aligned=False)
+    values = Buffer.empty((scales + (4 if verdict else 2),), np.float32, aligned=False)
     peaks, residuals, reconstructions, verdicts, losses = (b.address for b in buffers)
+    if not verdict:
+        reconstructions = losses = NOTHING
     host_fp32.run(
         frame_launches.frame_values(
             peaks,
@@ -487,6 +508,8 @@ def test_host_build_of_frame_values_equals_numpy(
         (-frame).max(),
         loss.max(),
     ]
+    if not verdict:
+        del expected[-1], expected[-2]
     np.testing.assert_allclose(values.read(), expected, rtol=3e-7, atol=1e-7)
 
 
