@@ -52,3 +52,10 @@ def count_or_auto(text: str) -> int | Literal["auto"]:
     if text != "auto" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 0 or more, and not auto")
     return "auto" if text == "auto" else int(text)
+
+
+def count_or_all(text: str) -> int | Literal["all"]:
+    """A whole number, 1 or more, or the word all."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more, and not all")
+    return "all" if text == "all" else int(text)
