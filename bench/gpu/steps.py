@@ -115,6 +115,7 @@ DRIVER_CHECKS = (
     "calls",
     "determinism",
     "loop",
+    "first_look",
     "two_in_flight",
     "default_stream",
     "reopening",

@@ -15,7 +15,17 @@ from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
 from tests.fake_cuda.driver import FakeDriver
-from tests.gpu.driver_checks import calls, determinism, large_tiles, loop, reopening, sizes, threads, two_in_flight
+from tests.gpu.driver_checks import (
+    calls,
+    determinism,
+    first_look,
+    large_tiles,
+    loop,
+    reopening,
+    sizes,
+    threads,
+    two_in_flight,
+)
 from tests.gpu.driver_checks.frames import tiled
 from tests.gpu.driver_checks.rig import Rig
 from tests.gpu.standin.engine import Arrays, Engine
@@ -74,6 +84,7 @@ def test_a_step_in_half_is_onnx_runtime_s_rounded_to_half(rig: Rig, package: Mod
     [
         determinism.check,
         loop.check,
+        first_look.check,
         two_in_flight.check,
         threads.default_stream,
         threads.whole_device,

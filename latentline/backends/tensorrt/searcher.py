@@ -111,7 +111,9 @@ class TensorRtSearcher:
         start = perf_counter()
         with self._result(ticket) as (graph, slot):
             waited = 1e3 * (perf_counter() - start)
-            components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
+            count = graph.plan.searched
+            chosen = None if slot.chosen is None else slot.chosen.host[:count].astype(np.intp)
+            components = tile_components(TileScores(**_tile_values(slot, count)))
             pooled = [name for name in self._package.statistics.names if name != PATCH]
             reconstructed = ReconstructedFrame(
                 prepared=slot.prepared.host.copy(),
@@ -121,8 +123,12 @@ class TensorRtSearcher:
                 values=dict(zip([*pooled, *components], slot.values.host.tolist(), strict=True)),
                 tile_values=components,
                 milliseconds={"search": waited},
+                searched=chosen,
             )
-            patch_logits = _patch_logits(slot, graph.plan.count)
+            patch_logits = _patch_logits(slot, count)
+            if patch_logits is not None and slot.look_patches is not None:
+                searched, patch_logits = patch_logits, slot.look_patches.host[: graph.plan.count].copy()
+                patch_logits[chosen] = searched
         if patch_logits is None or self._package.statistics.patch_statistics is None:
             return reconstructed
         return _with_patch_map(reconstructed, patch_logits, self._package.statistics)
@@ -173,7 +179,7 @@ class TensorRtSearcher:
             self._session.working("the GPU's clock cannot be read"),
         ):
             milliseconds = slot.started.time_till(slot.done)
-            counts = graph.nodes, self._session.unrolled, graph.host_calls, graph.plan.count
+            counts = graph.nodes, self._session.unrolled, graph.host_calls, graph.plan.searched
             return MeasuredFrame(milliseconds, *counts)
 
     def close(self) -> None:

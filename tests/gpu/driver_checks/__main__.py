@@ -17,6 +17,7 @@ from latentline.errors import run_command
 from tests.gpu.driver_checks import (
     calls,
     determinism,
+    first_look,
     large_tiles,
     loop,
     lost_context,
@@ -31,6 +32,7 @@ CHECKS: dict[str, Callable[[Rig], Outcome]] = {
     "calls": calls.check,
     "determinism": determinism.check,
     "loop": loop.check,
+    "first_look": first_look.check,
     "two_in_flight": two_in_flight.check,
     "default_stream": threads.default_stream,
     "whole_device": threads.whole_device,

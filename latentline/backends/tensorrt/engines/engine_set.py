@@ -94,8 +94,9 @@ class EngineSet:
         return {graph: self.cache.state(self._name(graph), self._fingerprint(graph)) for graph in self._wanted()}
 
     def _wanted(self) -> list[str]:
-        """The graphs that the GPU runs: it searches all tiles, and needs no first look."""
-        return sorted(set(self.model.graphs) - {FIRST_LOOK})
+        """The graphs that the GPU runs: where it searches all tiles, it needs no first look."""
+        looks = self.model.spec.search.most_tiles is not None
+        return sorted(set(self.model.graphs) - (set() if looks else {FIRST_LOOK}))
 
     def _name(self, graph: str) -> str:
         """Model, graph, precision and batch: their engines lie side by side in the cache."""

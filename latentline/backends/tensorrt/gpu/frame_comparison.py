@@ -48,29 +48,34 @@ class TileSsim:
     def __init__(self, plan: FramePlan, corners: DeviceArray, reconstruction: DeviceArray, arena: Arena) -> None:
         self._plan, self._corners, self._reconstruction = plan, corners, reconstruction
         self._taps = arena.constant(window())
-        self._difference = arena.device((plan.count, *reconstruction.shape[1:]), np.float32)
+        self._difference = arena.device((plan.searched, *reconstruction.shape[1:]), np.float32)
         self.address = self._difference.address
 
     def launch(self, prepared: int) -> Launch:
         """The launch for the frame uint8 [h, w, C] at this address."""
-        tiles = self._corners.address, self._plan.count, self._reconstruction.address, self._plan.tiles.size
+        tiles = self._corners.address, self._plan.searched, self._reconstruction.address, self._plan.tiles.size
         return tile_launches.ssim_difference(
             prepared, self._plan.prepared, *tiles, self._taps.address, self._difference.address
         )
 
 
 class FrameComparison:
-    """What the frames of one shape need to be compared, each with the reconstruction of its tiles."""
+    """What the frames of one shape need to be compared, each with the reconstruction of its tiles.
+
+    corners, place  of the searched tiles, as in `FrameLook`; place None: all are searched
+    """
 
     def __init__(
         self,
         plan: FramePlan,
         statistics: DeviceStatistics,
         corners: DeviceArray,
+        place: DeviceArray | None,
         reconstruction: DeviceArray,
         arena: Arena,
     ) -> None:
         self._plan, self._statistics, self._reconstruction = plan, statistics, reconstruction
+        self._place = NOTHING if place is None else place.address
         height, width, channels = plan.prepared
         self._rows, self._columns = arena.constant(plan.rows), arena.constant(plan.columns)
         self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
@@ -103,6 +108,7 @@ class FrameComparison:
             self._rows.shape[0],
             self._columns.address,
             self._columns.shape[0],
+            self._place,
             self._plan.tiles.size,
             self._difference.address,
             picture,
@@ -121,7 +127,7 @@ class FrameComparison:
             scores.get("logit_reconstruction", NOTHING),
             scores["logit_frame"],
             scores.get("loss", NOTHING),
-            self._plan.count,
+            self._plan.searched,
             values,
             kind=statistics.kind,
         )

@@ -1,6 +1,6 @@
 """One frame, from upload to download, as one CUDA graph.
 
-    frame -> [prepare] -> per batch: gather tiles -> search -> collect
+    frame -> [prepare] -> [look at all tiles, select some] -> per batch: gather tiles -> search -> collect
           -> [SSIM] -> blend -> per scale: pool rows, pool columns -> values -> downloads
 
 Everything is allocated and captured once for all frames of a shape. After that, one launch inspects a frame.
@@ -17,6 +17,7 @@ import pycuda.driver as cuda
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
 from latentline.backends.tensorrt.gpu.capture import Graph
+from latentline.backends.tensorrt.gpu.first_look import BatchLook, FrameLook
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics, FrameComparison
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
 from latentline.backends.tensorrt.gpu.plan import FramePlan
@@ -34,13 +35,14 @@ class Slot:
     frame                 in: the camera's frame, or the prepared frame
     prepared              out: the prepared frame; `frame` itself unless the graph prepares it
     values                out: raw components of the frame
-    tile_values, z        out: of each tile
-    patch_logits          out: of each tile; None without a patch head
+    tile_values, z        out: of each searched tile
+    patch_logits          out: of each searched tile; None without a patch head
+    chosen, look_patches  out: which tiles were searched, and the patch logits of the look at all; None without a look
     anomaly_map, picture  out: of the frame; the picture is the reconstruction
     """
 
-    def __init__(self, plan: FramePlan, search: BatchSearch, scales: int, arena: Arena) -> None:
-        tiles = plan.batches * plan.batch
+    def __init__(self, plan: FramePlan, search: BatchSearch, look: FrameLook | None, scales: int, arena: Arena) -> None:
+        tiles = plan.room
         self.frame = arena.mirror(plan.source, np.uint8)
         self.prepared = arena.mirror(plan.prepared, np.uint8) if plan.prepares else self.frame
         self.values = arena.mirror((scales + len(search.tile_scores),), np.float32)
@@ -49,6 +51,10 @@ class Slot:
         self.patch_logits = (
             None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
         )
+        self.chosen = None if look is None else arena.mirror((tiles,), np.int32)
+        self.look_patches: Mirror | None = None
+        if look is not None and look.patch_logits is not None:
+            self.look_patches = arena.mirror(look.patch_logits.shape, np.float32)
         self.anomaly_map = arena.mirror(plan.prepared[:2], np.float32)
         self.picture = arena.mirror(plan.prepared, np.uint8)
         self.uploaded, self.started = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
@@ -58,7 +64,7 @@ class Slot:
     def outputs(self, plan: FramePlan) -> list[Mirror]:
         """The arrays that the graph copies back to the host."""
         made = [self.prepared] if plan.prepares else []
-        made += [self.patch_logits] if self.patch_logits is not None else []
+        made += [mirror for mirror in (self.patch_logits, self.chosen, self.look_patches) if mirror is not None]
         return [*made, self.values, *self.tile_values.values(), self.z, self.anomaly_map, self.picture]
 
 
@@ -69,6 +75,7 @@ class FrameGraph:
         self,
         plan: FramePlan,
         search: BatchSearch,
+        look: BatchLook | None,
         statistics: DeviceStatistics,
         run: Run,
         repetition: Repetition,
@@ -77,11 +84,13 @@ class FrameGraph:
     ) -> None:
         self.plan, self._search, self._run = plan, search, run
         self._stream, self._upload_stream = streams
-        tiles = (plan.batches * plan.batch, *search.reconstruction.shape[1:])
-        self._corners = arena.constant(plan.corners)
+        tiles = (plan.room, *search.reconstruction.shape[1:])
+        self._look = None if look is None else FrameLook(plan, look, run, arena)
+        self._corners = arena.constant(plan.corners) if self._look is None else self._look.corners
         self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
-        self._comparison = FrameComparison(plan, statistics, self._corners, self.reconstruction, arena)
-        self._free = [Slot(plan, search, len(statistics.taps), arena) for _ in range(SLOTS)]
+        place = None if self._look is None else self._look.place
+        self._comparison = FrameComparison(plan, statistics, self._corners, place, self.reconstruction, arena)
+        self._free = [Slot(plan, search, self._look, len(statistics.taps), arena) for _ in range(SLOTS)]
         self._slots = tuple(self._free)
         try:
             for slot in self._slots:
@@ -140,7 +149,12 @@ class FrameGraph:
             pitch = plan.source[1] * plan.source[2]
             shapes = slot.frame.address, pitch, plan.source, slot.prepared.address, plan.prepared
             self._run(frame_launches.prepare_frame(*shapes), stream)
-        for first in range(0, plan.batches * plan.batch, plan.batch):
+        if self._look is not None and slot.chosen is not None:
+            self._look.enqueue(slot.prepared.address, slot.chosen.address, stream)
+            if self._look.patch_logits is not None and slot.look_patches is not None:
+                patches = self._look.patch_logits
+                cuda.memcpy_dtod_async(slot.look_patches.address, patches.address, patches.nbytes, stream)
+        for first in range(0, plan.room, plan.batch):
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
             tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
             self._run(tile_launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)

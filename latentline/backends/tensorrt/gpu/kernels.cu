@@ -262,6 +262,42 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
 
 // ---------------------------------------------------------------------------------------------------- tiles to frame
 
+// Which tiles are searched: the `most` < `count` with the smallest logits, of equal ones the first, and NaN last. By one
+// block. Outputs, int:
+//   place [count]          where a tile is among the searched ones, -1: it is not
+//   chosen [room]          the searched tiles in ascending order; the last one fills up what is more than `most`
+//   chosen_corners [room, 2]  their corners
+// logit: float [count]; corners: int [count, 2].
+extern "C" __global__ void __launch_bounds__(512)
+select_tiles(const float *__restrict__ logit, const int *__restrict__ corners, int count, int most, int room,
+             int *__restrict__ place, int *__restrict__ chosen, int *__restrict__ chosen_corners) {
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        const float own = logit[i];
+        int before = 0;
+        for (int j = 0; j < count; ++j) {
+            const float other = logit[j];
+            const bool alike = other == own || (other != other && own != own);
+            before += alike ? j < i : other < own || (own != own && other == other);
+        }
+        place[i] = before < most ? 0 : -1;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        if (place[i] < 0) continue;
+        int before = 0;
+        for (int j = 0; j < i; ++j) before += place[j] >= 0;
+        chosen[before] = i;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < room; i += blockDim.x) {
+        const int tile = chosen[min(i, most - 1)];
+        if (i < most) place[tile] = i;
+        chosen_corners[2 * i] = corners[2 * tile];
+        chosen_corners[2 * i + 1] = corners[2 * tile + 1];
+        if (i >= most) chosen[i] = tile;
+    }
+}
+
 // The weight of a tile along one axis, which falls towards both edges.
 __device__ inline float ramp(int i, int size) { return static_cast<float>(min(i + 1, size - i)) / (0.5f * size); }
 
@@ -323,17 +359,19 @@ ssim_difference(const byte *__restrict__ prepared, int height, int width, int ch
 //   difference float [C, h, w]  of  (d - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
 // where d is x - G(z), for L1 its absolute value, for L2 its square, for SSIM what ssim_difference made of the tiles: the
 // others do not read `tile_difference`. x is `prepared` uint8 [h, w, C] in the model's range. Tiles lie on a grid and
-// start at rows [row_count] and columns [column_count]; reconstruction real and tile_difference float
-// [row_count * column_count, C, S, S], row by row. One thread for each pixel.
+// start at rows [row_count] and columns [column_count], row by row. reconstruction real and tile_difference float
+// [N, C, S, S] are of the searched tiles: `place` int [row_count * column_count] says where a tile is among them, and -1
+// that it is not searched; null: all are, in their order. A tile that is not searched counts as 0 in the difference and
+// as x in the picture. One thread for each pixel.
 extern "C" __global__ void __launch_bounds__(256)
 blend(const byte *__restrict__ prepared, int height, int width, int channels, const real *__restrict__ reconstruction,
       const float *__restrict__ tile_difference, const float *__restrict__ mean, const float *__restrict__ std,
-      const int *__restrict__ rows, int row_count, const int *__restrict__ columns, int column_count, int size,
-      int kind, float *__restrict__ difference, byte *__restrict__ picture) {
+      const int *__restrict__ rows, int row_count, const int *__restrict__ columns, int column_count,
+      const int *__restrict__ place, int size, int kind, float *__restrict__ difference, byte *__restrict__ picture) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const size_t pixel = static_cast<size_t>(y) * width + x, plane = static_cast<size_t>(size) * size;
-    float weights = 0, sum[3] = {0, 0, 0}, image[3] = {0, 0, 0};
+    float weights = 0, searched = 0, sum[3] = {0, 0, 0}, image[3] = {0, 0, 0};
     for (int row = 0; row < row_count; ++row) {
         const int v = y - rows[row];
         if (v < 0 || v >= size) continue;
@@ -341,8 +379,11 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
             const int u = x - columns[column];
             if (u < 0 || u >= size) continue;
             const float weight = ramp(v, size) * ramp(u, size);
-            const size_t tile = (static_cast<size_t>(row) * column_count + column) * channels * plane;
             weights += weight;
+            const int number = row * column_count + column, at_number = place ? place[number] : number;
+            if (at_number < 0) continue;
+            searched += weight;
+            const size_t tile = static_cast<size_t>(at_number) * channels * plane;
             for (int c = 0; c < channels; ++c) {
                 const size_t at = c * plane + static_cast<size_t>(v) * size + u;
                 const float normal = load(reconstruction + tile + at);
@@ -358,7 +399,9 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
     }
     for (int c = 0; c < channels; ++c) {
         difference[(static_cast<size_t>(c) * height + y) * width + x] = sum[c] / weights;
-        picture[pixel * channels + c] = to_byte((image[c] / weights + 1.0f) * 127.5f);
+        float level = image[c] / weights;
+        if (place) level += (1.0f - searched / weights) * model_range(prepared[pixel * channels + c]);
+        picture[pixel * channels + c] = to_byte((level + 1.0f) * 127.5f);
     }
 }
 

@@ -21,6 +21,7 @@ KERNELS = (
     "gather_tiles",
     "adam",
     "tile_sums",
+    "select_tiles",
     "ssim_difference",
     "blend",
     "pool_rows",

@@ -125,6 +125,28 @@ def tile_sums(
     )
 
 
+def select_tiles(
+    logit: int, corners: int, count: int, most: int, room: int, place: int, chosen: int, chosen_corners: int
+) -> Launch:
+    """The `most` < `count` tiles that look least normal, as `FirstLook.most_suspicious`; the last fills up the `room`.
+
+    logit           float32 [count]; corners int32 [count, 2] of (y, x)
+    place           out, int32 [count]: where a tile is among the chosen ones; -1: it is none of them
+    chosen          out, int32 [room]: the tiles, ascending; chosen_corners: out, int32 [room, 2], theirs
+    """
+    return Launch(
+        "select_tiles",
+        (1, 1, 1),
+        (REDUCERS, 1, 1),
+        0,
+        (
+            *map(address, (logit, corners)),
+            *integers((count, most, room)),
+            *map(address, (place, chosen, chosen_corners)),
+        ),
+    )
+
+
 def ssim_difference(
     prepared: int, shape: Size3, corners: int, count: int, reconstruction: int, size: int, taps: int, difference: int
 ) -> Launch:

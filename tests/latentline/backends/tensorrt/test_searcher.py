@@ -22,11 +22,11 @@ from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
 from latentline.errors import BackendError, EngineError, ImageError
-from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.host_reconstructor import HostReconstructor, reconstruction_of
 from latentline.inspection.inspector import Inspector
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.scoring.components import frame_components
-from latentline.search.searched_frame import MapKind
+from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import exported
 from tests.deep_pictures import deepened
@@ -251,6 +251,90 @@ def test_a_verdict_that_nobody_uses_is_left_out(
         assert value == pytest.approx(expected.values[name], rel=1e-5)
     result = searcher.search(found.plan.cut(found.prepared))
     assert result.loss is None and result.logit_reconstruction is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind", "most", "batch"),
+    [("fp32", "residual", 4, None), ("fp32", "l2", 5, 2), ("fp32", "ssim", 1, 4), ("fp16", "residual", 3, 2)],
+)
+def test_some_tiles_are_searched_as_on_the_cpu(
+    emulated: Open,
+    with_patch_head: ModelPackage,
+    precision: Precision,
+    kind: MapKind,
+    most: int,
+    batch: int | None,
+) -> None:
+    """The CPU's tiles are searched, as they are alone; map, score and picture are NumPy's, with the CPU's look."""
+    statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=(-0.5, 0.3))
+    package = scored(replace(with_patch_head, statistics=statistics), "feature", "loss").with_tiles(most)
+    cpu, searcher = OpenVinoSearcher(package, threads=1), emulated(package, precision, batch)
+    margin = 1e-3 if precision == "fp32" else 0.02
+    for frame in frames(3, (80, 100)):
+        found = searcher.reconstruct(frame)
+        tiles = found.plan.cut(found.prepared)
+        look = cpu.look(tiles)
+        chosen = look.most_suspicious(most)
+        assert found.searched is not None and found.searched.tolist() == chosen.tolist() and len(chosen) == most
+        own = searcher.search(tiles[chosen])
+        searched = SearchedFrame(found.prepared, found.plan, tiles[chosen], own, {}, look, chosen)
+        maps = package.statistics.maps(searched)
+        np.testing.assert_allclose(found.anomaly_map, maps.max(axis=0), rtol=margin, atol=margin)
+        values = frame_components(own, maps, package.statistics)
+        assert found.values == pytest.approx(values, rel=margin, abs=margin)
+        np.testing.assert_array_equal(found.tile_values["loss"], own.loss)
+        difference = np.abs(found.reconstruction.astype(int) - reconstruction_of(searched))
+        assert difference.max() <= (0 if precision == "fp32" else 1)
+    cpu.close()
+
+
+def test_a_frame_of_which_some_tiles_are_searched_is_one_launch(
+    emulated: Open, fake_driver: FakeDriver, package: ModelPackage
+) -> None:
+    """Look, choice and search are in the same graph: nothing comes back to the host in between."""
+    searcher, pictures = emulated(package.with_tiles(3), batch=2), frames(2)
+    searcher.reconstruct(pictures[0])
+    before, ran = fake_driver.calls(), len(fake_driver.timeline())
+    found = searcher.reconstruct(pictures[1])
+    launched = _new_calls(fake_driver, before)
+    assert launched["cuGraphLaunch"] == 1
+    assert not set(launched) & (ALLOCATIONS | {"cuStreamBeginCapture", "cuLaunchKernel"})
+    work = [line.rpartition(": ")[2] for line in fake_driver.timeline()[ran:]]
+    assert work.count("kernel select_tiles") == 1 and len(found.searched_tiles) == 3
+    assert work.count("kernel gather_tiles") == 6 + 2, "all twelve for the look, and three and a copy for the search"
+    assert searcher.measure(pictures[0]).tiles == 3
+    np.testing.assert_array_equal(searcher.reconstruct(pictures[1]).anomaly_map, found.anomaly_map)
+
+
+def test_a_frame_with_no_more_tiles_than_are_searched_has_no_look(emulated: Open, package: ModelPackage) -> None:
+    """Of a small frame all tiles are searched, as without a look, and the graph is the same."""
+    some, whole, frame = emulated(package.with_tiles(12)), emulated(), frames(1)[0]
+    found, expected = some.reconstruct(frame), whole.reconstruct(frame)
+    assert found.values == expected.values and found.searched_tiles == expected.searched_tiles
+    assert some.measure(frame).nodes == whole.measure(frame).nodes
+
+
+def test_looks_of_old_shapes_are_released(emulated: Open, fake_driver: FakeDriver, package: ModelPackage) -> None:
+    """As searches are, with the graphs that used them."""
+    searcher = emulated(package.with_tiles(1))
+    held = []
+    for step in range(8):
+        searcher.reconstruct(frames(1, (2 * SIZE, 2 * SIZE + 12 * step))[0])
+        held.append(len(fake_driver.leaks()))
+    assert held[3] == max(held[3:])
+    searcher.close()
+    assert fake_driver.leaks() == []
+
+
+def test_the_doctor_examines_a_first_look(emulated: Open, package: ModelPackage) -> None:
+    """A package that searches some tiles passes the doctor's suite."""
+    some = package.with_tiles(2)
+    cpu = OpenVinoSearcher(some, threads=1)
+    try:
+        compared = list(conformance(some, cpu, emulated(some), "fp32"))
+    finally:
+        cpu.close()
+    assert [comparison for comparison in compared if not comparison.passed] == []
 
 
 def test_the_map_ssim_in_colour_beyond_the_frame(emulated: Open, tmp_path: Path) -> None:

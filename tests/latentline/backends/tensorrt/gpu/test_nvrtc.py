@@ -37,7 +37,7 @@ def test_the_kernels_compile(capability: tuple[int, int], precision: Precision) 
     module = compile_kernels(capability, precision)
     assert module.startswith(b"\x7fELF") or b".version" in module
     names = kernel_names()
-    assert len(names) == 9
+    assert len(names) == 10
     for name in names:
         assert name.encode() in module
 
