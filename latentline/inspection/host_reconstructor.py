@@ -83,7 +83,11 @@ class HostReconstructor:
 def reconstruction_of(searched: SearchedFrame) -> UInt8:
     """The reconstruction uint8 [h, w, C]; where nothing was searched, the prepared frame."""
     blended, share = searched.blend(searched.result.reconstruction.transpose(0, 2, 3, 1)), searched.searched_share()
-    if share is not None:
-        prepared = to_model_range(searched.prepared[None])[0].transpose(1, 2, 0)
-        blended += (1 - share)[:, :, None] * prepared
-    return to_picture(blended.transpose(2, 0, 1))
+    if share is None:
+        return to_picture(blended.transpose(2, 0, 1))
+    picture = searched.prepared.copy()
+    for top, bottom, left, right in searched.regions(0):
+        here = np.s_[top:bottom, left:right]
+        rest = (1 - share[here]) * to_model_range(picture[here][None])[0]
+        picture[here] = to_picture(blended[here].transpose(2, 0, 1) + rest)
+    return picture

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from latentline.errors import BackendError
 from latentline.search.first_look import FirstLook, Indices, LookingSearcher
+from latentline.search.regions import Box, regions
 from latentline.search.searcher import Searcher, SearchResult
 from latentline.vision.preprocessing import to_model_range
 from latentline.vision.ssim import ssim_map
@@ -139,6 +140,14 @@ class SearchedFrame:
         height, width = self.prepared.shape[:2]
         return self.plan.blend(tiles, self.chosen)[:height, :width]
 
+    def regions(self, reach: int) -> list[Box]:
+        """Boxes of the prepared frame that hold all searched tiles with `reach` px around them; all: the frame."""
+        height, width = self.prepared.shape[:2]
+        if self.chosen is None:
+            return [(0, height, 0, width)]
+        corners = [self.plan.corners[i] for i in self.chosen]
+        return regions(corners, self.plan.size, reach, (height, width))
+
     def searched_share(self) -> Float | None:
         """Which share of each pixel comes from searched tiles, [h, w] in [0, 1]; None: all of all."""
         return None if self.chosen is None else self.blend(np.ones(self.tiles.shape[:3], np.float32))
@@ -146,6 +155,11 @@ class SearchedFrame:
 
 def spread_over_frame(patches: Float, plan: TilePlan, shape: tuple[int, ...]) -> Float:
     """One number for each patch of each tile [N, h, w] -> [H, W] of a prepared frame with this shape."""
-    size = (plan.size, plan.size)
-    tiles = np.stack([cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) for tile in patches])
-    return plan.blend(tiles)[: shape[0], : shape[1]]
+    down, across = (_enlarging(count, plan.size) for count in patches.shape[1:])
+    return plan.blend(down @ patches @ across.T)[: shape[0], : shape[1]]
+
+
+def _enlarging(count: int, size: int) -> Float:
+    """The matrix [size, count] that enlarges `count` values to `size` by linear interpolation."""
+    enlarged = cv2.resize(np.eye(count, dtype=np.float32), (count, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, np.float32).reshape(size, count)

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import BackendError, PackageError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.package.model_package import FIRST_LOOK, ModelPackage, load_package
-from latentline.scoring.calibrate import Calibrated, calibrate
+from latentline.scoring.calibrate import Calibrated, calibrate, pixel_statistics
+from latentline.scoring.maps import pool
 from latentline.search.first_look import FirstLook
+from latentline.search.regions import regions
+from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
@@ -97,6 +102,34 @@ def test_where_nothing_was_searched_the_frame_is_as_normal_as_it_looked(calibrat
     picture = HostReconstructor(LookingMeanSearcher(), SOME, calibrated.statistics).reconstruct(spotted())
     assert np.array_equal(picture.reconstruction[unseen, 0], spotted()[unseen])
     assert (picture.reconstruction[whole] == 128).all()
+
+
+@pytest.mark.parametrize("kind", ["residual", "l2"])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
+def test_maps_are_pooled_around_searched_tiles_as_if_everywhere(kind: MapKind, scale: float) -> None:
+    """A plane is to rounding what pooling the whole frame gives, zeros included; also where regions meet."""
+    tiler = replace(ALL, most=3)
+    frame = frames(1, (300, 420))[0]
+    frame[10:12, 28:30] = frame[280:282, 400:402] = 250  # two tiles show the one, and one the other
+    searched = tiler.search(LookingMeanSearcher(), frame)
+    known = pixel_statistics([searched], (scale,), kind)
+    blended = searched.blend(((searched.difference(kind) - known.mean) / known.std).transpose(0, 2, 3, 1))
+    whole = pool(blended, scale)[:, :, 0] / known.pooled_std[0]
+    np.testing.assert_allclose(known.planes(searched)[0], np.abs(whole) if kind == "residual" else whole, atol=1e-5)
+    assert len(searched.regions(0)) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 68), st.integers(0, 88)), min_size=1, max_size=9), st.integers(0, 40))
+def test_regions_share_no_pixel_and_hold_all_tiles_with_their_surroundings(
+    corners: list[tuple[int, int]], reach: int
+) -> None:
+    """Tiles of 32 px in a frame of 100 x 120 px: every pixel within reach of one is in exactly one box."""
+    covered, wanted = np.zeros((100, 120), int), np.zeros((100, 120), np.bool_)
+    for top, bottom, left, right in regions(corners, 32, reach, (100, 120)):
+        covered[top:bottom, left:right] += 1
+    for y, x in corners:
+        wanted[max(0, y - reach) : y + 32 + reach, max(0, x - reach) : x + 32 + reach] = True
+    assert covered.max() == 1 and covered[wanted].all()
 
 
 def test_a_defect_in_a_searched_tile_is_found_and_the_worst_tile_is_a_searched_one(calibrated: Calibrated) -> None:
