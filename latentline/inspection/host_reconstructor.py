@@ -85,7 +85,7 @@ def reconstruction_of(searched: SearchedFrame) -> UInt8:
     blended, share = searched.blend(searched.result.reconstruction.transpose(0, 2, 3, 1)), searched.searched_share()
     if share is None:
         return to_picture(blended.transpose(2, 0, 1))
-    picture = searched.prepared.copy()
+    picture: UInt8 = searched.prepared.copy()
     for top, bottom, left, right in searched.regions(0):
         here = np.s_[top:bottom, left:right]
         rest = (1 - share[here]) * to_model_range(picture[here][None])[0]

