@@ -29,13 +29,13 @@ from latentline.package.model_package import (
     SearchModel,
 )
 from latentline.package.selftest import ForwardTest
+from latentline.scoring.components import OF_RECONSTRUCTION
 from latentline.search.first_look import FirstLook
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-OF_RECONSTRUCTION = frozenset({"d_reconstruction", "loss"})  # components that need D's verdict on G(ẑ)
 MOST_ROWS = 16  # of a request without iterations; more gain nothing
 
 
