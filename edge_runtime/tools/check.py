@@ -47,7 +47,7 @@ class OpenModel(Protocol):
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, spool, archive, model, self-test, cameras and broker in turn. A config with an error ends the list."""
+    """Check config, spool, archive, model, self-test, cameras and broker in turn. A wrong config ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:
