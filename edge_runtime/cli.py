@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | demo`."""
+"""`latentline-edge run | check | doctor | listen | demo | page`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from edge_runtime.tools.page_arguments import add_page_arguments
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo}
+    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo, "page": _page}
     return run_command(lambda: commands[options.command](options))
 
 
@@ -86,6 +87,12 @@ def _demo(options: argparse.Namespace) -> int:
     return int(run_demo(options.seconds, options.seed, options.broker, options.output))
 
 
+def _page(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.page_users import run_page_command
+
+    return int(run_page_command(options))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-edge", description="The inspection station.")
     parser.add_argument("--verbose", action="store_true", help="log details")
@@ -121,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
+    add_page_arguments(commands.add_parser("page", help="the users of the operator page"))
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
