@@ -17,6 +17,7 @@ from edge_runtime.page.health_view import health_routes
 from edge_runtime.page.live_view import live_routes
 from edge_runtime.page.login_view import login_routes
 from edge_runtime.page.model_view import model_routes
+from edge_runtime.page.review_view import review_routes
 from edge_runtime.page.threshold_view import threshold_routes
 from latentline.errors import LatentlineError
 
@@ -31,6 +32,7 @@ def build_app(context: PageContext) -> ASGIApp:
             Route("/", lambda request: RedirectResponse("/live", 303)),
             *login_routes(context),
             *live_routes(context),
+            *review_routes(context),
             *health_routes(context),
             *threshold_routes(context),
             *model_routes(context),

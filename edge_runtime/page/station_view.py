@@ -26,6 +26,7 @@ class StationView:
     ask       queues a request for the station's thread; raises CommandError
     identity, threshold, baseline  return what the running model is, judges by, and was calibrated on
     model     the package that the YAML names
+    archive   folder of the archive; None: there is none
     """
 
     name: str
@@ -41,3 +42,4 @@ class StationView:
     baseline: Callable[[], NormalBaseline | None]
     commands: CommandsSection
     model: Path
+    archive: Path | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 from starlette.concurrency import run_in_threadpool
@@ -12,14 +12,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from edge_runtime.archive.reader import ArchiveReader, FrameQuery
 from edge_runtime.commands.local_request import LocalRequest
 from edge_runtime.commands.request import CommandError, ThresholdRequest
 from edge_runtime.page.chances import ScoreEvidence
 from edge_runtime.page.changes import carry_out, require_engineer
 from edge_runtime.page.context import PageContext, session_of
 from edge_runtime.page.requests import read_json
+from edge_runtime.page.station_view import StationView
 from latentline.base.strict_yaml import StrictModel
 
+_MOST_LABELLED = 1000  # pictures of each label
 _SECONDS = 15.0  # for the station's thread, which may be at a frame
 
 
@@ -61,7 +64,8 @@ def _numbers(context: PageContext) -> dict[str, Any]:
     station = context.station
     baseline, threshold, bounds = station.baseline(), station.threshold(), station.commands.threshold
     held_out = [] if baseline is None else baseline.scores.tolist()
-    evidence = ScoreEvidence(held_out, list(station.latest.scores), [], [])
+    good, defects = (_labelled(station, label) for label in ("good", "defect"))
+    evidence = ScoreEvidence(held_out, list(station.latest.scores), good, defects)
     low, high = evidence.limits(threshold)
     return {
         "threshold": threshold,
@@ -76,3 +80,12 @@ def _numbers(context: PageContext) -> dict[str, Any]:
         "histogram": evidence.histogram(low, high),
         "curve": [asdict(chances) for chances in evidence.curve(low, high)],
     }
+
+
+def _labelled(station: StationView, label: Literal["good", "defect"]) -> list[float]:
+    """Scores that the running model gave to the newest pictures with this label; those of another say nothing of it."""
+    if station.archive is None:
+        return []
+    model = station.identity().sha256
+    page = ArchiveReader(station.archive).frames(FrameQuery(label=label), "newest", _MOST_LABELLED)
+    return [frame.verdict.score for frame in page.frames if frame.verdict.model == model]

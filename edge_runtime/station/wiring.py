@@ -210,6 +210,7 @@ def _station_view(
         baseline=lambda: pipeline.inspector.baseline,
         commands=config.commands,
         model=config.model,
+        archive=None if config.archive is None else config.archive.path,
     )
 
 
