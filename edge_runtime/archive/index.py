@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge_runtime.archive.label_log import apply_entries
 from edge_runtime.archive.record import ArchivedVerdict
 from latentline.errors import ArchiveError
 
@@ -21,6 +22,7 @@ CREATE TABLE frame (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, event_id TEXT, pixels TEXT NOT NULL,
     captured_at TEXT NOT NULL, day TEXT NOT NULL, camera TEXT NOT NULL, score REAL NOT NULL, abnormal INTEGER NOT NULL,
     margin REAL NOT NULL, size INTEGER NOT NULL,
+    picture_bytes INTEGER NOT NULL,
     label TEXT NOT NULL DEFAULT '', kind TEXT, queue INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE detail (number INTEGER PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE label (seq INTEGER PRIMARY KEY, frame TEXT NOT NULL, content TEXT NOT NULL);
@@ -30,7 +32,7 @@ CREATE INDEX frame_time ON frame (captured_at, number, camera, day, abnormal, la
 CREATE INDEX frame_score ON frame (score, number, camera, day, abnormal, label, queue);
 CREATE INDEX frame_event ON frame (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX frame_prunable ON frame (captured_at, number, size) WHERE label IN ('', 'skip');
-CREATE INDEX frame_size ON frame (size);
+CREATE INDEX frame_size ON frame (label, size);
 CREATE INDEX label_frame ON label (frame, seq);
 """
 
@@ -39,12 +41,12 @@ def create_index(path: Path) -> None:
     """Create an index at `path`, for its owner only, or complete one that a crash left empty. Raises sqlite3.Error."""
     path.touch(mode=0o600)
     with open_index(path) as database:
-        if _header(database) != (0, 0):
+        if not _is_empty(database):
             return
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("BEGIN IMMEDIATE")
         with database:
-            if _header(database) == (0, 0):  # no other process was faster
+            if _is_empty(database):  # no other process was faster
                 for statement in _TABLES.split(";"):
                     database.execute(statement)
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -98,25 +100,28 @@ def check_header(database: sqlite3.Connection, path: Path) -> None:
 def add_frames(transaction: sqlite3.Connection, verdicts: Sequence[ArchivedVerdict]) -> None:
     """Write pictures into the index, within a transaction of the caller. One that is in it gets the new verdict."""
     for verdict in verdicts:
+        row = {
+            "id": verdict.id,
+            "event_id": verdict.event_id,
+            "pixels": verdict.pixels,
+            "captured_at": verdict.captured_at,
+            "day": verdict.day,
+            "camera": verdict.camera,
+            "score": verdict.score,
+            "abnormal": verdict.abnormal,
+            "margin": abs(verdict.score - verdict.threshold),
+            "size": verdict.size,
+            "picture_bytes": verdict.picture_bytes,
+        }
+        names = ", ".join(row)
+        renewed = ", ".join(f"{name} = excluded.{name}" for name in row)
         (number,) = transaction.execute(
-            "INSERT INTO frame (id, event_id, pixels, captured_at, day, camera, score, abnormal, margin, size)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET event_id = excluded.event_id,"
-            " score = excluded.score, abnormal = excluded.abnormal, margin = excluded.margin, size = excluded.size"
-            " RETURNING number",
-            (
-                verdict.id,
-                verdict.event_id,
-                verdict.pixels,
-                verdict.captured_at,
-                verdict.day,
-                verdict.camera,
-                verdict.score,
-                verdict.abnormal,
-                abs(verdict.score - verdict.threshold),
-                verdict.size,
-            ),
+            f"INSERT INTO frame ({names}) VALUES ({', '.join(f':{name}' for name in row)})"
+            f" ON CONFLICT (id) DO UPDATE SET {renewed} RETURNING number",
+            row,
         ).fetchone()
         transaction.execute("INSERT OR REPLACE INTO detail VALUES (?, ?)", (number, verdict.to_json()))
+        apply_entries(transaction, verdict.id)  # one that comes back has its labels again
 
 
 def remove_frames(transaction: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -125,6 +130,10 @@ def remove_frames(transaction: sqlite3.Connection, ids: Sequence[str]) -> None:
         row = transaction.execute("DELETE FROM frame WHERE id = ? RETURNING number", (frame_id,)).fetchone()
         if row is not None:
             transaction.execute("DELETE FROM detail WHERE number = ?", row)
+
+
+def _is_empty(database: sqlite3.Connection) -> bool:
+    return _header(database) == (0, 0) and database.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
 def _header(database: sqlite3.Connection) -> tuple[int, int]:

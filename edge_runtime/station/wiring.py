@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from edge_runtime.archive.writer import ArchiveWriter
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
@@ -89,6 +90,7 @@ class Services:
     commander: Commander
     reload: Reload
     lateness: Lateness
+    archive: ArchiveWriter | None
     page: OperatorPage | None
 
 
@@ -165,6 +167,7 @@ def assemble(
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
     lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
+    archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
     page = None
     if config.page is not None:
         view = _station_view(config, host, supervisor, pipeline, commander)
@@ -186,10 +189,23 @@ def assemble(
         results=config.mqtt.results,
         observer=observer,
         reported=lateness.add,
+        archive=(lambda *_: None) if archive is None else archive.offer,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
-        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness, page
+        spool,
+        publisher,
+        supervisor,
+        pipeline,
+        reporter,
+        drift,
+        switch,
+        actions,
+        commander,
+        reload,
+        lateness,
+        archive,
+        page,
     )
 
 
@@ -282,4 +298,5 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         threshold=pipeline.threshold,
         drift=services.drift.numbers,
         process=read_process(),
+        archive=None if services.archive is None else services.archive.numbers,
     )
