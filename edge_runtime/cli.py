@@ -84,7 +84,8 @@ def _listen(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
-    return int(run_demo(options.seconds, options.seed, options.broker, options.output))
+    seconds = options.seconds if options.seconds is not None else 3600.0 if options.page else 60.0
+    return int(run_demo(seconds, options.seed, options.broker, options.output, options.page))
 
 
 def _page(options: argparse.Namespace) -> int:
@@ -130,7 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(listen)
     add_page_arguments(commands.add_parser("page", help="the users of the operator page"))
     demo = commands.add_parser("demo", help="run a whole station without hardware")
-    demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
+    demo.add_argument(
+        "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"
+    )
+    demo.add_argument("--page", action="store_true", help="with the operator page: prints its address and passwords")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
     demo.add_argument("--broker", metavar="HOST", help="use this broker (HOST or HOST:PORT) and not the embedded one")
     demo.add_argument(

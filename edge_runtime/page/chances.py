@@ -16,7 +16,7 @@ _BINS = 60  # of a histogram
 
 @dataclass(frozen=True)
 class Chances:
-    """At one threshold; rates are in [0, 1], each with a 95 % interval.
+    """At one threshold; rates are in [0, 1], the first two with a 95 % interval.
 
     false_alarms  a new normal image is above the threshold with at most this probability: (k + 1) / (n + 1), where k of
                   n held-out normal images are above it. None without such images
@@ -58,21 +58,19 @@ class ScoreEvidence:
         return [self.at(float(value)) for value in np.linspace(low, high, _POINTS)]
 
     def limits(self, *more: float) -> tuple[float, float]:
-        """The range of a diagram in which all scores lie, but for the outermost percent of the newest, and `more`."""
-        known = [*self.held_out, *self.good, *self.defects, *more]
-        if self.newest:
-            known += [float(value) for value in np.percentile(self.newest, (1, 99))]
-        low, high = min(known), max(known)
-        margin = 0.05 * (high - low) or 1.0
-        return low - margin, high + margin
+        """The range of a diagram around normal scores and `more`; defects may lie far beyond it."""
+        normal = [*self.held_out, *self.good] or self.newest
+        known = [*normal, *more]
+        spread = max(normal) - min(normal) if normal else 0.0
+        margin = max(spread, max(known) - min(known)) or 1.0
+        return min(known) - margin / 4, max(known) + margin
 
     def histogram(self, low: float, high: float) -> dict[str, list[float]]:
-        """The share of each kind of scores in each bin; `edges` are the lower edges of the bins."""
+        """The share of each kind of scores in each bin; `edges` are the lower edges. What lies outside is in none."""
         edges = np.linspace(low, high, _BINS + 1)
         kinds = {"held_out": self.held_out, "newest": self.newest, "good": self.good, "defects": self.defects}
         shares = {
-            name: (np.histogram(np.clip(scores, low, high), edges)[0] / max(1, len(scores))).tolist()
-            for name, scores in kinds.items()
+            name: (np.histogram(scores, edges)[0] / max(1, len(scores))).tolist() for name, scores in kinds.items()
         }
         return {"edges": edges[:-1].tolist(), **shares}
 
@@ -82,7 +80,8 @@ class ScoreEvidence:
             return None
         above = _above(self.held_out, threshold)
         # The law of the rate given so many normal scores above: exact when the threshold is one of them.
-        low, high = beta_interval(above + 1, count - above) if above < count else (0.0, 1.0)
+        none_below = (clopper_pearson(count, count)[0], 1.0)
+        low, high = beta_interval(above + 1, count - above) if above < count else none_below
         return (above + 1) / (count + 1), low, high
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_runtime.page.context import PageContext
+from edge_runtime.supervision.archive_numbers import ArchiveNumbers
 from edge_runtime.supervision.snapshot import Snapshot
 
 
@@ -32,13 +33,13 @@ def _values(context: PageContext) -> dict[str, Any]:
         "ready": state in ("online", "degraded") and not troubled,
         "troubled": troubled,
         "snapshot": None if newest is None else newest[1],
-        "groups": {} if newest is None else _numbers(newest[1]),
+        "groups": {} if newest is None else _numbers(newest[1], station.archive_gib),
         "cameras": {} if newest is None else newest[1].cameras,
         "faults": station.faults.newest,
     }
 
 
-def _numbers(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+def _numbers(snapshot: Snapshot, limit_gib: float | None) -> dict[str, dict[str, str]]:
     """Numbers by heading and name."""
     hours, minutes = divmod(int(snapshot.uptime_seconds) // 60, 60)
     return {
@@ -57,5 +58,21 @@ def _numbers(snapshot: Snapshot) -> dict[str, dict[str, str]]:
             "waiting in the spool": f"{snapshot.spool_waiting:,} ({snapshot.spool_bytes / 2**20:.1f} MiB)",
             "given up": f"{sum(snapshot.spool_dropped.values()) + snapshot.lost + snapshot.dead_letters:,}",
         },
+        "Archive": _archive(snapshot.archive, limit_gib),
         "Drift": {name.replace("_", " "): f"{value:.4g}" for name, value in sorted(snapshot.drift.items())},
+    }
+
+
+def _archive(archive: ArchiveNumbers | None, limit_gib: float | None) -> dict[str, str]:
+    if archive is None:
+        return {}
+    size = archive.size / 2**30
+    full = "" if limit_gib is None else f" of {limit_gib:g} ({size / limit_gib:.0%})"
+    return {
+        "pictures": f"{archive.pictures:,}",
+        "size": f"{size:.2f} GiB{full}",
+        "written since the start": f"{archive.written:,}",
+        "waiting to be written": f"{archive.waiting:,}",
+        "not archived": ", ".join(f"{count:,} {cause}" for cause, count in archive.dropped.items() if count) or "none",
+        "pruned": f"{archive.pruned:,}",
     }

@@ -12,6 +12,7 @@ UInt8 = npt.NDArray[np.uint8]
 FRAME_SIDE = 1280  # px, longest side of a picture of a frame
 HEAT_SIDE = 480  # px, of a heat map, which is smooth
 _QUALITY = 85
+_COLD = 0.3  # share of the scale of colours that every normal frame reaches: it stays transparent
 
 
 def frame_jpeg(image: UInt8, side: int = FRAME_SIDE) -> bytes:
@@ -25,8 +26,9 @@ def heat_png(anomaly_map: npt.NDArray[np.float32], side: int = HEAT_SIDE) -> byt
     size = tuple(max(1, round(length * factor)) for length in anomaly_map.shape[::-1])
     small = anomaly_map if factor == 1.0 else cv2.resize(anomaly_map, size, interpolation=cv2.INTER_AREA)
     heat = np.clip(np.nan_to_num(small / HEAT_FULL_SCALE), 0, 1)
+    shown = np.clip((heat - _COLD) / (1 - _COLD), 0, 1)
     coloured = cv2.applyColorMap(np.asarray(heat * 255, np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = np.asarray(np.sqrt(heat) * 255, np.uint8)
+    alpha = np.asarray(np.sqrt(shown) * 255, np.uint8)
     return cv2.imencode(".png", np.dstack([coloured, alpha]))[1].tobytes()
 
 

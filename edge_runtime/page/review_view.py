@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -23,20 +24,23 @@ from edge_runtime.page.review_query import ReviewFilter, read_filter
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ArchiveError
 
+_ANSWERS = 1000  # of label requests, remembered
 _PAGE = 60  # pictures of a list
 _CACHED = {"Cache-Control": "private, max-age=86400, immutable"}  # a picture of an id never changes
 
 
 class LabelRequest(StrictModel):
-    """A label for some pictures."""
+    """A label for some pictures. key: made by the browser, which sends the request again until it has the answer."""
 
+    key: str = Field(default="", max_length=64)
     pictures: tuple[str, ...] = Field(min_length=1, max_length=500)
     label: dict[str, Any]
 
 
 class UndoRequest(StrictModel):
-    """Whose own last label is taken back."""
+    """The user's own last label of this picture is taken back. key: as for a label."""
 
+    key: str = Field(default="", max_length=64)
     picture: str
 
 
@@ -65,6 +69,7 @@ class _Review:
     def __init__(self, context: PageContext, reader: ArchiveReader, labels: ArchiveLabels) -> None:
         self._context, self._reader, self._labels = context, reader, labels
         self._pictures = ArchivePictures(reader)
+        self._answers: OrderedDict[tuple[str, str], list[dict[str, Any]]] = OrderedDict()  # by user and key
 
     async def list_(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._list, read_filter(request.query_params)))
@@ -92,12 +97,22 @@ class _Review:
         asked = await read_json(request, LabelRequest)
         label = parse_label(asked.label)
         who = session_of(request).user.name
-        return JSONResponse({"changes": await run_in_threadpool(self._label, asked.pictures, label, who)})
+        return await self._once(who, asked.key, lambda: self._label(asked.pictures, label, who))
 
     async def undo(self, request: Request) -> Response:
         asked = await read_json(request, UndoRequest)
         who = session_of(request).user.name
-        return JSONResponse({"changes": await run_in_threadpool(self._undo, asked.picture, who)})
+        return await self._once(who, asked.key, lambda: self._undo(asked.picture, who))
+
+    async def _once(self, who: str, key: str, change: Callable[[], list[dict[str, Any]]]) -> Response:
+        """Change, unless the same request was carried out and its answer was lost: it is answered again."""
+        changes = self._answers.get((who, key)) if key else None
+        if changes is None:
+            changes = await run_in_threadpool(change)
+            self._answers[who, key] = changes
+            while len(self._answers) > _ANSWERS:
+                self._answers.popitem(last=False)
+        return JSONResponse({"changes": changes})
 
     def _list(self, wanted: ReviewFilter) -> dict[str, Any]:
         page = self._reader.frames(wanted.query(), wanted.order, _PAGE, wanted.offset)

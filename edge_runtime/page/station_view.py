@@ -26,7 +26,7 @@ class StationView:
     ask       queues a request for the station's thread; raises CommandError
     identity, threshold, baseline  return what the running model is, judges by, and was calibrated on
     model     the package that the YAML names
-    archive   folder of the archive; None: there is none
+    archive   folder of the archive; None: there is none. archive_gib: its limit, if it has one
     """
 
     name: str
@@ -43,3 +43,4 @@ class StationView:
     commands: CommandsSection
     model: Path
     archive: Path | None
+    archive_gib: float | None

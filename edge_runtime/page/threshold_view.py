@@ -17,7 +17,7 @@ from edge_runtime.commands.local_request import LocalRequest
 from edge_runtime.commands.request import CommandError, ThresholdRequest
 from edge_runtime.page.chances import ScoreEvidence
 from edge_runtime.page.changes import carry_out, require_engineer
-from edge_runtime.page.context import PageContext, session_of
+from edge_runtime.page.context import PageContext, refusal, session_of
 from edge_runtime.page.requests import read_json
 from edge_runtime.page.station_view import StationView
 from latentline.base.strict_yaml import StrictModel
@@ -36,13 +36,22 @@ class NewThreshold(StrictModel):
 
 
 def threshold_routes(context: PageContext) -> list[Route]:
-    """/threshold: the page, its numbers, and a change."""
+    """/threshold: the page, its numbers, those of one threshold, and a change."""
 
     async def view(request: Request) -> Response:
         return context.page("threshold", request, bounds=context.station.commands.threshold)
 
     async def numbers(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(_numbers, context))
+
+    async def chances(request: Request) -> Response:
+        try:
+            value = float(request.query_params["value"])
+        except (KeyError, ValueError):
+            return refusal("give a number", 400)
+        if not math.isfinite(value):
+            return refusal("give a finite number", 400)
+        return JSONResponse(asdict((await run_in_threadpool(_evidence, context)).at(value)))
 
     async def change(request: Request) -> Response:
         require_engineer(request)
@@ -57,15 +66,14 @@ def threshold_routes(context: PageContext) -> list[Route]:
         Route("/threshold", view, methods=["GET"]),
         Route("/threshold", change, methods=["POST"]),
         Route("/threshold/numbers", numbers),
+        Route("/threshold/chances", chances),
     ]
 
 
 def _numbers(context: PageContext) -> dict[str, Any]:
     station = context.station
     baseline, threshold, bounds = station.baseline(), station.threshold(), station.commands.threshold
-    held_out = [] if baseline is None else baseline.scores.tolist()
-    good, defects = (_labelled(station, label) for label in ("good", "defect"))
-    evidence = ScoreEvidence(held_out, list(station.latest.scores), good, defects)
+    evidence = _evidence(context)
     low, high = evidence.limits(threshold)
     return {
         "threshold": threshold,
@@ -80,6 +88,15 @@ def _numbers(context: PageContext) -> dict[str, Any]:
         "histogram": evidence.histogram(low, high),
         "curve": [asdict(chances) for chances in evidence.curve(low, high)],
     }
+
+
+def _evidence(context: PageContext) -> ScoreEvidence:
+    station = context.station
+    baseline = station.baseline()
+    held_out = [] if baseline is None else baseline.scores.tolist()
+    return ScoreEvidence(
+        held_out, list(station.latest.scores), _labelled(station, "good"), _labelled(station, "defect")
+    )
 
 
 def _labelled(station: StationView, label: Literal["good", "defect"]) -> list[float]:

@@ -227,6 +227,7 @@ def _station_view(
         commands=config.commands,
         model=config.model,
         archive=None if config.archive is None else config.archive.path,
+        archive_gib=None if config.archive is None else config.archive.max_gib,
     )
 
 

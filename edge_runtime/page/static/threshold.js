@@ -13,11 +13,6 @@ function withInterval(rate, what) {
   return rate === null ? `not known: ${what}` : `${percent(rate[0])} (95 %: ${percent(rate[1])} to ${percent(rate[2])})`;
 }
 
-function nearest(threshold) {
-  return numbers.curve.reduce((best, point) =>
-    Math.abs(point.threshold - threshold) < Math.abs(best.threshold - threshold) ? point : best);
-}
-
 function lines(u) {
   for (const [at, name, dash] of [[numbers.threshold, "text", []], [Number(value.value), "accent", [6, 4]]]) {
     const x = u.valToPos(at, "x", true);
@@ -34,17 +29,18 @@ function lines(u) {
   }
 }
 
-function plot(id, data, series) {
+function plot(id, data, series, bands = []) {
   const box = document.getElementById(id);
   const axis = { stroke: colour("text"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
   const options = {
     width: box.clientWidth, height: 240,
-    scales: { x: { time: false }, y: { range: (u, low, high) => [0, Math.max(high, 0.01)] } },
+    scales: { x: { time: false, range: () => [numbers.curve[0].threshold, numbers.curve.at(-1).threshold] }, y: { range: (u, low, high) => [0, Math.max(high, 0.01)] } },
     axes: [{ ...axis, label: "score" }, { ...axis, values: (u, ticks) => ticks.map((tick) => `${Math.round(100 * tick)} %`) }],
     series: [{ label: "score" }, ...series],
     cursor: { drag: { x: false, y: false } },
     hooks: { draw: [lines] },
     legend: { live: false },
+    bands,
   };
   const made = new uPlot(options, data, box);
   new ResizeObserver(() => made.setSize({ width: box.clientWidth, height: 240 })).observe(box);
@@ -59,25 +55,38 @@ function line(label, name, dash) {
   return { label, stroke: colour(name), width: dash ? 1 : 2, dash, points: { show: false }, spanGaps: false };
 }
 
+const catches = (part) => [["labelled defects caught, with their 95 % interval"], ["lowest", [4, 4]], ["highest", [4, 4]]]
+  .map(([label, dash], i) => [part("catches", i), line(label, "series-d", dash)]);
+
 function draw() {
   const { histogram, curve, counts } = numbers;
   const kinds = [["held_out", "normal, held out at calibration", "series-a"], ["newest", "newest frames", "series-b"],
     ["good", "labelled good", "series-c"], ["defects", "labelled defect", "series-d"]].filter(([key]) => counts[key]);
   const part = (name, index) => curve.map((point) => point[name]?.[index] ?? null);
+  const known = counts.defects ? catches(part) : [];
   return [
     plot("histogram", [histogram.edges, ...kinds.map(([key]) => histogram[key])], kinds.map(([, label, name]) => stepped(label, name))),
-    plot("chances", [curve.map((point) => point.threshold), ...["false_alarms", "catches"].flatMap((name) => [0, 1, 2].map((i) => part(name, i)))],
-      [line("false alarms", "series-a"), line("lowest", "series-a", [4, 4]), line("highest", "series-a", [4, 4]),
-        line("defects caught", "series-d"), line("lowest", "series-d", [4, 4]), line("highest", "series-d", [4, 4])]),
+    plot("chances", [curve.map((point) => point.threshold), ...[0, 1, 2].map((i) => part("false_alarms", i)), ...known.map(([data]) => data)],
+      [line("false alarms, with their 95 % interval", "series-a"), line("lowest", "series-a", [4, 4]), line("highest", "series-a", [4, 4]),
+        ...known.map(([, series]) => series)],
+      [{ series: [3, 2], fill: `${colour("series-a")}33` }, ...(known.length ? [{ series: [6, 5], fill: `${colour("series-d")}33` }] : [])]),
   ];
 }
 
-function tell(plots) {
-  const point = nearest(Number(value.value));
+let turn = 0;
+
+/** Say what the tried value leads to. */
+async function tell(plots) {
+  plots.forEach((made) => made.redraw(false));
+  const mine = ++turn;
+  await new Promise((done) => { setTimeout(done, 60); });
+  if (mine !== turn || value.value === "") return;
+  const answer = await fetch(`/threshold/chances?value=${encodeURIComponent(value.value)}`).catch(() => null);
+  if (mine !== turn || !answer?.ok) return;
+  const point = await answer.json();
   document.getElementById("alarms").textContent = withInterval(point.false_alarms, "the package has no normal scores");
   document.getElementById("catches").textContent = withInterval(point.catches, "no defect has been labelled");
   document.getElementById("seen").textContent = point.seen === null ? "no frame yet" : percent(point.seen);
-  plots.forEach((made) => made.redraw(false));
 }
 
 async function start() {

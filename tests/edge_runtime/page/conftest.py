@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.edge_runtime.page.running import RunningPage, running_page
@@ -19,6 +20,14 @@ _OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Passwords that take a millisecond, not the tenth of a second that keeps thieves busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_runtime.page.users._hash", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture(scope="module")

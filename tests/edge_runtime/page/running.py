@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.archive.reader import ArchiveReader, FrameQuery
 from edge_runtime.cameras.base import IDLE, Frame, Idle
 from edge_runtime.config import StationConfig
 from edge_runtime.page.users import UserFile
@@ -35,7 +36,7 @@ class QueuedCamera:
     """Gives the pictures that the test puts into it."""
 
     def __init__(self, name: str) -> None:
-        self.name, self._number = name, 0
+        self.name, self._number, self.source = name, 0, "picture.png"
         self._pictures: queue.Queue[npt.NDArray[np.uint8]] = queue.Queue()
         self._closed = threading.Event()
 
@@ -53,7 +54,7 @@ class QueuedCamera:
         except queue.Empty:
             return IDLE
         self._number += 1
-        return Frame(picture, datetime.now(timezone.utc), self.name, f"<b>{self._number}</b>.png", self._number)
+        return Frame(picture, datetime.now(timezone.utc), self.name, self.source, self._number)
 
     def close(self) -> None:
         self._closed.set()
@@ -65,6 +66,7 @@ class RunningPage:
     def __init__(self, folder: Path, inspector: FakeInspector, data: Mapping[str, Any]) -> None:
         self.folder, self.port = folder, int(data["page"]["port"])
         self.config = parse(data, StationConfig, "-")
+        self._pictures = 0
         self._plain = self.config.page is not None and self.config.page.tls is None
         names = [camera.id for camera in self.config.cameras]
         self.cameras = {name: QueuedCamera(name) for name in names}
@@ -82,14 +84,38 @@ class RunningPage:
     def audit(self) -> str:
         return self.config.spool.path.with_suffix(".audit.jsonl").read_text()
 
-    def show(self, level: int, camera: str = "top", size: tuple[int, int] = (60, 80)) -> None:
-        """Give the station a flat picture, and wait until the page can show it."""
+    def show(self, level: int) -> None:
+        """Give the station a picture, and wait until the page can show it."""
         services = self.station._services
         assert services is not None and services.page is not None
-        before = services.page.feed._number
-        self.cameras[camera].put(np.full((*size, 1), level, np.uint8))
         feed = services.page.feed
+        before = feed._number
+        self._give(level)
         wait_until(lambda: feed._number > before, "the frame on the page")
+
+    def archive(self, *levels: int) -> list[str]:
+        """Give the station pictures, and wait until they are archived; returns their ids, in that order."""
+        for level in levels:
+            self._give(level)
+        wait_until(lambda: len(self.archived()) == self._pictures, "the pictures in the archive")
+        return self.archived()[-len(levels) :]
+
+    def archived(self) -> list[str]:
+        """The ids of all pictures in the archive, by time."""
+        frames = ArchiveReader(self.archive_path).frames(FrameQuery(), "newest", 1000).frames
+        return [frame.verdict.id for frame in reversed(frames)]
+
+    @property
+    def archive_path(self) -> Path:
+        assert self.config.archive is not None
+        return self.config.archive.path
+
+    def _give(self, level: int) -> None:
+        """A picture of this mean level that no other equals."""
+        self._pictures += 1
+        picture = np.full((60, 80, 1), level, np.uint8)
+        picture[0, self._pictures % 80] = self._pictures % 250
+        self.cameras["top"].put(picture)
 
     @contextmanager
     def client(self, user: str | None = None) -> Iterator[httpx.Client]:
@@ -125,6 +151,8 @@ def page_data(folder: Path, **page: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     data = station_data(folder, free_port())
     data["commands"] = {"threshold": {"minimum": 10, "maximum": 200}}
+    shares = {"abnormal": 1.0, "near_threshold": 1.0, "width": 1000.0}
+    data["archive"] = {"path": str(folder / "archive"), "shares": shares, "min_free_mib": 0}
     data["page"] = {"port": free_port(), **page}
     return data
 
