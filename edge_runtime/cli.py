@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | demo | page`."""
+"""`latentline-edge run | check | doctor | listen | demo | archive | labels | page`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
+from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
 from edge_runtime.tools.page_arguments import add_page_arguments
@@ -28,7 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo, "page": _page}
+    commands = {
+        "run": _run,
+        "check": _check,
+        "doctor": _doctor,
+        "listen": _listen,
+        "demo": _demo,
+        "archive": _archive,
+        "labels": _labels,
+        "page": _page,
+    }
     return run_command(lambda: commands[options.command](options))
 
 
@@ -94,6 +104,18 @@ def _page(options: argparse.Namespace) -> int:
     return int(run_page_command(options))
 
 
+def _archive(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.archive.command import run_archive
+
+    return int(run_archive(options))
+
+
+def _labels(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.archive.command import run_labels
+
+    return int(run_labels(options))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-edge", description="The inspection station.")
     parser.add_argument("--verbose", action="store_true", help="log details")
@@ -144,4 +166,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for summary and pictures (default: %(default)s)",
     )
+    add_archive_commands(commands.add_parser("archive", help="list, export, prune or repair a station's archive"))
+    add_labels_commands(commands.add_parser("labels", help="export labelled pictures for a training"))
     return parser

@@ -30,8 +30,10 @@ CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE INDEX frame_queue ON frame (queue, margin, number, camera, day, abnormal, label, score);
 CREATE INDEX frame_time ON frame (captured_at, number, camera, day, abnormal, label, score, queue);
 CREATE INDEX frame_score ON frame (score, number, camera, day, abnormal, label, queue);
+CREATE INDEX frame_day ON frame (day);
+CREATE INDEX frame_camera ON frame (camera);
+CREATE INDEX frame_kind ON frame (kind) WHERE kind IS NOT NULL;
 CREATE INDEX frame_event ON frame (event_id) WHERE event_id IS NOT NULL;
-CREATE INDEX frame_prunable ON frame (captured_at, number, size) WHERE label IN ('', 'skip');
 CREATE INDEX frame_size ON frame (label, size);
 CREATE INDEX label_frame ON label (frame, seq);
 """

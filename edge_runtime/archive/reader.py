@@ -21,7 +21,7 @@ _ORDERS = {
     "score": "score DESC, number DESC",
 }
 _INDEXES = {"queue": "frame_queue", "newest": "frame_time", "score": "frame_score"}
-_MOST = 1000
+_MOST = 10_000  # pictures on a page
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class ArchiveReader:
 
         order  queue: what people disagree about first, then the nearest to the threshold; newest: by time; score: the
                highest first
-        limit  at most 1000
+        limit  at most 10,000
         """
         condition, values = query.condition()
         source = f"frame INDEXED BY {_INDEXES[order]}" if query.kind is None else "frame"

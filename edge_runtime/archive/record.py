@@ -20,8 +20,8 @@ _ID = re.compile(r"(\d{4})(\d\d)(\d\d)T\d{9}Z-[A-Za-z0-9_.-]{1,64}-[0-9a-f]{12}"
 class ArchivedVerdict:
     """One picture and what the station found in it: the content of the file beside the picture.
 
-    id             time, camera and content in one name, such as 20261128T101500125Z-top-0a1b2c3d4e5f; its files are
-                   called so
+    id             time, camera, and a hash of content and source in one name, such as
+                   20261128T101500125Z-top-0a1b2c3d4e5f; its files are called so
     event_id       of the event that was sent; None: none was
     captured_at    UTC in ISO 8601 with milliseconds
     source         as the frame's

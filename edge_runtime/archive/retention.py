@@ -64,28 +64,39 @@ def labelled_size(database: sqlite3.Connection) -> ArchiveSize:
     return ArchiveSize(int(row[0]), int(row[1]))
 
 
-def prune(database: sqlite3.Connection, folder: Path, limits: ArchiveLimits, now: datetime | None = None) -> int:
+def prune(
+    database: sqlite3.Connection,
+    folder: Path,
+    limits: ArchiveLimits,
+    now: datetime | None = None,
+    *,
+    labelled: bool = False,
+) -> int:
     """Remove the oldest pictures without a label (`skip` is none) until the limits hold; returns how many.
 
+    labelled  then the oldest ones with a label, too; only a person may ask for that
     The index forgets a picture before its files go: a crash between the two leaves files, which the next start finds.
     Raises sqlite3.Error and OSError.
     """
     removed = 0
-    while ids := _next_to_go(database, limits, now or datetime.now(timezone.utc)):
-        remove_files(folder, ids)
-        removed += len(ids)
+    for labels in (("", "skip"), ("good", "defect"))[: 2 if labelled else 1]:
+        while ids := _next_to_go(database, limits, now or datetime.now(timezone.utc), labels):
+            remove_files(folder, ids)
+            removed += len(ids)
     return removed
 
 
-def _next_to_go(database: sqlite3.Connection, limits: ArchiveLimits, now: datetime) -> list[str]:
-    """Take the next pictures out of the index, and return their ids."""
+def _next_to_go(
+    database: sqlite3.Connection, limits: ArchiveLimits, now: datetime, labels: tuple[str, str]
+) -> list[str]:
+    """Take the next pictures with these labels out of the index, and return their ids."""
     oldest = "" if limits.days is None else utc(now - timedelta(days=limits.days))
     database.execute("BEGIN IMMEDIATE")
     with database:
         held = size_of(database)
         rows = database.execute(
-            "SELECT id, size, captured_at FROM frame WHERE label IN ('', 'skip') ORDER BY captured_at, number LIMIT ?",
-            (_BATCH,),
+            "SELECT id, size, captured_at FROM frame WHERE label IN (?, ?) ORDER BY captured_at, number LIMIT ?",
+            (*labels, _BATCH),
         ).fetchall()
         ids: list[str] = []
         for frame_id, size, captured_at in rows:

@@ -33,7 +33,7 @@ from latentline.package.identity import ModelIdentity
 from latentline.vision.content import pixel_hash
 
 _HANG_SECONDS = 15.0  # of one picture
-_NICENESS = 10  # of the thread: compressing pictures takes no time from the inspection
+_NICENESS = 19  # of the thread: compressing pictures takes no time from the inspection
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PROBE_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
@@ -217,13 +217,15 @@ def _verdict(waiting: WaitingFrame, suffix: str, picture: bytes, size: int) -> A
     frame, inspection, model = waiting.frame, waiting.inspection, waiting.model
     height, width, channels = frame.image.shape
     captured_at, pixels = utc(frame.captured_at), pixel_hash(frame.picture)
+    source = frame.source.encode(errors="replace").decode()
+    content = hashlib.sha256(f"{pixels}|{source}".encode()).hexdigest()
     clock = captured_at.translate(str.maketrans("", "", "-:."))
     return ArchivedVerdict(
-        id=f"{clock}-{frame.camera}-{pixels[:12]}",
+        id=f"{clock}-{frame.camera}-{content[:12]}",
         event_id=waiting.event_id,
         captured_at=captured_at,
         camera=frame.camera,
-        source=frame.source.encode(errors="replace").decode(),
+        source=source,
         score=float(inspection.score),
         threshold=float(inspection.threshold),
         abnormal=bool(inspection.is_abnormal),

@@ -34,7 +34,7 @@ def live_routes(context: PageContext) -> list[Route]:
             return refusal(
                 f"{context.settings.viewers} browsers watch already, as many as page.viewers allows; close one", 503
             )
-        return _EventStream(context)
+        return Response() if request.method == "HEAD" else _EventStream(context)
 
     async def picture(request: Request) -> Response:
         shown = context.feed.shown.get(request.path_params["camera"])

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,17 +17,9 @@ from edge_runtime.page.changes import carry_out, require_engineer
 from edge_runtime.page.context import PageContext, session_of
 from edge_runtime.page.package_card import PackageCard, read_card, read_cards
 from edge_runtime.page.requests import read_json
-from latentline.base.strict_yaml import StrictModel
 
 _SECONDS = 180.0  # to load a package, test it and wait for the frames in work
 _AUDIT_BYTES = 1 << 20  # of the end of the audit log, searched for the model before
-
-
-class Promotion(StrictModel):
-    """The package to run from now on, and the hash that the page showed for it."""
-
-    name: str = Field(max_length=100)
-    sha256: str
 
 
 def model_routes(context: PageContext) -> list[Route]:
@@ -39,11 +30,12 @@ def model_routes(context: PageContext) -> list[Route]:
 
     async def promote(request: Request) -> Response:
         require_engineer(request)
-        asked = await read_json(request, Promotion)
-        wanted = ModelRequest(name=asked.name, sha256=asked.sha256)
-        local = LocalRequest(wanted, session_of(request).user.name)
+        asked = await read_json(request, ModelRequest)
+        local = LocalRequest(asked, session_of(request).user.name)
         old = {"sha256": context.station.identity().sha256}
-        return JSONResponse(dict(await carry_out(context, local, _SECONDS, old, asked.model_dump())))
+        return JSONResponse(
+            dict(await carry_out(context, local, _SECONDS, old, {"name": asked.name, "sha256": asked.sha256}))
+        )
 
     return [Route("/model", view, methods=["GET"]), Route("/model", promote, methods=["POST"])]
 

@@ -109,7 +109,8 @@ class _Review:
         changes = self._answers.get((who, key)) if key else None
         if changes is None:
             changes = await run_in_threadpool(change)
-            self._answers[who, key] = changes
+            if key:
+                self._answers[who, key] = changes
             while len(self._answers) > _ANSWERS:
                 self._answers.popitem(last=False)
         return JSONResponse({"changes": changes})
