@@ -18,13 +18,14 @@ from latentline.inspection.result import InspectionResult
 
 _FASTEST = 0.2  # seconds between two pictures while somebody watches
 _UNSEEN = 1.0  # seconds, while nobody does
+_KEPT = 4  # frames of a camera, for a browser that asks for a picture late
 _SHARE = 0.1  # of one core that pictures may take
 _STATE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """The newest frame of a camera, encoded.
+    """One of the newest frames of a camera, encoded.
 
     number        counts the shown frames of all cameras
     size          (width, height) of the frame, pixels
@@ -63,7 +64,7 @@ class LiveFeed:
         )
         self.changed: Callable[[], None] = lambda: None
         self.viewers = 0
-        self.shown: dict[str, ShownFrame] = {}
+        self.shown: dict[str, tuple[ShownFrame, ...]] = {}  # by camera, the newest first
         self.state: tuple[float, Snapshot] | None = None  # with the time.monotonic() of it
 
     def start(self) -> None:
@@ -93,7 +94,8 @@ class LiveFeed:
             for frame, inspection in self._latest.take():
                 try:
                     self._number += 1
-                    self.shown[frame.camera] = _encoded(self._number, frame, inspection)
+                    newest = _encoded(self._number, frame, inspection)
+                    self.shown[frame.camera] = (newest, *self.shown.get(frame.camera, ())[: _KEPT - 1])
                 except Exception as error:  # an odd picture must not end the thread
                     self._log.warning(f"a frame of {frame.camera} cannot be shown on the page ({error})")
             frame = inspection = None  # type: ignore[assignment]  # they may be large

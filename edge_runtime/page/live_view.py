@@ -24,7 +24,7 @@ _OLD_SECONDS = 5.0  # a state that is older is said to be old
 
 
 def live_routes(context: PageContext) -> list[Route]:
-    """/live, /events, and /live/CAMERA.jpg and .png: the newest frame and its map."""
+    """/live, /events, and the pictures: /live/frame/CAMERA?n=NUMBER, and its map /live/heat/CAMERA?n=NUMBER."""
 
     async def live(request: Request) -> Response:
         return context.page("live", request)
@@ -37,9 +37,11 @@ def live_routes(context: PageContext) -> list[Route]:
         return Response() if request.method == "HEAD" else _EventStream(context)
 
     async def picture(request: Request) -> Response:
-        shown = context.feed.shown.get(request.path_params["camera"])
+        kept = context.feed.shown.get(request.path_params["camera"], ())
+        number = request.query_params.get("n")
+        shown = next((frame for frame in kept if number in (None, str(frame.number))), None)
         if shown is None:
-            return refusal("this camera has shown no frame yet", 404)
+            return refusal("this camera has shown no such frame, or newer ones since", 404)
         if request.path_params["kind"] == "heat":
             return Response(shown.heat, media_type="image/png")
         return Response(shown.picture, media_type="image/jpeg")
@@ -120,12 +122,14 @@ def live_state(context: PageContext) -> dict[str, Any]:
 
 
 def _cameras(
-    snapshot: Snapshot | None, tallies: Mapping[str, tuple[int, int, float]], shown: Mapping[str, ShownFrame]
+    snapshot: Snapshot | None,
+    tallies: Mapping[str, tuple[int, int, float]],
+    shown: Mapping[str, tuple[ShownFrame, ...]],
 ) -> dict[str, Any]:
     cameras: dict[str, Any] = {}
     for name, (ok, abnormal, rate) in tallies.items():
         report = None if snapshot is None else snapshot.cameras.get(name)
-        frame = shown.get(name)
+        frame = next(iter(shown.get(name, ())), None)
         cameras[name] = {
             "ok": ok,
             "abnormal": abnormal,

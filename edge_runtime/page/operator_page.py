@@ -85,7 +85,14 @@ class OperatorPage:
     def _serve(self) -> None:
         from edge_runtime.page.server import PageServer  # needs the extra
 
-        self._server = server = PageServer(self._settings, self._station, self.feed)
+        settings = self._settings
+        if settings.tls is None and not settings.on_loopback:
+            _log.warning(
+                "the operator page is open to the network at %s without TLS, as page.insecure says: passwords and "
+                "pictures can be read on the way",
+                settings.host,
+            )
+        self._server = server = PageServer(settings, self._station, self.feed)
         if self._closing.is_set():
             return
         server.run(lambda: self._fault("page", None))

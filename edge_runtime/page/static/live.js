@@ -24,21 +24,37 @@ function number(value, digits) {
   return value === null || value === undefined ? "–" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-function showFrame(made, name, frame) {
-  if (made.dataset.shown === String(frame.number)) return;
+/** Load picture and map, then show them with boxes and verdict at once: they must be of one frame. */
+async function showFrame(made, name, frame) {
+  if (Number(made.dataset.asked ?? -1) >= frame.number) return;
+  made.dataset.asked = frame.number;
+  const query = `${encodeURIComponent(name)}?n=${frame.number}`;
+  const loaded = [new Image(), new Image()];
+  loaded[0].src = `/live/frame/${query}`;
+  loaded[1].src = `/live/heat/${query}`;
+  try {
+    await Promise.all(loaded.map((image) => image.decode()));
+  } catch {
+    return;  // a newer one is on its way
+  }
+  if (Number(made.dataset.shown ?? -1) >= frame.number) return;
   made.dataset.shown = frame.number;
+  draw(made, name, frame, loaded);
+}
+
+function draw(made, name, frame, [picture, map]) {
   made.classList.toggle("abnormal", frame.abnormal);
   made.classList.toggle("normal", !frame.abnormal);
   text(made, ".verdict-word", frame.abnormal ? "NG" : "OK");
   text(made, ".mark", frame.abnormal ? "✕" : "✓");
   text(made, ".score", `${number(frame.score, 2)} / ${number(frame.threshold, 2)}`);
   text(made, ".when", `${frame.at.replace("T", " ").slice(0, 19)} UTC, ${frame.source}`);
-  const query = `${encodeURIComponent(name)}?n=${frame.number}`;
-  const picture = made.querySelector(".frame");
-  picture.src = `/live/frame/${query}`;
+  picture.className = "frame";
   picture.alt = `newest frame of ${name}, ${frame.abnormal ? "abnormal" : "normal"}`;
-  made.querySelector(".map").src = `/live/heat/${query}`;
-  picture.hidden = made.querySelector(".map").hidden = false;
+  map.className = "map";
+  map.alt = "";
+  made.querySelector(".frame").replaceWith(picture);
+  made.querySelector(".map").replaceWith(map);
   made.querySelector(".empty").hidden = true;
   const drawing = made.querySelector("svg");
   drawing.setAttribute("viewBox", `0 0 ${frame.size[0]} ${frame.size[1]}`);

@@ -29,12 +29,12 @@ function lines(u) {
   }
 }
 
-function plot(id, data, series, bands = []) {
+function plot(id, top, data, series, bands = []) {
   const box = document.getElementById(id);
   const axis = { stroke: colour("text"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
   const options = {
     width: box.clientWidth, height: 240,
-    scales: { x: { time: false, range: () => [numbers.curve[0].threshold, numbers.curve.at(-1).threshold] }, y: { range: (u, low, high) => [0, Math.max(high, 0.01)] } },
+    scales: { x: { time: false, range: () => [numbers.curve[0].threshold, numbers.curve.at(-1).threshold] }, y: { range: () => [0, top] } },
     axes: [{ ...axis, label: "score" }, { ...axis, values: (u, ticks) => ticks.map((tick) => `${Math.round(100 * tick)} %`) }],
     series: [{ label: "score" }, ...series],
     cursor: { drag: { x: false, y: false } },
@@ -65,8 +65,8 @@ function draw() {
   const part = (name, index) => curve.map((point) => point[name]?.[index] ?? null);
   const known = counts.defects ? catches(part) : [];
   return [
-    plot("histogram", [histogram.edges, ...kinds.map(([key]) => histogram[key])], kinds.map(([, label, name]) => stepped(label, name))),
-    plot("chances", [curve.map((point) => point.threshold), ...[0, 1, 2].map((i) => part("false_alarms", i)), ...known.map(([data]) => data)],
+    plot("histogram", 1.1 * Math.max(0.01, ...histogram.held_out, ...histogram.newest), [histogram.edges, ...kinds.map(([key]) => histogram[key])], kinds.map(([, label, name]) => stepped(label, name))),
+    plot("chances", 1, [curve.map((point) => point.threshold), ...[0, 1, 2].map((i) => part("false_alarms", i)), ...known.map(([data]) => data)],
       [line("false alarms, with their 95 % interval", "series-a"), line("lowest", "series-a", [4, 4]), line("highest", "series-a", [4, 4]),
         ...known.map(([, series]) => series)],
       [{ series: [3, 2], fill: `${colour("series-a")}33` }, ...(known.length ? [{ series: [6, 5], fill: `${colour("series-d")}33` }] : [])]),

@@ -33,7 +33,7 @@ def _cheap_passwords() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("CHROMIUM IS MISSING: the tests in a browser did not run; install the package `chromium`")
     with sync_playwright() as playwright:

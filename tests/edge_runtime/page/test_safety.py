@@ -17,6 +17,7 @@ import yaml
 from edge_runtime.cli import main
 from edge_runtime.page.settings import PageSection
 from edge_runtime.page.users import UserFile
+from edge_runtime.tools.page_check import check_page
 from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
 from tests.edge_runtime.fakes import FakeInspector
@@ -176,6 +177,18 @@ def test_the_command_line_makes_users(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["page", "remove-user", str(tmp_path / "station.yaml"), "nobody"]) == 2
     assert main(["page", "users", str(tmp_path / "station.yaml")]) == 0
     assert "berta                    engineer" in capsys.readouterr().out
+
+
+def test_check_says_what_a_page_lacks(tmp_path: Path) -> None:
+    """`check` names a page without users and a certificate that cannot be used, and else where the page will be."""
+    spool, nothing = tmp_path / "spool.sqlite", str(tmp_path / "none.pem")
+    with pytest.raises(ConfigError, match="add-user"):
+        check_page(PageSection(), spool)
+    UserFile(tmp_path / "spool.users.json").add("anna", "operator")
+    assert check_page(PageSection(), spool) == "http://127.0.0.1:9465 for 1 user"
+    tls = parse({"tls": {"certificate": nothing, "key": nothing}}, PageSection, "-")
+    with pytest.raises(ConfigError, match=r"none\.pem"):
+        check_page(tls, spool)
 
 
 def test_a_broken_file_of_users_is_a_sentence(running: RunningPage, tmp_path: Path) -> None:
