@@ -54,6 +54,10 @@ class OperatorPage:
         server = self._server
         return None if server is None else server.address
 
+    def forget_scores(self) -> None:
+        """Another model judges from now on. For the station's thread."""
+        self._station.latest.forget_scores()
+
     def close(self) -> None:
         """End the page. A thread that hangs is left behind."""
         self._closing.set()

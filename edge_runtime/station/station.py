@@ -221,6 +221,8 @@ class Station:
                 inspector = services.switch.run_pending()
             if inspector is not None:
                 services.actions.use_inspector(inspector)
+                if services.page is not None:
+                    services.page.forget_scores()
         with services.supervisor.spool.working():
             changes = services.reload.run_pending()
         if changes is not None:

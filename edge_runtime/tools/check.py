@@ -47,7 +47,7 @@ class OpenModel(Protocol):
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, spool, model, self-test, cameras, broker, page, one by one. A config with an error ends the list."""
+    """Check config, spool, model, self-test, cameras, broker, page. A config with an error ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:

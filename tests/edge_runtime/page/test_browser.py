@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -15,6 +16,32 @@ from tests.edge_runtime.fakes import BRIGHT, DARK
 from tests.edge_runtime.page.running import RunningPage
 from tests.waiting import wait_until
 
+# Texts that stand out too little from what is behind them.
+WEAK_TEXTS = """() => {
+  const rgba = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const over = (under, [r, g, b, a]) => [r, g, b].map((v, i) => a * v + (1 - a) * under[i]);
+  const behind = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) {
+      const [r, g, b, a = 1] = rgba(getComputedStyle(e).backgroundColor);
+      layers.unshift([r, g, b, a]);
+      if (a === 1) break;
+    }
+    return layers.reduce(over, [255, 255, 255]);
+  };
+  const hasText = (e) => [...e.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => hasText(e) && e.checkVisibility() && !e.closest("svg, .uplot, :disabled"))
+    .map((e) => {
+      const style = getComputedStyle(e), size = parseFloat(style.fontSize);
+      const [a, b] = [light(rgba(style.color)), light(behind(e))].sort((x, y) => y - x);
+      const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+      const ratio = (a + 0.05) / (b + 0.05);
+      return ratio < (large ? 3 : 4.5) ? `${e.tagName} ${e.className} ${e.textContent.trim()} ${ratio}` : "";
+    }).filter(Boolean);
+}"""
 PAGES = ("live", "review", "threshold", "model", "health")
 
 
@@ -280,3 +307,14 @@ def test_nothing_is_wider_than_the_screen(running: RunningPage, anna: Watched, s
         anna.page.goto(f"{running.url}/{name}")
         anna.page.wait_for_load_state("load")
         assert anna.page.evaluate("document.documentElement.scrollWidth") <= size[0], name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_enough_contrast(running: RunningPage, anna: Watched, scheme: Literal["light", "dark"]) -> None:
+    """Each text stands out from what is behind it as WCAG AA asks: 4.5 to 1, large text 3 to 1."""
+    anna.page.emulate_media(color_scheme=scheme)
+    for name in PAGES:
+        anna.page.goto(f"{running.url}/{name}")
+        anna.page.wait_for_load_state("load")
+        assert anna.page.evaluate(WEAK_TEXTS) == [], name
+    anna.page.emulate_media(color_scheme="light")

@@ -50,6 +50,9 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
         page.locator("li", has_text=f"brick {name}").get_by_role("button", name="Promote").click()
         page.get_by_role("button", name="Yes").click()
         expect(page.locator("h2").first).to_have_text(f"Running: brick {name}", timeout=30_000)
+    services = station.station._services
+    assert services is not None and services.page is not None
+    assert not services.page.feed._latest.scores  # those of another model say nothing
     station.show(DARK)
     assert station.station.snapshot().model_name == "brick second"
     page.get_by_role("button", name="Revert to first").click()
