@@ -18,6 +18,7 @@ from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
+from edge_runtime.tools.archive_check import check_archive
 from edge_runtime.tools.broker_check import check_broker
 from edge_runtime.tools.finding import Finding
 from edge_runtime.tools.page_check import check_page
@@ -47,7 +48,7 @@ class OpenModel(Protocol):
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, spool, model, self-test, cameras, broker, page. A config with an error ends the list."""
+    """Check config, spool, archive, model, self-test, cameras, broker, page in turn. A wrong config ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:
@@ -55,6 +56,7 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
     yield from _whole("spool", check_spool(config))
+    yield from _whole("archive", check_archive(config.archive))
     opened: list[OpenedInspector] = []
     yield from _model(config, open_model, opened)
     try:
