@@ -16,6 +16,7 @@ from latentline.errors import ArchiveError
 
 _REVIEW_SIDE = 1600  # px, longest side
 _THUMB_SIDE = 240  # px
+_HUGE = 8_000_000  # pixels of a picture
 
 
 class ArchivePictures:
@@ -26,15 +27,21 @@ class ArchivePictures:
 
     def __init__(self, reader: ArchiveReader) -> None:
         self._reader = reader
-        self._one = threading.Lock()
+        self._one, self._one_thumb = threading.Lock(), threading.Lock()  # no picture waits behind sixty thumbs
 
     def frame(self, frame_id: str) -> bytes:
         """The picture as JPEG, for review."""
-        return self._picture(frame_id, _REVIEW_SIDE)
+        path = self._reader.picture_path(self._reader.frame(frame_id))
+        with self._one:
+            return frame_jpeg(_decoded(path, cv2.IMREAD_COLOR), _REVIEW_SIDE)
 
     def thumb(self, frame_id: str) -> bytes:
-        """A small JPEG of it, for lists."""
-        return self._picture(frame_id, _THUMB_SIDE)
+        """A small JPEG of it, for lists; of a huge picture that of its anomaly map, which takes no time."""
+        frame = self._reader.frame(frame_id)
+        huge = frame.verdict.width * frame.verdict.height > _HUGE
+        path = self._reader.map_path(frame_id) if huge else self._reader.picture_path(frame)
+        with self._one_thumb:
+            return frame_jpeg(_decoded(path, cv2.IMREAD_COLOR), _THUMB_SIDE)
 
     def heat(self, frame_id: str) -> bytes:
         """The anomaly map as PNG to lay over the picture."""
@@ -45,12 +52,6 @@ class ArchivePictures:
     def nearest(self, frame_id: str) -> bytes:
         """The nearest normal picture, JPEG."""
         return _content(self._reader.nearest_path(frame_id))
-
-    def _picture(self, frame_id: str, side: int) -> bytes:
-        path = self._reader.picture_path(self._reader.frame(frame_id))
-        with self._one:
-            image = _decoded(path, cv2.IMREAD_COLOR)
-            return frame_jpeg(image, side)
 
 
 def _content(path: Path) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from edge_runtime.supervision.host_header import is_own_host, own_names
 from latentline.errors import ConfigError
 
 _BODY_BYTES = 1 << 20  # of a request; the largest is a label with a brushed region
+_BODY_SECONDS = 15.0  # until a body must be here
 _OPEN = ("/login", "/static/")
 _READING = ("GET", "HEAD")
 _HEADERS = {
@@ -61,7 +64,8 @@ class PageGuard:
         if refusal is not None:
             await refusal(scope, receive, send_safely)
         else:
-            await self._app(scope, _limited(receive), send_safely)
+            within = _BODY_SECONDS if request.method not in _READING else None
+            await self._app(scope, _limited(receive, within), send_safely)
 
     def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that must not pass; None: it may."""
@@ -104,13 +108,18 @@ def _from_this_page(request: Request) -> bool:
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
-def _limited(receive: Receive) -> Receive:
-    """`receive`, but a body that is longer than it may be ends as if the client had gone."""
+def _limited(receive: Receive, seconds: float | None) -> Receive:
+    """`receive`, but a body that is longer or comes later than it may ends as if the client had gone."""
     left = _BODY_BYTES
+    deadline = None if seconds is None else time.monotonic() + seconds
 
     async def limited() -> Message:
         nonlocal left
-        message: dict[str, Any] = dict(await receive())
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            message: dict[str, Any] = dict(await asyncio.wait_for(receive(), remaining))
+        except asyncio.TimeoutError:
+            return {"type": "http.disconnect"}
         left -= len(message.get("body", b""))
         return message if left >= 0 else {"type": "http.disconnect"}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from edge_runtime.page.app import build_app
 from edge_runtime.page.context import PageContext
@@ -21,7 +21,7 @@ from latentline.errors import ConfigError
 
 _CONNECTIONS = 128  # and requests, together; further ones get a 503
 _HEAD_BYTES = 16 << 10
-_HEAD_SECONDS = 10.0  # for the first request of a connection
+_HEAD_SECONDS = 10.0  # for the head of a request
 _SILENT_MS = 15_000  # a browser that takes no data for so long is cut
 
 
@@ -90,15 +90,21 @@ class PageServer:
 
 
 class _TimedProtocol(H11Protocol):
-    """Cuts a connection that does not say what it wants."""
+    """Cuts a connection that does not say what it wants, at first or after an answer."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(_HEAD_SECONDS, self._cut_if_silent)
+        self.loop.call_later(_HEAD_SECONDS, self._cut_if_silent, self.cycle)
 
-    def _cut_if_silent(self) -> None:
-        if self.cycle is None:
+    def _cut_if_silent(self, last: RequestResponseCycle | None) -> None:
+        """Cut when no request has come since the one called `last`; else look again later."""
+        if self.transport.is_closing():
+            return
+        waiting = self.cycle is None or self.cycle.response_complete
+        if waiting and self.cycle is last:
             self.transport.abort()
+        else:
+            self.loop.call_later(_HEAD_SECONDS, self._cut_if_silent, self.cycle)
 
 
 def _listen(host: str, port: int) -> socket.socket:

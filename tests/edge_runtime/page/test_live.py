@@ -77,12 +77,27 @@ def test_a_viewer_that_takes_nothing_is_dropped(watched: RunningPage, monkeypatc
 
 
 def test_who_says_nothing_is_cut(watched: RunningPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection without a request ends by itself."""
+    """A connection without a whole request ends by itself, also after an answer."""
     monkeypatch.setattr("edge_runtime.page.server._HEAD_SECONDS", 0.1)
-    with socket.create_connection(("127.0.0.1", watched.port)) as silent:
-        silent.sendall(b"GET /live HT")
-        silent.settimeout(20)
-        assert silent.recv(1) == b""
+    request = b"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for said in (b"GET /live HT", request + b"GET /live HT"):
+        with socket.create_connection(("127.0.0.1", watched.port)) as silent:
+            silent.sendall(said)
+            silent.settimeout(20)
+            while silent.recv(4096):
+                pass
+
+
+def test_a_body_that_does_not_come_is_refused(watched: RunningPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request whose body does not come in time gets an answer, and its place is free again."""
+    monkeypatch.setattr("edge_runtime.page.guard._BODY_SECONDS", 0.1)
+    with watched.client("otto") as client, socket.create_connection(("127.0.0.1", watched.port)) as slow:
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        head = [f"Cookie: {cookie}", f"X-CSRF-Token: {client.headers['X-CSRF-Token']}", "Content-Length: 100"]
+        slow.sendall("\r\n".join(["POST /review/label HTTP/1.1", "Host: localhost", *head, "", "{"]).encode())
+        slow.settimeout(20)
+        answer = slow.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 409") and b"the request is not JSON" in answer + slow.recv(4096)
 
 
 def test_the_station_ends_while_somebody_watches(tmp_path: Path) -> None:

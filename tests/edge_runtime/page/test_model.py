@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -17,7 +18,7 @@ from tests.edge_runtime.page.running import CalibratedInspector, RunningPage, pa
 
 @pytest.fixture(scope="module")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
-    """A station with two packages that work and one that does not."""
+    """A station with two packages that work, of which it pretends to run the first, and one that does not."""
     folder = tmp_path_factory.mktemp("station")
     data = page_data(folder)
     models = folder / "models"
@@ -28,7 +29,9 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
         manifest = json.loads((models / name / "manifest.json").read_text())
         (models / name / "manifest.json").write_text(json.dumps({**manifest, "name": f"brick {name}"}))
     (models / "broken.zip").write_bytes(b"no zip")
-    running = RunningPage(folder, CalibratedInspector(), data)
+    inspector = CalibratedInspector()
+    inspector.identity = replace(inspector.identity, sha256=read_card(models / "first").sha256)
+    running = RunningPage(folder, inspector, data)
     running.start()
     yield running
     running.stop()
@@ -44,12 +47,11 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     page.keyboard.press("Enter")
     page.wait_for_url("**/live")
     page.goto(f"{station.url}/model")
-    expect(page.locator(".packages li")).to_have_count(3)
+    expect(page.locator(".packages li")).to_have_count(2)
     expect(page.locator(".packages .warning")).to_contain_text("broken.zip is not a model package")
-    for name in ("first", "second"):
-        page.locator("li", has_text=f"brick {name}").get_by_role("button", name="Promote").click()
-        page.get_by_role("button", name="Yes").click()
-        expect(page.locator("h2").first).to_have_text(f"Running: brick {name}", timeout=30_000)
+    page.locator("li", has_text="brick second").get_by_role("button", name="Promote").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.locator("h2").first).to_have_text("Running: brick second", timeout=30_000)
     services = station.station._services
     assert services is not None and services.page is not None
     assert not services.page.feed._latest.scores  # those of another model say nothing
@@ -58,7 +60,7 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     page.get_by_role("button", name="Revert to first").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.locator("h2").first).to_have_text("Running: brick first", timeout=30_000)
-    assert station.audit.count('"model changed"') == 3
+    assert station.audit.count('"model changed"') == 2
     context.close()
 
 
