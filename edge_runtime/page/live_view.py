@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from edge_runtime.page.context import PageContext, refusal
 from edge_runtime.page.live import ShownFrame
 from edge_runtime.supervision.snapshot import Snapshot
+from latentline.errors import ConfigError
 
 _FASTEST = 0.25  # seconds between two messages to one browser
 _SLOWEST = 2.0  # seconds; without a message a browser cannot tell a quiet line from a dead one
@@ -34,7 +35,9 @@ def live_routes(context: PageContext) -> list[Route]:
             return refusal(
                 f"{context.settings.viewers} browsers watch already, as many as page.viewers allows; close one", 503
             )
-        return Response() if request.method == "HEAD" else _EventStream(context)
+        return (
+            Response() if request.method == "HEAD" else _EventStream(context, request.cookies.get(context.cookie, ""))
+        )
 
     async def picture(request: Request) -> Response:
         kept = context.feed.shown.get(request.path_params["camera"], ())
@@ -56,19 +59,19 @@ def live_routes(context: PageContext) -> list[Route]:
 class _EventStream(Response):
     """Server-sent events: always the newest state, so a slow browser misses some and nothing piles up."""
 
-    def __init__(self, context: PageContext) -> None:
-        self._context = context
+    def __init__(self, context: PageContext, token: str) -> None:
+        self._context, self._token = context, token
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the browser goes, is too slow, or the page ends."""
+        """Send until the browser goes, is too slow or not logged in any more, or the page ends. Watching is use."""
         feed = self._context.feed
         feed.viewers += 1
         gone = asyncio.create_task(_gone(receive))
         try:
             headers = [(b"content-type", b"text/event-stream")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while not (gone.done() or self._context.closing.is_set()):
+            while not (gone.done() or self._context.closing.is_set()) and self._logged_in():
                 news = self._context.news
                 body = b"data: " + json.dumps(live_state(self._context)).encode() + b"\n\n"
                 await asyncio.wait_for(
@@ -83,6 +86,12 @@ class _EventStream(Response):
         finally:
             feed.viewers -= 1
             gone.cancel()
+
+    def _logged_in(self) -> bool:
+        try:
+            return self._context.sessions.find(self._token) is not None
+        except ConfigError:  # the file of users cannot be read now
+            return False
 
 
 async def _any(gone: asyncio.Task[None], news: asyncio.Event) -> None:

@@ -13,6 +13,7 @@ from edge_runtime.page.context import PageContext, session_of
 from edge_runtime.page.users import PageUser
 from latentline.printable import printable
 
+_LONGEST_NAME = 65  # characters: one more than a user may have, and no more in the memory of failed logins
 _WRONG = "User or password is wrong."
 
 
@@ -28,13 +29,14 @@ def login_routes(context: PageContext) -> list[Route]:
     async def log_in(request: Request) -> Response:
         fields = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=4)
         name, password = (fields.get(key, [""])[0] for key in ("name", "password"))
+        name = name[:_LONGEST_NAME]
         address = request.client.host if request.client else ""
         if wait := context.limit.wait_seconds(address, name):
             return context.page("login", request, 429, error=f"Too many tries. Wait {wait} s.", nobody=False)
         user = await run_in_threadpool(_checked, context, name, password)
         if user is None:
             context.limit.failed(address, name)
-            await run_in_threadpool(context.audit.add, printable(name)[:64], "login refused", address=address)
+            await run_in_threadpool(context.audit.add, printable(name), "login refused", address=address)
             return context.page("login", request, 403, error=_WRONG, nobody=False)
         await run_in_threadpool(context.audit.add, user.name, "login", address=address, role=user.role)
         answer = RedirectResponse("/live", 303)

@@ -53,7 +53,7 @@ class PageSection(StrictModel):
     """How many browsers may watch live at the same time."""
 
     session_hours: float = Field(default=12.0, gt=0, le=720)
-    """A user who has done nothing for so long has to log in again. [h]"""
+    """A user who has done nothing for so long has to log in again; to watch Live is to do something. [h]"""
 
     @property
     def on_loopback(self) -> bool:

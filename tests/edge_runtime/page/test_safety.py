@@ -8,6 +8,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
 from tests.edge_runtime.fakes import FakeInspector
 from tests.edge_runtime.page.running import RunningPage, page_data, running_page
+from tests.paths import ROOT
 from tests.waiting import wait_until
 
 
@@ -123,6 +125,17 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(running: RunningPage) -
     with running.client("eve") as client:
         users.remove("eve")
         assert client.get("/threshold/numbers").status_code == 401
+
+
+def test_who_is_out_watches_no_more(running: RunningPage) -> None:
+    """Events that are open end when their user is removed."""
+    users = UserFile(running.config.spool.path.with_suffix(".users.json"))
+    running.passwords["eva"] = users.add("eva", "operator")
+    with running.client("eva") as client, client.stream("GET", "/events") as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        users.remove("eva")
+        assert all(line.startswith("data: ") or not line for line in lines)  # and there is a last one
 
 
 def test_who_logs_out_is_out(running: RunningPage) -> None:
@@ -240,6 +253,26 @@ def test_a_certificate_makes_https_and_a_secure_cookie(tmp_path: Path) -> None:
             assert answer.status_code == 303 and "secure" in answer.headers["set-cookie"].lower()
     finally:
         running.stop()
+
+
+def test_without_the_extra_a_page_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station whose page lacks a library inspects, and says what to install."""
+    monkeypatch.delitem(sys.modules, "edge_runtime.page.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    running = RunningPage(tmp_path, FakeInspector(), page_data(tmp_path))
+    running.start(answers=False)
+    try:
+        wait_until(lambda: "page" in running.station.health.faults, "the fault")
+        assert "uvicorn is not installed; install latentline with the extra" in running.station.health.faults["page"]
+    finally:
+        running.stop()
+
+
+def test_a_station_without_a_page_needs_no_extra() -> None:
+    """Command line, settings and station import nothing of the extra `page`."""
+    extra = "{'starlette', 'uvicorn', 'jinja2', 'argon2'}"
+    code = f"import sys, edge_runtime.cli, edge_runtime.station.station; sys.exit(bool({extra} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_a_certificate_that_is_none_is_a_fault(tmp_path: Path) -> None:
