@@ -82,6 +82,7 @@ function showState(state) {
   const section = document.getElementById("state");
   const good = state.state === "online" && state.old === null;
   section.className = `state ${good ? "good" : "bad"}`;
+  document.body.classList.remove("stale");
   text(section, ".word", state.paused ? "paused" : state.state);
   const facts = [];
   if (state.model !== undefined) {
@@ -103,6 +104,7 @@ function showState(state) {
 function silent(sentence) {
   const section = document.getElementById("state");
   section.className = "state bad";
+  document.body.classList.add("stale");
   text(section, ".word", "not connected");
   text(section, ".facts", sentence);
 }

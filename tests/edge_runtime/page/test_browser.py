@@ -125,6 +125,17 @@ def test_the_live_view_follows_the_station(anna: Watched, running: RunningPage) 
     wait_until(lambda: page.evaluate("document.querySelector('.frame').naturalWidth") == 80, "the picture")
 
 
+def test_an_old_verdict_is_struck_through(running: RunningPage, anna: Watched) -> None:
+    """When the station does not answer, the last verdict does not look like a present one; then it does again."""
+    page = anna.page
+    running.show(DARK)
+    expect(page.locator(".verdict-word")).to_have_text("OK")
+    line = "getComputedStyle(document.querySelector('.verdict')).textDecorationLine"
+    assert page.evaluate(line) == "none"
+    assert page.evaluate(f"() => {{ silent('nothing has come'); return {line} }}") == "line-through"
+    expect(page.locator("body.stale")).to_have_count(0)
+
+
 def test_no_page_breaks_its_own_policy(anna: Watched, running: RunningPage) -> None:
     """No page makes the browser report a violation of the policy, an error or a missing file; scripts do run."""
     running.archive(DARK)
