@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | demo | archive | labels`."""
+"""`latentline-edge run | check | doctor | listen | demo | archive | labels | page`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from edge_runtime.tools.page_arguments import add_page_arguments
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "demo": _demo,
         "archive": _archive,
         "labels": _labels,
+        "page": _page,
     }
     return run_command(lambda: commands[options.command](options))
 
@@ -92,7 +94,14 @@ def _listen(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
-    return int(run_demo(options.seconds, options.seed, options.broker, options.output))
+    seconds = options.seconds if options.seconds is not None else 3600.0 if options.page else 60.0
+    return int(run_demo(seconds, options.seed, options.broker, options.output, options.page))
+
+
+def _page(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.page_users import run_page_command
+
+    return int(run_page_command(options))
 
 
 def _archive(options: argparse.Namespace) -> int:
@@ -142,8 +151,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
+    add_page_arguments(commands.add_parser("page", help="the users of the operator page"))
     demo = commands.add_parser("demo", help="run a whole station without hardware")
-    demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
+    demo.add_argument(
+        "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"
+    )
+    demo.add_argument("--page", action="store_true", help="with the operator page: prints its address and passwords")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
     demo.add_argument("--broker", metavar="HOST", help="use this broker (HOST or HOST:PORT) and not the embedded one")
     demo.add_argument(

@@ -18,6 +18,7 @@ from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.reports import Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.page.fault_history import FaultHistory
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import (
@@ -64,6 +65,7 @@ class Station:
         path: Path | None = None,
     ) -> None:
         self._config, self._inspector, self._observer, self._path = config, inspector, observer, path
+        self.faults = FaultHistory()
         self.health = Health(self._publish_status)
         self.announcer = Announcer(config)
         self.work = WorkJournal(config.spool.path.with_suffix(".work"))
@@ -114,6 +116,8 @@ class Station:
             services.publisher.start()
             if services.archive is not None:
                 services.archive.thread.start()
+            if services.page is not None:
+                services.page.start()
             stack.callback(self._end, services)
             self.feeds.start()
             self._wait_for_broker(services)
@@ -130,6 +134,12 @@ class Station:
         """The state of the station now. Any thread may call it while `run` runs."""
         assert self._services is not None
         return take_snapshot(self, self._services, time.monotonic() - self._started)
+
+    @property
+    def page_address(self) -> tuple[str, int] | None:
+        """Where the operator page answers; None while there is none."""
+        services = self._services
+        return None if services is None or services.page is None else services.page.address
 
     def threshold_of(self, model: ModelIdentity) -> float | None:
         """The threshold that a command set for `model`, else the configuration's; None: the package's."""
@@ -152,6 +162,8 @@ class Station:
         if self.feeds.stuck:
             self.end_for_restart("every camera hangs in its driver; the station ends to be restarted")
         self._services.lateness.check(self.feeds.states())
+        if self._services.page is not None:
+            self._services.page.check()
         self.announcer.cameras(self._camera_reports)
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, time.monotonic())
 
@@ -209,6 +221,8 @@ class Station:
                 inspector = services.switch.run_pending()
             if inspector is not None:
                 services.actions.use_inspector(inspector)
+                if services.page is not None:
+                    services.page.forget_scores()
         with services.supervisor.spool.working():
             changes = services.reload.run_pending()
         if changes is not None:
@@ -229,6 +243,7 @@ class Station:
         return camera_reports(self.feeds, self._services.lateness)
 
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:
+        self.faults.changed(faults)
         self.announcer.status(state, faults)
 
     def _end(self, services: Services) -> None:
