@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | demo`."""
+"""`latentline-edge run | check | doctor | listen | lowest-release | demo`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from latentline.base.arguments import count
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -27,7 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo}
+    commands = {
+        "run": _run,
+        "check": _check,
+        "doctor": _doctor,
+        "listen": _listen,
+        "lowest-release": _lowest_release,
+        "demo": _demo,
+    }
     return run_command(lambda: commands[options.command](options))
 
 
@@ -35,17 +43,21 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_first_model
     from edge_runtime.station.ending import end_in_time
     from edge_runtime.station.station import Station
-    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of
+    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of, trust_of
     from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config), config))
-    overrides = load_overrides(config)
+    overrides, trust = load_overrides(config), trust_of(config)
     first = open_first_model(
-        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, overrides
+        lambda path: open_model(path, config.backend, gpu=config.gpu, admit=trust.admit),
+        config.model,
+        config.commands.models,
+        overrides,
     )
     try:
-        station = Station(config, first.inspector, overrides=overrides, path=options.config)
+        trust.use(first.inspector.package.signature)
+        station = Station(config, first.inspector, overrides=overrides, trust=trust, path=options.config)
         station.health.fault("model", first.fault)
         with end_in_time(station):
             station.run()
@@ -72,6 +84,17 @@ def _doctor(options: argparse.Namespace) -> int:
     from edge_runtime.tools.doctor.command import run_doctor
 
     return int(run_doctor(options.target, options.precision, options.output, options.seconds, options.json))
+
+
+def _lowest_release(options: argparse.Namespace) -> int:
+    from edge_runtime.station.wiring import release_file
+
+    file = release_file(load_station(options.config))
+    if options.release is not None:
+        file.set_lowest(options.release)
+    known = file.read()
+    print(f"the lowest release that this station accepts: {known.release if known is not None else 'any'}")
+    return 0
 
 
 def _listen(options: argparse.Namespace) -> int:
@@ -121,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
+    lowest = commands.add_parser(
+        "lowest-release", help="say, or set, the lowest release of signed packages that this station accepts"
+    )
+    lowest.add_argument("config", type=Path, metavar="STATION.yaml")
+    lowest.add_argument("release", type=count, nargs="?", metavar="N", help="accept N and later releases from now on")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")

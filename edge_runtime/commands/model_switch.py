@@ -31,10 +31,12 @@ class LoadedPackage:
     sha256  of the model
     open    opens the model and runs its self-test. The inspecting thread calls it, because a searcher on a GPU belongs
             to the thread that opened it
+    accept  called when the model works and will be used; raises LatentlineError
     """
 
     sha256: str
     open: Callable[[], FrameInspector]
+    accept: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class ModelSwitch:
         new = loaded.open()
         try:
             _check(new)
+            loaded.accept()
             self._save(request.name, loaded.sha256)
         except BaseException:
             _close(new)

@@ -39,6 +39,10 @@ class CommandsSection(StrictModel):
     """Folder of model packages for the command `model`, which needs it. The command takes only packages that lie
     directly in this folder."""
 
+    trusted_keys: tuple[Path, ...] = ()
+    """Public keys, or folders of them (`*.pem`). Where there are any, the station runs only packages that one of them
+    has signed, at its start and after a command, and no release older than one it has accepted. None: any package."""
+
     verbs: tuple[Verb, ...] = ()
     """Commands that the station accepts. It refuses all others."""
 

@@ -15,6 +15,7 @@ from edge_runtime.commands.commander import Commander
 from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.trust import ReleaseFile, Trust
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -102,12 +103,23 @@ def load_overrides(config: StationConfig) -> Overrides:
     return Overrides(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
 
 
+def release_file(config: StationConfig) -> ReleaseFile:
+    """What release this station has accepted, beside the spool."""
+    return ReleaseFile(config.spool.path.with_suffix(".release.json"))
+
+
+def trust_of(config: StationConfig) -> Trust:
+    """Which packages this station runs."""
+    return Trust(config.commands.trusted_keys, release_file(config))
+
+
 def assemble(
     config: StationConfig,
     inspector: FrameInspector,
     host: Host,
     broker: Broker,
     overrides: Overrides,
+    trust: Trust,
     observer: Observer | None,
     path: Path | None,
     stack: ExitStack,
@@ -119,7 +131,7 @@ def assemble(
     Raises ConfigError when the spool cannot be opened.
     """
     fault = host.health.fault
-    switch = _model_switch(config, inspector, overrides, host.summary)
+    switch = _model_switch(config, inspector, overrides, trust, host.summary)
     stack.callback(switch.close)
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
@@ -180,14 +192,14 @@ def assemble(
 
 
 def _model_switch(
-    config: StationConfig, inspector: FrameInspector, overrides: Overrides, summary: Summary
+    config: StationConfig, inspector: FrameInspector, overrides: Overrides, trust: Trust, summary: Summary
 ) -> ModelSwitch:
     folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
     budget = config.supervision.inspector_seconds
 
     def load(path: Path) -> LoadedPackage:
-        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame)
+        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame, trust)
 
     return ModelSwitch(folder, inspector, load, overrides.set_model)
 
