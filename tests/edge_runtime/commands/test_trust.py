@@ -130,7 +130,7 @@ def test_a_broken_file_is_refused(site: Site) -> None:
     """Nobody forgets a release by damage; the sentence says how to go on."""
     package = site.package("old", 3)
     (site.folder / "spool.release.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"spool.release.json, which says .* it is broken.; remove it and set"):
+    with pytest.raises(ConfigError, match=r"spool.release.json, which .*broken.; remove it and set"):
         load_package(package, site.trust.admit)
 
 
