@@ -16,9 +16,11 @@ from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.request import (
     CaptureRequest,
     CommandError,
+    FetchRequest,
     ModelRequest,
     ReplyAddress,
     Request,
+    RevertRequest,
     ThresholdRequest,
     parse_request,
     reply_address,
@@ -149,7 +151,7 @@ class Commander:
             self._send(address, answer)
 
     def _run(self, verb: str, request: Request, requester: str, address: ReplyAddress) -> None:
-        """Run one command. All but the switch of a model finish at once."""
+        """Run one command. All but those that load or fetch a package finish at once."""
 
         def finish(outcome: Result | LatentlineError) -> None:
             self._finish(verb, requester, address, outcome)
@@ -157,6 +159,12 @@ class Commander:
         try:
             if isinstance(request, ModelRequest):
                 self._actions.switch_model(request.name, request.sha256, finish)
+                return
+            if isinstance(request, RevertRequest):
+                self._actions.revert_model(request.sha256, finish)
+                return
+            if isinstance(request, FetchRequest):
+                self._actions.fetch_package(request.name, request.sha256, finish)
                 return
             finish(self._result(verb, request, requester))
         except LatentlineError as error:

@@ -211,6 +211,7 @@ class Station:
         """Run commands; switch the model; apply a reloaded configuration."""
         with services.supervisor.spool.working():  # a command may write to the disk, or read from it
             services.commander.run_pending()
+            services.fetcher.run_pending()
         if services.switch.ready and not len(services.pipeline):
             with services.supervisor.inspector.working():
                 inspector = services.switch.run_pending()

@@ -12,6 +12,7 @@ from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.fetcher import PackageFetcher
 from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
@@ -79,6 +80,7 @@ class Services:
     reporter: FrameReporter
     drift: DriftWatch
     switch: ModelSwitch
+    fetcher: PackageFetcher
     actions: StationActions
     commander: Commander
     reload: Reload
@@ -159,8 +161,20 @@ def assemble(
         host.work,
     )
     drift = DriftWatch(config.drift, fault)
+    fetcher = PackageFetcher(config.commands.fetch, _models(config), config.supervision.disk_mib << 20)
+    stack.callback(fetcher.close)
     actions = StationActions(
-        host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
+        host.feeds,
+        pipeline,
+        drift,
+        host.announcer,
+        switch,
+        fetcher,
+        overrides,
+        config.model,
+        host.snapshot,
+        host.threshold_of,
+        fault,
     )
     answered = AnsweredFile(config.spool.path.with_suffix(".answered"))
     commander = Commander(
@@ -187,21 +201,29 @@ def assemble(
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
-        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness
+        spool, publisher, supervisor, pipeline, reporter, drift, switch, fetcher, actions, commander, reload, lateness
     )
 
 
 def _model_switch(
     config: StationConfig, inspector: FrameInspector, overrides: Overrides, trust: Trust, summary: Summary
 ) -> ModelSwitch:
-    folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
     budget = config.supervision.inspector_seconds
 
     def load(path: Path) -> LoadedPackage:
         return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame, trust)
 
-    return ModelSwitch(folder, inspector, load, overrides.set_model)
+    def save(name: str, sha256: str) -> None:
+        overrides.set_model(name, sha256, switch.inspector.identity.sha256)
+
+    switch = ModelSwitch(_models(config), inspector, load, save)
+    return switch
+
+
+def _models(config: StationConfig) -> Path:
+    """The folder that packages lie in."""
+    return config.commands.models or config.model.parent
 
 
 def _open_spool(limits: SpoolSection) -> Spool:
