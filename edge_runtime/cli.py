@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | lowest-release | demo`."""
+"""`latentline-edge run | check | doctor | listen | lowest-release | rollout | demo`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from edge_runtime.tools.rollout.command import add_rollout_arguments
 from latentline.base.arguments import count
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 after a success, 2 after a mistake that the user can correct."""
     tolerate_output()
     options = _parser().parse_args(arguments)
-    quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
+    quiet = logging.WARNING if options.command in ("demo", "listen", "rollout") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "doctor": _doctor,
         "listen": _listen,
         "lowest-release": _lowest_release,
+        "rollout": _rollout,
         "demo": _demo,
     }
     return run_command(lambda: commands[options.command](options))
@@ -103,6 +105,12 @@ def _listen(options: argparse.Namespace) -> int:
     return int(run_listen(options))
 
 
+def _rollout(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.rollout.command import run_rollout
+
+    return int(run_rollout(options))
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
@@ -149,6 +157,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     lowest.add_argument("config", type=Path, metavar="STATION.yaml")
     lowest.add_argument("release", type=count, nargs="?", metavar="N", help="accept N and later releases from now on")
+    rollout = commands.add_parser("rollout", help="bring a package to many stations, and back at the first regression")
+    add_rollout_arguments(rollout)
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
