@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.commands.actions import Finish
-from edge_runtime.commands.package_source import FolderSource, HttpSource, PackageSource
+from edge_runtime.commands.package_source import PackageFolder, PackageWebsite, PackageSource
 from edge_runtime.commands.request import CommandError
 from edge_runtime.commands.settings import FetchSection
 from edge_runtime.commands.transfer import Transfer, TransferLimits
@@ -98,8 +98,8 @@ class PackageFetcher:
 def source_of(settings: FetchSection) -> PackageSource:
     """Where the settings say that packages come from."""
     if settings.source.startswith("/"):
-        return FolderSource(Path(settings.source))
-    return HttpSource(settings.source, settings.ca, _SILENT_SECONDS)
+        return PackageFolder(Path(settings.source))
+    return PackageWebsite(settings.source, settings.ca, _SILENT_SECONDS)
 
 
 def _transfer(running: _Running) -> None:

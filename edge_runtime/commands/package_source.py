@@ -49,7 +49,7 @@ class PackageSource(Protocol):
         ...
 
 
-class FolderSource:
+class PackageFolder:
     """A folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -76,7 +76,7 @@ class FolderSource:
             yield OpenedFile(start, about.st_size, _read(str(path), lambda: os.read(descriptor, CHUNK)))
 
 
-class HttpSource:
+class PackageWebsite:
     """An address that begins with https://, or with http:// of this machine, and ends with a slash.
 
     ca       certificate authorities to trust instead of the system's, a PEM file

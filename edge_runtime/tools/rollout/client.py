@@ -59,7 +59,7 @@ class RolloutClient:
         filters: dict[str, int] = {}
         for view in self.views.values():
             topics = view.topics
-            filters |= {topics.status: 1, topics.birth: 1, topics.health: 0, f"{self._responses(topics)}/#": 1}
+            filters |= {topics.status: 1, topics.birth: 1, topics.health: 0, self._responses(topics): 1}
         self._subscriber = Subscriber(broker, filters, self._receive, self._connected, self._send_waiting)
         self._thread = threading.Thread(target=self._run, name="rollout client", daemon=True)
 

@@ -45,6 +45,8 @@ class StationReport:
         if self.after is not None:
             was = f", {share(self.before)} before" if self.before is not None and self.before.inspected else ""
             rates = f"; inspected {self.after.inspected}, {share(self.after)} abnormal{was}"
+            if not self.after.inspected:
+                rates = "; inspected nothing while it was watched"
         why = f": {self.why}" if self.why else ""
         return printable(mask_credentials(f"{self.station:12}  {self.state:9}  {_MEANINGS[self.state]}{rates}{why}"))
 

@@ -18,9 +18,11 @@ from latentline.errors import LatentlineError
 
 _STATUS_SECONDS = 10.0  # for the retained messages of all stations
 _HEALTH_SECONDS = 75.0  # for a health message of each: two and a half of the station's usual periods
-_ANSWER_SECONDS = {"fetch": 3700.0, "model": 200.0, "revert": 200.0}  # more than a station takes to give up itself
+# More than a station takes to give up itself; a GPU that has no engines yet builds them first.
+_ANSWER_SECONDS = {"fetch": 3700.0, "model": 1800.0, "revert": 1800.0}
 _AGAIN_SECONDS = 10.0  # after which a request is sent again: a station carries it out once, however often it comes
 _BACK_SECONDS = 30.0  # for a station that went away to come back
+_TELL_SECONDS = 60.0  # between two lines while stations are watched
 _BIRTH_SECONDS = 10.0  # for `birth` to follow the answer
 
 
@@ -101,7 +103,7 @@ class Rollout:
         views = self._client.views
         needed = {"model", "revert", *(("fetch",) if self._plan.file is not None else ())}
         self._client.wait(
-            lambda: self._stopping() or all(v.status and v.birth for v in views.values()), _STATUS_SECONDS
+            lambda: self._stopping() or all(view.birth and view.is_settled for view in views.values()), _STATUS_SECONDS
         )
         if self._stopping():
             return
@@ -203,8 +205,14 @@ class Rollout:
         start = time.monotonic()
         counters = {name: _CountsSince(self._client.views[name], start) for name in switched}
         found: dict[str, str] = {}
+        told = [start]
 
         def look() -> bool:
+            if time.monotonic() >= told[-1] + _TELL_SECONDS:
+                told.append(time.monotonic())
+                self._say(f"{duration(start + self._plan.watch - told[-1])} left")
+                for name in switched:
+                    self._say(self._by_name[name].line())
             for name, counts in counters.items():
                 after = counts.frames()
                 self._by_name[name].after = after
@@ -230,13 +238,18 @@ class Rollout:
             self._ask_all(switched, "revert", lambda name: {"sha256": self._old[name]})
 
     def _settle(self) -> None:
-        """Find out what stations run that went away before they answered, where they come back soon."""
+        """Find out what stations run that went away before they answered, where they come back soon.
+
+        A station that has started again carries out no command of before; of one that is still at it nobody knows.
+        """
         unknown = [name for name, report in self._by_name.items() if report.state == "unknown"]
         views = self._client.views
         self._client.wait(lambda: all(views[name].absence is None for name in unknown), _BACK_SECONDS)
         for name in unknown:
-            if views[name].absence is None:
-                self._by_name[name].state = "new" if views[name].model == self._plan.model else "refused"
+            if views[name].absence is None and views[name].model == self._plan.model:
+                self._by_name[name].state = "new"
+            elif views[name].absence is None and views[name].boot_id != self._before[name].boot_id:
+                self._by_name[name].state = "refused"
 
 
 class _CountsSince:
@@ -253,6 +266,8 @@ class _CountsSince:
             return None
         first = self._first = self._first or health.frames
         now = health.frames
+        if now.inspected < first.inspected:  # another run of its process
+            return None
         return Frames(inspected=now.inspected - first.inspected, abnormal=now.abnormal - first.abnormal)
 
 

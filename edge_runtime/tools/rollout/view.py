@@ -66,6 +66,11 @@ class StationView:
         return {reason.code: reason.message for reason in self.status.reasons} if self.status is not None else {}
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it has said how it is, and that is not about to change."""
+        return self.status is not None and self.status.state != "starting"
+
+    @property
     def absence(self) -> str | None:
         """Why it cannot be commanded, a clause; None: it runs."""
         if self.status is None:
