@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.commands.actions import Finish
-from edge_runtime.commands.package_source import PackageFolder, PackageWebsite, PackageSource
+from edge_runtime.commands.package_source import PackageFolder, PackageSource, PackageWebsite
 from edge_runtime.commands.request import CommandError
 from edge_runtime.commands.settings import FetchSection
 from edge_runtime.commands.transfer import Transfer, TransferLimits

@@ -71,7 +71,9 @@ def test_stamp_equals_a_new_encoding(event: dict[str, Any]) -> None:
     """`stamp` adds three keys to the JSON of any event."""
     found = json.loads(stamp(encode(event), 7, replayed=True))
     assert found.pop("published_at").endswith("Z")
-    assert found == {**event, "seq": 7, "replayed": True}
+    expected = {**event, "seq": 7, "replayed": True}
+    expected.pop("published_at", None)
+    assert found == expected
 
 
 def test_times_are_utc_with_z() -> None:
