@@ -66,8 +66,10 @@ def _fault_of_address(source: str) -> str | None:
         return f"is no address ({error})"
     if parts.scheme not in ("https", "http") or not host:
         return "is neither a folder with its whole path nor an address that begins with https://"
-    if user is not None or parts.query or parts.fragment or not source.endswith("/") or not source.isprintable():
+    if user is not None or parts.query or parts.fragment or not source.endswith("/"):
         return "is an address without user, password, ? and #, and ends with /"
+    if not (source.isascii() and source.isprintable()) or " " in source:
+        return "has characters that an address has as %20 and the like"
     if parts.scheme == "http" and not _is_loopback(host):
         return "begins with http://, which anybody on the network can change; use https://"
     return None

@@ -19,6 +19,7 @@ from edge_runtime.tools.rollout.view import StationView
 from latentline.errors import BrokerError
 
 _CONNECT_SECONDS = 15.0
+_AWAY_SECONDS = 120.0  # without a connection, after which nobody waits for the broker any more
 _REQUEST_EXPIRY = 30  # seconds
 _TICK_SECONDS = 0.2
 
@@ -56,6 +57,7 @@ class RolloutClient:
         self._stopping = False
         self._error: Exception | None = None
         self._connection: tuple[bool, str] = (False, "")
+        self._away_at: float | None = None  # monotonic, since when there has been no connection
         filters: dict[str, int] = {}
         for view in self.views.values():
             topics = view.topics
@@ -78,12 +80,17 @@ class RolloutClient:
         self._close()
 
     def wait(self, done: Callable[[], object], seconds: float) -> bool:
-        """Wait until `done`, which is asked a few times a second; False after `seconds`. Raises BrokerError."""
+        """Wait until `done`, which is asked a few times a second; False after `seconds`.
+
+        Raises BrokerError when the broker refuses this client, or is away for minutes.
+        """
         deadline = time.monotonic() + seconds
         with self._changed:
             while not done():
                 if self._error is not None:
                     raise self._error
+                if self._away_at is not None and time.monotonic() > self._away_at + _AWAY_SECONDS:
+                    raise BrokerError(f"{self._connection[1].removesuffix('; trying again')}, for {_AWAY_SECONDS:g} s")
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -129,6 +136,7 @@ class RolloutClient:
     def _connected(self, connected: bool, sentence: str) -> None:
         with self._changed:
             self._connection = (connected, sentence)
+            self._away_at = None if connected else self._away_at or time.monotonic()
             self._changed.notify_all()
 
     def _send_waiting(self) -> None:

@@ -34,8 +34,8 @@ def regression(view: StationView, before: BeforeSwitch, model: str, frames: Fram
 
     frames  inspected with the new model; None: nobody knows yet
     """
-    if view.absence is not None:
-        return view.absence
+    if view.loss is not None:
+        return view.loss
     if view.boot_id != before.boot_id:
         return "its process has started again"
     if view.model != model:

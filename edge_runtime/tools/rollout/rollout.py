@@ -168,13 +168,13 @@ class Rollout:
         return any(self._is_over(name, sent) for name, sent in waiting.items())
 
     def _is_over(self, name: str, request: SentRequest) -> bool:
-        return self._client.answer_to(request) is not None or self._client.views[name].absence is not None
+        return self._client.answer_to(request) is not None or self._client.views[name].loss is not None
 
     def _take(self, name: str, verb: str, answer: StationAnswer | None) -> str | None:
         """Note what a station answered; returns why it failed, a clause, or None."""
         report, view = self._by_name[name], self._client.views[name]
         if answer is None:
-            error = f"it did not answer the command {verb}: {view.absence or 'it took too long'}"
+            error = f"it did not answer the command {verb}: {view.loss or 'it took too long'}"
             report.why = error
             report.state = "unknown" if verb != "fetch" else report.state
             return error

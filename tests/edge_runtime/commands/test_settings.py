@@ -29,6 +29,7 @@ def test_nothing_is_enabled_unless_named() -> None:
         ({"fetch": {"source": "https://host/packages"}}, "ends with /"),
         ({"fetch": {"source": "https://user:secret@host/"}}, "without user"),
         ({"fetch": {"source": "http://host/"}}, "use https"),
+        ({"fetch": {"source": "https://host/line 1/"}}, "%20"),
         ({"fetch": {"source": "https://host:port/"}}, "is no address"),
         ({"verbs": ["threshold"], "threshold": {"minimum": 3, "maximum": 2}}, "below commands.threshold.minimum"),
         ({"verbs": ["threshold"], "threshold": {"minimum": float("nan"), "maximum": 2}}, "minimum"),

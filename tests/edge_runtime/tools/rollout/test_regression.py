@@ -50,9 +50,28 @@ def test_new_reasons_that_a_model_gives(code: str) -> None:
 
 def test_a_station_that_is_gone_or_another() -> None:
     """It stopped, started again, or somebody has switched it."""
-    assert _judged(_view(state="offline")) == "it is offline"
+    assert _judged(_view(state="stopped")) == "it is stopped"
     assert _judged(_view(boot="2")) == "its process has started again"
     assert _judged(_view(model="ab" * 32)) == "it runs another model now"
+
+
+def test_a_broker_that_restarts_is_no_regression() -> None:
+    """It may say for a while that a station is offline; only one that stays so is lost, or one without `health`."""
+    now = [0.0]
+    view = StationView(TOPICS, lambda: now[0])
+    numbers = {"uptime_seconds": 1, "frames": {"inspected": 1, "abnormal": 0}, "events": {"waiting": 0}}
+    health = {"at": "t", "state": "online", "faults": [], **numbers, "process": {"rss_bytes": 1}}
+    view.take(Received(TOPICS.health, json.dumps(health).encode()))
+
+    def say(state: str, seconds: float) -> str | None:
+        view.take(
+            Received(TOPICS.status, json.dumps({"at": "t", "state": state, "reasons": [], "boot_id": "1"}).encode())
+        )
+        now[0] += seconds
+        return view.loss
+
+    assert say("online", 20) is None and say("offline", 20) is None and say("offline", 20) == "it is offline"
+    assert say("online", 20) is None and say("online", 20) == "it has sent no health message for 90 s"
 
 
 def test_what_is_no_message_changes_nothing() -> None:
