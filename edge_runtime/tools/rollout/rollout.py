@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_runtime.tools.listen.messages import Frames
 from edge_runtime.tools.rollout.client import RolloutClient, SentRequest, StationAnswer
-from edge_runtime.tools.rollout.regression import BeforeSwitch, regression
+from edge_runtime.tools.rollout.regression import BeforeSwitch
 from edge_runtime.tools.rollout.report import RolloutReport, StationReport
 from edge_runtime.tools.rollout.view import StationView
+from edge_runtime.tools.rollout.watching import WatchedStations
 from latentline.base.durations import duration
 from latentline.errors import LatentlineError
 
@@ -202,26 +202,19 @@ class Rollout:
         if not self._plan.watch or not switched:
             return {}
         self._say(f"watching {', '.join(switched)} for {duration(self._plan.watch)}")
-        start = time.monotonic()
-        counters = {name: _CountsSince(self._client.views[name], start) for name in switched}
+        watched = WatchedStations({name: self._client.views[name] for name in switched}, self._before, self._plan.model)
+        end = time.monotonic() + self._plan.watch
         found: dict[str, str] = {}
-        told = [start]
 
-        def look() -> bool:
-            if time.monotonic() >= told[-1] + _TELL_SECONDS:
-                told.append(time.monotonic())
-                self._say(f"{duration(start + self._plan.watch - told[-1])} left")
-                for name in switched:
-                    self._say(self._by_name[name].line())
-            for name, counts in counters.items():
-                after = counts.frames()
-                self._by_name[name].after = after
-                fault = regression(self._client.views[name], self._before[name], self._plan.model, after)
-                if fault is not None:
-                    found[name] = fault
-            return bool(found or self._stopping())
+        def is_over() -> bool:
+            found.update(watched.regressions())
+            # One that is offline now comes back soon, or is lost.
+            return bool(found or self._stopping() or (time.monotonic() >= end and watched.all_present))
 
-        self._client.wait(look, self._plan.watch)
+        while not self._client.wait(is_over, _TELL_SECONDS):
+            self._say(f"{duration(max(0.0, end - time.monotonic()))} left")
+        for name in switched:
+            self._by_name[name].after = watched.frames(name)
         for name, fault in found.items():
             self._say(f"{name}: {fault}")
             self._by_name[name].why = fault
@@ -250,25 +243,6 @@ class Rollout:
                 self._by_name[name].state = "new"
             elif views[name].absence is None and views[name].boot_id != self._before[name].boot_id:
                 self._by_name[name].state = "refused"
-
-
-class _CountsSince:
-    """Frames of a station since its first health message after `start`, of the monotonic clock."""
-
-    def __init__(self, view: StationView, start: float) -> None:
-        self._view, self._start = view, start
-        self._first: Frames | None = None
-
-    def frames(self) -> Frames | None:
-        """None: nobody knows yet."""
-        health = self._view.health
-        if health is None or self._view.health_at <= self._start:
-            return None
-        first = self._first = self._first or health.frames
-        now = health.frames
-        if now.inspected < first.inspected:  # another run of its process
-            return None
-        return Frames(inspected=now.inspected - first.inspected, abnormal=now.abnormal - first.abnormal)
 
 
 def _unfit(view: StationView, needed: set[str]) -> str | None:
