@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | demo | archive | labels | page`."""
+"""`latentline-edge run | check | doctor | listen | lowest-release | rollout | demo | archive | labels | page`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from edge_runtime.tools.archive.arguments import add_archive_commands, add_label
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
 from edge_runtime.tools.page_arguments import add_page_arguments
+from edge_runtime.tools.rollout.command import add_rollout_arguments
+from latentline.base.arguments import count
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 after a success, 2 after a mistake that the user can correct."""
     tolerate_output()
     options = _parser().parse_args(arguments)
-    quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
+    quiet = logging.WARNING if options.command in ("demo", "listen", "rollout") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "check": _check,
         "doctor": _doctor,
         "listen": _listen,
+        "lowest-release": _lowest_release,
+        "rollout": _rollout,
         "demo": _demo,
         "archive": _archive,
         "labels": _labels,
@@ -46,17 +50,21 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_first_model
     from edge_runtime.station.ending import end_in_time
     from edge_runtime.station.station import Station
-    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of
+    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of, trust_of
     from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config), config))
-    overrides = load_overrides(config)
+    overrides, trust = load_overrides(config), trust_of(config)
     first = open_first_model(
-        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, overrides
+        lambda path: open_model(path, config.backend, gpu=config.gpu, admit=trust.admit),
+        config.model,
+        config.commands.models,
+        overrides,
     )
     try:
-        station = Station(config, first.inspector, overrides=overrides, path=options.config)
+        trust.use(first.inspector.package.signature)
+        station = Station(config, first.inspector, overrides=overrides, trust=trust, path=options.config)
         station.health.fault("model", first.fault)
         with end_in_time(station):
             station.run()
@@ -85,10 +93,27 @@ def _doctor(options: argparse.Namespace) -> int:
     return int(run_doctor(options.target, options.precision, options.output, options.seconds, options.json))
 
 
+def _lowest_release(options: argparse.Namespace) -> int:
+    from edge_runtime.station.wiring import release_file
+
+    file = release_file(load_station(options.config))
+    if options.release is not None:
+        file.set_lowest(options.release)
+    known = file.read()
+    print(f"the lowest release that this station accepts: {known.release if known is not None else 'any'}")
+    return 0
+
+
 def _listen(options: argparse.Namespace) -> int:
     from edge_runtime.tools.listen.command import run_listen
 
     return int(run_listen(options))
+
+
+def _rollout(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.rollout.command import run_rollout
+
+    return int(run_rollout(options))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -152,6 +177,13 @@ def _parser() -> argparse.ArgumentParser:
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
     add_page_arguments(commands.add_parser("page", help="the users of the operator page"))
+    lowest = commands.add_parser(
+        "lowest-release", help="say, or set, the lowest release of signed packages that this station accepts"
+    )
+    lowest.add_argument("config", type=Path, metavar="STATION.yaml")
+    lowest.add_argument("release", type=count, nargs="?", metavar="N", help="accept N and later releases from now on")
+    rollout = commands.add_parser("rollout", help="bring a package to many stations, and back at the first regression")
+    add_rollout_arguments(rollout)
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument(
         "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"

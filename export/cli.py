@@ -1,6 +1,6 @@
-"""`latentline-export`: export a checkpoint to a model package, verify the package, build its engines.
+"""`latentline-export`: export a checkpoint to a model package, verify the package, sign it, build its engines.
 
-Only the commands that need PyTorch import it; `engines` runs without.
+Only the commands that need PyTorch import it; `engines` and those of signatures run without.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from export.signing_commands import add_signing_commands
 from latentline.base.arguments import count, count_or_all, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import ConfigError, run_command
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
+    add_signing_commands(commands)
     add_threads(parser, package, verify)
     return parser
 

@@ -20,9 +20,11 @@ from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.request import (
     CaptureRequest,
     CommandError,
+    FetchRequest,
     ModelRequest,
     ReplyAddress,
     Request,
+    RevertRequest,
     ThresholdRequest,
     parse_request,
     reply_address,
@@ -174,12 +176,18 @@ class Commander:
         self._run(local.verb, local.request, local.who, finish)
 
     def _run(self, verb: str, request: Request, requester: str, finish: Finish) -> None:
-        """Run one command and call `finish` with what came of it. All but the switch of a model finish at once."""
+        """Run one command and call `finish` with what came of it; at once, unless it loads or fetches a package."""
         try:
             if isinstance(request, ModelRequest) and self._settings.models is None:
                 raise CommandError("the station has no folder of packages; give it one as commands.models")
             if isinstance(request, ModelRequest):
                 self._actions.switch_model(request.name, request.sha256, finish)
+                return
+            if isinstance(request, RevertRequest):
+                self._actions.revert_model(request.sha256, finish)
+                return
+            if isinstance(request, FetchRequest):
+                self._actions.fetch_package(request.name, request.sha256, finish)
                 return
             finish(self._result(verb, request, requester))
         except LatentlineError as error:

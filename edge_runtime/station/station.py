@@ -14,6 +14,7 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.trust import Trust
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.reports import Observer
@@ -29,6 +30,7 @@ from edge_runtime.station.wiring import (
     load_overrides,
     secrets_of,
     take_snapshot,
+    trust_of,
 )
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.supervision.restart import RestartNeededError
@@ -51,6 +53,7 @@ class Station:
     cameras    makes a camera by its id, in place of the one in the configuration
     observer   called after each inspected frame, in the inspector's thread; the station logs its exceptions
     overrides  what commands have set; None: read the file beside the spool
+    trust      has admitted the model of `inspector`; None: make one of the configuration
     path       of the configuration file, for `reload`
     """
 
@@ -62,6 +65,7 @@ class Station:
         cameras: Mapping[str, Callable[[], Camera]] | None = None,
         observer: Observer | None = None,
         overrides: Overrides | None = None,
+        trust: Trust | None = None,
         path: Path | None = None,
     ) -> None:
         self._config, self._inspector, self._observer, self._path = config, inspector, observer, path
@@ -73,6 +77,7 @@ class Station:
         self.summary = Summary()
         self._broker = broker_of(config)
         self._overrides = overrides or load_overrides(config)
+        self._trust = trust or trust_of(config)
         self._started = time.monotonic()
         self._stopping = False
         self._restart: str | None = None
@@ -105,7 +110,15 @@ class Station:
         """
         with ExitStack() as stack:
             services = self._services = assemble(
-                self._config, self._inspector, self, self._broker, self._overrides, self._observer, self._path, stack
+                self._config,
+                self._inspector,
+                self,
+                self._broker,
+                self._overrides,
+                self._trust,
+                self._observer,
+                self._path,
+                stack,
             )
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
@@ -216,6 +229,7 @@ class Station:
         """Run commands; switch the model; apply a reloaded configuration."""
         with services.supervisor.spool.working():  # a command may write to the disk, or read from it
             services.commander.run_pending()
+            services.fetcher.run_pending()
         if services.switch.ready and not len(services.pipeline):
             with services.supervisor.inspector.working():
                 inspector = services.switch.run_pending()
@@ -226,6 +240,7 @@ class Station:
         with services.supervisor.spool.working():
             changes = services.reload.run_pending()
         if changes is not None:
+            self.health.fault("signature", self._trust.fault())
             self._apply(services, {name.split(".")[0] for name in changes.applied})
 
     def _apply(self, services: Services, changed: set[str]) -> None:

@@ -14,9 +14,11 @@ from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.fetcher import PackageFetcher
 from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.trust import ReleaseFile, Trust
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -86,6 +88,7 @@ class Services:
     reporter: FrameReporter
     drift: DriftWatch
     switch: ModelSwitch
+    fetcher: PackageFetcher
     actions: StationActions
     commander: Commander
     reload: Reload
@@ -112,12 +115,23 @@ def load_overrides(config: StationConfig) -> Overrides:
     return Overrides(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
 
 
+def release_file(config: StationConfig) -> ReleaseFile:
+    """What release this station has accepted, beside the spool."""
+    return ReleaseFile(config.spool.path.with_suffix(".release.json"))
+
+
+def trust_of(config: StationConfig) -> Trust:
+    """Which packages this station runs."""
+    return Trust(config.commands.trusted_keys, release_file(config))
+
+
 def assemble(
     config: StationConfig,
     inspector: FrameInspector,
     host: Host,
     broker: Broker,
     overrides: Overrides,
+    trust: Trust,
     observer: Observer | None,
     path: Path | None,
     stack: ExitStack,
@@ -129,7 +143,7 @@ def assemble(
     Raises ConfigError when the spool cannot be opened.
     """
     fault = host.health.fault
-    switch = _model_switch(config, inspector, overrides, host.summary)
+    switch = _model_switch(config, inspector, overrides, trust, host.summary)
     stack.callback(switch.close)
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
@@ -157,8 +171,20 @@ def assemble(
         host.work,
     )
     drift = DriftWatch(config.drift, fault)
+    fetcher = PackageFetcher(config.commands.fetch, _models(config), config.supervision.disk_mib << 20)
+    stack.callback(fetcher.close)
     actions = StationActions(
-        host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
+        host.feeds,
+        pipeline,
+        drift,
+        host.announcer,
+        switch,
+        fetcher,
+        overrides,
+        config.model,
+        host.snapshot,
+        host.threshold_of,
+        fault,
     )
     answered = AnsweredFile(config.spool.path.with_suffix(".answered"))
     commander = Commander(
@@ -200,6 +226,7 @@ def assemble(
         reporter,
         drift,
         switch,
+        fetcher,
         actions,
         commander,
         reload,
@@ -243,16 +270,24 @@ def _both(first: Observer, second: Observer | None) -> Observer:
 
 
 def _model_switch(
-    config: StationConfig, inspector: FrameInspector, overrides: Overrides, summary: Summary
+    config: StationConfig, inspector: FrameInspector, overrides: Overrides, trust: Trust, summary: Summary
 ) -> ModelSwitch:
-    folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
     budget = config.supervision.inspector_seconds
 
     def load(path: Path) -> LoadedPackage:
-        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame)
+        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame, trust)
 
-    return ModelSwitch(folder, inspector, load, overrides.set_model)
+    def save(name: str, sha256: str) -> None:
+        overrides.set_model(name, sha256, switch.inspector.identity.sha256)
+
+    switch = ModelSwitch(_models(config), inspector, load, save)
+    return switch
+
+
+def _models(config: StationConfig) -> Path:
+    """The folder that packages lie in."""
+    return config.commands.models or config.model.parent
 
 
 def _open_spool(limits: SpoolSection) -> Spool:

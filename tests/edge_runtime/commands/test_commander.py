@@ -23,14 +23,20 @@ from latentline.base.strict_yaml import parse
 from latentline.errors import LatentlineError
 from tests.edge_runtime.commands.requester import RESPONSES, RecordingStation, check_answer, check_request, collecting
 
-VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
+VERBS = ["capture", "pause", "resume", "threshold", "model", "revert", "fetch", "diagnostics"]
 
 
 class Bench:
     """A commander with a station that records, and the answers it sent."""
 
     def __init__(self, folder: Path, **section: Any) -> None:
-        data = {"verbs": VERBS, "threshold": {"minimum": 1, "maximum": 500}, "models": str(folder), **section}
+        data = {
+            "verbs": VERBS,
+            "threshold": {"minimum": 1, "maximum": 500},
+            "models": str(folder),
+            "fetch": {"source": "/"},
+        }
+        data |= section
         self.station = RecordingStation()
         self.answers: list[tuple[str, bytes, bytes | None]] = []
         self.moment = 0.0
@@ -101,6 +107,27 @@ def test_a_model_is_answered_when_it_is_switched(bench: Bench) -> None:
     bench.give("model", payload, b"2")
     bench.station.finishes[1](LatentlineError("model fake stays: self-test"))
     assert check_answer(bench.answers[-1][1])["error"] == "model fake stays: self-test"
+
+
+def test_going_back_and_fetching_are_answered_when_they_are_done(bench: Bench) -> None:
+    """The answers follow `finish`, and have what the schema says."""
+    model = {"sha256": "ab" * 32}
+    package = {"name": "brick-2.zip", "sha256": "ef" * 32}
+    check_request("revert", model)
+    check_request("fetch", package)
+    bench.give("revert", model)
+    bench.give("fetch", package, b"2")
+    assert bench.station.done == [("revert", "ab" * 32), ("fetch", "brick-2.zip", "ef" * 32)] and not bench.answers
+    about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
+    bench.station.finishes[0]({"old": about, "new": about, "package": "brick-1.zip"})
+    bench.station.finishes[1]({"package": "brick-2.zip", "bytes": 1000, "resumed_at": 0})
+    assert [check_answer(answer[1])["verb"] for answer in bench.answers] == ["revert", "fetch"]
+
+
+@pytest.mark.parametrize("name", ["brick-2", "../brick.zip", "a/b.zip", ".zip", "x" * 100 + ".zip"])
+def test_what_is_fetched_has_a_plain_name(bench: Bench, name: str) -> None:
+    """So nothing is written elsewhere than into the folder of packages, and nothing else is read."""
+    assert "name" in bench.ask("fetch", {"name": name, "sha256": "ef" * 32})["error"] and not bench.station.done
 
 
 def test_nothing_is_done_twice(bench: Bench) -> None:
