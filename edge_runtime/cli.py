@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | demo`."""
+"""`latentline-edge run | check | doctor | listen | rescore | demo`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from latentline.base.arguments import at_least_one
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "demo": _demo}
+    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "rescore": _rescore, "demo": _demo}
     return run_command(lambda: commands[options.command](options))
 
 
@@ -80,6 +81,12 @@ def _listen(options: argparse.Namespace) -> int:
     return int(run_listen(options))
 
 
+def _rescore(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.rescore import run_rescore
+
+    return run_rescore(options.pictures, options.package, options.out, options.workers, options.json)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
@@ -121,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
+    rescore = commands.add_parser("rescore", help="score a folder of pictures with a package, into a Parquet table")
+    rescore.add_argument("pictures", type=Path, metavar="FOLDER", help="pictures at any depth, or a station's archive")
+    rescore.add_argument("--package", type=Path, required=True, help="folder or .zip of the model package")
+    rescore.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="the table to write")
+    rescore.add_argument("--workers", type=at_least_one, help="processes (default: one for each core)")
+    rescore.add_argument("--json", action="store_true", help="print what was done as JSON")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
