@@ -55,6 +55,7 @@ class ModelCard:
     coverage       of held-out normal tiles; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of its kind; None: somebody gave it
+    trained_images  short hashes of the images behind the model; None: not recorded
     """
 
     name: str
@@ -65,6 +66,7 @@ class ModelCard:
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    trained_images: tuple[str, ...] | None = None
 
 
 def export_model(
@@ -138,6 +140,7 @@ def write_model_package(
         code_version=card.code_version,
         preprocessing=card.preprocessing,
         overlap=card.overlap,
+        trained_images=card.trained_images,
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,

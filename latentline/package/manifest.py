@@ -19,6 +19,7 @@ from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
+MOST_TRAINED_IMAGES = 150_000  # that a manifest records
 MOST_ITERATIONS = 10_000  # of a search, as in training files
 _SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
@@ -90,6 +91,8 @@ class Manifest(ModelSpec):
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of this kind; None: somebody gave it
     trunk          the pretrained network whose components are in the score; None: there is none
+    trained_images  short hashes (`latentline.vision.content`), sorted, of all images that trained, calibrated or were
+                   known abnormal; None: not recorded
     files          sha256 of each file, by name
     """
 
@@ -106,6 +109,7 @@ class Manifest(ModelSpec):
     map_choice: MapChoice | None = None
     trunk: TrunkSpec | None = None
     calibration: Calibration
+    trained_images: tuple[str, ...] | None = Field(default=None, max_length=MOST_TRAINED_IMAGES)
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)
 

@@ -15,7 +15,7 @@ from latentline.base.atomic import write_text
 from latentline.errors import ConfigError
 from latentline.rescoring.scored_picture import FoundDefect, ScoredPicture
 
-PART = 128  # rows, after which an interrupted run goes on
+PART = 64  # rows, after which an interrupted run goes on
 _TOGETHER = 64  # parts in a group of rows
 _PLAN = "plan.json"
 MISSING = "is not installed; install the extra `rescore`: pip install 'latentline[rescore]'"
@@ -105,6 +105,7 @@ def read_scores(path: Path) -> Iterator[ScoredPicture]:
                     row["sha256"],
                     row["threshold"],
                     row["score"],
+                    row["pixels"],
                     dict(row["components"]),
                     tuple(FoundDefect(**defect) for defect in row["defects"]),
                     row["error"],
@@ -125,6 +126,7 @@ def _schema(arrow: Any) -> Any:
         [
             arrow.field("path", arrow.string(), nullable=False),
             ("sha256", arrow.string()),
+            ("pixels", arrow.string()),
             ("score", arrow.float64()),
             arrow.field("threshold", arrow.float64(), nullable=False),
             ("verdict", arrow.string()),
@@ -141,6 +143,7 @@ def _table(arrow: Any, schema: Any, rows: Sequence[ScoredPicture]) -> Any:
             {
                 "path": _text(row.name),
                 "sha256": row.sha256,
+                "pixels": row.pixels,
                 "score": row.score,
                 "threshold": row.threshold,
                 "verdict": row.verdict,

@@ -24,6 +24,7 @@ class ScoredPicture:
     name        of the picture, its path from the folder
     sha256      of the file; None: it could not be read
     score       anomaly score; None: the picture could not be inspected, and `error` says why
+    pixels      short hash of what the picture shows (`latentline.vision.content`); None: it could not be read
     components  the standardised components of the score, by name
     threshold   of the package
     """
@@ -32,6 +33,7 @@ class ScoredPicture:
     sha256: str | None
     threshold: float
     score: float | None = None
+    pixels: str | None = None
     components: dict[str, float] = field(default_factory=dict)
     defects: tuple[FoundDefect, ...] = ()
     error: str | None = None

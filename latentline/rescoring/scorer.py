@@ -6,12 +6,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from latentline.errors import ImageError
 from latentline.inspection.result import InspectionResult
 from latentline.model import Model
 from latentline.package.model_package import ModelPackage
 from latentline.rescoring.pictures import PictureFile, content_hash
 from latentline.rescoring.scored_picture import FoundDefect, ScoredPicture
+from latentline.vision.content import short_hash
 from latentline.vision.images import read_image
 
 
@@ -28,7 +32,7 @@ class PictureScorer:
 
     def inspect(self, path: Path) -> InspectionResult:
         """The whole result of one picture. Raises ImageError."""
-        return self._model.inspect(read_image(path, self._depth))
+        return self._model.inspect(self._read(path))
 
     def close(self) -> None:
         """Release the model."""
@@ -37,7 +41,8 @@ class PictureScorer:
     def _scored(self, picture: PictureFile) -> ScoredPicture:
         sha256, threshold = content_hash(picture.path), self._model.threshold
         try:
-            result = self.inspect(picture.path)
+            image = self._read(picture.path)
+            result = self._model.inspect(image)
         except ImageError as error:
             return ScoredPicture(picture.name, sha256, threshold, error=str(error))
         except Exception as error:  # one picture must not cost the others
@@ -45,4 +50,8 @@ class PictureScorer:
         if not math.isfinite(result.score):
             return ScoredPicture(picture.name, sha256, threshold, error=f"the score is {result.score}")
         defects = tuple(FoundDefect(*d.bbox, d.area, d.peak) for d in result.defects)
-        return ScoredPicture(picture.name, sha256, threshold, result.score, result.components, defects)
+        shown = short_hash(image)
+        return ScoredPicture(picture.name, sha256, threshold, result.score, shown, result.components, defects)
+
+    def _read(self, path: Path) -> npt.NDArray[np.uint8]:
+        return read_image(path, self._depth)

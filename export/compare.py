@@ -1,0 +1,36 @@
+"""`latentline-export compare`: two packages on the pictures of an archive."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from latentline.backends.openvino.searcher import usable_cores
+from latentline.evidence.compare import ComparedPackage, compare_packages, to_json
+from latentline.evidence.labelled_folder import labelled_folder
+from latentline.evidence.text_table import lines_of
+from latentline.package.model_package import load_package
+from latentline.printable import printable
+from latentline.rescoring.local_crew import LocalCrew
+
+
+def run_compare(arguments: argparse.Namespace) -> int:
+    """Compare, write the report and print what it says; returns 0, whatever is recommended.
+
+    Raises DatasetError, PackageError, ConfigError and WorkersError.
+    """
+    old = ComparedPackage(load_package(arguments.old), arguments.old_threshold)
+    new = ComparedPackage(load_package(arguments.new), arguments.new_threshold)
+    out: Path = arguments.out
+    pictures = labelled_folder(arguments.archive)
+    processes = min(arguments.workers or usable_cores(), len(pictures))
+    with tqdm(total=2 * len(pictures), unit="img", desc="scoring with both", delay=2) as bar:
+        result = compare_packages(pictures, old, new, out, lambda package: LocalCrew(package, processes), bar.update)
+    if arguments.json:
+        print(to_json(result))
+    else:
+        print("\n".join(printable(line) for line in lines_of(result.comparison)))
+        print(f"{out / 'report.html'} has the pictures and the rule")
+    return 0
