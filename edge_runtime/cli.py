@@ -13,7 +13,7 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
-from latentline.base.arguments import at_least_one
+from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -84,7 +84,7 @@ def _listen(options: argparse.Namespace) -> int:
 def _rescore(options: argparse.Namespace) -> int:
     from edge_runtime.tools.rescore import run_rescore
 
-    return run_rescore(options.pictures, options.package, options.out, options.workers, options.json)
+    return run_rescore(options)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     rescore.add_argument("pictures", type=Path, metavar="FOLDER", help="pictures at any depth, or a station's archive")
     rescore.add_argument("--package", type=Path, required=True, help="folder or .zip of the model package")
     rescore.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="the table to write")
-    rescore.add_argument("--workers", type=at_least_one, help="processes (default: one for each core)")
+    add_worker_options(rescore)
     rescore.add_argument("--json", action="store_true", help="print what was done as JSON")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")

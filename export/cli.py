@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from latentline.base.arguments import at_least_one, count, count_or_auto, rate
+from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
+from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import ConfigError, run_command
 from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--old-threshold", type=float, metavar="SCORE", help="that the station uses (the package's)")
     compare.add_argument("--new-threshold", type=float, metavar="SCORE", help="to be used with the new (the package's)")
-    compare.add_argument("--workers", type=at_least_one, help="processes (default: one for each core)")
+    add_worker_options(compare)
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(run=_compare)
     add_threads(parser, package, verify)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from latentline.backends.openvino.searcher import usable_cores
 from latentline.evidence.compare import ComparedPackage, compare_packages, to_json
 from latentline.evidence.labelled_folder import labelled_folder
 from latentline.evidence.text_table import lines_of
 from latentline.package.model_package import load_package
 from latentline.printable import printable
-from latentline.rescoring.local_crew import LocalCrew
+from latentline.rescoring.crews import crew_opener
 
 
 def run_compare(arguments: argparse.Namespace) -> int:
@@ -24,10 +23,11 @@ def run_compare(arguments: argparse.Namespace) -> int:
     old = ComparedPackage(load_package(arguments.old), arguments.old_threshold)
     new = ComparedPackage(load_package(arguments.new), arguments.new_threshold)
     out: Path = arguments.out
-    pictures = labelled_folder(arguments.archive)
-    processes = min(arguments.workers or usable_cores(), len(pictures))
+    folder: Path = arguments.archive.absolute()
+    pictures = labelled_folder(folder)
+    open_crew = crew_opener(arguments, folder, len(pictures))
     with tqdm(total=2 * len(pictures), unit="img", desc="scoring with both", delay=2) as bar:
-        result = compare_packages(pictures, old, new, out, lambda package: LocalCrew(package, processes), bar.update)
+        result = compare_packages(pictures, old, new, out, open_crew, bar.update)
     if arguments.json:
         print(to_json(result))
     else:

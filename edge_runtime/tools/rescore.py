@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,27 +12,27 @@ from latentline.errors import ConfigError
 from latentline.rescoring.score_table import MISSING
 
 
-def run_rescore(folder: Path, path: Path, out: Path, workers: int | None, as_json: bool) -> int:
-    """Score the pictures in `folder` with the package at `path` into the table `out`; returns 0.
+def run_rescore(options: argparse.Namespace) -> int:
+    """Score the pictures of a folder with a package into a table; returns 0.
 
-    workers  processes; None: one for each core
     Raises DatasetError, PackageError, ConfigError and WorkersError.
     """
     try:
         from tqdm import tqdm
     except ImportError:
         raise ConfigError(f"tqdm {MISSING}") from None
-    from latentline.backends.openvino.searcher import usable_cores
     from latentline.package.model_package import load_package
-    from latentline.rescoring.local_crew import LocalCrew
+    from latentline.rescoring.crews import crew_opener
     from latentline.rescoring.pictures import list_pictures
     from latentline.rescoring.rescore import rescore
 
-    package, pictures = load_package(path), list_pictures(folder)
-    processes = min(workers or usable_cores(), len(pictures))
+    folder: Path = options.pictures.absolute()
+    out: Path = options.out
+    package, pictures = load_package(options.package), list_pictures(folder)
+    open_crew = crew_opener(options, folder, len(pictures))
     with tqdm(total=len(pictures), unit="img", desc=out.name, delay=2) as bar:
-        report = rescore(pictures, package, out, lambda opened: LocalCrew(opened, processes), bar.update)
-    if as_json:
+        report = rescore(pictures, package, out, open_crew, bar.update)
+    if options.json:
         print(json.dumps(asdict(report), indent=2))
         return 0
     kept = f", {report.kept} of them scored by an earlier run" if report.kept else ""
