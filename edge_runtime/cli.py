@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | rescore | demo`."""
+"""`latentline-edge run | check | doctor | listen | rescore | demo | archive | labels`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
+from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
 from latentline.base.worker_arguments import add_worker_options
@@ -28,7 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    commands = {"run": _run, "check": _check, "doctor": _doctor, "listen": _listen, "rescore": _rescore, "demo": _demo}
+    commands = {
+        "run": _run,
+        "check": _check,
+        "doctor": _doctor,
+        "listen": _listen,
+        "rescore": _rescore,
+        "demo": _demo,
+        "archive": _archive,
+        "labels": _labels,
+    }
     return run_command(lambda: commands[options.command](options))
 
 
@@ -93,6 +103,18 @@ def _demo(options: argparse.Namespace) -> int:
     return int(run_demo(options.seconds, options.seed, options.broker, options.output))
 
 
+def _archive(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.archive.command import run_archive
+
+    return int(run_archive(options))
+
+
+def _labels(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.archive.command import run_labels
+
+    return int(run_labels(options))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-edge", description="The inspection station.")
     parser.add_argument("--verbose", action="store_true", help="log details")
@@ -145,4 +167,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for summary and pictures (default: %(default)s)",
     )
+    add_archive_commands(commands.add_parser("archive", help="list, export, prune or repair a station's archive"))
+    add_labels_commands(commands.add_parser("labels", help="export labelled pictures for a training"))
     return parser

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from edge_runtime.archive.settings import ArchiveSection
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.frames.settings import DriftSection
@@ -58,6 +59,9 @@ class StationConfig(StrictModel):
 
     pictures: PictureSection | None = None
     """A JPEG of each defect. Unset: none."""
+
+    archive: ArchiveSection | None = None
+    """Pictures of inspected frames with their verdicts, for people who label them. Unset: none."""
 
     commands: CommandsSection = CommandsSection()
     """What may be asked of the station over MQTT."""

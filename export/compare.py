@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from latentline.evidence.compare import ComparedPackage, compare_packages, to_json
-from latentline.evidence.labelled_folder import labelled_folder
+from latentline.evidence.sources import labelled_pictures
 from latentline.evidence.text_table import lines_of
 from latentline.package.model_package import load_package
 from latentline.printable import printable
@@ -18,13 +18,13 @@ from latentline.rescoring.crews import crew_opener
 def run_compare(arguments: argparse.Namespace) -> int:
     """Compare, write the report and print what it says; returns 0, whatever is recommended.
 
-    Raises DatasetError, PackageError, ConfigError and WorkersError.
+    Raises ArchiveError, DatasetError, PackageError, ConfigError and WorkersError.
     """
     old = ComparedPackage(load_package(arguments.old), arguments.old_threshold)
     new = ComparedPackage(load_package(arguments.new), arguments.new_threshold)
     out: Path = arguments.out
     folder: Path = arguments.archive.absolute()
-    pictures = labelled_folder(folder)
+    pictures = labelled_pictures(folder)
     open_crew = crew_opener(arguments, folder, len(pictures))
     with tqdm(total=2 * len(pictures), unit="img", desc="scoring with both", delay=2) as bar:
         result = compare_packages(pictures, old, new, out, open_crew, bar.update)

@@ -9,6 +9,7 @@ LatentlineError                the message is one sentence: what is wrong, where
 ├── TrainingError              a training that cannot go on: a full disk, a signal
 │   └── DivergenceError        a loss or gradient that is not finite
 ├── CameraError                a camera
+├── ArchiveError               a station's archive of pictures, or a label in it
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
 │   └── DeviceLostError        a GPU that this process can use no more
@@ -68,6 +69,10 @@ class DivergenceError(TrainingError):
 
 class CameraError(LatentlineError):
     """A camera cannot be opened or read."""
+
+
+class ArchiveError(LatentlineError):
+    """A station's archive cannot be used, or a picture or a label in it is not what it should be."""
 
 
 class BrokerError(LatentlineError):

@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.2  # longest time until the loop notices `stop`
 _POLL_SECONDS = 1.0  # time between two looks at spool and supervisor
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: the limits for socket and CONNACK, and a margin
+_ARCHIVE_SECONDS = 30.0  # for the pictures that wait to be archived, at the end of the input
 _STOP_SECONDS = 0.7  # after `stop`: for the cameras to end, and again for the spool to drain
 
 
@@ -107,9 +108,12 @@ class Station:
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
             self._announce(services)
-            services.supervisor.start(services.publisher.thread, *self.feeds.threads)
+            archive = () if services.archive is None else (services.archive.thread,)
+            services.supervisor.start(services.publisher.thread, *archive, *self.feeds.threads)
             stack.callback(services.supervisor.close)
             services.publisher.start()
+            if services.archive is not None:
+                services.archive.thread.start()
             stack.callback(self._end, services)
             self.feeds.start()
             self._wait_for_broker(services)
@@ -193,6 +197,8 @@ class Station:
                 poll_at = now + _POLL_SECONDS
                 services.supervisor.keep()
                 services.reporter.check_spool()
+                if services.archive is not None:
+                    services.archive.check()
 
     def _between_frames(self, services: Services) -> None:
         """Run commands; switch the model; apply a reloaded configuration."""
@@ -242,6 +248,8 @@ class Station:
         reports = self.feeds.states()
         drain = self._config.mqtt.drain_seconds
         self.announcer.stopped(min(drain, _STOP_SECONDS) if self._stopping else drain)
+        if services.archive is not None:
+            services.archive.close(_STOP_SECONDS if self._stopping else _ARCHIVE_SECONDS)
         summary = self.summary
         summary.bad_images = sum(report.bad for report in reports.values())
         for report in reports.values():

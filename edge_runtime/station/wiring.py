@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from edge_runtime.archive.writer import ArchiveWriter
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
@@ -82,6 +83,7 @@ class Services:
     commander: Commander
     reload: Reload
     lateness: Lateness
+    archive: ArchiveWriter | None
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -157,6 +159,7 @@ def assemble(
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
     lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
+    archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -172,10 +175,11 @@ def assemble(
         results=config.mqtt.results,
         observer=observer,
         reported=lateness.add,
+        archive=(lambda *_: None) if archive is None else archive.offer,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
-        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness
+        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness, archive
     )
 
 
@@ -236,4 +240,5 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         threshold=pipeline.threshold,
         drift=services.drift.numbers,
         process=read_process(),
+        archive=None if services.archive is None else services.archive.numbers,
     )

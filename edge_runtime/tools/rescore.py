@@ -13,22 +13,22 @@ from latentline.rescoring.score_table import MISSING
 
 
 def run_rescore(options: argparse.Namespace) -> int:
-    """Score the pictures of a folder with a package into a table; returns 0.
+    """Score the pictures of a folder, or of an archive, with a package into a table; returns 0.
 
-    Raises DatasetError, PackageError, ConfigError and WorkersError.
+    Raises ArchiveError, DatasetError, PackageError, ConfigError and WorkersError.
     """
     try:
         from tqdm import tqdm
     except ImportError:
         raise ConfigError(f"tqdm {MISSING}") from None
+    from latentline.evidence.sources import labelled_pictures
     from latentline.package.model_package import load_package
     from latentline.rescoring.crews import crew_opener
-    from latentline.rescoring.pictures import list_pictures
     from latentline.rescoring.rescore import rescore
 
     folder: Path = options.pictures.absolute()
     out: Path = options.out
-    package, pictures = load_package(options.package), list_pictures(folder)
+    package, pictures = load_package(options.package), [each.file for each in labelled_pictures(folder)]
     open_crew = crew_opener(options, folder, len(pictures))
     with tqdm(total=len(pictures), unit="img", desc=out.name, delay=2) as bar:
         report = rescore(pictures, package, out, open_crew, bar.update)

@@ -61,6 +61,8 @@ def compare_packages(
     """Compare `old` and `new` on `pictures`, and write report.html with its pictures, changes.png, comparison.json and
     the scores, old.parquet and new.parquet, into the folder `out`. An interrupted run goes on where it was.
 
+    Pictures with the label skip are left out.
+
     progress  called with a number of pictures that one of the packages has scored
     Raises ConfigError when the packages are the same or `out` cannot be used, WorkersError, and what opening the
     packages raises.
@@ -68,6 +70,7 @@ def compare_packages(
     if old.package.model_hash == new.package.model_hash and old.threshold == new.threshold:
         raise ConfigError("both packages are the same model; give the running one, and another")
     out.mkdir(parents=True, exist_ok=True)
+    pictures = [picture for picture in pictures if picture.label != "skip"]
     files = [picture.file for picture in pictures]
     reports, sides = [], []
     for name, side in (("old", old), ("new", new)):

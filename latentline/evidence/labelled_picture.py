@@ -7,12 +7,16 @@ from typing import Literal
 
 from latentline.rescoring.pictures import PictureFile
 
-Label = Literal["good", "defect"]
+Label = Literal["good", "defect", "skip"]
 
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """A picture and its label. label: None: nobody has labelled it; kind: of a defect, None: nobody has said which."""
+    """A picture and its label.
+
+    label  skip: the picture does not tell; None: nobody has labelled it
+    kind   of a defect; None: nobody has said which
+    """
 
     file: PictureFile
     label: Label | None = None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from edge_runtime.cameras.report import CameraReport
+from edge_runtime.supervision.archive_numbers import ArchiveNumbers
 from edge_runtime.supervision.process import Process
 from edge_runtime.supervision.snapshot import Snapshot
 
@@ -44,5 +45,6 @@ def snapshot(**changes: Any) -> Snapshot:
         dead_letters=23,
         drift={"alarm_rate_seen": 0.05},
         process=Process(19_000, 20, 21),
+        archive=ArchiveNumbers(24, {"disk full": 25}, 26, 27, 28, 29_000),
     )
     return replace(whole, **changes)
