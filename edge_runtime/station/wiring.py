@@ -23,12 +23,14 @@ from edge_runtime.frames.lateness import Lateness
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.settings import read_password
 from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
+from edge_runtime.shadow.shadow import Shadow
 from edge_runtime.station.actions import StationActions
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.reload import Reload
@@ -84,6 +86,12 @@ class Services:
     reload: Reload
     lateness: Lateness
     archive: ArchiveWriter | None
+    shadow: Shadow | None
+
+    @property
+    def own_threads(self) -> tuple[KeptThread, ...]:
+        """Those of archive and shadow, as far as the station has them."""
+        return tuple(part.thread for part in (self.archive, self.shadow) if part is not None)
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -160,6 +168,7 @@ def assemble(
         publisher.subscribe(commander.topic_filter, commander.received)
     lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
     archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
+    shadow = None if config.shadow is None else Shadow(config.shadow)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -176,10 +185,23 @@ def assemble(
         observer=observer,
         reported=lateness.add,
         archive=(lambda *_: None) if archive is None else archive.offer,
+        shadow=(lambda *_: None) if shadow is None else shadow.offer,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
-        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness, archive
+        spool,
+        publisher,
+        supervisor,
+        pipeline,
+        reporter,
+        drift,
+        switch,
+        actions,
+        commander,
+        reload,
+        lateness,
+        archive,
+        shadow,
     )
 
 
@@ -241,4 +263,5 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         drift=services.drift.numbers,
         process=read_process(),
         archive=None if services.archive is None else services.archive.numbers,
+        shadow=None if services.shadow is None else services.shadow.numbers,
     )

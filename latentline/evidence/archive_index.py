@@ -28,6 +28,8 @@ def archived_pictures(folder: Path) -> list[LabelledPicture]:
     try:
         with closing(_opened(path)) as database:
             found = list(_pictures(database, folder, path))
+    except sqlite3.OperationalError as error:
+        raise ArchiveError(f"{path}: the index cannot be opened ({error}); check who may read it") from None
     except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
         raise ArchiveError(
             f"{path}: the index cannot be read ({error}); a station that runs makes it again, and so does "
