@@ -69,4 +69,4 @@ def _pictures(database: sqlite3.Connection, folder: Path, path: Path) -> Iterato
         raise ArchiveError(f"{path}: the archive has version {numbers[1]}, and this software reads {_VERSION}")
     for name, day, label, kind, content in database.execute(_PICTURES):
         file = f"{day}/{name}{json.loads(content)['suffix']}"
-        yield LabelledPicture(PictureFile(file, folder / file), label or None, kind)
+        yield LabelledPicture(PictureFile(file, folder), label or None, kind)

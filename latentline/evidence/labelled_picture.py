@@ -10,7 +10,7 @@ from latentline.rescoring.pictures import PictureFile
 Label = Literal["good", "defect", "skip"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class LabelledPicture:
     """A picture and its label.
 

@@ -14,12 +14,17 @@ from latentline.vision.images import SUFFIXES
 MASK_FOLDERS = frozenset({"ground_truth", "masks"})  # their files are pictures too, but of no part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class PictureFile:
-    """A picture in a folder. name: its path from there, with slashes; path: where it can be read."""
+    """A picture in a folder. name: its path from there, with slashes."""
 
     name: str
-    path: Path
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where it can be read."""
+        return self.folder / self.name
 
     @property
     def mark(self) -> str:
@@ -38,7 +43,7 @@ def list_pictures(folder: Path) -> list[PictureFile]:
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: there is no such folder; give one that holds pictures")
-    found = sorted((PictureFile(path.relative_to(folder).as_posix(), path) for path in _files(folder)), key=_name)
+    found = [PictureFile(name, folder) for name in sorted(_names(folder))]
     if not found:
         raise DatasetError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}); give a folder that does")
     return found
@@ -56,13 +61,9 @@ def content_hash(path: Path) -> str | None:
         return None
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _names(folder: Path) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in MASK_FOLDERS]
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
-
-
-def _name(picture: PictureFile) -> str:
-    return picture.name
+                yield Path(place, name).relative_to(folder).as_posix()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +15,7 @@ from latentline.rescoring.scored_picture import FoundDefect, ScoredPicture
 
 PART = 64  # rows, after which an interrupted run goes on
 _TOGETHER = 64  # parts in a group of rows
-_PLAN = "plan.json"
+_PLAN = "plan"
 MISSING = "is not installed; install the extra `rescore`: pip install 'latentline[rescore]'"
 
 
@@ -49,11 +47,10 @@ class PartedTable:
             raise ConfigError(f"{path}: is a folder; give the name of a file, such as scores.parquet")
         self._path, self._parts = path, path.with_name(f".{path.name}.parts")
         self._schema = _schema(self._arrow).with_metadata({**facts})
-        digest = json.dumps({"plan": hashlib.sha256(plan.encode("utf-8", "surrogateescape")).hexdigest()})
-        if _read(self._parts / _PLAN) != digest:
+        if _read(self._parts / _PLAN) != plan:
             shutil.rmtree(self._parts, ignore_errors=True)
             self._parts.mkdir()
-            write_text(self._parts / _PLAN, digest)
+            write_text(self._parts / _PLAN, plan)
         self.kept = 0
         while self._part(self.kept).exists():
             self.kept += self._parquet.read_metadata(self._part(self.kept)).num_rows

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,12 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     """The exit code is that of a user's mistake, before any picture is scored."""
     assert _rescore(write_pictures(tmp_path / "in", 1), tmp_path / out) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_without_pyarrow_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A station without the extra gets a sentence, before any picture is scored."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert _rescore(write_pictures(tmp_path / "in", 1), tmp_path / "scores.parquet") == 2
+    assert "install the extra `rescore`" in capsys.readouterr().err

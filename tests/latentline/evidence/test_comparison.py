@@ -14,7 +14,7 @@ from tests.latentline.rescoring.pictures import write_pictures
 
 
 def _picture(name: str, label: str | None = None, kind: str | None = None) -> LabelledPicture:
-    return LabelledPicture(PictureFile(name, Path(name)), label, kind)  # type: ignore[arg-type]
+    return LabelledPicture(PictureFile(name, Path()), label, kind)  # type: ignore[arg-type]
 
 
 def _side(scores: list[float | None], training: set[str] | None = None, name: str = "model") -> ScoredSide:
