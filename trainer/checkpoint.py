@@ -1,7 +1,7 @@
 """A checkpoint: one folder with weights as safetensors and everything else as text, written whole or not at all.
 
 config.yaml             the complete training configuration
-state.json              images shown, split, state of the crop generator, code version
+state.json              images shown, split, hashes of images that trained, state of the crop generator, code version
 networks.safetensors    generator (of an autoencoder: decoder), its running average, discriminator, finished encoder
 optimizer.safetensors   what only a resume needs: Adam's moments, states of random generators, an unfinished encoder
 """

@@ -187,6 +187,8 @@ def _export(
             "event_id": verdict.event_id,
             "camera": verdict.camera,
             "captured_at": verdict.captured_at,
+            "why": verdict.why,
+            "boxes": [defect["bbox"] for defect in verdict.defects],
             "score": verdict.score,
             "threshold": verdict.threshold,
             "model": {"name": verdict.model_name, "sha256": verdict.model},

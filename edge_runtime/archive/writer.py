@@ -33,7 +33,7 @@ from latentline.package.identity import ModelIdentity
 from latentline.vision.content import pixel_hash
 
 _HANG_SECONDS = 15.0  # of one picture
-_NICENESS = 10  # of the thread: compressing pictures takes no time from the inspection
+_NICENESS = 19  # of the thread: compressing pictures takes no time from the inspection
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PROBE_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
