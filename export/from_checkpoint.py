@@ -89,7 +89,7 @@ def package_checkpoint(
         coverage,
         search.choice,
         measured.map_choice,
-        trained_images(source, checkpoint.split),
+        trained_images(source, checkpoint),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
     write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)

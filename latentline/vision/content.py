@@ -22,4 +22,9 @@ def pixel_hash(image: npt.NDArray[np.uint8]) -> str:
 
 def short_hash(image: npt.NDArray[np.uint8]) -> str:
     """The first 16 digits of `pixel_hash`: enough to recognise one image among millions."""
-    return pixel_hash(image)[:16]
+    return shortened(pixel_hash(image))
+
+
+def shortened(content: str) -> str:
+    """The short hash of an image by its `pixel_hash`."""
+    return content[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,9 @@ import pytest
 from export.cli import main
 from export.trained_images import trained_images
 from latentline.model import open_model
-from latentline.vision.content import short_hash
+from latentline.vision.content import pixel_hash, short_hash
 from latentline.vision.images import read_image
+from tests.checkpoints import random_checkpoint
 from tests.latentline.rescoring.pictures import write_pictures
 from tests.packages import edit_manifest, write_tiny_package
 from tests.trainer.folder import write_folder
@@ -91,6 +93,10 @@ def test_a_package_records_all_images_behind_it_and_no_test_image(tmp_path: Path
     )
     split = source.split(0)
     behind = {*split.train, *split.held_out, *split.known_abnormal, *split.validation_abnormal}
-    recorded = trained_images(source, split)
+    checkpoint = replace(random_checkpoint("noisy_anogan"), split=split)
+    recorded = trained_images(source, checkpoint)
     assert recorded == tuple(sorted(short_hash(source.read(name)) for name in behind))
     assert short_hash(source.read(split.test_good[0])) not in recorded
+    trained = {pixel_hash(source.read(name)) for name in (*split.train, *split.known_abnormal)}
+    earlier = replace(checkpoint, trained_on=frozenset({*trained, "ab" * 32}))  # also of the run that it continues
+    assert trained_images(source, earlier) == tuple(sorted({*recorded, "ab" * 8}))
