@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | lowest-release | rollout | demo | archive | labels | page`."""
+"""`latentline-edge VERB`: everything that a station and those who look after it ask for, one function a verb."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from edge_runtime.tools.listen.arguments import add_arguments
 from edge_runtime.tools.page_arguments import add_page_arguments
 from edge_runtime.tools.rollout.command import add_rollout_arguments
 from latentline.base.arguments import count
+from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "listen": _listen,
         "lowest-release": _lowest_release,
         "rollout": _rollout,
+        "rescore": _rescore,
         "demo": _demo,
         "archive": _archive,
         "labels": _labels,
@@ -116,6 +118,12 @@ def _rollout(options: argparse.Namespace) -> int:
     return int(run_rollout(options))
 
 
+def _rescore(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.rescore import run_rescore
+
+    return run_rescore(options)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
@@ -184,6 +192,12 @@ def _parser() -> argparse.ArgumentParser:
     lowest.add_argument("release", type=count, nargs="?", metavar="N", help="accept N and later releases from now on")
     rollout = commands.add_parser("rollout", help="bring a package to many stations, and back at the first regression")
     add_rollout_arguments(rollout)
+    rescore = commands.add_parser("rescore", help="score a folder of pictures with a package, into a Parquet table")
+    rescore.add_argument("pictures", type=Path, metavar="FOLDER", help="pictures at any depth, or a station's archive")
+    rescore.add_argument("--package", type=Path, required=True, help="folder or .zip of the model package")
+    rescore.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="the table to write")
+    add_worker_options(rescore)
+    rescore.add_argument("--json", action="store_true", help="print what was done as JSON")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument(
         "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"

@@ -1,6 +1,6 @@
-"""`latentline-export`: export a checkpoint to a model package, verify the package, sign it, build its engines.
+"""`latentline-export`: checkpoints to model packages; packages verified, tuned, compared, signed, and built as engines.
 
-Only the commands that need PyTorch import it; `engines` and those of signatures run without.
+Only the commands that need PyTorch import it; `engines`, `compare` and those of signatures run without.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_args
 from export.signing_commands import add_signing_commands
 from latentline.base.arguments import count, count_or_all, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
+from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import ConfigError, run_command
 from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
@@ -79,6 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
     add_signing_commands(commands)
+    compare = commands.add_parser("compare", help="compare two packages on the pictures of an archive")
+    compare.add_argument("old", type=Path, help="folder or .zip of the package that runs now")
+    compare.add_argument("new", type=Path, help="folder or .zip of the package that may replace it")
+    compare.add_argument(
+        "--archive", type=Path, required=True, metavar="DIR", help="a station's archive, or a folder as `fit` takes it"
+    )
+    compare.add_argument(
+        "--out", type=Path, default=Path("comparison"), metavar="DIR", help="folder for the report (comparison)"
+    )
+    compare.add_argument("--old-threshold", type=float, metavar="SCORE", help="that the station uses (the package's)")
+    compare.add_argument("--new-threshold", type=float, metavar="SCORE", help="to be used with the new (the package's)")
+    add_worker_options(compare)
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    compare.set_defaults(run=_compare)
     add_threads(parser, package, verify)
     return parser
 
@@ -127,6 +142,14 @@ def _verify(arguments: argparse.Namespace) -> int:
         print("\n".join(_line(check) for check in checks))
         print(f"{arguments.package}: {len(checks)} comparisons passed, relative errors below {TOLERANCE:g}")
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    if arguments.threads:
+        raise ConfigError("--threads is for package and verify; give the number of processes with --workers")
+    from export.compare import run_compare
+
+    return run_compare(arguments)
 
 
 def _limit_torch(threads: int | None) -> None:

@@ -58,6 +58,7 @@ class ModelCard:
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of its kind; None: somebody gave it
     look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
+    trained_images  short hashes of the images behind the model; None: not recorded
     """
 
     name: str
@@ -69,6 +70,7 @@ class ModelCard:
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
     look_misses: LookMisses | None = None
+    trained_images: tuple[str, ...] | None = None
 
 
 def export_model(
@@ -144,6 +146,7 @@ def write_model_package(
         code_version=card.code_version,
         preprocessing=card.preprocessing,
         overlap=card.overlap,
+        trained_images=card.trained_images,
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,

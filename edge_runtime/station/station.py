@@ -123,12 +123,11 @@ class Station:
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
             self._announce(services)
-            archive = () if services.archive is None else (services.archive.thread,)
-            services.supervisor.start(services.publisher.thread, *archive, *self.feeds.threads)
+            services.supervisor.start(services.publisher.thread, *services.own_threads, *self.feeds.threads)
             stack.callback(services.supervisor.close)
             services.publisher.start()
-            if services.archive is not None:
-                services.archive.thread.start()
+            for thread in services.own_threads:
+                thread.start()
             if services.page is not None:
                 services.page.start()
             stack.callback(self._end, services)
@@ -273,6 +272,8 @@ class Station:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)
+        if services.shadow is not None:
+            services.shadow.close(_STOP_SECONDS)
         self.work.clear(self._config.supervision.inspector_seconds)
         self.announcer.cameras(self._camera_reports)
         reports = self.feeds.states()

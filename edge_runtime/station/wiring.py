@@ -26,6 +26,7 @@ from edge_runtime.frames.lateness import Lateness
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.settings import read_password
@@ -36,6 +37,7 @@ from edge_runtime.page.fault_history import FaultHistory
 from edge_runtime.page.latest import LatestFrames
 from edge_runtime.page.operator_page import OperatorPage
 from edge_runtime.page.station_view import StationView
+from edge_runtime.shadow.shadow import Shadow
 from edge_runtime.station.actions import StationActions
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.reload import Reload
@@ -95,6 +97,12 @@ class Services:
     lateness: Lateness
     archive: ArchiveWriter | None
     page: OperatorPage | None
+    shadow: Shadow | None
+
+    @property
+    def own_threads(self) -> tuple[KeptThread, ...]:
+        """Those of archive and shadow, as far as the station has them."""
+        return tuple(part.thread for part in (self.archive, self.shadow) if part is not None)
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -200,6 +208,7 @@ def assemble(
         page = OperatorPage(config.page, view, fault)
         observer = _both(view.latest.show, observer)
         stack.callback(page.close)
+    shadow = None if config.shadow is None else Shadow(config.shadow)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -216,6 +225,7 @@ def assemble(
         observer=observer,
         reported=lateness.add,
         archive=(lambda *_: None) if archive is None else archive.offer,
+        shadow=(lambda *_: None) if shadow is None else shadow.offer,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
@@ -233,6 +243,7 @@ def assemble(
         lateness,
         archive,
         page,
+        shadow,
     )
 
 
@@ -335,4 +346,5 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         drift=services.drift.numbers,
         process=read_process(),
         archive=None if services.archive is None else services.archive.numbers,
+        shadow=None if services.shadow is None else services.shadow.numbers,
     )

@@ -47,6 +47,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def at_least_one(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more")
+    return int(text)
+
+
 def count_or_auto(text: str) -> int | Literal["auto"]:
     """A whole number, 0 or more, or the word auto."""
     if text != "auto" and not text.isdecimal():

@@ -20,6 +20,7 @@ from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
+MOST_TRAINED_IMAGES = 150_000  # that a manifest records
 MOST_ITERATIONS = 10_000  # of a search, as in training files
 _SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
@@ -105,6 +106,8 @@ class Manifest(ModelSpec):
     map_choice     why the map is of this kind; None: somebody gave it
     look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
     trunk          the pretrained network whose components are in the score; None: there is none
+    trained_images  short hashes (`latentline.vision.content`), sorted, of all images that trained, calibrated or were
+                   known abnormal; None: not recorded
     files          sha256 of each file, by name
     """
 
@@ -122,6 +125,7 @@ class Manifest(ModelSpec):
     look_misses: LookMisses | None = None
     trunk: TrunkSpec | None = None
     calibration: Calibration
+    trained_images: tuple[str, ...] | None = Field(default=None, max_length=MOST_TRAINED_IMAGES)
     precision: Literal["float32"] = "float32"
     files: dict[str, str] = Field(default_factory=dict)
 
