@@ -1,4 +1,4 @@
-"""`latentline-export`: export a checkpoint to a model package, verify the package, build its engines.
+"""`latentline-export`: export a checkpoint to a model package, verify it, tune it to a budget, build its engines.
 
 Only the commands that need PyTorch import it; `engines` runs without.
 """
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from export.tuning.command import add_tune, tuning_report
 from latentline.base.arguments import count, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import ConfigError, run_command
@@ -74,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
-    add_threads(parser, package, verify)
+    tune = add_tune(commands)
+    tune.set_defaults(run=_tune)
+    add_threads(parser, package, verify, tune)
     return parser
 
 
@@ -123,6 +126,27 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _tune(arguments: argparse.Namespace) -> int:
+    _limit_torch(arguments.threads)
+    from export.tuning.tune import tune
+
+    tuning = tune(
+        arguments.package,
+        arguments.out,
+        arguments.data,
+        arguments.budget,
+        root=arguments.root,
+        device=arguments.device,
+        frame=arguments.frame,
+        threads=arguments.threads,
+    )
+    if arguments.json:
+        print(json.dumps({"package": str(arguments.out), "tuning": tuning.model_dump(mode="json")}, indent=2))
+    else:
+        print(tuning_report(tuning, arguments.out))
+    return 0
+
+
 def _limit_torch(threads: int | None) -> None:
     """Load PyTorch with threads that do not spin, `threads` of them; None: all cores."""
     wait_without_spinning()
@@ -140,7 +164,7 @@ def _line(check: Check) -> str:
 
 def _engines(arguments: argparse.Namespace) -> int:
     if arguments.threads:
-        raise ConfigError("--threads is for package and verify; engines are built by the GPU, so leave it out")
+        raise ConfigError("--threads is for package, verify and tune; engines are built by the GPU, so leave it out")
     from latentline.backends.settings import GpuSettings
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt
     from latentline.base.strict_yaml import parse

@@ -37,6 +37,7 @@ from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.tuning import Tuning
 from latentline.trunk.packaged import PackagedTrunk
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
@@ -55,6 +56,7 @@ class ModelCard:
     coverage       of held-out normal tiles; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of its kind; None: somebody gave it
+    tuning         how the settings were tuned to a budget; None: they were not
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelCard:
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    tuning: Tuning | None = None
 
 
 def export_model(
@@ -141,6 +144,7 @@ def write_model_package(
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,
+        tuning=card.tuning,
         trunk=None if trunk is None else trunk.spec,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,

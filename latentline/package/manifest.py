@@ -14,6 +14,7 @@ from latentline.scoring.calibration import Calibration
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.tuning import Tuning
 from latentline.search.searched_frame import MapKind
 from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
@@ -89,6 +90,7 @@ class Manifest(ModelSpec):
     coverage       of held-out normal tiles, when the package was written; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of this kind; None: somebody gave it
+    tuning         how settings were tuned to a budget of milliseconds; None: they were not
     trunk          the pretrained network whose components are in the score; None: there is none
     files          sha256 of each file, by name
     """
@@ -104,6 +106,7 @@ class Manifest(ModelSpec):
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    tuning: Tuning | None = None
     trunk: TrunkSpec | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
