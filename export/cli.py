@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from export.tuning.command import add_tune, tuning_report
-from latentline.base.arguments import count, count_or_auto, rate
+from latentline.base.arguments import count, count_or_all, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import ConfigError, run_command
 from latentline.printable import PrintableFormatter
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
     )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
+    package.add_argument(
+        "--tiles", type=count_or_all, help="of a frame to search, or all (default: the configuration's)"
+    )
     package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.set_defaults(run=_package)
@@ -103,6 +106,7 @@ def _package(arguments: argparse.Namespace) -> int:
         arguments.threads,
         arguments.fresh,
         arguments.threshold,
+        arguments.tiles,
     )
     calibration = calibrated.calibration
     print(

@@ -71,3 +71,10 @@ def milliseconds(text: str) -> float:
             except argparse.ArgumentTypeError:
                 break
     raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 50ms or 0.2s")
+
+
+def count_or_all(text: str) -> int | Literal["all"]:
+    """A whole number, 1 or more, or the word all."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more, and not all")
+    return "all" if text == "all" else int(text)

@@ -337,9 +337,15 @@ def pixel_statistics(searched: Sequence[SearchedFrame], scales: tuple[float, ...
     variance = _smooth(np.square(differences - mean).mean(axis=0))
     std = _ignore_edge(np.sqrt(variance) + np.float32(1e-3))
     unscaled = PixelStatistics(mean, std, scales, np.ones(len(scales), np.float32), kind, _patch_statistics(searched))
-    squares = np.stack([np.square(unscaled.planes(e)).mean(axis=(1, 2)) for e in searched])
+    squares = np.stack([_mean_square(unscaled.planes(e), e) for e in searched])
     rms = np.sqrt(squares.mean(axis=0))[: len(scales)].astype(np.float32) + np.float32(1e-6)
     return replace(unscaled, pooled_std=rms)
+
+
+def _mean_square(planes: Float, searched: SearchedFrame) -> Float:
+    """Of each plane [N, h, w] where something was searched, [N]."""
+    squares, share = np.square(planes), searched.searched_share()
+    return np.asarray(squares.mean(axis=(1, 2)) if share is None else squares[:, share > 0].mean(axis=1))
 
 
 def _ignore_edge(std: Float) -> Float:

@@ -24,18 +24,20 @@ class FrameTiler:
 
     tile_size  pixels a side
     overlap    of neighbouring tiles, as a fraction of the tile
+    most       the most tiles of a frame that are searched; None: all
     """
 
     preprocessing: Preprocessing
     tile_size: int
     overlap: float
+    most: int | None = None
 
     def tile(self, frame: UInt8) -> TiledFrame:
         """Prepare a frame uint8 [H, W] or [H, W, C] and cut it. Raises ImageError for an unusable frame."""
         start = perf_counter()
         prepared = self.preprocessing.apply(frame)
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], self.tile_size, self.overlap)
-        return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start))
+        return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start), self.most)
 
     def count(self, frame: UInt8) -> int:
         """How many tiles `tile` would cut from this frame. Raises ImageError as it does."""

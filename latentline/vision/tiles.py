@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -49,15 +50,20 @@ class TilePlan:
         padded = pad_to(image, self.size)
         return np.stack([padded[y : y + self.size, x : x + self.size] for y, x in self.corners])
 
-    def blend(self, tiles: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[N, size, size, ...] -> [height, width, ...]: the weighted mean; a tile weighs less towards its edges."""
+    def blend(self, tiles: npt.NDArray[np.float32], chosen: Iterable[int] | None = None) -> npt.NDArray[np.float32]:
+        """[N, size, size, ...] -> [height, width, ...]: the weighted mean; a tile weighs less towards its edges.
+
+        chosen  which tiles of the plan are given; the others are 0. None: all
+        """
         total = np.zeros((self.height, self.width, *tiles.shape[3:]), np.float32)
         weights = np.zeros((self.height, self.width), np.float32)
         window = _window(self.size)
         spread = window.reshape(self.size, self.size, *[1] * (tiles.ndim - 3))
-        for (y, x), tile in zip(self.corners, tiles, strict=True):
-            total[y : y + self.size, x : x + self.size] += tile * spread
+        for y, x in self.corners:
             weights[y : y + self.size, x : x + self.size] += window
+        corners = self.corners if chosen is None else [self.corners[i] for i in chosen]
+        for (y, x), tile in zip(corners, tiles, strict=True):
+            total[y : y + self.size, x : x + self.size] += tile * spread
         total /= weights.reshape(self.height, self.width, *[1] * (tiles.ndim - 3))
         return total
 

@@ -19,7 +19,7 @@ with some_home():  # its telemetry asks for one
 Float = npt.NDArray[np.float32]
 Run = Callable[[Mapping[str, Float]], dict[str, Float]]
 Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in, copies of the outputs by name out
-KEPT = 2  # sets of requests; each holds its compiled graphs
+KEPT = 4  # sets of requests, of a first look and of a search by turns; each holds its compiled graphs
 
 
 class RequestPool:
@@ -70,7 +70,7 @@ class RequestPool:
             raise BackendError(f"{threads} threads for the search cannot be started ({error})") from None
 
     def _workers(self, count: int, batch: int, graphs: Iterable[str]) -> list[Worker]:
-        """`count` workers that share the threads. A graph is compiled at its first use; the last two sets are kept."""
+        """`count` workers that share the threads. A graph is compiled at its first use; the last sets are kept."""
         compiled = self._sets.pop((count, batch), {})
         while len(self._sets) >= KEPT:
             del self._sets[next(iter(self._sets))]

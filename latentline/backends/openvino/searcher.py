@@ -19,8 +19,17 @@ from latentline.backends.openvino.graphs import FEATURES, read_graphs
 from latentline.backends.openvino.request_pool import RequestPool, Worker
 from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
+from latentline.errors import PackageError
+from latentline.package.model_package import (
+    DISCRIMINATOR,
+    ENCODER,
+    FIRST_LOOK,
+    GENERATOR,
+    SEARCH_STEP,
+    SearchModel,
+)
 from latentline.package.selftest import ForwardTest
+from latentline.search.first_look import FirstLook
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 
@@ -55,13 +64,24 @@ class OpenVinoSearcher:
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search all tiles, uint8 [N, H, W, C], each from its first latent. Raises ValueError for another shape."""
-        size = self._spec.tile_size
-        if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
-            raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
+        self._check(tiles)
         x = to_model_range(tiles)
         batch = 1 if self._spec.search.iterations else _batch(len(x), self._lanes)
         results = self._workers.map(self._search_some, _split(x, batch), self._graphs_of_search(), batch)
         return SearchResult(**{name: np.concatenate([r[name] for r in results])[: len(x)] for name in results[0]})
+
+    def look(self, tiles: UInt8) -> FirstLook:
+        """As `LookingSearcher.look`."""
+        self._check(tiles)
+        if not self._can_look:
+            raise PackageError("this package has no first look; export it again")
+        x = to_model_range(tiles)
+        batch = _batch(len(x), self._lanes)
+        parts = self._workers.map(
+            lambda worker, some: worker[FIRST_LOOK]({"image": some}), _split(x, batch), (FIRST_LOOK,), batch
+        )
+        found = {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}
+        return FirstLook(found["logit"], found.get("patch_logits"))
 
     def with_iterations(self, iterations: int) -> OpenVinoSearcher:
         """This searcher with another number of search steps. Both share graphs and threads, so close one of them."""
@@ -74,7 +94,8 @@ class OpenVinoSearcher:
     def self_test(self) -> float:
         """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
         if isinstance(self._selftest, ForwardTest):
-            return check_forward(self.forward, self._selftest)
+            error = check_forward(self.forward, self._selftest)
+            return max(error, check_forward(self._forward_at_a_look, self._selftest)) if self._can_look else error
         return check_selftest(self.step, self._selftest)
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
@@ -103,6 +124,14 @@ class OpenVinoSearcher:
         discriminated = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
         return forward_answers(encoded, generated, discriminated)
 
+    def _forward_at_a_look(self, x: Float) -> dict[str, Float]:
+        """`forward` with the logit of the first look, which is D's: only a GAN averages over mirror images."""
+        return {**self.forward(x), "logit": self.run(FIRST_LOOK, {"image": x})["logit"]}
+
+    @property
+    def _can_look(self) -> bool:
+        return FIRST_LOOK in self._present
+
     def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
         """All outputs of one graph of the package, computed row by row, by name."""
         count = len(next(iter(inputs.values())))
@@ -113,6 +142,11 @@ class OpenVinoSearcher:
     def close(self) -> None:
         """Release graphs and threads."""
         self._workers.close()
+
+    def _check(self, tiles: UInt8) -> None:
+        size = self._spec.tile_size
+        if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
+            raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
 
     def _graphs_of_search(self) -> frozenset[str]:
         needed = {ENCODER, DISCRIMINATOR, GENERATOR}
