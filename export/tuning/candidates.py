@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import replace
 from itertools import product
+from typing import Literal
 
 from latentline.package.manifest import Manifest
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.calibrate import Calibrated
-from latentline.scoring.tuning import Start, TunedSetting
+from latentline.scoring.tuning import Device, Start, TunedSetting
 from trainer.evaluation.choose_search import FROM_ENCODER, FROM_RANDOM
 
 OVERLAPS = (0.0, 0.25, 0.5)
+TILES = (4, 16)
 
 
-def candidates(manifest: Manifest) -> list[TunedSetting]:
+def candidates(manifest: Manifest, device: Device) -> list[TunedSetting]:
     """The settings of a package, its own among them: short searches and few tiles first.
 
-    A start at the constant latent is one more where the package has an encoder; without a search there are overlaps
-    alone.
+    A start at the constant latent is one more where the package has an encoder; a few searched tiles are where it can
+    look first, on the CPU. Without a search there are overlaps and tiles alone.
     """
     own = manifest.search
     searches: set[tuple[int, Start]] = {(own.iterations, own.init)}
@@ -28,18 +30,17 @@ def candidates(manifest: Manifest) -> list[TunedSetting]:
     if manifest.has_search_step and own.init == "encoder":
         searches |= {(n, "encoder") for n in FROM_ENCODER}
     overlaps = {*OVERLAPS, manifest.overlap}
+    tiles: set[int | Literal["all"]] = {"all", own.tiles}
+    if manifest.first_look and device == "cpu":
+        tiles |= set(TILES)
     return [
-        TunedSetting(overlap=overlap, iterations=n, init=init)
-        for (n, init), overlap in product(sorted(searches), sorted(overlaps))
+        TunedSetting(overlap=overlap, iterations=n, init=init, tiles=some)
+        for (n, init), overlap, some in product(sorted(searches), sorted(overlaps), sorted(tiles, key=_number))
     ]
 
 
-def costs_no_less(setting: TunedSetting, others: Sequence[TunedSetting]) -> bool:
-    """Whether `setting` has the tiles and steps of one of the others, or more."""
-    return any(
-        setting.overlap >= other.overlap and setting.iterations >= other.iterations and setting.init == other.init
-        for other in others
-    )
+def _number(tiles: int | Literal["all"]) -> float:
+    return math.inf if tiles == "all" else tiles
 
 
 def package_at(package: ModelPackage, setting: TunedSetting, calibrated: Calibrated | None = None) -> ModelPackage:
@@ -47,7 +48,8 @@ def package_at(package: ModelPackage, setting: TunedSetting, calibrated: Calibra
 
     calibrated  the score of the setting; None: the package's own, which is of another setting, and good to time it
     """
-    search = package.manifest.search.model_copy(update={"iterations": setting.iterations, "init": setting.init})
+    searched = {"iterations": setting.iterations, "init": setting.init, "tiles": setting.tiles}
+    search = package.manifest.search.model_copy(update=searched)
     changes = {"search": search, "overlap": setting.overlap}
     statistics, trunk = package.statistics, package.trunk
     if calibrated is not None:

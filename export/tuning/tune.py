@@ -18,6 +18,7 @@ from latentline.errors import ConfigError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import ENCODER, ModelPackage, SearchModel, load_package
 from latentline.scoring.calibrate import PAPER, Calibrated
+from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.tuning import Device, Tuning, frame_in_words
 from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.judged_score import weighing_frames
@@ -52,7 +53,7 @@ def tune(
     weighing = weighing_frames(held_out, given.config, package.tiler)
     timed = timed_frames([*held_out.standardising, *held_out.scored], frame)
     tuner = Tuner(package, weighing, timed, device, threads or usable_cores(), budget)
-    tried = tuner.try_settings(candidates(package.manifest))
+    tried = tuner.try_settings(candidates(package.manifest, device))
     if all(one.milliseconds > budget for one in tried):
         raise ConfigError(_unmet(tried, budget, frame))
     labels = weighing.labels
@@ -75,8 +76,8 @@ def tune(
         milliseconds_by_threads=by_threads,
         trials=tuple(trials),
     )
-    calibrated = tuner.with_thresholds(chosen, judged.calibrated)
-    _write(out, package_at(package, chosen, calibrated), package, calibrated, tuning)
+    calibrated, misses = tuner.calibrate(chosen, judged.calibrated, given.config)
+    _write(out, package_at(package, chosen, calibrated), package, calibrated, misses, tuning)
     return tuning
 
 
@@ -101,7 +102,14 @@ def _unmet(tried: list[TriedSetting], budget: float, frame: tuple[int, int] | No
     )
 
 
-def _write(out: Path, tuned: ModelPackage, before: ModelPackage, calibrated: Calibrated, tuning: Tuning) -> None:
+def _write(
+    out: Path,
+    tuned: ModelPackage,
+    before: ModelPackage,
+    calibrated: Calibrated,
+    misses: LookMisses | None,
+    tuning: Tuning,
+) -> None:
     old, new = before.manifest, tuned.manifest
     same_search = (old.search.iterations, old.search.init) == (new.search.iterations, new.search.init)
     graphs = {name: graph for name, graph in tuned.graphs.items() if name != ENCODER or new.search.init == "encoder"}
@@ -115,6 +123,7 @@ def _write(out: Path, tuned: ModelPackage, before: ModelPackage, calibrated: Cal
         old.coverage if same_search else None,
         old.search_choice if same_search else None,
         old.map_choice,
+        misses,
         tuning,
     )
     write_model_package(out, SearchModel(spec, graphs, tuned.selftest), card, calibrated, tuned.trunk)

@@ -9,16 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from export.tuning.candidates import costs_no_less, package_at
+from export.tuning.candidates import package_at
 from export.tuning.choice import TriedSetting
 from export.tuning.timing import median_milliseconds
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import open_trunk
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.calibrate import Calibrated, with_thresholds
+from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.tuning import Device, TunedSetting
 from latentline.trunk.maps import TrunkMaps
+from trainer.config import TrainConfig
 from trainer.evaluation.calibrate_held_out import with_progress
+from trainer.evaluation.count_look_misses import count_look_misses
 from trainer.evaluation.judged_score import JudgedScore, WeighingFrames, judge_score
 
 FEW = 3  # frames
@@ -48,7 +51,7 @@ class Tuner:
         judged: dict[TunedSetting, JudgedScore] = {}
         tried: list[TriedSetting] = []
         for setting in tqdm(settings, unit="setting", desc="comparing settings"):
-            if costs_no_less(setting, [one.setting for one in tried]):
+            if any(setting.costs_no_less(one.setting) for one in tried):
                 continue
             (milliseconds,) = self.milliseconds([package_at(self.package, setting)], few=True)
             if milliseconds <= SURELY_ABOVE * self.budget:
@@ -64,16 +67,20 @@ class Tuner:
         """The median time of a frame, of each package in turns; few: of a few frames, to know about how long."""
         return median_milliseconds(packages, self.timed[: FEW if few else None], self.device, threads or self.threads)
 
-    def with_thresholds(self, setting: TunedSetting, weighed: Calibrated) -> Calibrated:
-        """The score of a setting with thresholds, as in `latentline-export package`: searched on the CPU."""
-        package, held_out = package_at(self.package, setting), self.weighing.held_out
+    def calibrate(
+        self, setting: TunedSetting, weighed: Calibrated, config: TrainConfig
+    ) -> tuple[Calibrated, LookMisses | None]:
+        """The score of a setting with thresholds, and what its first look misses, as `package` does: on the CPU."""
+        held_out = self.weighing.held_out
+        package = package_at(self.package, setting)
         own = package.manifest.calibration
         tail = "exact" if own.promise is None else own.promise.tail
         searcher, trunk = OpenVinoSearcher(package, self.threads), self._trunk()
         try:
             scored = with_progress(held_out.scored, "threshold")
             rate, parts = own.false_alarm_rate, held_out.scored_parts
-            return with_thresholds(searcher, package.tiler, weighed, scored, rate, parts, tail, trunk)
+            found = with_thresholds(searcher, package.tiler, weighed, scored, rate, parts, tail, trunk)
+            return found, count_look_misses(searcher, package.tiler, config, held_out)
         finally:
             _close(searcher, trunk)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -32,15 +33,28 @@ class TunedSetting(StrictModel):
     overlap     of neighbouring tiles, as a fraction of the tile
     iterations  steps of the search
     init        where it starts, as in `SearchSettings`
+    tiles       of a frame that are searched, after a first look at all; all: without one
     """
 
     overlap: float = Field(ge=0, lt=0.9)
     iterations: int = Field(ge=0)
     init: Start
+    tiles: int | Literal["all"] = "all"
 
     def __str__(self) -> str:
         start = ", random start" if self.init == "random" else ""
-        return f"overlap {self.overlap:g}, n = {self.iterations}{start}"
+        tiles = "" if self.tiles == "all" else f", {self.tiles} tiles"
+        return f"overlap {self.overlap:g}, n = {self.iterations}{start}{tiles}"
+
+    def costs_no_less(self, other: TunedSetting) -> bool:
+        """Whether it has the tiles and steps of `other`, or more, from the same start."""
+        ours, theirs = (math.inf if setting.tiles == "all" else setting.tiles for setting in (self, other))
+        return (
+            self.init == other.init
+            and self.overlap >= other.overlap
+            and self.iterations >= other.iterations
+            and ours >= theirs
+        )
 
 
 class TuningTrial(StrictModel):

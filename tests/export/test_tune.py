@@ -11,7 +11,7 @@ import pytest
 
 from export.cli import main
 from export.tuning import choice, data, tune, tuner
-from export.tuning.candidates import candidates, costs_no_less
+from export.tuning.candidates import candidates
 from export.tuning.choice import TriedSetting, choose_setting
 from latentline.errors import PackageError
 from latentline.model import open_model
@@ -69,7 +69,7 @@ def test_the_tuned_package_is_whole_and_says_why(
     """With the package's own setting it has the same score and thresholds, and every setting that was tried."""
     far = TunedSetting(overlap=0.5, iterations=30, init="encoder")
     farther = TunedSetting(overlap=0.5, iterations=100, init="encoder")
-    monkeypatch.setattr(tune, "candidates", lambda manifest: [OWN, far, farther])
+    monkeypatch.setattr(tune, "candidates", lambda manifest, device: [OWN, far, farther])
     out = tmp_path / "tuned.zip"
     assert _tune(run, out, "--budget", "20ms", "--frame", "48x48", "--json") == 0
     report = json.loads(capsys.readouterr().out)["tuning"]
@@ -90,7 +90,7 @@ def test_a_random_start_needs_no_encoder(
 ) -> None:
     """Where a search from the constant latent wins, the package brings no encoder, and opens."""
     only = TunedSetting(overlap=0.0, iterations=1, init="random")
-    monkeypatch.setattr(tune, "candidates", lambda manifest: [only])
+    monkeypatch.setattr(tune, "candidates", lambda manifest, device: [only])
     assert _tune(run, tmp_path / "tuned", "--budget", "1s", "--threads", "1") == 0
     package = load_package(tmp_path / "tuned")
     assert ENCODER not in package.graphs and package.manifest.search.init == "random"
@@ -103,7 +103,7 @@ def test_a_budget_that_nothing_meets_names_the_fastest(
 ) -> None:
     """One sentence with setting and cost, exit code 2, and no package."""
     assert _tune(run, tmp_path / "out", "--budget", "0.5ms", "--frame", "48x48") == 2
-    assert "the fastest, overlap 0, n = 0, takes 4 ms" in capsys.readouterr().err
+    assert "the fastest, overlap 0, n = 0, 4 tiles, takes 4 ms" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -180,11 +180,18 @@ def test_the_fastest_that_is_as_good_as_any_within_the_budget_is_chosen() -> Non
 
 
 def test_the_own_setting_is_among_the_candidates(run: Path) -> None:
-    """With the usual ones; what has fewer tiles and steps than a hopeless setting may still be tried."""
+    """With the usual ones; a GPU searches all tiles, as does a package without a first look."""
     manifest = load_package(run / "package").manifest.model_copy(update={"overlap": 0.4})
-    found = candidates(manifest)
-    assert TunedSetting(overlap=0.4, iterations=1, init="encoder") in found and len(found) == len(set(found)) == 32
-    hopeless = [TunedSetting(overlap=0.25, iterations=10, init="encoder")]
-    assert costs_no_less(TunedSetting(overlap=0.5, iterations=30, init="encoder"), hopeless)
-    assert not costs_no_less(TunedSetting(overlap=0.0, iterations=30, init="encoder"), hopeless)
-    assert not costs_no_less(TunedSetting(overlap=0.5, iterations=30, init="random"), hopeless)
+    found = candidates(manifest, "cpu")
+    assert OWN.model_copy(update={"overlap": 0.4}) in found and len(found) == len(set(found)) == 8 * 4 * 3
+    without = manifest.model_copy(update={"first_look": False})
+    assert candidates(manifest, "tensorrt") == candidates(without, "cpu") == [s for s in found if s.tiles == "all"]
+
+
+def test_what_costs_no_less_than_a_hopeless_setting_is_known() -> None:
+    """As many tiles and steps from the same start; fewer of either may still be tried."""
+    hopeless = TunedSetting(overlap=0.25, iterations=10, init="encoder", tiles=16)
+    more: list[dict[str, object]] = [{"iterations": 30, "overlap": 0.5}, {"tiles": "all"}, {}]
+    less: list[dict[str, object]] = [{"overlap": 0.0, "iterations": 30}, {"init": "random"}, {"tiles": 4}]
+    assert all(hopeless.model_copy(update=change).costs_no_less(hopeless) for change in more)
+    assert not any(hopeless.model_copy(update=change).costs_no_less(hopeless) for change in less)
