@@ -143,6 +143,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         frame=arguments.frame,
         threads=arguments.threads,
+        precision=arguments.precision,
     )
     if arguments.json:
         print(json.dumps({"package": str(arguments.out), "tuning": tuning.model_dump(mode="json")}, indent=2))

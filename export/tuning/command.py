@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from latentline.base.arguments import frame_size, milliseconds
-from latentline.scoring.tuning import Device, Tuning, TuningTrial
+from latentline.scoring.tuning import CpuPrecision, Device, Tuning, TuningTrial
 
 HEAD = ("setting", "ms", "image AUROC", "to the best", "pixel AUROC", "to the best", "")
 
@@ -29,6 +29,11 @@ def add_tune(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=get_args(Device), default="cpu", help="that inspects (cpu)")
     parser.add_argument(
         "--frame", type=frame_size, metavar="WxH", help="size of the camera's frames (default: the held-out images)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=get_args(CpuPrecision),
+        help="of the networks on the CPU; bfloat16 is checked, and refused where it moves scores (the package's)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser

@@ -9,6 +9,7 @@ from export.package import ModelCard, write_model_package
 from export.tuning.candidates import candidates, package_at
 from export.tuning.choice import TriedSetting, choose_setting
 from export.tuning.data import read_tuning_data
+from export.tuning.precision import check_precision, in_precision
 from export.tuning.timing import timed_frames
 from export.tuning.tuner import Tuner
 from latentline.backends.openvino.searcher import usable_cores
@@ -19,7 +20,7 @@ from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import ENCODER, ModelPackage, SearchModel, load_package
 from latentline.scoring.calibrate import PAPER, Calibrated
 from latentline.scoring.look_misses import LookMisses
-from latentline.scoring.tuning import Device, Tuning, frame_in_words
+from latentline.scoring.tuning import CpuPrecision, Device, Tuning, frame_in_words
 from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.judged_score import weighing_frames
 
@@ -34,6 +35,7 @@ def tune(
     device: Device = "cpu",
     frame: tuple[int, int] | None = None,
     threads: int | None = None,
+    precision: CpuPrecision | None = None,
 ) -> Tuning:
     """Write the package `path` to `out` with the best settings within `budget` ms a frame; give the evidence.
 
@@ -42,10 +44,12 @@ def tune(
     device   that is timed; the score is calibrated on the CPU, as in `package`
     frame    width and height that are timed; None: the held-out images as they are
     threads  most CPU threads; None: all cores
-    Raises ConfigError for a budget that no setting meets, PackageError, CheckpointError, DatasetError, and BackendError
-    where the device cannot be used.
+    precision  of the networks on the CPU; None: the package's
+    Raises ConfigError for a budget that no setting meets, PackageError, CheckpointError, DatasetError, BackendError
+    where device or precision cannot be used, and VerificationError where bfloat16 moves scores too far.
     """
     package = load_package(path)
+    package = in_precision(package, precision or package.manifest.cpu_precision)
     _check(package, path, out)
     given = read_tuning_data(data, root, package, path)
     held_out, own = given.held_out, package.manifest.calibration
@@ -64,6 +68,7 @@ def tune(
     weighed = package_at(package, chosen, judged.calibrated)
     by_threads = {n: tuner.milliseconds([weighed], threads=n)[0] for n in _fewer(tuner.threads, device)}
     by_threads[tuner.threads] = next(trial.milliseconds for trial in trials if trial.setting == chosen)
+    calibrated = tuner.calibrate(chosen, judged.calibrated)
     tuning = Tuning(
         normals=len(held_out.standardising),
         abnormals=len(held_out.abnormal),
@@ -74,9 +79,10 @@ def tune(
         frame=frame,
         threads=min(n for n, milliseconds in by_threads.items() if milliseconds <= budget),
         milliseconds_by_threads=by_threads,
+        precision=package.manifest.cpu_precision,
         trials=tuple(trials),
     )
-    calibrated, misses = tuner.calibrate(chosen, judged.calibrated, given.config)
+    misses = tuner.look_misses(chosen, given.config)
     _write(out, package_at(package, chosen, calibrated), package, calibrated, misses, tuning)
     return tuning
 
@@ -86,6 +92,7 @@ def _check(package: ModelPackage, path: Path, out: Path) -> None:
         raise ConfigError(f"{out} is the package itself; write the tuned one to another place")
     if any(component.name == PAPER for component in package.manifest.calibration.components):
         raise ConfigError(f"{path} has the paper's score, which has no weights to tune; set search.score to calibrated")
+    check_precision(package)
 
 
 def _fewer(threads: int, device: Device) -> list[int]:
@@ -125,5 +132,6 @@ def _write(
         old.map_choice,
         misses,
         tuning,
+        new.cpu_precision,
     )
     write_model_package(out, SearchModel(spec, graphs, tuned.selftest), card, calibrated, tuned.trunk)

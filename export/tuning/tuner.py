@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from export.tuning.candidates import package_at
 from export.tuning.choice import TriedSetting
+from export.tuning.precision import check_moved, in_precision
 from export.tuning.timing import median_milliseconds
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import open_trunk
@@ -67,42 +69,49 @@ class Tuner:
         """The median time of a frame, of each package in turns; few: of a few frames, to know about how long."""
         return median_milliseconds(packages, self.timed[: FEW if few else None], self.device, threads or self.threads)
 
-    def calibrate(
-        self, setting: TunedSetting, weighed: Calibrated, config: TrainConfig
-    ) -> tuple[Calibrated, LookMisses | None]:
-        """The score of a setting with thresholds, and what its first look misses, as `package` does: on the CPU."""
-        held_out = self.weighing.held_out
+    def calibrate(self, setting: TunedSetting, weighed: Calibrated) -> Calibrated:
+        """The score of a setting with thresholds, as `latentline-export package` gives it: searched on the CPU.
+
+        Raises VerificationError where bfloat16 moves the score of a normal image too far.
+        """
         package = package_at(self.package, setting)
-        own = package.manifest.calibration
+        found = self._with_thresholds(package, weighed)
+        if package.manifest.cpu_precision == "bfloat16":
+            exact = self._with_thresholds(in_precision(package, "float32"), weighed)
+            check_moved(package.manifest.name, found.normal_scores, exact.normal_scores)
+        return found
+
+    def look_misses(self, setting: TunedSetting, config: TrainConfig) -> LookMisses | None:
+        """What the first look of a setting misses; None where it has none."""
+        package = package_at(self.package, setting)
+        with closing(opened(package, self.threads)) as searcher:
+            return count_look_misses(searcher, package.tiler, config, self.weighing.held_out)
+
+    def _with_thresholds(self, package: ModelPackage, weighed: Calibrated) -> Calibrated:
+        held_out, own = self.weighing.held_out, package.manifest.calibration
         tail = "exact" if own.promise is None else own.promise.tail
-        searcher, trunk = OpenVinoSearcher(package, self.threads), self._trunk()
-        try:
+        with ExitStack() as stack:
+            searcher, trunk = stack.enter_context(closing(opened(package, self.threads))), self._trunk(stack)
             scored = with_progress(held_out.scored, "threshold")
             rate, parts = own.false_alarm_rate, held_out.scored_parts
-            found = with_thresholds(searcher, package.tiler, weighed, scored, rate, parts, tail, trunk)
-            return found, count_look_misses(searcher, package.tiler, config, held_out)
-        finally:
-            _close(searcher, trunk)
+            return with_thresholds(searcher, package.tiler, weighed, scored, rate, parts, tail, trunk)
 
     def _judge(self, setting: TunedSetting) -> JudgedScore:
         package = package_at(self.package, setting)
-        searcher, trunk = OpenVinoSearcher(package, self.threads), self._trunk()
-        try:
-            with tqdm(total=len(self.weighing.masks), unit="img", desc=str(setting), delay=2, leave=False) as bar:
-                return judge_score(
-                    searcher, package.tiler, package.manifest.map, self.weighing, trunk, lambda: bar.update()
-                )
-        finally:
-            _close(searcher, trunk)
+        frames, kind = self.weighing, package.manifest.map
+        with ExitStack() as stack:
+            searcher, trunk = stack.enter_context(closing(opened(package, self.threads))), self._trunk(stack)
+            bar = tqdm(total=len(frames.masks), unit="img", desc=str(setting), delay=2, leave=False)
+            advance = stack.enter_context(bar).update
+            return judge_score(searcher, package.tiler, kind, frames, trunk, advance)
 
-    def _trunk(self) -> TrunkMaps | None:
-        extractor = open_trunk(self.package, self.threads)
-        if extractor is None or self.package.trunk is None:
+    def _trunk(self, stack: ExitStack) -> TrunkMaps | None:
+        extractor, packaged = open_trunk(self.package, self.threads), self.package.trunk
+        if extractor is None or packaged is None:
             return None
-        return TrunkMaps(extractor, self.package.trunk.statistics)
+        return stack.enter_context(closing(TrunkMaps(extractor, packaged.statistics)))
 
 
-def _close(searcher: OpenVinoSearcher, trunk: TrunkMaps | None) -> None:
-    searcher.close()
-    if trunk is not None:
-        trunk.close()
+def opened(package: ModelPackage, threads: int) -> OpenVinoSearcher:
+    """The searcher of a package in its precision, with all components."""
+    return OpenVinoSearcher(package, threads, half=package.manifest.cpu_precision == "bfloat16")

@@ -53,7 +53,9 @@ def open_reconstructor(
 
 def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
     components = [component.name for component in package.manifest.calibration.components]
-    host = HostReconstructor(OpenVinoSearcher(package, threads, components), package.tiler, package.statistics)
+    half = package.manifest.cpu_precision == "bfloat16"
+    searcher = OpenVinoSearcher(package, threads, components, half)
+    host = HostReconstructor(searcher, package.tiler, package.statistics)
     return package.with_trunk(host, open_trunk(package, threads))
 
 

@@ -15,7 +15,7 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
-from latentline.scoring.tuning import Tuning
+from latentline.scoring.tuning import CpuPrecision, Tuning
 from latentline.search.searched_frame import MapKind
 from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
@@ -106,6 +106,7 @@ class Manifest(ModelSpec):
     map_choice     why the map is of this kind; None: somebody gave it
     look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
     tuning         how settings were tuned to a budget of milliseconds; None: they were not
+    cpu_precision  of the networks but the search step on a CPU that has bfloat16; others compute in float32
     trunk          the pretrained network whose components are in the score; None: there is none
     files          sha256 of each file, by name
     """
@@ -126,6 +127,7 @@ class Manifest(ModelSpec):
     trunk: TrunkSpec | None = None
     calibration: Calibration
     precision: Literal["float32"] = "float32"
+    cpu_precision: CpuPrecision = "float32"
     files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("created")
@@ -135,6 +137,8 @@ class Manifest(ModelSpec):
 
     @model_validator(mode="after")
     def _map_fits(self) -> Manifest:
+        if self.cpu_precision != "float32" and not self.has_search_step:
+            raise ValueError("cpu_precision bfloat16 is for models with a search step")
         if self.map == "probability" and not self.pixel_variance:
             raise ValueError("map probability needs pixel_variance")
         return self

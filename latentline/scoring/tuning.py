@@ -13,6 +13,7 @@ from latentline.scoring.validation_counts import ValidationCounts
 
 Start = Literal["encoder", "random"]
 Device = Literal["cpu", "tensorrt"]
+CpuPrecision = Literal["float32", "bfloat16"]
 Outcome = Literal["chosen", "slower", "worse", "over the budget"]
 
 
@@ -85,6 +86,7 @@ class Tuning(ValidationCounts):
     frame     width and height, px; None: the held-out images as they are
     threads   of the CPU: the fewest that keep the budget
     milliseconds_by_threads  median of a frame with the chosen setting
+    precision  of the networks on the CPU
     trials    all settings that were tried, the fastest first
     """
 
@@ -94,6 +96,7 @@ class Tuning(ValidationCounts):
     frame: tuple[int, int] | None
     threads: int = Field(gt=0)
     milliseconds_by_threads: dict[int, float]
+    precision: CpuPrecision = "float32"
     trials: tuple[TuningTrial, ...] = Field(min_length=1)
 
     @property

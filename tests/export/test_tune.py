@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from export.cli import main
-from export.tuning import choice, data, tune, tuner
+from export.tuning import choice, data, precision, tune, tuner
 from export.tuning.candidates import candidates
 from export.tuning.choice import TriedSetting, choose_setting
-from latentline.errors import PackageError
+from latentline.errors import PackageError, VerificationError
 from latentline.model import open_model
 from latentline.package.model_package import ENCODER, ModelPackage, load_package
 from latentline.scoring.tuning import TunedSetting
@@ -152,6 +152,40 @@ def test_a_paper_score_has_nothing_to_tune(run: Path, tmp_path: Path, capsys: py
     edit_manifest(folder, lambda manifest: manifest["calibration"].update(components=[component]))
     assert main(["tune", str(folder), str(tmp_path / "out"), "--data", "nowhere", "--budget", "50ms"]) == 2
     assert "has the paper's score" in capsys.readouterr().err
+
+
+def test_bfloat16_is_checked_and_kept(
+    run: Path,
+    tmp_path: Path,
+    clock: list[TunedSetting],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The package has it where it moves no score too far; a move beyond the bound is a sentence, and no package."""
+    monkeypatch.setattr(tune, "candidates", lambda manifest, device: [OWN])
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    options = "--budget", "1s", "--threads", "1", "--precision", "bfloat16"
+    monkeypatch.setattr(precision, "MOST_MOVED", 1e9)
+    assert _tune(run, tmp_path / "half", *options) == 0
+    manifest = load_package(tmp_path / "half").manifest
+    assert manifest.cpu_precision == "bfloat16" and manifest.tuning is not None
+    assert manifest.tuning.precision == "bfloat16"
+    monkeypatch.setattr(precision, "MOST_MOVED", -1.0)
+    assert _tune(run, tmp_path / "none", *options) == 1
+    assert "bfloat16 moves the score of a normal image by" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
+    assert _tune(run, tmp_path / "none", *options) == 2
+    assert "this processor does not compute in bfloat16" in capsys.readouterr().err
+
+
+def test_a_move_of_scores_is_measured_in_their_spread() -> None:
+    """A twentieth of a standard deviation passes, a fifth does not, nor does what is not finite."""
+    exact = np.array([-1.0, 1.0, -1.0, 1.0])
+    precision.check_moved("model", exact + 0.05, exact)
+    for moved in (0.2, np.nan):
+        with pytest.raises(VerificationError, match=r"and 0\.1 is allowed; use --precision float32"):
+            precision.check_moved("model", exact + np.array([0, 0, moved, 0]), exact)
 
 
 LABELS = FrameLabels(np.arange(60) >= 30, tuple(str(i) for i in range(60)), np.zeros(60, bool), True)
