@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from export.signing_commands import add_signing_commands
+from export.tuning.command import add_tune, tuning_report
 from latentline.base.arguments import count, count_or_all, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.base.worker_arguments import add_worker_options
@@ -94,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     add_worker_options(compare)
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(run=_compare)
-    add_threads(parser, package, verify)
+    tune = add_tune(commands)
+    tune.set_defaults(run=_tune)
+    add_threads(parser, package, verify, tune)
     return parser
 
 
@@ -152,6 +155,28 @@ def _compare(arguments: argparse.Namespace) -> int:
     return run_compare(arguments)
 
 
+def _tune(arguments: argparse.Namespace) -> int:
+    _limit_torch(arguments.threads)
+    from export.tuning.tune import tune
+
+    tuning = tune(
+        arguments.package,
+        arguments.out,
+        arguments.data,
+        arguments.budget,
+        root=arguments.root,
+        device=arguments.device,
+        frame=arguments.frame,
+        threads=arguments.threads,
+        precision=arguments.precision,
+    )
+    if arguments.json:
+        print(json.dumps({"package": str(arguments.out), "tuning": tuning.model_dump(mode="json")}, indent=2))
+    else:
+        print(tuning_report(tuning, arguments.out))
+    return 0
+
+
 def _limit_torch(threads: int | None) -> None:
     """Load PyTorch with threads that do not spin, `threads` of them; None: all cores."""
     wait_without_spinning()
@@ -169,7 +194,7 @@ def _line(check: Check) -> str:
 
 def _engines(arguments: argparse.Namespace) -> int:
     if arguments.threads:
-        raise ConfigError("--threads is for package and verify; engines are built by the GPU, so leave it out")
+        raise ConfigError("--threads is for package, verify and tune; engines are built by the GPU, so leave it out")
     from latentline.backends.settings import GpuSettings
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt
     from latentline.base.strict_yaml import parse
