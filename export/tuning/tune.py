@@ -130,8 +130,9 @@ def _write(
         old.coverage if same_search else None,
         old.search_choice if same_search else None,
         old.map_choice,
-        misses,
-        tuning,
-        new.cpu_precision,
+        look_misses=misses,
+        trained_images=old.trained_images,
+        tuning=tuning,
+        cpu_precision=new.cpu_precision,
     )
     write_model_package(out, SearchModel(spec, graphs, tuned.selftest), card, calibrated, tuned.trunk)
