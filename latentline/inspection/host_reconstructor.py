@@ -68,7 +68,7 @@ class HostReconstructor:
             prepared=searched.prepared,
             plan=searched.plan,
             anomaly_map=maps.max(axis=0),
-            reconstruction=_picture(searched),
+            reconstruction=reconstruction_of(searched),
             values=frame_components(searched.result, maps, self._statistics),
             tile_values=tile_components(searched.result),
             milliseconds={**searched.milliseconds, "map": 1e3 * (perf_counter() - start)},
@@ -80,7 +80,7 @@ class HostReconstructor:
         self._searcher.close()
 
 
-def _picture(searched: SearchedFrame) -> UInt8:
+def reconstruction_of(searched: SearchedFrame) -> UInt8:
     """The reconstruction uint8 [h, w, C]; where nothing was searched, the prepared frame."""
     blended, share = searched.blend(searched.result.reconstruction.transpose(0, 2, 3, 1)), searched.searched_share()
     if share is None:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentline.backends.openvino.searcher import OpenVinoSearcher
-from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import BackendError, PackageError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
@@ -223,10 +222,3 @@ def test_a_manifest_with_impossible_tiles_is_refused(tmp_path: Path, tiles: obje
     edit_manifest(tmp_path / "package", change)
     with pytest.raises(PackageError, match=r"(?s)tiles.*export the package again"):
         load_package(tmp_path / "package")
-
-
-def test_the_gpu_refuses_a_package_that_searches_some_tiles(package: ModelPackage) -> None:
-    """It says so in a sentence, and what to do; `auto` then takes the CPU."""
-    require_supported(package)
-    with pytest.raises(BackendError, match=r"searches 3 tiles .* use backend openvino, or export .*--tiles all"):
-        require_supported(package.with_tiles(3))

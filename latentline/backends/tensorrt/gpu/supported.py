@@ -21,9 +21,4 @@ def require_supported(package: ModelPackage) -> SelfTest:
             f"{name} compares frame and reconstruction by map {kind}, and the GPU backend has only maps "
             f"{', '.join(KINDS)}; use backend openvino"
         )
-    if package.manifest.search.tiles != "all":
-        raise BackendError(
-            f"{name} searches {package.manifest.search.tiles} tiles of a frame after a first look, and the GPU backend "
-            "searches all; use backend openvino, or export the package with --tiles all"
-        )
     return package.selftest
