@@ -40,9 +40,10 @@ class FrameTiler:
         return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start), self.most)
 
     def count(self, frame: UInt8) -> int:
-        """How many tiles `tile` would cut from this frame. Raises ImageError as it does."""
+        """How many tiles of this frame are searched. Raises ImageError as `tile` does."""
         height, width, _ = self.preprocessing.prepared_shape(frame)
-        return len(TilePlan.cover(height, width, self.tile_size, self.overlap).corners)
+        tiles = len(TilePlan.cover(height, width, self.tile_size, self.overlap).corners)
+        return tiles if self.most is None else min(tiles, self.most)
 
     def search(self, searcher: Searcher, frame: UInt8) -> SearchedFrame:
         """Cut and search one frame. Raises ImageError."""

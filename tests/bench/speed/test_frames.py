@@ -44,6 +44,7 @@ def test_every_inspector_sees_every_frame(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(small.rows) == list(large.rows) == list(summary.rows) == ["demo/model", "peer"]
     assert small.rows["demo/model"]["first / this"] == "1.00 [1.00, 1.00]"
     assert sorted(set(seen)) == [(64, 48), (96, 64)] and len(seen) == 2 * (1 + 2)
+    assert isinstance(large.rows["demo/model"]["CPU ms"], float)
     milliseconds, rate = (large.rows["demo/model"][column] for column in ("p50 ms", "MP/s"))
     assert isinstance(milliseconds, float) and rate == pytest.approx(math.prod((96, 64)) / 1e3 / milliseconds)
 

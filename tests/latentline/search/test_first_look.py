@@ -77,7 +77,7 @@ def test_each_frame_has_a_fixed_number_of_searched_tiles(calibrated: Calibrated)
     searcher = LookingMeanSearcher()
     several = [*frames(2), frames(1, (20, 24))[0]]
     alone = [SOME.search(searcher, frame) for frame in several]
-    assert searcher.searched == [2, 2, 1]
+    assert searcher.searched == [SOME.count(frame) for frame in several] == [2, 2, 1]
     host = HostReconstructor(searcher, SOME, calibrated.statistics, ahead=3)
     finish = [host.begin(frame) for frame in several]
     for found, expected in zip([finished() for finished in finish], alone, strict=True):

@@ -39,11 +39,14 @@ def known(count: int) -> HeldOut:
 
 
 @pytest.mark.parametrize(("blind", "missed"), [(False, 0), (True, 11)])
-def test_a_defect_is_missed_where_no_searched_tile_shows_it(blind: bool, missed: int) -> None:
+def test_a_defect_is_missed_where_no_searched_tile_shows_it(
+    blind: bool, missed: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """Who searches the bright tile misses none, who searches a dark one all; a frame without a mask is no defect."""
     found = count_look_misses(Looker(blind), TILER, CONFIG, known(12))
     assert found == LookMisses(tiles=1, defects=11, missed=missed, synthetic=False)
     assert found.rate == missed / 11
+    assert ("search more tiles" in caplog.text) == blind
 
 
 def test_too_few_known_defects_are_replaced_by_made_ones() -> None:
