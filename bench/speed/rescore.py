@@ -6,8 +6,9 @@ IMAGES is a folder of pictures; an archive of a size has that many links to them
 by `--workers` processes, and by as many Ray workers of a cluster on this machine (extra `ray`), once more while one of
 them is killed on the way. Of each: seconds from the command's start of work to the finished table, the start of the
 workers included; images a second; milliseconds an image beyond the first archive's, which is what an image costs once
-the workers are there; processor time of the local workers, ms an image, which a busy machine changes little; batches tried again; memory of the process that writes the table, MB; and whether the table is
-that of the one process, to the bit.
+the workers are there; processor time of the local workers, ms an image, which a busy machine changes little; batches
+tried again; memory of the process that writes the table, MB; and whether the table is that of the one process, to the
+bit.
 """
 
 from __future__ import annotations
