@@ -40,7 +40,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
     data = page_data(folder)
     models = folder / "models"
     models.mkdir()
-    data["commands"]["models"] = str(models)
+    data["commands"]["models"], data["model"] = str(models), str(models / "first")
     for name in ("first", "second"):
         shutil.copytree(MODEL, models / name)
         manifest = json.loads((models / name / "manifest.json").read_text())
@@ -81,7 +81,7 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     assert not services.page.feed._latest.scores  # those of another model say nothing
     station.show(DARK)
     assert station.station.snapshot().model_name == "brick second"
-    page.get_by_role("button", name="Revert to").click()
+    page.get_by_role("button", name="Revert to the package of the station file").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.locator("h2").first).to_have_text("Running: brick first", timeout=30_000)
     assert station.audit.count('"model changed"') == station.audit.count('"revert changed"') == 1
