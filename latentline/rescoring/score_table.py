@@ -36,7 +36,7 @@ class PartedTable:
 
     plan   text that is another one when the rows would be others
     facts  stored in the file's metadata
-    Raises ConfigError when the folder of `path` is missing or pyarrow is not installed.
+    Raises ConfigError when the folder of `path` is missing or pyarrow is not installed, and OSError for a full disk.
     """
 
     def __init__(self, path: Path, plan: str, facts: Mapping[str, str]) -> None:
@@ -59,15 +59,16 @@ class PartedTable:
         """Write the next part."""
         target = self._part(self.kept)
         temporary = target.with_suffix(".tmp")
-        self._parquet.write_table(_table(self._arrow, self._schema, rows), temporary)
-        temporary.replace(target)
+        with self._named():
+            self._parquet.write_table(_table(self._arrow, self._schema, rows), temporary)
+            temporary.replace(target)
         self.kept += len(rows)
 
     def finish(self) -> None:
         """Put the parts together as the file, whole or not at all, and remove them."""
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         try:
-            with self._parquet.ParquetWriter(temporary, self._schema) as writer:
+            with self._named(), self._parquet.ParquetWriter(temporary, self._schema) as writer:
                 parts = sorted(self._parts.glob("*.parquet"))
                 for i in range(0, len(parts), _TOGETHER):
                     tables = [self._parquet.read_table(part) for part in parts[i : i + _TOGETHER]]
@@ -78,6 +79,14 @@ class PartedTable:
         finally:
             temporary.unlink(missing_ok=True)
         shutil.rmtree(self._parts, ignore_errors=True)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let an error of the disk name the table."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(self._path)) from None
 
     def _part(self, start: int) -> Path:
         return self._parts / f"{start:012d}.parquet"

@@ -75,12 +75,17 @@ def _offer_until(shadow: Shadow, level: int, done: Callable[[], bool], what: str
 
 
 def test_verdicts_of_both_models_are_counted(candidate: Path) -> None:
-    """Of the frames that it had time for, each is counted once, and those with different verdicts are named."""
+    """Of the frames that it had time for, each is counted once, and those with different verdicts are named. Another
+    threshold starts the counts anew."""
     with _running(candidate) as shadow:
         _offer_until(shadow, DARK, lambda: shadow.numbers.scored >= 2, "two scores of dark frames")
         dark = shadow.numbers
         _offer_until(shadow, BRIGHT, lambda: shadow.numbers.scored >= dark.scored + 3, "scores of bright frames")
         numbers = shadow.numbers
+        frame = _frame(DARK)
+        shadow.offer(frame, FakeInspector().inspect(frame.picture).at_threshold(10.0, 3.0), IDENTITY)
+        anew = shadow.numbers
+    assert (anew.verdicts.only_new, anew.name) == (0, "tiny")
     with open_model(candidate, "openvino", threads=1) as model:
         assert (numbers.name, numbers.sha256, numbers.threshold) == ("tiny", model.identity.sha256, -100.0)
         margin = model.inspect(_frame(DARK).picture).score + 100
@@ -118,16 +123,6 @@ def test_a_candidate_that_is_killed_is_started_again(candidate: Path) -> None:
         scored = shadow.numbers.scored
         _offer_until(shadow, DARK, lambda: shadow.numbers.scored > scored >= 1, "a score after the end")
         assert shadow.numbers.error is None
-
-
-def test_another_threshold_starts_the_counts_anew(candidate: Path) -> None:
-    """What was counted against other verdicts is not mixed with the new ones."""
-    with _running(candidate) as shadow:
-        _offer_until(shadow, DARK, lambda: shadow.numbers.scored >= 1, "a first score")
-        frame = _frame(DARK)
-        shadow.offer(frame, FakeInspector().inspect(frame.picture).at_threshold(10.0, 3.0), IDENTITY)
-        assert shadow.numbers.verdicts.only_new == 0
-        assert shadow.numbers.name == "tiny"
 
 
 def test_the_candidate_rests_so_that_it_keeps_to_its_share() -> None:
