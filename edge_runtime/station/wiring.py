@@ -204,7 +204,7 @@ def assemble(
     archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
     page = None
     if config.page is not None:
-        view = _station_view(config, host, supervisor, pipeline, commander)
+        view = _station_view(config, host, supervisor, pipeline, commander, overrides)
         page = OperatorPage(config.page, view, fault)
         observer = _both(view.latest.show, observer)
         stack.callback(page.close)
@@ -248,7 +248,12 @@ def assemble(
 
 
 def _station_view(
-    config: StationConfig, host: Host, supervisor: Supervisor, pipeline: FramePipeline, commander: Commander
+    config: StationConfig,
+    host: Host,
+    supervisor: Supervisor,
+    pipeline: FramePipeline,
+    commander: Commander,
+    overrides: Overrides,
 ) -> StationView:
     return StationView(
         name=config.station.id,
@@ -262,6 +267,7 @@ def _station_view(
         identity=lambda: pipeline.inspector.identity,
         threshold=lambda: pipeline.threshold,
         baseline=lambda: pipeline.inspector.baseline,
+        before=lambda: overrides.before,
         commands=config.commands,
         model=config.model,
         archive=None if config.archive is None else config.archive.path,
