@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from export.package import ModelCard, export_model, write_model_package
+from export.trained_images import trained_images
 from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
@@ -91,6 +92,7 @@ def package_checkpoint(
         search.choice,
         measured.map_choice,
         measured.look_misses,
+        trained_images(source, checkpoint),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
     write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)

@@ -39,6 +39,7 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.tuning import CpuPrecision, Tuning
 from latentline.trunk.packaged import PackagedTrunk
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
@@ -58,6 +59,9 @@ class ModelCard:
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of its kind; None: somebody gave it
     look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
+    trained_images  short hashes of the images behind the model; None: not recorded
+    tuning         how the settings were tuned to a budget; None: they were not
+    cpu_precision  of the networks but the search step
     """
 
     name: str
@@ -69,6 +73,9 @@ class ModelCard:
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
     look_misses: LookMisses | None = None
+    trained_images: tuple[str, ...] | None = None
+    tuning: Tuning | None = None
+    cpu_precision: CpuPrecision = "float32"
 
 
 def export_model(
@@ -144,10 +151,13 @@ def write_model_package(
         code_version=card.code_version,
         preprocessing=card.preprocessing,
         overlap=card.overlap,
+        trained_images=card.trained_images,
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,
         look_misses=card.look_misses,
+        tuning=card.tuning,
+        cpu_precision=card.cpu_precision,
         trunk=None if trunk is None else trunk.spec,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,

@@ -1,7 +1,7 @@
 """A checkpoint: one folder with weights as safetensors and everything else as text, written whole or not at all.
 
 config.yaml             the complete training configuration
-state.json              images shown, split, state of the crop generator, code version
+state.json              images shown, split, hashes of images that trained, state of the crop generator, code version
 networks.safetensors    generator (of an autoencoder: decoder), its running average, discriminator, finished encoder
 optimizer.safetensors   what only a resume needs: Adam's moments, states of random generators, an unfinished encoder
 """
@@ -41,6 +41,7 @@ class Checkpoint:
     discriminator  None where the method has none
     encoder        image -> z; None where the configuration has none, or its training is not finished
     images         shown so far
+    trained_on     `pixel_hash` of every image that ever trained these networks; empty: an older version wrote it
     """
 
     config: TrainConfig
@@ -50,6 +51,7 @@ class Checkpoint:
     split: Split
     images: int
     code_version: str
+    trained_on: frozenset[str] = frozenset()
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, split: Split) -> None:
@@ -109,11 +111,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         networks = _load_networks(config, tensors)
         split = Split.from_json(state["split"])
         images, code_version = int(state["images"]), str(state["code_version"])
-    except (KeyError, RuntimeError, TypeError):
+        trained_on = frozenset[str]().union(*state.get("trained_on", {}).values())
+    except (KeyError, RuntimeError, TypeError, AttributeError):
         raise CheckpointError(
             f"{folder}: its weights do not fit its configuration; restore it, or train again"
         ) from None
-    return Checkpoint(config, *networks, split, images, code_version)
+    return Checkpoint(config, *networks, split, images, code_version, trained_on)
 
 
 def read_config(folder: Path) -> TrainConfig:

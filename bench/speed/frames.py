@@ -38,35 +38,17 @@ from bench.command_line import bench_parser
 from bench.conditions import conditions
 from bench.detection.protocol.tables import Cell, Table
 from latentline.backends.openvino.searcher import usable_cores
-from latentline.base.arguments import count
+from latentline.base.arguments import count, frame_size
 from latentline.errors import ConfigError, DatasetError, run_command
 from latentline.model import Model, open_model
 from latentline.vision.images import list_images, read_image
+from latentline.vision.laid_frame import laid_frame
 
 UInt8 = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
-Size = tuple[int, int]  # width, height
 FITTED, FEWEST = 40, 10  # normal images for the peers
 CORESET = 0.01
 Inspect = Callable[[UInt8], int]  # a frame in, the number of its tiles out
-
-
-def size(text: str) -> Size:
-    """WIDTHxHEIGHT in px."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
-        raise argparse.ArgumentTypeError(f"'{text}' is not WIDTHxHEIGHT, of 16 px or more each")
-    return int(width), int(height)
-
-
-def frame_of(image: UInt8, wanted: Size, shift: int) -> UInt8:
-    """A frame laid of an image and its mirror images, which begins `shift` px further to the right and below."""
-    height, width = image.shape[:2]
-    across = np.arange(shift, shift + wanted[0]) % (2 * width)
-    down = np.arange(shift, shift + wanted[1]) % (2 * height)
-    across = np.where(across < width, across, 2 * width - 1 - across)
-    down = np.where(down < height, down, 2 * height - 1 - down)
-    return np.ascontiguousarray(image[np.ix_(down, across)])
 
 
 def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
@@ -161,11 +143,11 @@ def measure(options: argparse.Namespace) -> list[Table]:
         raise DatasetError(f"{options.images}: fewer than {FEWEST} images; give a folder of normal images")
     images = [read_image(path) for path in tqdm(paths, desc="images", unit="img")]
     sizes = sorted(options.sizes, key=math.prod)
-    inspectors, memory = opened(options, frame_of(images[0], sizes[-1], 0))
+    inspectors, memory = opened(options, laid_frame(images[0], sizes[-1], 0))
     inspectors |= peers(images)
     tables, medians = [], dict[str, list[float]]()
     for wanted in tqdm(sizes, desc="sizes", unit="size"):
-        frames = [frame_of(images[i % len(images)], wanted, 7 * i) for i in range(options.repeats)]
+        frames = [laid_frame(images[i % len(images)], wanted, 7 * i) for i in range(options.repeats)]
         taken = turns(inspectors, frames)
         tables.append(size_table(f"{wanted[0]} x {wanted[1]} px", math.prod(wanted), taken))
         for name, values in taken.times.items():
@@ -183,7 +165,7 @@ def main() -> int:
     parser = bench_parser(__doc__)
     parser.add_argument("images", type=Path, help="a folder of normal images")
     parser.add_argument("packages", type=Path, nargs="+", metavar="PACKAGE")
-    parser.add_argument("--sizes", type=size, nargs="+", default=[(640, 480), (1280, 720), (2448, 2048)])
+    parser.add_argument("--sizes", type=frame_size, nargs="+", default=[(640, 480), (1280, 720), (2448, 2048)])
     parser.add_argument("--repeats", type=count, default=15, help="frames of each size (default: %(default)s)")
     parser.add_argument("--threads", type=count, default=usable_cores(), help="of the CPU (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -70,9 +70,18 @@ class Messages:
         )
 
     def birth(
-        self, software: str, model: ModelIdentity, threshold: float, cameras: Mapping[str, Mapping[str, Any]]
+        self,
+        software: str,
+        model: ModelIdentity,
+        threshold: float,
+        cameras: Mapping[str, Mapping[str, Any]],
+        commands: Sequence[str] = (),
     ) -> Message:
-        """Software, model and cameras. cameras: id -> {kind, source, every_frame}, credentials masked."""
+        """What runs here.
+
+        cameras   id -> {kind, source, every_frame}, credentials masked
+        commands  verbs that the station carries out
+        """
         described = {
             "name": model.name,
             "sha256": model.sha256,
@@ -86,6 +95,7 @@ class Messages:
             threshold=threshold,
             map_threshold=model.map_threshold,
             cameras=[{"id": name, **about} for name, about in cameras.items()],
+            commands=list(commands),
         )
 
     def camera_status(self, camera: str, report: CameraReport) -> Message:
@@ -113,7 +123,7 @@ class Messages:
             "event_id": str(uuid.uuid4()),
             **_score(frame, inspection, wait_ms),
             "model": {"name": model.name, "sha256": model.sha256},
-            "defects": [_defect(defect) for defect in inspection.defects],
+            "defects": [defect_content(defect) for defect in inspection.defects],
         }
 
     def result(self, frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
@@ -160,7 +170,8 @@ def _score(frame: Frame, inspection: InspectionResult, wait_ms: float) -> Messag
     }
 
 
-def _defect(defect: Defect) -> Message:
+def defect_content(defect: Defect) -> Message:
+    """One defect as it stands in an event."""
     return {
         "bbox": [int(value) for value in defect.bbox],
         "area_px": int(defect.area),

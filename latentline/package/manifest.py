@@ -15,11 +15,13 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.tuning import CpuPrecision, Tuning
 from latentline.search.searched_frame import MapKind
 from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
 
 SCHEMA_VERSION: Final = 2
+MOST_TRAINED_IMAGES = 150_000  # that a manifest records
 MOST_ITERATIONS = 10_000  # of a search, as in training files
 _SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
@@ -104,7 +106,11 @@ class Manifest(ModelSpec):
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of this kind; None: somebody gave it
     look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
+    tuning         how settings were tuned to a budget of milliseconds; None: they were not
+    cpu_precision  of the networks but the search step on a CPU that has bfloat16; others compute in float32
     trunk          the pretrained network whose components are in the score; None: there is none
+    trained_images  short hashes (`latentline.vision.content`), sorted, of all images that trained, calibrated or were
+                   known abnormal; None: not recorded
     files          sha256 of each file, by name
     """
 
@@ -120,9 +126,12 @@ class Manifest(ModelSpec):
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
     look_misses: LookMisses | None = None
+    tuning: Tuning | None = None
     trunk: TrunkSpec | None = None
     calibration: Calibration
+    trained_images: tuple[str, ...] | None = Field(default=None, max_length=MOST_TRAINED_IMAGES)
     precision: Literal["float32"] = "float32"
+    cpu_precision: CpuPrecision = "float32"
     files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("created")
@@ -132,6 +141,8 @@ class Manifest(ModelSpec):
 
     @model_validator(mode="after")
     def _map_fits(self) -> Manifest:
+        if self.cpu_precision != "float32" and not self.has_search_step:
+            raise ValueError("cpu_precision bfloat16 is for models with a search step")
         if self.map == "probability" and not self.pixel_variance:
             raise ValueError("map probability needs pixel_variance")
         return self
