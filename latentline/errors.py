@@ -13,6 +13,7 @@ LatentlineError                the message is one sentence: what is wrong, where
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
 │   └── DeviceLostError        a GPU that this process can use no more
+├── WorkersError               processes that share work, or a Ray cluster
 ├── EngineError                a TensorRT engine, the compiled kernels, or the cache of both
 └── VerificationError          an exported graph that differs from its float64 reference
 """
@@ -88,6 +89,10 @@ class DeviceLostError(BackendError):
 
 class EngineError(LatentlineError):
     """An engine or a kernel cannot be built, or its cache is outdated, foreign, damaged or not writable."""
+
+
+class WorkersError(LatentlineError):
+    """Processes that share work end again and again, or a Ray cluster cannot be used."""
 
 
 class VerificationError(LatentlineError):

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 Observer = Callable[[Frame, InspectionResult], None]
 Archive = Callable[[Frame, InspectionResult, ModelIdentity, str | None], None]
+Shadowed = Callable[[Frame, InspectionResult, ModelIdentity], None]
 
 
 class FrameReporter:
@@ -39,6 +40,7 @@ class FrameReporter:
     observer  called with each inspected frame; its exceptions are logged and have no other effect
     reported  called with each inspected frame, when its verdict is there
     archive   called with each inspected frame, its model, and the id of its event or None; must not wait
+    shadow    called with each inspected frame and its model; must not wait
     """
 
     def __init__(
@@ -59,12 +61,13 @@ class FrameReporter:
         observer: Observer | None = None,
         reported: Callable[[Frame], None] = lambda _: None,
         archive: Archive = lambda *_: None,
+        shadow: Shadowed = lambda *_: None,
     ) -> None:
         self._messages, self._topics, self._publisher = messages, topics, publisher
         self._spool, self._limits, self._drift, self._summary = spool, limits, drift, summary
         self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
         self._pictures, self._results, self._reported = pictures, results, reported
-        self._archive = archive
+        self._archive, self._shadow = archive, shadow
         self._dropped = spool.dropped
 
     def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
@@ -83,6 +86,7 @@ class FrameReporter:
             )
         self._reported(frame)
         self._archive(frame, inspection, model, event_id)
+        self._shadow(frame, inspection, model)
         self._drift.add(frame.picture, inspection)
         self._observe(frame, inspection)
         if stored:

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.archive.writer import ArchiveWriter
+from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.fetcher import PackageFetcher
 from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.trust import ReleaseFile, Trust
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -23,12 +26,18 @@ from edge_runtime.frames.lateness import Lateness
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.settings import read_password
 from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
+from edge_runtime.page.fault_history import FaultHistory
+from edge_runtime.page.latest import LatestFrames
+from edge_runtime.page.operator_page import OperatorPage
+from edge_runtime.page.station_view import StationView
+from edge_runtime.shadow.shadow import Shadow
 from edge_runtime.station.actions import StationActions
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.reload import Reload
@@ -37,6 +46,7 @@ from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health
 from edge_runtime.supervision.supervisor import Supervisor
 from latentline.backends.settings import Backend
+from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
 
 _FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the pauses then double
@@ -50,6 +60,7 @@ class Host(Protocol):
     feeds: Feeds
     work: WorkJournal
     announcer: Announcer
+    faults: FaultHistory
 
     def snapshot(self) -> Snapshot:
         """The state of the station now. Any thread may call it."""
@@ -79,11 +90,19 @@ class Services:
     reporter: FrameReporter
     drift: DriftWatch
     switch: ModelSwitch
+    fetcher: PackageFetcher
     actions: StationActions
     commander: Commander
     reload: Reload
     lateness: Lateness
     archive: ArchiveWriter | None
+    page: OperatorPage | None
+    shadow: Shadow | None
+
+    @property
+    def own_threads(self) -> tuple[KeptThread, ...]:
+        """Those of archive and shadow, as far as the station has them."""
+        return tuple(part.thread for part in (self.archive, self.shadow) if part is not None)
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -104,12 +123,23 @@ def load_overrides(config: StationConfig) -> Overrides:
     return Overrides(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
 
 
+def release_file(config: StationConfig) -> ReleaseFile:
+    """What release this station has accepted, beside the spool."""
+    return ReleaseFile(config.spool.path.with_suffix(".release.json"))
+
+
+def trust_of(config: StationConfig) -> Trust:
+    """Which packages this station runs."""
+    return Trust(config.commands.trusted_keys, release_file(config))
+
+
 def assemble(
     config: StationConfig,
     inspector: FrameInspector,
     host: Host,
     broker: Broker,
     overrides: Overrides,
+    trust: Trust,
     observer: Observer | None,
     path: Path | None,
     stack: ExitStack,
@@ -121,7 +151,7 @@ def assemble(
     Raises ConfigError when the spool cannot be opened.
     """
     fault = host.health.fault
-    switch = _model_switch(config, inspector, overrides, host.summary)
+    switch = _model_switch(config, inspector, overrides, trust, host.summary)
     stack.callback(switch.close)
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
@@ -149,8 +179,20 @@ def assemble(
         host.work,
     )
     drift = DriftWatch(config.drift, fault)
+    fetcher = PackageFetcher(config.commands.fetch, _models(config), config.supervision.disk_mib << 20)
+    stack.callback(fetcher.close)
     actions = StationActions(
-        host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
+        host.feeds,
+        pipeline,
+        drift,
+        host.announcer,
+        switch,
+        fetcher,
+        overrides,
+        config.model,
+        host.snapshot,
+        host.threshold_of,
+        fault,
     )
     answered = AnsweredFile(config.spool.path.with_suffix(".answered"))
     commander = Commander(
@@ -160,6 +202,13 @@ def assemble(
         publisher.subscribe(commander.topic_filter, commander.received)
     lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
     archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
+    page = None
+    if config.page is not None:
+        view = _station_view(config, host, supervisor, pipeline, commander)
+        page = OperatorPage(config.page, view, fault)
+        observer = _both(view.latest.show, observer)
+        stack.callback(page.close)
+    shadow = None if config.shadow is None else Shadow(config.shadow)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -176,24 +225,80 @@ def assemble(
         observer=observer,
         reported=lateness.add,
         archive=(lambda *_: None) if archive is None else archive.offer,
+        shadow=(lambda *_: None) if shadow is None else shadow.offer,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
-        spool, publisher, supervisor, pipeline, reporter, drift, switch, actions, commander, reload, lateness, archive
+        spool,
+        publisher,
+        supervisor,
+        pipeline,
+        reporter,
+        drift,
+        switch,
+        fetcher,
+        actions,
+        commander,
+        reload,
+        lateness,
+        archive,
+        page,
+        shadow,
     )
 
 
+def _station_view(
+    config: StationConfig, host: Host, supervisor: Supervisor, pipeline: FramePipeline, commander: Commander
+) -> StationView:
+    return StationView(
+        name=config.station.id,
+        beside=config.spool.path,
+        health=host.health,
+        faults=host.faults,
+        latest=LatestFrames(camera.id for camera in config.cameras),
+        snapshot=host.snapshot,
+        troubled=lambda: supervisor.troubled,
+        ask=commander.ask,
+        identity=lambda: pipeline.inspector.identity,
+        threshold=lambda: pipeline.threshold,
+        baseline=lambda: pipeline.inspector.baseline,
+        commands=config.commands,
+        model=config.model,
+        archive=None if config.archive is None else config.archive.path,
+        archive_gib=None if config.archive is None else config.archive.max_gib,
+    )
+
+
+def _both(first: Observer, second: Observer | None) -> Observer:
+    if second is None:
+        return first
+
+    def observe(frame: Frame, inspection: InspectionResult) -> None:
+        first(frame, inspection)
+        second(frame, inspection)
+
+    return observe
+
+
 def _model_switch(
-    config: StationConfig, inspector: FrameInspector, overrides: Overrides, summary: Summary
+    config: StationConfig, inspector: FrameInspector, overrides: Overrides, trust: Trust, summary: Summary
 ) -> ModelSwitch:
-    folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
     budget = config.supervision.inspector_seconds
 
     def load(path: Path) -> LoadedPackage:
-        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame)
+        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame, trust)
 
-    return ModelSwitch(folder, inspector, load, overrides.set_model)
+    def save(name: str, sha256: str) -> None:
+        overrides.set_model(name, sha256, switch.inspector.identity.sha256)
+
+    switch = ModelSwitch(_models(config), inspector, load, save)
+    return switch
+
+
+def _models(config: StationConfig) -> Path:
+    """The folder that packages lie in."""
+    return config.commands.models or config.model.parent
 
 
 def _open_spool(limits: SpoolSection) -> Spool:
@@ -241,4 +346,5 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         drift=services.drift.numbers,
         process=read_process(),
         archive=None if services.archive is None else services.archive.numbers,
+        shadow=None if services.shadow is None else services.shadow.numbers,
     )

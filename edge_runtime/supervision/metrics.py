@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from edge_runtime.cameras.report import CameraReport, CameraState
 from edge_runtime.supervision.archive_numbers import ArchiveNumbers
+from edge_runtime.supervision.shadow_numbers import ShadowNumbers
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import State
 
@@ -37,6 +38,8 @@ class _Collected:
         yield _labelled(_gauge("drift", "Numbers of the drift report", "name"), snapshot.drift)
         if snapshot.archive is not None:
             yield from _archive(snapshot.archive)
+        if snapshot.shadow is not None:
+            yield from _shadow(snapshot.shadow)
         yield from _process(snapshot)
 
 
@@ -114,6 +117,16 @@ def _archive(numbers: ArchiveNumbers) -> Iterator[Metric]:
     yield _gauge("archive_waiting", "Frames that wait to be archived", value=numbers.waiting)
     yield _gauge("archive_pictures", "Pictures in the archive", value=numbers.pictures)
     yield _gauge("archive_bytes", "Size of the archive's files", value=numbers.size)
+
+
+def _shadow(numbers: ShadowNumbers) -> Iterator[Metric]:
+    """These start anew with another running model or threshold, so they are gauges."""
+    frames = {name: getattr(numbers, name) for name in ("scored", "skipped", "unusable")}
+    yield _labelled(_gauge("shadow_frames", "Frames, by what the candidate did with them", "outcome"), frames)
+    verdicts = numbers.verdicts
+    counted = {"both": verdicts.both, "running": verdicts.only_old, "candidate": verdicts.only_new}
+    yield _labelled(_gauge("shadow_abnormal", "Frames, by who calls them abnormal", "model"), counted)
+    yield _gauge("shadow_failed", "Times the candidate's process ended or hung", value=numbers.failed)
 
 
 def _process(snapshot: Snapshot) -> Iterator[Metric]:

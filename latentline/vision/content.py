@@ -18,3 +18,13 @@ def pixel_hash(image: npt.NDArray[np.uint8]) -> str:
     digest = hashlib.sha256("x".join(map(str, image.shape)).encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
+
+
+def short_hash(image: npt.NDArray[np.uint8]) -> str:
+    """The first 16 digits of `pixel_hash`: enough to recognise one image among millions."""
+    return shortened(pixel_hash(image))
+
+
+def shortened(content: str) -> str:
+    """The short hash of an image by its `pixel_hash`."""
+    return content[:16]

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import yaml
 
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.station.station import Station
+from edge_runtime.station.wiring import load_overrides, trust_of
+from export.signing import make_key, sign_package
 from latentline.base.strict_yaml import parse
 from latentline.model import open_model
 from tests.edge_runtime.commands.requester import Requester
@@ -21,7 +24,7 @@ from tests.edge_runtime.fakes import BRIGHT, FakeInspector, station_data, valida
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.packages import edit_manifest, write_tiny_package
 
-VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
+VERBS = ["capture", "pause", "resume", "threshold", "model", "revert", "diagnostics"]
 
 
 def _data(folder: Path, port: int) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def test_a_frame_is_captured_on_command(tmp_path: Path, mosquitto: Mosquitto) ->
 
 
 def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The new package runs after its self-test, and `birth` names it; with a damaged one the running model stays."""
+    """The new package runs after its self-test, `birth` names it, and `revert` undoes it; a damaged one never runs."""
     mosquitto.start()
     data = _data(tmp_path, mosquitto.port)
     data["model"] = str(write_tiny_package(tmp_path / "first"))
@@ -122,6 +125,12 @@ def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: 
         subscriber.wait("birth", lambda all_: all_[-1:] != [] and all_[-1].body["model"]["name"] == "better")
         write_picture(tmp_path / "pictures" / "a.png", BRIGHT, (40, 30))
         subscriber.wait("result", lambda all_: len(all_) == 1)
+        assert "the model before has sha256" in _ask(mosquitto.port, "revert", sha256="0" * 64)["error"]
+        back = _ask(mosquitto.port, "revert", sha256=answer["result"]["old"]["sha256"])
+        assert back["ok"] and back["result"]["new"]["name"] == "tiny", back
+        subscriber.wait("birth", lambda all_: all_[-1].body["model"]["name"] == "tiny")
+        assert "there is no model to go back to" in _ask(mosquitto.port, "revert")["error"]
+    assert load_overrides(parse(data, StationConfig, "-")).model is None
 
 
 def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -154,6 +163,38 @@ def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mos
     station.run()
     thread.join(10)
     assert done == [True]
+
+
+def test_a_reload_says_when_the_running_model_is_not_trusted_any_more(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Its key was replaced: the station runs on, with a reason; when the key is back, the reason goes."""
+    mosquitto.start()
+    data, path = _data(tmp_path, mosquitto.port), tmp_path / "station.yaml"
+    make_key(tmp_path / "key.pem", None, None)
+    package = write_tiny_package(tmp_path / "tiny")
+    signature = sign_package(package, tmp_path / "key.pem", None, 1, datetime.now(timezone.utc))
+    data["commands"]["trusted_keys"] = [str(tmp_path / "key.pub.pem")]
+    path.write_text(yaml.safe_dump(data))
+    config = load_station(path)
+    trust = trust_of(config)
+    trust.use(signature)
+    station = Station(config, FakeInspector(), trust=trust, path=path)
+    thread = threading.Thread(target=station.run)
+    thread.start()
+    try:
+        with Subscriber(mosquitto.port) as subscriber:
+            subscriber.wait_state("online")
+            kept = (tmp_path / "key.pub.pem").rename(tmp_path / "kept")
+            make_key(tmp_path / "other.pem", None, None)
+            (tmp_path / "other.pub.pem").rename(tmp_path / "key.pub.pem")
+            station.reload()
+            (reason,) = subscriber.wait_state("degraded")["reasons"]
+            assert reason["code"] == "signature" and "but the next start refuses it" in reason["message"]
+            kept.replace(tmp_path / "key.pub.pem")
+            station.reload()
+            subscriber.wait("v1/status", lambda all_: [message.body["state"] for message in all_][-1] == "online")
+    finally:
+        station.stop()
+        thread.join(20)
 
 
 def _holds(condition: Any, body: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from tests.edge_runtime.fakes import DARK, FakeInspector, station_data, write_pi
 from tests.mosquitto import Mosquitto
 
 
-def _open(path: Path, backend: str, *, gpu: object) -> FakeInspector:
+def _open(path: Path, backend: str, *, gpu: object, admit: object) -> FakeInspector:
     return FakeInspector()
 
 
@@ -46,7 +46,7 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A broken package, an empty folder and an absent broker are three findings, each with its sentence."""
 
-    def refuse(path: Path, backend: str, *, gpu: object) -> FakeInspector:
+    def refuse(path: Path, backend: str, *, gpu: object, admit: object) -> FakeInspector:
         raise PackageError(f"{path}: not a package")
 
     findings = list(check_station(_write(tmp_path, mosquitto.port), refuse))
@@ -120,6 +120,7 @@ def test_command_prints_json_and_exit_code(
 
 def test_run_command_inspects_to_the_end(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     """`run` opens the package, inspects a folder to its end and exits with 0; with 2 after an error in the config."""
+    monkeypatch.setattr(FakeInspector, "package", SimpleNamespace(signature=None), raising=False)
     monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     mosquitto.start()
     path = _write(tmp_path, mosquitto.port)
