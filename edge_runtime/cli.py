@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | lowest-release | rollout | demo`."""
+"""`latentline-edge VERB`: everything that a station and those who look after it ask for, one function a verb."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pathlib import Path
 
 from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
+from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from edge_runtime.tools.page_arguments import add_page_arguments
 from edge_runtime.tools.rollout.command import add_rollout_arguments
 from latentline.base.arguments import count
+from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
 from latentline.terminal import tolerate_output
@@ -36,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "listen": _listen,
         "lowest-release": _lowest_release,
         "rollout": _rollout,
+        "rescore": _rescore,
         "demo": _demo,
+        "archive": _archive,
+        "labels": _labels,
+        "page": _page,
     }
     return run_command(lambda: commands[options.command](options))
 
@@ -111,10 +118,35 @@ def _rollout(options: argparse.Namespace) -> int:
     return int(run_rollout(options))
 
 
+def _rescore(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.rescore import run_rescore
+
+    return run_rescore(options)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
-    return int(run_demo(options.seconds, options.seed, options.broker, options.output))
+    seconds = options.seconds if options.seconds is not None else 3600.0 if options.page else 60.0
+    return int(run_demo(seconds, options.seed, options.broker, options.output, options.page))
+
+
+def _page(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.page_users import run_page_command
+
+    return int(run_page_command(options))
+
+
+def _archive(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.archive.command import run_archive
+
+    return int(run_archive(options))
+
+
+def _labels(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.archive.command import run_labels
+
+    return int(run_labels(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
+    add_page_arguments(commands.add_parser("page", help="the users of the operator page"))
     lowest = commands.add_parser(
         "lowest-release", help="say, or set, the lowest release of signed packages that this station accepts"
     )
@@ -159,8 +192,17 @@ def _parser() -> argparse.ArgumentParser:
     lowest.add_argument("release", type=count, nargs="?", metavar="N", help="accept N and later releases from now on")
     rollout = commands.add_parser("rollout", help="bring a package to many stations, and back at the first regression")
     add_rollout_arguments(rollout)
+    rescore = commands.add_parser("rescore", help="score a folder of pictures with a package, into a Parquet table")
+    rescore.add_argument("pictures", type=Path, metavar="FOLDER", help="pictures at any depth, or a station's archive")
+    rescore.add_argument("--package", type=Path, required=True, help="folder or .zip of the model package")
+    rescore.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="the table to write")
+    add_worker_options(rescore)
+    rescore.add_argument("--json", action="store_true", help="print what was done as JSON")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
-    demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
+    demo.add_argument(
+        "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"
+    )
+    demo.add_argument("--page", action="store_true", help="with the operator page: prints its address and passwords")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
     demo.add_argument("--broker", metavar="HOST", help="use this broker (HOST or HOST:PORT) and not the embedded one")
     demo.add_argument(
@@ -170,4 +212,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for summary and pictures (default: %(default)s)",
     )
+    add_archive_commands(commands.add_parser("archive", help="list, export, prune or repair a station's archive"))
+    add_labels_commands(commands.add_parser("labels", help="export labelled pictures for a training"))
     return parser

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from edge_runtime.archive.settings import ArchiveSection
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.frames.settings import DriftSection
 from edge_runtime.mqtt.settings import MqttSection, PictureSection
 from edge_runtime.mqtt.spool.settings import SpoolSection
+from edge_runtime.page.settings import PageSection
+from edge_runtime.shadow.settings import ShadowSection
 from edge_runtime.supervision.settings import LogSection, SupervisionSection
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.strict_yaml import StrictModel, load_yaml
@@ -59,8 +62,17 @@ class StationConfig(StrictModel):
     pictures: PictureSection | None = None
     """A JPEG of each defect. Unset: none."""
 
+    archive: ArchiveSection | None = None
+    """Pictures of inspected frames with their verdicts, for people who label them. Unset: none."""
+
+    shadow: ShadowSection | None = None
+    """A candidate that sees some of the live frames beside the running model. Unset: none."""
+
     commands: CommandsSection = CommandsSection()
     """What may be asked of the station over MQTT."""
+
+    page: PageSection | None = None
+    """The operator page. Unset: none."""
 
     supervision: SupervisionSection = SupervisionSection()
     """What watches the station, and where its state can be read."""

@@ -9,9 +9,11 @@ LatentlineError                the message is one sentence: what is wrong, where
 ├── TrainingError              a training that cannot go on: a full disk, a signal
 │   └── DivergenceError        a loss or gradient that is not finite
 ├── CameraError                a camera
+├── ArchiveError               a station's archive of pictures, or a label in it
 ├── BrokerError                an MQTT broker
 ├── BackendError               a search backend that cannot be used here
 │   └── DeviceLostError        a GPU that this process can use no more
+├── WorkersError               processes that share work, or a Ray cluster
 ├── EngineError                a TensorRT engine, the compiled kernels, or the cache of both
 └── VerificationError          an exported graph that differs from its float64 reference
 """
@@ -69,6 +71,10 @@ class CameraError(LatentlineError):
     """A camera cannot be opened or read."""
 
 
+class ArchiveError(LatentlineError):
+    """A station's archive cannot be used, or a picture or a label in it is not what it should be."""
+
+
 class BrokerError(LatentlineError):
     """An MQTT broker refuses the station."""
 
@@ -83,6 +89,10 @@ class DeviceLostError(BackendError):
 
 class EngineError(LatentlineError):
     """An engine or a kernel cannot be built, or its cache is outdated, foreign, damaged or not writable."""
+
+
+class WorkersError(LatentlineError):
+    """Processes that share work end again and again, or a Ray cluster cannot be used."""
 
 
 class VerificationError(LatentlineError):

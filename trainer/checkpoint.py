@@ -1,7 +1,7 @@
 """A checkpoint: one folder with weights as safetensors and everything else as text, written whole or not at all.
 
 config.yaml             the complete training configuration
-state.json              images shown, split, state of the crop generator, code version
+state.json              images shown, split, hashes of images that trained, state of the crop generator, code version
 networks.safetensors    generator (of an autoencoder: decoder), its running average, discriminator, finished encoder
 optimizer.safetensors   what only a resume needs: Adam's moments, states of random generators, an unfinished encoder
 """
@@ -9,7 +9,7 @@ optimizer.safetensors   what only a resume needs: Adam's moments, states of rand
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from trainer.networks.encoder import Encoder
 from trainer.networks.factory import CodingEncoder, Decoder, Networks, build_networks
 from trainer.networks.generator import Generator
 from trainer.networks.older_weights import has_older_kernels, with_free_kernels
-from trainer.settings.search import Iterations
+from trainer.settings.search import Iterations, Tiles
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Checkpoint:
     discriminator  None where the method has none
     encoder        image -> z; None where the configuration has none, or its training is not finished
     images         shown so far
+    trained_on     `pixel_hash` of every image that ever trained these networks; empty: an older version wrote it
     """
 
     config: TrainConfig
@@ -50,6 +51,7 @@ class Checkpoint:
     split: Split
     images: int
     code_version: str
+    trained_on: frozenset[str] = frozenset()
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, state: TrainingState, split: Split) -> None:
@@ -109,11 +111,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         networks = _load_networks(config, tensors)
         split = Split.from_json(state["split"])
         images, code_version = int(state["images"]), str(state["code_version"])
-    except (KeyError, RuntimeError, TypeError):
+        trained_on = frozenset[str]().union(*state.get("trained_on", {}).values())
+    except (KeyError, RuntimeError, TypeError, AttributeError):
         raise CheckpointError(
             f"{folder}: its weights do not fit its configuration; restore it, or train again"
         ) from None
-    return Checkpoint(config, *networks, split, images, code_version)
+    return Checkpoint(config, *networks, split, images, code_version, trained_on)
 
 
 def read_config(folder: Path) -> TrainConfig:
@@ -139,6 +142,21 @@ def search_iterations(path: Path, checkpoint: Checkpoint, given: Iterations | No
     if given == 0 and checkpoint.encoder is None:
         raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
     return given
+
+
+def with_searched_tiles(checkpoint: Checkpoint, given: Tiles | None) -> Checkpoint:
+    """The checkpoint with another number of searched tiles; None: its configuration's.
+
+    Raises ConfigError where there is no discriminator for a first look.
+    """
+    if given is None:
+        return checkpoint
+    if given != "all" and checkpoint.discriminator is None:
+        raise ConfigError(
+            f"method {checkpoint.config.method.kind} has no discriminator to look first: give --tiles all"
+        )
+    search = checkpoint.config.search.model_copy(update={"tiles": given})
+    return replace(checkpoint, config=checkpoint.config.model_copy(update={"search": search}))
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from latentline.base.arguments import count, count_or_auto, positive, rate
+from latentline.base.arguments import count, count_or_all, count_or_auto, positive, rate
 from latentline.base.home import expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
-from latentline.errors import run_command
+from latentline.errors import ConfigError, run_command
 from latentline.printable import PrintableFormatter
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
@@ -41,9 +41,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a model into a run folder")
-    fit.add_argument("config", type=Path, help="YAML, see configs/train/")
+    fit.add_argument("config", type=Path, nargs="?", help="YAML, see configs/train/; not with --from")
     fit.add_argument("run", type=Path, help="folder for checkpoint, curves and samples")
     fit.add_argument("--data", type=Path, help="data root, instead of the configuration's")
+    fit.add_argument(
+        "--from", type=Path, dest="old", metavar="OLD_RUN", help="go on from this trained run, with labelled images"
+    )
+    fit.add_argument(
+        "--add",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="LABELS",
+        help="with --from: folder that latentline-edge labels export wrote; may be given several times",
+    )
+    fit.add_argument("--images", type=count, help="with --from: images that fine-tune the discriminator (40000)")
     fit.add_argument("--resume", action="store_true", help="continue from the run's checkpoint")
     fit.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
     fit.set_defaults(command=_fit)
@@ -54,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("out", type=Path, nargs="?", help="folder for report and pictures (default: RUN/evaluation)")
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
+    evaluate.add_argument(
+        "--tiles", type=count_or_all, help="of a frame to search, or all (default: the configuration's)"
+    )
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     evaluate.add_argument(
@@ -110,11 +125,26 @@ def _beside(config: Path, entry: Path) -> Path | None:
 def _fit(options: argparse.Namespace) -> int:
     from trainer.run.fit import fit
 
-    config = load_config(options.config, options.data)
-    fit(config, options.run, options.resume, device=options.device, data_moved=options.data is not None)
+    config, resume = _fit_config(options)
+    fit(config, options.run, resume, device=options.device, data_moved=options.data is not None)
     if os.environ.get("RANK", "0") == "0":
         print(f"{options.run}: model '{config.name}' is trained; see {options.run / 'report.md'}")
     return 0
+
+
+def _fit_config(options: argparse.Namespace) -> tuple[TrainConfig, bool]:
+    """What is trained, and whether the run has a checkpoint to continue from. Raises ConfigError."""
+    from trainer.run.refinement import IMAGES, start_refinement
+
+    if options.old is None:
+        if options.config is None or options.add or options.images is not None:
+            raise ConfigError("fit needs a configuration and a run folder, or --from OLD_RUN with --add LABELS")
+        return load_config(options.config, options.data), options.resume
+    if options.config is not None or not options.add:
+        raise ConfigError("--from goes with --add LABELS and the new run folder; the configuration is that of OLD_RUN")
+    if options.resume and (options.run / "checkpoint").exists():
+        return load_config(options.run / "config.yaml", options.data), True
+    return start_refinement(options.old, options.add, options.run, options.images or IMAGES, options.data), True
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -129,6 +159,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         false_alarm_rate=options.false_alarm_rate,
         tail=options.threshold,
         fresh=options.fresh,
+        tiles=options.tiles,
     )
     print(report.to_json() if options.json else report.to_markdown())
     return 0

@@ -24,6 +24,8 @@ from latentline.package.identity import ModelIdentity
 _log = logging.getLogger(__name__)
 
 Observer = Callable[[Frame, InspectionResult], None]
+Archive = Callable[[Frame, InspectionResult, ModelIdentity, str | None], None]
+Shadowed = Callable[[Frame, InspectionResult, ModelIdentity], None]
 
 
 class FrameReporter:
@@ -37,6 +39,8 @@ class FrameReporter:
     results   publish a short message about each frame, normal ones included
     observer  called with each inspected frame; its exceptions are logged and have no other effect
     reported  called with each inspected frame, when its verdict is there
+    archive   called with each inspected frame, its model, and the id of its event or None; must not wait
+    shadow    called with each inspected frame and its model; must not wait
     """
 
     def __init__(
@@ -56,20 +60,24 @@ class FrameReporter:
         results: bool = False,
         observer: Observer | None = None,
         reported: Callable[[Frame], None] = lambda _: None,
+        archive: Archive = lambda *_: None,
+        shadow: Shadowed = lambda *_: None,
     ) -> None:
         self._messages, self._topics, self._publisher = messages, topics, publisher
         self._spool, self._limits, self._drift, self._summary = spool, limits, drift, summary
         self._stage, self._fault, self._done, self._observer = stage, fault, done, observer
         self._pictures, self._results, self._reported = pictures, results, reported
+        self._archive, self._shadow = archive, shadow
         self._dropped = spool.dropped
 
     def report(self, inspected: InspectedFrame, model: ModelIdentity) -> None:
         """Report one frame, inspected by `model`."""
         frame, inspection = inspected.frame, inspected.inspection
-        stored = True
+        stored, event_id = True, None
         if inspection.is_abnormal:
             self._summary.abnormal += 1
             event = self._messages.defect(frame, inspection, model, inspected.wait_ms)
+            event_id = str(event["event_id"])
             stored = self._spool_event(frame.camera, event)
             self._send_pictures(frame, inspection, event)
         if self._results:
@@ -77,6 +85,8 @@ class FrameReporter:
                 self._topics.result(frame.camera), self._messages.result(frame, inspection, inspected.wait_ms)
             )
         self._reported(frame)
+        self._archive(frame, inspection, model, event_id)
+        self._shadow(frame, inspection, model)
         self._drift.add(frame.picture, inspection)
         self._observe(frame, inspection)
         if stored:

@@ -123,7 +123,7 @@ class Messages:
             "event_id": str(uuid.uuid4()),
             **_score(frame, inspection, wait_ms),
             "model": {"name": model.name, "sha256": model.sha256},
-            "defects": [_defect(defect) for defect in inspection.defects],
+            "defects": [defect_content(defect) for defect in inspection.defects],
         }
 
     def result(self, frame: Frame, inspection: InspectionResult, wait_ms: float) -> Message:
@@ -170,7 +170,8 @@ def _score(frame: Frame, inspection: InspectionResult, wait_ms: float) -> Messag
     }
 
 
-def _defect(defect: Defect) -> Message:
+def defect_content(defect: Defect) -> Message:
+    """One defect as it stands in an event."""
     return {
         "bbox": [int(value) for value in defect.bbox],
         "area_px": int(defect.area),

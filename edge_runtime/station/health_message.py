@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.mqtt.events import SCHEMA_VERSION, Message, Messages, now
+from edge_runtime.supervision.shadow_numbers import ShadowNumbers
 from edge_runtime.supervision.snapshot import Snapshot
 
 
@@ -47,6 +48,21 @@ def health_message(messages: Messages, snapshot: Snapshot) -> Message:
             "descriptors": process.descriptors,
             "threads": process.threads,
         },
+        **({} if snapshot.shadow is None else {"shadow": _shadow(snapshot.shadow)}),
+    }
+
+
+def _shadow(numbers: ShadowNumbers) -> Message:
+    return {
+        "model": {"name": numbers.name, "sha256": numbers.sha256, "threshold": numbers.threshold},
+        "against": numbers.against,
+        "scored": numbers.scored,
+        "skipped": numbers.skipped,
+        "unusable": numbers.unusable,
+        "failed": numbers.failed,
+        "milliseconds": round(numbers.milliseconds, 3),
+        "verdicts": numbers.verdicts.to_dict(),
+        "error": numbers.error,
     }
 
 

@@ -19,6 +19,7 @@ from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.reports import Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.page.fault_history import FaultHistory
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import (
@@ -41,6 +42,7 @@ _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.2  # longest time until the loop notices `stop`
 _POLL_SECONDS = 1.0  # time between two looks at spool and supervisor
 _FIRST_TRY_SECONDS = 12.0  # for the first connection: the limits for socket and CONNACK, and a margin
+_ARCHIVE_SECONDS = 30.0  # for the pictures that wait to be archived, at the end of the input
 _STOP_SECONDS = 0.7  # after `stop`: for the cameras to end, and again for the spool to drain
 
 
@@ -67,6 +69,7 @@ class Station:
         path: Path | None = None,
     ) -> None:
         self._config, self._inspector, self._observer, self._path = config, inspector, observer, path
+        self.faults = FaultHistory()
         self.health = Health(self._publish_status)
         self.announcer = Announcer(config)
         self.work = WorkJournal(config.spool.path.with_suffix(".work"))
@@ -120,9 +123,13 @@ class Station:
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
             self._announce(services)
-            services.supervisor.start(services.publisher.thread, *self.feeds.threads)
+            services.supervisor.start(services.publisher.thread, *services.own_threads, *self.feeds.threads)
             stack.callback(services.supervisor.close)
             services.publisher.start()
+            for thread in services.own_threads:
+                thread.start()
+            if services.page is not None:
+                services.page.start()
             stack.callback(self._end, services)
             self.feeds.start()
             self._wait_for_broker(services)
@@ -139,6 +146,12 @@ class Station:
         """The state of the station now. Any thread may call it while `run` runs."""
         assert self._services is not None
         return take_snapshot(self, self._services, time.monotonic() - self._started)
+
+    @property
+    def page_address(self) -> tuple[str, int] | None:
+        """Where the operator page answers; None while there is none."""
+        services = self._services
+        return None if services is None or services.page is None else services.page.address
 
     def threshold_of(self, model: ModelIdentity) -> float | None:
         """The threshold that a command set for `model`, else the configuration's; None: the package's."""
@@ -161,6 +174,8 @@ class Station:
         if self.feeds.stuck:
             self.end_for_restart("every camera hangs in its driver; the station ends to be restarted")
         self._services.lateness.check(self.feeds.states())
+        if self._services.page is not None:
+            self._services.page.check()
         self.announcer.cameras(self._camera_reports)
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, time.monotonic())
 
@@ -206,6 +221,8 @@ class Station:
                 poll_at = now + _POLL_SECONDS
                 services.supervisor.keep()
                 services.reporter.check_spool()
+                if services.archive is not None:
+                    services.archive.check()
 
     def _between_frames(self, services: Services) -> None:
         """Run commands; switch the model; apply a reloaded configuration."""
@@ -217,6 +234,8 @@ class Station:
                 inspector = services.switch.run_pending()
             if inspector is not None:
                 services.actions.use_inspector(inspector)
+                if services.page is not None:
+                    services.page.forget_scores()
         with services.supervisor.spool.working():
             changes = services.reload.run_pending()
         if changes is not None:
@@ -238,6 +257,7 @@ class Station:
         return camera_reports(self.feeds, self._services.lateness)
 
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:
+        self.faults.changed(faults)
         self.announcer.status(state, faults)
 
     def _end(self, services: Services) -> None:
@@ -252,11 +272,15 @@ class Station:
         """Close the cameras, drain the spool, publish `stopped`; within three seconds after `stop`."""
         services.supervisor.stopping()
         self.feeds.close(_STOP_SECONDS)
+        if services.shadow is not None:
+            services.shadow.close(_STOP_SECONDS)
         self.work.clear(self._config.supervision.inspector_seconds)
         self.announcer.cameras(self._camera_reports)
         reports = self.feeds.states()
         drain = self._config.mqtt.drain_seconds
         self.announcer.stopped(min(drain, _STOP_SECONDS) if self._stopping else drain)
+        if services.archive is not None:
+            services.archive.close(_STOP_SECONDS if self._stopping else _ARCHIVE_SECONDS)
         summary = self.summary
         summary.bad_images = sum(report.bad for report in reports.values())
         for report in reports.values():

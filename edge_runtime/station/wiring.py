@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from edge_runtime.archive.writer import ArchiveWriter
+from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
@@ -24,12 +26,18 @@ from edge_runtime.frames.lateness import Lateness
 from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.kept_thread import KeptThread
 from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.settings import read_password
 from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
+from edge_runtime.page.fault_history import FaultHistory
+from edge_runtime.page.latest import LatestFrames
+from edge_runtime.page.operator_page import OperatorPage
+from edge_runtime.page.station_view import StationView
+from edge_runtime.shadow.shadow import Shadow
 from edge_runtime.station.actions import StationActions
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.reload import Reload
@@ -38,6 +46,7 @@ from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health
 from edge_runtime.supervision.supervisor import Supervisor
 from latentline.backends.settings import Backend
+from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
 
 _FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the pauses then double
@@ -51,6 +60,7 @@ class Host(Protocol):
     feeds: Feeds
     work: WorkJournal
     announcer: Announcer
+    faults: FaultHistory
 
     def snapshot(self) -> Snapshot:
         """The state of the station now. Any thread may call it."""
@@ -85,6 +95,14 @@ class Services:
     commander: Commander
     reload: Reload
     lateness: Lateness
+    archive: ArchiveWriter | None
+    page: OperatorPage | None
+    shadow: Shadow | None
+
+    @property
+    def own_threads(self) -> tuple[KeptThread, ...]:
+        """Those of archive and shadow, as far as the station has them."""
+        return tuple(part.thread for part in (self.archive, self.shadow) if part is not None)
 
 
 def broker_of(config: StationConfig) -> Broker:
@@ -183,6 +201,14 @@ def assemble(
     if commander.topic_filter is not None:
         publisher.subscribe(commander.topic_filter, commander.received)
     lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
+    archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
+    page = None
+    if config.page is not None:
+        view = _station_view(config, host, supervisor, pipeline, commander)
+        page = OperatorPage(config.page, view, fault)
+        observer = _both(view.latest.show, observer)
+        stack.callback(page.close)
+    shadow = None if config.shadow is None else Shadow(config.shadow)
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -198,11 +224,60 @@ def assemble(
         results=config.mqtt.results,
         observer=observer,
         reported=lateness.add,
+        archive=(lambda *_: None) if archive is None else archive.offer,
+        shadow=(lambda *_: None) if shadow is None else shadow.offer,
     )
     reload = Reload(path or Path(), config, fault, supervisor.systemd)
     return Services(
-        spool, publisher, supervisor, pipeline, reporter, drift, switch, fetcher, actions, commander, reload, lateness
+        spool,
+        publisher,
+        supervisor,
+        pipeline,
+        reporter,
+        drift,
+        switch,
+        fetcher,
+        actions,
+        commander,
+        reload,
+        lateness,
+        archive,
+        page,
+        shadow,
     )
+
+
+def _station_view(
+    config: StationConfig, host: Host, supervisor: Supervisor, pipeline: FramePipeline, commander: Commander
+) -> StationView:
+    return StationView(
+        name=config.station.id,
+        beside=config.spool.path,
+        health=host.health,
+        faults=host.faults,
+        latest=LatestFrames(camera.id for camera in config.cameras),
+        snapshot=host.snapshot,
+        troubled=lambda: supervisor.troubled,
+        ask=commander.ask,
+        identity=lambda: pipeline.inspector.identity,
+        threshold=lambda: pipeline.threshold,
+        baseline=lambda: pipeline.inspector.baseline,
+        commands=config.commands,
+        model=config.model,
+        archive=None if config.archive is None else config.archive.path,
+        archive_gib=None if config.archive is None else config.archive.max_gib,
+    )
+
+
+def _both(first: Observer, second: Observer | None) -> Observer:
+    if second is None:
+        return first
+
+    def observe(frame: Frame, inspection: InspectionResult) -> None:
+        first(frame, inspection)
+        second(frame, inspection)
+
+    return observe
 
 
 def _model_switch(
@@ -270,4 +345,6 @@ def take_snapshot(host: Host, services: Services, uptime: float) -> Snapshot:
         threshold=pipeline.threshold,
         drift=services.drift.numbers,
         process=read_process(),
+        archive=None if services.archive is None else services.archive.numbers,
+        shadow=None if services.shadow is None else services.shadow.numbers,
     )

@@ -10,6 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 
 from edge_runtime.cameras.report import CameraReport, CameraState
+from edge_runtime.supervision.archive_numbers import ArchiveNumbers
+from edge_runtime.supervision.shadow_numbers import ShadowNumbers
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import State
 
@@ -34,6 +36,10 @@ class _Collected:
         yield from _cameras(snapshot.cameras)
         yield from _events(snapshot)
         yield _labelled(_gauge("drift", "Numbers of the drift report", "name"), snapshot.drift)
+        if snapshot.archive is not None:
+            yield from _archive(snapshot.archive)
+        if snapshot.shadow is not None:
+            yield from _shadow(snapshot.shadow)
         yield from _process(snapshot)
 
 
@@ -101,6 +107,26 @@ def _events(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("spool_bytes", "Size of the events that wait", value=snapshot.spool_bytes)
     yield _gauge("connected", "1 while a broker accepts the station", value=snapshot.connected)
     yield _counter("connections", "Times a broker accepted the station", value=snapshot.connections)
+
+
+def _archive(numbers: ArchiveNumbers) -> Iterator[Metric]:
+    yield _counter("archive_written", "Pictures archived", value=numbers.written)
+    dropped = _counter("archive_dropped", "Chosen frames that were not archived", "cause")
+    yield _labelled(dropped, numbers.dropped)
+    yield _counter("archive_pruned", "Pictures removed because of a limit", value=numbers.pruned)
+    yield _gauge("archive_waiting", "Frames that wait to be archived", value=numbers.waiting)
+    yield _gauge("archive_pictures", "Pictures in the archive", value=numbers.pictures)
+    yield _gauge("archive_bytes", "Size of the archive's files", value=numbers.size)
+
+
+def _shadow(numbers: ShadowNumbers) -> Iterator[Metric]:
+    """These start anew with another running model or threshold, so they are gauges."""
+    frames = {name: getattr(numbers, name) for name in ("scored", "skipped", "unusable")}
+    yield _labelled(_gauge("shadow_frames", "Frames, by what the candidate did with them", "outcome"), frames)
+    verdicts = numbers.verdicts
+    counted = {"both": verdicts.both, "running": verdicts.only_old, "candidate": verdicts.only_new}
+    yield _labelled(_gauge("shadow_abnormal", "Frames, by who calls them abnormal", "model"), counted)
+    yield _gauge("shadow_failed", "Times the candidate's process ended or hung", value=numbers.failed)
 
 
 def _process(snapshot: Snapshot) -> Iterator[Metric]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edge_runtime.cameras.report import CameraReport
+from edge_runtime.supervision.archive_numbers import ArchiveNumbers
 from edge_runtime.supervision.process import Process
+from edge_runtime.supervision.shadow_numbers import ShadowNumbers
 from edge_runtime.supervision.state import State
 
 
@@ -29,6 +31,7 @@ class Snapshot:
     connected         whether a broker accepts the station; connections: times that one accepted it
     threshold         the anomaly score above which a frame is abnormal
     drift             numbers of the drift report by name, all finite
+    archive           None: the station has none; shadow: None: it has no candidate
     """
 
     state: State
@@ -59,3 +62,5 @@ class Snapshot:
     dead_letters: int = 0
     drift: Mapping[str, float] = field(default_factory=dict)
     process: Process = field(default_factory=Process)
+    archive: ArchiveNumbers | None = None
+    shadow: ShadowNumbers | None = None

@@ -19,8 +19,10 @@ from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import trust_of
+from edge_runtime.tools.archive_check import check_archive
 from edge_runtime.tools.broker_check import check_broker
 from edge_runtime.tools.finding import Finding
+from edge_runtime.tools.page_check import check_page
 from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
@@ -48,7 +50,7 @@ class OpenModel(Protocol):
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, spool, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
+    """Check config, spool, archive, model, self-test, cameras, broker, page in turn. A wrong config ends the list."""
     try:
         config = load_station(path)
     except LatentlineError as error:
@@ -56,6 +58,7 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
     yield from _whole("spool", check_spool(config))
+    yield from _whole("archive", check_archive(config.archive))
     opened: list[OpenedInspector] = []
     yield from _model(config, open_model, opened)
     try:
@@ -63,6 +66,8 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
     finally:
         for inspector in opened:
             inspector.close()
+    if (page := config.page) is not None:
+        yield _attempt("page", lambda: check_page(page, config.spool.path))
     if (sentence := command_warning(config)) is not None:
         yield Finding("commands", True, sentence, warning=True)
 

@@ -14,14 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Replace `path` by `content` in one step. mode: its rights, less those that the umask takes."""
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666, flush: bool = True) -> None:
+    """Replace `path` by `content` in one step. mode: its rights, less those that the umask takes.
+
+    flush  False does not wait for the disk: whole or not at all still holds when the process dies, but not in a power
+           cut
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from latentline.base.arguments import at_least_one
+
 
 def wait_without_spinning() -> None:
     """Let the threads of OpenMP sleep while they wait; a value that the user set stays.
@@ -18,10 +20,4 @@ def wait_without_spinning() -> None:
 def add_threads(parser: argparse.ArgumentParser, *commands: argparse.ArgumentParser) -> None:
     """Give `parser` and its `commands` the option --threads: it may stand before or after the command."""
     for place, default in ((parser, None), *((command, argparse.SUPPRESS) for command in commands)):
-        place.add_argument("--threads", type=_threads, default=default, help="CPU threads (default: all cores)")
-
-
-def _threads(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more")
-    return int(text)
+        place.add_argument("--threads", type=at_least_one, default=default, help="CPU threads (default: all cores)")

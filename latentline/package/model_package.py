@@ -5,6 +5,7 @@
     encoder.onnx         image -> z                 a VAE: also log_variance of z. Only where a search starts there
     discriminator.onnx   image -> logit, features   with a patch head: also patch_logits. Only with a discriminator
     search_step.onnx     z, x, fx -> loss, grad_z   only with a search step
+    first_look.onnx      image -> logit, patch_logits without mirror images      only with a first look
     trunk.onnx           image -> features          only with a trunk (`latentline.trunk`)
     trunk.npz            statistics of normal features, and a picture with its features in float64. Only with a trunk
     calibration.npz      statistics of normal frames, and the scores behind the threshold
@@ -48,6 +49,7 @@ from latentline.trunk.reconstructor import TrunkReconstructor
 MANIFEST = "manifest.json"
 GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
 ENCODER = "encoder.onnx"
+FIRST_LOOK = "first_look.onnx"
 TRUNK, TRUNK_STATISTICS = "trunk.onnx", "trunk.npz"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
 
@@ -88,11 +90,25 @@ class ModelPackage(SearchModel):
     def tiler(self) -> FrameTiler:
         """Cuts frames into tiles as this model needs them."""
         m = self.manifest
-        return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+        return FrameTiler(m.preprocessing, m.tile_size, m.overlap, m.search.most_tiles)
 
     def with_iterations(self, iterations: int) -> ModelPackage:
         """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
         search = self.manifest.search.model_copy(update={"iterations": iterations})
+        manifest = self.manifest.model_copy(update={"search": search})
+        return replace(self, spec=manifest, manifest=manifest)
+
+    def with_tiles(self, tiles: int) -> ModelPackage:
+        """The same package that searches so many tiles of a frame, to time or compare; its thresholds are for its own.
+
+        Raises PackageError for a package without a first look.
+        """
+        if not self.manifest.first_look:
+            raise PackageError(
+                f"{self.manifest.name}: this package has no first look, so all tiles must be searched; export it again "
+                f"from its run folder with `latentline-export package RUN OUT --tiles {tiles}`"
+            )
+        search = self.manifest.search.model_copy(update={"tiles": tiles})
         manifest = self.manifest.model_copy(update={"search": search})
         return replace(self, spec=manifest, manifest=manifest)
 
@@ -134,6 +150,7 @@ def files_of(spec: ModelSpec) -> frozenset[str]:
         DISCRIMINATOR: spec.has_discriminator,
         SEARCH_STEP: spec.has_search_step,
         ENCODER: spec.search.init == "encoder",
+        FIRST_LOOK: spec.first_look,
         **dict.fromkeys((TRUNK, TRUNK_STATISTICS), isinstance(spec, Manifest) and spec.trunk is not None),
     }
     return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})

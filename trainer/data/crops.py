@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,6 +52,7 @@ class CropSampler:
 
     images  uint8 [H, W, C] of any sizes, kept in memory
     masks   for each image True where abnormal, [H, W]; None, or nowhere True: it is not known where
+    shares  for some images by index: the least share of the tiles that come from each; they add up to less than 1
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class CropSampler:
         size: int,
         augment: AugmentConfig | None = None,
         masks: Sequence[Mask | None] | None = None,
+        shares: Mapping[int, float] | None = None,
     ) -> None:
         self.size = size
         self._augment = augment or AugmentConfig()
@@ -75,6 +77,10 @@ class CropSampler:
         # in proportion to area, so that every place of the product is equally likely
         areas = np.array([i.shape[0] * i.shape[1] for i in self._images], dtype=np.float64)
         self._probabilities = areas / areas.sum()
+        if shares:
+            least = np.zeros(len(areas))
+            least[list(shares)] = list(shares.values())
+            self._probabilities = least + (1 - least.sum()) * self._probabilities
 
     def draw(self, count: int, rng: np.random.Generator) -> Tensor:
         """`count` tiles, float32 [count, C, size, size] in [-1, 1]."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
+from trainer.data.added import AddedImages, read_added, with_added
 from trainer.data.group_table import read_group_table
 from trainer.data.image_folder import ImageFolder
 from trainer.data.known_places import copies, known_images
@@ -64,7 +65,18 @@ class FolderSource:
         return self._groups
 
     @cached_property
+    def added(self) -> AddedImages:
+        """The labelled images. Raises DatasetError."""
+        joined = AddedImages()
+        for folder in self._config.added:
+            joined = joined.joined(read_added(folder))
+        return joined
+
+    @cached_property
     def _groups(self) -> Mapping[str, str]:
+        return {**self._own_groups(), **self.added.groups}
+
+    def _own_groups(self) -> Mapping[str, str]:
         config = self._config
         if config.groups is None:
             return {}
@@ -74,7 +86,8 @@ class FolderSource:
     @cached_property
     def _masks(self) -> FolderMasks:
         root = self._folder.root
-        return FolderMasks(root, tuple(dict.fromkeys([*self._folder.abnormal, *(root / n for n in self._named_known)])))
+        named = (root / name for name in (*self._named_known, *self.added.defects))
+        return FolderMasks(root, tuple(dict.fromkeys([*self._folder.abnormal, *named])))
 
     @property
     def _named_known(self) -> tuple[str, ...]:
@@ -91,6 +104,13 @@ class FolderSource:
         DatasetError when a side stays empty, a listed image does not exist, or there are too few images to contaminate
         with.
         """
+        split = self._own_split(seed)
+        for number, folder in enumerate(self._config.added, 1):
+            split = with_added(split, read_added(folder), self, self._config.held_out_fraction, seed + number)
+        return split
+
+    def _own_split(self, seed: int) -> Split:
+        """The split of the folder itself."""
         rng = np.random.default_rng(seed)
         groups = self.groups() if self._config.split_by == "part" else {}
         good, test_good = self._good(seed)

@@ -64,6 +64,10 @@ class FolderData(StrictModel):
     """Most known-abnormal images that are used, drawn part by part. The others are left out; the test stays the same.
     Unset: all of them. [images]"""
 
+    added: tuple[Path, ...] = ()
+    """Folders of labelled images that `latentline-edge labels export` wrote, the oldest first. Good ones become normal
+    images, defects known-abnormal ones. `fit --from RUN --add FOLDER` writes this setting."""
+
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
     """For experiments: abnormal images that training takes for normal, as a fraction of the training images. They are
     those that would be known abnormal."""
@@ -84,7 +88,7 @@ class FolderData(StrictModel):
     def has_known_abnormal(self) -> bool:
         """Whether the method can be shown known-abnormal images."""
         chosen = self.known_abnormal is not None or self.known_abnormal_fraction > 0
-        return chosen and self.known_abnormal_limit != 0 and not self.contamination
+        return bool(self.added) or (chosen and self.known_abnormal_limit != 0 and not self.contamination)
 
 
 class MnistData(StrictModel):

@@ -9,7 +9,7 @@ The first and third are there from the start, metrics.jsonl within seconds, the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,7 @@ class RunFolder:
         self._meter: CoverageMeter | None = None
         self._coverage: FitCoverage | None = None
         self._coverage_problem: str | None = None
+        self._trained_before: Mapping[str, frozenset[str]] = {}
         self._tensorboard: TensorBoardWriter | None = None
         self._since_record, self._since_write = Timer(), Timer()
 
@@ -71,6 +72,7 @@ class RunFolder:
             split, run = Split.from_json(state.metadata["split"]), state.metadata["run"]
             self._steps, self.seconds, processes = int(run["steps"]), float(run["seconds"]), int(run["processes"])
             self._coverage_problem = run.get("coverage_problem")
+            self._trained_before = {side: frozenset(on) for side, on in state.metadata.get("trained_on", {}).items()}
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(
                 f"{self.checkpoint}: another version wrote this checkpoint; start in a new folder"
@@ -131,13 +133,19 @@ class RunFolder:
             "processes": self._workers.count,
             "coverage_problem": self._coverage_problem,
         }
-        state = replace(state, metadata={**state.metadata, "run": run})
+        state = replace(state, metadata={**state.metadata, "run": run, "trained_on": self._trained_on()})
         with self._writing():
             # history first: after a kill between both, a resume drops the records of images after the checkpoint
             write_history(self.path / "metrics.jsonl", self._records)
             save_checkpoint(self.checkpoint, self._config, state, self._data.split)
             self.saved_images = training.images
             self._save_pictures(training, samples, real)
+
+    def _trained_on(self) -> dict[str, list[str]]:
+        """Hashes of all images that these networks were trained on, also before they came into this folder."""
+        sides = {**self._trained_before, **self._data.trained_on}
+        before, now = self._trained_before, self._data.trained_on
+        return {side: sorted({*before.get(side, ()), *now.get(side, ())}) for side in sides}
 
     def checkpoint_sentence(self) -> str:
         """For error messages: which checkpoint the user still has."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import split_held_out, too_few_normals
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import promise
+from latentline.vision.content import pixel_hash
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler, prepare_mask
 from trainer.data.known_abnormal import KnownAbnormal, MaskedTiles
@@ -20,18 +22,23 @@ from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.data.synthetic import SyntheticSampler
 from trainer.methods import NoisyAnoGan
+from trainer.run.labelled import MOST_OF_DEFECTS, added_images, labelled_shares, load_normal, warn_of_skipped
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Samplers of tiles; `abnormal` is None where the method is shown nothing abnormal."""
+    """Samplers of tiles; `abnormal` is None where the method is shown nothing abnormal.
+
+    trained_on  hash of the content of each image that trains, by side: train, known_abnormal (`pixel_hash`)
+    """
 
     normal: CropSampler
     abnormal: KnownAbnormal | None
     split: Split
     source: ImageSource
+    trained_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def open_training_source(config: TrainConfig) -> tuple[ImageSource, Split]:
@@ -59,14 +66,15 @@ def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | 
         groups = source.groups()
         promised = promise(len(scored), len({groups.get(name, name) for name in scored}), FALSE_ALARM_RATE)
         log.info("after calibration %s", "; ".join(filter(None, [promised.sentence, promised.cost])))
-    loaded = load(source, split.train, config.preprocessing.apply)
-    _warn_of_skipped(loaded.skipped)
-    normal = CropSampler(list(loaded.images.values()), config.network.resolution, config.augment)
-    return TrainingData(normal, _load_known_abnormal(config, source, split, normal), split, source)
+    trained: dict[str, set[str]] = {"train": set(), "known_abnormal": set()}
+    normal = load_normal(config, source, split.train, lambda image: trained["train"].add(pixel_hash(image)))
+    abnormal = _load_known_abnormal(config, source, split, normal, trained["known_abnormal"])
+    trained_on = {side: frozenset(contents) for side, contents in trained.items()}
+    return TrainingData(normal, abnormal, split, source, trained_on)
 
 
 def _load_known_abnormal(
-    config: TrainConfig, source: ImageSource, split: Split, normal: CropSampler
+    config: TrainConfig, source: ImageSource, split: Split, normal: CropSampler, trained: set[str]
 ) -> KnownAbnormal | None:
     method = config.method
     if not isinstance(method, NoisyAnoGan):
@@ -81,17 +89,20 @@ def _load_known_abnormal(
     if not split.known_abnormal or method.synthetic_fraction == 1:
         return mix_known_abnormal(method, None, normal)
     loaded = load(source, split.known_abnormal)
-    _warn_of_skipped(loaded.skipped)
+    warn_of_skipped(loaded.skipped)
     images, masks, counts = [], [], MaskCounts()
+    shares = labelled_shares(list(loaded.images), added_images(source).defects, MOST_OF_DEFECTS)
     for name, image in loaded.images.items():
         mask = source.mask(name, (image.shape[0], image.shape[1]))
         counts.add(mask)
+        trained.add(pixel_hash(image))
         images.append(config.preprocessing.apply(image))
         masks.append(None if mask is None else prepare_mask(mask, images[-1]))
     log.info("%d of %d known-abnormal images train with a mask", counts.used, counts.images)
     if method.patch_head and not counts.used and not method.synthetic_fraction:
         log.warning("method.patch_head learns from masks, and there are none: it learns nothing")
-    return mix_known_abnormal(method, CropSampler(images, config.network.resolution, config.augment, masks), normal)
+    real = CropSampler(images, config.network.resolution, config.augment, masks, shares)
+    return mix_known_abnormal(method, real, normal)
 
 
 def mix_known_abnormal(method: NoisyAnoGan, real: CropSampler | None, normal: CropSampler) -> KnownAbnormal:
@@ -105,10 +116,3 @@ def mix_known_abnormal(method: NoisyAnoGan, real: CropSampler | None, normal: Cr
         pasted = method.pasted_fraction * (1 - synthetic)
         sources += [(real, 1 - synthetic - pasted), (PastedSampler(real, normal), pasted)]
     return KnownAbnormal([*sources, (SyntheticSampler(normal), synthetic)])
-
-
-def _warn_of_skipped(skipped: tuple[str, ...]) -> None:
-    for sentence in skipped:
-        log.warning("skipped: %s", sentence)
-    if skipped:
-        log.warning("%d images were skipped", len(skipped))

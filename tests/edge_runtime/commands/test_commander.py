@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.answers import WINDOW_SECONDS, AnswerCache
 from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.local_request import LocalRequest
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.request import ModelRequest, ThresholdRequest
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
@@ -386,3 +388,40 @@ def test_the_schema_allows_no_more_than_the_station(verb: str) -> None:
     """A payload with an unknown key fits no verb's schema."""
     with pytest.raises(jsonschema.ValidationError):
         check_request(verb, {"name": "a", "value": 1, "more": 1})
+
+
+def test_the_page_asks_as_a_command_does(bench: Bench) -> None:
+    """A request of the page is bounded, kept and carried out in the station's thread, without any verb enabled."""
+    good, wide, model = (
+        LocalRequest(ThresholdRequest(value=5.0), "anna"),
+        LocalRequest(ThresholdRequest(value=5000.0), "anna"),
+        LocalRequest(ModelRequest(name="other.zip"), "anna"),
+    )
+    for local in (good, wide, model):
+        bench.commander.ask(local)
+    assert not good.outcome.done()
+    bench.commander.run_pending()
+    assert good.outcome.result(0)["new"] == 5.0 and bench.overrides.threshold(bench.station.identity.sha256) == 5.0
+    with pytest.raises(LatentlineError, match="not within this station's bounds"):
+        wide.outcome.result(0)
+    assert model.outcome.running() and bench.answers == []  # a switch takes its time
+
+
+def test_a_request_that_the_page_gave_up_changes_nothing(bench: Bench) -> None:
+    """What is cancelled before the station's thread has begun is not carried out."""
+    local = LocalRequest(ThresholdRequest(value=5.0), "anna")
+    bench.commander.ask(local)
+    assert local.outcome.cancel()
+    bench.commander.run_pending()
+    assert bench.overrides.threshold(bench.station.identity.sha256) is None
+
+
+def test_without_bounds_the_page_changes_nothing(tmp_path: Path) -> None:
+    """A station without bounds and without a folder of packages says which setting is missing."""
+    bench = Bench(tmp_path, verbs=[], threshold=None, models=None)
+    for request, setting in ((ThresholdRequest(value=5.0), "threshold"), (ModelRequest(name="a.zip"), "models")):
+        local = LocalRequest(request, "anna")
+        bench.commander.ask(local)
+        bench.commander.run_pending()
+        with pytest.raises(LatentlineError, match=f"commands.{setting}"):
+            local.outcome.result(0)

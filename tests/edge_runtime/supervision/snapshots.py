@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from edge_runtime.cameras.report import CameraReport
+from edge_runtime.supervision.archive_numbers import ArchiveNumbers
 from edge_runtime.supervision.process import Process
+from edge_runtime.supervision.shadow_numbers import ShadowNumbers
 from edge_runtime.supervision.snapshot import Snapshot
+from latentline.evidence.paired import PairedCounts
 
 TOP = CameraReport("ok", None, 31, {"broken file": 3}, 2, 1, {"newer frame": 5, "station stopped": 4}, 0.25, 0.0, 1.5)
 SIDE = CameraReport("stalled", "camera side is stalled", 7, {}, 0, 1, {}, None)
@@ -44,5 +47,9 @@ def snapshot(**changes: Any) -> Snapshot:
         dead_letters=23,
         drift={"alarm_rate_seen": 0.05},
         process=Process(19_000, 20, 21),
+        archive=ArchiveNumbers(24, {"disk full": 25}, 26, 27, 28, 29_000),
+        shadow=ShadowNumbers(
+            "candidate", "cd" * 32, 1.5, "ab" * 32, 37, 38, 39, 40, PairedCounts(6, 7, 8, 16), milliseconds=41.5
+        ),
     )
     return replace(whole, **changes)
