@@ -46,7 +46,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[demo]'
+	$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[demo,page]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python

@@ -8,9 +8,9 @@ import shlex
 import sys
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from bench.command_line import program
+from latentline.base.processor import processor
 
 PACKAGES = ("latentline", "torch", "openvino", "numpy")
 
@@ -23,16 +23,6 @@ def conditions() -> dict[str, str]:
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {_version(n)}" for n in PACKAGES)]),
         "command": shlex.join(["python", *program(), *sys.argv[1:]]),
     }
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""`latentline-edge run | check | doctor | listen | rescore | demo | archive | labels`."""
+"""`latentline-edge VERB`: everything that a station and those who look after it ask for, one function a verb."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from edge_runtime.tools.page_arguments import add_page_arguments
+from edge_runtime.tools.rollout.command import add_rollout_arguments
+from latentline.base.arguments import count
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
@@ -24,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 after a success, 2 after a mistake that the user can correct."""
     tolerate_output()
     options = _parser().parse_args(arguments)
-    quiet = logging.WARNING if options.command in ("demo", "listen") else logging.INFO
+    quiet = logging.WARNING if options.command in ("demo", "listen", "rollout") else logging.INFO
     level = logging.DEBUG if options.verbose else quiet
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
@@ -34,10 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "check": _check,
         "doctor": _doctor,
         "listen": _listen,
+        "lowest-release": _lowest_release,
+        "rollout": _rollout,
         "rescore": _rescore,
         "demo": _demo,
         "archive": _archive,
         "labels": _labels,
+        "page": _page,
     }
     return run_command(lambda: commands[options.command](options))
 
@@ -46,17 +52,21 @@ def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_first_model
     from edge_runtime.station.ending import end_in_time
     from edge_runtime.station.station import Station
-    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of
+    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of, trust_of
     from latentline.model import open_model
 
     config = load_station(options.config)
     configure_log(config.log, config.station.id, secrets=secrets_of(broker_of(config), config))
-    overrides = load_overrides(config)
+    overrides, trust = load_overrides(config), trust_of(config)
     first = open_first_model(
-        lambda path: open_model(path, config.backend, gpu=config.gpu), config.model, config.commands.models, overrides
+        lambda path: open_model(path, config.backend, gpu=config.gpu, admit=trust.admit),
+        config.model,
+        config.commands.models,
+        overrides,
     )
     try:
-        station = Station(config, first.inspector, overrides=overrides, path=options.config)
+        trust.use(first.inspector.package.signature)
+        station = Station(config, first.inspector, overrides=overrides, trust=trust, path=options.config)
         station.health.fault("model", first.fault)
         with end_in_time(station):
             station.run()
@@ -85,10 +95,27 @@ def _doctor(options: argparse.Namespace) -> int:
     return int(run_doctor(options.target, options.precision, options.output, options.seconds, options.json))
 
 
+def _lowest_release(options: argparse.Namespace) -> int:
+    from edge_runtime.station.wiring import release_file
+
+    file = release_file(load_station(options.config))
+    if options.release is not None:
+        file.set_lowest(options.release)
+    known = file.read()
+    print(f"the lowest release that this station accepts: {known.release if known is not None else 'any'}")
+    return 0
+
+
 def _listen(options: argparse.Namespace) -> int:
     from edge_runtime.tools.listen.command import run_listen
 
     return int(run_listen(options))
+
+
+def _rollout(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.rollout.command import run_rollout
+
+    return int(run_rollout(options))
 
 
 def _rescore(options: argparse.Namespace) -> int:
@@ -100,7 +127,14 @@ def _rescore(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from edge_runtime.tools.demo.run import run_demo
 
-    return int(run_demo(options.seconds, options.seed, options.broker, options.output))
+    seconds = options.seconds if options.seconds is not None else 3600.0 if options.page else 60.0
+    return int(run_demo(seconds, options.seed, options.broker, options.output, options.page))
+
+
+def _page(options: argparse.Namespace) -> int:
+    from edge_runtime.tools.page_users import run_page_command
+
+    return int(run_page_command(options))
 
 
 def _archive(options: argparse.Namespace) -> int:
@@ -150,6 +184,14 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     listen = commands.add_parser("listen", help="print what stations publish, as a subscriber receives it")
     add_arguments(listen)
+    add_page_arguments(commands.add_parser("page", help="the users of the operator page"))
+    lowest = commands.add_parser(
+        "lowest-release", help="say, or set, the lowest release of signed packages that this station accepts"
+    )
+    lowest.add_argument("config", type=Path, metavar="STATION.yaml")
+    lowest.add_argument("release", type=count, nargs="?", metavar="N", help="accept N and later releases from now on")
+    rollout = commands.add_parser("rollout", help="bring a package to many stations, and back at the first regression")
+    add_rollout_arguments(rollout)
     rescore = commands.add_parser("rescore", help="score a folder of pictures with a package, into a Parquet table")
     rescore.add_argument("pictures", type=Path, metavar="FOLDER", help="pictures at any depth, or a station's archive")
     rescore.add_argument("--package", type=Path, required=True, help="folder or .zip of the model package")
@@ -157,7 +199,10 @@ def _parser() -> argparse.ArgumentParser:
     add_worker_options(rescore)
     rescore.add_argument("--json", action="store_true", help="print what was done as JSON")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
-    demo.add_argument("--seconds", type=float, default=60.0, help="how long to inspect (default: %(default)s)")
+    demo.add_argument(
+        "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"
+    )
+    demo.add_argument("--page", action="store_true", help="with the operator page: prints its address and passwords")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")
     demo.add_argument("--broker", metavar="HOST", help="use this broker (HOST or HOST:PORT) and not the embedded one")
     demo.add_argument(

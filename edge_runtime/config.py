@@ -12,6 +12,7 @@ from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.frames.settings import DriftSection
 from edge_runtime.mqtt.settings import MqttSection, PictureSection
 from edge_runtime.mqtt.spool.settings import SpoolSection
+from edge_runtime.page.settings import PageSection
 from edge_runtime.shadow.settings import ShadowSection
 from edge_runtime.supervision.settings import LogSection, SupervisionSection
 from latentline.backends.settings import Backend, GpuSettings
@@ -69,6 +70,9 @@ class StationConfig(StrictModel):
 
     commands: CommandsSection = CommandsSection()
     """What may be asked of the station over MQTT."""
+
+    page: PageSection | None = None
+    """The operator page. Unset: none."""
 
     supervision: SupervisionSection = SupervisionSection()
     """What watches the station, and where its state can be read."""

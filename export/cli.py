@@ -1,6 +1,6 @@
-"""`latentline-export`: export a checkpoint to a model package, verify the package, build its engines, compare packages.
+"""`latentline-export`: checkpoints to model packages; packages verified, tuned, compared, signed, and built as engines.
 
-Only the commands that need PyTorch import it; `engines` and `compare` run without.
+Only the commands that need PyTorch import it; `engines`, `compare` and those of signatures run without.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from latentline.base.arguments import count, count_or_auto, rate
+from export.signing_commands import add_signing_commands
+from export.tuning.command import add_tune, tuning_report
+from latentline.base.arguments import count, count_or_all, count_or_auto, rate
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import ConfigError, run_command
@@ -53,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         help="exact (default) assumes nothing; smooth takes the largest scores for exponential, and needs 8 images",
     )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
+    package.add_argument(
+        "--tiles", type=count_or_all, help="of a frame to search, or all (default: the configuration's)"
+    )
     package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")
     package.set_defaults(run=_package)
@@ -75,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     engines.add_argument("--json", action="store_true", help="print the report as JSON")
     engines.set_defaults(run=_engines)
+    add_signing_commands(commands)
     compare = commands.add_parser("compare", help="compare two packages on the pictures of an archive")
     compare.add_argument("old", type=Path, help="folder or .zip of the package that runs now")
     compare.add_argument("new", type=Path, help="folder or .zip of the package that may replace it")
@@ -89,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     add_worker_options(compare)
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(run=_compare)
-    add_threads(parser, package, verify)
+    tune = add_tune(commands)
+    tune.set_defaults(run=_tune)
+    add_threads(parser, package, verify, tune)
     return parser
 
 
@@ -115,6 +123,7 @@ def _package(arguments: argparse.Namespace) -> int:
         arguments.threads,
         arguments.fresh,
         arguments.threshold,
+        arguments.tiles,
     )
     calibration = calibrated.calibration
     print(
@@ -146,6 +155,28 @@ def _compare(arguments: argparse.Namespace) -> int:
     return run_compare(arguments)
 
 
+def _tune(arguments: argparse.Namespace) -> int:
+    _limit_torch(arguments.threads)
+    from export.tuning.tune import tune
+
+    tuning = tune(
+        arguments.package,
+        arguments.out,
+        arguments.data,
+        arguments.budget,
+        root=arguments.root,
+        device=arguments.device,
+        frame=arguments.frame,
+        threads=arguments.threads,
+        precision=arguments.precision,
+    )
+    if arguments.json:
+        print(json.dumps({"package": str(arguments.out), "tuning": tuning.model_dump(mode="json")}, indent=2))
+    else:
+        print(tuning_report(tuning, arguments.out))
+    return 0
+
+
 def _limit_torch(threads: int | None) -> None:
     """Load PyTorch with threads that do not spin, `threads` of them; None: all cores."""
     wait_without_spinning()
@@ -163,7 +194,7 @@ def _line(check: Check) -> str:
 
 def _engines(arguments: argparse.Namespace) -> int:
     if arguments.threads:
-        raise ConfigError("--threads is for package and verify; engines are built by the GPU, so leave it out")
+        raise ConfigError("--threads is for package, verify and tune; engines are built by the GPU, so leave it out")
     from latentline.backends.settings import GpuSettings
     from latentline.backends.tensorrt.gpu.presence import import_tensorrt
     from latentline.base.strict_yaml import parse

@@ -5,6 +5,7 @@ TensorRT builds for the GPU of this machine, TensorRT-RTX also for a GPU in anot
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from latentline.backends.settings import Flavour, GpuSettings, Precision
 from latentline.backends.tensorrt.engines.builder import ComputeCapability, Progress, version_of
 from latentline.backends.tensorrt.engines.engine_set import EngineSet
 from latentline.backends.tensorrt.fp16.check import HalfReport, check_half
-from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels
+from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels, cached_loop
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import BackendError, EngineError
@@ -60,6 +61,8 @@ def build_engines(
     found = {graph: state for some in sets for graph, state in some.states().items()}
     plans = {graph: plan for some in sets for graph, plan in some.plans(progress).items()}
     cached_kernels(engines.cache, capability, settings.precision)
+    with suppress(EngineError):  # from an old NVRTC, without which a search needs more room in its graph
+        cached_loop(engines.cache, capability)
     return EngineReport(
         tensorrt=version_of(trt),
         compute_capability="{}.{}".format(*capability),

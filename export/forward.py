@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from export.onnx_oracle import OnnxNetwork
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, FIRST_LOOK, GENERATOR
 from latentline.package.selftest import ForwardTest
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
@@ -24,6 +24,7 @@ OUTPUTS = {  # in this order; not every model has the last one of each
     GENERATOR: ("image", "log_variance"),
     DISCRIMINATOR: ("logit", "features", "patch_logits"),
     ENCODER: ("z", "log_variance"),
+    FIRST_LOOK: ("logit", "patch_logits"),
 }
 ROWS = 4
 
@@ -49,7 +50,10 @@ def trained_networks(
         for name, network in networks.items()
         if network is not None
     }
-    return {name: _as_forward(network, flips) for name, network in copies.items()}
+    networks_by_name = {name: _as_forward(network, flips) for name, network in copies.items()}
+    if DISCRIMINATOR in copies:
+        networks_by_name[FIRST_LOOK] = _first_look(_as_forward(copies[DISCRIMINATOR]))
+    return networks_by_name
 
 
 def forward_images(networks: Mapping[str, Forward], latent_size: int, seed: int) -> Tensor:
@@ -75,6 +79,16 @@ def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
         log_variance=log_variance[0].numpy() if log_variance else None,
         logit=logit[0].numpy() if logit else None,
     )
+
+
+def _first_look(discriminate: Forward) -> Forward:
+    """A discriminator without mirror images and features."""
+
+    def run(value: Tensor) -> tuple[Tensor, ...]:
+        logit, _, *patch_logits = discriminate(value)
+        return logit, *patch_logits
+
+    return run
 
 
 def _as_forward(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:

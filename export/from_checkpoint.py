@@ -17,14 +17,14 @@ from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import FrameTiler
-from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
+from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations, with_searched_tiles
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
-from trainer.settings.search import Iterations
+from trainer.settings.search import Iterations, Tiles
 from trainer.trunk.fit import fit_trunk
 
 
@@ -38,17 +38,18 @@ def package_checkpoint(
     threads: int | None = None,
     fresh: bool = False,
     tail: Tail = "exact",
+    tiles: Tiles | None = None,
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
-    data, iterations, name  replace the checkpoint's data root, search iterations and name
+    data, iterations, name, tiles  replace the checkpoint's data root, search iterations, name and searched tiles
     false_alarm_rate        that the threshold promises
     threads                 of the CPU; None: all cores
     fresh                   measure anew what an earlier evaluation or export has kept in the run folder
     tail                    what the threshold assumes of the largest scores
     Raises CheckpointError, ConfigError and DatasetError, and BackendError when a trunk's weights are missing.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, data, config.preprocessing.bit_depth)
@@ -65,7 +66,8 @@ def package_checkpoint(
     opened = OpenVinoSearcher(model, threads)
     extractor = None if trunk is None else OpenVinoTrunk(trunk, threads)
     try:
-        tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
+        size, cut = config.network.resolution, config.search
+        tiler = FrameTiler(config.preprocessing, size, cut.overlap, cut.most_tiles)
         fitted = None
         if trunk is not None and extractor is not None:
             fitted = fit_trunk(extractor, trunk.network, source, checkpoint.split, config.schedule.seed)
@@ -89,6 +91,7 @@ def package_checkpoint(
         coverage,
         search.choice,
         measured.map_choice,
+        measured.look_misses,
         trained_images(source, checkpoint),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
@@ -107,6 +110,7 @@ def search_settings(checkpoint: Checkpoint, iterations: int) -> SearchSettings:
         gamma=search.gamma,
         lam=search.lam,
         samples=search.samples,
+        tiles=search.tiles,
     )
 
 

@@ -20,7 +20,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
-from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
+from latentline.package.model_package import DISCRIMINATOR, FIRST_LOOK, GENERATOR, SEARCH_STEP
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
@@ -37,6 +37,7 @@ def export_graphs(
     discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head also patch_logits
                         [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
+    first_look.onnx     as `export_first_look`
 
     flips  over which discriminator.onnx averages its logits; the search step does not, so that γ must then be 1
     """
@@ -49,6 +50,7 @@ def export_graphs(
         GENERATOR: to_onnx(FoldedGenerator(generator), {"z": z}, ["image"]),
         DISCRIMINATOR: export_discriminator(discriminator, flips),
         SEARCH_STEP: to_onnx(step, {"z": z, "x": x, "fx": fx}, ["loss", "grad_z"]),
+        FIRST_LOOK: export_first_look(discriminator),
     }
 
 
@@ -57,6 +59,26 @@ def export_discriminator(discriminator: Discriminator, flips: Sequence[Flip] = (
     image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
     outputs = ["logit", "features"] if discriminator.patch_head is None else ["logit", "features", "patch_logits"]
     return to_onnx(FoldedDiscriminator(discriminator, flips), {"image": image}, outputs)
+
+
+def export_first_look(discriminator: Discriminator) -> bytes:
+    """first_look.onnx: image -> logit [batch]; with a patch head also patch_logits [batch, r, r]. No mirror images."""
+    image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
+    outputs = ["logit"] if discriminator.patch_head is None else ["logit", "patch_logits"]
+    return to_onnx(_FirstLook(discriminator), {"image": image}, outputs)
+
+
+class _FirstLook(nn.Module):
+    """The folded discriminator without its features."""
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.discriminator = FoldedDiscriminator(discriminator)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x [N, C, R, R] -> logit [N]; with a patch head also patch logits [N, r, r]."""
+        logit, _, *patch_logits = self.discriminator(x)
+        return logit, *patch_logits
 
 
 def feature_shape(discriminator: Discriminator) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ import torch
 from export.autoencoder import export_autoencoder
 from export.encoder import FoldedEncoder
 from export.forward import forward_images, forward_test, trained_networks
-from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
+from export.graphs import export_discriminator, export_first_look, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
@@ -26,6 +26,7 @@ from latentline.package.model_package import (
     CALIBRATION,
     DISCRIMINATOR,
     ENCODER,
+    FIRST_LOOK,
     SELFTEST,
     TRUNK,
     TRUNK_STATISTICS,
@@ -35,8 +36,10 @@ from latentline.package.trunk_file import trunk_to_bytes
 from latentline.package.write import write_package
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.tuning import CpuPrecision, Tuning
 from latentline.trunk.packaged import PackagedTrunk
 from latentline.vision.preprocessing import Preprocessing
 from trainer.data.settings import Flip
@@ -55,7 +58,10 @@ class ModelCard:
     coverage       of held-out normal tiles; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of its kind; None: somebody gave it
+    look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
     trained_images  short hashes of the images behind the model; None: not recorded
+    tuning         how the settings were tuned to a budget; None: they were not
+    cpu_precision  of the networks but the search step
     """
 
     name: str
@@ -66,7 +72,10 @@ class ModelCard:
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    look_misses: LookMisses | None = None
     trained_images: tuple[str, ...] | None = None
+    tuning: Tuning | None = None
+    cpu_precision: CpuPrecision = "float32"
 
 
 def export_model(
@@ -103,6 +112,7 @@ def _autoencoder(
     graphs = export_autoencoder(encoder, decoder)
     if discriminator is not None:
         graphs[DISCRIMINATOR] = export_discriminator(discriminator.eval())
+        graphs[FIRST_LOOK] = export_first_look(discriminator)
     networks = trained_networks(decoder, discriminator, encoder)
     selftest = forward_test(networks, forward_images(networks, decoder.latent_size, seed=0))
     spec = _spec(decoder, discriminator, search, latent_variance=encoder.variational, pixel_variance=decoder.variance)
@@ -122,6 +132,7 @@ def _spec(
             "latent_size": generator.latent_size,
             "feature_shape": None if discriminator is None else feature_shape(discriminator),
             "patch_shape": None if positions is None else (positions, positions),
+            "first_look": discriminator is not None,
             "search": search,
             **outputs,
         }
@@ -144,6 +155,9 @@ def write_model_package(
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,
+        look_misses=card.look_misses,
+        tuning=card.tuning,
+        cpu_precision=card.cpu_precision,
         trunk=None if trunk is None else trunk.spec,
         map=calibrated.statistics.kind,
         calibration=calibrated.calibration,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,7 +13,6 @@ from export.graphs import to_onnx
 from latentline.scoring.frame_maps import MapScales
 from latentline.trunk.packaged import PackagedTrunk, TrunkGraph, TrunkTest
 from latentline.trunk.spec import TrunkNetwork, TrunkSpec
-from latentline.trunk.statistics import VERDICT
 from trainer.settings.trunk import TrunkConfig
 from trainer.trunk.fit import FittedTrunk
 from trainer.trunk.module import TrunkModule, load_trunk
@@ -52,10 +50,5 @@ def example_picture(channels: int, height: int, width: int, seed: int) -> UInt8:
 
 def packaged_trunk(trunk: TrunkGraph, fitted: FittedTrunk, scales: MapScales) -> PackagedTrunk | None:
     """What a package brings of a trunk whose maps have these scales. None: no map has a weight, so it brings none."""
-    if not scales.scales:
-        return None
-    statistics, verdict = fitted.maps.statistics, fitted.verdict
-    if VERDICT not in scales.scales:
-        statistics, verdict = replace(statistics, direction=None), None
-    spec = TrunkSpec(**dict(trunk.network), gaussian=fitted.gaussian, verdict=verdict)
-    return PackagedTrunk(trunk.network, trunk.graph, trunk.test, spec, statistics, scales)
+    spec = TrunkSpec(**dict(trunk.network), gaussian=fitted.gaussian, verdict=fitted.verdict)
+    return PackagedTrunk(trunk.network, trunk.graph, trunk.test, spec, fitted.maps.statistics, scales).only(scales)

@@ -26,7 +26,15 @@ from export.verify_trunk import trunk_checks
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import RESOLVED, Step, relative_errors, tolerances
 from latentline.errors import VerificationError
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, ModelPackage, load_package
+from latentline.package.model_package import (
+    DISCRIMINATOR,
+    ENCODER,
+    FIRST_LOOK,
+    GENERATOR,
+    SEARCH_STEP,
+    ModelPackage,
+    load_package,
+)
 from latentline.package.selftest import ForwardTest, SelfTest
 from trainer.checkpoint import load_checkpoint
 
@@ -74,7 +82,9 @@ def _compare_search(
         for name, runtime in runtimes.items():
             where = f"in {name} and {oracle}"
             yield _step_check(f"{SEARCH_STEP} {where}", _step(runtime), truth)
-            yield from _graph_checks(where, runtime, networks, {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x})
+            yield from _graph_checks(
+                where, runtime, networks, {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x, FIRST_LOOK: x}
+            )
 
 
 def _compare_forward(
@@ -92,7 +102,7 @@ def _compare_forward(
         with torch.no_grad():
             z = networks[ENCODER](x)[0].float().double()
         for name, runtime in runtimes.items():
-            inputs = {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x}
+            inputs = {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x, FIRST_LOOK: x}
             yield from _graph_checks(f"in {name} and {oracle}", runtime, networks, inputs)
 
 

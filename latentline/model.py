@@ -13,7 +13,7 @@ from latentline.inspection.inspector import Inspector
 from latentline.inspection.result import InspectionResult
 from latentline.package.baseline import NormalBaseline
 from latentline.package.identity import ModelIdentity
-from latentline.package.model_package import ModelPackage, load_package
+from latentline.package.model_package import Admit, ModelPackage, load_package
 from latentline.vision.bit_depth import Image
 
 
@@ -75,16 +75,22 @@ class Model(Inspector):
 
 
 def open_model(
-    path: str | Path, backend: Backend = "auto", *, gpu: GpuSettings | None = None, threads: int | None = None
+    path: str | Path,
+    backend: Backend = "auto",
+    *,
+    gpu: GpuSettings | None = None,
+    threads: int | None = None,
+    admit: Admit | None = None,
 ) -> Model:
     """Load, check and self-test the model package at `path`, a folder or a .zip.
 
     backend  "openvino": the CPU; "tensorrt": an NVIDIA GPU; "auto": the GPU where it works, else the CPU
     gpu      how TensorRT builds and runs; None: float32, as suits the tile size
     threads  CPU threads; None: all cores that this process may use
+    admit    refuses packages whose signature it does not trust, by raising PackageError; None: open any
 
     Raises PackageError for a missing, damaged or foreign package, VerificationError when the backend fails the
     package's self-test, BackendError or EngineError when "tensorrt" was asked for and cannot be used. The first start
     on a GPU builds the engines, which takes minutes.
     """
-    return Model(load_package(Path(path)), backend, gpu, threads)
+    return Model(load_package(Path(path), admit), backend, gpu, threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,14 @@ def write_random_package(out: Path, model: SearchModel, kind: MapKind = "residua
     card = ModelCard("tiny", "noisy_anogan", "0", Preprocessing(channels=spec.channels), overlap=0.25)
     write_model_package(out, model, card, calibrated)
     return load_package(out)
+
+
+def scored(package: ModelPackage, *names: str) -> ModelPackage:
+    """The package with a score of these components, all alike."""
+    components = tuple(Component(name=name, mean=0.0, std=1.0, weight=1.0) for name in names)
+    calibration = package.manifest.calibration.model_copy(update={"components": components})
+    manifest = package.manifest.model_copy(update={"calibration": calibration})
+    return replace(package, spec=manifest, manifest=manifest)
 
 
 def rewrite(folder: Path, name: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ optimizer.safetensors   what only a resume needs: Adam's moments, states of rand
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from trainer.networks.encoder import Encoder
 from trainer.networks.factory import CodingEncoder, Decoder, Networks, build_networks
 from trainer.networks.generator import Generator
 from trainer.networks.older_weights import has_older_kernels, with_free_kernels
-from trainer.settings.search import Iterations
+from trainer.settings.search import Iterations, Tiles
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,21 @@ def search_iterations(path: Path, checkpoint: Checkpoint, given: Iterations | No
     if given == 0 and checkpoint.encoder is None:
         raise ConfigError(f"{path}: --iterations 0 needs an encoder, but this training has none; give 1 or more")
     return given
+
+
+def with_searched_tiles(checkpoint: Checkpoint, given: Tiles | None) -> Checkpoint:
+    """The checkpoint with another number of searched tiles; None: its configuration's.
+
+    Raises ConfigError where there is no discriminator for a first look.
+    """
+    if given is None:
+        return checkpoint
+    if given != "all" and checkpoint.discriminator is None:
+        raise ConfigError(
+            f"method {checkpoint.config.method.kind} has no discriminator to look first: give --tiles all"
+        )
+    search = checkpoint.config.search.model_copy(update={"tiles": given})
+    return replace(checkpoint, config=checkpoint.config.model_copy(update={"search": search}))
 
 
 def _load_networks(config: TrainConfig, tensors: dict[str, Tensor]) -> Networks:

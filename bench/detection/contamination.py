@@ -70,7 +70,10 @@ def level_table(level: float, options: argparse.Namespace) -> Table:
     """Finish the two trainings of a level; image AUROC of all test images and of each kind of defect."""
     place: Path = options.out / f"level-{100 * level:g}"
     fraction = known_fraction(level or LOWEST, options)
-    jobs = {m: Job(place / m, configuration(level, fraction, m, options), options.limit) for m in (NOISY, CONTAMINATED)}
+    jobs = {
+        m: Job(place / m, configuration(level, fraction, m, options), options.limit, device=options.device)
+        for m in (NOISY, CONTAMINATED)
+    }
     done = finished_jobs(jobs, options.workers, report_only=options.report_only)
     table = Table(f"{level:.0%} contamination: image AUROC ({KNOWN} known, other kinds unseen)")
     for method, job in done.items():

@@ -77,6 +77,7 @@ def job(method: str, seed: int, options: argparse.Namespace, facts: dict[str, st
         maps=chosen_maps(config, options.maps),
         limit=options.limit,
         conditions=facts,
+        device=options.device,
     )
 
 

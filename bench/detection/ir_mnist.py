@@ -39,7 +39,7 @@ def configuration(method: str, options: argparse.Namespace) -> TrainConfig:
 def main() -> int:
     """Measure and print."""
     options = option_parser(__doc__).parse_args()
-    jobs = {m: Job(options.out / m, configuration(m, options), options.limit) for m in METHODS}
+    jobs = {m: Job(options.out / m, configuration(m, options), options.limit, device=options.device) for m in METHODS}
     print(compare_methods("IR-MNIST", jobs, options))
     return 0
 

@@ -1,7 +1,7 @@
 """Every method and its peers on the same images, over several seeds: what does each find, and what does it cost?
 
 python -m bench.detection.methods DATA OUT --dataset NAME [--methods [NAME …]] [--seeds 0 1 2] [--known 0 4 12 40]
-    [--trunk NETWORK] [--images N] [--limit N] [--workers 2] [--report-only]
+    [--trunk NETWORK] [--images N] [--limit N] [--workers 2] [--device auto] [--report-only]
 
 Each method of configs/train/methods has its own networks and schedule; data, preprocessing and augmentation are those
 of the data set's YAML. It trains once for each seed into OUT/METHOD-SEED, where bench.detection.coverage keeps its
@@ -149,7 +149,7 @@ class DetectionTable:
         if row.trunk:
             config = config.model_copy(update={"trunk": TrunkConfig(network=row.trunk)})
         trained = None if self.folder(row.trained) == self.folder(row) else self.folder(row.trained)
-        return Job(self.folder(row), config, self._options.limit, trained)
+        return Job(self.folder(row), config, self._options.limit, trained, self._options.device)
 
     def _baselines(self) -> dict[str, list[DetectorResult]]:
         choice, rows = all_baselines(), dict[str, list[DetectorResult]]()

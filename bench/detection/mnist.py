@@ -73,7 +73,11 @@ def configuration(protocol: str, digit: int, method: str, options: argparse.Name
 def protocol_tables(protocol: str, options: argparse.Namespace) -> list[Table]:
     """Finish the trainings of a protocol; AUROC and F1-max of each digit, and their means."""
     jobs = {
-        (digit, method): Job(folder(protocol, digit, method, options), configuration(protocol, digit, method, options))
+        (digit, method): Job(
+            folder(protocol, digit, method, options),
+            configuration(protocol, digit, method, options),
+            device=options.device,
+        )
         for digit in options.digits
         for method in (NOISY, CONTAMINATED)
     }

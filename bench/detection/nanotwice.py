@@ -47,7 +47,10 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--paper", action="store_true", help="autoencoders with tiles of 128 px and a latent of 100")
     options = parser.parse_args()
-    jobs = {m: Job(options.out / m, configuration(m, options), options.limit) for m in options.methods}
+    jobs = {
+        m: Job(options.out / m, configuration(m, options), options.limit, device=options.device)
+        for m in options.methods
+    }
     print(compare_methods("NanoTWICE", jobs, options))
     return 0
 

@@ -114,6 +114,8 @@ def path(plan: Plan) -> Iterator[Task]:
 DRIVER_CHECKS = (
     "calls",
     "determinism",
+    "loop",
+    "first_look",
     "two_in_flight",
     "default_stream",
     "reopening",

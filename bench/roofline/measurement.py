@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.conditions import processor
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.base.processor import processor
 from latentline.errors import ConfigError
 from latentline.package.model_package import ModelPackage, SearchModel
 

@@ -8,7 +8,8 @@ each time shifted. A model inspects it as on a station, maps and defects include
 frame to it first. PaDiM and PatchCore stand on the same network and squeeze the frame to 224 x 224 px; PatchCore keeps
 the share 0.01 of its patches. All take turns within a repeat, on the same frames and threads.
 
-Of each: the median and the 99th percentile of milliseconds, megapixels of the frame a second at the median, tiles, and
+Of each: the median and the 99th percentile of milliseconds, the median of CPU milliseconds, which all threads take
+together and other work on the machine changes less, megapixels of the frame a second at the median, tiles, and
 the ratio of the first package's time to its own in the same repeat, with its quartiles. `growth` is the exponent of the
 time in the area between the smallest and the largest size: 1 is linear. `memory` is the resident memory that opening
 the model and inspecting the largest frame added, in MB.
@@ -21,8 +22,9 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import cv2
 import numpy as np
@@ -36,35 +38,17 @@ from bench.command_line import bench_parser
 from bench.conditions import conditions
 from bench.detection.protocol.tables import Cell, Table
 from latentline.backends.openvino.searcher import usable_cores
-from latentline.base.arguments import count
+from latentline.base.arguments import count, frame_size
 from latentline.errors import ConfigError, DatasetError, run_command
 from latentline.model import Model, open_model
 from latentline.vision.images import list_images, read_image
+from latentline.vision.laid_frame import laid_frame
 
 UInt8 = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
-Size = tuple[int, int]  # width, height
 FITTED, FEWEST = 40, 10  # normal images for the peers
 CORESET = 0.01
 Inspect = Callable[[UInt8], int]  # a frame in, the number of its tiles out
-
-
-def size(text: str) -> Size:
-    """WIDTHxHEIGHT in px."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
-        raise argparse.ArgumentTypeError(f"'{text}' is not WIDTHxHEIGHT, of 16 px or more each")
-    return int(width), int(height)
-
-
-def frame_of(image: UInt8, wanted: Size, shift: int) -> UInt8:
-    """A frame laid of an image and its mirror images, which begins `shift` px further to the right and below."""
-    height, width = image.shape[:2]
-    across = np.arange(shift, shift + wanted[0]) % (2 * width)
-    down = np.arange(shift, shift + wanted[1]) % (2 * height)
-    across = np.where(across < width, across, 2 * width - 1 - across)
-    down = np.where(down < height, down, 2 * height - 1 - down)
-    return np.ascontiguousarray(image[np.ix_(down, across)])
 
 
 def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
@@ -109,30 +93,43 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def turns(inspectors: Mapping[str, Inspect], frames: Sequence[UInt8]) -> tuple[dict[str, Float], dict[str, int]]:
-    """Milliseconds of each frame [n] and tiles of each inspector; one frame, not timed, warms up."""
+@dataclass(frozen=True)
+class Turns:
+    """Of each inspector: milliseconds of each frame [n], by the clock and of the CPU, and searched tiles of a frame."""
+
+    times: dict[str, Float]
+    cpu: dict[str, Float]
+    tiles: dict[str, int]
+
+
+def turns(inspectors: Mapping[str, Inspect], frames: Sequence[UInt8]) -> Turns:
+    """Let all inspect each frame in turn; one frame, not timed, warms up."""
     times: dict[str, list[float]] = {name: [] for name in inspectors}
+    cpu: dict[str, list[float]] = {name: [] for name in inspectors}
     tiles = {name: inspect(frames[0]) for name, inspect in inspectors.items()}
     for frame in frames:
         for name, inspect in inspectors.items():
-            start = perf_counter()
+            start, worked = perf_counter(), process_time()
             inspect(frame)
             times[name].append(1e3 * (perf_counter() - start))
-    return {name: np.array(values) for name, values in times.items()}, tiles
+            cpu[name].append(1e3 * (process_time() - worked))
+    arrays = ({name: np.array(values) for name, values in given.items()} for given in (times, cpu))
+    return Turns(next(arrays), next(arrays), tiles)
 
 
-def size_table(title: str, area: int, times: Mapping[str, Float], tiles: Mapping[str, int]) -> Table:
+def size_table(title: str, area: int, taken: Turns) -> Table:
     """A row for each inspector; ratios are to the first of them."""
-    table, first = Table(title), next(iter(times.values()))
-    for name, values in times.items():
+    table, first = Table(title), next(iter(taken.times.values()))
+    for name, values in taken.times.items():
         low, middle, high = np.percentile(first / values, (25, 50, 75))
         table.add(
             name,
             {
                 "p50 ms": float(np.median(values)),
                 "p99 ms": float(np.percentile(values, 99)),
+                "CPU ms": float(np.median(taken.cpu[name])),
                 "MP/s": area / 1e3 / float(np.median(values)),
-                "tiles": str(tiles[name]),
+                "tiles": str(taken.tiles[name]),
                 "first / this": f"{middle:.2f} [{low:.2f}, {high:.2f}]",
             },
         )
@@ -146,14 +143,14 @@ def measure(options: argparse.Namespace) -> list[Table]:
         raise DatasetError(f"{options.images}: fewer than {FEWEST} images; give a folder of normal images")
     images = [read_image(path) for path in tqdm(paths, desc="images", unit="img")]
     sizes = sorted(options.sizes, key=math.prod)
-    inspectors, memory = opened(options, frame_of(images[0], sizes[-1], 0))
+    inspectors, memory = opened(options, laid_frame(images[0], sizes[-1], 0))
     inspectors |= peers(images)
     tables, medians = [], dict[str, list[float]]()
     for wanted in tqdm(sizes, desc="sizes", unit="size"):
-        frames = [frame_of(images[i % len(images)], wanted, 7 * i) for i in range(options.repeats)]
-        times, tiles = turns(inspectors, frames)
-        tables.append(size_table(f"{wanted[0]} x {wanted[1]} px", math.prod(wanted), times, tiles))
-        for name, values in times.items():
+        frames = [laid_frame(images[i % len(images)], wanted, 7 * i) for i in range(options.repeats)]
+        taken = turns(inspectors, frames)
+        tables.append(size_table(f"{wanted[0]} x {wanted[1]} px", math.prod(wanted), taken))
+        for name, values in taken.times.items():
             medians.setdefault(name, []).append(float(np.median(values)))
     summary = Table("summary")
     areas = math.log(math.prod(sizes[-1]) / math.prod(sizes[0])) if len(sizes) > 1 else None
@@ -168,7 +165,7 @@ def main() -> int:
     parser = bench_parser(__doc__)
     parser.add_argument("images", type=Path, help="a folder of normal images")
     parser.add_argument("packages", type=Path, nargs="+", metavar="PACKAGE")
-    parser.add_argument("--sizes", type=size, nargs="+", default=[(640, 480), (1280, 720), (2448, 2048)])
+    parser.add_argument("--sizes", type=frame_size, nargs="+", default=[(640, 480), (1280, 720), (2448, 2048)])
     parser.add_argument("--repeats", type=count, default=15, help="frames of each size (default: %(default)s)")
     parser.add_argument("--threads", type=count, default=usable_cores(), help="of the CPU (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

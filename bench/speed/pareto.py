@@ -1,7 +1,7 @@
 """What does each setting of the search detect, and what does an image cost with it?
 
 python -m bench.speed.pareto OUT RUN [RUN …] [--overlaps 0.5 0.25 0] [--iterations 0 10] [--workers 1]
-    [--report-only]
+    [--tiles all 8] [--report-only]
 
 Each RUN is a finished training; several are seeds of one method on one data set, and the table has their means. Every
 setting is calibrated on the held-out images of the run and evaluated on its test images as on a station, in
@@ -26,34 +26,40 @@ from bench.detection.protocol.jobs import Job, finished_jobs
 from bench.detection.protocol.seed_means import mean_auroc
 from bench.detection.protocol.seed_tables import mean_of
 from bench.detection.protocol.tables import Cell, Table, write_tables
-from latentline.base.arguments import count, fraction
+from latentline.base.arguments import count, count_or_all, fraction
 from latentline.errors import ConfigError, run_command
 from trainer.checkpoint import read_config
 from trainer.config import TrainConfig
+from trainer.settings.search import Tiles
 
 LEGEND = (
     "Brackets: 95 % intervals over the parts in the test images (bootstrap). ±: the standard deviation over the runs. "
     "Times are of one thread, and of a quiet machine only if it was quiet."
 )
 FIGURES = ("image_auroc", "pixel_auroc", "aupro")
-Setting = tuple[float, int]  # overlap, iterations
+Setting = tuple[float, int, Tiles]  # overlap, iterations, searched tiles of a frame
 
 
 def setting_jobs(options: argparse.Namespace) -> dict[Setting, list[Job]]:
     """For each setting the evaluations of all runs. Raises ConfigError where a run cannot have the setting."""
     jobs: dict[Setting, list[Job]] = {}
-    for overlap, iterations in product(options.overlaps, options.iterations):
+    for setting in product(options.overlaps, options.iterations, options.tiles):
+        overlap, iterations, tiles = setting
         for run in options.runs:
-            config = _with_search(read_config(run / "checkpoint"), overlap, iterations)
-            folder = options.out / run.name / f"overlap-{overlap:g}-n-{iterations}"
-            jobs.setdefault((overlap, iterations), []).append(Job(folder, config, trained=run))
+            config = _with_search(read_config(run / "checkpoint"), setting)
+            looked = "" if tiles == "all" else f"-tiles-{tiles}"
+            folder = options.out / run.name / f"overlap-{overlap:g}-n-{iterations}{looked}"
+            jobs.setdefault(setting, []).append(Job(folder, config, trained=run))
     return jobs
 
 
-def _with_search(config: TrainConfig, overlap: float, iterations: int) -> TrainConfig:
+def _with_search(config: TrainConfig, setting: Setting) -> TrainConfig:
+    overlap, iterations, tiles = setting
     if iterations and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
-    changes = {"overlap": overlap, "iterations": iterations}
+    if tiles != "all" and not config.method.has_discriminator:
+        raise ConfigError(f"method {config.method.kind} has no discriminator to look first, so leave out --tiles")
+    changes = {"overlap": overlap, "iterations": iterations, "tiles": tiles}
     return config.model_copy(update={"search": config.search.model_copy(update=changes)})
 
 
@@ -61,7 +67,7 @@ def pareto_table(done: Mapping[Setting, Sequence[Job]]) -> Table:
     """A row for each setting; image AUROC also as a difference to the first, on the same images."""
     table, first = Table("settings"), next(iter(done.values()))
     reference = [job.results()[1] for job in first]
-    for (overlap, iterations), jobs in done.items():
+    for (overlap, iterations, tiles), jobs in done.items():
         reports, scores = zip(*(job.results() for job in jobs), strict=True)
         confusions = [report.confusion for report in reports if report.confusion is not None]
         cells: dict[str, Cell] = {
@@ -73,7 +79,7 @@ def pareto_table(done: Mapping[Setting, Sequence[Job]]) -> Table:
         cells["false alarms"] = mean_of([c.false_alarm_rate for c in confusions])
         cells["detected"] = mean_of([c.detection_rate for c in confusions])
         cells["ms an image"] = 1e3 * float(np.mean([report.seconds_per_image for report in reports]))
-        table.add(f"overlap {overlap:g}, n = {iterations}", cells)
+        table.add(f"overlap {overlap:g}, n = {iterations}, {tiles} tiles", cells)
     return table
 
 
@@ -100,6 +106,7 @@ def main() -> int:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished trainings")
     parser.add_argument("--overlaps", type=fraction, nargs="+", default=[0.5, 0.25, 0.0], help="of tiles (0.5 0.25 0)")
     parser.add_argument("--iterations", type=count, nargs="+", default=[0], help="search steps (default: 0)")
+    parser.add_argument("--tiles", type=count_or_all, nargs="+", default=["all"], help="of a frame to search (all)")
     parser.add_argument("--workers", type=count, default=1, help="evaluations at a time (default: %(default)s)")
     parser.add_argument("--report-only", action="store_true", help="evaluate nothing, only write the table")
     options = parser.parse_args()

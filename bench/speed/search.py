@@ -34,7 +34,6 @@ import torch
 from torch import Tensor
 
 from bench.command_line import bench_parser
-from bench.conditions import processor
 from bench.roofline.graph_cost import graph_cost
 from bench.speed.search_variants import (
     GAMMA,
@@ -50,6 +49,7 @@ from bench.speed.search_variants import (
 )
 from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.base.processor import processor
 from latentline.errors import run_command
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SEARCH_STEP

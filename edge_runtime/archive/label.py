@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from latentline.base.strict_yaml import StrictModel, parse
-from latentline.errors import ArchiveError
+from latentline.errors import ArchiveError, ConfigError
 
 _KIND = re.compile(r"\w(?:[\w .-]{0,62}\w)?")
 # names of folders that the trainer takes for normal images or masks
@@ -33,7 +33,7 @@ _Size = Annotated[float, Field(gt=0, le=_FAR)]
 class BrushStroke(StrictModel):
     """One stroke of a round brush."""
 
-    radius: _Size
+    radius: float = Field(gt=0, le=2000)
     """Of the brush. [px]"""
 
     points: tuple[_Point, ...] = Field(min_length=1, max_length=_MOST_POINTS)
@@ -110,8 +110,6 @@ class FrameLabel(StrictModel):
 
 def parse_label(content: Any) -> FrameLabel:
     """`content`, decoded JSON from outside, as a label. Raises ArchiveError that says what is wrong."""
-    from latentline.errors import ConfigError
-
     if not isinstance(content, dict):
         raise ArchiveError("a label is a JSON object with a verdict: good, defect or skip")
     try:

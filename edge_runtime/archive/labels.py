@@ -41,7 +41,7 @@ class ArchiveLabels:
     def set(self, frames: Sequence[str], label: FrameLabel, who: str) -> list[LabelChange]:
         """`who` says `label` about each of these pictures: about all, or about none. Returns what changed.
 
-        A `mask.png` must have the size of the picture.
+        A mask must mark something inside the picture, and its `png` must have the size of the picture.
         """
         frames = list(dict.fromkeys(frames))
         with self._transaction(who) as (database, journal):
@@ -84,8 +84,8 @@ class ArchiveLabels:
 
     def _check(self, database: sqlite3.Connection, frame: str, label: FrameLabel) -> None:
         width, height = _size_of(database, frame)
-        if label.mask is not None and label.mask.png is not None:
-            label.mask.drawn(height, width)
+        if label.mask is not None and not label.mask.drawn(height, width).any():
+            raise ArchiveError(f"the mask marks nothing inside the picture of {width} x {height} px; draw it again")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class ArchiveSection(StrictModel):
     """Random seed of the choice. The same frame with the same seed is always chosen alike."""
 
     format: Literal["png", "jpeg"] = "png"
-    """`png` keeps each pixel; `jpeg` takes a fraction of the space, and its pictures train almost as well."""
+    """`png` keeps each pixel; `jpeg` takes less space, and changes the pixels a little."""
 
     quality: int = Field(default=95, ge=50, le=100)
     """Quality of `jpeg`."""

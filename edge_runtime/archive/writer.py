@@ -113,7 +113,7 @@ class ArchiveWriter:
             self._attempt(self._probe)
 
     def _archive(self, waiting: WaitingFrame) -> None:
-        if self._trouble is not None and time.monotonic() < self._retry_at:
+        if self._trouble is not None and (time.monotonic() < self._retry_at or not self._attempt(self._probe)):
             self._dropped[self._trouble[0]] += 1
             return
         try:
@@ -142,17 +142,17 @@ class ArchiveWriter:
         self._tell_limit(store)
 
     def _probe(self) -> None:
-        """Write and remove a file. Raises what the disk raises."""
+        """Open the archive; after a trouble first write and remove a file. Raises what the disk raises."""
         self._refuse_without_room()
+        if self._trouble is not None and self._settings.path.is_dir():
+            probe = self._settings.path / ".probe.tmp"
+            try:
+                probe.write_bytes(bytes(_PROBE_BYTES))  # SQLite does not always tell a full disk from a broken one
+            finally:
+                probe.unlink(missing_ok=True)
         store = self._opened()
         store.keep_limits()
         self._tell_limit(store)
-        if self._trouble is not None:
-            probe = self._settings.path / ".probe.tmp"
-            try:
-                probe.write_bytes(bytes(_PROBE_BYTES))
-            finally:
-                probe.unlink(missing_ok=True)
 
     def _attempt(self, work: Callable[[], None]) -> bool:
         """Do `work`, with the archive opened anew after damage; False when it failed, which is then reported."""

@@ -44,6 +44,14 @@ class Actions(Protocol):
         """Start to switch to the package `name`; calls `finish` once, now or later, with the result or the error."""
         ...
 
+    def revert_model(self, sha256: str | None, finish: Finish) -> None:
+        """Start to go back to the model that ran before the last switch; like `switch_model`."""
+        ...
+
+    def fetch_package(self, name: str, sha256: str, finish: Finish) -> None:
+        """Start to fetch a package; calls `finish` once, now or later, with the result or the error."""
+        ...
+
     def diagnostics(self) -> Result:
         """The state of the station at this moment, without secrets."""
         ...

@@ -1,4 +1,7 @@
-"""Runs commands that arrive over MQTT: each at most once, in the station's thread, and always with an answer."""
+"""Runs commands that arrive over MQTT: each at most once, in the station's thread, and always with an answer.
+
+Those of the station's own page wait in the same way, and are bounded, kept and logged in the same way.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge_runtime.commands.actions import Actions, Result
+from edge_runtime.commands.actions import Actions, Finish, Result
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.answers import AnswerCache, failed, succeeded
+from edge_runtime.commands.local_request import LocalRequest
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.request import (
     CaptureRequest,
     CommandError,
+    FetchRequest,
     ModelRequest,
     ReplyAddress,
     Request,
+    RevertRequest,
     ThresholdRequest,
     parse_request,
     reply_address,
@@ -65,6 +71,7 @@ class Commander:
         self._settings, self._topics, self._actions = settings, topics, actions
         self._reply, self._overrides, self._clock = reply, overrides, clock
         self._queue: queue.Queue[tuple[float, Received]] = queue.Queue(_QUEUE_SIZE)
+        self._local: queue.Queue[LocalRequest] = queue.Queue(_QUEUE_SIZE)
         self._cache = AnswerCache(clock, answered)
         self._recent: deque[float] = deque()  # when the requests of the last minute arrived
         self._refusal_log = RateLimitedLog(_log)
@@ -84,8 +91,17 @@ class Commander:
         except queue.Full:
             self.counts["overflow"] += 1
 
+    def ask(self, local: LocalRequest) -> None:
+        """Queue a request of the page. Never blocks. Raises CommandError when too many wait. Any thread may call."""
+        try:
+            self._local.put_nowait(local)
+        except queue.Full:
+            raise CommandError(f"{_QUEUE_SIZE} requests wait already; try again later") from None
+
     def run_pending(self) -> None:
         """Run the queued requests and answer them. Never raises. For the station's thread, between frames."""
+        while not self._local.empty():
+            self._run_local(self._local.get_nowait())
         for _ in range(_QUEUE_SIZE):
             try:
                 received_at, item = self._queue.get_nowait()
@@ -120,7 +136,8 @@ class Commander:
             self._repeat(address)
             return
         self._cache.add(address, fingerprint)
-        self._run(verb, request, requester_of(item, request), address)
+        requester = requester_of(item, request)
+        self._run(verb, request, requester, lambda outcome: self._finish(verb, requester, address, outcome))
 
     def _check(self, item: Received, received_at: float, address: ReplyAddress, verb: str) -> None:
         """Raise CommandError for a request whose payload is not worth parsing."""
@@ -148,15 +165,29 @@ class Commander:
         if answer is not None:
             self._send(address, answer)
 
-    def _run(self, verb: str, request: Request, requester: str, address: ReplyAddress) -> None:
-        """Run one command. All but the switch of a model finish at once."""
+    def _run_local(self, local: LocalRequest) -> None:
+        if not local.outcome.set_running_or_notify_cancel():
+            return
 
         def finish(outcome: Result | LatentlineError) -> None:
-            self._finish(verb, requester, address, outcome)
+            self._log_outcome(local.verb, local.who, outcome)
+            local.finish(outcome)
 
+        self._run(local.verb, local.request, local.who, finish)
+
+    def _run(self, verb: str, request: Request, requester: str, finish: Finish) -> None:
+        """Run one command and call `finish` with what came of it; at once, unless it loads or fetches a package."""
         try:
+            if isinstance(request, ModelRequest) and self._settings.models is None:
+                raise CommandError("the station has no folder of packages; give it one as commands.models")
             if isinstance(request, ModelRequest):
                 self._actions.switch_model(request.name, request.sha256, finish)
+                return
+            if isinstance(request, RevertRequest):
+                self._actions.revert_model(request.sha256, finish)
+                return
+            if isinstance(request, FetchRequest):
+                self._actions.fetch_package(request.name, request.sha256, finish)
                 return
             finish(self._result(verb, request, requester))
         except LatentlineError as error:
@@ -178,7 +209,8 @@ class Commander:
 
     def _set_threshold(self, value: float, requester: str) -> Result:
         bounds = self._settings.threshold
-        assert bounds is not None  # the settings check it
+        if bounds is None:
+            raise CommandError("the station has no bounds for the threshold; give them as commands.threshold")
         if not bounds.minimum <= value <= bounds.maximum:
             raise CommandError(
                 f"{value:g} is not within this station's bounds, {bounds.minimum:g} to {bounds.maximum:g}"
@@ -189,19 +221,22 @@ class Commander:
         return {"old": old, "new": new, "who": requester}
 
     def _finish(self, verb: str, requester: str, address: ReplyAddress, outcome: Result | LatentlineError) -> None:
-        station = self._topics.station
         if isinstance(outcome, LatentlineError):
-            sentence = mask_credentials(str(outcome))
-            answer = failed(station, verb, sentence)
-            self.counts["failed"] += 1
-            _audit.warning("command %s by %s failed: %s", verb, requester, sentence)
+            answer = failed(self._topics.station, verb, mask_credentials(str(outcome)))
         else:
             answer = self._encode(verb, outcome)
+        self._log_outcome(verb, requester, outcome)
+        self._cache.set_answer(address, answer)
+        self._send(address, answer)
+
+    def _log_outcome(self, verb: str, requester: str, outcome: Result | LatentlineError) -> None:
+        if isinstance(outcome, LatentlineError):
+            self.counts["failed"] += 1
+            _audit.warning("command %s by %s failed: %s", verb, requester, mask_credentials(str(outcome)))
+        else:
             self.counts["done"] += 1
             details = "" if verb == "diagnostics" else f": {dict(outcome)}"
             _audit.info("command %s by %s done%s", verb, requester, details)
-        self._cache.set_answer(address, answer)
-        self._send(address, answer)
 
     def _encode(self, verb: str, result: Mapping[str, Any]) -> bytes:
         try:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +32,19 @@ class LoadedPackage:
     sha256  of the model
     open    opens the model and runs its self-test. The inspecting thread calls it, because a searcher on a GPU belongs
             to the thread that opened it
+    accept  called when the model works and will be used; raises LatentlineError
     """
 
     sha256: str
     open: Callable[[], FrameInspector]
+    accept: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class _SwitchRequest:
     name: str
     sha256: str | None
+    save: Callable[[str], None]
     finish: Finish
     deadline: float  # of the switch's clock
     loaded: queue.SimpleQueue[LoadedPackage | Exception]  # of this request alone: a loader that is late fills its own
@@ -75,10 +79,24 @@ class ModelSwitch:
         sha256  the hash that the package must have; None: any
         Raises CommandError when the folder has no such package, or while another switch is running.
         """
+        self._start(self.path(name), sha256, partial(self._save, name), finish)
+
+    def revert(self, path: Path, sha256: str, save: Callable[[str], None], finish: Finish) -> None:
+        """Start to go back to the package at `path`, which ran before; as `request`, with a `save` of its own."""
+        self._start(path, sha256, save, finish)
+
+    def path(self, name: str) -> Path:
+        """The path of a package. Raises CommandError unless it lies directly in the folder, not behind a link."""
+        path = self._folder / name
+        if not is_plain_name(name) or not path.exists() or path.resolve().parent != self._folder.resolve():
+            raise CommandError(f"there is no model package {name!r} in the folder commands.models")
+        return path
+
+    def _start(self, path: Path, sha256: str | None, save: Callable[[str], None], finish: Finish) -> None:
         if self._request is not None:
             raise CommandError(f"the switch to {self._request.name} is not done yet; try again later")
-        path = self._path(name)
-        request = _SwitchRequest(name, sha256, finish, self._clock() + _LOAD_SECONDS, queue.SimpleQueue())
+        deadline = self._clock() + _LOAD_SECONDS
+        request = _SwitchRequest(path.name, sha256, save, finish, deadline, queue.SimpleQueue())
         loader = threading.Thread(target=self._load_package, args=(path, request), name="model loader", daemon=True)
         try:
             loader.start()
@@ -125,13 +143,6 @@ class ModelSwitch:
             request.finish(CommandError("the station stopped before the model was loaded; nothing has changed"))
         self.inspector.close()
 
-    def _path(self, name: str) -> Path:
-        """The path of a package. Raises CommandError unless it lies directly in the folder, not behind a link."""
-        path = self._folder / name
-        if not is_plain_name(name) or not path.exists() or path.resolve().parent != self._folder.resolve():
-            raise CommandError(f"there is no model package {name!r} in the folder commands.models")
-        return path
-
     def _load_package(self, path: Path, request: _SwitchRequest) -> None:
         try:
             loaded: LoadedPackage | Exception = self._load(path)
@@ -147,7 +158,8 @@ class ModelSwitch:
         new = loaded.open()
         try:
             _check(new)
-            self._save(request.name, loaded.sha256)
+            loaded.accept()
+            request.save(loaded.sha256)
         except BaseException:
             _close(new)
             raise

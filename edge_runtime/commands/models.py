@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 from edge_runtime.commands.model_switch import LoadedPackage
 from edge_runtime.commands.overrides import Overrides
 from edge_runtime.commands.request import CommandError
+from edge_runtime.commands.trust import Trust
 from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import ImageError, LatentlineError
@@ -30,7 +32,12 @@ _PROBE_TILES = 16
 
 
 def load_for_switch(
-    path: Path, backend: Backend, gpu: GpuSettings, budget: float = math.inf, frame: tuple[int, ...] = ()
+    path: Path,
+    backend: Backend,
+    gpu: GpuSettings,
+    budget: float = math.inf,
+    frame: tuple[int, ...] = (),
+    trust: Trust | None = None,
 ) -> LoadedPackage:
     """Load and check a package. Raises PackageError, and what opening it raises.
 
@@ -39,17 +46,19 @@ def load_for_switch(
     frame    shape of the station's largest frame; (): there was none yet, so the budget is for one tile
     backend  of the running model. "openvino" opens the model here and runs its self-test. "tensorrt" only reads the
              files; `LoadedPackage.open` then builds the engines that are not in the cache, which takes minutes
+    trust    admits the package, and notes that it is used; None: any package
     """
     from latentline.model import Model  # needs the inference runtime
     from latentline.package.model_package import load_package
 
-    package = load_package(path)
+    package = load_package(path, None if trust is None else trust.admit)
+    accept = partial(trust.use, package.signature) if trust is not None else lambda: None
     if backend == "openvino" and package.spec.search.iterations > _PROBE_STEPS:
         _check_budget(package, budget, _tiles(package, frame))
     if backend != "openvino":
-        return LoadedPackage(package.model_hash, lambda: Model(package, backend, gpu))
+        return LoadedPackage(package.model_hash, lambda: Model(package, backend, gpu), accept)
     opened = Model(package, backend)
-    return LoadedPackage(package.model_hash, lambda: opened)
+    return LoadedPackage(package.model_hash, lambda: opened, accept)
 
 
 def _tiles(package: ModelPackage, frame: tuple[int, ...]) -> int:

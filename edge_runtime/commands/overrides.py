@@ -37,12 +37,24 @@ class ModelOverride(StrictModel):
     at: str
 
 
+class PreviousModel(StrictModel):
+    """The model that ran before the last switch.
+
+    name  its package in commands.models; None: the YAML's model; over: the YAML's model at that time
+    """
+
+    name: str | None
+    sha256: str
+    over: str
+
+
 class OverridesFile(StrictModel):
     """The content of the file."""
 
     schema_version: Literal[1] = 1
     threshold: ThresholdOverride | None = None
     model: ModelOverride | None = None
+    before: PreviousModel | None = None
 
 
 class Overrides:
@@ -79,10 +91,27 @@ class Overrides:
         )
         self._write(self._content.model_copy(update={"threshold": override}))
 
-    def set_model(self, name: str, sha256: str) -> None:
-        """Save a package. Raises CommandError when it cannot be written."""
+    @property
+    def before(self) -> PreviousModel | None:
+        """The model that ran before the last switch; None when there is none, or the station has gone back to it."""
+        before = self._content.before
+        return before if before is not None and before.over == self._model else None
+
+    def set_model(self, name: str, sha256: str, old: str) -> None:
+        """Save a package. old: sha256 of the model that it replaces. Raises CommandError when it cannot be written."""
         override = ModelOverride(name=name, sha256=sha256, over=self._model, at=now())
-        self._write(self._content.model_copy(update={"model": override}))
+        running = self.model
+        name_of_old = running.name if running is not None and running.sha256 == old else None
+        before = PreviousModel(name=name_of_old, sha256=old, over=self._model)
+        update = {"model": override} if sha256 == old else {"model": override, "before": before}
+        self._write(self._content.model_copy(update=update))
+
+    def revert(self, before: PreviousModel) -> None:
+        """Save that the station has gone back to `before`. Raises CommandError when it cannot be written."""
+        override = None
+        if before.name is not None:
+            override = ModelOverride(name=before.name, sha256=before.sha256, over=self._model, at=now())
+        self._write(self._content.model_copy(update={"model": override, "before": None}))
 
     def _write(self, content: OverridesFile) -> None:
         try:

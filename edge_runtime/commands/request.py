@@ -50,10 +50,25 @@ class ModelRequest(Request):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
 
+class RevertRequest(Request):
+    """Go back to the model that ran before the last switch. sha256: the hash that it must have; None: any."""
+
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
+class FetchRequest(Request):
+    """Fetch the package `name`, a .zip of this sha256, into commands.models."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.zip$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 _REQUESTS: dict[str, type[Request]] = dict.fromkeys(get_args(Verb), Request) | {
     "capture": CaptureRequest,
     "threshold": ThresholdRequest,
     "model": ModelRequest,
+    "revert": RevertRequest,
+    "fetch": FetchRequest,
 }
 
 

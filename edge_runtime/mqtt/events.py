@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -70,9 +70,18 @@ class Messages:
         )
 
     def birth(
-        self, software: str, model: ModelIdentity, threshold: float, cameras: Mapping[str, Mapping[str, Any]]
+        self,
+        software: str,
+        model: ModelIdentity,
+        threshold: float,
+        cameras: Mapping[str, Mapping[str, Any]],
+        commands: Sequence[str] = (),
     ) -> Message:
-        """Software, model and cameras. cameras: id -> {kind, source, every_frame}, credentials masked."""
+        """What runs here.
+
+        cameras   id -> {kind, source, every_frame}, credentials masked
+        commands  verbs that the station carries out
+        """
         described = {
             "name": model.name,
             "sha256": model.sha256,
@@ -86,6 +95,7 @@ class Messages:
             threshold=threshold,
             map_threshold=model.map_threshold,
             cameras=[{"id": name, **about} for name, about in cameras.items()],
+            commands=list(commands),
         )
 
     def camera_status(self, camera: str, report: CameraReport) -> Message:

@@ -35,17 +35,23 @@ class Received:
 
 @dataclass(frozen=True)
 class PublishProperties:
-    """The MQTT 5 properties of a PUBLISH. expiry: seconds after which the broker discards the message."""
+    """The MQTT 5 properties of a PUBLISH.
+
+    expiry          seconds after which the broker discards the message
+    response_topic  where the answer is expected
+    """
 
     content_type: str | None = None
     expiry: int | None = None
     correlation: bytes | None = None
     user_properties: Sequence[tuple[str, str]] = ()
+    response_topic: str | None = None
 
     def size(self) -> int:
         """An upper bound of the bytes they take in the packet, a few bytes above the exact number."""
         pairs = sum(5 + len(name.encode()) + len(value.encode()) for name, value in self.user_properties)
-        return pairs + len((self.content_type or "").encode()) + len(self.correlation or b"") + 16
+        texts = sum(len((text or "").encode()) for text in (self.content_type, self.response_topic))
+        return pairs + texts + len(self.correlation or b"") + 19
 
     def to_paho(self) -> Properties:
         """The same properties as an object of paho."""
@@ -56,6 +62,8 @@ class PublishProperties:
             properties.MessageExpiryInterval = self.expiry
         if self.correlation is not None:
             properties.CorrelationData = self.correlation
+        if self.response_topic is not None:
+            properties.ResponseTopic = self.response_topic
         for pair in self.user_properties:
             properties.UserProperty = pair  # paho appends to a list
         return properties

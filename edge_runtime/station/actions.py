@@ -8,7 +8,10 @@ from pathlib import Path
 
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.commands.actions import Finish, Result
+from edge_runtime.commands.fetcher import PackageFetcher
 from edge_runtime.commands.model_switch import ModelSwitch
+from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.request import CommandError
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.pipeline import FramePipeline
@@ -23,6 +26,9 @@ class StationActions:
     """`Actions` of a running station.
 
     switch        opens other models
+    fetcher       fetches packages
+    overrides     what commands have set
+    own_model     the YAML's
     snapshot      returns the state of the station
     threshold_of  returns the threshold for a model instead of its package's; None: the package's
     fault         gets the code `paused` while a command has paused the station
@@ -35,12 +41,16 @@ class StationActions:
         drift: DriftWatch,
         announcer: Announcer,
         switch: ModelSwitch,
+        fetcher: PackageFetcher,
+        overrides: Overrides,
+        own_model: Path,
         snapshot: Callable[[], Snapshot],
         threshold_of: Callable[[ModelIdentity], float | None],
         fault: Callable[[str, str | None], None],
     ) -> None:
         self._feeds, self._pipeline, self._drift, self._announcer = feeds, pipeline, drift, announcer
         self._switch, self._snapshot, self._threshold_of, self._fault = switch, snapshot, threshold_of, fault
+        self._fetcher, self._overrides, self._own_model = fetcher, overrides, own_model
         self.paused = False
 
     @property
@@ -78,6 +88,20 @@ class StationActions:
     def switch_model(self, name: str, sha256: str | None, finish: Finish) -> None:
         """Start to switch to another package."""
         self._switch.request(name, sha256, finish)
+
+    def revert_model(self, sha256: str | None, finish: Finish) -> None:
+        """Start to go back to the model that ran before the last switch. Raises CommandError when there is none."""
+        before = self._overrides.before
+        if before is None:
+            raise CommandError("there is no model to go back to: no command has switched since the station went back")
+        if sha256 not in (None, before.sha256):
+            raise CommandError(f"the model before has sha256 {before.sha256}, not the requested {sha256}")
+        path = self._own_model if before.name is None else self._switch.path(before.name)
+        self._switch.revert(path, before.sha256, lambda _: self._overrides.revert(before), finish)
+
+    def fetch_package(self, name: str, sha256: str, finish: Finish) -> None:
+        """Start to fetch a package."""
+        self._fetcher.request(name, sha256, finish)
 
     def use_inspector(self, inspector: FrameInspector) -> None:
         """Inspect with `inspector` from now on."""

@@ -57,7 +57,8 @@ class Announcer:
             camera.id: {"kind": camera.kind, "source": camera.shown, "every_frame": camera.lossless}
             for camera in self._config.cameras
         }
-        self._retain(self.topics.birth, self.messages.birth(software_version(), model, threshold, cameras))
+        verbs = self._config.commands.verbs
+        self._retain(self.topics.birth, self.messages.birth(software_version(), model, threshold, cameras, verbs))
 
     def cameras(self, reports: Callable[[], Mapping[str, CameraReport]]) -> None:
         """Publish the state of each camera, retained, where it has changed."""

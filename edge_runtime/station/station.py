@@ -14,10 +14,12 @@ from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.trust import Trust
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.reports import Observer
 from edge_runtime.frames.summary import Summary
+from edge_runtime.page.fault_history import FaultHistory
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
 from edge_runtime.station.wiring import (
@@ -28,6 +30,7 @@ from edge_runtime.station.wiring import (
     load_overrides,
     secrets_of,
     take_snapshot,
+    trust_of,
 )
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.supervision.restart import RestartNeededError
@@ -50,6 +53,7 @@ class Station:
     cameras    makes a camera by its id, in place of the one in the configuration
     observer   called after each inspected frame, in the inspector's thread; the station logs its exceptions
     overrides  what commands have set; None: read the file beside the spool
+    trust      has admitted the model of `inspector`; None: make one of the configuration
     path       of the configuration file, for `reload`
     """
 
@@ -61,9 +65,11 @@ class Station:
         cameras: Mapping[str, Callable[[], Camera]] | None = None,
         observer: Observer | None = None,
         overrides: Overrides | None = None,
+        trust: Trust | None = None,
         path: Path | None = None,
     ) -> None:
         self._config, self._inspector, self._observer, self._path = config, inspector, observer, path
+        self.faults = FaultHistory()
         self.health = Health(self._publish_status)
         self.announcer = Announcer(config)
         self.work = WorkJournal(config.spool.path.with_suffix(".work"))
@@ -71,6 +77,7 @@ class Station:
         self.summary = Summary()
         self._broker = broker_of(config)
         self._overrides = overrides or load_overrides(config)
+        self._trust = trust or trust_of(config)
         self._started = time.monotonic()
         self._stopping = False
         self._restart: str | None = None
@@ -103,7 +110,15 @@ class Station:
         """
         with ExitStack() as stack:
             services = self._services = assemble(
-                self._config, self._inspector, self, self._broker, self._overrides, self._observer, self._path, stack
+                self._config,
+                self._inspector,
+                self,
+                self._broker,
+                self._overrides,
+                self._trust,
+                self._observer,
+                self._path,
+                stack,
             )
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
@@ -113,6 +128,8 @@ class Station:
             services.publisher.start()
             for thread in services.own_threads:
                 thread.start()
+            if services.page is not None:
+                services.page.start()
             stack.callback(self._end, services)
             self.feeds.start()
             self._wait_for_broker(services)
@@ -129,6 +146,12 @@ class Station:
         """The state of the station now. Any thread may call it while `run` runs."""
         assert self._services is not None
         return take_snapshot(self, self._services, time.monotonic() - self._started)
+
+    @property
+    def page_address(self) -> tuple[str, int] | None:
+        """Where the operator page answers; None while there is none."""
+        services = self._services
+        return None if services is None or services.page is None else services.page.address
 
     def threshold_of(self, model: ModelIdentity) -> float | None:
         """The threshold that a command set for `model`, else the configuration's; None: the package's."""
@@ -151,6 +174,8 @@ class Station:
         if self.feeds.stuck:
             self.end_for_restart("every camera hangs in its driver; the station ends to be restarted")
         self._services.lateness.check(self.feeds.states())
+        if self._services.page is not None:
+            self._services.page.check()
         self.announcer.cameras(self._camera_reports)
         self.announcer.health(self.snapshot, self._config.supervision.health_seconds, time.monotonic())
 
@@ -203,14 +228,18 @@ class Station:
         """Run commands; switch the model; apply a reloaded configuration."""
         with services.supervisor.spool.working():  # a command may write to the disk, or read from it
             services.commander.run_pending()
+            services.fetcher.run_pending()
         if services.switch.ready and not len(services.pipeline):
             with services.supervisor.inspector.working():
                 inspector = services.switch.run_pending()
             if inspector is not None:
                 services.actions.use_inspector(inspector)
+                if services.page is not None:
+                    services.page.forget_scores()
         with services.supervisor.spool.working():
             changes = services.reload.run_pending()
         if changes is not None:
+            self.health.fault("signature", self._trust.fault())
             self._apply(services, {name.split(".")[0] for name in changes.applied})
 
     def _apply(self, services: Services, changed: set[str]) -> None:
@@ -228,6 +257,7 @@ class Station:
         return camera_reports(self.feeds, self._services.lateness)
 
     def _publish_status(self, state: State, faults: Mapping[str, str]) -> None:
+        self.faults.changed(faults)
         self.announcer.status(state, faults)
 
     def _end(self, services: Services) -> None:

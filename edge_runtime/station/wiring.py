@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
 from edge_runtime.archive.writer import ArchiveWriter
+from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.report import CameraReport
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.fetcher import PackageFetcher
 from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.trust import ReleaseFile, Trust, admit_package
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -30,6 +34,10 @@ from edge_runtime.mqtt.settings import read_password
 from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
+from edge_runtime.page.fault_history import FaultHistory
+from edge_runtime.page.latest import LatestFrames
+from edge_runtime.page.operator_page import OperatorPage
+from edge_runtime.page.station_view import StationView
 from edge_runtime.shadow.shadow import Shadow
 from edge_runtime.station.actions import StationActions
 from edge_runtime.station.announcer import Announcer
@@ -39,6 +47,7 @@ from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health
 from edge_runtime.supervision.supervisor import Supervisor
 from latentline.backends.settings import Backend
+from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
 
 _FIRST_PAUSE_SECONDS = 1.0  # after a connection failed or broke; the pauses then double
@@ -52,6 +61,7 @@ class Host(Protocol):
     feeds: Feeds
     work: WorkJournal
     announcer: Announcer
+    faults: FaultHistory
 
     def snapshot(self) -> Snapshot:
         """The state of the station now. Any thread may call it."""
@@ -81,11 +91,13 @@ class Services:
     reporter: FrameReporter
     drift: DriftWatch
     switch: ModelSwitch
+    fetcher: PackageFetcher
     actions: StationActions
     commander: Commander
     reload: Reload
     lateness: Lateness
     archive: ArchiveWriter | None
+    page: OperatorPage | None
     shadow: Shadow | None
 
     @property
@@ -112,12 +124,23 @@ def load_overrides(config: StationConfig) -> Overrides:
     return Overrides(config.spool.path.with_suffix(".commands.json"), config.threshold, config.model)
 
 
+def release_file(config: StationConfig) -> ReleaseFile:
+    """What release this station has accepted, beside the spool."""
+    return ReleaseFile(config.spool.path.with_suffix(".release.json"))
+
+
+def trust_of(config: StationConfig) -> Trust:
+    """Which packages this station runs."""
+    return Trust(config.commands.trusted_keys, release_file(config))
+
+
 def assemble(
     config: StationConfig,
     inspector: FrameInspector,
     host: Host,
     broker: Broker,
     overrides: Overrides,
+    trust: Trust,
     observer: Observer | None,
     path: Path | None,
     stack: ExitStack,
@@ -129,7 +152,7 @@ def assemble(
     Raises ConfigError when the spool cannot be opened.
     """
     fault = host.health.fault
-    switch = _model_switch(config, inspector, overrides, host.summary)
+    switch = _model_switch(config, inspector, overrides, trust, host.summary)
     stack.callback(switch.close)
     spool = _open_spool(config.spool)
     stack.callback(spool.close)
@@ -157,8 +180,20 @@ def assemble(
         host.work,
     )
     drift = DriftWatch(config.drift, fault)
+    fetcher = PackageFetcher(config.commands.fetch, _models(config), config.supervision.disk_mib << 20)
+    stack.callback(fetcher.close)
     actions = StationActions(
-        host.feeds, pipeline, drift, host.announcer, switch, host.snapshot, host.threshold_of, fault
+        host.feeds,
+        pipeline,
+        drift,
+        host.announcer,
+        switch,
+        fetcher,
+        overrides,
+        config.model,
+        host.snapshot,
+        host.threshold_of,
+        fault,
     )
     answered = AnsweredFile(config.spool.path.with_suffix(".answered"))
     commander = Commander(
@@ -168,7 +203,15 @@ def assemble(
         publisher.subscribe(commander.topic_filter, commander.received)
     lateness = Lateness({camera.id: camera.late_seconds for camera in config.cameras}, fault)
     archive = None if config.archive is None else ArchiveWriter(config.archive, fault)
-    shadow = None if config.shadow is None else Shadow(config.shadow)
+    page = None
+    if config.page is not None:
+        view = _station_view(config, host, supervisor, pipeline, commander)
+        page = OperatorPage(config.page, view, fault)
+        observer = _both(view.latest.show, observer)
+        stack.callback(page.close)
+    shadow = None
+    if config.shadow is not None:  # the candidate has to be as trusted as a model that a command switches to
+        shadow = Shadow(config.shadow, partial(admit_package, config.commands.trusted_keys, release_file(config)))
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
@@ -196,26 +239,69 @@ def assemble(
         reporter,
         drift,
         switch,
+        fetcher,
         actions,
         commander,
         reload,
         lateness,
         archive,
+        page,
         shadow,
     )
 
 
+def _station_view(
+    config: StationConfig, host: Host, supervisor: Supervisor, pipeline: FramePipeline, commander: Commander
+) -> StationView:
+    return StationView(
+        name=config.station.id,
+        beside=config.spool.path,
+        health=host.health,
+        faults=host.faults,
+        latest=LatestFrames(camera.id for camera in config.cameras),
+        snapshot=host.snapshot,
+        troubled=lambda: supervisor.troubled,
+        ask=commander.ask,
+        identity=lambda: pipeline.inspector.identity,
+        threshold=lambda: pipeline.threshold,
+        baseline=lambda: pipeline.inspector.baseline,
+        commands=config.commands,
+        model=config.model,
+        archive=None if config.archive is None else config.archive.path,
+        archive_gib=None if config.archive is None else config.archive.max_gib,
+    )
+
+
+def _both(first: Observer, second: Observer | None) -> Observer:
+    if second is None:
+        return first
+
+    def observe(frame: Frame, inspection: InspectionResult) -> None:
+        first(frame, inspection)
+        second(frame, inspection)
+
+    return observe
+
+
 def _model_switch(
-    config: StationConfig, inspector: FrameInspector, overrides: Overrides, summary: Summary
+    config: StationConfig, inspector: FrameInspector, overrides: Overrides, trust: Trust, summary: Summary
 ) -> ModelSwitch:
-    folder = config.commands.models or config.model.parent
     backend = cast("Backend", inspector.identity.backend)
     budget = config.supervision.inspector_seconds
 
     def load(path: Path) -> LoadedPackage:
-        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame)
+        return load_for_switch(path, backend, config.gpu, budget, summary.largest_frame, trust)
 
-    return ModelSwitch(folder, inspector, load, overrides.set_model)
+    def save(name: str, sha256: str) -> None:
+        overrides.set_model(name, sha256, switch.inspector.identity.sha256)
+
+    switch = ModelSwitch(_models(config), inspector, load, save)
+    return switch
+
+
+def _models(config: StationConfig) -> Path:
+    """The folder that packages lie in."""
+    return config.commands.models or config.model.parent
 
 
 def _open_spool(limits: SpoolSection) -> Spool:

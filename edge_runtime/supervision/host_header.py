@@ -19,7 +19,13 @@ def is_own(head: bytes, names: frozenset[str]) -> bool:
         for name, separator, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])
         if separator and name.strip().lower() == b"host"
     ]
-    return all(_is_address(name) or name in names for name in map(_without_port, hosts))
+    return all(is_own_host(host, names) for host in hosts)
+
+
+def is_own_host(host: str, names: frozenset[str]) -> bool:
+    """Whether `host`, the value of a Host header, is an address or one of `names`, with or without a port."""
+    name = _without_port(host)
+    return _is_address(name) or name in names
 
 
 def _without_port(host: str) -> str:

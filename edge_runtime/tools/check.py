@@ -18,12 +18,16 @@ from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
+from edge_runtime.station.wiring import trust_of
+from edge_runtime.tools.archive_check import check_archive
 from edge_runtime.tools.broker_check import check_broker
 from edge_runtime.tools.finding import Finding
+from edge_runtime.tools.page_check import check_page
 from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
 from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
+from latentline.package.model_package import Admit
 
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
 
@@ -40,13 +44,13 @@ class OpenedInspector(FrameInspector, Protocol):
 class OpenModel(Protocol):
     """`latentline.open_model`, or a fake of it."""
 
-    def __call__(self, path: Path, backend: Backend, *, gpu: GpuSettings) -> OpenedInspector:
+    def __call__(self, path: Path, backend: Backend, *, gpu: GpuSettings, admit: Admit) -> OpenedInspector:
         """Open the package at `path`. Raises LatentlineError."""
         ...
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, spool, model, self-test, cameras and broker, one by one. A config with an error ends the list."""
+    """Check config, spool, archive, model, self-test, cameras, broker, candidate, page. A wrong config ends it all."""
     try:
         config = load_station(path)
     except LatentlineError as error:
@@ -54,6 +58,7 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         return
     yield Finding("config", True, f"{path} describes station {config.station.id}")
     yield from _whole("spool", check_spool(config))
+    yield from _whole("archive", check_archive(config.archive))
     opened: list[OpenedInspector] = []
     yield from _model(config, open_model, opened)
     try:
@@ -61,8 +66,20 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
     finally:
         for inspector in opened:
             inspector.close()
+    if (shadow := config.shadow) is not None:
+        yield _attempt("shadow", lambda: _candidate(shadow.model, config, open_model))
+    if (page := config.page) is not None:
+        yield _attempt("page", lambda: check_page(page, config.spool.path))
     if (sentence := command_warning(config)) is not None:
         yield Finding("commands", True, sentence, warning=True)
+
+
+def _candidate(path: Path, config: StationConfig, open_model: OpenModel) -> str:
+    """Open the candidate as its process does. Raises LatentlineError."""
+    inspector = open_model(path, "openvino", gpu=config.gpu, admit=trust_of(config).admit)
+    inspector.close()
+    identity = inspector.identity
+    return f"the candidate is {identity.name} (sha256 {identity.sha256[:12]}…)"
 
 
 def check_connections(config: StationConfig, inspector: FrameInspector | None = None) -> Iterator[Finding]:
@@ -96,7 +113,7 @@ def _model(config: StationConfig, open_model: OpenModel, opened: list[OpenedInsp
     """Check the model and its self-test; the inspector is put into `opened`, and the caller closes it."""
 
     def load() -> str:
-        opened.append(open_model(config.model, config.backend, gpu=config.gpu))
+        opened.append(open_model(config.model, config.backend, gpu=config.gpu, admit=trust_of(config).admit))
         identity = opened[0].identity
         known = f", bit depth {identity.bit_depth}" if identity.bit_depth != "auto" else ""
         name = f"{identity.name} (sha256 {identity.sha256[:12]}…){known}"

@@ -12,7 +12,7 @@ from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import BackendError, EngineError, VerificationError
-from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.overlapped_reconstructor import OverlappedReconstructor
 from latentline.inspection.reconstructor import Reconstructor
 from latentline.package.model_package import ModelPackage
 from latentline.trunk.extractor import TestedExtractor
@@ -53,7 +53,13 @@ def open_reconstructor(
 
 def _on_cpu(package: ModelPackage, threads: int | None) -> Reconstructor:
     components = [component.name for component in package.manifest.calibration.components]
-    host = HostReconstructor(OpenVinoSearcher(package, threads, components), package.tiler, package.statistics)
+    half = package.manifest.cpu_precision == "bfloat16"
+    searcher = OpenVinoSearcher(package, threads, components, half)
+    try:
+        host = OverlappedReconstructor(searcher, package.tiler, package.statistics)
+    except BackendError:
+        searcher.close()
+        raise
     return package.with_trunk(host, open_trunk(package, threads))
 
 

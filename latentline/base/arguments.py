@@ -59,3 +59,29 @@ def count_or_auto(text: str) -> int | Literal["auto"]:
     if text != "auto" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 0 or more, and not auto")
     return "auto" if text == "auto" else int(text)
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT in px, at least 16 x 16."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
+        raise argparse.ArgumentTypeError(f"'{text}' is not WIDTHxHEIGHT, of 16 px or more each")
+    return int(width), int(height)
+
+
+def milliseconds(text: str) -> float:
+    """A duration above 0 with its unit, such as 50ms or 0.2s, in milliseconds."""
+    for unit, factor in (("ms", 1.0), ("s", 1e3)):
+        if text.endswith(unit):
+            try:
+                return factor * positive(text[: -len(unit)])
+            except argparse.ArgumentTypeError:
+                break
+    raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 50ms or 0.2s")
+
+
+def count_or_all(text: str) -> int | Literal["all"]:
+    """A whole number, 1 or more, or the word all."""
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more, and not all")
+    return "all" if text == "all" else int(text)

@@ -16,7 +16,7 @@ from latentline.scoring.maps import PixelStatistics
 from latentline.search.searched_frame import SearchedFrame, TiledFrame, search_frames
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
-from latentline.vision.preprocessing import to_picture
+from latentline.vision.preprocessing import to_model_range, to_picture
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -64,17 +64,30 @@ class HostReconstructor:
     def _reconstructed(self, searched: SearchedFrame) -> ReconstructedFrame:
         start = perf_counter()
         maps = self._statistics.maps(searched)
-        blended = searched.blend(searched.result.reconstruction.transpose(0, 2, 3, 1))
         return ReconstructedFrame(
             prepared=searched.prepared,
             plan=searched.plan,
             anomaly_map=maps.max(axis=0),
-            reconstruction=to_picture(blended.transpose(2, 0, 1)),
+            reconstruction=reconstruction_of(searched),
             values=frame_components(searched.result, maps, self._statistics),
             tile_values=tile_components(searched.result),
             milliseconds={**searched.milliseconds, "map": 1e3 * (perf_counter() - start)},
+            searched=searched.chosen,
         )
 
     def close(self) -> None:
         """Release the searcher."""
         self._searcher.close()
+
+
+def reconstruction_of(searched: SearchedFrame) -> UInt8:
+    """The reconstruction uint8 [h, w, C]; where nothing was searched, the prepared frame."""
+    blended, share = searched.blend(searched.result.reconstruction.transpose(0, 2, 3, 1)), searched.searched_share()
+    if share is None:
+        return to_picture(blended.transpose(2, 0, 1))
+    picture: UInt8 = searched.prepared.copy()
+    for top, bottom, left, right in searched.regions(0):
+        here = np.s_[top:bottom, left:right]
+        rest = (1 - share[here]) * to_model_range(picture[here][None])[0]
+        picture[here] = to_picture(blended[here].transpose(2, 0, 1) + rest)
+    return picture

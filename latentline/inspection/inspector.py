@@ -61,7 +61,7 @@ class Inspector:
             anomaly_map,
             _resized(seen.reconstruction, size),
             _resized(seen.prepared, size),
-            len(seen.plan.corners),
+            len(seen.searched_tiles),
             times,
             seen.values,
             self._worst_tile(seen, anomaly_map.shape),
@@ -78,7 +78,7 @@ class Inspector:
         raw = seen.tile_values
         votes = [c.weight * (raw[c.name] - c.mean) / c.std for c in self.calibration.components if c.name in raw]
         worst = int(np.argmax(np.sum(votes, axis=0))) if votes else 0
-        y, x = seen.plan.corners[worst]
+        y, x = seen.plan.corners[seen.searched_tiles[worst]]
         height, width = seen.prepared.shape[:2]
         down, across = shape[0] / height, shape[1] / width
         left, top = round(x * across), round(y * down)

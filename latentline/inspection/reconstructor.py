@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from latentline.search.first_look import Indices
 from latentline.vision.tiles import TilePlan
 
 Float = npt.NDArray[np.float32]
@@ -24,8 +25,9 @@ class ReconstructedFrame:
     anomaly_map     float32 [h, w]: standard deviations of normal frames, the largest over the maps
     reconstruction  uint8 [h, w, C]: the nearest normal image
     values          raw score components of the frame (`latentline.scoring.components.frame_components`)
-    tile_values     raw components of each tile [N] (`latentline.scoring.components.tile_components`)
+    tile_values     raw components of each searched tile [K] (`latentline.scoring.components.tile_components`)
     milliseconds    time of each stage
+    searched        [K] which tiles of the plan were searched; None: all
     """
 
     prepared: UInt8
@@ -35,6 +37,12 @@ class ReconstructedFrame:
     values: dict[str, float]
     tile_values: dict[str, Float]
     milliseconds: dict[str, float]
+    searched: Indices | None = None
+
+    @property
+    def searched_tiles(self) -> list[int]:
+        """Which tiles of the plan were searched."""
+        return list(range(len(self.plan.corners))) if self.searched is None else self.searched.tolist()
 
 
 class Reconstructor(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
@@ -12,8 +12,10 @@ from latentline.base.strict_yaml import StrictModel
 from latentline.errors import PackageError
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.coverage import Coverage
+from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
+from latentline.scoring.tuning import CpuPrecision, Tuning
 from latentline.search.searched_frame import MapKind
 from latentline.trunk.spec import TrunkSpec
 from latentline.vision.preprocessing import Preprocessing
@@ -30,6 +32,7 @@ class SearchSettings(StrictModel):
     init     random: every tile starts at one standard normal latent, drawn with `seed`; encoder: at encoder.onnx(tile)
     samples  VAE: draws of z, with `seed`, over which −log p(x | z) of each pixel is averaged; 0: the mean z alone
     gamma, lam  γ and λ of L'; unused by a model without a search step
+    tiles    how many tiles of a frame are searched, those that look least normal to first_look.onnx; all: every one
     """
 
     init: Literal["random", "encoder"] = "random"
@@ -39,6 +42,12 @@ class SearchSettings(StrictModel):
     gamma: float = Field(gt=0, le=1)
     lam: float = Field(ge=0, le=1)
     samples: int = Field(default=0, ge=0, le=64)
+    tiles: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
+
+    @property
+    def most_tiles(self) -> int | None:
+        """`tiles` as a number; None: all."""
+        return None if self.tiles == "all" else self.tiles
 
 
 class ModelSpec(StrictModel):
@@ -49,6 +58,7 @@ class ModelSpec(StrictModel):
     patch_shape    [h, w] of the patch head's logits; None: no patch head
     latent_variance  encoder.onnx also gives the log variance of z (VAE)
     pixel_variance   generator.onnx also gives the log variance of every pixel (VAE)
+    first_look       the package brings first_look.onnx; packages from before there was one do not
     """
 
     tile_size: int = Field(ge=8, le=1024)
@@ -58,6 +68,7 @@ class ModelSpec(StrictModel):
     patch_shape: tuple[int, int] | None = None
     latent_variance: bool = False
     pixel_variance: bool = False
+    first_look: bool = False
     search: SearchSettings
 
     @property
@@ -77,6 +88,10 @@ class ModelSpec(StrictModel):
             raise ValueError("a model without a search step needs search.iterations 0 and search.init encoder")
         if self.patch_shape is not None and not self.has_discriminator:
             raise ValueError("patch_shape needs a discriminator, and feature_shape says that there is none")
+        if self.first_look and not self.has_discriminator:
+            raise ValueError("first_look needs a discriminator, and feature_shape says that there is none")
+        if search.tiles != "all" and not self.first_look:
+            raise ValueError(f"search.tiles {search.tiles} needs first_look, and this package has none")
         if search.samples and not (self.latent_variance and self.pixel_variance):
             raise ValueError("search.samples needs latent_variance and pixel_variance")
         return self
@@ -90,6 +105,9 @@ class Manifest(ModelSpec):
     coverage       of held-out normal tiles, when the package was written; None: not measured
     search_choice  why the search has so many iterations; None: somebody gave their number
     map_choice     why the map is of this kind; None: somebody gave it
+    look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
+    tuning         how settings were tuned to a budget of milliseconds; None: they were not
+    cpu_precision  of the networks but the search step on a CPU that has bfloat16; others compute in float32
     trunk          the pretrained network whose components are in the score; None: there is none
     trained_images  short hashes (`latentline.vision.content`), sorted, of all images that trained, calibrated or were
                    known abnormal; None: not recorded
@@ -107,10 +125,13 @@ class Manifest(ModelSpec):
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    look_misses: LookMisses | None = None
+    tuning: Tuning | None = None
     trunk: TrunkSpec | None = None
     calibration: Calibration
     trained_images: tuple[str, ...] | None = Field(default=None, max_length=MOST_TRAINED_IMAGES)
     precision: Literal["float32"] = "float32"
+    cpu_precision: CpuPrecision = "float32"
     files: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("created")
@@ -120,6 +141,8 @@ class Manifest(ModelSpec):
 
     @model_validator(mode="after")
     def _map_fits(self) -> Manifest:
+        if self.cpu_precision != "float32" and not self.has_search_step:
+            raise ValueError("cpu_precision bfloat16 is for models with a search step")
         if self.map == "probability" and not self.pixel_variance:
             raise ValueError("map probability needs pixel_variance")
         return self

@@ -5,19 +5,21 @@
     encoder.onnx         image -> z                 a VAE: also log_variance of z. Only where a search starts there
     discriminator.onnx   image -> logit, features   with a patch head: also patch_logits. Only with a discriminator
     search_step.onnx     z, x, fx -> loss, grad_z   only with a search step
+    first_look.onnx      image -> logit, patch_logits without mirror images      only with a first look
     trunk.onnx           image -> features          only with a trunk (`latentline.trunk`)
     trunk.npz            statistics of normal features, and a picture with its features in float64. Only with a trunk
     calibration.npz      statistics of normal frames, and the scores behind the threshold
     selftest.npz         inputs with answers in float64 (`latentline.package.selftest`)
+    signature.json       which key vouches for the package (`latentline.package.signature`). Only in a signed one
 
-Every file's hash is verified before an inference runtime gets it. The hashes guard against damage and mix-ups, not
-against an attacker who rewrites the manifest too.
+Every file's hash is verified before an inference runtime gets it. The hashes guard against damage and mix-ups; against
+an attacker who rewrites the manifest too, only a signature and `admit` guard.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from latentline.package.identity import ModelIdentity
 from latentline.package.manifest import Manifest, ModelSpec, parse_manifest
 from latentline.package.onnx_file import check_graph
 from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
+from latentline.package.signature import SIGNATURE, Signature, parse_signature
 from latentline.package.trunk_file import read_trunk
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searcher import Searcher
@@ -46,10 +49,13 @@ from latentline.trunk.reconstructor import TrunkReconstructor
 MANIFEST = "manifest.json"
 GENERATOR, DISCRIMINATOR, SEARCH_STEP = "generator.onnx", "discriminator.onnx", "search_step.onnx"
 ENCODER = "encoder.onnx"
+FIRST_LOOK = "first_look.onnx"
 TRUNK, TRUNK_STATISTICS = "trunk.onnx", "trunk.npz"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
 
 Float64 = npt.NDArray[np.float64]
+Admit = Callable[[Signature | None, str], None]
+"""Raises PackageError, naming the source, where the user does not trust a package of this signature."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class ModelPackage(SearchModel):
     normal_scores      [n] scores of the held-out normal frames behind the threshold
     normal_brightness  [n] their mean grey levels; None: not recorded
     trunk              the pretrained network that sees the whole frame; None: there is none
+    signature          as the package brings it; verified only where it was loaded with `admit`. None: not signed
     """
 
     manifest: Manifest
@@ -77,16 +84,31 @@ class ModelPackage(SearchModel):
     normal_scores: Float64
     normal_brightness: Float64 | None
     trunk: PackagedTrunk | None = None
+    signature: Signature | None = None
 
     @property
     def tiler(self) -> FrameTiler:
         """Cuts frames into tiles as this model needs them."""
         m = self.manifest
-        return FrameTiler(preprocessing=m.preprocessing, tile_size=m.tile_size, overlap=m.overlap)
+        return FrameTiler(m.preprocessing, m.tile_size, m.overlap, m.search.most_tiles)
 
     def with_iterations(self, iterations: int) -> ModelPackage:
         """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
         search = self.manifest.search.model_copy(update={"iterations": iterations})
+        manifest = self.manifest.model_copy(update={"search": search})
+        return replace(self, spec=manifest, manifest=manifest)
+
+    def with_tiles(self, tiles: int) -> ModelPackage:
+        """The same package that searches so many tiles of a frame, to time or compare; its thresholds are for its own.
+
+        Raises PackageError for a package without a first look.
+        """
+        if not self.manifest.first_look:
+            raise PackageError(
+                f"{self.manifest.name}: this package has no first look, so all tiles must be searched; export it again "
+                f"from its run folder with `latentline-export package RUN OUT --tiles {tiles}`"
+            )
+        search = self.manifest.search.model_copy(update={"tiles": tiles})
         manifest = self.manifest.model_copy(update={"search": search})
         return replace(self, spec=manifest, manifest=manifest)
 
@@ -128,17 +150,25 @@ def files_of(spec: ModelSpec) -> frozenset[str]:
         DISCRIMINATOR: spec.has_discriminator,
         SEARCH_STEP: spec.has_search_step,
         ENCODER: spec.search.init == "encoder",
+        FIRST_LOOK: spec.first_look,
         **dict.fromkeys((TRUNK, TRUNK_STATISTICS), isinstance(spec, Manifest) and spec.trunk is not None),
     }
     return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})
 
 
-def load_package(path: Path) -> ModelPackage:
-    """Load and check the package at `path`, a folder or a .zip. Raises PackageError."""
+def load_package(path: Path, admit: Admit | None = None) -> ModelPackage:
+    """Load and check the package at `path`, a folder or a .zip. Raises PackageError.
+
+    admit  called with the signature before anything else of the package is looked at; None: load any
+    """
     files = read_files(path)
     if MANIFEST not in files:
         raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
     manifest_bytes = files.pop(MANIFEST)
+    model_hash = hashlib.sha256(manifest_bytes).hexdigest()
+    signature = _signature(files.pop(SIGNATURE, None), model_hash, path)
+    if admit is not None:
+        admit(signature, str(path))
     manifest = parse_manifest(manifest_bytes, f"{path}: {MANIFEST}")
     _check_files(files, manifest, path)
     statistics, normal_scores, normal_brightness = read_calibration(
@@ -156,12 +186,17 @@ def load_package(path: Path) -> ModelPackage:
         graphs={name: content for name, content in files.items() if name.endswith(".onnx") and name != TRUNK},
         selftest=read_selftest(files[SELFTEST], manifest, f"{path}: {SELFTEST}"),
         manifest=manifest,
-        model_hash=hashlib.sha256(manifest_bytes).hexdigest(),
+        model_hash=model_hash,
         statistics=statistics,
         normal_scores=normal_scores,
         normal_brightness=normal_brightness,
         trunk=trunk,
+        signature=signature,
     )
+
+
+def _signature(content: bytes | None, model_hash: str, path: Path) -> Signature | None:
+    return None if content is None else parse_signature(content, model_hash, f"{path}: {SIGNATURE}")
 
 
 def _check_files(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import lgamma
 
 import numpy as np
@@ -55,7 +56,9 @@ def _root(rising: Callable[[float], float]) -> float:
     return (low + high) / 2
 
 
+@lru_cache(maxsize=32)
 def _log_choose(count: int) -> Float64:
+    """Nobody may write to it: an interval takes it some eighty times."""
     factorials = _log_gamma(count + 1, 1)
     return np.asarray(factorials[-1] - factorials - factorials[::-1])
 

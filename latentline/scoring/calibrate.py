@@ -7,7 +7,7 @@ behind the threshold, or its part with theirs, and the promise of `thresholds` h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.errors import CheckpointError, DatasetError
-from latentline.scoring.calibration import Calibration, Component, Validation
+from latentline.scoring.calibration import FALSE_ALARM_RATE, Calibration, Component, Validation
 from latentline.scoring.components import frame_components
 from latentline.scoring.frame_maps import FrameMaps, MapScales, RawMaps
 from latentline.scoring.maps import PATCH, PixelStatistics, pool
 from latentline.scoring.thresholds import Tail, promise, threshold, too_few
-from latentline.scoring.weights import FEWEST_ABNORMAL, choose_weights
+from latentline.scoring.weights import FEWEST_ABNORMAL, choose_weights, unseen_scores
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -31,6 +31,7 @@ UInt8 = npt.NDArray[np.uint8]
 Values = Mapping[str, float]
 ScoreKind = Literal["calibrated", "paper"]
 PartLabels = tuple[Sequence[str] | None, Sequence[str] | None]
+MapWatcher = Callable[[PixelStatistics, Float], None]  # statistics and maps [K, h, w] of a frame, as they name them
 
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)  # px
 COARSE = ("_8px", "_16px")  # no weight unless validation images ask for one: these scales cost a station the most time
@@ -57,6 +58,41 @@ class Calibrated:
     normal_scores: npt.NDArray[np.float64]
     normal_brightness: npt.NDArray[np.float64]
     map_scales: MapScales = field(default_factory=lambda: MapScales({}))
+
+
+@dataclass(frozen=True)
+class ComparedFrames:
+    """The components of the frames that fix the weights.
+
+    mean, std  of each component's raw value on normal frames
+    given      the weight of each where there are no abnormal frames
+    values     [frames, K] standardised, of normal, abnormal and made frames
+    parts      that the normal and the abnormal frames show
+    """
+
+    mean: Values
+    std: Values
+    given: Values
+    values: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+    parts: PartLabels
+
+    def weighted(self) -> tuple[tuple[Component, ...], Validation | None]:
+        """The components with a weight, and the evidence for it."""
+        weights, why = choose_weights(self.given, *self.values, self.parts)
+        found = (Component(name=n, mean=self.mean[n], std=self.std[n], weight=w) for n, w in weights.items())
+        return tuple(found), why
+
+    def scores(self) -> npt.NDArray[np.float64]:
+        """The score of each frame [N] with weights that were found without its part: normal, abnormal, made."""
+        return np.concatenate(unseen_scores(self.given, *self.values, self.parts))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A score without thresholds (they are 0), and the frames behind it; None for the paper's score."""
+
+    calibrated: Calibrated
+    compared: ComparedFrames | None
 
 
 def split_held_out(names: Sequence[str], groups: Mapping[str, str], seed: int) -> tuple[list[str], list[str]]:
@@ -115,6 +151,40 @@ def calibrate(
     Raises DatasetError when there are too few frames to standardise (8) or for the promised rate, CheckpointError when
     the model is broken.
     """
+    weighed = weigh(
+        searcher,
+        tiler,
+        standardising,
+        map=map,
+        score=score,
+        validation=validation,
+        synthetic=synthetic,
+        weights=weights,
+        parts=parts,
+        beside=beside,
+    )
+    return with_thresholds(searcher, tiler, weighed.calibrated, scored, false_alarm_rate, scored_parts, tail, beside)
+
+
+def weigh(
+    searcher: Searcher,
+    tiler: FrameTiler,
+    standardising: Iterable[UInt8],
+    *,
+    map: MapKind = "residual",
+    score: ScoreKind = "calibrated",
+    validation: Iterable[UInt8] = (),
+    synthetic: Iterable[UInt8] = (),
+    weights: Values | None = None,
+    parts: PartLabels = (None, None),
+    beside: FrameMaps | None = None,
+    watch: MapWatcher = lambda statistics, maps: None,
+) -> Weighed:
+    """A score without thresholds: means, standard deviations, pixel statistics and weights; all else as in `calibrate`.
+
+    watch  gets the maps of each frame, all that there are before weights choose: of the normal frames, the validation
+           frames, and the synthetic ones
+    """
     raw_maps = _nothing if beside is None or score == "paper" else beside.raw_maps
     pairs = [(found, raw_maps(frame)) for frame, found in tiler.search_each(searcher, standardising)]
     searched = [found for found, _ in pairs]
@@ -122,32 +192,36 @@ def calibrate(
         raise DatasetError(_too_few_to_standardise(len(searched)))
     check_finite(searched)
     scales = MapScales.of([raw for _, raw in pairs])
+    compared = None
     if score == "paper":
         statistics, components, why = _paper(searched)
     else:
         statistics = pixel_statistics(searched, SCALES, map)
-        normal = [_components(e, statistics) | scales.values(raw) for e, raw in pairs]
+
+        def values(found: SearchedFrame, raw: RawMaps) -> Values:
+            maps = statistics.maps(found)
+            watch(statistics, maps)
+            return frame_components(found.result, maps, statistics) | scales.values(raw)
+
+        normal = [values(found, raw) for found, raw in pairs]
         real, made = (
-            [
-                _components(found, statistics) | scales.values(raw_maps(frame))
-                for frame, found in tiler.search_each(searcher, frames)
-            ]
+            [values(found, raw_maps(frame)) for frame, found in tiler.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
-        components, why = _weighted(normal, real, made, weights, parts, frozenset(scales.scales))
+        compared = _compared(normal, real, made, weights, parts, frozenset(scales.scales))
+        components, why = compared.weighted()
         statistics = statistics.only(_mapped(components, statistics, why))
-    beside_scales = scales.only({component.name for component in components})
     provisional = Calibration(
         components=components,
         threshold=0.0,
         map_threshold=0.0,
-        false_alarm_rate=false_alarm_rate,
+        false_alarm_rate=FALSE_ALARM_RATE,
         scored_normals=1,
         standardised_normals=len(searched),
         validation=why,
     )
-    unpromised = Calibrated(provisional, statistics, np.empty(0), np.empty(0), beside_scales)
-    return with_thresholds(searcher, tiler, unpromised, scored, false_alarm_rate, scored_parts, tail, beside)
+    beside_scales = scales.only({component.name for component in components})
+    return Weighed(Calibrated(provisional, statistics, np.empty(0), np.empty(0), beside_scales), compared)
 
 
 def with_thresholds(
@@ -216,15 +290,15 @@ def _paper(searched: Sequence[SearchedFrame]) -> tuple[PixelStatistics, tuple[Co
     return replace(statistics, patch_statistics=None), (Component(name=PAPER, mean=0.0, std=1.0, weight=1.0),), None
 
 
-def _weighted(
+def _compared(
     normal: Sequence[Values],
     real: Sequence[Values],
     synthetic: Sequence[Values],
     wanted: Values | None,
     parts: PartLabels,
     unproven: frozenset[str],
-) -> tuple[tuple[Component, ...], Validation | None]:
-    """The components with a weight, standardised on the normal frames.
+) -> ComparedFrames:
+    """The components, standardised on the normal frames, and the weights that they have without abnormal ones.
 
     Raw values are logarithms and logits. A component whose standard deviation is below 0.2 hardly ever changes by a
     fifth of itself; standardised by that, it would outvote all others with changes of no consequence.
@@ -243,8 +317,7 @@ def _weighted(
         given = {name: wanted.get(name, 0.0) for name in names}
     if len(set(parts[1] or range(len(real)))) + len(made) < FEWEST_ABNORMAL:
         given = {name: 0.0 if name in unproven else weight for name, weight in given.items()}
-    weights, why = choose_weights(given, low, high, made, parts)
-    return tuple(Component(name=n, mean=mean[n], std=std[n], weight=w) for n, w in weights.items()), why
+    return ComparedFrames(mean, std, given, (low, high, made), parts)
 
 
 def _mapped(components: Sequence[Component], statistics: PixelStatistics, why: Validation | None) -> set[str]:
@@ -264,9 +337,15 @@ def pixel_statistics(searched: Sequence[SearchedFrame], scales: tuple[float, ...
     variance = _smooth(np.square(differences - mean).mean(axis=0))
     std = _ignore_edge(np.sqrt(variance) + np.float32(1e-3))
     unscaled = PixelStatistics(mean, std, scales, np.ones(len(scales), np.float32), kind, _patch_statistics(searched))
-    squares = np.stack([np.square(unscaled.planes(e)).mean(axis=(1, 2)) for e in searched])
+    squares = np.stack([_mean_square(unscaled.planes(e), e) for e in searched])
     rms = np.sqrt(squares.mean(axis=0))[: len(scales)].astype(np.float32) + np.float32(1e-6)
     return replace(unscaled, pooled_std=rms)
+
+
+def _mean_square(planes: Float, searched: SearchedFrame) -> Float:
+    """Of each plane [N, h, w] where something was searched, [N]."""
+    squares, share = np.square(planes), searched.searched_share()
+    return np.asarray(squares.mean(axis=(1, 2)) if share is None else squares[:, share > 0].mean(axis=1))
 
 
 def _ignore_edge(std: Float) -> Float:
@@ -291,7 +370,3 @@ def _patch_statistics(searched: Sequence[SearchedFrame]) -> tuple[float, float] 
 
 def _smooth(planes: Float) -> Float:
     return np.ascontiguousarray(pool(planes.transpose(1, 2, 0).astype(np.float32), PIXEL_SMOOTHING).transpose(2, 0, 1))
-
-
-def _components(searched: SearchedFrame, statistics: PixelStatistics) -> dict[str, float]:
-    return frame_components(searched.result, statistics.maps(searched), statistics)

@@ -9,6 +9,7 @@ from latentline.scoring.maps import PixelStatistics
 from latentline.search.searcher import TileScores
 
 Float = npt.NDArray[np.float32]
+OF_RECONSTRUCTION = frozenset({"d_reconstruction", "loss"})  # components that need D's verdict on G(ẑ)
 
 
 def tile_components(result: TileScores) -> dict[str, Float]:

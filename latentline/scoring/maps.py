@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -48,21 +49,30 @@ class PixelStatistics:
         cancels, a coherent difference does not. Channels are joined by the root mean square where the difference is
         signed, and by the mean where only a larger difference than usual is abnormal.
         """
-        return np.maximum(self.planes(searched), 0)
+        planes = self.planes(searched)
+        return np.maximum(planes, 0, out=planes)
 
     def planes(self, searched: SearchedFrame) -> Float:
         """`maps` with their negative values."""
         standardised = (searched.difference(self.kind) - self.mean) / self.std
         blended = searched.blend(standardised.transpose(0, 2, 3, 1))
-        pooled = [pool(blended, scale) / std for scale, std in zip(self.scales, self.pooled_std, strict=True)]
-        signed = self.kind == "residual"
-        planes = [np.sqrt(np.square(p).mean(axis=2)) if signed else p.mean(axis=2) for p in pooled]
+        planes = np.zeros((len(self.names), *blended.shape[:2]), np.float32)
+        for plane, scale, std in zip(planes, self.scales, self.pooled_std, strict=False):
+            for top, bottom, left, right in searched.regions(reach(scale)):
+                plane[top:bottom, left:right] = self._joined(pool(blended[top:bottom, left:right], scale) / std)
         if self.patch_statistics is not None:
             patch_map = searched.patch_map()
             if patch_map is None:
                 raise ValueError("the patch head's map needs a searcher that gives patch logits")
-            planes.append(self.standardise_patch_map(patch_map))
-        return np.stack(planes)
+            planes[-1] = self.standardise_patch_map(patch_map)
+        return planes
+
+    def _joined(self, pooled: Float) -> Float:
+        """The channels of a pooled difference [H, W, C] as one plane [H, W]."""
+        signed = self.kind == "residual"
+        if pooled.shape[2] == 1:
+            return np.abs(pooled[:, :, 0]) if signed else pooled[:, :, 0]
+        return np.asarray(np.sqrt(np.square(pooled).mean(axis=2)) if signed else pooled.mean(axis=2), np.float32)
 
     def standardise_patch_map(self, patch_map: Float) -> Float:
         """`SearchedFrame.patch_map` in standard deviations of normal frames."""
@@ -85,6 +95,11 @@ class PixelStatistics:
             pooled_std=self.pooled_std[kept],
             patch_statistics=self.patch_statistics if PATCH in names else None,
         )
+
+
+def reach(scale: float) -> int:
+    """How many pixels far `pool` looks, or fewer."""
+    return math.ceil(4 * scale) + 1 if scale else 0
 
 
 def pool(image: Float, scale: float) -> Float:

@@ -51,15 +51,32 @@ def choose_weights(
     abnormal = np.concatenate([real, synthetic])
     if not len(abnormal):
         return chosen, None
+    scores = _cross_validated(names, kept, low, (known, made))
     return chosen, Validation(
         normals=len(normal),
         abnormals=len(real),
         synthetic=len(synthetic),
         component_auroc={name: auroc(normal[:, i], abnormal[:, i]) for i, name in enumerate(names)},
         given_auroc=auroc(normal @ kept, abnormal @ kept),
-        fitted_auroc=None if found is None else _cross_validated_auroc(names, kept, low, (known, made)),
+        fitted_auroc=None if found is None else auroc(scores[0], np.concatenate(scores[1:])),
         dropped=tuple(name for name in names if name not in chosen),
     )
+
+
+def unseen_scores(
+    given: Mapping[str, float],
+    normal: Float,
+    real: Float,
+    synthetic: Float,
+    parts: tuple[Sequence[str] | None, Sequence[str] | None] = (None, None),
+) -> list[Float]:
+    """Scores of the normal, real and synthetic images, each by weights that were found without its part.
+
+    Arguments are those of `choose_weights`.
+    """
+    kept = np.array(list(given.values())) / sum(given.values())
+    sides = _side(normal, parts[0]), _side(real, parts[1]), _side(synthetic, None)
+    return _cross_validated(tuple(given), kept, sides[0], sides[1:])
 
 
 def separation(normal: Float, abnormal: Float, lows: Float, highs: Float, doubt: float = DOUBT) -> float:
@@ -132,8 +149,8 @@ def _count(side: Side) -> int:
     return len(set(side[1]))
 
 
-def _cross_validated_auroc(names: Sequence[str], kept: Float, normal: Side, abnormal: Sequence[Side]) -> float:
-    """AUROC of the score with each image scored by weights that were found without its part."""
+def _cross_validated(names: Sequence[str], kept: Float, normal: Side, abnormal: Sequence[Side]) -> list[Float]:
+    """Scores of each side, each image scored by weights that were found without its part."""
     sides = [normal if _count(normal) > 1 else _side(normal[0], None), *abnormal]  # of a single part nothing is left
     folds = [np.unique(parts, return_inverse=True)[1] % FOLDS for _, parts in sides]
     scores = [np.zeros(len(x)) for x, _ in sides]
@@ -142,4 +159,4 @@ def _cross_validated_auroc(names: Sequence[str], kept: Float, normal: Side, abno
         found = _weights(names, rest[0], rest[1:])
         for (x, _), f, score in zip(sides, folds, scores, strict=True):
             score[f == fold] = x[f == fold] @ (kept if found is None else found)
-    return auroc(scores[0], np.concatenate(scores[1:]))
+    return scores

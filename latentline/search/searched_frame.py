@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from latentline.errors import BackendError
+from latentline.search.first_look import FirstLook, Indices, LookingSearcher
+from latentline.search.regions import Box, regions
 from latentline.search.searcher import Searcher, SearchResult
 from latentline.vision.preprocessing import to_model_range
 from latentline.vision.ssim import ssim_map
@@ -29,35 +32,68 @@ class TiledFrame:
     plan          where the N tiles lie
     tiles         uint8 [N, S, S, C]
     milliseconds  the time that preparing and cutting took
+    most          the most tiles that are searched, after a first look at all; None: all are, without one
     """
 
     prepared: UInt8
     plan: TilePlan
     tiles: UInt8
     milliseconds: float
+    most: int | None = None
 
 
 def search_frames(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[SearchedFrame]:
-    """Search the tiles of several frames as one batch. Each frame is charged the time of its own tiles."""
+    """Search the tiles of several frames as one batch. Each frame is charged the time of its own tiles.
+
+    Raises BackendError and PackageError where not all tiles are to be searched, and this searcher cannot look first.
+    """
+    looks = _looks(searcher, frames)
+    chosen = [
+        None if look is None or frame.most is None else look.most_suspicious(frame.most)
+        for frame, (look, _) in zip(frames, looks, strict=True)
+    ]
+    some = [f.tiles if indices is None else f.tiles[indices] for f, indices in zip(frames, chosen, strict=True)]
     start = perf_counter()
-    result = searcher.search(np.concatenate([frame.tiles for frame in frames]))
+    result = searcher.search(np.concatenate(some))
     per_tile = 1e3 * (perf_counter() - start) / len(result.z)
     searched, first = [], 0
-    for frame in frames:
-        last = first + len(frame.tiles)
-        times = {"preprocess": frame.milliseconds, "search": per_tile * len(frame.tiles)}
-        searched.append(SearchedFrame(frame.prepared, frame.plan, frame.tiles, result.tiles(first, last), times))
+    for frame, (look, took), indices, tiles in zip(frames, looks, chosen, some, strict=True):
+        last = first + len(tiles)
+        times = {"preprocess": frame.milliseconds, **took, "search": per_tile * len(tiles)}
+        found = result.tiles(first, last)
+        searched.append(SearchedFrame(frame.prepared, frame.plan, tiles, found, times, look, indices))
         first = last
     return searched
+
+
+def _looks(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[tuple[FirstLook | None, dict[str, float]]]:
+    """The first look at each frame and its time; None where all tiles are searched. All frames are of one tiler."""
+    if all(frame.most is None for frame in frames):
+        return [(None, {}) for _ in frames]
+    if not isinstance(searcher, LookingSearcher):
+        raise BackendError(f"searcher {searcher.name} cannot look at a frame before it searches; set search.tiles: all")
+    start = perf_counter()
+    together = searcher.look(np.concatenate([frame.tiles for frame in frames]))
+    per_tile = 1e3 * (perf_counter() - start) / len(together.logit)
+    looks: list[tuple[FirstLook | None, dict[str, float]]] = []
+    first = 0
+    for frame in frames:
+        last = first + len(frame.tiles)
+        looks.append((together.tiles(first, last), {"look": per_tile * len(frame.tiles)}))
+        first = last
+    return looks
 
 
 @dataclass(frozen=True)
 class SearchedFrame:
     """A tiled frame with the result of its search.
 
-    prepared, plan, tiles  as in `TiledFrame`
-    result                 of the N tiles
-    milliseconds           time of each stage: preprocess, search
+    prepared, plan  as in `TiledFrame`
+    tiles           uint8 [K, S, S, C] that were searched
+    result          of these K tiles
+    milliseconds    time of each stage: preprocess, look where there was one, search
+    look            at all N tiles of the plan; None: there was none
+    chosen          [K] which tiles of the plan were searched; None: all
     """
 
     prepared: UInt8
@@ -65,9 +101,11 @@ class SearchedFrame:
     tiles: UInt8
     result: SearchResult
     milliseconds: dict[str, float]
+    look: FirstLook | None = None
+    chosen: Indices | None = None
 
     def difference(self, kind: MapKind) -> Float:
-        """How frame and reconstruction differ, [N, C, S, S].
+        """How the searched tiles and their reconstructions differ, [K, C, S, S].
 
         residual     x − G(ẑ), signed
         l1           |x − G(ẑ)|
@@ -88,19 +126,40 @@ class SearchedFrame:
         return np.square(residual) if kind == "l2" else residual
 
     def patch_map(self) -> Float | None:
-        """Minus the patch head's logits, [h, w] of the prepared frame; None without a patch head."""
-        if self.result.patch_logits is None:
-            return None
-        return spread_over_frame(-self.result.patch_logits, self.plan, self.prepared.shape)
+        """Minus the patch head's logits, [h, w] of the prepared frame; None without a patch head.
+
+        A tile that was not searched has those of the first look.
+        """
+        logits = self.result.patch_logits
+        if self.look is not None and self.chosen is not None:
+            logits = self.look.patches_with(self.result, self.chosen)
+        return None if logits is None else spread_over_frame(-logits, self.plan, self.prepared.shape)
 
     def blend(self, tiles: Float) -> Float:
-        """Tiles [N, S, S, ...] -> [h, w, ...] of the prepared frame."""
+        """Searched tiles [K, S, S, ...] -> [h, w, ...] of the prepared frame; where none was searched, 0."""
         height, width = self.prepared.shape[:2]
-        return self.plan.blend(tiles)[:height, :width]
+        return self.plan.blend(tiles, self.chosen)[:height, :width]
+
+    def regions(self, reach: int) -> list[Box]:
+        """Boxes of the prepared frame that hold all searched tiles with `reach` px around them; all: the frame."""
+        height, width = self.prepared.shape[:2]
+        if self.chosen is None:
+            return [(0, height, 0, width)]
+        corners = [self.plan.corners[i] for i in self.chosen]
+        return regions(corners, self.plan.size, reach, (height, width))
+
+    def searched_share(self) -> Float | None:
+        """Which share of each pixel comes from searched tiles, [h, w] in [0, 1]; None: all of all."""
+        return None if self.chosen is None else self.blend(np.ones(self.tiles.shape[:3], np.float32))
 
 
 def spread_over_frame(patches: Float, plan: TilePlan, shape: tuple[int, ...]) -> Float:
     """One number for each patch of each tile [N, h, w] -> [H, W] of a prepared frame with this shape."""
-    size = (plan.size, plan.size)
-    tiles = np.stack([cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) for tile in patches])
-    return plan.blend(tiles)[: shape[0], : shape[1]]
+    down, across = (_enlarging(count, plan.size) for count in patches.shape[1:])
+    return plan.blend(down @ patches @ across.T)[: shape[0], : shape[1]]
+
+
+def _enlarging(count: int, size: int) -> Float:
+    """The matrix [size, count] that enlarges `count` values to `size` by linear interpolation."""
+    enlarged = cv2.resize(np.eye(count, dtype=np.float32), (count, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, np.float32).reshape(size, count)

@@ -24,23 +24,26 @@ class FrameTiler:
 
     tile_size  pixels a side
     overlap    of neighbouring tiles, as a fraction of the tile
+    most       the most tiles of a frame that are searched; None: all
     """
 
     preprocessing: Preprocessing
     tile_size: int
     overlap: float
+    most: int | None = None
 
     def tile(self, frame: UInt8) -> TiledFrame:
         """Prepare a frame uint8 [H, W] or [H, W, C] and cut it. Raises ImageError for an unusable frame."""
         start = perf_counter()
         prepared = self.preprocessing.apply(frame)
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], self.tile_size, self.overlap)
-        return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start))
+        return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start), self.most)
 
     def count(self, frame: UInt8) -> int:
-        """How many tiles `tile` would cut from this frame. Raises ImageError as it does."""
+        """How many tiles of this frame are searched. Raises ImageError as `tile` does."""
         height, width, _ = self.preprocessing.prepared_shape(frame)
-        return len(TilePlan.cover(height, width, self.tile_size, self.overlap).corners)
+        tiles = len(TilePlan.cover(height, width, self.tile_size, self.overlap).corners)
+        return tiles if self.most is None else min(tiles, self.most)
 
     def search(self, searcher: Searcher, frame: UInt8) -> SearchedFrame:
         """Cut and search one frame. Raises ImageError."""

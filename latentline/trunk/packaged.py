@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from latentline.scoring.frame_maps import MapScales
 from latentline.trunk.spec import TrunkNetwork, TrunkSpec
-from latentline.trunk.statistics import TrunkStatistics
+from latentline.trunk.statistics import VERDICT, TrunkStatistics
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -44,3 +44,13 @@ class PackagedTrunk(TrunkGraph):
     spec: TrunkSpec
     statistics: TrunkStatistics
     scales: MapScales
+
+    def only(self, scales: MapScales) -> PackagedTrunk | None:
+        """This trunk when its maps have these scales. None: no map has a weight, so a package brings none."""
+        if not scales.scales:
+            return None
+        statistics, spec = self.statistics, self.spec
+        if VERDICT not in scales.scales:
+            statistics = replace(statistics, direction=None)
+            spec = spec.model_copy(update={"verdict": None})
+        return replace(self, spec=spec, statistics=statistics, scales=scales)

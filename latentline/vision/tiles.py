@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import cv2
@@ -49,17 +51,32 @@ class TilePlan:
         padded = pad_to(image, self.size)
         return np.stack([padded[y : y + self.size, x : x + self.size] for y, x in self.corners])
 
-    def blend(self, tiles: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[N, size, size, ...] -> [height, width, ...]: the weighted mean; a tile weighs less towards its edges."""
+    def blend(self, tiles: npt.NDArray[np.float32], chosen: Iterable[int] | None = None) -> npt.NDArray[np.float32]:
+        """[N, size, size, ...] -> [height, width, ...]: the weighted mean; a tile weighs less towards its edges.
+
+        chosen  which tiles of the plan are given; the others are 0. None: all
+        """
         total = np.zeros((self.height, self.width, *tiles.shape[3:]), np.float32)
-        weights = np.zeros((self.height, self.width), np.float32)
-        window = _window(self.size)
-        spread = window.reshape(self.size, self.size, *[1] * (tiles.ndim - 3))
-        for (y, x), tile in zip(self.corners, tiles, strict=True):
-            total[y : y + self.size, x : x + self.size] += tile * spread
-            weights[y : y + self.size, x : x + self.size] += window
-        total /= weights.reshape(self.height, self.width, *[1] * (tiles.ndim - 3))
+        channels = [1] * (tiles.ndim - 3)
+        weights = self._weights.reshape(self.height, self.width, *channels)
+        window = _window(self.size).reshape(self.size, self.size, *channels)
+        if chosen is None:
+            for (y, x), tile in zip(self.corners, tiles, strict=True):
+                total[y : y + self.size, x : x + self.size] += tile * window
+            total /= weights
+            return total
+        for (y, x), tile in zip((self.corners[i] for i in chosen), tiles, strict=True):
+            here = np.s_[y : y + self.size, x : x + self.size]
+            total[here] += tile * (window / weights[here])
         return total
+
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.float32]:
+        """The sum of the tiles' windows at each pixel, [height, width]."""
+        weights, window = np.zeros((self.height, self.width), np.float32), _window(self.size)
+        for y, x in self.corners:
+            weights[y : y + self.size, x : x + self.size] += window
+        return weights
 
 
 def _starts(length: int, size: int, overlap: float) -> list[int]:

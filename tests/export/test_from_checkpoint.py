@@ -18,10 +18,10 @@ from latentline.package.model_package import SEARCH_STEP, SearchModel, load_pack
 from tests.checkpoints import random_checkpoint
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import Checkpoint, save_checkpoint
-from trainer.data.sources import open_source
 from trainer.evaluation import choose_search
 from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.loops.training import TrainingState
+from trainer.run.training_data import open_training_source
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def save(checkpoint: Checkpoint, images: Path, run: Path) -> Path:
         if network is not None
         for name, tensor in network.state_dict().items()
     }
-    split = open_source(data).split(config.schedule.seed)
+    _, split = open_training_source(config)
     save_checkpoint(run / "checkpoint", config, TrainingState(networks, {}, {"images": 0}), split)
     return run
 

@@ -15,9 +15,10 @@ from export.verify import verify_package
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import check_forward
 from latentline.errors import VerificationError
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, load_package
+from latentline.package.model_package import DISCRIMINATOR, ENCODER, FIRST_LOOK, GENERATOR, SEARCH_STEP, load_package
 from latentline.package.selftest import ForwardTest
 from latentline.scoring.calibrate import calibrate
+from latentline.search.first_look import FirstLook
 from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
@@ -29,14 +30,14 @@ from trainer.networks.autoencoder import ConvDecoder, ConvEncoder
 from trainer.reference.searcher import ReferenceSearcher
 
 FILES = {
-    "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
-    "finetuned": {GENERATOR, DISCRIMINATOR, SEARCH_STEP},
-    "f_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, ENCODER},
+    "noisy_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, FIRST_LOOK},
+    "finetuned": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, FIRST_LOOK},
+    "f_anogan": {GENERATOR, DISCRIMINATOR, SEARCH_STEP, ENCODER, FIRST_LOOK},
     "autoencoder": {GENERATOR, ENCODER},
     "pca": {GENERATOR, ENCODER},
     "vae": {GENERATOR, ENCODER},
     "vae, mean": {GENERATOR, ENCODER},
-    "anovaegan": {GENERATOR, DISCRIMINATOR, ENCODER},
+    "anovaegan": {GENERATOR, DISCRIMINATOR, ENCODER, FIRST_LOOK},
 }
 OF_GAN = {"feature_residual", "logit_reconstruction", "logit_frame", "loss"}
 FIELDS = {
@@ -59,7 +60,7 @@ def map_of(config: TrainConfig) -> MapKind:
     return "residual" if config.search.map == "auto" else config.search.map
 
 
-def parts(result: SearchResult) -> dict[str, np.ndarray]:
+def parts(result: SearchResult | FirstLook) -> dict[str, np.ndarray]:
     return {name: array for name, array in vars(result).items() if array is not None}
 
 
@@ -89,9 +90,14 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
     searcher = OpenVinoSearcher(model, threads=2)
     found = parts(searcher.search(frames(3)))
     alone = parts(searcher.search(frames(3)[1:2]))
+    looked = parts(searcher.look(frames(3))) if FIRST_LOOK in model.graphs else {}
     searcher.close()
     config = checkpoint.config
-    expected = parts(ReferenceSearcher(checkpoint, config.search, config.unmeasured_iterations).search(frames(3)))
+    reference = ReferenceSearcher(checkpoint, config.search, config.unmeasured_iterations)
+    expected = parts(reference.search(frames(3)))
+    if looked:
+        for field, values in parts(reference.look(frames(3))).items():
+            np.testing.assert_allclose(looked[field], values, rtol=2e-3, atol=1e-3 * np.abs(values).max())
     assert set(found) == set(expected) == {"z", "reconstruction", *FIELDS[name]}
     for field, values in expected.items():
         assert found[field].dtype == np.float32 and found[field].shape == values.shape

@@ -62,9 +62,9 @@ def test_command_line_exit_codes(package: Path, capsys: pytest.CaptureFixture[st
     """0 and a report for a right package, 1 for a wrong one, 2 for what is no package: one sentence each."""
     assert main(["verify", str(package), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert len(report["checks"]) == 9
+    assert len(report["checks"]) == 11
     assert main(["verify", str(package)]) == 0
-    assert "9 comparisons passed" in capsys.readouterr().out
+    assert "11 comparisons passed" in capsys.readouterr().out
     assert main(["verify", str(package / "nothing")]) == 2
     rewrite(package, SEARCH_STEP, scaled(load_package(package).graphs[SEARCH_STEP], "layers.1", 1.01))
     assert main(["verify", str(package)]) == 1

@@ -35,6 +35,13 @@ enum Fault {
     UNDEFINED = 4,               // trapped by the undefined-behaviour sanitiser: a misaligned vector, an overflow
 };
 
+// Whoever loads the library sets this: it is called in the place of cudaGraphSetConditional.
+extern "C" __attribute__((visibility("default"))) void (*host_set_condition)(unsigned long long handle, unsigned value);
+void (*host_set_condition)(unsigned long long handle, unsigned value) = nullptr;
+extern "C" inline void cudaGraphSetConditional(unsigned long long handle, unsigned value) {
+    host_set_condition(handle, value);
+}
+
 // ------------------------------------------------------------------------------------------------- fibers
 namespace host_fiber {
 

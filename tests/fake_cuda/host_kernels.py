@@ -1,4 +1,4 @@
-"""kernels.cu built by g++ and run on the host, thread by thread. This tests the kernels' logic, not a GPU."""
+"""kernels.cu and loop.cu built by g++ and run on the host, thread by thread. This tests their logic, not a GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from latentline.backends.tensorrt.gpu.launch import Launch
 from tests.fake_cuda.build import locked
-from tests.paths import KERNELS
+from tests.paths import KERNELS, LOOP
 
 SHIM = Path(__file__).with_name("host_device.h")
 # -ffp-contract=off is --fmad=false of the device: products and sums round separately, as in NumPy
@@ -47,29 +48,36 @@ def kernel_names(source: Path = KERNELS) -> list[str]:
     return re.findall(declared, source.read_text(encoding="utf-8"))
 
 
-def build_host_kernels(precision: Literal["fp32", "fp16"], folder: Path, source: Path = KERNELS) -> Path:
+def build_host_kernels(
+    precision: Literal["fp32", "fp16"], folder: Path, sources: Sequence[Path] = (KERNELS, LOOP)
+) -> Path:
     """The path of the shared library of all kernels in `folder`, built by g++ if its sources changed."""
     compiler = shutil.which("g++")
     if compiler is None:
         raise FileNotFoundError("g++ is not installed")
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
     options = [*FLAGS, *SANITISE, *(["-DREAL_HALF"] if precision == "fp16" else [])]
-    key = hashlib.sha256(b"\0".join([source.read_bytes(), SHIM.read_bytes(), version, repr(options).encode()]))
+    texts = [path.read_bytes() for path in (*sources, SHIM)]
+    key = hashlib.sha256(b"\0".join([*texts, version, repr(options).encode()]))
     library = folder / f"kernels-{precision}-{key.hexdigest()[:16]}.so"
     with locked(folder):
         if not library.exists():
-            _compile(compiler, options, source, library)
+            _compile(compiler, options, sources, library)
     return library
 
 
-def _compile(compiler: str, options: list[str], source: Path, library: Path) -> None:
-    exports = "".join(f"HOST_KERNEL({name})\n" for name in kernel_names(source))
-    unit = f'#include "{SHIM}"\n#include "{source}"\n{exports}'
+def _compile(compiler: str, options: list[str], sources: Sequence[Path], library: Path) -> None:
+    exports = "".join(f"HOST_KERNEL({name})\n" for source in sources for name in kernel_names(source))
+    includes = "".join(f'#include "{path}"\n' for path in (SHIM, *sources))
+    unit = f"{includes}{exports}"
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         built = Path(scratch) / library.name
         command = [compiler, *options, "-x", "c++", "-", "-o", str(built)]
         subprocess.run(command, input=unit, text=True, check=True)
         built.replace(library)
+
+
+_SetCondition = ctypes.CFUNCTYPE(None, ctypes.c_ulonglong, ctypes.c_uint)
 
 
 class _HostKernel(ctypes.Structure):
@@ -92,15 +100,22 @@ class _HostKernel(ctypes.Structure):
 
 
 class HostKernels:
-    """Runs launches on host memory, with a library from `build_host_kernels`."""
+    """Runs launches on host memory, with a library from `build_host_kernels`.
+
+    conditions  the value that a kernel last gave each condition of a loop, by the condition's handle
+    """
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
+        self.conditions: dict[int, int] = {}
+        self._set_condition = _SetCondition(self.conditions.__setitem__)
 
     def run(self, launch: Launch) -> None:
         """Run every block. Raises KernelFault that names the kernel, when it or its arguments are wrong."""
         kernel = _HostKernel.in_dll(self._library, f"host_kernel_{launch.name}")
         arguments = self._pack(kernel, launch)
+        variable = ctypes.c_void_p.in_dll(self._library, "host_set_condition")  # the emulated driver may have set it
+        variable.value = ctypes.cast(self._set_condition, ctypes.c_void_p).value
         fault = kernel.run(
             (ctypes.c_uint * 3)(*launch.grid), (ctypes.c_uint * 3)(*launch.block), launch.shared, arguments
         )

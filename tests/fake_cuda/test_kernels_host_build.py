@@ -19,7 +19,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
     if shutil.which("g++") is None:
         pytest.skip("G++ IS MISSING: the kernels' host build was not tested; install the package `g++`")
     source = Path(__file__).with_name("faulty.cu")
-    return HostKernels(build_host_kernels("fp32", tmp_path_factory.mktemp("faulty"), source))
+    return HostKernels(build_host_kernels("fp32", tmp_path_factory.mktemp("faulty"), [source]))
 
 
 def launch(name: str, *arguments: np.generic, shared: int = 4 * THREADS, blocks: int = 1) -> Launch:

@@ -15,7 +15,17 @@ from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
 from tests.fake_cuda.driver import FakeDriver
-from tests.gpu.driver_checks import calls, determinism, large_tiles, reopening, sizes, threads, two_in_flight
+from tests.gpu.driver_checks import (
+    calls,
+    determinism,
+    first_look,
+    large_tiles,
+    loop,
+    reopening,
+    sizes,
+    threads,
+    two_in_flight,
+)
 from tests.gpu.driver_checks.frames import tiled
 from tests.gpu.driver_checks.rig import Rig
 from tests.gpu.standin.engine import Arrays, Engine
@@ -32,9 +42,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 
 def test_a_search_finds_what_the_cpu_finds(rig: Rig, package: ModelPackage) -> None:
-    """Map, picture, components and the loss of every tile equal the CPU backend's, in several batches."""
+    """Map, picture, and the components of frame and tiles equal the CPU backend's, in several batches."""
     frame = tiled(package, 2, 3)
-    cpu = OpenVinoSearcher(package, threads=1)
+    cpu = OpenVinoSearcher(package, threads=1, components=["feature"])
     try:
         expected = HostReconstructor(cpu, package.tiler, package.statistics).reconstruct(frame)
     finally:
@@ -45,7 +55,9 @@ def test_a_search_finds_what_the_cpu_finds(rig: Rig, package: ModelPackage) -> N
     np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
     assert np.abs(found.reconstruction.astype(int) - expected.reconstruction).max() <= 1
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
-    np.testing.assert_allclose(found.tile_values["loss"], expected.tile_values["loss"], rtol=1e-3)
+    assert set(found.tile_values) == set(expected.tile_values) == {"feature", "d_frame"}
+    for name, values in expected.tile_values.items():
+        np.testing.assert_allclose(found.tile_values[name], values, rtol=1e-3, atol=1e-3)
 
 
 def test_a_step_in_half_is_onnx_runtime_s_rounded_to_half(rig: Rig, package: ModelPackage) -> None:
@@ -71,6 +83,8 @@ def test_a_step_in_half_is_onnx_runtime_s_rounded_to_half(rig: Rig, package: Mod
     "check",
     [
         determinism.check,
+        loop.check,
+        first_look.check,
         two_in_flight.check,
         threads.default_stream,
         threads.whole_device,

@@ -41,6 +41,20 @@ def test_every_method_may_leave_the_iterations_to_auto(kind: str) -> None:
     assert _parsed(method={"kind": "f_anogan"}, schedule={"encoder_images": 8}).unmeasured_iterations == 0
 
 
+@pytest.mark.parametrize("tiles", [0, -3, "many", 2.5])
+def test_searched_tiles_are_a_number_or_all(tiles: object) -> None:
+    """Anything else gives a sentence that names the setting."""
+    with pytest.raises(ConfigError, match=r"my\.yaml: 'search\.tiles"):
+        _parsed(search={"tiles": tiles})
+
+
+def test_some_tiles_need_a_discriminator_that_chooses_them() -> None:
+    """Every tile is searched unless a number is given, which a method without a discriminator refuses."""
+    assert _parsed().search.most_tiles is None and _parsed(search={"tiles": 8}).search.most_tiles == 8
+    with pytest.raises(ConfigError, match=r"method pca has no discriminator .*: set search\.tiles to all"):
+        _parsed(method={"kind": "pca"}, search={"tiles": 8})
+
+
 def test_iterations_must_fit_the_method() -> None:
     """An autoencoder has no search, and a search from a random z needs steps."""
     with pytest.raises(ConfigError, match=r"set search\.iterations to 0 or auto"):

@@ -50,15 +50,15 @@ def calibrate_held_out(
     ValueError while `search.map` is `auto`.
     """
     check_enough(held_out, false_alarm_rate, tail)
-    made = make_synthetic_abnormal(_synthetic_sources(config, held_out), tiler, config.schedule.seed, synthesise_unseen)
+    made = make_synthetic_abnormal(synthetic_sources(config, held_out), tiler, config.schedule.seed, synthesise_unseen)
     synthetic = [frame for frame, _ in made]
     if synthetic and held_out.abnormal:
         log.info("weights: %s", _few_abnormal(held_out))
     calibrated = calibrate(
         searcher,
         tiler,
-        _with_progress(held_out.standardising, "standardising"),
-        _with_progress(held_out.scored, "threshold"),
+        with_progress(held_out.standardising, "standardising"),
+        with_progress(held_out.scored, "threshold"),
         false_alarm_rate,
         map=config.search.map_kind,
         score=config.search.score,
@@ -66,8 +66,8 @@ def calibrate_held_out(
         scored_parts=held_out.scored_parts,
         tail=tail,
         beside=None if trunk is None else trunk.maps,
-        validation=_with_progress(held_out.abnormal, "known-abnormal images"),
-        synthetic=_with_progress(synthetic, "synthetic abnormal images"),
+        validation=with_progress(held_out.abnormal, "known-abnormal images"),
+        synthetic=with_progress(synthetic, "synthetic abnormal images"),
     )
     if trunk is not None and not calibrated.map_scales.scales:
         log.warning("trunk: it has no weight in the score, because no validation image shows that it helps")
@@ -88,7 +88,7 @@ def rescore_held_out(
     Raises DatasetError when normal frames are too few.
     """
     check_enough(held_out, false_alarm_rate, tail)
-    scored = _with_progress(held_out.scored, "threshold")
+    scored = with_progress(held_out.scored, "threshold")
     return with_thresholds(
         searcher,
         tiler,
@@ -120,11 +120,11 @@ def say_search_cost(
     """Log the time of an image and of the calibration, as measured on a few tiles; warn where it is long."""
     frames = [*held_out.standardising, *held_out.scored]
     cost = measure_cost(searcher, tiler, frames)
-    calibrated = len(frames) + len(held_out.abnormal) + len(_synthetic_sources(config, held_out))
+    calibrated = len(frames) + len(held_out.abnormal) + len(synthetic_sources(config, held_out))
     say_cost(cost, iterations, f"a few tiles, searcher {searcher.name}", calibrated, trained=True)
 
 
-def _synthetic_sources(config: TrainConfig, held_out: HeldOut) -> list[UInt8]:
+def synthetic_sources(config: TrainConfig, held_out: HeldOut) -> list[UInt8]:
     """The normal frames that get a made defect; none where known-abnormal images are enough, or nothing is weighed."""
     enough = len(held_out.abnormal) >= MIN_REAL_ABNORMAL and _abnormal_parts(held_out) >= FEWEST_ABNORMAL
     if config.search.score != "calibrated" or enough:
@@ -145,6 +145,7 @@ def _few_abnormal(held_out: HeldOut) -> str:
     return f"{shown} and {SYNTHETIC} made defects count the same"
 
 
-def _with_progress(frames: Sequence[UInt8], what: str) -> Iterator[UInt8]:
+def with_progress(frames: Sequence[UInt8], what: str) -> Iterator[UInt8]:
+    """The frames, with a progress bar where there are any."""
     if frames:
         yield from tqdm(frames, unit="img", desc=f"calibration, {what}")

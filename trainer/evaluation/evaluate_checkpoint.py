@@ -16,7 +16,7 @@ from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
 from latentline.trunk.reconstructor import TrunkReconstructor
-from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations
+from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations, with_searched_tiles
 from trainer.config import TrainConfig
 from trainer.coverage import CoverageMeter
 from trainer.data.held_out import HeldOut, read_held_out
@@ -31,7 +31,7 @@ from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
 from trainer.pictures.tiles import TileViewer
 from trainer.reference.searcher import ReferenceSearcher
-from trainer.settings.search import Iterations
+from trainer.settings.search import Iterations, Tiles
 from trainer.trunk.extractor import TorchTrunk
 from trainer.trunk.fit import FittedTrunk, fit_trunk
 from trainer.trunk.module import check_trunk_weights, load_trunk
@@ -48,12 +48,13 @@ def evaluate_checkpoint(
     false_alarm_rate: float = FALSE_ALARM_RATE,
     tail: Tail = "exact",
     fresh: bool = False,
+    tiles: Tiles | None = None,
 ) -> EvaluationReport:
     """Evaluate a run or checkpoint folder into `out`, by default into `evaluation` of the run.
 
     A search that starts at an encoder's z is compared with none, on the same test images.
 
-    data, iterations  replace the configuration's data root and search iterations
+    data, iterations, tiles  replace the configuration's data root, search iterations and searched tiles
     limit             at most this many test images of each kind, chosen by the configuration's seed
     false_alarm_rate  that the threshold promises
     tail              what the threshold assumes of the largest scores
@@ -61,7 +62,7 @@ def evaluate_checkpoint(
     Raises CheckpointError, ConfigError, DatasetError and ImageError, and BackendError when a trunk's weights are
     missing.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     check_trunk_weights(config.trunk)
@@ -69,7 +70,8 @@ def evaluate_checkpoint(
     split = limited(checkpoint.split, limit, config.schedule.seed)
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
-    tiler = FrameTiler(config.preprocessing, config.network.resolution, config.search.overlap)
+    size, cut = config.network.resolution, config.search
+    tiler = FrameTiler(config.preprocessing, size, cut.overlap, cut.most_tiles)
     trunk = _trunk(config, source, checkpoint.split)
     task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail, trunk)
     measured = task.run(lambda n: _searcher(checkpoint, n), tiler)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from latentline.package.calibration_file import calibration_to_bytes, read_calib
 from latentline.scoring.calibrate import Calibrated
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.frame_maps import MapScales
+from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.scoring.thresholds import Tail
@@ -39,6 +40,7 @@ from trainer.data.held_out import HeldOut
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, rescore_held_out, say_search_cost
 from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import ChosenSearch, chosen_search
+from trainer.evaluation.count_look_misses import count_look_misses
 from trainer.settings.search import Iterations
 from trainer.trunk.fit import FittedTrunk
 
@@ -59,17 +61,19 @@ class _Kept(StrictModel):
     search_choice: SearchChoice | None
     map_choice: MapChoice | None
     calibration: Calibration
+    look_misses: LookMisses | None = None
     map_scales: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was chosen and calibrated; `config` has the kind of map."""
+    """What was chosen and calibrated; `config` has the kind of map. look_misses: None where all tiles are searched."""
 
     config: TrainConfig
     search: ChosenSearch
     map_choice: MapChoice | None
     calibrated: Calibrated
+    look_misses: LookMisses | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class CalibrationTask:
                 return measured
             rate, tail = self.false_alarm_rate, self.tail
             rescored = rescore_held_out(searcher, tiler, measured.calibrated, self.held_out, rate, tail, self.trunk)
-            return Measured(measured.config, measured.search, measured.map_choice, rescored)
+            return replace(measured, calibrated=rescored)
         first = self.config.fallback_iterations if self.wanted == "auto" else self.wanted
         say_search_cost(open_searcher(first), tiler, self.config, self.held_out, first)
         config, map_choice = with_chosen_map(self.config, open_searcher(first), first, tiler, self.held_out)
@@ -124,7 +128,8 @@ class CalibrationTask:
         calibrated = calibrate_held_out(
             searcher, tiler, config, self.held_out, self.false_alarm_rate, self.tail, self.trunk
         )
-        measured = Measured(config, search, map_choice, calibrated)
+        misses = count_look_misses(searcher, tiler, config, self.held_out)
+        measured = Measured(config, search, map_choice, calibrated, misses)
         _write(self.place, key, searcher.name, measured)
         return measured
 
@@ -157,7 +162,8 @@ def _read(place: Path, key: str, config: TrainConfig) -> tuple[Measured, _Kept] 
         return None
     config = config.model_copy(update={"search": config.search.model_copy(update={"map": kept.map})})
     calibrated = Calibrated(kept.calibration, statistics, scores, brightness, MapScales(kept.map_scales))
-    return Measured(config, ChosenSearch(kept.iterations, kept.search_choice), kept.map_choice, calibrated), kept
+    search = ChosenSearch(kept.iterations, kept.search_choice)
+    return Measured(config, search, kept.map_choice, calibrated, kept.look_misses), kept
 
 
 def _write(place: Path, key: str, searcher: str, measured: Measured) -> None:
@@ -174,6 +180,7 @@ def _write(place: Path, key: str, searcher: str, measured: Measured) -> None:
         search_choice=measured.search.choice,
         map_choice=measured.map_choice,
         calibration=calibrated.calibration,
+        look_misses=measured.look_misses,
         map_scales=dict(calibrated.map_scales.scales),
     )
     content = calibration_to_bytes(calibrated.statistics, calibrated.normal_scores, calibrated.normal_brightness)

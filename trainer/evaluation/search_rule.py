@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.scoring.search_choice import Gain, SearchCandidate, SearchChoice, SearchTrial
-from trainer.evaluation.intervals import Weights, estimate, resample
+from trainer.evaluation.intervals import Estimate, Weights, estimate, resample
 from trainer.evaluation.metrics import weighted_auroc
 from trainer.evaluation.pixel_metrics import PixelCurves
 
@@ -54,9 +54,9 @@ def choose(measured: Sequence[JudgedSearch], frames: FrameLabels, seed: int) -> 
     Worse: the 95 % interval of the difference in image AUROC, or in pixel AUROC, lies above 0 (bootstrap over parts,
     paired: both searches draw the same frames). Where every search is worse in one of the two, image AUROC decides.
     """
-    images = _Figures([_image_auroc(m, frames) for m in measured], _resampled(frames, seed))
+    images = PairedFigures([image_auroc_of(m.scores, frames) for m in measured], resampled(frames, seed))
     pixel_auroc = [m.pixels.auroc for m in measured if m.pixels is not None]
-    pixels = _Figures(pixel_auroc, _resampled(frames, seed, frames.counted)) if pixel_auroc else None
+    pixels = PairedFigures(pixel_auroc, resampled(frames, seed, frames.counted)) if pixel_auroc else None
     good = [i for i in range(len(measured)) if not images.is_worse(i)]
     best = [i for i in good if pixels is None or not pixels.is_worse(i)] or good
     trials = tuple(
@@ -80,17 +80,26 @@ def choose(measured: Sequence[JudgedSearch], frames: FrameLabels, seed: int) -> 
     )
 
 
-class _Figures:
-    """One figure of every candidate, and resamples of the frames, [resamples, frames], that all of them share."""
+class PairedFigures:
+    """One figure of every candidate, and resamples of the frames, [resamples, frames], that all of them share.
+
+    values  of each candidate
+    best    index of the largest
+    """
 
     def __init__(self, figures: Sequence[Figure], resamples: npt.NDArray[np.uint16]) -> None:
         self._figures, self._resamples = figures, resamples
         self.values = [float(figure(np.ones((1, resamples.shape[1])))[0]) for figure in figures]
-        self._best = int(np.argmax(self.values))
+        self.best = int(np.argmax(self.values))
 
     def is_worse(self, index: int) -> bool:
         """Whether candidate `index` is worse than the best one beyond noise."""
-        return self.gain(self._best, index).low > 0
+        return self.gain(self.best, index).low > 0
+
+    def interval(self, index: int) -> Estimate:
+        """The figure of candidate `index`."""
+        found = estimate(self.values[index], self._figures[index], self._resamples)
+        return Estimate.model_validate({name: round(value, DIGITS) for name, value in found})
 
     def gain(self, index: int, over: int) -> Gain:
         """What candidate `index` gains over the candidate `over`."""
@@ -100,11 +109,13 @@ class _Figures:
         return Gain.model_validate({name: round(value, DIGITS) for name, value in found})
 
 
-def _image_auroc(measured: JudgedSearch, frames: FrameLabels) -> Figure:
-    return lambda weights: weighted_auroc(measured.scores, frames.abnormal, weights)
+def image_auroc_of(scores: npt.NDArray[np.float64], frames: FrameLabels) -> Figure:
+    """Image AUROC of scores [N] of the frames, as a function of resamples."""
+    return lambda weights: weighted_auroc(scores, frames.abnormal, weights)
 
 
-def _resampled(frames: FrameLabels, seed: int, kept: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint16]:
+def resampled(frames: FrameLabels, seed: int, kept: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint16]:
+    """How often each frame is drawn, [resamples, frames]; kept: of these frames alone."""
     indices = np.arange(len(frames.parts)) if kept is None else np.flatnonzero(kept)
     kinds = ["abnormal" if frames.abnormal[i] else "normal" for i in indices]
     return resample(kinds, [frames.parts[i] for i in indices], seed)

@@ -18,6 +18,7 @@ from latentline.errors import DivergenceError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.data.step_tiles import StepTileSource
 from trainer.loops.averaging import update_average
 from trainer.loops.gan import GanTraining
 from trainer.loops.optimizer_step import OptimizerStep, autocast, learning_rate_at
@@ -44,7 +45,8 @@ class DiscriminatorFinetuning:
         schedule = config.schedule
         assert isinstance(config.method, NoisyAnoGan)
         self.images, self.total_images = 0, schedule.discriminator_images
-        self._config, self._normal, self._abnormal, self._workers = config, normal, abnormal, workers
+        self._config, self._workers = config, workers
+        self._tiles = StepTileSource(normal, abnormal, ahead=workers.device.type != "cpu")
         self._gamma, self._patch_weight = config.method.gamma, config.method.patch_head
         self._discriminator = gan.discriminator.eval()
         self._average = copy.deepcopy(self._discriminator).requires_grad_(False)
@@ -55,8 +57,10 @@ class DiscriminatorFinetuning:
     def step(self) -> StepReport:
         """Train on one batch. Raises DivergenceError when the loss is not finite; nothing has changed then."""
         shard = self._workers.shard
-        normal = shard(self._normal.draw(self._batch, self._crops))
-        abnormal, masks, known = map(shard, self._abnormal.draw_with_masks(self._batch, self._crops))
+        drawn = self._tiles.draw(self._batch, self._batch, self._crops)
+        assert drawn.abnormal is not None
+        normal = shard(drawn.normal)
+        abnormal, masks, known = map(shard, drawn.abnormal)
         x = torch.cat([normal, abnormal]).contiguous(memory_format=torch.channels_last)
         with autocast(self._config.schedule.precision, self._workers.device):
             logit, _, patches = self._discriminator.outputs(x, patch_head=self._patch_weight > 0)

@@ -14,6 +14,7 @@ from latentline.errors import DivergenceError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
 from trainer.data.known_abnormal import KnownAbnormal
+from trainer.data.step_tiles import StepTileSource
 from trainer.loops.averaging import update_average
 from trainer.loops.growth import Growth, growth_at, stage_resolution, total_images
 from trainer.loops.network_training import NetworkTraining
@@ -52,7 +53,8 @@ class GanTraining(NetworkTraining):
         self.images = 0
         self.total_images = total_images(schedule, self.generator.last_stage)
         self._steps = 0
-        self._config, self._normal, self._abnormal, self._workers = config, normal, abnormal, workers
+        self._config, self._workers = config, workers
+        self._tiles = StepTileSource(normal, abnormal, ahead=workers.device.type != "cpu")
         self._method: GanMethod = config.method
         noisy = config.method if isinstance(config.method, NoisyAnoGan) else None
         self._gamma, self._patch_weight = (noisy.gamma, noisy.patch_head) if noisy else (1.0, 0.0)
@@ -68,8 +70,11 @@ class GanTraining(NetworkTraining):
 
     def growth(self) -> Growth:
         """The growth after the images shown so far."""
+        return self._growth_after(self.images)
+
+    def _growth_after(self, images: int) -> Growth:
         config = self._config
-        return growth_at(self.images, config.schedule, self.generator.last_stage, config.network.patch_size)
+        return growth_at(images, config.schedule, self.generator.last_stage, config.network.patch_size)
 
     def step(self) -> StepReport:
         """One step of the discriminator, one of the generator, one of the running average.
@@ -100,7 +105,9 @@ class GanTraining(NetworkTraining):
         method, at = self._method, (growth.stage, growth.alpha)
         penalised = method.r1 > 0 and self._steps % method.r1_every == 0
         patch_head = self._patch_weight > 0 and growth.stage == self.generator.last_stage
-        real = self._at_stage(self._normal.draw(growth.batch, self._crops), growth).requires_grad_(penalised)
+        following = self._growth_after(self.images + growth.batch).batch
+        drawn = self._tiles.draw(growth.batch, following, self._crops)
+        real = self._at_stage(drawn.normal, growth).requires_grad_(penalised)
         with self._autocast(not penalised):  # the penalty, a derivative of a derivative, stays float32
             real_logit, _, normal_patches = self.discriminator.outputs(
                 real, *at, record_stddev=True, patch_head=patch_head
@@ -109,8 +116,8 @@ class GanTraining(NetworkTraining):
         with self._autocast():
             logits = {"real": real_logit, "generated": self.discriminator(generated, *at)[0].float()}
         patch_loss = torch.zeros((), device=real.device)
-        if self._abnormal is not None:
-            tiles, masks, known = self._abnormal.draw_with_masks(growth.batch, self._crops)
+        if drawn.abnormal is not None:
+            tiles, masks, known = drawn.abnormal
             abnormal = self._at_stage(tiles, growth)
             with self._autocast():
                 logit, _, patches = self.discriminator.outputs(abnormal, *at, patch_head=patch_head)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from latentline.errors import PackageError
+from latentline.search.first_look import FirstLook
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import Checkpoint
@@ -61,6 +63,14 @@ class ReferenceSearcher:
                 assert z_log_variance is not None
                 found["negative_log_likelihood"] = self._negative_log_likelihood(x, z, z_log_variance)
         return SearchResult(**{name: tensor.numpy() for name, tensor in found.items()})
+
+    def look(self, tiles: npt.NDArray[np.uint8]) -> FirstLook:
+        """As `LookingSearcher.look`."""
+        if self._discriminator is None:
+            raise PackageError("this model has no discriminator for a first look; search all tiles")
+        with torch.no_grad():
+            logit, _, *patch_logits = self._discriminator.all_outputs(torch.from_numpy(to_model_range(tiles)))
+        return FirstLook(logit.numpy(), patch_logits[0].numpy() if patch_logits else None)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -10,6 +10,7 @@ from latentline.base.strict_yaml import StrictModel
 from latentline.search.searched_frame import MapKind
 
 Iterations = int | Literal["auto"]
+Tiles = Annotated[int, Field(ge=1)] | Literal["all"]
 MapSetting = MapKind | Literal["auto"]
 MOST_ITERATIONS = 10_000
 
@@ -36,6 +37,11 @@ class SearchConfig(StrictModel):
     overlap: float = Field(default=0.25, ge=0, lt=0.9)
     """Overlap of neighbouring tiles, as a fraction of the tile."""
 
+    tiles: Tiles = "all"
+    """How many tiles of a frame are searched. A number searches those that the discriminator finds most suspicious at a
+    first look, so that a large frame costs little more than that look; the others keep the look's word. `all` searches
+    every tile, and needs no discriminator."""
+
     map: MapSetting = "auto"
     """How the anomaly map compares frame and reconstruction: by the signed `residual`, by `l1`, `l2` or `ssim`, or by
     the reconstruction `probability` of a VAE. `auto` takes the one of `residual`, `l2` and `ssim` that tells held-out
@@ -46,6 +52,11 @@ class SearchConfig(StrictModel):
 
     score: Literal["calibrated", "paper"] = "calibrated"
     """`calibrated` sums the standardised components with weights from the calibration. `paper` is L'(ẑ) alone."""
+
+    @property
+    def most_tiles(self) -> int | None:
+        """`tiles` as a number; None: all."""
+        return None if self.tiles == "all" else self.tiles
 
     @property
     def map_kind(self) -> MapKind:

@@ -54,12 +54,14 @@ class Job:
     folder   the run folder: what `latentline-train fit` writes, and also package/ and evaluation/
     limit    largest number of test images of each kind, drawn by seed; None: all
     trained  a run folder whose finished networks are evaluated under `config`; None: the job trains its own
+    device   where it trains: auto, cpu, cuda or cuda:n; the evaluation runs on a station's CPU backend
     """
 
     folder: Path
     config: TrainConfig
     limit: int | None = None
     trained: Path | None = None
+    device: str = "auto"
 
     @property
     def evaluation(self) -> Path:
@@ -77,7 +79,7 @@ class Job:
             check_same_config(self.folder, with_resumed_scale(self.config, self.folder / "checkpoint"), data_moved=True)
             return
         if self.trained is None:
-            fit(self.config, self.folder, resume=True, device="cpu")
+            fit(self.config, self.folder, resume=True, device=self.device)
         else:
             take_networks(self.trained, self.folder, self.config)
         evaluate_on_station(self.folder, self.evaluation, self.limit)

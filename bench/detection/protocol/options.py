@@ -27,6 +27,9 @@ def budget_parser(doc: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=count, default=2, help="trainings at a time, one thread each (default: %(default)s)"
     )
+    parser.add_argument(
+        "--device", default="auto", help="of the trainings: auto (default: a GPU if there is one), cpu, cuda or cuda:n"
+    )
     parser.add_argument("--report-only", action="store_true", help="train nothing, only write the tables")
     return parser
 

@@ -42,6 +42,7 @@ class CoverageJob:
     method      the file of configs/train/methods
     limit       most test images of each kind, drawn by seed; None: all
     conditions  date, machine, versions and command, kept with the measurement
+    device      where it trains: auto, cpu, cuda or cuda:n
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class CoverageJob:
     maps: tuple[MapSetting, ...]
     limit: int | None
     conditions: dict[str, str]
+    device: str = "auto"
 
     @property
     def place(self) -> Path:
@@ -75,7 +77,7 @@ class CoverageJob:
         if self.finished:
             check_same_config(self.folder, with_resumed_scale(self.config, self.folder / "checkpoint"), data_moved=True)
             return
-        fit(self.config, self.folder, resume=True, device="cpu")
+        fit(self.config, self.folder, resume=True, device=self.device)
         write_text(self._path, self._measure().model_dump_json(indent=1))
 
     @property

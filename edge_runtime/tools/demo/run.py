@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.config import StationConfig
 from edge_runtime.station.station import Station
 from edge_runtime.tools.demo.broker import embedded_broker
 from edge_runtime.tools.demo.camera import PanningCamera
+from edge_runtime.tools.demo.page import paged, welcome
 from edge_runtime.tools.demo.subscriber import DemoSubscriber, EventPayload
 from edge_runtime.tools.demo.summary import DemoSummary, Observation, compare, summarise
 from latentline.base.atomic import write_text
@@ -27,10 +30,11 @@ PICTURES = 12
 DELIVERY_SECONDS = 10.0
 
 
-def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int:
+def run_demo(seconds: float, seed: int, broker: str | None, output: Path, page: bool = False) -> int:
     """Inspect for `seconds` and write summary.json and pictures into `output`.
 
     broker  HOST or HOST:PORT of a running broker; None: an embedded one
+    page    with the operator page, and an archive in `output`
     Returns 0 when every event arrived, else 1. Raises ConfigError for a wrong option.
     """
     if not 0 < seconds <= 3600:
@@ -39,10 +43,12 @@ def run_demo(seconds: float, seed: int, broker: str | None, output: Path) -> int
     with ExitStack() as stack:
         host, port = _address(broker) if broker else ("127.0.0.1", stack.enter_context(embedded_broker()))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        config = _config(host, port, folder)
+        config = _config(host, port, folder, paged(output, folder) if page else {})
         print(f"loading the demo model … ({MODEL.name}: a brick wall, 64 px tiles)", flush=True)
         inspector = stack.enter_context(open_model(MODEL, "auto"))
         print(f"station '{config.station.id}' → MQTT broker {host}:{port} → subscriber; {seconds:g} s\n", flush=True)
+        if config.page is not None:
+            print(welcome(config.page, config.spool.path), flush=True)
         subscriber = DemoSubscriber(host, port, f"{config.mqtt.root}/{config.station.id}/v1", _print_event)
         subscriber.start()
         stack.callback(subscriber.stop)
@@ -87,7 +93,7 @@ def _print_event(event: EventPayload) -> None:
         )
 
 
-def _config(host: str, port: int, folder: Path) -> StationConfig:
+def _config(host: str, port: int, folder: Path, more: Mapping[str, Any]) -> StationConfig:
     return parse(
         {
             "station": {"id": f"demo-{folder.name[-8:]}"},
@@ -97,6 +103,7 @@ def _config(host: str, port: int, folder: Path) -> StationConfig:
             "spool": {"path": str(folder / "spool.sqlite")},
             "supervision": {"http_port": None},
             "drift": None,  # the share of painted frames is far above that of a real line
+            **more,
         },
         StationConfig,
         "the demo's station",

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from latentline.backends.adam import adam_search
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import Precision
-from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.host_reconstructor import HostReconstructor, reconstruction_of
 from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.calibration import Calibration
@@ -80,8 +80,9 @@ def conformance(
     for name, frame in example_frames(package, cpu).items():
         prepared = package.tiler.preprocessing.apply(frame)
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], package.spec.tile_size, package.tiler.overlap)
-        tiles = plan.cut(prepared)
+        every_tile = plan.cut(prepared)
         expected, found = host.reconstruct(frame), backend.reconstruct(frame)
+        tiles = every_tile[found.searched_tiles]
         own, curve = backend.search(tiles), backend.trace(tiles)
         reference = loss_curve(package, cpu, tiles)
         errors = np.abs(curve.astype(np.float64) - reference) / reference
@@ -89,14 +90,17 @@ def conformance(
             yield BackendComparison(f"{name}: first loss of any tile", float(errors[0].max()), START_BOUND[precision])
             yield BackendComparison(f"{name}: loss curve, median", float(np.median(errors)), CURVE_BOUND[precision])
         reference_end = cpu.search(tiles)
-        assert own.loss is not None and reference_end.loss is not None
-        end = float(np.median(np.abs(own.loss - reference_end.loss) / reference_end.loss))
+        assert reference_end.loss is not None
+        loss = _loss_at(own.z, cpu, tiles) if own.loss is None else own.loss
+        end = float(np.median(np.abs(loss - reference_end.loss) / reference_end.loss))
         yield BackendComparison(f"{name}: final loss of the median tile", end, CURVE_BOUND[precision])
         distance = float(np.linalg.norm(own.z - reference_end.z) / np.linalg.norm(reference_end.z))
         yield BackendComparison(f"{name}: final z", distance, None)
         score = abs(calibration.score(found.values)[0] - calibration.score(expected.values)[0])
         yield BackendComparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
-        yield from _after_the_search(name, package, plan, prepared, tiles, own, found)
+        look = None if found.searched is None else cpu.look(every_tile)
+        searched = SearchedFrame(prepared, plan, tiles, own, {}, look, found.searched)
+        yield from _after_the_search(name, package, searched, found)
         again = backend.reconstruct(frame)
         yield BackendComparison(f"{name}: the same frame again", _difference(found.anomaly_map, again.anomaly_map), 0.0)
 
@@ -110,25 +114,18 @@ def _of_the_search(package: ModelPackage) -> Calibration:
 
 
 def _after_the_search(
-    name: str,
-    package: ModelPackage,
-    plan: TilePlan,
-    prepared: UInt8,
-    tiles: UInt8,
-    own: SearchResult,
-    found: ReconstructedFrame,
+    name: str, package: ModelPackage, own: SearchedFrame, found: ReconstructedFrame
 ) -> Iterator[BackendComparison]:
     """Compare map, components and image with NumPy's, from the backend's own reconstruction."""
-    maps = package.statistics.maps(SearchedFrame(prepared, plan, tiles, own, {}))
+    maps, prepared = package.statistics.maps(own), own.prepared
     expected = maps.max(axis=0)
     yield BackendComparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
     error = _difference(found.anomaly_map, expected) / max(1.0, float(expected.max()))
     yield BackendComparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
-    values = frame_components(own, maps, package.statistics)
+    values = frame_components(own.result, maps, package.statistics)
     errors = [abs(found.values[key] - value) / max(1.0, abs(value)) for key, value in values.items()]
     yield BackendComparison(f"{name}: score components of its own reconstruction", max(errors), VALUE_BOUND)
-    blended = plan.blend(own.reconstruction.transpose(0, 2, 3, 1))[: prepared.shape[0], : prepared.shape[1]]
-    picture = to_picture(blended.transpose(2, 0, 1))
+    picture = reconstruction_of(own)
     yield BackendComparison(
         f"{name}: image of its own reconstruction, grey levels", _difference(found.reconstruction, picture), 1.0
     )
@@ -172,6 +169,12 @@ def loss_curve(package: ModelPackage, cpu: OpenVinoSearcher, tiles: UInt8) -> Fl
 
     adam_search(gradient, cpu.encode(x), search.iterations, search.learning_rate)
     return np.stack(losses) if losses else np.zeros((0, len(tiles)), np.float32)
+
+
+def _loss_at(z: Float, cpu: OpenVinoSearcher, tiles: UInt8) -> Float:
+    """L' [N] at z, of a backend that leaves it out because the score has no use for it."""
+    x = to_model_range(tiles)
+    return cpu.step(z, x, cpu.discriminate(x)[1])[0]
 
 
 def _difference(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> float:

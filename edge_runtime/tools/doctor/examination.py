@@ -41,6 +41,7 @@ class BackendReport:
     comparisons  openvino: with the float64 oracle; tensorrt: with the CPU
     frame_ms     time of one example frame, from the camera's frame to the components
     search_ms, graph_nodes, host_calls  of the CUDA graph; None on the CPU
+    unrolled     why the search is in that graph iteration by iteration; None: it is a loop, or there is no graph
     """
 
     name: str
@@ -51,6 +52,7 @@ class BackendReport:
     frame_ms: Timing | None = None
     search_ms: Timing | None = None
     graph_nodes: int | None = None
+    unrolled: str | None = None
     host_calls: int | None = None
 
     @property
@@ -222,5 +224,6 @@ def _tensorrt_report(
         frame_ms=frame_ms,
         search_ms=Timing.of([measurement.device_ms for measurement in measured]),
         graph_nodes=measured[0].nodes,
+        unrolled=measured[0].unrolled,
         host_calls=measured[0].host_calls,
     )

@@ -52,6 +52,8 @@ def _backend(backend: BackendReport) -> Iterator[str]:
     if backend.search_ms is not None:
         yield f"        the CUDA graph alone, by the GPU's clock: {_timing(backend.search_ms)}"
         yield f"        {backend.graph_nodes} nodes in the graph, {backend.host_calls} driver calls per frame"
+        how = "as a loop" if backend.unrolled is None else f"iteration by iteration: {printable(backend.unrolled)}"
+        yield f"        the search is in the graph {how}"
 
 
 def _timing(timing: Timing) -> str:

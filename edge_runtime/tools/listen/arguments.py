@@ -11,13 +11,10 @@ from pydantic import Field
 
 from edge_runtime.config import load_station
 from edge_runtime.mqtt.broker import Broker
-from edge_runtime.mqtt.settings import MqttSection, read_password
+from edge_runtime.tools.broker_options import add_broker_arguments, mqtt_options
 from latentline.base.strict_yaml import StrictModel, parse
-from latentline.errors import ConfigError
 
 _LEVEL = r"^[A-Za-z0-9_.-]{1,64}$"
-_TLS_FILES = ("ca", "certificate", "key")
-_MQTT = ("host", "port", "username", "password_file", "root")
 
 
 @dataclass(frozen=True)
@@ -53,20 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STATION.yaml",
         help="the station to listen to; options override it",
     )
-    parser.add_argument("--host", help="host of the broker (default: localhost)")
-    parser.add_argument("--port", type=int, help="port of the broker (default: 1883, with TLS 8883)")
-    parser.add_argument("--tls", action="store_true", help="use TLS with the system's certificate authorities")
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="use TLS with this certificate authority")
-    parser.add_argument(
-        "--certificate", type=Path, metavar="FILE", help="certificate of this client, for TLS; with --key"
-    )
-    parser.add_argument("--key", type=Path, metavar="FILE", help="key of the certificate")
-    parser.add_argument("--username", metavar="NAME", help="user with the right to read the station's topics")
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="file that holds only the password")
+    add_broker_arguments(parser)
     parser.add_argument(
         "--station", metavar="ID", help="listen to one station (default: that of the YAML, else + for all)"
     )
-    parser.add_argument("--root", help="first levels of the topics (default: latentline)")
     parser.add_argument(
         "--session",
         metavar="NAME",
@@ -78,25 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def listen_options(options: argparse.Namespace) -> ListenOptions:
     """Check the parsed arguments. Raises ConfigError."""
-    given = {name: getattr(options, name) for name in _MQTT if getattr(options, name) is not None}
-    base: dict[str, Any] = {"host": "localhost"}
+    base: dict[str, Any] = {}
     station = options.station
     if options.config is not None:
         config = load_station(options.config)
         base = config.mqtt.model_dump(exclude_unset=True)
         station = station or config.station.id
-        if "username" in given:  # the password belongs to another user
-            base = {name: value for name, value in base.items() if not name.startswith("password_")}
-    tls = {name: getattr(options, name) for name in _TLS_FILES if getattr(options, name) is not None}
-    if tls or options.tls:
-        base["tls"] = {**(base.get("tls") or {}), **tls}
-    mqtt = parse({**base, **given}, MqttSection, "listen")
+    mqtt, password = mqtt_options(options, base, "listen")
     others = {"station": station or "+", "session": options.session, "seconds": options.seconds}
     checked = parse(others, _OwnOptions, "listen")
-    try:
-        password = read_password(mqtt)
-    except ConfigError as error:
-        raise ConfigError(f"listen: {error}") from None
     broker = Broker(
         mqtt.host,
         mqtt.broker_port,

@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 
 from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.client import MqttClient, use_tls
-from edge_runtime.mqtt.packets import Received, new_properties, received
+from edge_runtime.mqtt.packets import PublishProperties, Received, new_properties, received
 from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError
 
@@ -53,6 +53,7 @@ class Subscriber:
         self._last_sentence = ""
         self._ready = False  # connected and subscribed
         self._error: Exception | None = None  # ends `run`
+        self._client: paho.Client | None = None
         self.connections = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -67,9 +68,14 @@ class Subscriber:
             while not stop() and (left := resume - time.monotonic()) > 0:
                 time.sleep(min(left, _TICK_SECONDS))
 
+    def publish(self, topic: str, payload: bytes, properties: PublishProperties) -> None:
+        """Publish with QoS 1. Call it in a callback. It is lost when the connection breaks before it has gone out."""
+        if self._client is not None:
+            self._client.publish(topic, payload, 1, properties=properties.to_paho())
+
     def _run_one_connection(self, stop: Callable[[], bool]) -> None:
         self._loss, self._ready = f"connection to broker {self._address} was lost", False
-        client = self._make_client()
+        client = self._client = self._make_client()
         try:
             self._loop(client, stop)
         except ssl.SSLCertVerificationError as error:
@@ -79,6 +85,7 @@ class Subscriber:
         except Exception as error:  # paho raises others when the server does not speak MQTT
             self._loss = f"connection to broker {self._address} failed ({type(error).__name__}: {error})"
         finally:
+            self._client = None
             sock = client.socket()
             if sock is not None:
                 sock.close()

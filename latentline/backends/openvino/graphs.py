@@ -8,7 +8,14 @@ from typing import Any
 from latentline.base.home import some_home
 from latentline.errors import PackageError
 from latentline.package.manifest import ModelSpec
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
+from latentline.package.model_package import (
+    DISCRIMINATOR,
+    ENCODER,
+    FIRST_LOOK,
+    GENERATOR,
+    SEARCH_STEP,
+    SearchModel,
+)
 
 with some_home():  # its telemetry asks for one
     import openvino as ov
@@ -52,6 +59,8 @@ def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
     if spec.feature_shape is not None:
         patch_logits: Shapes = {} if spec.patch_shape is None else {"patch_logits": spec.patch_shape}
         ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **patch_logits}
+        if spec.first_look:
+            ports[FIRST_LOOK] = {"image": image}, {"logit": (), **patch_logits}
         if spec.has_search_step:
             ports[SEARCH_STEP] = {"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}
     if spec.search.init == "encoder":

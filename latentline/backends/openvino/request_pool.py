@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,18 +19,20 @@ with some_home():  # its telemetry asks for one
 Float = npt.NDArray[np.float32]
 Run = Callable[[Mapping[str, Float]], dict[str, Float]]
 Worker = Mapping[str, Run]  # an infer request of each graph: arrays by name in, copies of the outputs by name out
-KEPT = 2  # sets of requests; each holds its compiled graphs
+KEPT = 4  # sets of requests, of a first look and of a search by turns; each holds its compiled graphs
 
 
 class RequestPool:
     """Runs tasks on infer requests, `threads` at a time. One thread at a time may use it.
 
+    half  graphs that are computed in bfloat16; the others in float32
+
     All threads start now. Raises BackendError when one cannot be started. Later that would be worse: the pool keeps the
     job of a thread that it cannot start, and does it at some other time, with a request that then has other work.
     """
 
-    def __init__(self, graphs: Mapping[str, Any], threads: int) -> None:
-        self._graphs, self._threads = dict(graphs), threads
+    def __init__(self, graphs: Mapping[str, Any], threads: int, half: Collection[str] = ()) -> None:
+        self._graphs, self._threads, self._half = dict(graphs), threads, frozenset(half)
         self._sets: dict[tuple[int, int], dict[str, list[Run]]] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self._start(threads if threads > 1 else 0)
@@ -70,21 +72,27 @@ class RequestPool:
             raise BackendError(f"{threads} threads for the search cannot be started ({error})") from None
 
     def _workers(self, count: int, batch: int, graphs: Iterable[str]) -> list[Worker]:
-        """`count` workers that share the threads. A graph is compiled at its first use; the last two sets are kept."""
+        """`count` workers that share the threads. A graph is compiled at its first use; the last sets are kept."""
         compiled = self._sets.pop((count, batch), {})
         while len(self._sets) >= KEPT:
             del self._sets[next(iter(self._sets))]
         self._sets[count, batch] = compiled
         config = {
-            "INFERENCE_PRECISION_HINT": "f32",  # without it some CPUs compute in bf16
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": count,
         }
         for name in graphs:
             if name not in compiled:
-                model = ov.Core().compile_model(_with_batch(self._graphs[name], batch), "CPU", config)
+                precision = "bf16" if name in self._half else "f32"  # without a hint some CPUs compute in bf16
+                hints = {**config, "INFERENCE_PRECISION_HINT": precision}
+                model = ov.Core().compile_model(_with_batch(self._graphs[name], batch), "CPU", hints)
                 compiled[name] = [_runner(model) for _ in range(count)]
         return [{name: compiled[name][i] for name in graphs} for i in range(count)]
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16."""
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _with_batch(graph: Any, batch: int) -> Any:

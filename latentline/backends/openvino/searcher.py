@@ -1,4 +1,4 @@
-"""The CPU backend: OpenVINO, float32, Adam in NumPy.
+"""The CPU backend: OpenVINO, float32 or bfloat16, Adam in NumPy.
 
 One infer request with batch 1 takes a tile through all its iterations, and there are as many requests as threads. So
 no tile waits for another between iterations. Without iterations a request takes several tiles at once, which costs a
@@ -16,17 +16,26 @@ import numpy.typing as npt
 
 from latentline.backends.adam import adam_search, initial_latent
 from latentline.backends.openvino.graphs import FEATURES, read_graphs
-from latentline.backends.openvino.request_pool import RequestPool, Worker
+from latentline.backends.openvino.request_pool import RequestPool, Worker, has_bfloat16
 from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
 from latentline.backends.selftest_check import check_forward, check_selftest, forward_answers
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
+from latentline.errors import PackageError
+from latentline.package.model_package import (
+    DISCRIMINATOR,
+    ENCODER,
+    FIRST_LOOK,
+    GENERATOR,
+    SEARCH_STEP,
+    SearchModel,
+)
 from latentline.package.selftest import ForwardTest
+from latentline.scoring.components import OF_RECONSTRUCTION
+from latentline.search.first_look import FirstLook
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-OF_RECONSTRUCTION = frozenset({"d_reconstruction", "loss"})  # components that need D's verdict on G(ẑ)
 MOST_ROWS = 16  # of a request without iterations; more gain nothing
 
 
@@ -36,18 +45,27 @@ class OpenVinoSearcher:
     threads     CPU threads; None: all cores that this process may use
     components  raw components that will be looked at; None: all. Without d_reconstruction and loss D's verdict on G(ẑ),
                 which may cost as much as all else, is left out, and so are these two
+    half        compute all networks but the search step in bfloat16, where this processor has it: a third less time. A
+                gradient would be wrong by some per cent
     Opening compiles the graphs and runs the package's self-test. Raises PackageError when a graph cannot be used, and
     VerificationError when it fails the self-test.
     """
 
     name = "openvino"
 
-    def __init__(self, model: SearchModel, threads: int | None = None, components: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: SearchModel,
+        threads: int | None = None,
+        components: Iterable[str] | None = None,
+        half: bool = False,
+    ) -> None:
         self._spec = model.spec
         self._lanes = threads or usable_cores()
         graphs = read_graphs(model)
         self._present = frozenset(graphs)
-        self._workers = RequestPool(graphs, self._lanes)
+        halved = self._present - {SEARCH_STEP} if half and has_bfloat16() else frozenset[str]()
+        self._workers = RequestPool(graphs, self._lanes, halved)
         self._needs_verdict = components is None or not OF_RECONSTRUCTION.isdisjoint(components)
         self._selftest = model.selftest
         self._noise = sample_noise(model.spec.search.seed, model.spec.search.samples, model.spec.latent_size)
@@ -55,13 +73,24 @@ class OpenVinoSearcher:
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search all tiles, uint8 [N, H, W, C], each from its first latent. Raises ValueError for another shape."""
-        size = self._spec.tile_size
-        if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
-            raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
+        self._check(tiles)
         x = to_model_range(tiles)
         batch = 1 if self._spec.search.iterations else _batch(len(x), self._lanes)
         results = self._workers.map(self._search_some, _split(x, batch), self._graphs_of_search(), batch)
         return SearchResult(**{name: np.concatenate([r[name] for r in results])[: len(x)] for name in results[0]})
+
+    def look(self, tiles: UInt8) -> FirstLook:
+        """As `LookingSearcher.look`."""
+        self._check(tiles)
+        if not self._can_look:
+            raise PackageError("this package has no first look; export it again")
+        x = to_model_range(tiles)
+        batch = _batch(len(x), self._lanes)
+        parts = self._workers.map(
+            lambda worker, some: worker[FIRST_LOOK]({"image": some}), _split(x, batch), (FIRST_LOOK,), batch
+        )
+        found = {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}
+        return FirstLook(found["logit"], found.get("patch_logits"))
 
     def with_iterations(self, iterations: int) -> OpenVinoSearcher:
         """This searcher with another number of search steps. Both share graphs and threads, so close one of them."""
@@ -74,7 +103,8 @@ class OpenVinoSearcher:
     def self_test(self) -> float:
         """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
         if isinstance(self._selftest, ForwardTest):
-            return check_forward(self.forward, self._selftest)
+            error = check_forward(self.forward, self._selftest)
+            return max(error, check_forward(self._forward_at_a_look, self._selftest)) if self._can_look else error
         return check_selftest(self.step, self._selftest)
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
@@ -103,6 +133,14 @@ class OpenVinoSearcher:
         discriminated = self.run(DISCRIMINATOR, {"image": x}) if self._spec.has_discriminator else {}
         return forward_answers(encoded, generated, discriminated)
 
+    def _forward_at_a_look(self, x: Float) -> dict[str, Float]:
+        """`forward` with the logit of the first look, which is D's: only a GAN averages over mirror images."""
+        return {**self.forward(x), "logit": self.run(FIRST_LOOK, {"image": x})["logit"]}
+
+    @property
+    def _can_look(self) -> bool:
+        return FIRST_LOOK in self._present
+
     def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
         """All outputs of one graph of the package, computed row by row, by name."""
         count = len(next(iter(inputs.values())))
@@ -113,6 +151,11 @@ class OpenVinoSearcher:
     def close(self) -> None:
         """Release graphs and threads."""
         self._workers.close()
+
+    def _check(self, tiles: UInt8) -> None:
+        size = self._spec.tile_size
+        if tiles.ndim != 4 or tiles.shape[1:] != (size, size, self._spec.channels) or not len(tiles):
+            raise ValueError(f"tiles must be uint8 [N, {size}, {size}, {self._spec.channels}], not {tiles.shape}")
 
     def _graphs_of_search(self) -> frozenset[str]:
         needed = {ENCODER, DISCRIMINATOR, GENERATOR}

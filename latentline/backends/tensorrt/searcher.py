@@ -18,7 +18,7 @@ from latentline.backends.settings import GpuSettings, Precision
 from latentline.backends.tensorrt.engines.engine_set import EngineSet
 from latentline.backends.tensorrt.gpu.device import Device
 from latentline.backends.tensorrt.gpu.frame_graph import SLOTS, FrameGraph, Slot
-from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels
+from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels, cached_loop
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.backends.tensorrt.gpu.session import GpuSession
 from latentline.backends.tensorrt.gpu.supported import require_supported
@@ -46,13 +46,15 @@ class MeasuredFrame:
     """One frame on the GPU.
 
     device_ms   from before the launch to the last download, by CUDA events
-    nodes       operations in the CUDA graph of the frame
+    nodes       operations in the CUDA graph of the frame; those of a loop count once
+    unrolled    why the iterations of the search are in the graph one by one; None: they are a loop
     host_calls  calls into the driver for this frame
     tiles       number of tiles searched
     """
 
     device_ms: float
     nodes: int
+    unrolled: str | None
     host_calls: int
     tiles: int
 
@@ -64,6 +66,7 @@ class TensorRtSearcher:
     trt        the TensorRT module
     plans      the engines of `package`, by graph name
     kernels    kernels.cu, compiled
+    loop       gives loop.cu, compiled; None: the search's iterations are in the graph one by one
     batch      the most tiles that the engines take at a time
     precision  of the engines
     Opening runs the package's self-test on the engine. Raises BackendError, EngineError, VerificationError.
@@ -79,11 +82,12 @@ class TensorRtSearcher:
         trt: Any,
         plans: Mapping[str, bytes],
         kernels: bytes,
+        loop: Callable[[], bytes] | None,
         batch: int,
         precision: Precision,
     ) -> None:
         self._package, self._max_batch, self.precision = package, batch, precision
-        self._session = GpuSession(device, package, trt, plans, kernels)
+        self._session = GpuSession(device, package, trt, plans, kernels, loop)
         self._release = weakref.finalize(self, self._session.close)
         try:
             check_selftest(self.step, require_supported(package), TOLERANCES[precision])
@@ -107,7 +111,9 @@ class TensorRtSearcher:
         start = perf_counter()
         with self._result(ticket) as (graph, slot):
             waited = 1e3 * (perf_counter() - start)
-            components = tile_components(TileScores(**_tile_values(slot, graph.plan.count)))
+            count = graph.plan.searched
+            chosen = None if slot.chosen is None else slot.chosen.host[:count].astype(np.intp)
+            components = tile_components(TileScores(**_tile_values(slot, count)))
             pooled = [name for name in self._package.statistics.names if name != PATCH]
             reconstructed = ReconstructedFrame(
                 prepared=slot.prepared.host.copy(),
@@ -117,8 +123,12 @@ class TensorRtSearcher:
                 values=dict(zip([*pooled, *components], slot.values.host.tolist(), strict=True)),
                 tile_values=components,
                 milliseconds={"search": waited},
+                searched=chosen,
             )
-            patch_logits = _patch_logits(slot, graph.plan.count)
+            patch_logits = _patch_logits(slot, count)
+            if patch_logits is not None and slot.look_patches is not None:
+                searched, patch_logits = patch_logits, slot.look_patches.host[: graph.plan.count].copy()
+                patch_logits[chosen] = searched
         if patch_logits is None or self._package.statistics.patch_statistics is None:
             return reconstructed
         return _with_patch_map(reconstructed, patch_logits, self._package.statistics)
@@ -168,7 +178,9 @@ class TensorRtSearcher:
             self._result(self._launch_frame(frame)) as (graph, slot),
             self._session.working("the GPU's clock cannot be read"),
         ):
-            return MeasuredFrame(slot.started.time_till(slot.done), graph.nodes, graph.host_calls, graph.plan.count)
+            milliseconds = slot.started.time_till(slot.done)
+            counts = graph.nodes, self._session.unrolled, graph.host_calls, graph.plan.searched
+            return MeasuredFrame(milliseconds, *counts)
 
     def close(self) -> None:
         """Release the GPU. Closing twice does nothing."""
@@ -200,9 +212,12 @@ class TensorRtSearcher:
             yield graph, slot
 
 
-def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> TensorRtSearcher:
+def open_tensorrt(
+    package: ModelPackage, trt: Any, settings: GpuSettings, *, unrolled: bool = False
+) -> TensorRtSearcher:
     """A searcher on the first GPU. Engines and kernels come from the cache, or are built now.
 
+    unrolled  put every iteration of the search into the graph, also where the driver has loops: to compare the two
     Raises BackendError, EngineError, VerificationError.
     """
     device = Device()
@@ -213,7 +228,8 @@ def open_tensorrt(package: ModelPackage, trt: Any, settings: GpuSettings) -> Ten
     except BaseException:
         device.close()
         raise
-    return TensorRtSearcher(device, package, trt, plans, kernels, engines.batch, settings.precision)
+    loop = None if unrolled else partial(cached_loop, engines.cache, device.compute_capability)
+    return TensorRtSearcher(device, package, trt, plans, kernels, loop, engines.batch, settings.precision)
 
 
 def _with_patch_map(

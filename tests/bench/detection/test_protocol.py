@@ -66,6 +66,17 @@ def test_a_run_is_finished_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> No
         Job(job.folder, other, limit=2).finish()
 
 
+def test_a_run_trains_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device of a job reaches the training; without one it is a GPU if there is one."""
+    trained: list[str] = []
+    monkeypatch.setattr(jobs, "fit", lambda *_, device, **__: trained.append(device))
+    monkeypatch.setattr(jobs, "evaluate_on_station", lambda *_: None)
+    config = _config(tmp_path / "data")
+    for job in (Job(tmp_path / "run", config), Job(tmp_path / "run", config, device="cuda:1")):
+        job.finish()
+    assert trained == ["auto", "cuda:1"]
+
+
 def test_weights_can_be_lent(job: Job, tmp_path: Path) -> None:
     """A run with its own weights, lent to itself, scores every image as before."""
     evaluate_with_weights(job.folder, job.folder, tmp_path / "lent", limit=2)

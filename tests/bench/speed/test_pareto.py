@@ -26,13 +26,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_setting_is_calibrated_and_compared_with_the_first(run: Path, tmp_path: Path) -> None:
     """The same networks with fewer tiles: a row with the paired difference, and a point in the plot."""
-    options = argparse.Namespace(out=tmp_path, runs=[run], overlaps=[0.5, 0.0], iterations=[0])
+    options = argparse.Namespace(out=tmp_path, runs=[run], overlaps=[0.5, 0.0], iterations=[0], tiles=["all"])
     jobs = pareto.setting_jobs(options)
     for (job,) in jobs.values():
         job.finish()
         assert job.finished
     table = pareto.pareto_table(jobs)
-    assert list(table.rows) == ["overlap 0.5, n = 0", "overlap 0, n = 0"]
+    assert list(table.rows) == ["overlap 0.5, n = 0, all tiles", "overlap 0, n = 0, all tiles"]
     first, second = table.rows.values()
     assert first["difference"] is None and isinstance(second["difference"], Estimate)
     pareto.draw(table, tmp_path / "plot" / "pareto.png")
@@ -41,8 +41,15 @@ def test_each_setting_is_calibrated_and_compared_with_the_first(run: Path, tmp_p
 
 def test_a_method_without_a_search_takes_no_iterations(run: Path, tmp_path: Path) -> None:
     """One sentence says so before anything is evaluated."""
-    options = argparse.Namespace(out=tmp_path, runs=[run], overlaps=[0.5], iterations=[0, 10])
+    options = argparse.Namespace(out=tmp_path, runs=[run], overlaps=[0.5], iterations=[0, 10], tiles=["all"])
     with pytest.raises(ConfigError, match="pca has no search, so leave out --iterations"):
+        pareto.setting_jobs(options)
+
+
+def test_a_method_without_a_discriminator_searches_all_tiles(run: Path, tmp_path: Path) -> None:
+    """One sentence says so before anything is evaluated."""
+    options = argparse.Namespace(out=tmp_path, runs=[run], overlaps=[0.5], iterations=[0], tiles=["all", 8])
+    with pytest.raises(ConfigError, match="pca has no discriminator to look first, so leave out --tiles"):
         pareto.setting_jobs(options)
 
 

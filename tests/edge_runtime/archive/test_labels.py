@@ -140,6 +140,9 @@ def test_a_mask_of_another_size_is_refused(folder: Path) -> None:
     label = parse_label({"verdict": "defect", "mask": {"png": png}})
     with pytest.raises(ArchiveError, match="64 x 48 px"):
         ArchiveLabels(folder).set([QUIET.id], label, "ann")
+    outside = parse_label({"verdict": "defect", "mask": {"boxes": [[64, 0, 5, 5]]}})
+    with pytest.raises(ArchiveError, match="marks nothing"):
+        ArchiveLabels(folder).set([QUIET.id], outside, "ann")
     assert ArchiveLabels(folder).history(QUIET.id) == []
 
 
@@ -156,6 +159,7 @@ def test_a_mask_of_another_size_is_refused(folder: Path) -> None:
         {"verdict": "defect", "mask": {"boxes": [[1, 2, -3, 4]]}},
         {"verdict": "defect", "mask": {"boxes": [[1, 2, float("nan"), 4]]}},
         {"verdict": "defect", "mask": {"polygons": [[[1, 2], [3, 4]]]}},
+        {"verdict": "defect", "mask": {"strokes": [{"radius": 20_000, "points": [[1, 2]]}]}},
         [],
     ],
 )

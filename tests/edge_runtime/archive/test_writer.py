@@ -20,6 +20,7 @@ import pytest
 from edge_runtime.archive.choice import FrameChoice
 from edge_runtime.archive.files import day_folders, whole_verdict
 from edge_runtime.archive.label import FrameLabel
+from edge_runtime.archive.label_journal import open_journal
 from edge_runtime.archive.labels import ArchiveLabels
 from edge_runtime.archive.pictures import map_file
 from edge_runtime.archive.reader import ArchiveReader, FrameQuery
@@ -153,6 +154,25 @@ def test_without_the_room_it_must_leave_nothing_is_archived(tmp_path: Path) -> N
     writer.close(10)
     assert "full" in str(faults["archive"])
     assert writer.numbers.dropped == {"disk full": 1}
+
+
+def test_a_disk_that_hangs_is_reported_while_it_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the thread waits for the disk, `check` reports it, and takes it back when the disk answers."""
+    monkeypatch.setattr("edge_runtime.archive.writer._HANG_SECONDS", 0.05)
+    faults: dict[str, str | None] = {}
+    writer = ArchiveWriter(ArchiveSection(path=tmp_path, min_free_mib=0), faults.__setitem__)
+
+    def told(expected: bool) -> bool:
+        writer.check()
+        return (faults.get("archive") is not None) == expected
+
+    with open_journal(tmp_path):  # the thread needs it, too
+        writer.thread.start()
+        wait_until(lambda: told(True), "the fault")
+    wait_until(lambda: told(False), "its end")
+    offer(writer, 1)
+    writer.close(10)
+    assert writer.numbers.written == 1
 
 
 @contextmanager

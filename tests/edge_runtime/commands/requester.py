@@ -76,6 +76,14 @@ class RecordingStation:
             raise LatentlineError("there is no such package")
         self.finishes.append(finish)
 
+    def revert_model(self, sha256: str | None, finish: Finish) -> None:
+        self.done.append(("revert", sha256))
+        self.finishes.append(finish)
+
+    def fetch_package(self, name: str, sha256: str, finish: Finish) -> None:
+        self.done.append(("fetch", name, sha256))
+        self.finishes.append(finish)
+
     def diagnostics(self) -> Result:
         self.done.append(("diagnostics",))
         return {"state": "online"}

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from edge_runtime.commands.answered_file import AnsweredFile
 from edge_runtime.commands.answers import WINDOW_SECONDS, AnswerCache
 from edge_runtime.commands.commander import Commander
+from edge_runtime.commands.local_request import LocalRequest
 from edge_runtime.commands.overrides import Overrides
+from edge_runtime.commands.request import ModelRequest, ThresholdRequest
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
@@ -21,14 +23,20 @@ from latentline.base.strict_yaml import parse
 from latentline.errors import LatentlineError
 from tests.edge_runtime.commands.requester import RESPONSES, RecordingStation, check_answer, check_request, collecting
 
-VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
+VERBS = ["capture", "pause", "resume", "threshold", "model", "revert", "fetch", "diagnostics"]
 
 
 class Bench:
     """A commander with a station that records, and the answers it sent."""
 
     def __init__(self, folder: Path, **section: Any) -> None:
-        data = {"verbs": VERBS, "threshold": {"minimum": 1, "maximum": 500}, "models": str(folder), **section}
+        data = {
+            "verbs": VERBS,
+            "threshold": {"minimum": 1, "maximum": 500},
+            "models": str(folder),
+            "fetch": {"source": "/"},
+        }
+        data |= section
         self.station = RecordingStation()
         self.answers: list[tuple[str, bytes, bytes | None]] = []
         self.moment = 0.0
@@ -99,6 +107,27 @@ def test_a_model_is_answered_when_it_is_switched(bench: Bench) -> None:
     bench.give("model", payload, b"2")
     bench.station.finishes[1](LatentlineError("model fake stays: self-test"))
     assert check_answer(bench.answers[-1][1])["error"] == "model fake stays: self-test"
+
+
+def test_going_back_and_fetching_are_answered_when_they_are_done(bench: Bench) -> None:
+    """The answers follow `finish`, and have what the schema says."""
+    model = {"sha256": "ab" * 32}
+    package = {"name": "brick-2.zip", "sha256": "ef" * 32}
+    check_request("revert", model)
+    check_request("fetch", package)
+    bench.give("revert", model)
+    bench.give("fetch", package, b"2")
+    assert bench.station.done == [("revert", "ab" * 32), ("fetch", "brick-2.zip", "ef" * 32)] and not bench.answers
+    about = {"name": "n", "sha256": "s", "backend": "openvino", "threshold": 1.0}
+    bench.station.finishes[0]({"old": about, "new": about, "package": "brick-1.zip"})
+    bench.station.finishes[1]({"package": "brick-2.zip", "bytes": 1000, "resumed_at": 0})
+    assert [check_answer(answer[1])["verb"] for answer in bench.answers] == ["revert", "fetch"]
+
+
+@pytest.mark.parametrize("name", ["brick-2", "../brick.zip", "a/b.zip", ".zip", "x" * 100 + ".zip"])
+def test_what_is_fetched_has_a_plain_name(bench: Bench, name: str) -> None:
+    """So nothing is written elsewhere than into the folder of packages, and nothing else is read."""
+    assert "name" in bench.ask("fetch", {"name": name, "sha256": "ef" * 32})["error"] and not bench.station.done
 
 
 def test_nothing_is_done_twice(bench: Bench) -> None:
@@ -359,3 +388,40 @@ def test_the_schema_allows_no_more_than_the_station(verb: str) -> None:
     """A payload with an unknown key fits no verb's schema."""
     with pytest.raises(jsonschema.ValidationError):
         check_request(verb, {"name": "a", "value": 1, "more": 1})
+
+
+def test_the_page_asks_as_a_command_does(bench: Bench) -> None:
+    """A request of the page is bounded, kept and carried out in the station's thread, without any verb enabled."""
+    good, wide, model = (
+        LocalRequest(ThresholdRequest(value=5.0), "anna"),
+        LocalRequest(ThresholdRequest(value=5000.0), "anna"),
+        LocalRequest(ModelRequest(name="other.zip"), "anna"),
+    )
+    for local in (good, wide, model):
+        bench.commander.ask(local)
+    assert not good.outcome.done()
+    bench.commander.run_pending()
+    assert good.outcome.result(0)["new"] == 5.0 and bench.overrides.threshold(bench.station.identity.sha256) == 5.0
+    with pytest.raises(LatentlineError, match="not within this station's bounds"):
+        wide.outcome.result(0)
+    assert model.outcome.running() and bench.answers == []  # a switch takes its time
+
+
+def test_a_request_that_the_page_gave_up_changes_nothing(bench: Bench) -> None:
+    """What is cancelled before the station's thread has begun is not carried out."""
+    local = LocalRequest(ThresholdRequest(value=5.0), "anna")
+    bench.commander.ask(local)
+    assert local.outcome.cancel()
+    bench.commander.run_pending()
+    assert bench.overrides.threshold(bench.station.identity.sha256) is None
+
+
+def test_without_bounds_the_page_changes_nothing(tmp_path: Path) -> None:
+    """A station without bounds and without a folder of packages says which setting is missing."""
+    bench = Bench(tmp_path, verbs=[], threshold=None, models=None)
+    for request, setting in ((ThresholdRequest(value=5.0), "threshold"), (ModelRequest(name="a.zip"), "models")):
+        local = LocalRequest(request, "anna")
+        bench.commander.ask(local)
+        bench.commander.run_pending()
+        with pytest.raises(LatentlineError, match=f"commands.{setting}"):
+            local.outcome.result(0)

@@ -215,7 +215,7 @@ def test_one_switch_at_a_time(bench: Bench) -> None:
 def _start(folder: Path, made: dict[str, Model | LatentlineError], switched: tuple[str, str] | None) -> Any:
     overrides = Overrides(folder / "c.json", None, Path("yaml"))
     if switched is not None:
-        overrides.set_model(*switched)
+        overrides.set_model(*switched, "ab" * 32)
 
     def open_model(path: Path) -> Model:
         model = made[path.name]

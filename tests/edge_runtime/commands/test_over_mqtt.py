@@ -30,7 +30,7 @@ from tests.mosquitto import Mosquitto
 from tests.paths import ROOT
 from tests.waiting import wait_until
 
-VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
+VERBS = ["capture", "pause", "resume", "threshold", "model", "revert", "fetch", "diagnostics"]
 COMMANDS = "l/s/v1/cmd"
 TOPICS = Topics("l", "s")
 
@@ -40,6 +40,7 @@ class Listening:
 
     def __init__(self, folder: Path, port: int, topics: Topics, **section: Any) -> None:
         limits = {"threshold": {"minimum": 1, "maximum": 500}, "models": str(folder), "max_per_minute": 6000}
+        limits["fetch"] = {"source": "/"}
         self.station = RecordingStation()
         self.faults: dict[str, str | None] = {}
         self.spool = Spool(folder / "s.sqlite", 100)

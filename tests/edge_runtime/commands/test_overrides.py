@@ -24,7 +24,7 @@ def test_what_was_set_survives_a_restart(tmp_path: Path) -> None:
     overrides = _open(path)
     assert overrides.threshold(MODEL) is None and overrides.model is None and not path.exists()
     overrides.set_threshold(4.25, MODEL, "maria")
-    overrides.set_model("brick-2.zip", OTHER)
+    overrides.set_model("brick-2.zip", OTHER, MODEL)
     again = _open(path)
     assert again.threshold(MODEL) == 4.25
     assert again.model is not None and (again.model.name, again.model.sha256) == ("brick-2.zip", OTHER)
@@ -38,12 +38,40 @@ def test_a_threshold_belongs_to_its_model(tmp_path: Path) -> None:
     assert overrides.threshold(OTHER) is None
 
 
+def test_the_model_before_is_known(tmp_path: Path) -> None:
+    """Of each switch the one before it, the YAML's or that of a command; going back is possible once."""
+    path = tmp_path / "c.json"
+    overrides = _open(path)
+    assert overrides.before is None
+    overrides.set_model("brick-2.zip", OTHER, MODEL)
+    first = _open(path).before
+    assert first is not None and (first.name, first.sha256) == (None, MODEL)
+    overrides.set_model("brick-3.zip", "ef" * 32, OTHER)
+    second = overrides.before
+    assert second is not None and (second.name, second.sha256) == ("brick-2.zip", OTHER)
+    overrides.revert(second)
+    again = _open(path)
+    assert again.before is None and again.model is not None and again.model.name == "brick-2.zip"
+    overrides.revert(first)
+    assert _open(path).model is None
+    overrides.set_model("brick-2.zip", OTHER, MODEL)
+    assert _open(path, model=Path("/models/tile")).before is None
+
+
+def test_a_switch_to_the_same_model_is_none(tmp_path: Path) -> None:
+    """A request that comes twice does not hide the model to which the station can go back."""
+    overrides = _open(tmp_path / "c.json")
+    overrides.set_model("brick-2.zip", OTHER, MODEL)
+    overrides.set_model("brick-2.zip", OTHER, OTHER)
+    assert overrides.before is not None and overrides.before.sha256 == MODEL
+
+
 def test_an_edited_yaml_wins(tmp_path: Path) -> None:
     """An override is void once the YAML's threshold or model has changed."""
     path = tmp_path / "c.json"
     overrides = _open(path, threshold=3.0)
     overrides.set_threshold(4.25, MODEL, "maria")
-    overrides.set_model("brick-2.zip", OTHER)
+    overrides.set_model("brick-2.zip", OTHER, MODEL)
     edited = _open(path, threshold=3.5, model=Path("/models/tile"))
     assert edited.threshold(MODEL) is None and edited.model is None
     assert _open(path, threshold=3.0).threshold(MODEL) == 4.25

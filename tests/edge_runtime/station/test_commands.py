@@ -14,6 +14,7 @@ import yaml
 
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.station.station import Station
+from edge_runtime.station.wiring import load_overrides
 from latentline.base.strict_yaml import parse
 from latentline.model import open_model
 from tests.edge_runtime.commands.requester import Requester
@@ -21,7 +22,7 @@ from tests.edge_runtime.fakes import BRIGHT, FakeInspector, station_data, valida
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.packages import edit_manifest, write_tiny_package
 
-VERBS = ["capture", "pause", "resume", "threshold", "model", "diagnostics"]
+VERBS = ["capture", "pause", "resume", "threshold", "model", "revert", "diagnostics"]
 
 
 def _data(folder: Path, port: int) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def test_a_frame_is_captured_on_command(tmp_path: Path, mosquitto: Mosquitto) ->
 
 
 def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """The new package runs after its self-test, and `birth` names it; with a damaged one the running model stays."""
+    """The new package runs after its self-test, `birth` names it, and `revert` undoes it; a damaged one never runs."""
     mosquitto.start()
     data = _data(tmp_path, mosquitto.port)
     data["model"] = str(write_tiny_package(tmp_path / "first"))
@@ -122,6 +123,12 @@ def test_a_model_is_switched_and_a_broken_one_is_not(tmp_path: Path, mosquitto: 
         subscriber.wait("birth", lambda all_: all_[-1:] != [] and all_[-1].body["model"]["name"] == "better")
         write_picture(tmp_path / "pictures" / "a.png", BRIGHT, (40, 30))
         subscriber.wait("result", lambda all_: len(all_) == 1)
+        assert "the model before has sha256" in _ask(mosquitto.port, "revert", sha256="0" * 64)["error"]
+        back = _ask(mosquitto.port, "revert", sha256=answer["result"]["old"]["sha256"])
+        assert back["ok"] and back["result"]["new"]["name"] == "tiny", back
+        subscriber.wait("birth", lambda all_: all_[-1].body["model"]["name"] == "tiny")
+        assert "there is no model to go back to" in _ask(mosquitto.port, "revert")["error"]
+    assert load_overrides(parse(data, StationConfig, "-")).model is None
 
 
 def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -21,7 +21,7 @@ from tests.edge_runtime.fakes import DARK, FakeInspector, station_data, write_pi
 from tests.mosquitto import Mosquitto
 
 
-def _open(path: Path, backend: str, *, gpu: object) -> FakeInspector:
+def _open(path: Path, backend: str, *, gpu: object, admit: object) -> FakeInspector:
     return FakeInspector()
 
 
@@ -46,7 +46,7 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A broken package, an empty folder and an absent broker are three findings, each with its sentence."""
 
-    def refuse(path: Path, backend: str, *, gpu: object) -> FakeInspector:
+    def refuse(path: Path, backend: str, *, gpu: object, admit: object) -> FakeInspector:
         raise PackageError(f"{path}: not a package")
 
     findings = list(check_station(_write(tmp_path, mosquitto.port), refuse))
@@ -58,6 +58,23 @@ def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> 
         ("broker", False),
     ]
     assert "cannot be reached" in findings[-1].message
+
+
+@pytest.mark.parametrize(("name", "found"), [("good.zip", True), ("broken.zip", False)])
+def test_the_candidate_in_shadow_is_opened(name: str, found: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A station file that names a candidate has it checked, by the same trust as the model."""
+
+    def open_one(path: Path, backend: str, *, gpu: object, admit: object) -> FakeInspector:
+        if path.name == "broken.zip":
+            raise PackageError(f"{path}: not a package")
+        return FakeInspector()
+
+    path = tmp_path / "station.yaml"
+    path.write_text(yaml.safe_dump({**station_data(tmp_path, mosquitto.port), "shadow": {"model": name}}))
+    findings = {finding.subject: finding for finding in check_station(path, open_one)}
+    assert findings["model"].ok
+    assert findings["shadow"].ok is found
+    assert ("fake" if found else "not a package") in findings["shadow"].message
 
 
 @pytest.mark.parametrize(
@@ -120,6 +137,7 @@ def test_command_prints_json_and_exit_code(
 
 def test_run_command_inspects_to_the_end(tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     """`run` opens the package, inspects a folder to its end and exits with 0; with 2 after an error in the config."""
+    monkeypatch.setattr(FakeInspector, "package", SimpleNamespace(signature=None), raising=False)
     monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     mosquitto.start()
     path = _write(tmp_path, mosquitto.port)

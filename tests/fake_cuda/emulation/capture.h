@@ -9,9 +9,13 @@
 
 namespace fake {
 
+struct Graph;
+struct Loop;
+
 struct Node : Object {
     Operation operation;
     std::vector<std::size_t> after;  // indices of the nodes it waits for
+    std::shared_ptr<Loop> loop;      // of a conditional node; others have an operation that runs
 
     std::string describe() const override { return "a graph node (" + operation.label + ")"; }
     bool owned_by_the_program() const override { return false; }
@@ -23,7 +27,10 @@ struct Capture {
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
     std::thread::id owner;
     bool invalid = false;
-    std::vector<std::shared_ptr<Node>> nodes;
+    std::shared_ptr<Graph> graph;        // that the work is recorded in
+    std::vector<CUgraphNode> answered;   // the nodes that the last query of the capture gave
+
+    bool into_a_body() const;
 
     void invalidate(const std::string &why);
 };

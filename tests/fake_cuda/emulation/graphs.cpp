@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <queue>
 
+#include "conditionals.h"
 #include "context.h"
 #include "entry.h"
 #include "journal.h"
@@ -11,26 +12,43 @@
 
 namespace fake {
 
-namespace {
-
 struct Executable : Object {
     std::vector<std::shared_ptr<Node>> nodes;
+    std::vector<std::shared_ptr<Condition>> conditions;
     Position last_launch;
     std::string describe() const override {
         return "an executable graph of " + std::to_string(nodes.size()) + " nodes";
     }
 };
 
+namespace {
+
+constexpr int MOST_ITERATIONS = 1000000;  // of a loop that this program would wait for
+
 // A launch with released memory or kernels would corrupt or crash a device. Here it is refused.
-CUresult check_uses(const Executable &executable) {
-    for (std::size_t i = 0; i < executable.nodes.size(); ++i)
-        for (const auto &used : executable.nodes[i]->operation.uses)
+CUresult check_uses(const std::vector<std::shared_ptr<Node>> &nodes) {
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        if (nodes[i]->loop) TRY(check_uses(nodes[i]->loop->body->nodes));
+        for (const auto &used : nodes[i]->operation.uses)
             if (!used->alive) {
-                journal().report("graph launch: node " + std::to_string(i) + " (" +
-                                 executable.nodes[i]->operation.label + ") uses " + used->describe() +
-                                 " that is gone since the capture");
+                journal().report("graph launch: node " + std::to_string(i) + " (" + nodes[i]->operation.label +
+                                 ") uses " + used->describe() + " that is gone since the capture");
                 return CUDA_ERROR_ILLEGAL_ADDRESS;
             }
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult run_nodes(const std::vector<std::shared_ptr<Node>> &nodes, const std::string &where);
+
+CUresult run_loop(const Loop &loop, const std::string &where) {
+    for (int i = 0; loop.condition->value; ++i) {
+        if (i == MOST_ITERATIONS) {
+            journal().report("a loop does not end: its condition is never set to 0");
+            return CUDA_ERROR_LAUNCH_TIMEOUT;
+        }
+        TRY(run_nodes(loop.body->nodes, where));
+    }
     return CUDA_SUCCESS;
 }
 
@@ -48,7 +66,7 @@ CUresult run_nodes(const std::vector<std::shared_ptr<Node>> &nodes, const std::s
     while (!ready.empty()) {
         const auto node = ready.top();
         ready.pop();
-        TRY(run_operation(nodes[node]->operation, where));
+        TRY(nodes[node]->loop ? run_loop(*nodes[node]->loop, where) : run_operation(nodes[node]->operation, where));
         for (auto later : successors[node])
             if (--missing[later] == 0) ready.push(later);
     }
@@ -57,11 +75,18 @@ CUresult run_nodes(const std::vector<std::shared_ptr<Node>> &nodes, const std::s
 
 }  // namespace
 
-std::shared_ptr<Graph> add_graph(const std::shared_ptr<Context> &context, std::vector<std::shared_ptr<Node>> nodes) {
+std::shared_ptr<Graph> add_graph(const std::shared_ptr<Context> &context) {
     auto graph = state().objects.add(std::make_shared<Graph>());
     graph->context = context;
-    graph->nodes = std::move(nodes);
     return graph;
+}
+
+void destroy_graph(Graph &graph) {
+    for (const auto &node : graph.nodes) {
+        if (node->loop) destroy_graph(*node->loop->body);
+        state().objects.destroy(*node);
+    }
+    state().objects.destroy(graph);
 }
 
 }  // namespace fake
@@ -72,8 +97,8 @@ API cuGraphDestroy(CUgraph handle) {
     ENTER(needs_context | releases);
     std::shared_ptr<Graph> graph;
     TRY(state().objects.find(handle, graph));
-    for (const auto &node : graph->nodes) state().objects.destroy(*node);
-    state().objects.destroy(*graph);
+    if (graph->body) return CUDA_ERROR_INVALID_VALUE;  // it belongs to its node
+    destroy_graph(*graph);
     return state().lost;
 }
 
@@ -104,9 +129,19 @@ API cuGraphInstantiate(CUgraphExec *handle, CUgraph graph_handle, unsigned long 
     if (flags) return CUDA_ERROR_NOT_SUPPORTED;
     std::shared_ptr<Graph> graph;
     TRY(state().objects.find(graph_handle, graph));
+    if (graph->body) return CUDA_ERROR_INVALID_VALUE;
+    for (const auto &condition : graph->conditions)
+        if (!condition->bound) return CUDA_ERROR_INVALID_VALUE;
+    auto earlier = graph->executable.lock();
+    if (earlier && earlier->alive && !graph->conditions.empty()) {
+        journal().report("a graph with a loop may be instantiated once at a time");
+        return CUDA_ERROR_NOT_SUPPORTED;
+    }
     auto executable = state().objects.add(std::make_shared<Executable>());
     executable->context = graph->context;
     executable->nodes = graph->nodes;
+    executable->conditions = graph->conditions;
+    graph->executable = executable;
     *handle = as_handle<CUgraphExec>(*executable);
     return CUDA_SUCCESS;
 }
@@ -115,7 +150,7 @@ API cuGraphUpload(CUgraphExec handle, CUstream stream) {
     ENTER(needs_context);
     std::shared_ptr<Executable> executable;
     TRY(state().objects.find(handle, executable));
-    TRY(check_uses(*executable));
+    TRY(check_uses(executable->nodes));
     return enqueue(entry, stream, {});
 }
 
@@ -126,11 +161,14 @@ API cuGraphLaunch(CUgraphExec handle, CUstream stream_handle) {
     TRY(state().objects.find(handle, executable));
     TRY(find_stream(stream_handle, stream));
     TRY(refuse_in_capture(*stream, "cuGraphLaunch (child graphs are not emulated)"));
-    TRY(check_uses(*executable));
+    TRY(check_uses(executable->nodes));
     Operation operation;
     operation.type = CU_GRAPH_NODE_TYPE_GRAPH;
     // The launch keeps the nodes alive, so the executable may be destroyed while it is pending.
-    operation.run = [nodes = executable->nodes, where = stream->describe() + ", graph"] {
+    operation.run = [nodes = executable->nodes, conditions = executable->conditions,
+                     where = stream->describe() + ", graph"] {
+        for (const auto &condition : conditions)
+            if (condition->assigned) condition->value = condition->initial;
         return run_nodes(nodes, where);
     };
     std::vector<Position> after;

@@ -11,4 +11,8 @@ struct HostKernel {
     int (*run)(const unsigned grid[3], const unsigned block[3], std::size_t shared_bytes, const char *arguments);
 };
 
+// A library whose kernels end loops also exports a variable `host_set_condition` of this type: what is called in the
+// place of cudaGraphSetConditional.
+using SetCondition = void (*)(unsigned long long handle, unsigned value);
+
 enum KernelFault { none, divergent_barriers, shared_memory_overrun, access_outside_memory, undefined_behaviour };

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "conditionals.h"
 #include "context.h"
 #include "entry.h"
 #include "journal.h"
@@ -98,6 +99,7 @@ CUresult report_fault(const Function &function, int fault) {
 
 CUresult run(const Function &function, const Shape &shape, const std::vector<char> &arguments,
              const std::vector<std::shared_ptr<Object>> &uses) {
+    if (function.module->set_condition) *function.module->set_condition = set_condition;
     const int fault = function.kernel->run(shape.grid, shape.block, shape.shared_bytes, arguments.data());
     if (fault != KernelFault::none) return report_fault(function, fault);
     for (const auto &used : uses) {

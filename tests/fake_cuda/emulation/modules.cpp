@@ -74,6 +74,7 @@ CUresult load(std::string image, CUmodule *handle) {
     module->context = current_context();
     module->image = std::move(image);
     module->library = library;
+    module->set_condition = static_cast<SetCondition *>(dlsym(library, "host_set_condition"));
     *handle = as_handle<CUmodule>(*module);
     return CUDA_SUCCESS;
 }

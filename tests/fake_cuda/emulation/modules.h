@@ -11,6 +11,7 @@ namespace fake {
 struct Module : Object {
     std::string image;
     void *library = nullptr;  // of host-built kernels
+    SetCondition *set_condition = nullptr;  // what they call to end a loop, where there is such a thing
 
     ~Module() override;
     std::string describe() const override { return "a module of " + std::to_string(image.size()) + " bytes"; }

@@ -52,8 +52,9 @@ class Objects {
 
     const std::map<std::uintptr_t, std::shared_ptr<Object>> &all() const { return table_; }
 
-  private:
     static std::uintptr_t next_handle();
+
+  private:
     std::map<std::uintptr_t, std::shared_ptr<Object>> table_;
 };
 

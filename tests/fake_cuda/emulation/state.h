@@ -23,6 +23,8 @@ struct Config {
     bool eager_copies = false;                    // copies run as soon as their own stream lets them
 };
 
+struct Condition;
+
 struct State {
     Config config;
     bool initialized = false;
@@ -32,6 +34,7 @@ struct State {
     Faults faults;
     std::shared_ptr<Context> primary;
     std::set<std::shared_ptr<Capture>> captures;  // the open ones
+    std::map<std::uintptr_t, std::weak_ptr<Condition>> conditions;  // of loops, by handle
     int streams_made = 0, captures_made = 0;
     bool executing = false;  // some thread runs an operation right now
     std::string kernels;     // path of the shared library of host-built kernels

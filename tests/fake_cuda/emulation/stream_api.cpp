@@ -78,7 +78,9 @@ API cuLaunchHostFunc(CUstream handle, CUhostFn function, void *argument) {
     ENTER(needs_context);
     if (!function) return CUDA_ERROR_INVALID_VALUE;
     auto note = take_annotation();
-    Operation operation{CU_GRAPH_NODE_TYPE_HOST, note.label.empty() ? "host function" : note.label, {}, {}};
+    // What a test names is work of a library that runs on the GPU, for which a host function stands here.
+    const auto type = note.label.empty() ? CU_GRAPH_NODE_TYPE_HOST : CU_GRAPH_NODE_TYPE_KERNEL;
+    Operation operation{type, note.label.empty() ? "host function" : note.label, {}, {}};
     for (auto address : note.addresses)
         TRY(check_range(Side::device, address, 1, operation.label, operation.uses));
     operation.run = [function, argument] {

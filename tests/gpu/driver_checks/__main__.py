@@ -17,7 +17,9 @@ from latentline.errors import run_command
 from tests.gpu.driver_checks import (
     calls,
     determinism,
+    first_look,
     large_tiles,
+    loop,
     lost_context,
     reopening,
     sizes,
@@ -29,6 +31,8 @@ from tests.gpu.driver_checks.rig import Rig
 CHECKS: dict[str, Callable[[Rig], Outcome]] = {
     "calls": calls.check,
     "determinism": determinism.check,
+    "loop": loop.check,
+    "first_look": first_look.check,
     "two_in_flight": two_in_flight.check,
     "default_stream": threads.default_stream,
     "whole_device": threads.whole_device,

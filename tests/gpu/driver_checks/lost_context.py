@@ -50,7 +50,7 @@ def main() -> int:
             try:
                 if attempt == 0:
                     with session.working("a kernel with a bad address"):
-                        bad = tile_launches.adam(*[NOWHERE] * 6, count=64, batch=1, iteration=1, learning_rate=0.1)
+                        bad = tile_launches.adam(*[NOWHERE] * 8, count=64, batch=1)
                         session._run(bad, session.stream)
                         session.stream.synchronize()
                 searcher.reconstruct(frame)

@@ -48,15 +48,23 @@ class Rig:
 
     @contextmanager
     def opened(
-        self, package: ModelPackage, precision: Precision = "fp32", batch: int | None = None
+        self,
+        package: ModelPackage,
+        precision: Precision = "fp32",
+        batch: int | None = None,
+        *,
+        unrolled: bool = False,
     ) -> Iterator[TensorRtSearcher]:
-        """A searcher, closed in the end. Raises BackendError, EngineError, VerificationError."""
+        """A searcher, without loops if `unrolled`, closed in the end.
+
+        Raises BackendError, EngineError, VerificationError.
+        """
         from latentline.backends.tensorrt.searcher import open_tensorrt
 
         if self.emulation is not None:
             self.emulation.use_kernels(build_host_kernels(precision, CACHE))
         settings = GpuSettings(precision=precision, batch=batch, cache=self.cache)
-        searcher = open_tensorrt(package, self.trt, settings)
+        searcher = open_tensorrt(package, self.trt, settings, unrolled=unrolled)
         try:
             yield searcher
         finally:

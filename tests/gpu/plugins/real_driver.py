@@ -6,6 +6,7 @@ fault, configures the device) is skipped and says why.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +40,7 @@ class RealDriver:
         pytest.skip(f"NEEDS THE CUDA EMULATION: the driver cannot do {name}")
 
 
-def _no_host_kernels(precision: str, folder: Path, source: Path | None = None) -> Path:
+def _no_host_kernels(precision: str, folder: Path, sources: Sequence[Path] = ()) -> Path:
     return folder
 
 

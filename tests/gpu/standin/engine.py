@@ -118,7 +118,8 @@ class Context:
         callback = _HostFunction(self._frozen())
         self._callbacks.append(callback)
         driver = ctypes.CDLL("libcuda.so.1")
-        if hasattr(driver, "fake_cuda_annotate"):  # the emulation checks that this memory is alive whenever it runs
+        # On the emulation, work with a name stands for kernels: it checks that their memory is alive whenever they run.
+        if hasattr(driver, "fake_cuda_annotate") and not self._engine._faults.works_on_the_host:
             memory = (ctypes.c_size_t * len(self._addresses))(*self._addresses.values())
             driver.fake_cuda_annotate(b"engine", memory, ctypes.c_size_t(len(memory)))
         launch = driver.cuLaunchHostFunc

@@ -11,6 +11,7 @@ class Faults:
 
     refused_address  name of a tensor whose address is refused
     fails_to_execute  execute_async_v3 gives False
+    works_on_the_host  on the emulation, an execution is host work, which no loop of a graph takes
     fails_to_load  deserialisation gives None
     fails_to_build  building gives None
     fails_to_build_after  how many engines can be built until then; None: any number
@@ -21,6 +22,7 @@ class Faults:
 
     refused_address: str | None = None
     fails_to_execute: bool = False
+    works_on_the_host: bool = False
     fails_to_load: bool = False
     fails_to_build: bool = False
     fails_to_build_after: int | None = None

@@ -19,9 +19,10 @@ from latentline.backends.tensorrt.engines.builder import (
 )
 from latentline.backends.tensorrt.fp16.check import check_half
 from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.backends.tensorrt.graphs.features import graphs_for
 from latentline.backends.tensorrt.graphs.prepare import REVISION, prepare_graph
 from latentline.package.manifest import Manifest
-from latentline.package.model_package import TRUNK, ModelPackage, SearchModel
+from latentline.package.model_package import FIRST_LOOK, TRUNK, ModelPackage, SearchModel
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class EngineSet:
         """The engines that a station with `settings` needs on this GPU. Raises BackendError: unsupported package."""
         require_supported(package)
         return cls(
-            model=package,
+            model=replace(package, graphs=graphs_for(package)),
             batch=settings.batch_for(package.spec.tile_size),
             precision=settings.precision,
             trt=trt,
@@ -85,13 +86,17 @@ class EngineSet:
             check_half(self.model, self.cache, progress)
         return {
             graph: self.cache.fetch(self._name(graph), self._fingerprint(graph), partial(self._build, graph, progress))
-            for graph in sorted(self.model.graphs)
+            for graph in self._wanted()
         }
 
     def states(self) -> dict[str, str]:
         """The state of each graph's engine in the cache: "ready", "missing", or "stale: " and the reason."""
-        graphs = sorted(self.model.graphs)
-        return {graph: self.cache.state(self._name(graph), self._fingerprint(graph)) for graph in graphs}
+        return {graph: self.cache.state(self._name(graph), self._fingerprint(graph)) for graph in self._wanted()}
+
+    def _wanted(self) -> list[str]:
+        """The graphs that the GPU runs: where it searches all tiles, it needs no first look."""
+        looks = self.model.spec.search.most_tiles is not None
+        return sorted(set(self.model.graphs) - (set() if looks else {FIRST_LOOK}))
 
     def _name(self, graph: str) -> str:
         """Model, graph, precision and batch: their engines lie side by side in the cache."""

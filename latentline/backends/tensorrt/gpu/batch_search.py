@@ -12,12 +12,17 @@ import pycuda.driver as cuda
 from latentline.backends.adam import initial_latent
 from latentline.backends.tensorrt.gpu import tile_launches
 from latentline.backends.tensorrt.gpu.engine import Engine, real_type
-from latentline.backends.tensorrt.gpu.launch import Launch
+from latentline.backends.tensorrt.gpu.launch import NOTHING, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
+from latentline.backends.tensorrt.gpu.while_loop import WhileLoop
+from latentline.backends.tensorrt.graphs.features import FEATURES
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP
 
 Float = npt.NDArray[np.float32]
+
+TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
+OF_VERDICT = ("logit_reconstruction", "loss")  # those that need D's verdict on the reconstruction
 Run = Callable[[Launch, cuda.Stream], None]
 
 
@@ -26,8 +31,8 @@ class BatchSearch:
 
     tiles, reconstruction              real [B, C, S, S]
     z                                  float32 [B, L]
-    feature_residual, loss             float32 [B], as in `SearchResult`
-    logit_frame, logit_reconstruction  float32 [B], as in `SearchResult`
+    tile_scores                        float32 [B] each, by field of `TileScores`; without logit_reconstruction and
+                                       loss where the engines have D's features alone for reconstructions
     patch_logits                       float32 [B, h, w], as in `SearchResult`; None without a patch head
     trace                              float32 [iterations, B]: L' before each iteration's step
     """
@@ -41,21 +46,25 @@ class BatchSearch:
         self.tiles, self.reconstruction = arena.device(image, real), arena.device(image, real)
         self._features_frame, self._features = arena.device(features, real), arena.device(features, real)
         self.z, self._gradient, self._m, self._v = (arena.device(latent, np.float32) for _ in range(4))
-        self.logit_frame, self.logit_reconstruction, self.feature_residual, self.loss, self._step_loss = (
-            arena.device((batch,), np.float32) for _ in range(5)
-        )
-        self.trace = arena.device((max(spec.search.iterations, 1), batch), np.float32)
+        self._judges = FEATURES not in engines
+        names = TILE_VALUES if self._judges else tuple(name for name in TILE_VALUES if name not in OF_VERDICT)
+        self.tile_scores = {name: arena.device((batch,), np.float32) for name in names}
+        self._step_loss = arena.device((batch,), np.float32)
+        iterations = max(spec.search.iterations, 1)
+        self.trace = arena.device((iterations, batch), np.float32)
+        self._corrections = arena.constant(tile_launches.adam_corrections(iterations, spec.search.learning_rate))
+        self._iteration = arena.device((1,), np.int32)  # a loop counts it up
+        self._every_iteration = arena.constant(np.arange(iterations, dtype=np.int32))  # where there is no loop
 
         self.patch_logits: DeviceArray | None = None
         patch_logits_of_frame: dict[str, DeviceArray] = {}
         # Nobody reads these, but an engine needs memory for every output.
         patch_logits_of_reconstruction: dict[str, DeviceArray] = {}
         if spec.patch_shape is not None:
-            self.patch_logits, spare = (arena.device((batch, *spec.patch_shape), np.float32) for _ in range(2))
-            patch_logits_of_frame, patch_logits_of_reconstruction = (
-                {"patch_logits": self.patch_logits},
-                {"patch_logits": spare},
-            )
+            self.patch_logits = arena.device((batch, *spec.patch_shape), np.float32)
+            patch_logits_of_frame = {"patch_logits": self.patch_logits}
+            if self._judges:
+                patch_logits_of_reconstruction = {"patch_logits": arena.device(self.patch_logits.shape, np.float32)}
 
         def call(graph: str, **memory: DeviceArray) -> Callable[[cuda.Stream], None]:
             addresses = {port: array.address for port, array in memory.items()}
@@ -64,18 +73,16 @@ class BatchSearch:
         self._discriminate_tiles = call(
             DISCRIMINATOR,
             image=self.tiles,
-            logit=self.logit_frame,
+            logit=self.tile_scores["logit_frame"],
             features=self._features_frame,
             **patch_logits_of_frame,
         )
         self._generate = call(GENERATOR, z=self.z, image=self.reconstruction)
-        self._discriminate_reconstruction = call(
-            DISCRIMINATOR,
-            image=self.reconstruction,
-            logit=self.logit_reconstruction,
-            features=self._features,
-            **patch_logits_of_reconstruction,
-        )
+        of_reconstruction = {"image": self.reconstruction, "features": self._features}
+        if self._judges:
+            of_reconstruction["logit"] = self.tile_scores["logit_reconstruction"]
+            of_reconstruction |= patch_logits_of_reconstruction
+        self._discriminate_reconstruction = call(DISCRIMINATOR if self._judges else FEATURES, **of_reconstruction)
         self._step = call(
             SEARCH_STEP,
             z=self.z,
@@ -91,8 +98,11 @@ class BatchSearch:
             first = arena.constant(initial_latent(spec.search.seed, batch, spec.latent_size))
             self._start = partial(cuda.memcpy_dtod_async, self.z.address, first.address, first.nbytes)
 
-    def warm_up(self, stream: cuda.Stream) -> None:
-        """Run every engine once: TensorRT sets up at the first run, which must not happen during a capture."""
+    def warm_up(self, stream: cuda.Stream, loop: WhileLoop | None) -> None:
+        """Run every engine once: TensorRT sets up at the first run, which must not happen during a capture.
+
+        The engine of the search step also runs on the stream on which a loop's body will be captured.
+        """
         for call in (
             self._discriminate_tiles,
             self._start,
@@ -102,17 +112,23 @@ class BatchSearch:
         ):
             call(stream)
         stream.synchronize()
+        if loop is not None:
+            self._step(loop.stream)
+            loop.stream.synchronize()
 
-    def enqueue(self, stream: cuda.Stream) -> None:
-        """Enqueue the whole search of the batch on `stream`, and return at once."""
+    def enqueue(self, stream: cuda.Stream, loop: WhileLoop | None) -> None:
+        """Enqueue the whole search of the batch on `stream`, with a loop or unrolled, and return at once."""
         search = self._spec.search
         self._discriminate_tiles(stream)
         self._start(stream)
-        for moment in (self._m, self._v):
-            cuda.memset_d8_async(moment.address, 0, moment.nbytes, stream)
-        for iteration in range(1, search.iterations + 1):
-            self._step(stream)
-            self._run(self._adam(iteration), stream)
+        for array in (self._m, self._v, self._iteration):
+            cuda.memset_d8_async(array.address, 0, array.nbytes, stream)
+        if loop is not None and search.iterations:
+            counter = self._iteration.address
+            loop.repeat(stream, partial(self._iterate, counter), counter, search.iterations)
+        else:
+            for iteration in range(search.iterations):
+                self._iterate(self._every_iteration.address + iteration * self._every_iteration.dtype.itemsize, stream)
         self._generate(stream)
         self._discriminate_reconstruction(stream)
         self._run(self._sums(), stream)
@@ -128,21 +144,25 @@ class BatchSearch:
         stream.synchronize()
         return self._step_loss.read()[:rows], self._gradient.read()[:rows]
 
-    def _adam(self, iteration: int) -> Launch:
+    def _iterate(self, iteration: int, stream: cuda.Stream) -> None:
+        """Enqueue the iteration whose number, an int32 counted from 0, is at this address."""
+        self._step(stream)
         memory = (self.z, self._gradient, self._m, self._v, self._step_loss, self.trace)
-        return tile_launches.adam(
-            *(array.address for array in memory),
-            count=self.batch * self._spec.latent_size,
-            batch=self.batch,
-            iteration=iteration,
-            learning_rate=self._spec.search.learning_rate,
-        )
+        addresses = (*(array.address for array in memory), iteration, self._corrections.address)
+        count = self.batch * self._spec.latent_size
+        self._run(tile_launches.adam(*addresses, count=count, batch=self.batch), stream)
 
     def _sums(self) -> Launch:
         memory = (self._features_frame, self._features, self.tiles, self.reconstruction)
-        outputs = (self.logit_reconstruction, self.feature_residual, self.loss)
+        scores = {name: array.address for name, array in self.tile_scores.items()}
+        addresses = (
+            *(array.address for array in memory),
+            scores.get("logit_reconstruction", NOTHING),
+            scores["feature_residual"],
+            scores.get("loss", NOTHING),
+        )
         return tile_launches.tile_sums(
-            *(array.address for array in (*memory, *outputs)),
+            *addresses,
             batch=self.batch,
             feature_count=int(np.prod(self._features.shape[1:])),
             pixel_count=self._spec.channels * self._spec.tile_size**2,

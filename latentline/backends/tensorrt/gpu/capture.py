@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pycuda.driver as cuda
 
 from latentline.errors import BackendError
 
-_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: the global mode would break other threads' CUDA calls
+THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODETHREAD_LOCAL: the global mode would break other threads' CUDA calls
 _INVALIDATED = 901  # CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
 
 CAPTURE_TRIES = 3
 
-_Handle = ctypes.c_void_p
+Handle = ctypes.c_void_p
 _SIGNATURES: dict[str, list[Any]] = {
-    "cuStreamBeginCapture_v2": [_Handle, ctypes.c_int],
-    "cuStreamEndCapture": [_Handle, ctypes.POINTER(_Handle)],
-    "cuGraphInstantiateWithFlags": [ctypes.POINTER(_Handle), _Handle, ctypes.c_ulonglong],
-    "cuGraphGetNodes": [_Handle, ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t)],
-    "cuGraphUpload": [_Handle, _Handle],
-    "cuGraphLaunch": [_Handle, _Handle],
-    "cuGraphDestroy": [_Handle],
-    "cuGraphExecDestroy": [_Handle],
+    "cuStreamBeginCapture_v2": [Handle, ctypes.c_int],
+    "cuStreamEndCapture": [Handle, ctypes.POINTER(Handle)],
+    "cuGraphInstantiateWithFlags": [ctypes.POINTER(Handle), Handle, ctypes.c_ulonglong],
+    "cuGraphGetNodes": [Handle, ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t)],
+    "cuGraphUpload": [Handle, Handle],
+    "cuGraphLaunch": [Handle, Handle],
+    "cuGraphDestroy": [Handle],
+    "cuGraphExecDestroy": [Handle],
     "cuGetErrorName": [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)],
     "cuGetErrorString": [ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)],
 }
@@ -45,11 +45,18 @@ class GraphDriver:
     def __init__(self) -> None:
         try:
             self._library = ctypes.CDLL("libcuda.so.1")
-            for name, arguments in _SIGNATURES.items():
+        except OSError as error:
+            raise BackendError(f"the NVIDIA driver cannot be loaded ({error}); install it again") from None
+        self.declare(_SIGNATURES)
+
+    def declare(self, signatures: Mapping[str, list[Any]]) -> None:
+        """Make further functions known, by name with the types of their arguments. Raises BackendError if one lacks."""
+        try:
+            for name, arguments in signatures.items():
                 function = getattr(self._library, name)
                 function.argtypes, function.restype = arguments, ctypes.c_int
-        except (OSError, AttributeError) as error:
-            raise BackendError(f"the NVIDIA driver cannot capture CUDA graphs here ({error}); update it") from None
+        except AttributeError as error:
+            raise BackendError(f"the NVIDIA driver lacks a function for CUDA graphs ({error}); update it") from None
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call `name`. Raises BackendError with the name and the text of the driver's error."""
@@ -64,19 +71,19 @@ class GraphDriver:
         The work does not run now. The graph keeps the addresses and scalars of this moment. Raises what `enqueue`
         raises, BackendError, and CaptureInvalidatedError when a call of this thread or another broke the capture.
         """
-        handle, graph = _Handle(stream.handle), _Handle()
+        handle, graph = Handle(stream.handle), Handle()
         collecting = gc.isenabled()
         gc.disable()  # a finaliser that frees device memory would end the capture
         try:
-            self.call("cuStreamBeginCapture_v2", handle, _THREAD_LOCAL)
+            self.call("cuStreamBeginCapture_v2", handle, THREAD_LOCAL)
             try:
                 enqueue()
             except (BackendError, cuda.Error) as error:
-                if self._abandon(handle) == _INVALIDATED:  # after the call that broke it, all others fail, too
+                if self.abandon(handle):  # after the call that broke it, all others fail, too
                     raise CaptureInvalidatedError(f"a capture was invalidated: {error}") from None
                 raise
             except BaseException:
-                self._abandon(handle)
+                self.abandon(handle)
                 raise
             self.call("cuStreamEndCapture", handle, ctypes.byref(graph))
         finally:
@@ -96,13 +103,19 @@ class GraphDriver:
                 continue
         return self.capture(stream, enqueue)
 
-    def _abandon(self, handle: _Handle) -> int:
-        """End a capture that failed, and return the driver's error code."""
-        graph = _Handle()
+    def abandon(self, handle: Handle, *, owned: bool = False) -> bool:
+        """End a capture that failed, and say whether it was invalidated. owned: its graph belongs to another graph."""
+        graph = Handle()
         code = int(self._library.cuStreamEndCapture(handle, ctypes.byref(graph)))
-        if graph:
+        if graph and not owned:
             self._library.cuGraphDestroy(graph)
-        return code
+        return code == _INVALIDATED
+
+    def count_nodes(self, graph: Handle) -> int:
+        """The number of operations in a graph; one for a loop."""
+        count = ctypes.c_size_t()
+        self.call("cuGraphGetNodes", graph, None, ctypes.byref(count))
+        return count.value
 
     def _text(self, function: str, code: int) -> str:
         text = ctypes.c_char_p()
@@ -111,23 +124,21 @@ class GraphDriver:
 
 
 class Graph:
-    """An instantiated graph. nodes: the number of operations that one launch runs."""
+    """An instantiated graph. nodes: the number of operations in it; one for a loop."""
 
-    def __init__(self, driver: GraphDriver, graph: _Handle) -> None:
+    def __init__(self, driver: GraphDriver, graph: Handle) -> None:
         self._driver = driver
-        count = ctypes.c_size_t()
-        driver.call("cuGraphGetNodes", graph, None, ctypes.byref(count))
-        self.nodes = count.value
-        self._exec: _Handle | None = _Handle()
+        self.nodes = driver.count_nodes(graph)
+        self._exec: Handle | None = Handle()
         driver.call("cuGraphInstantiateWithFlags", ctypes.byref(self._exec), graph, 0)
 
     def upload(self, stream: cuda.Stream) -> None:
         """Copy the graph to the device before its first launch."""
-        self._driver.call("cuGraphUpload", self._exec, _Handle(stream.handle))
+        self._driver.call("cuGraphUpload", self._exec, Handle(stream.handle))
 
     def launch(self, stream: cuda.Stream) -> None:
         """Enqueue the whole graph with one call."""
-        self._driver.call("cuGraphLaunch", self._exec, _Handle(stream.handle))
+        self._driver.call("cuGraphLaunch", self._exec, Handle(stream.handle))
 
     def close(self) -> None:
         """Release the graph. Closing twice does nothing."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
-from latentline.backends.tensorrt.gpu.launch import Launch
+from latentline.backends.tensorrt.gpu.launch import NOTHING, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.scoring.maps import PixelStatistics
@@ -48,29 +48,34 @@ class TileSsim:
     def __init__(self, plan: FramePlan, corners: DeviceArray, reconstruction: DeviceArray, arena: Arena) -> None:
         self._plan, self._corners, self._reconstruction = plan, corners, reconstruction
         self._taps = arena.constant(window())
-        self._difference = arena.device((plan.count, *reconstruction.shape[1:]), np.float32)
+        self._difference = arena.device((plan.searched, *reconstruction.shape[1:]), np.float32)
         self.address = self._difference.address
 
     def launch(self, prepared: int) -> Launch:
         """The launch for the frame uint8 [h, w, C] at this address."""
-        tiles = self._corners.address, self._plan.count, self._reconstruction.address, self._plan.tiles.size
+        tiles = self._corners.address, self._plan.searched, self._reconstruction.address, self._plan.tiles.size
         return tile_launches.ssim_difference(
             prepared, self._plan.prepared, *tiles, self._taps.address, self._difference.address
         )
 
 
 class FrameComparison:
-    """What the frames of one shape need to be compared, each with the reconstruction of its tiles."""
+    """What the frames of one shape need to be compared, each with the reconstruction of its tiles.
+
+    corners, place  of the searched tiles, as in `FrameLook`; place None: all are searched
+    """
 
     def __init__(
         self,
         plan: FramePlan,
         statistics: DeviceStatistics,
         corners: DeviceArray,
+        place: DeviceArray | None,
         reconstruction: DeviceArray,
         arena: Arena,
     ) -> None:
         self._plan, self._statistics, self._reconstruction = plan, statistics, reconstruction
+        self._place = NOTHING if place is None else place.address
         height, width, channels = plan.prepared
         self._rows, self._columns = arena.constant(plan.rows), arena.constant(plan.columns)
         self._difference, self._pooled = (arena.device((channels, height, width), np.float32) for _ in range(2))
@@ -85,7 +90,8 @@ class FrameComparison:
         """The launches in their order, with the addresses of what they read and write.
 
         prepared  uint8 [h, w, C]
-        scores    of each tile, float32 [N]: feature_residual, logit_reconstruction, logit_frame, loss
+        scores    of each tile, float32 [N]: feature_residual, logit_frame, and with D's verdict on the reconstruction
+                  logit_reconstruction and loss
         values, anomaly_map, picture  out, as in `Slot`
         """
         statistics, shape = self._statistics, self._plan.prepared
@@ -102,6 +108,7 @@ class FrameComparison:
             self._rows.shape[0],
             self._columns.address,
             self._columns.shape[0],
+            self._place,
             self._plan.tiles.size,
             self._difference.address,
             picture,
@@ -117,10 +124,10 @@ class FrameComparison:
             len(statistics.taps),
             self._blocks,
             scores["feature_residual"],
-            scores["logit_reconstruction"],
+            scores.get("logit_reconstruction", NOTHING),
             scores["logit_frame"],
-            scores["loss"],
-            self._plan.count,
+            scores.get("loss", NOTHING),
+            self._plan.searched,
             values,
             kind=statistics.kind,
         )

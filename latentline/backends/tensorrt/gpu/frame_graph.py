@@ -1,6 +1,6 @@
 """One frame, from upload to download, as one CUDA graph.
 
-    frame -> [prepare] -> per batch: gather tiles -> search -> collect
+    frame -> [prepare] -> [look at all tiles, select some] -> per batch: gather tiles -> search -> collect
           -> [SSIM] -> blend -> per scale: pool rows, pool columns -> values -> downloads
 
 Everything is allocated and captured once for all frames of a shape. After that, one launch inspects a frame.
@@ -16,15 +16,17 @@ import pycuda.driver as cuda
 
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
-from latentline.backends.tensorrt.gpu.capture import Graph, GraphDriver
+from latentline.backends.tensorrt.gpu.capture import Graph
+from latentline.backends.tensorrt.gpu.first_look import BatchLook, FrameLook
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics, FrameComparison
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
 from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.backends.tensorrt.gpu.repetition import Repetition
+from latentline.backends.tensorrt.gpu.while_loop import WhileLoop
 
 UInt8 = npt.NDArray[np.uint8]
 
 SLOTS = 2  # the next frame uploads while one is searched
-TILE_VALUES = ("feature_residual", "logit_reconstruction", "logit_frame", "loss")
 
 
 class Slot:
@@ -33,21 +35,26 @@ class Slot:
     frame                 in: the camera's frame, or the prepared frame
     prepared              out: the prepared frame; `frame` itself unless the graph prepares it
     values                out: raw components of the frame
-    tile_values, z        out: of each tile
-    patch_logits          out: of each tile; None without a patch head
+    tile_values, z        out: of each searched tile
+    patch_logits          out: of each searched tile; None without a patch head
+    chosen, look_patches  out: which tiles were searched, and the patch logits of the look at all; None without a look
     anomaly_map, picture  out: of the frame; the picture is the reconstruction
     """
 
-    def __init__(self, plan: FramePlan, search: BatchSearch, scales: int, arena: Arena) -> None:
-        tiles = plan.batches * plan.batch
+    def __init__(self, plan: FramePlan, search: BatchSearch, look: FrameLook | None, scales: int, arena: Arena) -> None:
+        tiles = plan.room
         self.frame = arena.mirror(plan.source, np.uint8)
         self.prepared = arena.mirror(plan.prepared, np.uint8) if plan.prepares else self.frame
-        self.values = arena.mirror((scales + len(TILE_VALUES),), np.float32)
-        self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in TILE_VALUES}
+        self.values = arena.mirror((scales + len(search.tile_scores),), np.float32)
+        self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in search.tile_scores}
         self.z = arena.mirror((tiles, *search.z.shape[1:]), np.float32)
         self.patch_logits = (
             None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
         )
+        self.chosen = None if look is None else arena.mirror((tiles,), np.int32)
+        self.look_patches: Mirror | None = None
+        if look is not None and look.patch_logits is not None:
+            self.look_patches = arena.mirror(look.patch_logits.shape, np.float32)
         self.anomaly_map = arena.mirror(plan.prepared[:2], np.float32)
         self.picture = arena.mirror(plan.prepared, np.uint8)
         self.uploaded, self.started = cuda.Event(cuda.event_flags.DISABLE_TIMING), cuda.Event()
@@ -57,7 +64,7 @@ class Slot:
     def outputs(self, plan: FramePlan) -> list[Mirror]:
         """The arrays that the graph copies back to the host."""
         made = [self.prepared] if plan.prepares else []
-        made += [self.patch_logits] if self.patch_logits is not None else []
+        made += [mirror for mirror in (self.patch_logits, self.chosen, self.look_patches) if mirror is not None]
         return [*made, self.values, *self.tile_values.values(), self.z, self.anomaly_map, self.picture]
 
 
@@ -68,23 +75,26 @@ class FrameGraph:
         self,
         plan: FramePlan,
         search: BatchSearch,
+        look: BatchLook | None,
         statistics: DeviceStatistics,
         run: Run,
-        driver: GraphDriver,
+        repetition: Repetition,
         streams: tuple[cuda.Stream, cuda.Stream],
         arena: Arena,
     ) -> None:
         self.plan, self._search, self._run = plan, search, run
         self._stream, self._upload_stream = streams
-        tiles = (plan.batches * plan.batch, *search.reconstruction.shape[1:])
-        self._corners = arena.constant(plan.corners)
+        tiles = (plan.room, *search.reconstruction.shape[1:])
+        self._look = None if look is None else FrameLook(plan, look, run, arena)
+        self._corners = arena.constant(plan.corners) if self._look is None else self._look.corners
         self.reconstruction = arena.device(tiles, search.reconstruction.dtype)
-        self._comparison = FrameComparison(plan, statistics, self._corners, self.reconstruction, arena)
-        self._free = [Slot(plan, search, len(statistics.taps), arena) for _ in range(SLOTS)]
+        place = None if self._look is None else self._look.place
+        self._comparison = FrameComparison(plan, statistics, self._corners, place, self.reconstruction, arena)
+        self._free = [Slot(plan, search, self._look, len(statistics.taps), arena) for _ in range(SLOTS)]
         self._slots = tuple(self._free)
         try:
             for slot in self._slots:
-                slot.graph = driver.capture_retrying(self._stream, partial(self._enqueue, slot))
+                slot.graph = repetition.capture(self._stream, partial(self._enqueue, slot))
                 slot.graph.upload(self._stream)
         except BaseException:
             self.close()
@@ -92,7 +102,7 @@ class FrameGraph:
 
     @property
     def nodes(self) -> int:
-        """The number of operations that one launch runs."""
+        """The number of operations in the graph; those of a loop's body count once."""
         graph = self._slots[0].graph
         return 0 if graph is None else graph.nodes
 
@@ -133,17 +143,22 @@ class FrameGraph:
             if slot.graph is not None:
                 slot.graph.close()
 
-    def _enqueue(self, slot: Slot) -> None:
+    def _enqueue(self, slot: Slot, loop: WhileLoop | None) -> None:
         plan, stream, search = self.plan, self._stream, self._search
         if plan.prepares:
             pitch = plan.source[1] * plan.source[2]
             shapes = slot.frame.address, pitch, plan.source, slot.prepared.address, plan.prepared
             self._run(frame_launches.prepare_frame(*shapes), stream)
-        for first in range(0, plan.batches * plan.batch, plan.batch):
+        if self._look is not None and slot.chosen is not None:
+            self._look.enqueue(slot.prepared.address, slot.chosen.address, stream)
+            if self._look.patch_logits is not None and slot.look_patches is not None:
+                patches = self._look.patch_logits
+                cuda.memcpy_dtod_async(slot.look_patches.address, patches.address, patches.nbytes, stream)
+        for first in range(0, plan.room, plan.batch):
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
             tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
             self._run(tile_launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
-            search.enqueue(stream)
+            search.enqueue(stream, loop)
             self._collect(slot, first)
         values = slot.values.address, slot.anomaly_map.address, slot.picture.address
         scores = {name: mirror.address for name, mirror in slot.tile_values.items()}
@@ -158,7 +173,7 @@ class FrameGraph:
             (self._search.z, slot.z.address),
             (self._search.reconstruction, self.reconstruction.address),
         ]
-        copies += [(getattr(self._search, name), slot.tile_values[name].address) for name in TILE_VALUES]
+        copies += [(array, slot.tile_values[name].address) for name, array in self._search.tile_scores.items()]
         if self._search.patch_logits is not None and slot.patch_logits is not None:
             copies.append((self._search.patch_logits, slot.patch_logits.address))
         for source, target in copies:

@@ -60,6 +60,7 @@ def blend(
     row_count: int,
     columns: int,
     column_count: int,
+    place: int,
     size: int,
     difference: int,
     picture: int,
@@ -69,12 +70,14 @@ def blend(
     """Blend tiles into a frame, with the weights of `TilePlan.blend`.
 
     prepared         uint8 [h, w, C]: x itself, exact even when the tiles are in half precision
-    reconstruction   real [row_count * column_count, C, S, S]
-    tile_difference  float32 [row_count * column_count, C, S, S] of `ssim_difference`; 0 for the other kinds
+    reconstruction   real [N, C, S, S] of the searched tiles; N = row_count * column_count where all are
+    tile_difference  float32 [N, C, S, S] of `ssim_difference`; 0 for the other kinds
     mean, std        float32 [C, S, S]: of the differences in normal frames
     rows, columns    int32 [row_count], [column_count]: where the tiles start; tile = row * column_count + column
-    difference       out, float32 [C, h, w]: `SearchedFrame.difference` of that kind, standardised and blended
-    picture          out, uint8 [h, w, C]: G(ẑ), blended, as a picture
+    place            int32 [row_count * column_count] of `select_tiles`; NOTHING: all tiles are searched
+    difference       out, float32 [C, h, w]: `SearchedFrame.difference` of that kind, standardised and blended; tiles
+                     that are not searched count as 0
+    picture          out, uint8 [h, w, C]: G(ẑ), blended, as a picture; x where nothing is searched
     """
     height, width, _ = shape
     return Launch(
@@ -90,6 +93,7 @@ def blend(
             integer(row_count),
             address(columns),
             integer(column_count),
+            address(place),
             *integers((size, KINDS.index(kind))),
             address(difference),
             address(picture),
@@ -184,7 +188,7 @@ def frame_values(
     """values float32 [scale_count + 4]: the map's peak at each scale, feature, d_reconstruction, d_frame, loss.
 
     These are the raw components of `frame_components`: peaks from maxima float32 [scale_count, blocks], the others from
-    the worst tile, float32 [tile_count] each.
+    the worst tile, float32 [tile_count] each. Without logit_reconstruction, or loss (NOTHING), its value is left out.
     """
     return Launch(
         "frame_values",

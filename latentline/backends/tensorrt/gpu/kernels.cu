@@ -207,15 +207,17 @@ gather_tiles(const byte *__restrict__ prepared, int height, int width, int chann
 
 // One step of Adam on z, m, v [count], bit for bit like adam_search:
 //   m += (1 - b1) (g - m)    v += (1 - b2) (g g - v)    z -= rate m / (sqrt(v / c2) + epsilon)
-// where rate = learning rate / (1 - b1^t) and c2 = 1 - b2^t. Also copies loss [batch] to the trace [batch] of this
-// iteration.
+// where corrections [iterations, 2] has c2 = 1 - b2^t and rate = learning rate / (1 - b1^t) of iteration t - 1, counted
+// from 0, which *iteration says. Also copies loss [batch] to its row of trace [iterations, batch].
 extern "C" __global__ void __launch_bounds__(256)
 adam(float *__restrict__ z, const float *__restrict__ gradient, float *__restrict__ m, float *__restrict__ v,
-     const float *__restrict__ loss, float *__restrict__ trace, int count, int batch, float one_less_beta1,
-     float one_less_beta2, float c2, float rate, float epsilon) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < batch) trace[i] = loss[i];
+     const float *__restrict__ loss, float *__restrict__ trace, const int *__restrict__ iteration,
+     const float *__restrict__ corrections, int count, int batch, float one_less_beta1, float one_less_beta2,
+     float epsilon) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x, t = *iteration;
+    if (i < batch) trace[static_cast<size_t>(t) * batch + i] = loss[i];
     if (i >= count) return;
+    const float c2 = corrections[2 * t], rate = corrections[2 * t + 1];
     const float g = gradient[i];
     const float first = m[i] + one_less_beta1 * (g - m[i]);
     const float second = v[i] + one_less_beta2 * (g * g - v[i]);
@@ -240,7 +242,7 @@ __device__ float absolute_difference(const real *__restrict__ a, const real *__r
 //   feature_residual = sum |f(x) - f(G(z))|                              f: real [tiles, features]
 //   loss = gamma ((1 - lambda) sum |x - G(z)| + lambda feature_residual) + (1 - gamma) sigmoid(-logit)
 // x, G(z): real [tiles, pixels]; logit of D(G(z)): float [tiles]. The loss is the paper's L', with
-// |1 - D| = sigmoid(-logit).
+// |1 - D| = sigmoid(-logit). Without a logit (null) there is no loss.
 extern "C" __global__ void __launch_bounds__(512)
 tile_sums(const real *__restrict__ features_frame, const real *__restrict__ features, const real *__restrict__ tiles,
           const real *__restrict__ reconstruction, const float *__restrict__ logit,
@@ -249,15 +251,52 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
     const size_t tile = blockIdx.x, feature = tile * feature_count, pixel = tile * pixel_count;
     const float of_features = block_reduce(
         absolute_difference(features_frame + feature, features + feature, feature_count), Add());
+    if (threadIdx.x == 0) feature_residual[tile] = of_features;
+    if (!logit) return;
     const float of_pixels = block_reduce(
         absolute_difference(tiles + pixel, reconstruction + pixel, pixel_count), Add());
     if (threadIdx.x != 0) return;
-    feature_residual[tile] = of_features;
     loss[tile] = gamma * (one_less_lambda * of_pixels + lambda * of_features)
                  + one_less_gamma * (1.0f / (1.0f + expf(logit[tile])));
 }
 
 // ---------------------------------------------------------------------------------------------------- tiles to frame
+
+// Which tiles are searched: the `most` < `count` with the smallest logits, of equal ones the first, and NaN last. By one
+// block. Outputs, int:
+//   place [count]          where a tile is among the searched ones, -1: it is not
+//   chosen [room]          the searched tiles in ascending order; the last one fills up what is more than `most`
+//   chosen_corners [room, 2]  their corners
+// logit: float [count]; corners: int [count, 2].
+extern "C" __global__ void __launch_bounds__(512)
+select_tiles(const float *__restrict__ logit, const int *__restrict__ corners, int count, int most, int room,
+             int *__restrict__ place, int *__restrict__ chosen, int *__restrict__ chosen_corners) {
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        const float own = logit[i];
+        int before = 0;
+        for (int j = 0; j < count; ++j) {
+            const float other = logit[j];
+            const bool alike = other == own || (other != other && own != own);
+            before += alike ? j < i : other < own || (own != own && other == other);
+        }
+        place[i] = before < most ? 0 : -1;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        if (place[i] < 0) continue;
+        int before = 0;
+        for (int j = 0; j < i; ++j) before += place[j] >= 0;
+        chosen[before] = i;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < room; i += blockDim.x) {
+        const int tile = chosen[min(i, most - 1)];
+        if (i < most) place[tile] = i;
+        chosen_corners[2 * i] = corners[2 * tile];
+        chosen_corners[2 * i + 1] = corners[2 * tile + 1];
+        if (i >= most) chosen[i] = tile;
+    }
+}
 
 // The weight of a tile along one axis, which falls towards both edges.
 __device__ inline float ramp(int i, int size) { return static_cast<float>(min(i + 1, size - i)) / (0.5f * size); }
@@ -320,17 +359,19 @@ ssim_difference(const byte *__restrict__ prepared, int height, int width, int ch
 //   difference float [C, h, w]  of  (d - mean) / std      picture uint8 [h, w, C]  of  G(z), rounded half to even
 // where d is x - G(z), for L1 its absolute value, for L2 its square, for SSIM what ssim_difference made of the tiles: the
 // others do not read `tile_difference`. x is `prepared` uint8 [h, w, C] in the model's range. Tiles lie on a grid and
-// start at rows [row_count] and columns [column_count]; reconstruction real and tile_difference float
-// [row_count * column_count, C, S, S], row by row. One thread for each pixel.
+// start at rows [row_count] and columns [column_count], row by row. reconstruction real and tile_difference float
+// [N, C, S, S] are of the searched tiles: `place` int [row_count * column_count] says where a tile is among them, and -1
+// that it is not searched; null: all are, in their order. A tile that is not searched counts as 0 in the difference and
+// as x in the picture. One thread for each pixel.
 extern "C" __global__ void __launch_bounds__(256)
 blend(const byte *__restrict__ prepared, int height, int width, int channels, const real *__restrict__ reconstruction,
       const float *__restrict__ tile_difference, const float *__restrict__ mean, const float *__restrict__ std,
-      const int *__restrict__ rows, int row_count, const int *__restrict__ columns, int column_count, int size,
-      int kind, float *__restrict__ difference, byte *__restrict__ picture) {
+      const int *__restrict__ rows, int row_count, const int *__restrict__ columns, int column_count,
+      const int *__restrict__ place, int size, int kind, float *__restrict__ difference, byte *__restrict__ picture) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const size_t pixel = static_cast<size_t>(y) * width + x, plane = static_cast<size_t>(size) * size;
-    float weights = 0, sum[3] = {0, 0, 0}, image[3] = {0, 0, 0};
+    float weights = 0, searched = 0, sum[3] = {0, 0, 0}, image[3] = {0, 0, 0};
     for (int row = 0; row < row_count; ++row) {
         const int v = y - rows[row];
         if (v < 0 || v >= size) continue;
@@ -338,8 +379,11 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
             const int u = x - columns[column];
             if (u < 0 || u >= size) continue;
             const float weight = ramp(v, size) * ramp(u, size);
-            const size_t tile = (static_cast<size_t>(row) * column_count + column) * channels * plane;
             weights += weight;
+            const int number = row * column_count + column, at_number = place ? place[number] : number;
+            if (at_number < 0) continue;
+            searched += weight;
+            const size_t tile = static_cast<size_t>(at_number) * channels * plane;
             for (int c = 0; c < channels; ++c) {
                 const size_t at = c * plane + static_cast<size_t>(v) * size + u;
                 const float normal = load(reconstruction + tile + at);
@@ -355,7 +399,9 @@ blend(const byte *__restrict__ prepared, int height, int width, int channels, co
     }
     for (int c = 0; c < channels; ++c) {
         difference[(static_cast<size_t>(c) * height + y) * width + x] = sum[c] / weights;
-        picture[pixel * channels + c] = to_byte((image[c] / weights + 1.0f) * 127.5f);
+        float level = image[c] / weights;
+        if (place) level += (1.0f - searched / weights) * model_range(prepared[pixel * channels + c]);
+        picture[pixel * channels + c] = to_byte((level + 1.0f) * 127.5f);
     }
 }
 
@@ -429,7 +475,7 @@ __device__ float largest_of(const float *__restrict__ values, int count, float s
 // The frame's components, values float [scale_count + 4], by one block:
 //   for each scale s, log(max of maxima[s] + floor), where floor is 1e-6 for RESIDUAL, else 1; then for the worst tile
 //   log(feature_residual + 1e-6), -logit of D(G(z)), -logit of D(x), loss
-// maxima: float [scale_count, blocks]; the others: float [tile_count].
+// maxima: float [scale_count, blocks]; the others: float [tile_count]. The value of a null array is left out.
 extern "C" __global__ void __launch_bounds__(512)
 frame_values(const float *__restrict__ maxima, int scale_count, int blocks, const float *__restrict__ feature_residual,
              const float *__restrict__ logit_reconstruction, const float *__restrict__ logit_frame,
@@ -439,13 +485,13 @@ frame_values(const float *__restrict__ maxima, int scale_count, int blocks, cons
         if (threadIdx.x == 0) values[scale] = logf(peak + (kind == RESIDUAL ? 1e-6f : 1.0f));
     }
     const float feature = largest_of(feature_residual, tile_count, 1.0f);
-    const float reconstruction = largest_of(logit_reconstruction, tile_count, -1.0f);
+    const float reconstruction = logit_reconstruction ? largest_of(logit_reconstruction, tile_count, -1.0f) : 0.0f;
     const float frame = largest_of(logit_frame, tile_count, -1.0f);
-    const float worst = largest_of(loss, tile_count, 1.0f);
+    const float worst = loss ? largest_of(loss, tile_count, 1.0f) : 0.0f;
     if (threadIdx.x != 0) return;
     values += scale_count;
-    values[0] = logf(feature + 1e-6f);
-    values[1] = reconstruction;
-    values[2] = frame;
-    values[3] = worst;
+    *values++ = logf(feature + 1e-6f);
+    if (logit_reconstruction) *values++ = reconstruction;
+    *values++ = frame;
+    if (loss) *values = worst;
 }

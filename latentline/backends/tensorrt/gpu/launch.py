@@ -1,4 +1,4 @@
-"""What a launch of a kernel of kernels.cu consists of, and what all launches share.
+"""What a launch of a kernel of kernels.cu or loop.cu consists of, and what all launches share.
 
 tile_launches.py and frame_launches.py say how to launch each kernel: grid, block, shared memory, and arguments in
 packing order. They are pure functions of sizes and device addresses, which need no GPU. Addresses are plain integers.
@@ -21,6 +21,7 @@ KERNELS = (
     "gather_tiles",
     "adam",
     "tile_sums",
+    "select_tiles",
     "ssim_difference",
     "blend",
     "pool_rows",
@@ -34,6 +35,7 @@ THREADS = 256  # in a block of a kernel that writes an array
 REDUCERS = 512  # in a block that reduces to one number
 OUTPUTS = 4  # elements that one thread computes in `gather_tiles` and both pooling passes
 FLOAT_BYTES = 4
+NOTHING = 0  # the address of an array that a kernel then neither reads nor writes, where its launch says so
 
 
 @dataclass(frozen=True)

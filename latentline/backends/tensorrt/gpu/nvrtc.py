@@ -1,4 +1,4 @@
-"""Compile kernels.cu for one GPU with NVRTC, CUDA's compiler library: no nvcc, no CUDA headers, no GPU needed."""
+"""Compile kernels.cu or loop.cu for one GPU with NVRTC, CUDA's compiler library: no nvcc, no CUDA headers, no GPU."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any, Literal
 from latentline.errors import EngineError
 
 NAME = "kernels.cu"
+LOOP = "loop.cu"  # apart, because an old driver or NVRTC does not have what it calls
 # Without fused multiply-add, products and sums round separately, so the host build and NumPy agree to the bit.
 OPTIONS = ("--std=c++17", "--fmad=false")
 HALF = ("--define-macro=REAL_HALF",)
 
 
-def kernel_source() -> str:
-    """The text of kernels.cu."""
-    return files("latentline.backends.tensorrt.gpu").joinpath(NAME).read_text(encoding="utf-8")
+def kernel_source(name: str = NAME) -> str:
+    """The text of kernels.cu, or of loop.cu."""
+    return files("latentline.backends.tensorrt.gpu").joinpath(name).read_text(encoding="utf-8")
 
 
-def source_hash() -> str:
+def source_hash(name: str = NAME) -> str:
     """SHA-256 of the kernels and of their compiler options, for the key of a cache."""
-    return hashlib.sha256("\0".join((kernel_source(), *OPTIONS, *HALF)).encode()).hexdigest()
+    return hashlib.sha256("\0".join((kernel_source(name), *OPTIONS, *HALF)).encode()).hexdigest()
 
 
 def nvrtc_version() -> tuple[int, int]:
@@ -31,16 +32,19 @@ def nvrtc_version() -> tuple[int, int]:
 
 
 def compile_kernels(
-    compute_capability: tuple[int, int], precision: Literal["fp32", "fp16"], source: str | None = None
+    compute_capability: tuple[int, int],
+    precision: Literal["fp32", "fp16"],
+    source: str | None = None,
+    name: str = NAME,
 ) -> bytes:
-    """Compile `source`, by default `kernel_source()`, into a module that the driver can load.
+    """Compile `source`, by default the file `name`, into a module that the driver can load.
 
     This is a cubin for the compute capability. For a GPU newer than this NVRTC it is PTX of the newest architecture
     that NVRTC knows, which the driver compiles further. Raises EngineError: no NVRTC, a GPU older than it knows, a
     source that does not compile.
     """
     options = [*OPTIONS, *(HALF if precision == "fp16" else ())]
-    return _Nvrtc().compile(kernel_source() if source is None else source, compute_capability, options)
+    return _Nvrtc().compile(kernel_source(name) if source is None else source, name, compute_capability, options)
 
 
 class _Nvrtc:
@@ -64,12 +68,12 @@ class _Nvrtc:
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
         return major.value, minor.value
 
-    def compile(self, source: str, compute_capability: tuple[int, int], options: list[str]) -> bytes:
+    def compile(self, source: str, name: str, compute_capability: tuple[int, int], options: list[str]) -> bytes:
         wanted = 10 * compute_capability[0] + compute_capability[1]
         target, exact = self._target(wanted)
         options = [f"--gpu-architecture={'sm' if exact else 'compute'}_{target}", *options]
         program = ctypes.c_void_p()
-        self._call("nvrtcCreateProgram", ctypes.byref(program), source.encode(), NAME.encode(), 0, None, None)
+        self._call("nvrtcCreateProgram", ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
         try:
             given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
             if self._library.nvrtcCompileProgram(program, len(options), given):

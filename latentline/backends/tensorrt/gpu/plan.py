@@ -21,8 +21,10 @@ class FramePlan:
     source    (H, W, C) of the frame that is uploaded: the camera's, or the prepared one
     prepared  (h, w, channels of the model)
     tiles     where the tiles lie in the prepared frame
-    batch     tiles in a batch
+    batch     tiles in a batch of the search
     batches   number of batches; copies of the last tile fill the last batch
+    most      the tiles that are searched, after a first look at all; None: all are, without one
+    look      size and number of the batches of that look; copies of the last tile fill the last one
     """
 
     source: Shape
@@ -30,6 +32,8 @@ class FramePlan:
     tiles: TilePlan
     batch: int
     batches: int
+    most: int | None = None
+    look: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, frame: npt.NDArray[np.uint8], tiler: FrameTiler, max_batch: int) -> FramePlan:
@@ -42,7 +46,11 @@ class FramePlan:
         camera = (frame.shape[0], frame.shape[1], 1 if frame.ndim == 2 else frame.shape[2])
         on_gpu = tiler.preprocessing.normalise == "none" and prepared[0] <= camera[0] and prepared[1] <= camera[1]
         tiles = TilePlan.cover(prepared[0], prepared[1], tiler.tile_size, tiler.overlap)
-        return cls(camera if on_gpu else prepared, prepared, tiles, *_batches(len(tiles.corners), max_batch))
+        source, count = camera if on_gpu else prepared, len(tiles.corners)
+        if tiler.most is None or tiler.most >= count:
+            return cls(source, prepared, tiles, *_batches(count, max_batch))
+        look = _batches(count, max_batch)
+        return cls(source, prepared, tiles, *_batches(tiler.most, max_batch), tiler.most, look)
 
     @classmethod
     def stacked(cls, count: int, size: int, channels: int, max_batch: int) -> FramePlan:
@@ -62,10 +70,23 @@ class FramePlan:
         return len(self.tiles.corners)
 
     @property
+    def searched(self) -> int:
+        """How many of them are searched."""
+        return self.count if self.most is None else self.most
+
+    @property
+    def room(self) -> int:
+        """The tiles of all batches of the search, with the copies that fill the last one."""
+        return self.batches * self.batch
+
+    @property
     def corners(self) -> npt.NDArray[np.int32]:
-        """(y, x) of each tile, [batches * batch, 2]. The last tile repeats until the last batch is full."""
+        """(y, x) of each tile in the batches of the look, or of the search where there is none: [batches * batch, 2].
+
+        The last tile repeats until the last batch is full.
+        """
         corners = np.array(self.tiles.corners, np.int32)
-        spare = self.batches * self.batch - self.count
+        spare = (self.room if self.most is None else self.look[0] * self.look[1]) - self.count
         return np.concatenate([corners, np.repeat(corners[-1:], spare, axis=0)])
 
     @property

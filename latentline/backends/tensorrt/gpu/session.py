@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,11 +13,13 @@ from latentline.backends.tensorrt.gpu.batch_search import BatchSearch
 from latentline.backends.tensorrt.gpu.capture import GraphDriver
 from latentline.backends.tensorrt.gpu.device import Device, driver_errors
 from latentline.backends.tensorrt.gpu.engine import Engine, start_runtime
+from latentline.backends.tensorrt.gpu.first_look import BatchLook
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics
 from latentline.backends.tensorrt.gpu.frame_graph import FrameGraph, Slot
 from latentline.backends.tensorrt.gpu.launch import KERNELS, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena
 from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.backends.tensorrt.gpu.repetition import Repetition
 from latentline.errors import BackendError, EngineError
 from latentline.package.model_package import ModelPackage
 
@@ -36,26 +38,34 @@ class GpuSession:
     trt        the TensorRT module
     plans      the engines, by graph name
     kernels    kernels.cu, compiled
+    loop       gives loop.cu, compiled; None: captured searches are unrolled
     in_flight  what was launched and not yet fetched, by ticket; closing the session drops it
 
     Raises BackendError and EngineError.
     """
 
     def __init__(
-        self, device: Device, package: ModelPackage, trt: Any, plans: Mapping[str, bytes], kernels: bytes
+        self,
+        device: Device,
+        package: ModelPackage,
+        trt: Any,
+        plans: Mapping[str, bytes],
+        kernels: bytes,
+        loop: Callable[[], bytes] | None,
     ) -> None:
         self.device, self._package = device, package
         self.in_flight: dict[object, tuple[FrameGraph, Slot]] = {}
         self._graphs: dict[FramePlan, tuple[FrameGraph, Arena]] = {}
         self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
+        self._looks: dict[int, tuple[BatchLook, Arena]] = {}
         self._arena = Arena(device.integrated)
         self._closed = False
         try:
             with self.working("the GPU cannot be prepared for the search"):
-                self._driver = GraphDriver()
                 self._module = _load_module(kernels)
                 # The driver loads a kernel when it is first asked for, which must not happen during a capture.
                 self._functions = {name: self._module.get_function(name) for name in KERNELS}
+                self._repetition = Repetition(GraphDriver(), loop)
                 self.stream, self._upload_stream = (cuda.Stream(_NON_BLOCKING) for _ in range(2))
                 self._runtime = start_runtime(trt)
                 self._engines = {name: Engine(trt, self._runtime, name, plan) for name, plan in plans.items()}
@@ -63,6 +73,11 @@ class GpuSession:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def unrolled(self) -> str | None:
+        """Why captured searches are unrolled; None: each is a loop."""
+        return self._repetition.unrolled
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
@@ -89,12 +104,26 @@ class GpuSession:
             try:
                 with driver_errors(f"the search of {batch} tiles cannot be prepared"):
                     search = BatchSearch(self._package.spec, self._engines, self._run, batch, arena)
-                    search.warm_up(self.stream)
+                    search.warm_up(self.stream, self._repetition.loop)
             except BaseException:
                 arena.close()
                 raise
             self._searches[batch] = search, arena
         return self._searches[batch][0]
+
+    def look(self, batch: int) -> BatchLook:
+        """The first look at `batch` tiles. Memory and execution contexts are made when it is first used."""
+        if batch not in self._looks:
+            arena = Arena(self.device.integrated)
+            try:
+                with driver_errors(f"the first look at {batch} tiles cannot be prepared"):
+                    look = BatchLook(self._package.spec, self._engines, batch, arena)
+                    look.warm_up(self.stream)
+            except BaseException:
+                arena.close()
+                raise
+            self._looks[batch] = look, arena
+        return self._looks[batch][0]
 
     def close(self) -> None:
         """Release everything, in any state and on any thread. Closing twice does nothing."""
@@ -107,7 +136,7 @@ class GpuSession:
                 stack.enter_context(self.device.current(anywhere=True))
                 stack.callback(self._drop)
                 stack.callback(self._arena.close)
-                for _, arena in self._searches.values():
+                for _, arena in (*self._searches.values(), *self._looks.values()):
                     stack.callback(arena.close)
                 for graph, arena in self._graphs.values():
                     stack.callback(arena.close)
@@ -121,27 +150,40 @@ class GpuSession:
         self.in_flight.clear()
         self._graphs.clear()
         self._searches.clear()
-        for name in ("_engines", "_runtime", "_functions", "_module", "stream", "_upload_stream", "_statistics"):
+        self._looks.clear()
+        for name in (
+            "_engines",
+            "_runtime",
+            "_functions",
+            "_module",
+            "_repetition",
+            "stream",
+            "_upload_stream",
+            "_statistics",
+        ):
             self.__dict__.pop(name, None)
 
     def _capture(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
-        search = self.search(plan.batch)
+        search, look = self.search(plan.batch), None if plan.most is None else self.look(plan.look[0])
         arena = Arena(self.device.integrated)
         try:
             with driver_errors(f"the search of {plan.source[1]} x {plan.source[0]} px frames cannot be captured"):
                 streams = self.stream, self._upload_stream
-                return FrameGraph(plan, search, self._statistics, self._run, self._driver, streams, arena), arena
+                made = self._statistics, self._run, self._repetition, streams, arena
+                return FrameGraph(plan, search, look, *made), arena
         except BaseException:
             arena.close()
             raise
 
     def _release_graph(self, plan: FramePlan) -> None:
-        """Release a graph, and each search that no other graph uses. Graphs in flight are too recent to be released."""
+        """Release a graph, and each search and look that no other uses. Graphs in flight are too recent for that."""
         graph, arena = self._graphs.pop(plan)
         graph.close()
         arena.close()
         for batch in set(self._searches) - {other.batch for other in self._graphs}:
             self._searches.pop(batch)[1].close()
+        for batch in set(self._looks) - {other.look[0] for other in self._graphs}:
+            self._looks.pop(batch)[1].close()
 
     def _run(self, launch: Launch, stream: cuda.Stream) -> None:
         function = self._functions[launch.name]

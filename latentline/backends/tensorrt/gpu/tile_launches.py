@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from latentline.backends.adam import BETAS, EPSILON
 from latentline.backends.tensorrt.gpu.launch import (
@@ -19,6 +20,8 @@ from latentline.backends.tensorrt.gpu.launch import (
     integers,
 )
 from latentline.vision.ssim import C1, C2, WINDOW
+
+Float = npt.NDArray[np.float32]
 
 SSIM_SIDE = 16  # of the square that a block of `ssim_difference` computes
 
@@ -45,15 +48,16 @@ def adam(
     v: int,
     loss: int,
     trace: int,
+    iteration: int,
+    corrections: int,
     *,
     count: int,
     batch: int,
-    iteration: int,
-    learning_rate: float,
 ) -> Launch:
-    """Step `iteration` (1, 2, …) of `adam_search` on z, m, v float32 [count]; loss [batch] -> trace [iteration - 1].
+    """One step of `adam_search` on z, m, v float32 [count]; loss [batch] -> its row of trace [iterations, batch].
 
-    trace is float32 [iterations, batch]. The launch passes the bias corrections as constants.
+    iteration    int32: which step, counted from 0
+    corrections  float32 [iterations, 2]: `adam_corrections`
     """
     beta1, beta2 = BETAS
     return Launch(
@@ -62,14 +66,26 @@ def adam(
         (THREADS, 1, 1),
         0,
         (
-            *(address(a) for a in (z, gradient, m, v, loss, trace + FLOAT_BYTES * batch * (iteration - 1))),
+            *map(address, (z, gradient, m, v, loss, trace, iteration, corrections)),
             *integers((count, batch)),
             np.float32(1 - beta1),
             np.float32(1 - beta2),
-            np.float32(1 - beta2**iteration),
-            np.float32(learning_rate / (1 - beta1**iteration)),
             np.float32(EPSILON),
         ),
+    )
+
+
+def adam_corrections(iterations: int, learning_rate: float) -> Float:
+    """Adam's bias corrections, float32 [iterations, 2]: 1 - β2^t, and learning_rate / (1 - β1^t), for t = 1, 2, …"""
+    beta1, beta2 = BETAS
+    steps = range(1, iterations + 1)
+    return np.array([(1 - beta2**t, learning_rate / (1 - beta1**t)) for t in steps], np.float32).reshape(-1, 2)
+
+
+def next_iteration(iteration: int, iterations: int, condition: int) -> Launch:
+    """Count iteration int32 up by one, and set a loop's condition: whether it is below `iterations`. See loop.cu."""
+    return Launch(
+        "next_iteration", (1, 1, 1), (1, 1, 1), 0, (address(iteration), integer(iterations), np.uint64(condition))
     )
 
 
@@ -91,6 +107,7 @@ def tile_sums(
     """feature_residual = Σ|f(x) - f(G(ẑ))| and loss = L'(ẑ), float32 [batch], as in the paper.
 
     f(x), f(G(ẑ)) real [batch, feature_count]; x, G(ẑ) real [batch, pixel_count]; logit of D(G(ẑ)) float32 [batch].
+    Where logit and loss are NOTHING, only the feature residual is computed.
     """
     return Launch(
         "tile_sums",
@@ -104,6 +121,28 @@ def tile_sums(
             np.float32(1 - gamma),
             np.float32(lam),
             np.float32(1 - lam),
+        ),
+    )
+
+
+def select_tiles(
+    logit: int, corners: int, count: int, most: int, room: int, place: int, chosen: int, chosen_corners: int
+) -> Launch:
+    """The `most` < `count` tiles that look least normal, as `FirstLook.most_suspicious`; the last fills up the `room`.
+
+    logit           float32 [count]; corners int32 [count, 2] of (y, x)
+    place           out, int32 [count]: where a tile is among the chosen ones; -1: it is none of them
+    chosen          out, int32 [room]: the tiles, ascending; chosen_corners: out, int32 [room, 2], theirs
+    """
+    return Launch(
+        "select_tiles",
+        (1, 1, 1),
+        (REDUCERS, 1, 1),
+        0,
+        (
+            *map(address, (logit, corners)),
+            *integers((count, most, room)),
+            *map(address, (place, chosen, chosen_corners)),
         ),
     )
 

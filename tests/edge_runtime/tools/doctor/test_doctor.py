@@ -16,7 +16,7 @@ from edge_runtime.tools.doctor import command, examination
 from edge_runtime.tools.doctor.conformance import BackendComparison, conformance, loss_curve
 from edge_runtime.tools.doctor.facts import Fact
 from edge_runtime.tools.doctor.report import to_text
-from edge_runtime.tools.doctor.timing import timed
+from edge_runtime.tools.doctor.timing import Timing, timed
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.errors import BackendError
@@ -172,6 +172,19 @@ def test_names_in_the_report_control_no_terminal() -> None:
     )
     text = to_text(report)
     assert "\\x1b[2J\\nok" in text and text.replace("\n", "").isprintable() and "\nbackend tensorrt" not in text
+
+
+@pytest.mark.parametrize(
+    ("unrolled", "told"),
+    [(None, "as a loop"), ("the driver\x07 is old", r"iteration by iteration: the driver\x07 is old")],
+)
+def test_the_report_tells_how_the_search_is_in_its_graph(unrolled: str | None, told: str) -> None:
+    """As a loop, or one iteration after the other and why; in the JSON, too."""
+    once = Timing.of([1.0])
+    report = examination.DoctorReport(10, "fp32")
+    report.backends.append(examination.BackendReport("tensorrt", frame_ms=once, search_ms=once, unrolled=unrolled))
+    assert f"the search is in the graph {told}" in to_text(report)
+    assert report.to_json()["backends"][0]["unrolled"] == unrolled
 
 
 def test_timing_repeats() -> None:

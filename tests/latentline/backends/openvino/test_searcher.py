@@ -194,3 +194,23 @@ def test_tiles_that_share_a_request_have_the_same_results(searcher: OpenVinoSear
         for name, values in together.items():
             assert len(values) == count
             np.testing.assert_allclose(values[place], alone[name][0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_half_is_for_networks_alone_where_the_processor_has_it(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search step stays in float32, and everything does where the processor has no bfloat16."""
+    hints: dict[str, set[str]] = {}
+    compile_model = ov.Core.compile_model
+
+    def compiled(core: ov.Core, graph: ov.Model, device: str, config: dict[str, Any]) -> ov.CompiledModel:
+        inputs = " ".join(sorted(port.any_name for port in graph.inputs))
+        hints.setdefault(inputs, set()).add(config["INFERENCE_PRECISION_HINT"])
+        return compile_model(core, graph, device, {**config, "INFERENCE_PRECISION_HINT": "f32"})
+
+    monkeypatch.setattr("latentline.backends.openvino.searcher.has_bfloat16", lambda: able)
+    monkeypatch.setattr(ov.Core, "compile_model", compiled)
+    half = OpenVinoSearcher(tiny_model(), threads=1, half=True)
+    half.search(tiles(1))
+    half.close()
+    network = {"bf16"} if able else {"f32"}
+    assert hints == {"fx x z": {"f32"}, "image": network, "z": network}

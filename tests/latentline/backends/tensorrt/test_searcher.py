@@ -22,11 +22,11 @@ from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
 from latentline.errors import BackendError, EngineError, ImageError
-from latentline.inspection.host_reconstructor import HostReconstructor
+from latentline.inspection.host_reconstructor import HostReconstructor, reconstruction_of
 from latentline.inspection.inspector import Inspector
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.scoring.components import frame_components
-from latentline.search.searched_frame import MapKind
+from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import exported
 from tests.deep_pictures import deepened
@@ -34,7 +34,7 @@ from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, 
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
 from tests.gpu.standin.module import StandIn
-from tests.packages import SEARCH, SIZE, networks, write_random_package, write_tiny_package
+from tests.packages import SEARCH, SIZE, networks, scored, write_random_package, write_tiny_package
 from tests.paths import DEMO_MODEL, FAKE_CUDA
 
 ALLOCATIONS = {"cuMemAlloc", "cuMemHostAlloc", "cuMemFree", "cuMemFreeHost", "cuMemAllocHost"}
@@ -50,7 +50,8 @@ def package_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def package(package_path: Path) -> ModelPackage:
-    return load_package(package_path)
+    """The tiny model, with a score that needs all that the GPU computes."""
+    return scored(load_package(package_path), "feature", "d_reconstruction", "loss")
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +77,13 @@ def emulated(fake_driver: FakeDriver, folder: Path, package: ModelPackage) -> It
         precision: Precision = "fp32",
         batch: int | None = None,
         trt: StandIn | None = None,
+        unrolled: bool = False,
     ) -> Any:
         from latentline.backends.tensorrt.searcher import open_tensorrt
 
         fake_driver.use_kernels(build_host_kernels(precision, FAKE_CUDA))
         settings = GpuSettings.model_validate({"precision": precision, "batch": batch, "cache": folder})
-        opened.append(open_tensorrt(model, trt or StandIn(), settings))
+        opened.append(open_tensorrt(model, trt or StandIn(), settings, unrolled=unrolled))
         return opened[-1]
 
     yield open_searcher
@@ -201,7 +203,7 @@ def test_the_patch_head_counts_in_map_and_score(
 ) -> None:
     """Patch logits, the map with them, and their component equal the CPU backend's."""
     statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=verdict)
-    package = replace(with_patch_head, statistics=statistics)
+    package = scored(replace(with_patch_head, statistics=statistics), "feature", "loss")
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=4)
     frame = frames(1, (80, 100))[0]
@@ -229,9 +231,115 @@ def test_a_map_that_is_not_pooled_equals_the_cpu_backend(
     assert found.values == pytest.approx(expected.values, rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_verdict_that_nobody_uses_is_left_out(
+    emulated: Open, with_patch_head: ModelPackage, precision: Precision
+) -> None:
+    """Where the score needs no verdict on G(ẑ), it and L'(ẑ) are missing as on the CPU, and all else is the same."""
+    whole, pruned = scored(with_patch_head, "feature", "loss"), scored(with_patch_head, "feature", "d_frame")
+    frame = frames(1, (80, 100))[0]
+    expected = emulated(whole, precision).reconstruct(frame)
+    searcher = emulated(pruned, precision)
+    found = searcher.reconstruct(frame)
+    cpu = OpenVinoSearcher(pruned, threads=1, components=["feature", "d_frame"])
+    of_cpu = HostReconstructor(cpu, pruned.tiler, pruned.statistics).reconstruct(frame)
+    cpu.close()
+    assert set(found.values) == set(of_cpu.values) == set(expected.values) - {"d_reconstruction", "loss"}
+    assert set(found.tile_values) == {"feature", "d_frame"}
+    np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+    for name, value in found.values.items():
+        assert value == pytest.approx(expected.values[name], rel=1e-5)
+    result = searcher.search(found.plan.cut(found.prepared))
+    assert result.loss is None and result.logit_reconstruction is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind", "most", "batch"),
+    [("fp32", "residual", 4, None), ("fp32", "l2", 5, 2), ("fp32", "ssim", 1, 4), ("fp16", "residual", 3, 2)],
+)
+def test_some_tiles_are_searched_as_on_the_cpu(
+    emulated: Open,
+    with_patch_head: ModelPackage,
+    precision: Precision,
+    kind: MapKind,
+    most: int,
+    batch: int | None,
+) -> None:
+    """The CPU's tiles are searched, as they are alone; map, score and picture are NumPy's, with the CPU's look."""
+    statistics = replace(with_patch_head.statistics, kind=kind, patch_statistics=(-0.5, 0.3))
+    package = scored(replace(with_patch_head, statistics=statistics), "feature", "loss").with_tiles(most)
+    cpu, searcher = OpenVinoSearcher(package, threads=1), emulated(package, precision, batch)
+    margin = 1e-3 if precision == "fp32" else 0.02
+    for frame in frames(3, (80, 100)):
+        found = searcher.reconstruct(frame)
+        tiles = found.plan.cut(found.prepared)
+        look = cpu.look(tiles)
+        chosen = look.most_suspicious(most)
+        assert found.searched is not None and found.searched.tolist() == chosen.tolist() and len(chosen) == most
+        own = searcher.search(tiles[chosen])
+        searched = SearchedFrame(found.prepared, found.plan, tiles[chosen], own, {}, look, chosen)
+        maps = package.statistics.maps(searched)
+        np.testing.assert_allclose(found.anomaly_map, maps.max(axis=0), rtol=margin, atol=margin)
+        values = frame_components(own, maps, package.statistics)
+        assert found.values == pytest.approx(values, rel=margin, abs=margin)
+        np.testing.assert_array_equal(found.tile_values["loss"], own.loss)
+        assert np.abs(found.reconstruction.astype(int) - reconstruction_of(searched)).max() <= 1
+    cpu.close()
+
+
+def test_a_frame_of_which_some_tiles_are_searched_is_one_launch(
+    emulated: Open, fake_driver: FakeDriver, package: ModelPackage
+) -> None:
+    """Look, choice and search are in the same graph: nothing comes back to the host in between."""
+    searcher, pictures = emulated(package.with_tiles(3), batch=2), frames(2)
+    searcher.reconstruct(pictures[0])
+    before, ran = fake_driver.calls(), len(fake_driver.timeline())
+    found = searcher.reconstruct(pictures[1])
+    launched = _new_calls(fake_driver, before)
+    assert launched["cuGraphLaunch"] == 1
+    assert not set(launched) & (ALLOCATIONS | {"cuStreamBeginCapture", "cuLaunchKernel"})
+    work = [line.rpartition(": ")[2] for line in fake_driver.timeline()[ran:]]
+    assert work.count("kernel select_tiles") == 1 and len(found.searched_tiles) == 3
+    assert work.count("kernel gather_tiles") == 6 + 2, "all twelve for the look, and three and a copy for the search"
+    assert searcher.measure(pictures[0]).tiles == 3
+    np.testing.assert_array_equal(searcher.reconstruct(pictures[1]).anomaly_map, found.anomaly_map)
+
+
+def test_a_frame_with_no_more_tiles_than_are_searched_has_no_look(emulated: Open, package: ModelPackage) -> None:
+    """Of a small frame all tiles are searched, as without a look, and the graph is the same."""
+    some, whole, frame = emulated(package.with_tiles(12)), emulated(), frames(1)[0]
+    found, expected = some.reconstruct(frame), whole.reconstruct(frame)
+    assert found.values == expected.values and found.searched_tiles == expected.searched_tiles
+    assert some.measure(frame).nodes == whole.measure(frame).nodes
+
+
+def test_looks_of_old_shapes_are_released(emulated: Open, fake_driver: FakeDriver, package: ModelPackage) -> None:
+    """As searches are, with the graphs that used them."""
+    searcher = emulated(package.with_tiles(1))
+    held = []
+    for step in range(8):
+        searcher.reconstruct(frames(1, (2 * SIZE, 2 * SIZE + 12 * step))[0])
+        held.append(len(fake_driver.leaks()))
+    assert held[3] == max(held[3:])
+    searcher.close()
+    assert fake_driver.leaks() == []
+
+
+def test_the_doctor_examines_a_first_look(emulated: Open, package: ModelPackage) -> None:
+    """A package that searches some tiles passes the doctor's suite."""
+    some = package.with_tiles(2)
+    cpu = OpenVinoSearcher(some, threads=1)
+    try:
+        compared = list(conformance(some, cpu, emulated(some), "fp32"))
+    finally:
+        cpu.close()
+    assert [comparison for comparison in compared if not comparison.passed] == []
+
+
 def test_the_map_ssim_in_colour_beyond_the_frame(emulated: Open, tmp_path: Path) -> None:
     """With three channels, and tiles larger than the frame, map and components equal the CPU backend's."""
-    package = write_random_package(tmp_path / "colour", export_model(*networks(channels=3), None, SEARCH), "ssim")
+    model = export_model(*networks(channels=3), None, SEARCH)
+    package = scored(write_random_package(tmp_path / "colour", model, "ssim"), "loss")
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=2)
     frame = frames(1, (SIZE - 5, 3 * SIZE - 7, 3))[0]
@@ -305,6 +413,96 @@ def test_the_next_frame_uploads_while_one_is_searched(emulated: Open, fake_drive
         np.testing.assert_array_equal(finished().anomaly_map, expected)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_loop_finds_what_the_unrolled_search_finds(
+    emulated: Open, package: ModelPackage, precision: Precision
+) -> None:
+    """z, loss curve, score, map and picture are equal to the last bit, in several batches, frame after frame."""
+    looped, unrolled = (emulated(package, precision, batch=5, unrolled=unrolled) for unrolled in (False, True))
+    for frame in frames(2):
+        found, expected = looped.reconstruct(frame), unrolled.reconstruct(frame)
+        np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+        np.testing.assert_array_equal(found.reconstruction, expected.reconstruction)
+        assert found.values == expected.values
+        tiles = found.plan.cut(found.prepared)
+        np.testing.assert_array_equal(looped.search(tiles).z, unrolled.search(tiles).z)
+        np.testing.assert_array_equal(looped.trace(tiles), unrolled.trace(tiles))
+    assert looped.measure(frames(1)[0]).unrolled is None
+    assert unrolled.measure(frames(1)[0]).unrolled == "asked for"
+
+
+def test_a_graph_with_a_loop_does_not_grow_with_the_iterations(emulated: Open, package: ModelPackage) -> None:
+    """A longer search has no more nodes in its graph; unrolled, it has two more for every iteration and batch."""
+    nodes: dict[bool, list[int]] = {False: [], True: []}
+    for iterations in (2, 7):
+        changed = package.with_iterations(iterations)
+        for unrolled, counted in nodes.items():
+            counted.append(emulated(changed, unrolled=unrolled, batch=4).measure(frames(1)[0]).nodes)
+    assert nodes[False][0] == nodes[False][1]
+    assert nodes[True][1] == nodes[True][0] + 2 * 5 * 3
+
+
+def test_a_search_without_iterations_has_no_loop(emulated: Open, package: ModelPackage) -> None:
+    """Where the encoder's latent is final, no loop is recorded, and the graph is the same."""
+    none = package.with_iterations(0)
+    counted = {u: emulated(none, unrolled=u).measure(frames(1)[0]).nodes for u in (False, True)}
+    assert counted[False] == counted[True]
+
+
+LOOP_FAULTS = {
+    "an old driver": ("this driver is of CUDA 12.2, and a loop in a graph needs 12.4", None),
+    "an old compiler": ("NVRTC 12.2 cannot compile", None),
+    "a driver that cannot load the kernel": ("cannot load the kernel that ends an iteration", "cuModuleLoadDataEx"),
+    "a driver that makes no condition": ("cuGraphConditionalHandleCreate failed", "cuGraphConditionalHandleCreate"),
+    "a driver that adds no loop": ("cuGraphAddNode_v2 failed", "cuGraphAddNode"),
+    "a driver that captures no body": ("cuStreamBeginCaptureToGraph failed", "cuStreamBeginCaptureToGraph"),
+    "a driver that cannot run the loop": ("cuGraphInstantiateWithFlags failed", "cuGraphInstantiateWithFlags"),
+    "an engine that puts host work into it": ("the capture of a loop was invalidated", None),
+}
+
+
+@pytest.mark.parametrize("fault", LOOP_FAULTS)
+def test_without_loops_the_search_is_unrolled(
+    emulated: Open,
+    fake_driver: FakeDriver,
+    package: ModelPackage,
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever cannot do loops, the search runs and gives the same; the reason is logged once, and told."""
+    frame = frames(1)[0]
+    expected = emulated(unrolled=True).reconstruct(frame)
+    sentence, api = LOOP_FAULTS[fault]
+    trt = StandIn()
+    if fault == "an old driver":
+        fake_driver.configure(driver_version=12020)
+    elif fault == "an old compiler":
+        monkeypatch.setattr("latentline.backends.tensorrt.searcher.cached_loop", _cannot_compile)
+    elif api is None:
+        fake_driver.calls()  # a real driver has none, and the test ends here
+        trt.works_on_the_host = True
+    elif api == "cuGraphInstantiateWithFlags":
+        fake_driver.fail(api, INVALID_VALUE, 1)
+    elif api == "cuModuleLoadDataEx":
+        fake_driver.fail(api, INVALID_VALUE, 2)  # the first is of the other kernels
+    else:
+        fake_driver.fail(api, INVALID_VALUE)
+    with caplog.at_level("WARNING"):
+        searcher = emulated(trt=trt)
+        found = searcher.reconstruct(frame)
+        searcher.reconstruct(frames(1, (SIZE, 2 * SIZE))[0])
+    np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+    assert found.values == expected.values
+    unrolled = searcher.measure(frame).unrolled
+    assert unrolled is not None and sentence in unrolled
+    assert [record.getMessage().count(sentence) for record in caplog.records] == [1]
+
+
+def _cannot_compile(*_: object) -> bytes:
+    raise EngineError("NVRTC 12.2 cannot compile the kernels for sm_87: unresolved cudaGraphSetConditional")
+
+
 def test_an_integrated_gpu_copies_nothing(emulated: Open, fake_driver: FakeDriver) -> None:
     """With mapped host memory a frame needs no copy over a bus, and its result is the same."""
     searcher, frame = emulated(), frames(1)[0]
@@ -363,7 +561,7 @@ def test_a_program_that_ends_without_closing_releases_everything(
     emulated: Open, folder: Path, package_path: Path, where: str
 ) -> None:
     """When the interpreter ends, whichever thread opened the searcher, the driver reports no leak."""
-    emulated().close()  # engines and kernels are in the cache now
+    emulated(load_package(package_path)).close()  # engines and kernels are in the cache now
     script = f"""
         from pathlib import Path
         from threading import Thread
@@ -450,14 +648,14 @@ def test_a_failed_launch_costs_one_frame(emulated: Open, fake_driver: FakeDriver
 def test_a_capture_that_another_thread_breaks_is_tried_again(
     emulated: Open, fake_driver: FakeDriver, at: str, nth: int
 ) -> None:
-    """One invalidated capture changes nothing, and three in a row end in one sentence."""
+    """One invalidated capture changes nothing, and when all of them are, that is one sentence."""
     searcher, frame = emulated(), frames(1)[0]
     fake_driver.invalidate_captures(at=at, nth=nth)
     found = searcher.reconstruct(frame).anomaly_map
     assert fake_driver.calls()["cuStreamBeginCapture"] == 3
     np.testing.assert_array_equal(found, emulated().reconstruct(frame).anomaly_map)
     other = emulated()
-    for nth in (1, 2, 3):
+    for nth in range(1, 13):  # three tries with a loop, whose body is a capture, too, and three without
         fake_driver.invalidate_captures(at="cuStreamEndCapture", nth=nth)
     with pytest.raises(BackendError, match="CAPTURE_INVALIDATED"):
         other.reconstruct(frame)

@@ -12,9 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.engines import builder
 from latentline.backends.tensorrt.engines.builder import build_engine
+from latentline.backends.tensorrt.graphs.features import FEATURES, features_alone
 from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.errors import EngineError
-from latentline.package.model_package import GENERATOR, SEARCH_STEP, ModelPackage
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, ModelPackage
 from tests.gpu.standin.module import StandIn
 
 Graphs = Callable[[str], Mapping[str, bytes]]
@@ -39,7 +40,8 @@ def convolution(kind: int, weight_kind: int) -> bytes:
 @pytest.mark.parametrize("size", ["demo", "1024 px"])
 def test_real_tensorrt_rtx_builds_every_graph(rtx: Any, graphs_of: Graphs, size: str, precision: Precision) -> None:
     """The real library's parser, type rules and graph compiler accept every graph of every model."""
-    for name, content in graphs_of(size).items():
+    graphs = graphs_of(size)
+    for name, content in {**graphs, FEATURES: features_alone(graphs[DISCRIMINATOR])}.items():
         lines: list[str] = []
         graph = prepare_graph(content, name, precision)
         built = build_engine(rtx, graph, name, precision, 4, compute_capability=ADA, progress=lines.append)

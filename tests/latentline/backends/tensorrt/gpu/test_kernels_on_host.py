@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from latentline.backends.adam import adam_search
 from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
-from latentline.backends.tensorrt.gpu.launch import KINDS
+from latentline.backends.tensorrt.gpu.launch import KINDS, NOTHING
+from latentline.inspection.host_reconstructor import reconstruction_of
 from latentline.scoring.maps import pool
+from latentline.search.first_look import FirstLook
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
-from latentline.vision.preprocessing import Preprocessing, to_model_range, to_picture
+from latentline.vision.preprocessing import Preprocessing, to_model_range
 from latentline.vision.tiles import TilePlan
 from tests.fake_cuda.host_kernels import Buffer, HostKernels, kernel_names
 from tests.paths import KERNELS
@@ -179,7 +181,9 @@ def test_host_build_of_adam_equals_adam_search(
     z, m, v = (Buffer(a) for a in (start, np.zeros_like(start), np.zeros_like(start)))
     gradient, loss = Buffer.empty(start.shape, np.float32), Buffer.empty((batch,), np.float32)
     trace = Buffer.empty(losses.shape, np.float32)
+    iteration, corrections = Buffer(np.zeros(1, np.int32)), Buffer(tile_launches.adam_corrections(8, 0.05))
     for t in range(8):
+        iteration.array[0] = t
         gradient.array[...], loss.array[...] = gradients[t], losses[t]
         host_fp32.run(
             tile_launches.adam(
@@ -189,10 +193,10 @@ def test_host_build_of_adam_equals_adam_search(
                 v.address,
                 loss.address,
                 trace.address,
+                iteration.address,
+                corrections.address,
                 count=start.size,
                 batch=batch,
-                iteration=t + 1,
-                learning_rate=0.05,
             )
         )
     steps = iter(gradients)
@@ -241,6 +245,49 @@ def test_host_build_of_tile_sums_keeps_nan_in_its_tile(host_fp32: HostKernels) -
     np.testing.assert_array_equal(loss, np.array([0, np.nan, 0.5], np.float32))
 
 
+def test_host_build_of_tile_sums_without_a_verdict_gives_features_alone(host_fp32: HostKernels) -> None:
+    """Without a logit the feature residual is the same to the bit, and nothing else is written."""
+    rng = np.random.default_rng(2)
+    f, x = rng.standard_normal((2, 3, 48)).astype(np.float32), rng.uniform(-1, 1, (2, 3, 25)).astype(np.float32)
+    expected, _ = _tile_sums(host_fp32, f, x, np.zeros(3, np.float32), 0.1, 0.1, True)
+    inputs, residual = [Buffer(a) for a in (*f, *x)], Buffer.empty((3,), np.float32)
+    addresses = (*(b.address for b in inputs), NOTHING, residual.address, NOTHING)
+    host_fp32.run(tile_launches.tile_sums(*addresses, batch=3, feature_count=48, pixel_count=25, gamma=0.1, lam=0.1))
+    np.testing.assert_array_equal(residual.read(), expected)
+
+
+@few
+@given(
+    seed=seeds,
+    tiles=st.integers(2, 1300),
+    most=st.integers(1, 1299),
+    batch=st.integers(1, 5),
+    levels=st.sampled_from([1, 3, 1 << 20]),
+    broken=st.integers(0, 9),
+)
+def test_host_build_of_select_tiles_equals_numpy(
+    host_fp32: HostKernels, seed: int, tiles: int, most: int, batch: int, levels: int, broken: int
+) -> None:
+    """The chosen tiles are those of the CPU's first look, also of equal logits, of -0 and 0, infinities and NaN."""
+    most, rng = min(most, tiles - 1), np.random.default_rng(seed)
+    logit = rng.integers(-levels, levels + 1, tiles).astype(np.float32)
+    logit[rng.integers(0, tiles, broken)] = rng.choice(np.array([np.nan, np.inf, -np.inf, -0.0], np.float32), broken)
+    room = -(-most // batch) * batch
+    corners = rng.integers(0, 4000, (tiles, 2)).astype(np.int32)
+    inputs = [Buffer(a, aligned=False) for a in (logit, corners)]
+    place, chosen, chosen_corners = (Buffer.empty(s, np.int32, aligned=False) for s in ((tiles,), (room,), (room, 2)))
+    looked, every_corner = (b.address for b in inputs)
+    outputs = place.address, chosen.address, chosen_corners.address
+    host_fp32.run(tile_launches.select_tiles(looked, every_corner, tiles, most, room, *outputs))
+    expected = FirstLook(logit).most_suspicious(most)
+    filled = np.concatenate([expected, np.repeat(expected[-1:], room - most)])
+    np.testing.assert_array_equal(chosen.read(), filled)
+    np.testing.assert_array_equal(chosen_corners.read(), corners[filled])
+    places = np.full(tiles, -1)
+    places[expected] = np.arange(most)
+    np.testing.assert_array_equal(place.read(), places)
+
+
 def _tile_sums(
     kernels: HostKernels, f: Array, x: Array, logit: Array, gamma: float, lam: float, aligned: bool
 ) -> list[Array]:
@@ -270,6 +317,7 @@ def _tile_sums(
     overlap=st.floats(0, 0.7),
     precision=st.sampled_from(["fp32", "fp16"]),
     kind=kinds,
+    most=st.one_of(st.none(), st.integers(1, 40)),
 )
 def test_host_build_of_blend_equals_tile_plan(
     host: Callable[[str], HostKernels],
@@ -281,25 +329,41 @@ def test_host_build_of_blend_equals_tile_plan(
     overlap: float,
     precision: Precision,
     kind: MapKind,
+    most: int | None,
 ) -> None:
-    """Difference and picture equal `TilePlan.blend` bit for bit, also where the plan exceeds the frame."""
+    """Difference and picture equal the CPU's bit for bit, also where the plan exceeds the frame.
+
+    Where tiles are left out the CPU rounds otherwise, because it then computes only where something was searched.
+    most  how many tiles are searched
+    """
     kernels, rng = host(precision), np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, channels), np.uint8)
     plan = TilePlan.cover(height, width, size, overlap)
-    shape = (len(plan.corners), channels, size, size)
+    count = len(plan.corners)
+    chosen = None if most is None else np.sort(rng.permutation(count)[:most])
+    shape = (count if chosen is None else len(chosen), channels, size, size)
     reconstruction = rng.uniform(-1.5, 1.5, shape).astype(real(precision))
     mean = rng.standard_normal(shape[1:]).astype(np.float32)
     std = rng.uniform(0.01, 1, shape[1:]).astype(np.float32)
     generated = reconstruction.astype(np.float32)
     found = SearchResult(z=np.empty(0, np.float32), reconstruction=generated)
-    searched = SearchedFrame(image, plan, plan.cut(image), found, {})
+    tiles = plan.cut(image)
+    searched = SearchedFrame(image, plan, tiles if chosen is None else tiles[chosen], found, {}, chosen=chosen)
     of_tiles = searched.difference("ssim") if kind == "ssim" else None
-    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind, of_tiles)
+    place = None
+    if chosen is not None:
+        place = np.full(count, -1, np.int32)
+        place[chosen] = np.arange(len(chosen))
+    difference, picture = _blend(kernels, plan, image, reconstruction, mean, std, kind, of_tiles, place)
     standardised = (searched.difference(kind) - mean) / std
     blended = searched.blend(standardised.transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
-    pictured = searched.blend(generated.transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(picture, to_picture(pictured.transpose(2, 0, 1)))
+    if chosen is None:
+        np.testing.assert_array_equal(difference, blended.transpose(2, 0, 1))
+        np.testing.assert_array_equal(picture, reconstruction_of(searched))
+    else:
+        scale = max(1.0, float(np.abs(standardised).max()))
+        np.testing.assert_allclose(difference, blended.transpose(2, 0, 1), rtol=1e-6, atol=1e-6 * scale)
+        assert np.abs(picture.astype(int) - reconstruction_of(searched)).max() <= 1
 
 
 def test_host_build_of_blend_keeps_nan_in_its_pixel(host_fp32: HostKernels) -> None:
@@ -323,11 +387,13 @@ def _blend(
     std: Array,
     kind: MapKind,
     of_tiles: Array | None = None,
+    placed: Array | None = None,
 ) -> tuple[Array, Array]:
     rows, columns = (np.array(sorted({corner[axis] for corner in plan.corners}), np.int32) for axis in (0, 1))
     prepared, generated, means, stds = (Buffer(a) for a in (image, reconstruction, mean, std))
     row_starts, column_starts = Buffer(rows, aligned=False), Buffer(columns, aligned=False)
     tile_difference = None if of_tiles is None else Buffer(of_tiles, aligned=False)
+    place = None if placed is None else Buffer(placed, aligned=False)
     height, width, channels = image.shape
     difference = Buffer.empty((channels, height, width), np.float32, aligned=False)
     picture = Buffer.empty(image.shape, np.uint8, aligned=False)
@@ -343,6 +409,7 @@ def _blend(
             rows.size,
             column_starts.address,
             columns.size,
+            NOTHING if place is None else place.address,
             plan.size,
             difference.address,
             picture.address,
@@ -447,11 +514,19 @@ def test_gaussian_taps_equal_opencv(scale: float) -> None:
     tiles=st.integers(1, 700),
     broken=st.sampled_from([None, 0, 1, 2, 3, 4]),
     kind=kinds,
+    verdict=st.booleans(),
 )
 def test_host_build_of_frame_values_equals_numpy(
-    host_fp32: HostKernels, seed: int, scales: int, blocks: int, tiles: int, broken: int | None, kind: MapKind
+    host_fp32: HostKernels,
+    seed: int,
+    scales: int,
+    blocks: int,
+    tiles: int,
+    broken: int | None,
+    kind: MapKind,
+    verdict: bool,
 ) -> None:
-    """Each component is NumPy's maximum, and NaN when one of its inputs is NaN."""
+    """Each component is NumPy's maximum, and NaN when one of its inputs is NaN; two need D's verdict on G(ẑ)."""
     rng = np.random.default_rng(seed)
     maxima = rng.uniform(0, 50, (scales, blocks)).astype(np.float32)
     components = [rng.standard_normal(tiles).astype(np.float32) for _ in range(4)]
@@ -460,8 +535,10 @@ def test_host_build_of_frame_values_equals_numpy(
     if broken is not None:
         arrays[broken].reshape(-1)[rng.integers(arrays[broken].size)] = np.nan
     buffers = [Buffer(a, aligned=False) for a in arrays]
-    values = Buffer.empty((scales + 4,), np.float32, aligned=False)
+    values = Buffer.empty((scales + (4 if verdict else 2),), np.float32, aligned=False)
     peaks, residuals, reconstructions, verdicts, losses = (b.address for b in buffers)
+    if not verdict:
+        reconstructions = losses = NOTHING
     host_fp32.run(
         frame_launches.frame_values(
             peaks,
@@ -485,6 +562,8 @@ def test_host_build_of_frame_values_equals_numpy(
         (-frame).max(),
         loss.max(),
     ]
+    if not verdict:
+        del expected[-1], expected[-2]
     np.testing.assert_allclose(values.read(), expected, rtol=3e-7, atol=1e-7)
 
 
@@ -503,10 +582,11 @@ def test_launches_keep_the_bounds_the_kernels_declare() -> None:
     made = [
         frame_launches.prepare_frame(0, 9000, shape, 0, shape),
         tile_launches.gather_tiles(0, shape, 0, 9, 0, 64),
-        tile_launches.adam(0, 0, 0, 0, 0, 0, count=9, batch=3, iteration=1, learning_rate=0.1),
+        tile_launches.adam(0, 0, 0, 0, 0, 0, 0, 0, count=9, batch=3),
         tile_launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
+        tile_launches.select_tiles(0, 0, 9, 3, 4, 0, 0, 0),
         tile_launches.ssim_difference(0, shape, 0, 9, 0, 64, 0, 0),
-        frame_launches.blend(0, shape, 0, 0, 0, 0, 0, 3, 0, 3, 64, 0, 0, kind="l2"),
+        frame_launches.blend(0, shape, 0, 0, 0, 0, 0, 3, 0, 3, 0, 64, 0, 0, kind="l2"),
         frame_launches.pool_rows(0, shape, 0, 801, 0),
         frame_launches.pool_columns(0, shape, 0, 801, 0, 0, pooled_std=1, kind="l2", scale_index=0),
         frame_launches.frame_values(0, 3, 9, 0, 0, 0, 0, 9, 0, kind="l2"),

@@ -8,7 +8,13 @@ import pytest
 
 from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.gpu import nvrtc
-from latentline.backends.tensorrt.gpu.nvrtc import compile_kernels, kernel_source, nvrtc_version, source_hash
+from latentline.backends.tensorrt.gpu.nvrtc import (
+    LOOP,
+    compile_kernels,
+    kernel_source,
+    nvrtc_version,
+    source_hash,
+)
 from latentline.errors import EngineError
 from tests.fake_cuda.host_kernels import kernel_names
 
@@ -31,9 +37,16 @@ def test_the_kernels_compile(capability: tuple[int, int], precision: Precision) 
     module = compile_kernels(capability, precision)
     assert module.startswith(b"\x7fELF") or b".version" in module
     names = kernel_names()
-    assert len(names) == 9
+    assert len(names) == 10
     for name in names:
         assert name.encode() in module
+
+
+@pytest.mark.parametrize("capability", [*CAPABILITIES, (99, 0)])
+def test_the_end_of_an_iteration_compiles(capability: tuple[int, int]) -> None:
+    """loop.cu is a module of its own, whose condition the driver sets: no device library is linked."""
+    module = compile_kernels(capability, "fp32", name=LOOP)
+    assert b"next_iteration" in module and b"cudaGraphSetConditional" in module
 
 
 def test_a_gpu_of_the_future_gets_ptx() -> None:
@@ -80,5 +93,5 @@ def test_the_hash_changes_with_the_source(monkeypatch: pytest.MonkeyPatch) -> No
     before = source_hash()
     assert before == source_hash()
     source = kernel_source()
-    monkeypatch.setattr(nvrtc, "kernel_source", lambda: source + "\n")
+    monkeypatch.setattr(nvrtc, "kernel_source", lambda name: source + "\n")
     assert source_hash() != before

@@ -1,0 +1,107 @@
+"""The model view: the running package and its card, the candidates, promote and revert."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edge_runtime.commands.local_request import LocalRequest
+from edge_runtime.commands.request import ModelRequest
+from edge_runtime.page.changes import carry_out, require_engineer
+from edge_runtime.page.context import PageContext, session_of
+from edge_runtime.page.package_card import PackageCard, read_card, read_cards
+from edge_runtime.page.requests import read_json
+
+_SECONDS = 180.0  # to load a package, test it and wait for the frames in work
+_AUDIT_BYTES = 1 << 20  # of the end of the audit log, searched for the model before
+
+
+def model_routes(context: PageContext) -> list[Route]:
+    """/model: the page, and a switch to another package."""
+
+    async def view(request: Request) -> Response:
+        return context.page("model", request, **await run_in_threadpool(_values, context))
+
+    async def promote(request: Request) -> Response:
+        require_engineer(request)
+        asked = await read_json(request, ModelRequest)
+        local = LocalRequest(asked, session_of(request).user.name)
+        old = {"sha256": context.station.identity().sha256}
+        return JSONResponse(
+            dict(await carry_out(context, local, _SECONDS, old, {"name": asked.name, "sha256": asked.sha256}))
+        )
+
+    return [Route("/model", view, methods=["GET"]), Route("/model", promote, methods=["POST"])]
+
+
+def _values(context: PageContext) -> dict[str, Any]:
+    identity, folder = context.station.identity(), context.station.commands.models
+    cards = [] if folder is None else read_cards(folder)
+    running = next((card for card in cards if card.sha256 == identity.sha256), None)
+    if running is None:
+        configured = read_card(context.station.model)
+        running = configured if configured.sha256 == identity.sha256 else None
+    before = _before(context.audit.path, identity.sha256)
+    return {
+        "identity": identity,
+        "threshold": context.station.threshold(),
+        "running": None if running is None else running.manifest,
+        "facts": {} if running is None or running.manifest is None else _facts(running),
+        "folder": folder,
+        "candidates": [card for card in cards if card.sha256 != identity.sha256],
+        "before": next((card for card in cards if before and card.sha256 == before), None),
+        "before_is_gone": before is not None and all(card.sha256 != before for card in cards),
+    }
+
+
+def _facts(card: PackageCard) -> dict[str, str]:
+    """What the card says, by name."""
+    manifest = card.manifest
+    assert manifest is not None
+    calibration, coverage = manifest.calibration, manifest.coverage
+    facts = {
+        "Method": manifest.method,
+        "Made": f"{manifest.created:%Y-%m-%d %H:%M} UTC, latentline {manifest.code_version}",
+        "Tiles": f"{manifest.tile_size} px, {'grey' if manifest.channels == 1 else 'colour'}",
+        "Search": f"{manifest.search.iterations} steps" if manifest.search.iterations else "none",
+        "Score": ", ".join(f"{c.name} × {c.weight:.3g}" for c in calibration.components),
+        "Calibrated on": f"{calibration.scored_normals + calibration.standardised_normals} held-out normal images",
+        "Promise": f"at most {calibration.false_alarm_rate:.1%} false alarms",
+    }
+    if calibration.promise is not None:
+        facts["Promise"] = calibration.promise.sentence
+    if (validation := calibration.validation) is not None:
+        known = f"{validation.normals} normal and {validation.abnormals} abnormal images"
+        made = f", {validation.synthetic} of them made from normal ones" if validation.synthetic else ""
+        facts["Weights chosen on"] = f"{known}{made}; image AUROC there {validation.given_auroc:.3f}"
+    if coverage is not None:
+        facts["Coverage"] = (
+            f"{coverage.explained:.1%} of held-out tiles explained; principal components {coverage.pca:.1%}"
+        )
+    if manifest.trunk is not None:
+        facts["Trunk"] = "a pretrained network beside the search"
+    return facts
+
+
+def _before(audit: Path, running: str) -> str | None:
+    """The sha256 of the model that ran before, if the page has switched to the running one."""
+    try:
+        with audit.open("rb") as file:
+            file.seek(max(0, audit.stat().st_size - _AUDIT_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        if b'"model changed"' in line:
+            try:
+                entry = json.loads(line)
+                return str(entry["old"]["sha256"]) if entry["new"]["sha256"] == running else None
+            except (ValueError, KeyError, TypeError):
+                return None
+    return None

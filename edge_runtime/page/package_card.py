@@ -1,0 +1,55 @@
+"""What a model package says about itself, read without opening the model."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentline.errors import PackageError
+from latentline.package.files import is_plain_name
+from latentline.package.manifest import Manifest, parse_manifest
+from latentline.package.model_package import MANIFEST
+
+_MOST_BYTES = 4 << 20
+_MOST_PACKAGES = 200
+
+
+@dataclass(frozen=True)
+class PackageCard:
+    """A package in the folder. name: of its file; fault: why it cannot be read, else None."""
+
+    name: str
+    sha256: str = ""
+    manifest: Manifest | None = None
+    fault: str | None = None
+
+
+def read_card(path: Path) -> PackageCard:
+    """The card of a package, a folder or a .zip. Never raises; its other files are checked when it is promoted."""
+    try:
+        content = _manifest_bytes(path)
+        return PackageCard(path.name, hashlib.sha256(content).hexdigest(), parse_manifest(content, path.name))
+    except PackageError as error:
+        return PackageCard(path.name, fault=str(error))
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
+        return PackageCard(path.name, fault=f"{path.name} is not a model package ({error})")
+
+
+def read_cards(folder: Path) -> list[PackageCard]:
+    """The cards of the packages directly in `folder`, newest first; those that cannot be read come last."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if is_plain_name(path.name))
+    except OSError:
+        return []
+    cards = [read_card(path) for path in paths[:_MOST_PACKAGES] if path.is_dir() or path.suffix == ".zip"]
+    return sorted(cards, key=lambda card: -card.manifest.created.timestamp() if card.manifest else 0.0)
+
+
+def _manifest_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        with (path / MANIFEST).open("rb") as file:
+            return file.read(_MOST_BYTES + 1)
+    with zipfile.ZipFile(path) as archive, archive.open(MANIFEST) as member:
+        return member.read(_MOST_BYTES + 1)

@@ -1,0 +1,25 @@
+"use strict";
+// Promote and revert: ask once more, then wait until the station has switched or says why not.
+
+const sure = document.getElementById("sure");
+for (const button of document.querySelectorAll(".promote")) {
+  button.addEventListener("click", () => {
+    document.getElementById("sure-text").textContent =
+      `${button.dataset.word}? The station loads and tests ${button.dataset.name}, then judges with it. The running model stays if the test fails.`;
+    sure.returnValue = "";
+    sure.showModal();
+    sure.onclose = () => { if (sure.returnValue === "yes") promote(button); };
+  });
+}
+
+async function promote(button) {
+  for (const other of document.querySelectorAll(".promote")) other.disabled = true;
+  notice(`${button.dataset.name} is loaded and tested; this may take a minute.`);
+  try {
+    await change("/model", { name: button.dataset.name, sha256: button.dataset.sha256 });
+    location.reload();
+  } catch (error) {
+    notice(error.message, true);
+    for (const other of document.querySelectorAll(".promote")) other.disabled = false;
+  }
+}

@@ -1,0 +1,1 @@
+"""`latentline-export tune`: the settings of a package that detect best within a budget of milliseconds."""

@@ -1,0 +1,84 @@
+"""Promote and revert, with real packages and the station's own switch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from edge_runtime.page.package_card import read_card
+from edge_runtime.tools.demo.run import MODEL
+from tests.edge_runtime.fakes import DARK
+from tests.edge_runtime.page.running import CalibratedInspector, RunningPage, page_data
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
+    """A station with two packages that work, of which it pretends to run the first, and one that does not."""
+    folder = tmp_path_factory.mktemp("station")
+    data = page_data(folder)
+    models = folder / "models"
+    models.mkdir()
+    data["commands"]["models"] = str(models)
+    for name in ("first", "second"):
+        shutil.copytree(MODEL, models / name)
+        manifest = json.loads((models / name / "manifest.json").read_text())
+        (models / name / "manifest.json").write_text(json.dumps({**manifest, "name": f"brick {name}"}))
+    (models / "broken.zip").write_bytes(b"no zip")
+    inspector = CalibratedInspector()
+    inspector.identity = replace(inspector.identity, sha256=read_card(models / "first").sha256)
+    running = RunningPage(folder, inspector, data)
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser) -> None:
+    """An engineer promotes a package after one more question; the next frames are its own; then they revert."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{station.url}/login")
+    page.get_by_label("User").fill("anna")
+    page.get_by_label("Password").fill(station.passwords["anna"])
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/live")
+    page.goto(f"{station.url}/model")
+    expect(page.locator(".packages li")).to_have_count(2)
+    expect(page.locator(".packages .warning")).to_contain_text("broken.zip is not a model package")
+    page.locator("li", has_text="brick second").get_by_role("button", name="Promote").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.locator("h2").first).to_have_text("Running: brick second", timeout=30_000)
+    services = station.station._services
+    assert services is not None and services.page is not None
+    assert not services.page.feed._latest.scores  # those of another model say nothing
+    station.show(DARK)
+    assert station.station.snapshot().model_name == "brick second"
+    page.get_by_role("button", name="Revert to first").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.locator("h2").first).to_have_text("Running: brick first", timeout=30_000)
+    assert station.audit.count('"model changed"') == 2
+    context.close()
+
+
+def test_a_package_that_has_changed_meanwhile_is_refused(station: RunningPage) -> None:
+    """The hash that the page showed must still be the package's; else the running model stays, with a sentence."""
+    before = station.station.snapshot().model_sha256
+    with station.client("anna") as client:
+        answer = client.post("/model", json={"name": "second", "sha256": "0" * 64})
+        assert answer.status_code == 409 and "not the requested" in answer.json()["error"]
+        answer = client.post("/model", json={"name": "broken.zip", "sha256": "0" * 64})
+        assert answer.status_code == 409 and "stays" in answer.json()["error"]
+        answer = client.post("/model", json={"name": "../station.yaml", "sha256": "0" * 64})
+        assert answer.status_code == 409
+    assert station.station.snapshot().model_sha256 == before
+
+
+def test_a_card_never_raises(station: RunningPage) -> None:
+    """What is no package has a card that says so."""
+    for name in ("none", "broken.zip", "."):
+        card = read_card(station.folder / "models" / name)
+        assert card.manifest is None and card.fault
