@@ -18,7 +18,8 @@ from latentline.base.version import software_version
 from latentline.errors import ConfigError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import ENCODER, ModelPackage, SearchModel, load_package
-from latentline.scoring.calibrate import PAPER, Calibrated
+from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.compared_frames import PAPER
 from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.tuning import CpuPrecision, Device, Tuning, frame_in_words
 from trainer.evaluation.calibrate_held_out import check_enough

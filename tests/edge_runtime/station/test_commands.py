@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import yaml
 
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.station.station import Station
-from edge_runtime.station.wiring import load_overrides
+from edge_runtime.station.wiring import load_overrides, trust_of
+from export.signing import make_key, sign_package
 from latentline.base.strict_yaml import parse
 from latentline.model import open_model
 from tests.edge_runtime.commands.requester import Requester
@@ -161,6 +163,38 @@ def test_a_reload_changes_the_threshold_of_a_running_station(tmp_path: Path, mos
     station.run()
     thread.join(10)
     assert done == [True]
+
+
+def test_a_reload_says_when_the_running_model_is_not_trusted_any_more(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Its key was replaced: the station runs on, with a reason; when the key is back, the reason goes."""
+    mosquitto.start()
+    data, path = _data(tmp_path, mosquitto.port), tmp_path / "station.yaml"
+    make_key(tmp_path / "key.pem", None, None)
+    package = write_tiny_package(tmp_path / "tiny")
+    signature = sign_package(package, tmp_path / "key.pem", None, 1, datetime.now(timezone.utc))
+    data["commands"]["trusted_keys"] = [str(tmp_path / "key.pub.pem")]
+    path.write_text(yaml.safe_dump(data))
+    config = load_station(path)
+    trust = trust_of(config)
+    trust.use(signature)
+    station = Station(config, FakeInspector(), trust=trust, path=path)
+    thread = threading.Thread(target=station.run)
+    thread.start()
+    try:
+        with Subscriber(mosquitto.port) as subscriber:
+            subscriber.wait_state("online")
+            kept = (tmp_path / "key.pub.pem").rename(tmp_path / "kept")
+            make_key(tmp_path / "other.pem", None, None)
+            (tmp_path / "other.pub.pem").rename(tmp_path / "key.pub.pem")
+            station.reload()
+            (reason,) = subscriber.wait_state("degraded")["reasons"]
+            assert reason["code"] == "signature" and "but the next start refuses it" in reason["message"]
+            kept.replace(tmp_path / "key.pub.pem")
+            station.reload()
+            subscriber.wait("v1/status", lambda all_: [message.body["state"] for message in all_][-1] == "online")
+    finally:
+        station.stop()
+        thread.join(20)
 
 
 def _holds(condition: Any, body: dict[str, Any]) -> bool:

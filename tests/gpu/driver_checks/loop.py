@@ -8,12 +8,18 @@ import numpy as np
 
 from bench.gpu.outcome import Outcome
 from latentline.backends.settings import Precision
+from latentline.backends.tensorrt.gpu.presence import import_pycuda
 from tests.gpu.driver_checks.frames import demo, same_bits, tiled
 from tests.gpu.driver_checks.rig import Rig
 
+FIRST_WITH_LOOPS = 12040  # as the driver says its version
+
 
 def check(rig: Rig) -> Outcome:
-    """Compare both ways bit by bit; report nodes, recording and time of each."""
+    """Compare both ways bit by bit; report nodes, recording and time of each.
+
+    A driver from before loops passes, without one.
+    """
     rows: dict[str, object] = {}
     failures = []
     for precision in rig.precisions:
@@ -25,7 +31,7 @@ def check(rig: Rig) -> Outcome:
             print("   ", name, row, flush=True)
             failures += [f"{name}: {sentence}" for sentence in wrong]
             nodes.add(row["nodes"][0])
-        if len(nodes) > 1:
+        if len(nodes) > 1 and import_pycuda().get_driver_version() >= FIRST_WITH_LOOPS:
             failures.append(f"{precision}: the graph with a loop grows with the iterations, {sorted(nodes)} nodes")
     return Outcome(rows, failures)
 
@@ -47,7 +53,9 @@ def _row(rig: Rig, precision: Precision, iterations: int) -> tuple[dict[str, lis
         found["nodes"].append(measured[0].nodes)
         found["device ms"].append(float(np.median([one.device_ms for one in measured])))
         if not unrolled and measured[0].unrolled is not None:
-            failures.append(f"there is no loop: {measured[0].unrolled}")
+            reason = f"there is no loop: {measured[0].unrolled}"
+            print("   ", reason, flush=True)
+            failures += [reason] if import_pycuda().get_driver_version() >= FIRST_WITH_LOOPS else []
     (one, z, losses), (other, other_z, other_losses) = results
     if not same_bits(one, other):
         failures.append("the loop gives another score, map or picture than the unrolled search")
