@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -18,7 +19,7 @@ from edge_runtime.commands.fetcher import PackageFetcher
 from edge_runtime.commands.model_switch import LoadedPackage, ModelSwitch
 from edge_runtime.commands.models import load_for_switch
 from edge_runtime.commands.overrides import Overrides
-from edge_runtime.commands.trust import ReleaseFile, Trust
+from edge_runtime.commands.trust import ReleaseFile, Trust, admit_package
 from edge_runtime.config import StationConfig
 from edge_runtime.frames.drift_watch import DriftWatch
 from edge_runtime.frames.frame_inspector import FrameInspector
@@ -208,7 +209,9 @@ def assemble(
         page = OperatorPage(config.page, view, fault)
         observer = _both(view.latest.show, observer)
         stack.callback(page.close)
-    shadow = None if config.shadow is None else Shadow(config.shadow)
+    shadow = None
+    if config.shadow is not None:  # the candidate has to be as trusted as a model that a command switches to
+        shadow = Shadow(config.shadow, partial(admit_package, config.commands.trusted_keys, release_file(config)))
     reporter = FrameReporter(
         host.announcer.messages,
         host.announcer.topics,
