@@ -245,4 +245,5 @@ filters.addEventListener("change", () => { offset = 0; load(); });
 filters.addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["heat", "boxes", "normal", "opacity"]) $(id).addEventListener("input", view);
 loadFacets();
-loadScores().then(load);
+load();
+loadScores().then(() => { if (current >= 0) showScore(frames[current].score, frames[current].threshold); });

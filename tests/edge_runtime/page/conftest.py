@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from argon2 import PasswordHasher
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.edge_runtime.page.running import RunningPage, running_page
 
@@ -36,6 +36,7 @@ def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("CHROMIUM IS MISSING: the tests in a browser did not run; install the package `chromium`")
+    expect.set_options(timeout=20_000)  # as long as `wait_until`
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=_OPTIONS)
         yield opened

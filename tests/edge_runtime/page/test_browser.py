@@ -62,7 +62,7 @@ class Watched:
 @contextmanager
 def _logged_in(browser: Browser, running: RunningPage, user: str = "anna") -> Iterator[Watched]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(20_000)
     watched = Watched(context)
     page = watched.page
     page.goto(f"{running.url}/login")
