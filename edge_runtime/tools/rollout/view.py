@@ -31,7 +31,7 @@ class CommandedBirth(Birth):
     commands: tuple[str, ...] = ()
 
 
-class StationView:
+class StationMessages:
     """The newest messages of one station.
 
     health_at  of the clock, when `health` came
