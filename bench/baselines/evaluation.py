@@ -18,8 +18,8 @@ from bench.baselines.base import Baseline
 from bench.baselines.choice import BaselineFactory
 from latentline.base.atomic import write_text
 from latentline.errors import BackendError, ConfigError
-from latentline.scoring.calibrate import split_held_out
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.held_out import split_held_out
 from latentline.scoring.thresholds import conformal_threshold, too_few
 from trainer.config import TrainConfig
 from trainer.data.loading import load, read_each

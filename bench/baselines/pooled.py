@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
-from latentline.scoring.calibrate import FEWEST_STANDARDISING, calibrate
+from latentline.scoring.calibrate import calibrate
+from latentline.scoring.held_out import FEWEST_STANDARDISING
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing, to_model_range

@@ -68,6 +68,11 @@ class ReleaseFile:
         self.write(content if known is None else known.model_copy(update={"release": release, "at": content.at}))
 
 
+def admit_package(keys: tuple[Path, ...], file: ReleaseFile, signature: Signature | None, source: str) -> None:
+    """As `Trust.admit`, in another process. Raises PackageError and ConfigError."""
+    Trust(keys, file).admit(signature, source)
+
+
 class Trust:
     """Admits packages. Used by the thread that loads one, and by the station's.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from latentline.errors import ImageError, LatentlineError
 from latentline.package.identity import ModelIdentity
+from latentline.package.model_package import Admit
 from latentline.vision.bit_depth import UInt8
 
 _OPEN_SECONDS = 120.0  # to load a package, compile its graphs and run its self-test
@@ -35,12 +36,15 @@ class CandidateScore:
 
 
 class CandidateProcess:
-    """A process with the opened package at `path`. One thread may use it, and any thread may `kill` it."""
+    """A process with the opened package at `path`. One thread may use it, and any thread may `kill` it.
 
-    def __init__(self, path: Path) -> None:
+    admit  as for `open_model`
+    """
+
+    def __init__(self, path: Path, admit: Admit | None = None) -> None:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(path, theirs), daemon=True, name="shadow")
+        self._process = context.Process(target=_work, args=(path, admit, theirs), daemon=True, name="shadow")
         self._process.start()
         theirs.close()
 
@@ -88,7 +92,7 @@ class CandidateProcess:
         return f"its process ended with exit code {self._process.exitcode}"
 
 
-def _work(path: Path, connection: Connection) -> None:
+def _work(path: Path, admit: Admit | None, connection: Connection) -> None:
     """The life of the process: open the package, then score frames until the station closes or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the station ends us
     with suppress(OSError):
@@ -96,7 +100,7 @@ def _work(path: Path, connection: Connection) -> None:
     from latentline.model import open_model
 
     try:
-        model = open_model(path, "openvino", threads=1)
+        model = open_model(path, "openvino", threads=1, admit=admit)
     except LatentlineError as error:
         connection.send(str(error))
         return

@@ -22,6 +22,7 @@ from edge_runtime.supervision.shadow_numbers import ShadowChange, ShadowNumbers
 from latentline.evidence.tally import EvidenceTally
 from latentline.inspection.result import InspectionResult
 from latentline.package.identity import ModelIdentity
+from latentline.package.model_package import Admit
 
 _SCORE_SECONDS = 60.0  # for one frame, at the lowest priority
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 600.0  # after a failure
@@ -39,11 +40,12 @@ class _OfferedFrame:
 class Shadow:
     """`offer` and `numbers` never wait; a thread sends frames to the candidate's process and counts the answers.
 
+    admit  raises PackageError for a package that this station does not trust; it goes to another process. None: any
     A candidate that fails is started again after a pause. It is no fault of the station: `numbers.error` says why.
     """
 
-    def __init__(self, settings: ShadowSection) -> None:
-        self._settings = settings
+    def __init__(self, settings: ShadowSection, admit: Admit | None = None) -> None:
+        self._settings, self._admit = settings, admit
         self._slot: queue.SimpleQueue[_OfferedFrame | None] = queue.SimpleQueue()
         self._wanted = False
         self._closed = threading.Event()
@@ -109,7 +111,7 @@ class Shadow:
 
     def _work(self) -> None:
         """Open the candidate and score frames until it ends or the shadow closes."""
-        self._candidate = CandidateProcess(self._settings.model)
+        self._candidate = CandidateProcess(self._settings.model, self._admit)
         self._identity = identity = self._candidate.identity()
         with self._lock:
             self._numbers = replace(

@@ -18,7 +18,7 @@ from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
-from edge_runtime.station.wiring import trust_of
+from edge_runtime.station.configured import trust_of
 from edge_runtime.tools.archive_check import check_archive
 from edge_runtime.tools.broker_check import check_broker
 from edge_runtime.tools.finding import Finding
@@ -50,7 +50,7 @@ class OpenModel(Protocol):
 
 
 def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
-    """Check config, spool, archive, model, self-test, cameras, broker, page in turn. A wrong config ends the list."""
+    """Check config, spool, archive, model, self-test, cameras, broker, candidate, page. A wrong config ends it all."""
     try:
         config = load_station(path)
     except LatentlineError as error:
@@ -66,10 +66,20 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
     finally:
         for inspector in opened:
             inspector.close()
+    if (shadow := config.shadow) is not None:
+        yield _attempt("shadow", lambda: _candidate(shadow.model, config, open_model))
     if (page := config.page) is not None:
         yield _attempt("page", lambda: check_page(page, config.spool.path))
     if (sentence := command_warning(config)) is not None:
         yield Finding("commands", True, sentence, warning=True)
+
+
+def _candidate(path: Path, config: StationConfig, open_model: OpenModel) -> str:
+    """Open the candidate as its process does. Raises LatentlineError."""
+    inspector = open_model(path, "openvino", gpu=config.gpu, admit=trust_of(config).admit)
+    inspector.close()
+    identity = inspector.identity
+    return f"the candidate is {identity.name} (sha256 {identity.sha256[:12]}…)"
 
 
 def check_connections(config: StationConfig, inspector: FrameInspector | None = None) -> Iterator[Finding]:

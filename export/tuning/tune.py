@@ -18,7 +18,8 @@ from latentline.base.version import software_version
 from latentline.errors import ConfigError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import ENCODER, ModelPackage, SearchModel, load_package
-from latentline.scoring.calibrate import PAPER, Calibrated
+from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.compared_frames import PAPER
 from latentline.scoring.look_misses import LookMisses
 from latentline.scoring.tuning import CpuPrecision, Device, Tuning, frame_in_words
 from trainer.evaluation.calibrate_held_out import check_enough
@@ -57,7 +58,7 @@ def tune(
     weighing = weighing_frames(held_out, given.config, package.tiler)
     timed = timed_frames([*held_out.standardising, *held_out.scored], frame)
     tuner = Tuner(package, weighing, timed, device, threads or usable_cores(), budget)
-    tried = tuner.try_settings(candidates(package.manifest, device))
+    tried = tuner.try_settings(candidates(package.manifest))
     if all(one.milliseconds > budget for one in tried):
         raise ConfigError(_unmet(tried, budget, frame))
     labels = weighing.labels

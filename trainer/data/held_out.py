@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from latentline.scoring.calibrate import PartLabels, split_held_out
+from latentline.scoring.compared_frames import PartLabels
+from latentline.scoring.held_out import split_held_out
 from trainer.data.loading import load
 from trainer.data.source import ImageSource
 from trainer.data.split import Split

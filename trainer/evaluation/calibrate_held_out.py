@@ -16,7 +16,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import Calibrated, calibrate, too_few_normals, with_thresholds
+from latentline.scoring.calibrate import Calibrated, calibrate, with_thresholds
+from latentline.scoring.held_out import too_few_normals
 from latentline.scoring.thresholds import Tail
 from latentline.scoring.weights import FEWEST_ABNORMAL
 from latentline.search.searcher import Searcher

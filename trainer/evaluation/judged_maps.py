@@ -9,8 +9,10 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from latentline.scoring.calibrate import COARSE, SCALES, SMALLEST_STD, check_finite, pixel_statistics
+from latentline.scoring.calibrate import check_finite
+from latentline.scoring.compared_frames import SMALLEST_STD
 from latentline.scoring.maps import PixelStatistics
+from latentline.scoring.pixel_statistics import COARSE, SCALES, pixel_statistics
 from latentline.search.searched_frame import MapKind, SearchedFrame, search_frames
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import TILES_TOGETHER

@@ -13,9 +13,10 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from latentline.scoring.calibrate import COARSE, Calibrated, weigh
+from latentline.scoring.calibrate import Calibrated, weigh
 from latentline.scoring.frame_maps import FrameMaps
 from latentline.scoring.maps import PATCH, PixelStatistics
+from latentline.scoring.pixel_statistics import COARSE
 from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from latentline.errors import DatasetError
-from latentline.scoring.calibrate import split_held_out, too_few_normals
 from latentline.scoring.calibration import FALSE_ALARM_RATE
+from latentline.scoring.held_out import split_held_out, too_few_normals
 from latentline.scoring.thresholds import promise
 from latentline.vision.content import pixel_hash
 from trainer.config import TrainConfig

@@ -15,7 +15,7 @@ from edge_runtime.mqtt.broker import Broker
 from edge_runtime.mqtt.packets import PublishProperties, Received
 from edge_runtime.mqtt.topics import Topics
 from edge_runtime.tools.listen.subscriber import Subscriber
-from edge_runtime.tools.rollout.view import StationMessages
+from edge_runtime.tools.rollout.watched_station import WatchedStation
 from latentline.errors import BrokerError
 
 _CONNECT_SECONDS = 15.0
@@ -50,7 +50,7 @@ class RolloutClient:
 
     def __init__(self, broker: Broker, root: str, stations: tuple[str, ...], who: str) -> None:
         self._who = who
-        self.views = {station: StationMessages(Topics(root, station)) for station in stations}
+        self.views = {station: WatchedStation(Topics(root, station)) for station in stations}
         self._changed = threading.Condition()
         self._answers: dict[bytes, StationAnswer] = {}
         self._outbox: queue.SimpleQueue[SentRequest] = queue.SimpleQueue()

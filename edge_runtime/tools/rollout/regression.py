@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from edge_runtime.tools.listen.messages import Frames
-from edge_runtime.tools.rollout.view import StationMessages
+from edge_runtime.tools.rollout.watched_station import WatchedStation
 
 _CHANCE = 1e-4  # a rise of the share of abnormal frames that chance explains so rarely is one
 _RISE = 1.5  # times the share before; less is no reason to go back, however certain it is
@@ -23,13 +23,13 @@ class BeforeSwitch:
     frames: Frames | None
 
     @staticmethod
-    def of(view: StationMessages) -> BeforeSwitch:
+    def of(view: WatchedStation) -> BeforeSwitch:
         """As `view` is now."""
         frames = view.health.frames if view.health is not None else None
         return BeforeSwitch(view.boot_id, frozenset(view.reasons), frames)
 
 
-def regression(view: StationMessages, before: BeforeSwitch, model: str, frames: Frames | None) -> str | None:
+def regression(view: WatchedStation, before: BeforeSwitch, model: str, frames: Frames | None) -> str | None:
     """Why the station is worse off with `model`, a clause; None: it is not.
 
     frames  inspected with the new model; None: nobody knows yet

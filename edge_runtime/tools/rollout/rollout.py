@@ -11,7 +11,7 @@ from typing import Any
 from edge_runtime.tools.rollout.client import RolloutClient, SentRequest, StationAnswer
 from edge_runtime.tools.rollout.regression import BeforeSwitch
 from edge_runtime.tools.rollout.report import RolloutReport, StationReport
-from edge_runtime.tools.rollout.view import StationMessages
+from edge_runtime.tools.rollout.watched_station import WatchedStation
 from edge_runtime.tools.rollout.watching import WatchedStations
 from latentline.base.durations import duration
 from latentline.errors import LatentlineError
@@ -245,7 +245,7 @@ class Rollout:
                 self._by_name[name].state = "refused"
 
 
-def _unfit(view: StationMessages, needed: set[str]) -> str | None:
+def _unfit(view: WatchedStation, needed: set[str]) -> str | None:
     if view.absence is not None or view.birth is None:
         return view.absence or f"there is no birth message on {view.topics.birth}"
     if lacking := needed - set(view.birth.commands):

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from edge_runtime.tools.listen.messages import Frames
 from edge_runtime.tools.rollout.regression import BeforeSwitch, regression
-from edge_runtime.tools.rollout.view import StationMessages
+from edge_runtime.tools.rollout.watched_station import WatchedStation
 
 
 class WatchedStations:
     """Some stations that run `model` since now. before: each before its switch."""
 
-    def __init__(self, views: Mapping[str, StationMessages], before: Mapping[str, BeforeSwitch], model: str) -> None:
+    def __init__(self, views: Mapping[str, WatchedStation], before: Mapping[str, BeforeSwitch], model: str) -> None:
         start = time.monotonic()
         self._views, self._before, self._model = views, before, model
         self._counts = {name: _CountsSince(view, start) for name, view in views.items()}
@@ -39,7 +39,7 @@ class WatchedStations:
 class _CountsSince:
     """Frames of a station since its first health message after `start`, of the monotonic clock."""
 
-    def __init__(self, view: StationMessages, start: float) -> None:
+    def __init__(self, view: WatchedStation, start: float) -> None:
         self._view, self._start = view, start
         self._first: Frames | None = None
 

@@ -18,7 +18,7 @@ from bench.baselines.evaluation import baseline_results, evaluate_baseline
 from bench.baselines.patch_pca import PatchPca
 from bench.baselines.pooled import PooledInput
 from latentline.errors import ConfigError
-from latentline.scoring.calibrate import split_held_out
+from latentline.scoring.held_out import split_held_out
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
 from trainer.data.sources import open_source

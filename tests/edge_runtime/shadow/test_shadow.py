@@ -21,6 +21,7 @@ from edge_runtime.shadow.shadow import Shadow, rest_seconds
 from edge_runtime.station.station import Station
 from edge_runtime.supervision.metrics import metrics_text
 from latentline.base.strict_yaml import parse
+from latentline.errors import PackageError
 from latentline.model import open_model
 from tests.edge_runtime.fakes import BRIGHT, DARK, FakeInspector, station_data, validate, write_picture
 from tests.mosquitto import Mosquitto, Subscriber
@@ -123,6 +124,20 @@ def test_a_candidate_that_is_killed_is_started_again(candidate: Path) -> None:
         scored = shadow.numbers.scored
         _offer_until(shadow, DARK, lambda: shadow.numbers.scored > scored >= 1, "a score after the end")
         assert shadow.numbers.error is None
+
+
+def _refuse(signature: object, source: str) -> None:
+    raise PackageError(f"{source}: nobody has signed it")
+
+
+def test_a_candidate_that_is_not_trusted_is_not_opened(candidate: Path) -> None:
+    """Its process asks, as a switch to it would, and says why it was refused."""
+    shadow = Shadow(ShadowSection(model=candidate), _refuse)
+    shadow.thread.start()
+    wait_until(lambda: shadow.numbers.error is not None, "the refusal", 60)
+    shadow.close(10)
+    assert "nobody has signed it" in (shadow.numbers.error or "")
+    assert shadow.numbers.name == ""
 
 
 def test_the_candidate_rests_so_that_it_keeps_to_its_share() -> None:

@@ -60,6 +60,23 @@ def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> 
     assert "cannot be reached" in findings[-1].message
 
 
+@pytest.mark.parametrize(("name", "found"), [("good.zip", True), ("broken.zip", False)])
+def test_the_candidate_in_shadow_is_opened(name: str, found: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A station file that names a candidate has it checked, by the same trust as the model."""
+
+    def open_one(path: Path, backend: str, *, gpu: object, admit: object) -> FakeInspector:
+        if path.name == "broken.zip":
+            raise PackageError(f"{path}: not a package")
+        return FakeInspector()
+
+    path = tmp_path / "station.yaml"
+    path.write_text(yaml.safe_dump({**station_data(tmp_path, mosquitto.port), "shadow": {"model": name}}))
+    findings = {finding.subject: finding for finding in check_station(path, open_one)}
+    assert findings["model"].ok
+    assert findings["shadow"].ok is found
+    assert ("fake" if found else "not a package") in findings["shadow"].message
+
+
 @pytest.mark.parametrize(
     ("mqtt", "lacking"),
     [

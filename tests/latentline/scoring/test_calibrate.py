@@ -6,8 +6,9 @@ import pytest
 from latentline.errors import DatasetError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
-from latentline.scoring.calibrate import SCALES, Calibrated, calibrate, pixel_statistics
+from latentline.scoring.calibrate import Calibrated, calibrate
 from latentline.scoring.components import frame_components
+from latentline.scoring.pixel_statistics import SCALES, pixel_statistics
 from latentline.scoring.thresholds import promise, threshold
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentline.scoring.calibrate import FEWEST_STANDARDISING, split_held_out
 from latentline.scoring.calibration import Calibration, Component
+from latentline.scoring.held_out import FEWEST_STANDARDISING, split_held_out
 
 
 def test_score_is_the_weighted_sum_of_standardised_components() -> None:

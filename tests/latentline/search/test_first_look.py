@@ -15,8 +15,9 @@ from latentline.errors import BackendError, PackageError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.package.model_package import FIRST_LOOK, ModelPackage, load_package
-from latentline.scoring.calibrate import Calibrated, calibrate, pixel_statistics
+from latentline.scoring.calibrate import Calibrated, calibrate
 from latentline.scoring.maps import pool
+from latentline.scoring.pixel_statistics import pixel_statistics
 from latentline.search.first_look import FirstLook
 from latentline.search.regions import regions
 from latentline.search.searched_frame import MapKind

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentline.errors import DatasetError, ImageError
-from latentline.scoring.calibrate import split_held_out
+from latentline.scoring.held_out import split_held_out
 from trainer.data.caltech import CaltechSource
 from trainer.data.nanotwice import NanoTwiceSource
 from trainer.data.settings import CaltechData, NanoTwiceData

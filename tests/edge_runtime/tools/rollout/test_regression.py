@@ -13,14 +13,14 @@ from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
 from edge_runtime.tools.listen.messages import Frames
 from edge_runtime.tools.rollout.regression import BeforeSwitch, more_abnormal, regression
-from edge_runtime.tools.rollout.view import StationMessages
+from edge_runtime.tools.rollout.watched_station import WatchedStation
 
 NEW = "cd" * 32
 TOPICS = Topics("l", "s")
 
 
-def _view(*codes: str, state: str = "degraded", boot: str = "1", model: str = NEW) -> StationMessages:
-    view = StationMessages(TOPICS)
+def _view(*codes: str, state: str = "degraded", boot: str = "1", model: str = NEW) -> WatchedStation:
+    view = WatchedStation(TOPICS)
     reasons = [{"code": code, "message": f"about {code}"} for code in codes]
     birth = {"software": {"name": "l", "version": "0"}, "model": {"name": "m", "sha256": model}, "backend": "b"}
     for topic, body in (
@@ -31,7 +31,7 @@ def _view(*codes: str, state: str = "degraded", boot: str = "1", model: str = NE
     return view
 
 
-def _judged(view: StationMessages, known: tuple[str, ...] = (), after: Any = None, before: Any = None) -> str | None:
+def _judged(view: WatchedStation, known: tuple[str, ...] = (), after: Any = None, before: Any = None) -> str | None:
     return regression(view, BeforeSwitch("1", frozenset(known), before), NEW, after)
 
 
@@ -58,7 +58,7 @@ def test_a_station_that_is_gone_or_another() -> None:
 def test_a_broker_that_restarts_is_no_regression() -> None:
     """It may say for a while that a station is offline; only one that stays so is lost, or one without `health`."""
     now = [0.0]
-    view = StationMessages(TOPICS, lambda: now[0])
+    view = WatchedStation(TOPICS, lambda: now[0])
     numbers = {"uptime_seconds": 1, "frames": {"inspected": 1, "abnormal": 0}, "events": {"waiting": 0}}
     health = {"at": "t", "state": "online", "faults": [], **numbers, "process": {"rss_bytes": 1}}
     view.take(Received(TOPICS.health, json.dumps(health).encode()))

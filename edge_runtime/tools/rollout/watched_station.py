@@ -31,7 +31,7 @@ class CommandedBirth(Birth):
     commands: tuple[str, ...] = ()
 
 
-class StationMessages:
+class WatchedStation:
     """The newest messages of one station.
 
     health_at  of the clock, when `health` came
