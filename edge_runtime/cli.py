@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from edge_runtime.commands.models import open_first_model
+    from edge_runtime.station.configured import broker_of, load_overrides, secrets_of, trust_of
     from edge_runtime.station.ending import end_in_time
     from edge_runtime.station.station import Station
-    from edge_runtime.station.wiring import broker_of, load_overrides, secrets_of, trust_of
     from latentline.model import open_model
 
     config = load_station(options.config)
@@ -96,7 +96,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _lowest_release(options: argparse.Namespace) -> int:
-    from edge_runtime.station.wiring import release_file
+    from edge_runtime.station.configured import release_file
 
     file = release_file(load_station(options.config))
     if options.release is not None:

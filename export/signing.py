@@ -41,6 +41,7 @@ def make_key(private: Path, password: bytes | None, not_after: date | None) -> t
         atomic.write_bytes(private, pem, mode=0o600)
         atomic.write_bytes(public, head + shown)
     except OSError as error:
+        private.unlink(missing_ok=True)  # one without the other is of no use
         raise ConfigError(f"{private}: the key cannot be written ({error.strerror}); give another folder") from None
     return public, key_id(key.public_key())
 

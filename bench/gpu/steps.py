@@ -107,7 +107,7 @@ def path(plan: Plan) -> Iterator[Task]:
         yield plan.pytest("trunk on the real driver", 60, *engines, *driver, TRUNK_TESTS)
     checks = ("-m", "tests.gpu.driver_checks", "--out", str(plan.out / "driver.jsonl"))
     more = ("--emulated",) if plan.emulated else ()
-    yield plan.run("driver checks", 240, *checks, *more, *DRIVER_CHECKS)
+    yield plan.run("driver checks", 300, *checks, *more, *DRIVER_CHECKS)
     yield plan.run("large tiles", 100, *checks, *more, "large_tiles")
 
 

@@ -1,7 +1,7 @@
 """How long does a whole frame take, of several sizes, for each model and for peers on a pretrained network?
 
 python -m bench.speed.frames IMAGES PACKAGE [PACKAGE …] [--sizes 640x480 1280x720 2448x2048] [--repeats 15]
-    [--threads N] [--json]
+    [--labelled GOOD BAD] [--threads N] [--json]
 
 IMAGES is a folder of normal images. A frame of a size is laid of one of them and its mirror images, at their own scale,
 each time shifted. A model inspects it as on a station, maps and defects included; a package with a height scales the
@@ -12,7 +12,8 @@ Of each: the median and the 99th percentile of milliseconds, the median of CPU m
 together and other work on the machine changes less, megapixels of the frame a second at the median, tiles, and
 the ratio of the first package's time to its own in the same repeat, with its quartiles. `growth` is the exponent of the
 time in the area between the smallest and the largest size: 1 is linear. `memory` is the resident memory that opening
-the model and inspecting the largest frame added, in MB.
+the model and inspecting the largest frame added, in MB. With --labelled, `image AUROC` is that of all images in the
+folder GOOD against all in BAD, at any depth and as they are: give images that no model was trained on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -43,12 +45,14 @@ from latentline.errors import ConfigError, DatasetError, run_command
 from latentline.model import Model, open_model
 from latentline.vision.images import list_images, read_image
 from latentline.vision.laid_frame import laid_frame
+from trainer.evaluation.intervals import Estimate, estimate, resample
+from trainer.evaluation.metrics import image_auroc, weighted_auroc
 
 UInt8 = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float64]
 FITTED, FEWEST = 40, 10  # normal images for the peers
 CORESET = 0.01
-Inspect = Callable[[UInt8], int]  # a frame in, the number of its tiles out
+Inspect = Callable[[UInt8], tuple[int, float]]  # a frame in, the number of its tiles and its anomaly score out
 
 
 def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
@@ -59,10 +63,9 @@ def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
         baseline.fit(images)
 
     def scoring(baseline: Padim | PatchCore) -> Inspect:
-        def inspect(frame: UInt8) -> int:
+        def inspect(frame: UInt8) -> tuple[int, float]:
             features.forget()  # each goes through the network anew, as in a station
-            baseline.score(frame)
-            return 1
+            return 1, baseline.score(frame)[0]
 
         return inspect
 
@@ -85,7 +88,11 @@ def opened(options: argparse.Namespace, largest: UInt8) -> tuple[dict[str, Inspe
 
 
 def _inspecting(model: Model) -> Inspect:
-    return lambda frame: model.inspect(frame).tiles
+    def inspect(frame: UInt8) -> tuple[int, float]:
+        result = model.inspect(frame)
+        return result.tiles, result.score
+
+    return inspect
 
 
 def _resident() -> int:
@@ -106,7 +113,7 @@ def turns(inspectors: Mapping[str, Inspect], frames: Sequence[UInt8]) -> Turns:
     """Let all inspect each frame in turn; one frame, not timed, warms up."""
     times: dict[str, list[float]] = {name: [] for name in inspectors}
     cpu: dict[str, list[float]] = {name: [] for name in inspectors}
-    tiles = {name: inspect(frames[0]) for name, inspect in inspectors.items()}
+    tiles = {name: inspect(frames[0])[0] for name, inspect in inspectors.items()}
     for frame in frames:
         for name, inspect in inspectors.items():
             start, worked = perf_counter(), process_time()
@@ -136,6 +143,31 @@ def size_table(title: str, area: int, taken: Turns) -> Table:
     return table
 
 
+def detection(inspectors: Mapping[str, Inspect], good: Path, bad: Path) -> dict[str, Estimate]:
+    """Image AUROC of each inspector on the images of both folders. Raises DatasetError where one has none."""
+    scores: dict[str, list[float]] = {name: [] for name in inspectors}
+    paths = [_images_below(folder) for folder in (good, bad)]
+    for folder, found in zip((good, bad), paths, strict=True):
+        if not found:
+            raise DatasetError(f"{folder}: no images; give a folder of normal and one of abnormal images")
+    for path in tqdm([*paths[0], *paths[1]], desc="labelled", unit="img"):
+        frame = read_image(path)
+        for name, inspect in inspectors.items():
+            scores[name].append(inspect(frame)[1])
+    kinds = np.repeat(["good", "bad"], [len(found) for found in paths])
+    weights, abnormal = resample(list(kinds), [str(i) for i in range(len(kinds))]), kinds == "bad"
+    found_by = {name: np.array(values, dtype=np.float64) for name, values in scores.items()}
+    return {
+        name: estimate(image_auroc(x[~abnormal], x[abnormal]), partial(weighted_auroc, x, abnormal), weights)
+        for name, x in found_by.items()
+    }
+
+
+def _images_below(folder: Path) -> list[Path]:
+    folders = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())] if folder.is_dir() else []
+    return [path for below in folders for path in list_images(below)]
+
+
 def measure(options: argparse.Namespace) -> list[Table]:
     """A table for each size, and a summary."""
     paths = list_images(options.images)[:FITTED] if options.images.is_dir() else []
@@ -157,6 +189,9 @@ def measure(options: argparse.Namespace) -> list[Table]:
     for name, found in medians.items():
         cells: dict[str, Cell] = {"growth": None if not areas else math.log(found[-1] / found[0]) / areas}
         summary.add(name, {**cells, "memory, MB": memory.get(name)})
+    if options.labelled:
+        for name, auroc in detection(inspectors, *options.labelled).items():
+            summary.add(name, {"image AUROC": auroc})
     return [*tables, summary]
 
 
@@ -167,6 +202,7 @@ def main() -> int:
     parser.add_argument("packages", type=Path, nargs="+", metavar="PACKAGE")
     parser.add_argument("--sizes", type=frame_size, nargs="+", default=[(640, 480), (1280, 720), (2448, 2048)])
     parser.add_argument("--repeats", type=count, default=15, help="frames of each size (default: %(default)s)")
+    parser.add_argument("--labelled", type=Path, nargs=2, metavar=("GOOD", "BAD"), help="folders of test images")
     parser.add_argument("--threads", type=count, default=usable_cores(), help="of the CPU (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from edge_runtime.commands.actions import Result
-from edge_runtime.commands.request import ModelRequest, ThresholdRequest
+from edge_runtime.commands.request import ModelRequest, RevertRequest, ThresholdRequest
 from latentline.errors import LatentlineError
 
 
@@ -17,14 +17,16 @@ class LocalRequest:
     Whoever waits may cancel `outcome` before the station's thread has begun; then nothing happens.
     """
 
-    request: ThresholdRequest | ModelRequest
+    request: ThresholdRequest | ModelRequest | RevertRequest
     who: str
     outcome: Future[Result] = field(default_factory=Future)
 
     @property
     def verb(self) -> str:
         """As over MQTT."""
-        return "threshold" if isinstance(self.request, ThresholdRequest) else "model"
+        if isinstance(self.request, ThresholdRequest):
+            return "threshold"
+        return "model" if isinstance(self.request, ModelRequest) else "revert"
 
     def finish(self, outcome: Result | LatentlineError) -> None:
         """Say what came of it."""

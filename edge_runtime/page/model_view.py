@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,18 +10,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edge_runtime.commands.local_request import LocalRequest
-from edge_runtime.commands.request import ModelRequest
+from edge_runtime.commands.request import ModelRequest, RevertRequest
 from edge_runtime.page.changes import carry_out, require_engineer
 from edge_runtime.page.context import PageContext, session_of
+from edge_runtime.page.kept_comparison import read_comparisons
 from edge_runtime.page.package_card import PackageCard, read_card, read_cards
 from edge_runtime.page.requests import read_json
 
 _SECONDS = 180.0  # to load a package, test it and wait for the frames in work
-_AUDIT_BYTES = 1 << 20  # of the end of the audit log, searched for the model before
 
 
 def model_routes(context: PageContext) -> list[Route]:
-    """/model: the page, and a switch to another package."""
+    """/model: the page, a switch to another package, and back to the one before."""
 
     async def view(request: Request) -> Response:
         return context.page("model", request, **await run_in_threadpool(_values, context))
@@ -37,7 +35,18 @@ def model_routes(context: PageContext) -> list[Route]:
             dict(await carry_out(context, local, _SECONDS, old, {"name": asked.name, "sha256": asked.sha256}))
         )
 
-    return [Route("/model", view, methods=["GET"]), Route("/model", promote, methods=["POST"])]
+    async def revert(request: Request) -> Response:
+        require_engineer(request)
+        asked = await read_json(request, RevertRequest)
+        local = LocalRequest(asked, session_of(request).user.name)
+        old, new = {"sha256": context.station.identity().sha256}, {"sha256": asked.sha256}
+        return JSONResponse(dict(await carry_out(context, local, _SECONDS, old, new)))
+
+    return [
+        Route("/model", view, methods=["GET"]),
+        Route("/model", promote, methods=["POST"]),
+        Route("/model/revert", revert, methods=["POST"]),
+    ]
 
 
 def _values(context: PageContext) -> dict[str, Any]:
@@ -47,7 +56,7 @@ def _values(context: PageContext) -> dict[str, Any]:
     if running is None:
         configured = read_card(context.station.model)
         running = configured if configured.sha256 == identity.sha256 else None
-    before = _before(context.audit.path, identity.sha256)
+    newest = context.feed.state
     return {
         "identity": identity,
         "threshold": context.station.threshold(),
@@ -55,8 +64,9 @@ def _values(context: PageContext) -> dict[str, Any]:
         "facts": {} if running is None or running.manifest is None else _facts(running),
         "folder": folder,
         "candidates": [card for card in cards if card.sha256 != identity.sha256],
-        "before": next((card for card in cards if before and card.sha256 == before), None),
-        "before_is_gone": before is not None and all(card.sha256 != before for card in cards),
+        "comparisons": {} if folder is None else read_comparisons(folder),
+        "shadow": None if newest is None else newest[1].shadow,
+        "before": context.station.before(),
     }
 
 
@@ -87,21 +97,3 @@ def _facts(card: PackageCard) -> dict[str, str]:
     if manifest.trunk is not None:
         facts["Trunk"] = "a pretrained network beside the search"
     return facts
-
-
-def _before(audit: Path, running: str) -> str | None:
-    """The sha256 of the model that ran before, if the page has switched to the running one."""
-    try:
-        with audit.open("rb") as file:
-            file.seek(max(0, audit.stat().st_size - _AUDIT_BYTES))
-            lines = file.read().splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        if b'"model changed"' in line:
-            try:
-                entry = json.loads(line)
-                return str(entry["old"]["sha256"]) if entry["new"]["sha256"] == running else None
-            except (ValueError, KeyError, TypeError):
-                return None
-    return None

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.page.kept_comparison import ENDING
 from latentline.errors import PackageError
 from latentline.package.files import is_plain_name
 from latentline.package.manifest import Manifest, parse_manifest
@@ -40,7 +41,8 @@ def read_card(path: Path) -> PackageCard:
 def read_cards(folder: Path) -> list[PackageCard]:
     """The cards of the packages directly in `folder`, newest first; those that cannot be read come last."""
     try:
-        paths = sorted(path for path in folder.iterdir() if is_plain_name(path.name))
+        names = (path for path in folder.iterdir() if is_plain_name(path.name))
+        paths = sorted(path for path in names if path.suffix != ENDING)
     except OSError:
         return []
     cards = [read_card(path) for path in paths[:_MOST_PACKAGES] if path.is_dir() or path.suffix == ".zip"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.commands.local_request import LocalRequest
+from edge_runtime.commands.overrides import PreviousModel
 from edge_runtime.commands.settings import CommandsSection
 from edge_runtime.page.fault_history import FaultHistory
 from edge_runtime.page.latest import LatestFrames
@@ -25,6 +26,7 @@ class StationView:
     troubled  returns the codes of stages that hang or always fail, as /readyz knows them
     ask       queues a request for the station's thread; raises CommandError
     identity, threshold, baseline  return what the running model is, judges by, and was calibrated on
+    before    returns the model that ran before the last switch; None: there is none to go back to
     model     the package that the YAML names
     archive   folder of the archive; None: there is none. archive_gib: its limit, if it has one
     """
@@ -40,6 +42,7 @@ class StationView:
     identity: Callable[[], ModelIdentity]
     threshold: Callable[[], float]
     baseline: Callable[[], NormalBaseline | None]
+    before: Callable[[], PreviousModel | None]
     commands: CommandsSection
     model: Path
     archive: Path | None

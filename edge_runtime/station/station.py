@@ -22,16 +22,10 @@ from edge_runtime.frames.summary import Summary
 from edge_runtime.page.fault_history import FaultHistory
 from edge_runtime.station.announcer import Announcer
 from edge_runtime.station.command_warning import command_warning
-from edge_runtime.station.wiring import (
-    Services,
-    assemble,
-    broker_of,
-    camera_reports,
-    load_overrides,
-    secrets_of,
-    take_snapshot,
-    trust_of,
-)
+from edge_runtime.station.configured import broker_of, load_overrides, secrets_of, trust_of
+from edge_runtime.station.services import Services
+from edge_runtime.station.snapshots import camera_reports, take_snapshot
+from edge_runtime.station.wiring import assemble
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.supervision.restart import RestartNeededError
 from edge_runtime.supervision.snapshot import Snapshot

@@ -27,7 +27,7 @@ from edge_runtime.mqtt.reason_codes import (
 )
 from edge_runtime.mqtt.topics import Topics
 from edge_runtime.mqtt.trial import BrokerTrial, EndedError, probe
-from edge_runtime.station.wiring import broker_of
+from edge_runtime.station.configured import broker_of
 from edge_runtime.tools.finding import Finding
 from latentline.errors import BrokerError, LatentlineError
 

@@ -18,7 +18,7 @@ from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.depth import depth_sentence, eight_bits
 from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.station.command_warning import command_warning
-from edge_runtime.station.wiring import trust_of
+from edge_runtime.station.configured import trust_of
 from edge_runtime.tools.archive_check import check_archive
 from edge_runtime.tools.broker_check import check_broker
 from edge_runtime.tools.finding import Finding

@@ -10,18 +10,18 @@ from typing import Literal
 from latentline.package.manifest import Manifest
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.calibrate import Calibrated
-from latentline.scoring.tuning import Device, Start, TunedSetting
+from latentline.scoring.tuning import Start, TunedSetting
 from trainer.evaluation.choose_search import FROM_ENCODER, FROM_RANDOM
 
 OVERLAPS = (0.0, 0.25, 0.5)
 TILES = (4, 16)
 
 
-def candidates(manifest: Manifest, device: Device) -> list[TunedSetting]:
+def candidates(manifest: Manifest) -> list[TunedSetting]:
     """The settings of a package, its own among them: short searches and few tiles first.
 
     A start at the constant latent is one more where the package has an encoder; a few searched tiles are where it can
-    look first, on the CPU. Without a search there are overlaps and tiles alone.
+    look first. Without a search there are overlaps and tiles alone.
     """
     own = manifest.search
     searches: set[tuple[int, Start]] = {(own.iterations, own.init)}
@@ -31,7 +31,7 @@ def candidates(manifest: Manifest, device: Device) -> list[TunedSetting]:
         searches |= {(n, "encoder") for n in FROM_ENCODER}
     overlaps = {*OVERLAPS, manifest.overlap}
     tiles: set[int | Literal["all"]] = {"all", own.tiles}
-    if manifest.first_look and device == "cpu":
+    if manifest.first_look:
         tiles |= set(TILES)
     return [
         TunedSetting(overlap=overlap, iterations=n, init=init, tiles=some)

@@ -58,7 +58,7 @@ def tune(
     weighing = weighing_frames(held_out, given.config, package.tiler)
     timed = timed_frames([*held_out.standardising, *held_out.scored], frame)
     tuner = Tuner(package, weighing, timed, device, threads or usable_cores(), budget)
-    tried = tuner.try_settings(candidates(package.manifest, device))
+    tried = tuner.try_settings(candidates(package.manifest))
     if all(one.milliseconds > budget for one in tried):
         raise ConfigError(_unmet(tried, budget, frame))
     labels = weighing.labels

@@ -12,7 +12,7 @@ _ROOMS = ("latentline", "trainer", "export", "edge_runtime", "bench")
 _CODE = sorted(set(re.findall(r"`([^`]+)`", _PAGE)))
 _PATHS = [name for name in _CODE if re.fullmatch(r"[\w./-]+/[\w.-]*", name) and not name.startswith("/")]
 _FILES = [name for name in _CODE if re.fullmatch(r"\w+\.(py|cu)", name)]
-_NAMES = [name for name in _CODE if re.fullmatch(r"_?[A-Za-z]\w*(\.\w+)?", name)]
+_NAMES = [name for name in _CODE if re.fullmatch(r"_?[A-Za-z]\w*(\.\w+)?", name) and name not in _FILES]
 
 
 def _defined() -> set[str]:

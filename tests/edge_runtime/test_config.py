@@ -8,7 +8,7 @@ import yaml
 
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.mqtt.settings import read_password
-from edge_runtime.station.wiring import broker_of
+from edge_runtime.station.configured import broker_of
 from latentline.base.strict_yaml import parse
 from latentline.errors import ConfigError
 from tests.edge_runtime.fakes import station_data

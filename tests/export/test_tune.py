@@ -69,7 +69,7 @@ def test_the_tuned_package_is_whole_and_says_why(
     """With the package's own setting it has the same score and thresholds, and every setting that was tried."""
     far = TunedSetting(overlap=0.5, iterations=30, init="encoder")
     farther = TunedSetting(overlap=0.5, iterations=100, init="encoder")
-    monkeypatch.setattr(tune, "candidates", lambda manifest, device: [OWN, far, farther])
+    monkeypatch.setattr(tune, "candidates", lambda manifest: [OWN, far, farther])
     out = tmp_path / "tuned.zip"
     assert _tune(run, out, "--budget", "20ms", "--frame", "48x48", "--json") == 0
     report = json.loads(capsys.readouterr().out)["tuning"]
@@ -90,7 +90,7 @@ def test_a_random_start_needs_no_encoder(
 ) -> None:
     """Where a search from the constant latent wins, the package brings no encoder, and opens."""
     only = TunedSetting(overlap=0.0, iterations=1, init="random")
-    monkeypatch.setattr(tune, "candidates", lambda manifest, device: [only])
+    monkeypatch.setattr(tune, "candidates", lambda manifest: [only])
     assert _tune(run, tmp_path / "tuned", "--budget", "1s", "--threads", "1") == 0
     package = load_package(tmp_path / "tuned")
     assert ENCODER not in package.graphs and package.manifest.search.init == "random"
@@ -162,7 +162,7 @@ def test_bfloat16_is_checked_and_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The package has it where it moves no score too far; a move beyond the bound is a sentence, and no package."""
-    monkeypatch.setattr(tune, "candidates", lambda manifest, device: [OWN])
+    monkeypatch.setattr(tune, "candidates", lambda manifest: [OWN])
     monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     options = "--budget", "1s", "--threads", "1", "--precision", "bfloat16"
     monkeypatch.setattr(precision, "MOST_MOVED", 1e9)
@@ -214,12 +214,12 @@ def test_the_fastest_that_is_as_good_as_any_within_the_budget_is_chosen() -> Non
 
 
 def test_the_own_setting_is_among_the_candidates(run: Path) -> None:
-    """With the usual ones; a GPU searches all tiles, as does a package without a first look."""
+    """With the usual ones; a package without a first look searches all tiles."""
     manifest = load_package(run / "package").manifest.model_copy(update={"overlap": 0.4})
-    found = candidates(manifest, "cpu")
+    found = candidates(manifest)
     assert OWN.model_copy(update={"overlap": 0.4}) in found and len(found) == len(set(found)) == 8 * 4 * 3
     without = manifest.model_copy(update={"first_look": False})
-    assert candidates(manifest, "tensorrt") == candidates(without, "cpu") == [s for s in found if s.tiles == "all"]
+    assert candidates(without) == [s for s in found if s.tiles == "all"]
 
 
 def test_what_costs_no_less_than_a_hopeless_setting_is_known() -> None:

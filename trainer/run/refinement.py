@@ -42,6 +42,8 @@ def start_refinement(
     checkpoint = old / "checkpoint" if (old / "checkpoint").is_dir() else old
     if (run / "checkpoint").exists():
         raise ConfigError(f"{run}: this folder holds a training; give another, or continue it with --resume")
+    if images < 1:
+        raise ConfigError("--images: the discriminator needs at least one image to learn from")
     before = read_config(checkpoint)
     config = _with_labels(before, labels, images, data, old)
     state = read_training_state(checkpoint)

@@ -16,7 +16,8 @@ async function promote(button) {
   for (const other of document.querySelectorAll(".promote")) other.disabled = true;
   notice(`${button.dataset.name} is loaded and tested; this may take a minute.`);
   try {
-    await change("/model", { name: button.dataset.name, sha256: button.dataset.sha256 });
+    const { path, name, sha256 } = button.dataset;
+    await change(path, path === "/model" ? { name, sha256 } : { sha256 });
     location.reload();
   } catch (error) {
     notice(error.message, true);

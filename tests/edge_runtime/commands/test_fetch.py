@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from edge_runtime.commands.actions import Result
 from edge_runtime.commands.fetcher import PackageFetcher, source_of
+from edge_runtime.commands.package_source import OpenedFile, PackageFolder
 from edge_runtime.commands.request import CommandError
 from edge_runtime.commands.settings import FetchSection
 from edge_runtime.commands.transfer import Transfer, TransferLimits
@@ -232,14 +234,23 @@ def test_one_package_at_a_time(server: PackageServer, models: Path) -> None:
 
 def test_a_source_that_hangs_is_left_behind(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request is answered when it is overdue, and what comes late is not placed."""
-    late = threading.Event()
-    monkeypatch.setattr(Transfer, "run", lambda _: late.wait())
+    late, chunks = threading.Event(), iter([CONTENT, b""])
+
+    @contextmanager
+    def hanging(*_: object) -> Iterator[OpenedFile]:
+        late.wait()
+        yield OpenedFile(0, len(CONTENT), lambda: next(chunks))
+
+    monkeypatch.setattr(PackageFolder, "open", hanging)
     asking = Asking(str(models), models)
     asking.ask()
-    assert not asking.run()
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "package fetcher"]
+    assert not asking.run() and not asking.answers
     asking.now = 41.0
     assert "its source does not answer" in str(asking.finish())
     late.set()
+    thread.join(10)
+    assert not (models / "p.zip").exists()
 
 
 def test_a_station_that_stops_answers(server: PackageServer, models: Path) -> None:

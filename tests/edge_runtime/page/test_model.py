@@ -6,14 +6,31 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from edge_runtime.page.package_card import read_card
 from edge_runtime.tools.demo.run import MODEL
+from latentline.evidence.comparison import ComparedModel, ModelComparison
+from latentline.evidence.recommendation import Recommendation
+from latentline.evidence.tally import EvidenceTally
 from tests.edge_runtime.fakes import DARK
 from tests.edge_runtime.page.running import CalibratedInspector, RunningPage, page_data
+
+
+def write_comparison(folder: Path, old: str, new: str) -> None:
+    """What `compare` writes of a new model that has three false alarms less."""
+    tally = EvidenceTally()
+    for number in range(20):
+        tally.add(old=number < 4, new=number < 1, label="good")
+        tally.add(old=True, new=number > 0, label="defect", kind="<b>hole</b>")
+    sides = ComparedModel("first", old, 1.0), ComparedModel("second", new, 1.0)
+    said = Recommendation("keep", "The new model misses more.")
+    comparison = ModelComparison(*sides, tally.table, EvidenceTally().table, 0, {}, (), said)
+    folder.mkdir()
+    (folder / "comparison.json").write_text(json.dumps(comparison.to_dict()))
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +40,14 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPage]:
     data = page_data(folder)
     models = folder / "models"
     models.mkdir()
-    data["commands"]["models"] = str(models)
+    data["commands"]["models"], data["model"] = str(models), str(models / "first")
     for name in ("first", "second"):
         shutil.copytree(MODEL, models / name)
         manifest = json.loads((models / name / "manifest.json").read_text())
         (models / name / "manifest.json").write_text(json.dumps({**manifest, "name": f"brick {name}"}))
+    write_comparison(models / "second.comparison", *(read_card(models / name).sha256 for name in ("first", "second")))
+    (models / "wrong.comparison").mkdir()
+    (models / "wrong.comparison" / "comparison.json").write_text("{}")
     (models / "broken.zip").write_bytes(b"no zip")
     inspector = CalibratedInspector()
     inspector.identity = replace(inspector.identity, sha256=read_card(models / "first").sha256)
@@ -49,6 +69,10 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     page.goto(f"{station.url}/model")
     expect(page.locator(".packages li")).to_have_count(2)
     expect(page.locator(".packages .warning")).to_contain_text("broken.zip is not a model package")
+    candidate = page.locator("li", has_text="brick second")
+    expect(candidate.locator("tr", has_text="false alarms")).to_contain_text("4 = 20.0 %")
+    expect(candidate).to_contain_text("Keep the running one. The new model misses more.")
+    expect(candidate).to_contain_text("caught: <b>hole</b>")
     page.locator("li", has_text="brick second").get_by_role("button", name="Promote").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.locator("h2").first).to_have_text("Running: brick second", timeout=30_000)
@@ -57,10 +81,10 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     assert not services.page.feed._latest.scores  # those of another model say nothing
     station.show(DARK)
     assert station.station.snapshot().model_name == "brick second"
-    page.get_by_role("button", name="Revert to first").click()
+    page.get_by_role("button", name="Revert to the package of the station file").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.locator("h2").first).to_have_text("Running: brick first", timeout=30_000)
-    assert station.audit.count('"model changed"') == 2
+    assert station.audit.count('"model changed"') == station.audit.count('"revert changed"') == 1
     context.close()
 
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from edge_runtime.config import StationConfig, load_station
+from edge_runtime.station.configured import load_overrides, trust_of
 from edge_runtime.station.station import Station
-from edge_runtime.station.wiring import load_overrides, trust_of
 from export.signing import make_key, sign_package
 from latentline.base.strict_yaml import parse
 from latentline.model import open_model

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from edge_runtime.config import load_station
+from edge_runtime.station.configured import broker_of, secrets_of
 from edge_runtime.station.station import Station
-from edge_runtime.station.wiring import broker_of, secrets_of
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.check import check_station
 from tests.edge_runtime.commands.requester import Requester
