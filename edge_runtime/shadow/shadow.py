@@ -53,6 +53,7 @@ class Shadow:
         self._identity: ModelIdentity | None = None
         self._pauses = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._lock = threading.Lock()  # held for the time of a few sums
+        self._missed = 0  # frames offered while another thread held it; the station's thread alone counts them
         self._numbers, self._tally = ShadowNumbers(), EvidenceTally()
         self._against: tuple[str, float] | None = None
         self._times: deque[float] = deque(maxlen=_NEWEST)
@@ -60,15 +61,20 @@ class Shadow:
 
     def offer(self, frame: Frame, inspection: InspectionResult, model: ModelIdentity) -> None:
         """Let the candidate score an inspected frame if it has time now. Called by the station's thread."""
-        against = model.sha256, inspection.threshold
-        with self._lock:
+        if not self._lock.acquire(blocking=False):  # whoever has it may wait for a processor
+            self._missed += 1
+            return
+        try:
+            against = model.sha256, inspection.threshold
             if against != self._against:
                 self._start_anew(against)
-            if not self._wanted:
-                self._numbers = replace(self._numbers, skipped=self._numbers.skipped + 1)
-                return
-            self._wanted = False
-        self._slot.put(_OfferedFrame(frame, inspection, against))
+            missed, self._missed = self._missed, 0
+            self._numbers = replace(self._numbers, skipped=self._numbers.skipped + missed + (not self._wanted))
+            if self._wanted:
+                self._wanted = False
+                self._slot.put(_OfferedFrame(frame, inspection, against))
+        finally:
+            self._lock.release()
 
     @property
     def numbers(self) -> ShadowNumbers:
