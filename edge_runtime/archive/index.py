@@ -71,14 +71,16 @@ def open_index(path: Path) -> Iterator[sqlite3.Connection]:
 def reading(folder: Path) -> Iterator[sqlite3.Connection]:
     """A connection to the index of the archive in `folder`, for people's questions.
 
-    Raises ArchiveError, one sentence, when there is no archive, it is another program's or version's, or its index is
-    damaged or locked.
+    Raises ArchiveError, one sentence, when there is no archive yet, it is another program's or version's, or its index
+    is damaged or locked.
     """
     path = folder / INDEX_NAME
     if not path.is_file():
         raise ArchiveError(f"{folder}: there is no archive; give the folder of `archive.path`, or the station file")
     try:
         with open_index(path) as database:
+            if _is_empty(database):
+                raise ArchiveError(f"{path}: the index is still empty; a station that starts fills it: try again")
             check_header(database, path)
             yield database
     except sqlite3.OperationalError as error:

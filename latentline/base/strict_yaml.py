@@ -81,7 +81,8 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         own = [
             f for f in faults if f["type"] != "too_short" or not any(loc[: len(f["loc"])] == f["loc"] for loc in within)
         ]
-        sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data)) for fault in own)
+        listed: set[tuple[Any, ...]] = set()
+        sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data, listed)) for fault in own)
         raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
 
 
@@ -104,13 +105,18 @@ def _problem(error: yaml.YAMLError) -> str:
     return problem if word is None else "a text that begins with ! or * needs quotes"
 
 
-def _sentence(fault: Any, model: type[BaseModel], data: Any) -> str:
+def _sentence(fault: Any, model: type[BaseModel], data: Any, listed: set[tuple[Any, ...]]) -> str:
+    """One fault in words. listed: the places whose valid keys have been told; each is told once."""
     path = ".".join(_place(fault["loc"], data)) or "the file"
     if fault["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, fault["loc"][:-1]))
         near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"valid keys are {', '.join(valid)}"
-        return f"unknown key '{path}'; {hint}"
+        if near:
+            return f"unknown key '{path}'; did you mean '{near[0]}'?"
+        if fault["loc"][:-1] in listed:
+            return f"unknown key '{path}'"
+        listed.add(fault["loc"][:-1])
+        return f"unknown key '{path}'; valid keys are {', '.join(valid)}"
     if fault["type"] == "missing":
         return f"'{path}' is missing; it has no default"
     message = str(fault["msg"]).removeprefix("Value error, ")

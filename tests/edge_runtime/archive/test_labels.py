@@ -178,8 +178,11 @@ def test_a_label_needs_a_person(folder: Path, who: str) -> None:
 
 
 def test_a_damaged_or_foreign_index_is_one_sentence(tmp_path: Path, folder: Path) -> None:
-    """No archive, another program's database and a damaged index each give one sentence."""
+    """No archive, one that is just begun, another program's database and a damaged index each give one sentence."""
     with pytest.raises(ArchiveError, match="no archive"):
+        ArchiveReader(tmp_path).frames(FrameQuery())
+    (tmp_path / INDEX_NAME).touch()
+    with pytest.raises(ArchiveError, match="still empty"):
         ArchiveReader(tmp_path).frames(FrameQuery())
     foreign = tmp_path / "foreign"
     foreign.mkdir()

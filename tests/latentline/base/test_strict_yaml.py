@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.config import StationConfig, load_station
-from latentline.base.strict_yaml import StrictModel, load_yaml
+from latentline.base.strict_yaml import StrictModel, load_yaml, parse
 from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
 from tests.edge_runtime.fakes import station_data
@@ -178,3 +178,11 @@ def test_what_json_says_is_read_as_it_is(data: Any) -> None:
     import json
 
     assert read_yaml(json.dumps(data)) == data
+
+
+def test_valid_keys_are_told_once() -> None:
+    """Of many unknown keys at one place each is named, and the valid keys of the place stand there once."""
+    with pytest.raises(ConfigError) as caught:
+        parse({"qqq": 1, "xxx": 2}, _Settings, "file.yaml")
+    assert str(caught.value).count("valid keys") == 1
+    assert "'qqq'" in str(caught.value) and "'xxx'" in str(caught.value)
