@@ -2,8 +2,8 @@
 
 The search costs far more than a look, and most tiles are plainly normal. So only the most suspicious ones are searched,
 always as many: a frame's work is fixed. The look is D's verdict on the tiles of the search itself, and so equal to it
-where D has no mirror images. D's trunk over the whole frame at once would take about half of a look's time on a CPU, but
-sees no edges of tiles, and so says something else.
+where D has no mirror images. D's trunk over the whole frame at once would take half of a look's time on a CPU, but sees
+no edges of tiles, and so says something else.
 """
 
 from __future__ import annotations
