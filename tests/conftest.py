@@ -24,10 +24,15 @@ settings.load_profile("latentline")
 
 
 @pytest.fixture(autouse=True)
-def _levels_of_loggers() -> None:
-    """Commands that a test or a shared fixture runs in this process set what is logged; no other test depends on it."""
-    logging.getLogger().setLevel(logging.WARNING)
+def _log_of_no_other_test() -> None:
+    """Commands that a test or a shared fixture runs in this process set what is logged, and where: no other test
+    depends on it, and none writes to the standard error that an earlier one had captured."""
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
     logging.getLogger("trainer").setLevel(logging.NOTSET)
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:  # pytest's own are of subclasses
+            root.removeHandler(handler)
 
 
 @pytest.fixture

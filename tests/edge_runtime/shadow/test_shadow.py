@@ -99,8 +99,9 @@ def test_verdicts_of_both_models_are_counted(candidate: Path) -> None:
     assert numbers.skipped > 0 and numbers.milliseconds > 0 and numbers.error is None
 
 
-def test_a_candidate_that_hangs_never_delays_a_frame(candidate: Path) -> None:
-    """While its process is stopped, frames are offered without a wait, and counted as skipped."""
+def test_a_candidate_that_hangs_delays_no_frame_and_is_started_again_when_killed(candidate: Path) -> None:
+    """While its process is stopped, frames are offered without a wait, and counted as skipped. Its end is counted and
+    explained, and after a pause it scores again, without the loss of what was counted."""
     with _running(candidate) as shadow:
         _offer_until(shadow, DARK, lambda: shadow.numbers.scored >= 1, "a first score")
         assert shadow.pid is not None
@@ -111,13 +112,6 @@ def test_a_candidate_that_hangs_never_delays_a_frame(candidate: Path) -> None:
         offering.join(20)
         assert not offering.is_alive()
         assert shadow.numbers.skipped >= before.skipped + 498  # one was in work, and one waited
-
-
-def test_a_candidate_that_is_killed_is_started_again(candidate: Path) -> None:
-    """Its end is counted and explained, and after a pause it scores again, without the loss of what was counted."""
-    with _running(candidate) as shadow:
-        _offer_until(shadow, DARK, lambda: shadow.numbers.scored >= 1, "a first score")
-        assert shadow.pid is not None
         os.kill(shadow.pid, signal.SIGKILL)
         _offer_until(shadow, DARK, lambda: shadow.numbers.failed == 1, "the end")
         assert "exit code -9" in (shadow.numbers.error or "")
