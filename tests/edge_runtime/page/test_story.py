@@ -17,8 +17,8 @@ import edge_runtime.cli
 import export.cli
 import trainer.cli
 from edge_runtime.archive.reader import ArchiveReader, FrameQuery
+from edge_runtime.page.package_card import read_card
 from latentline.errors import ArchiveError
-from latentline.package.model_package import load_package
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.paths import ROOT
 from tests.sharing import free_port
@@ -164,7 +164,7 @@ def test_ten_labels_lead_to_the_next_model(
         page.get_by_role("button", name="Yes").click()
         expect(page.locator("li", has_text="first.zip")).to_have_count(1, timeout=1e3 * SECONDS)
 
-        new = load_package(second).sha256
+        new = read_card(second).sha256
         before = len(subscriber.messages("/defect"))
         line.show("square")
         line.judged(40)
