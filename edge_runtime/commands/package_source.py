@@ -100,7 +100,8 @@ class PackageWebsite:
             with _reasons(where):
                 connection.request("GET", self._parts.path + quote(name), headers=_headers(offset))
                 answer = connection.getresponse()
-            yield _opened(answer, where, offset)
+            with answer:  # where the server keeps no connection it owns the socket
+                yield _opened(answer, where, offset)
         finally:
             connection.close()
 

@@ -98,5 +98,5 @@ class OperatorPage:
             )
         self._server = server = PageServer(settings, self._station, self.feed)
         if self._closing.is_set():
-            return
+            server.stop()
         server.run(lambda: self._fault("page", None))
