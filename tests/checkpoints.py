@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from export.from_checkpoint import search_settings
-from export.package import export_model
 from latentline.package.model_package import SearchModel
+from tests.exports import export_once
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data.split import Split
@@ -65,7 +65,7 @@ def exported(name: str) -> tuple[Checkpoint, SearchModel]:
     """The random checkpoint of METHODS[name], and the model exported from it. Tests share both and change neither."""
     checkpoint = random_checkpoint(name)
     networks = checkpoint.generator, checkpoint.discriminator, checkpoint.encoder
-    return checkpoint, export_model(
+    return checkpoint, export_once(
         *networks, search_settings(checkpoint, checkpoint.config.unmeasured_iterations), checkpoint.config.verdict_flips
     )
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.mosquitto import Mosquitto
+from tests.sharing import FOLDER
 
 # Set before anything imports NumPy, PyTorch or OpenCV (nothing above does). Processes that a test starts inherit it.
 # More threads would spin while they wait for those of other test processes, and their number changes the order of sums.
@@ -21,6 +22,15 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # Deadlines and limits on how long examples take to make fail on a busy machine, and say nothing about the code.
 settings.register_profile("latentline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("latentline")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where `made_once` keeps what it makes: xdist gives each of its workers a folder in that of the run."""
+    own = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own))
+        yield
 
 
 @pytest.fixture(autouse=True)

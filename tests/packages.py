@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.package import ModelCard, export_model, write_model_package
+from export.package import ModelCard, write_model_package
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import ModelPackage, SearchModel, load_package
 from latentline.scoring.calibrate import Calibrated
@@ -21,6 +21,7 @@ from latentline.scoring.calibration import Calibration, Component
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searched_frame import MapKind
 from latentline.vision.preprocessing import Preprocessing
+from tests.exports import export_once
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.frozen import freeze
 from trainer.networks.generator import Generator
@@ -63,7 +64,7 @@ def points(resolution: int, channels: int, latent: int, count: int, seed: int = 
 @lru_cache
 def tiny_model() -> SearchModel:
     """A model of 16 px grey tiles, not calibrated. Tests share it and do not change it."""
-    return export_model(*networks(), None, SEARCH)
+    return export_once(*networks(), None, SEARCH)
 
 
 def write_tiny_package(out: Path) -> Path:

@@ -81,8 +81,7 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         own = [
             f for f in faults if f["type"] != "too_short" or not any(loc[: len(f["loc"])] == f["loc"] for loc in within)
         ]
-        listed: set[tuple[Any, ...]] = set()
-        sentences = dict.fromkeys(mask_credentials(_sentence(fault, model, data, listed)) for fault in own)
+        sentences = dict.fromkeys(mask_credentials(said) for fault in own for said in _sentences(fault, model, data))
         raise ConfigError(f"{source}: " + "; ".join(sentences)) from None
 
 
@@ -105,23 +104,20 @@ def _problem(error: yaml.YAMLError) -> str:
     return problem if word is None else "a text that begins with ! or * needs quotes"
 
 
-def _sentence(fault: Any, model: type[BaseModel], data: Any, listed: set[tuple[Any, ...]]) -> str:
-    """One fault in words. listed: the places whose valid keys have been told; each is told once."""
+def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]:
+    """What is wrong. The valid keys are a sentence of their own, which several faults share."""
     path = ".".join(_place(fault["loc"], data)) or "the file"
     if fault["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, fault["loc"][:-1]))
         near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
         if near:
-            return f"unknown key '{path}'; did you mean '{near[0]}'?"
-        if fault["loc"][:-1] in listed:
-            return f"unknown key '{path}'"
-        listed.add(fault["loc"][:-1])
-        return f"unknown key '{path}'; valid keys are {', '.join(valid)}"
+            return (f"unknown key '{path}'; did you mean '{near[0]}'?",)
+        return f"unknown key '{path}'", f"valid keys are {', '.join(valid)}"
     if fault["type"] == "missing":
-        return f"'{path}' is missing; it has no default"
+        return (f"'{path}' is missing; it has no default",)
     message = str(fault["msg"]).removeprefix("Value error, ")
     shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
-    return f"'{path}': {message[:1].lower()}{message[1:]} (got {shown:.80})"
+    return (f"'{path}': {message[:1].lower()}{message[1:]} (got {shown:.80})",)
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:

@@ -46,7 +46,7 @@ def test_builds_once_and_reports(rtx: Any, tmp_path: Path, capsys: pytest.Captur
     assert set(second["found"].values()) == {"ready"} and second["plan_bytes"] == first["plan_bytes"]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum("was ready" in line for line in lines) == len(second["found"]) and str(tmp_path) in lines[-1]
+    assert sum("was ready" in line for line in lines) == len(first["found"]) >= 4 and str(tmp_path) in lines[-1]
 
 
 def test_fp16_reports_what_it_changes(

@@ -3,18 +3,15 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
 import trainer.cli
-from export import from_checkpoint
 from export.cli import main
 from latentline.model import open_model
-from latentline.package.manifest import ModelSpec
-from latentline.package.model_package import SEARCH_STEP, SearchModel, load_package
+from latentline.package.model_package import SEARCH_STEP, load_package
 from tests.checkpoints import random_checkpoint
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import Checkpoint, save_checkpoint
@@ -119,13 +116,6 @@ def test_auto_chooses_the_search_of_the_package(
     assert [trial.candidate.iterations for trial in choice.trials] == [0, 3, 10, 30]
     assert f"search: {choice.sentence} ({choice.frames})" in caplog.messages
     assert SEARCH_STEP in package.graphs and main(["verify", str(tmp_path / "out")]) == 0
-    of_model = {name: getattr(package.spec, name) for name in ModelSpec.model_fields}
-
-    def exported_again(*given: Any) -> SearchModel:
-        """The same graphs, not exported once more, with the search that is asked for."""
-        return SearchModel(ModelSpec(**{**of_model, "search": given[3]}), package.graphs, package.selftest)
-
-    monkeypatch.setattr(from_checkpoint, "export_model", exported_again)
     fixed = [*arguments[:2], str(tmp_path / "fixed"), *arguments[3:], "--iterations", "2"]
     assert main(fixed) == 0
     manifest = load_package(tmp_path / "fixed").manifest

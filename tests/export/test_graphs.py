@@ -13,6 +13,7 @@ from export.graphs import export_discriminator, export_graphs
 from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
+from tests.exports import export_once
 from tests.packages import SEARCH, networks, points, tiny_model
 from trainer.data.settings import Flip
 from trainer.reference.search import loss_and_gradient
@@ -54,7 +55,7 @@ def test_step_of_patches_equals_oracle_in_both_runtimes(patch_size: int) -> None
 @pytest.fixture(scope="module")
 def square() -> SearchModel:
     """A model all of whose convolutions are square, where OpenVINO 2026.4.1 mistakes shared constants."""
-    return export_model(*networks(32, 3, 8, 1024, 16), None, SEARCH)
+    return export_once(*networks(32, 3, 8, 1024, 16), None, SEARCH)
 
 
 @pytest.mark.parametrize("runtime", ["OpenVINO", "ONNX Runtime"])

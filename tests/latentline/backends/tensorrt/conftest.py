@@ -12,6 +12,7 @@ import pytest
 from latentline.package.model_package import ModelPackage, load_package
 from tests.fake_cuda.conftest import fake_driver, loaded_fake_driver
 from tests.paths import DEMO_MODEL
+from tests.sharing import made_once
 
 __all__ = ["fake_driver", "loaded_fake_driver"]  # the emulated driver, for the tests of the searcher
 
@@ -34,7 +35,7 @@ def graphs_of(demo: ModelPackage) -> Callable[[str], Mapping[str, bytes]]:
         if model == "demo":
             return demo.graphs
         size = int(model.removesuffix(" px"))
-        return export_graphs(*networks(size, 3, 8, size, 8), 0.1, 0.1)
+        return made_once(f"graphs-{size}", lambda: export_graphs(*networks(size, 3, 8, size, 8), 0.1, 0.1))
 
     return graphs
 

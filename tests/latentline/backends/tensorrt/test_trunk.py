@@ -129,9 +129,9 @@ def test_search_and_trunk_share_the_gpu(fake_driver: FakeDriver, package: ModelP
     fake_driver.use_kernels(build_host_kernels("fp32", FAKE_CUDA))
     searcher = open_tensorrt(package, StandIn(), settings)
     gpu = package.with_trunk(searcher, trunk_beside_gpu(package, StandIn(), settings, 1)[0])
-    scored = [component.name for component in package.manifest.calibration.components]
+    scored = [component.name for component in package.manifest.calibration.components]  # the GPU computes no others
     cpu = package.with_trunk(
-        HostReconstructor(OpenVinoSearcher(package, 1, scored), package.tiler, package.statistics),
+        HostReconstructor(OpenVinoSearcher(package, threads=1, components=scored), package.tiler, package.statistics),
         OpenVinoTrunk(tiny_graph(), threads=1),
     )
     frames = [np.random.default_rng(i).integers(0, 256, (32, 48), np.uint8) for i in range(2)]
