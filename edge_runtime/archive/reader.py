@@ -110,18 +110,17 @@ class ArchiveReader:
 
     def frame(self, frame_id: str) -> ArchivedFrame:
         """One picture by its id. Raises ArchiveError when the archive does not have it (any more)."""
-        with reading(self.folder) as database:
-            found = _frame(database, "f.id", frame_id)
-        if found is None:
-            raise unknown_frame(frame_id)
-        return found
+        return self._found("f.id", frame_id)
 
     def of_event(self, event_id: str) -> ArchivedFrame:
         """The picture of an event. Raises ArchiveError when the archive does not have it (any more)."""
+        return self._found("f.event_id", event_id)
+
+    def _found(self, column: str, wanted: str) -> ArchivedFrame:
         with reading(self.folder) as database:
-            found = _frame(database, "f.event_id", event_id)
+            found = _frame(database, column, wanted)
         if found is None:
-            raise unknown_frame(event_id)
+            raise unknown_frame(wanted)
         return found
 
     def picture_path(self, frame: ArchivedFrame) -> Path:

@@ -62,6 +62,8 @@ def _connected(path: Path, options: str) -> sqlite3.Connection:
 
 
 def _pictures(database: sqlite3.Connection, folder: Path, path: Path) -> Iterator[LabelledPicture]:
+    if database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0:
+        return  # a station that starts has just made it
     numbers = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     if numbers[0] != _APPLICATION_ID:
         raise ArchiveError(f"{path}: this is a database of another program; give the folder of `archive.path`")

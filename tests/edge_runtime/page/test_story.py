@@ -170,7 +170,8 @@ def test_ten_labels_lead_to_the_next_model(
         line.judged(40)
         verdicts = [frame.verdict for frame in line.archive.frames(FrameQuery(), "newest", 16).frames]
         assert {verdict.model for verdict in verdicts} == {new}
-        if any(verdict.abnormal for verdict in verdicts):
-            events = subscriber.wait("/defect", lambda all_: len(all_) > before, SECONDS)
-            assert {event.body["model"]["sha256"] for event in events[before:]} == {new}
+        abnormal = sum(verdict.abnormal for verdict in verdicts)
+        assert abnormal
+        events = subscriber.wait("/defect", lambda all_: len(all_) == before + abnormal, SECONDS)
+        assert {event.body["model"]["sha256"] for event in events[before:]} == {new}
     page.close()

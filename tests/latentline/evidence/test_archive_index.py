@@ -57,7 +57,12 @@ def test_an_archive_that_cannot_be_written_can_be_read(archive: Path) -> None:
 
 
 def test_what_is_no_archive_is_a_sentence(tmp_path: Path) -> None:
-    """A damaged index, another program's database, another version, and an empty archive."""
+    """One that is just begun, a damaged index, another program's database, another version, and an empty archive."""
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / INDEX_NAME).touch()
+    with pytest.raises(ArchiveError, match="no pictures yet"):
+        labelled_pictures(begun)
     path = tmp_path / INDEX_NAME
     path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 8)
     with pytest.raises(ArchiveError, match="archive repair"):
