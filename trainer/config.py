@@ -104,7 +104,7 @@ class TrainConfig(StrictModel):
             raise ValueError("search.iterations 0 needs an encoder: set schedule.encoder_images")
         if method.kind != "vae" and (search.map == "probability" or search.samples):
             raise ValueError("search.map probability and search.samples are for method vae")
-        if search.tiles != "all" and not method.has_discriminator:
+        if isinstance(search.tiles, int) and not method.has_discriminator:
             raise ValueError(f"method {method.kind} has no discriminator to choose the tiles: set search.tiles to all")
         if search.score == "paper" and not method.is_gan:
             raise ValueError("search.score paper is L' of a GAN's search; an autoencoder has none")
