@@ -87,7 +87,7 @@ def evaluate_checkpoint(
         again = calibrate_held_out(bare, tiler, config, held_out, false_alarm_rate, tail, trunk)
         without_search = _inspector(bare, tiler, again, held_out, trunk)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
-    choices = search.choice, measured.map_choice
+    choices = search.choice, measured.map_choice, tiler.most
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
     return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)
