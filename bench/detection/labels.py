@@ -3,11 +3,11 @@
 python -m bench.detection.labels RUN OUT [--stream test|demo] [--labels 10 30 100] [--images N]
 
 RUN is a finished training of Noisy-AnoGAN. The stream is either its test images, normal and abnormal, in the order of
-their parts, or frames of the demo's camera whose light drifts from the first frame to the last. The package of RUN judges
-the stream and a station's archive keeps the first three quarters of its parts. Their pictures are labelled as what they
-are in the order of the review queue, the nearest to the threshold first; defects with their masks. `latentline-edge
-labels export` and `latentline-train fit --from RUN --add LABELS` make a new model of them, and the last quarter of the
-stream says what came of it: false alarms among its normal images, missed ones among its abnormal images, and image AUROC.
+their parts, or frames of the demo's camera, whose light drifts from the first to the last. The package of RUN judges
+them, and a station's archive keeps the first three quarters of the parts. Its pictures are labelled as what they are, in
+the order of the review queue, the nearest to the threshold first; defects with their masks. `latentline-edge labels
+export` and `latentline-train fit --from RUN --add LABELS` make a new model of them, and the last quarter of the stream
+says what came of it: false alarms among its normal images, missed ones among its abnormal images, and image AUROC.
 """
 
 from __future__ import annotations
@@ -72,8 +72,10 @@ def refined(run: Path, labels: Path, out: Path, images: int) -> float:
     return (time.perf_counter() - start) / 60
 
 
-def measure(run: Path, out: Path, stream: LabelStream, wanted: Sequence[int], images: int) -> list[Table]:
-    """Figures of each quarter by the model of `run`, and of the last one after so many labels."""
+def measure(
+    run: Path, out: Path, stream: LabelStream, wanted: Sequence[int], images: int
+) -> Iterator[tuple[Table, Table]]:
+    """Figures of each quarter by the model of `run`, and of the last one after so many labels; anew with each number."""
     quarters, archive = lots(stream.frames), out / "archive"
     before, last = list(chain(*quarters[:-1])), quarters[-1]
     with packaged(run) as model:
@@ -92,7 +94,7 @@ def measure(run: Path, out: Path, stream: LabelStream, wanted: Sequence[int], im
             cells = figures(last, judge(model, stream, last))
         kinds: dict[str, Cell] = {"labelled good": str(told.good), "labelled defects": str(told.defects)}
         labelled.add(f"{number} labels", {**kinds, **cells, "minutes of training": minutes})
-    return [unlabelled, labelled]
+        yield unlabelled, labelled
 
 
 def main() -> int:
@@ -105,7 +107,6 @@ def main() -> int:
     parser.add_argument("--images", type=count, default=IMAGES, help="of a fine-tuning (default: %(default)s)")
     options = parser.parse_args()
     stream: LabelStream = DriftingDemo() if options.stream == "demo" else TestImages(options.run)
-    tables = measure(options.run, options.out, stream, options.labels, options.images)
     quarters = lots(stream.frames)
     facts = [f"{len(q)} images of {len({f.part for f in q})} parts" for q in quarters]
     normal = sum(frame.kind == GOOD for frame in quarters[-1])
@@ -113,7 +114,10 @@ def main() -> int:
         "stream": f"{options.stream}; its quarters have " + ", ".join(facts),
         "judged": f"{normal} normal and {len(quarters[-1]) - normal} abnormal images",
     }
-    print(write_tables(options.out, "Labels from the line", notes, tables, LEGEND))
+    text = ""
+    for tables in measure(options.run, options.out, stream, options.labels, options.images):
+        text = write_tables(options.out, "Labels from the line", notes, list(tables), LEGEND)
+    print(text)
     return 0
 
 

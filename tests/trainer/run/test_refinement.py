@@ -159,7 +159,7 @@ def test_each_labelled_image_has_its_share_of_the_tiles(tmp_path: Path, trained:
 
 
 def test_labelled_defects_are_shown_to_a_model_that_knew_none(tmp_path: Path, trained: Path) -> None:
-    """After a training on made defects alone, tiles of the labelled defects join them; without any all stays as it is."""
+    """After a training on made defects alone, tiles of labelled defects join them; with good pictures alone none do."""
     old = tmp_path / "old"
     shutil.copytree(trained, old)
     path = old / "checkpoint" / "config.yaml"
@@ -170,14 +170,11 @@ def test_labelled_defects_are_shown_to_a_model_that_knew_none(tmp_path: Path, tr
     defects = labels(tmp_path / "defects", defects=2)
     data = load_training_data(start_refinement(old, [defects], tmp_path / "new", 8))
     assert data.abnormal is not None
-    tiles = data.abnormal.draw_with_masks(40, np.random.default_rng(0))[0]
-    places = [(y, x) for y in range(17) for x in range(17)]
-    known = {
-        to_tensor(read_image(defects / f"test/scratch/{number}.png")[None, y : y + 32, x : x + 32, None]).numpy().tobytes()
-        for number in (1000, 1001)
-        for y, x in places
-    }
-    assert sum(tile.numpy().tobytes() in known for tile in tiles) == 20
+    drawn = data.abnormal.draw_with_masks(40, np.random.default_rng(0))[0]
+    pictures = [read_image(defects / f"test/scratch/{number}.png") for number in (1000, 1001)]
+    tiles = [p[None, y : y + 32, x : x + 32, None] for p in pictures for y in range(17) for x in range(17)]
+    known = {to_tensor(tile).numpy().tobytes() for tile in tiles}
+    assert sum(tile.numpy().tobytes() in known for tile in drawn) == 20
     good = labels(tmp_path / "good", good=2)
     assert start_refinement(old, [good], tmp_path / "good-only", 8).method.model_dump()["synthetic_fraction"] == 1.0
 
