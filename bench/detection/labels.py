@@ -4,8 +4,8 @@ python -m bench.detection.labels RUN OUT [--stream test|demo] [--labels 10 30 10
 
 RUN is a finished training of Noisy-AnoGAN. The stream is either its test images, normal and abnormal, in the order of
 their parts, or frames of the demo's camera, whose light drifts from the first to the last. The package of RUN judges
-them, and a station's archive keeps the first three quarters of the parts. Its pictures are labelled as what they are, in
-the order of the review queue, the nearest to the threshold first; defects with their masks. `latentline-edge labels
+them, and a station's archive keeps the first three quarters of the parts. Its pictures are labelled as what they are,
+in the order of the review queue, the nearest to the threshold first; defects with their masks. `latentline-edge labels
 export` and `latentline-train fit --from RUN --add LABELS` make a new model of them, and the last quarter of the stream
 says what came of it: false alarms among its normal images, missed ones among its abnormal images, and image AUROC.
 """
@@ -75,7 +75,7 @@ def refined(run: Path, labels: Path, out: Path, images: int) -> float:
 def measure(
     run: Path, out: Path, stream: LabelStream, wanted: Sequence[int], images: int
 ) -> Iterator[tuple[Table, Table]]:
-    """Figures of each quarter by the model of `run`, and of the last one after so many labels; anew with each number."""
+    """After each number of labels: figures of all quarters by the model of `run`, and of the last one with labels."""
     quarters, archive = lots(stream.frames), out / "archive"
     before, last = list(chain(*quarters[:-1])), quarters[-1]
     with packaged(run) as model:

@@ -68,9 +68,11 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 def lots(frames: Sequence[StreamFrame]) -> list[list[StreamFrame]]:
-    """Four lots of about as many whole parts, in the order of time."""
+    """Four lots of about as many whole parts, in the order of time. Raises DatasetError: fewer parts than lots."""
     parts = list(dict.fromkeys(frame.part for frame in frames))
     each = len(parts) // LOTS
+    if not each:
+        raise DatasetError(f"a stream needs at least {LOTS} parts, and this one has {len(parts)}")
     first = len(parts) - (LOTS - 1) * each
     lot = {part: 0 if number < first else 1 + (number - first) // each for number, part in enumerate(parts)}
     return [[frame for frame in frames if lot[frame.part] == number] for number in range(LOTS)]
