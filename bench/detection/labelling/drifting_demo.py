@@ -53,7 +53,8 @@ class DriftingDemo:
 def drifted(picture: UInt8, time: float) -> UInt8:
     """The picture [H, W] in the light of a time between 0, as it was, and 1."""
     across = FADED + UNEVEN * np.linspace(1, -1, picture.shape[1])
-    light = 255 * (picture / 255) ** (1 + (GAMMA - 1) * time) * (1 - time * across)
+    levels = 255 * (np.arange(256) / 255) ** (1 + (GAMMA - 1) * time)
+    light = levels.astype(np.float32)[picture] * (1 - time * across).astype(np.float32)
     return np.rint(light).astype(np.uint8)
 
 

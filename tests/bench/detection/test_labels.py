@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 
 from bench.detection.labelling.drifting_demo import DriftingDemo, drifted
 from bench.detection.labelling.station import Said, judge_and_archive, label_next
@@ -81,12 +79,6 @@ def test_the_queue_is_labelled_in_its_order_and_the_trainer_reads_the_export(tmp
     assert all(read_image(mask).mean() == 127.5 for mask in masks)
 
 
-@pytest.fixture(scope="module")
-def demo() -> DriftingDemo:
-    """Eight passes of the demo's camera."""
-    return DriftingDemo(passes=8)
-
-
 def test_light_fades_along_the_stream_and_unevenly() -> None:
     """At its beginning a picture is as it was; at its end it is darker everywhere, and most of all at the left."""
     white = np.full((4, 101), 255, np.uint8)
@@ -96,11 +88,11 @@ def test_light_fades_along_the_stream_and_unevenly() -> None:
     assert drifted(np.full((4, 101), 100, np.uint8), 1.0)[0, 50] < 90  # mid-greys lose more than a tenth
 
 
-def test_the_demo_stream_knows_its_truth(demo: DriftingDemo) -> None:
-    """A frame is good exactly where its mask is empty; both kinds come in each quarter; later frames are darker."""
+def test_the_demo_stream_knows_its_truth() -> None:
+    """A frame is good exactly where its mask is empty; both kinds come; the last frame is darker than the first."""
+    demo = DriftingDemo(passes=2)
     for frame in demo.frames:
         assert (frame.kind == GOOD) == (not demo.mask(frame.name, demo.read(frame.name).shape[:2]).any())
-    quarters: Any = lots(demo.frames)
-    assert all(len({frame.kind == GOOD for frame in quarter}) == 2 for quarter in quarters)
-    first, last = (np.mean([demo.read(frame.name).mean() for frame in quarters[i]]) for i in (0, -1))
-    assert last < 0.95 * first
+    assert len({frame.kind == GOOD for frame in demo.frames}) == 2
+    first, last = (demo.read(demo.frames[place].name).mean() for place in (0, -1))
+    assert last < 0.93 * first
