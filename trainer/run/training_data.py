@@ -86,6 +86,11 @@ def _load_known_abnormal(
                 "needs some; name more of them, or set method.synthetic_fraction"
             )
         return None
+    if split.known_abnormal and method.synthetic_fraction == 1:
+        log.warning(
+            "%d known-abnormal images teach nothing, because method.synthetic_fraction is 1: set it below 1",
+            len(split.known_abnormal),
+        )
     if not split.known_abnormal or method.synthetic_fraction == 1:
         return mix_known_abnormal(method, None, normal)
     loaded = load(source, split.known_abnormal)
