@@ -11,6 +11,7 @@ from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
+from latentline.package.destination import check_destination
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
@@ -47,8 +48,10 @@ def package_checkpoint(
     threads                 of the CPU; None: all cores
     fresh                   measure anew what an earlier evaluation or export has kept in the run folder
     tail                    what the threshold assumes of the largest scores
-    Raises CheckpointError, ConfigError and DatasetError, and BackendError when a trunk's weights are missing.
+    Raises CheckpointError, ConfigError and DatasetError, PackageError when `out` is something else or cannot be
+    written, and BackendError when a trunk's weights are missing.
     """
+    check_destination(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from latentline.base.arguments import count, count_or_all, count_or_auto, positive, rate
+from latentline.base.arguments import at_least_one, count, count_or_all, count_or_auto, positive, rate
+from latentline.base.command_parser import CommandParser, add_version
 from latentline.base.home import expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_version(parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     fit = commands.add_parser("fit", help="train a model into a run folder")
     fit.add_argument("config", type=Path, nargs="?", help="YAML, see configs/train/; not with --from")
     fit.add_argument("run", type=Path, help="folder for checkpoint, curves and samples")
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--tiles", type=count_or_all, help="of a frame to search, or all (default: the configuration's)"
     )
-    evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
+    evaluate.add_argument("--limit", type=at_least_one, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     evaluate.add_argument(
         "--threshold",

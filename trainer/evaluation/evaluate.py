@@ -85,6 +85,15 @@ def evaluate(
     return report
 
 
+def check_testable(split: Split, place: str) -> None:
+    """Raise DatasetError when the split has no abnormal test image: before hours of calibration."""
+    if not any(split.test_abnormal.values()):
+        raise DatasetError(
+            f"{place}: an evaluation needs abnormal test images, but there are none; put some into test/<defect> and "
+            "train again, or go on with `latentline-export package`, which needs none"
+        )
+
+
 def check_test_images(
     source: ImageSource, kinds: dict[str, tuple[str, ...]], skipped: list[str]
 ) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.places import check_folder
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.inspection.reconstructor import Reconstructor
@@ -25,7 +26,7 @@ from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.evaluate import check_testable, evaluate, limited
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
@@ -62,12 +63,15 @@ def evaluate_checkpoint(
     Raises CheckpointError, ConfigError, DatasetError and ImageError, and BackendError when a trunk's weights are
     missing.
     """
+    out = out or default_out(path)
+    check_folder(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     check_trunk_weights(config.trunk)
     source = open_source(config.data, data, config.preprocessing.bit_depth)
     split = limited(checkpoint.split, limit, config.schedule.seed)
+    check_testable(split, source.place)
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     size, cut = config.network.resolution, config.search
@@ -90,7 +94,7 @@ def evaluate_checkpoint(
     choices = search.choice, measured.map_choice
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
-    return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)
+    return evaluate(inspector, subject, source, split, out, without_search, viewer)
 
 
 def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:

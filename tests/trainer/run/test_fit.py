@@ -103,6 +103,32 @@ def test_a_run_folder_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureF
     assert "--resume" in capsys.readouterr().err
 
 
+def test_two_trainings_never_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever comes second is told so, also with --resume, and touches no remains of the first's checkpoint."""
+    config, run = write_config(tmp_path), tmp_path / "run"
+    (run / ".checkpoint.4711.tmp").mkdir(parents=True)
+    with only_writer(run / "log.txt", "trains"):
+        assert main(["fit", str(config), "--resume", str(run)]) == 2
+    assert f"error: {run}: another process trains into this folder" in capsys.readouterr().err
+    assert {path.name for path in run.iterdir()} == {".checkpoint.4711.tmp", "log.txt"}
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_run_folder_that_cannot_be_is_one_sentence(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file, or a file above, is named; every command that writes a folder asks before its work."""
+    config, run = write_config(tmp_path), tmp_path / place
+    (tmp_path / "file").touch()
+    for arguments in (
+        ["fit", str(config), str(run)],
+        ["evaluate", "no-run", str(run)],
+        ["choose", str(config), str(run)],
+    ):
+        assert main(arguments) == 2
+        assert f"error: {run}: cannot be a folder to write into" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", ["networks.safetensors", "state.json", "config.yaml"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path, trained: Path, file: str, damage: str) -> None:
