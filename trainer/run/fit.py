@@ -142,7 +142,7 @@ def _train(
             if stopped:
                 raise _interrupted(stop.number or signal.SIGTERM, folder)
     if workers.is_main and training.images > first:
-        rate = (training.images - first) / max(time.monotonic() - started, 1e-9)
+        rate = training.images / max(folder.seconds, 1e-9)
         log.info("%d images in %s, %.1f images/s", training.images, duration(folder.seconds), rate)
 
 
