@@ -150,7 +150,8 @@ def _fit_config(options: argparse.Namespace) -> tuple[TrainConfig, bool]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
+    from trainer.evaluation.evaluate_checkpoint import default_out, evaluate_checkpoint
+    from trainer.evaluation.report_page import outcome
 
     report = evaluate_checkpoint(
         options.checkpoint,
@@ -163,7 +164,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         fresh=options.fresh,
         tiles=options.tiles,
     )
-    print(report.to_json() if options.json else report.to_markdown())
+    if options.json:
+        print(report.to_json())
+        return 0
+    said = [
+        report.to_markdown(),
+        outcome(report),
+        f"Pictures: {(options.out or default_out(options.checkpoint)) / 'report.md'}",
+    ]
+    print("\n\n".join(part for part in said if part))
     return 0
 
 

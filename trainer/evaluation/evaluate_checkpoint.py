@@ -17,6 +17,7 @@ from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
 from latentline.trunk.reconstructor import TrunkReconstructor
+from latentline.vision.content import pixel_hash
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations, with_searched_tiles
 from trainer.config import TrainConfig
 from trainer.coverage import CoverageMeter
@@ -26,7 +27,7 @@ from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.evaluate import check_testable, evaluate, limited
+from trainer.evaluation.evaluate import check_test_images, evaluate, limited
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
@@ -71,9 +72,9 @@ def evaluate_checkpoint(
     check_trunk_weights(config.trunk)
     source = open_source(config.data, data, config.preprocessing.bit_depth)
     split = limited(checkpoint.split, limit, config.schedule.seed)
-    check_testable(split, source.place)
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
+    tested = check_test_images(source, split)
     size, cut = config.network.resolution, config.search
     tiler = FrameTiler(config.preprocessing, size, cut.overlap, cut.most_tiles)
     trunk = _trunk(config, source, checkpoint.split)
@@ -92,9 +93,10 @@ def evaluate_checkpoint(
         without_search = _inspector(bare, tiler, again, held_out, trunk)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     choices = search.choice, measured.map_choice
-    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
+    seen = checkpoint.trained_on.union(map(pixel_hash, (*held_out.standardising, *held_out.scored)))
+    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices, seen)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
-    return evaluate(inspector, subject, source, split, out, without_search, viewer)
+    return evaluate(inspector, subject, source, split, out, without_search, viewer, tested)
 
 
 def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:

@@ -48,7 +48,7 @@ THERE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "another zip": ("data.zip", _zip, "no model package"),
     "a file called zip": ("data.zip", _file, "no model package"),
     "a folder called zip": ("data.zip", lambda p: p.mkdir(), "already a folder"),
-    "a file above": ("file/model.zip", lambda p: _file(p.parent), "cannot be written there: .*file is no folder"),
+    "a file above": ("file/model.zip", lambda p: _file(p.parent), "cannot be written there: this is a file"),
     "this folder": (".", lambda p: None, "name a folder in it"),
 }
 
