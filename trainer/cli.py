@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -197,5 +198,5 @@ def _choose(options: argparse.Namespace) -> int:
     print(f"{choice.to_markdown()}\n\n{choice.counts.sentence}\n\nRecommended: {choice.sentence}.")
     if choice.warning is not None:
         print(f"Warning: {choice.warning}.")
-    print(f"Pictures: {out / REPORT}. Next: latentline-train fit {out / RECOMMENDED} RUN")
+    print(f"Pictures: {out / REPORT}. Next: latentline-train fit {shlex.quote(str(out / RECOMMENDED))} RUN")
     return 0
