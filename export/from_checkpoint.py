@@ -23,6 +23,7 @@ from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import check_enough
+from trainer.evaluation.copies import seen_images
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.settings.search import Iterations, Tiles
@@ -58,6 +59,7 @@ def package_checkpoint(
     source = open_source(config.data, data, config.preprocessing.bit_depth)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
+    seen_images(checkpoint, held_out)
     trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None
     model = export_model(
         checkpoint.generator,

@@ -113,7 +113,7 @@ def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]
     path = ".".join(_place(fault["loc"], data)) or "the file"
     if fault["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, fault["loc"][:-1]))
-        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.6)
         if near:
             return (f"unknown key '{path}'; did you mean '{near[0]}'?",)
         return f"unknown key '{path}'", f"valid keys are {', '.join(valid)}"

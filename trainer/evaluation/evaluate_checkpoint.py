@@ -17,7 +17,6 @@ from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.thresholds import Tail
 from latentline.search.tiler import TILES_TOGETHER, FrameTiler
 from latentline.trunk.reconstructor import TrunkReconstructor
-from latentline.vision.content import pixel_hash
 from trainer.checkpoint import Checkpoint, load_checkpoint, search_iterations, with_searched_tiles
 from trainer.config import TrainConfig
 from trainer.coverage import CoverageMeter
@@ -27,6 +26,7 @@ from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
+from trainer.evaluation.copies import seen_images
 from trainer.evaluation.evaluate import check_test_images, evaluate, limited
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
@@ -93,7 +93,7 @@ def evaluate_checkpoint(
         without_search = _inspector(bare, tiler, again, held_out, trunk)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     choices = search.choice, measured.map_choice
-    seen = checkpoint.trained_on.union(map(pixel_hash, (*held_out.standardising, *held_out.scored)))
+    seen = seen_images(checkpoint, held_out)
     subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices, seen)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
     return evaluate(inspector, subject, source, split, out, without_search, viewer, tested)
