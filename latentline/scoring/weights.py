@@ -5,7 +5,7 @@ better than chance gets no weight. For components that are independent, normally
 in this proportion are the best there are. Members of a family (`d_`, `residual_`, `trunk_` …: what stands before the
 first _) are alike, so a family weighs as much as its best member, shared by what each member tells.
 
-Nothing is fitted jointly: on our data sets no regression, no largest value and no sum of tail probabilities was better
+A made defect is compared with the image that it was put on: `made_wins`. Nothing is fitted jointly: on our data sets no regression, no largest value and no sum of tail probabilities was better
 on images that had no part in it, and each was far worse somewhere. All images of one part count as one image.
 """
 
@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from latentline.scoring.calibration import Validation
 from latentline.scoring.thresholds import part_weights
+from latentline.scoring.wins import made_wins, wins
 
 Float = npt.NDArray[np.float64]
-Side = tuple[Float, npt.NDArray[np.str_]]  # standardised components [images, K] and the part of each image [images]
+Side = tuple[Float, npt.NDArray[np.str_]]  # a row of K numbers for each image, and the part of each image [images]
 
 FEWEST_ABNORMAL = 5  # parts; fewer are no basis for weights
 DOUBT = 0.5  # standard errors of an AUROC, by which a component is taken for worse than it looks
@@ -40,18 +41,19 @@ def choose_weights(
 
     given  weight of each component where abnormal images show fewer than 5 parts, or nothing tells them from normal
            ones; at least 0, some above
-    normal, real, synthetic  [images, len(given)] standardised components; the last two of abnormal images
+    normal, real, synthetic  [images, len(given)] standardised components; the last two of abnormal images, of which
+           synthetic image i was made from normal image i, beginning again after the last
     parts  the part that each image shows, of `normal` and of `real`; None: each its own
     """
     names, kept = tuple(given), np.array(list(given.values())) / sum(given.values())
-    low, known, made = _side(normal, parts[0]), _side(real, parts[1]), _side(synthetic, None)
-    found = _weights(names, low, (known, made))
+    low, known, made = _side(normal, parts[0]), _side(real, parts[1]), _side(_changes(normal, synthetic), None)
+    found = _weights(names, low, known, made)
     weights = kept if found is None else found
     chosen = {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0}
     abnormal = np.concatenate([real, synthetic])
     if not len(abnormal):
         return chosen, None
-    scores = _cross_validated(names, kept, low, (known, made))
+    scores = _cross_validated(names, kept, low, known, synthetic)
     return chosen, Validation(
         normals=len(normal),
         abnormals=len(real),
@@ -75,19 +77,21 @@ def unseen_scores(
     Arguments are those of `choose_weights`.
     """
     kept = np.array(list(given.values())) / sum(given.values())
-    sides = _side(normal, parts[0]), _side(real, parts[1]), _side(synthetic, None)
-    return _cross_validated(tuple(given), kept, sides[0], sides[1:])
+    return _cross_validated(tuple(given), kept, _side(normal, parts[0]), _side(real, parts[1]), synthetic)
 
 
-def separation(normal: Float, abnormal: Float, lows: Float, highs: Float, doubt: float = DOUBT) -> float:
-    """How many standard deviations apart the classes surely are, at least 0: of their AUROC less `doubt` errors.
+def separation(won: Float, highs: Float, low: float, doubt: float = DOUBT) -> float:
+    """How many standard deviations abnormal images surely lie above normal ones, at least 0.
 
-    Each image has the share of its part in `lows` or `highs`, so that the standard error (Hanley & McNeil 1982) counts
-    parts. Classes without an overlap count as if half a part had one.
+    It is that of their AUROC less `doubt` standard errors.
+
+    won    [n] P(each abnormal image is larger than a normal one)
+    highs  [n] the share of each in its part, so that the standard error (Hanley & McNeil 1982) counts parts
+    low    parts of the normal images
+    Classes without an overlap count as if half a part had one.
     """
-    low, high = lows.sum(), highs.sum()
-    difference = abnormal[:, None] - normal[None, :]
-    area = float(highs @ ((difference > 0) + 0.5 * (difference == 0)) @ lows / (low * high))
+    high = highs.sum()
+    area = float(highs @ won / high)
     variance = area * (1 - area) + (high - 1) * (area / (2 - area) - area**2)
     variance += (low - 1) * (2 * area**2 / (1 + area) - area**2)
     error = float(np.sqrt(max(variance, 0.0) / (low * high)))
@@ -101,18 +105,21 @@ def auroc(normal: Float, abnormal: Float) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def _weights(names: Sequence[str], normal: Side, abnormal: Sequence[Side]) -> Float | None:
+def _weights(names: Sequence[str], normal: Side, known: Side, made: Side) -> Float | None:
     """Weights [K], sum 1; None where abnormal images are of too few parts, or no component tells anything.
 
+    made  has the changes that the made defects are
     Real and made defects count the same, however many there are of each; a kind of fewer than 5 parts joins the other.
     """
-    if any(_count(side) < FEWEST_ABNORMAL for side in abnormal):
-        abnormal = [_joined(abnormal)]
-    if _count(abnormal[0]) < FEWEST_ABNORMAL:
+    shares = part_weights(list(normal[1]))
+    won = [(wins(normal[0], known[0], shares), known[1]), (made_wins(normal[0], made[0], shares), made[1])]
+    if any(_count(side) < FEWEST_ABNORMAL for side in won):
+        won = [_joined(won)]
+    if _count(won[0]) < FEWEST_ABNORMAL:
         return None
-    told = _told(normal, abnormal, DOUBT)
+    told = _told(won, shares.sum(), DOUBT)
     if not told.any():  # rather what looks best than everything alike
-        told = _told(normal, abnormal, 0.0)
+        told = _told(won, shares.sum(), 0.0)
     if not told.any():
         return None
     families = np.array([name.partition("_")[0] for name in names])
@@ -125,14 +132,22 @@ def _weights(names: Sequence[str], normal: Side, abnormal: Sequence[Side]) -> Fl
     return np.asarray(kept / kept.sum())
 
 
-def _told(normal: Side, abnormal: Sequence[Side], doubt: float) -> Float:
-    """What each component tells [K]: the mean over the kinds of abnormal images."""
-    lows = part_weights(list(normal[1]))
+def _told(won: Sequence[Side], low: float, doubt: float) -> Float:
+    """What each component tells [K], the mean over the kinds of abnormal images; `low` as in `separation`."""
     separations = [
-        [separation(normal[0][:, i], x[:, i], lows, part_weights(list(parts)), doubt) for i in range(x.shape[1])]
-        for x, parts in abnormal
+        [separation(column, part_weights(list(parts)), low, doubt) for column in images.T] for images, parts in won
     ]
     return np.asarray(np.mean(separations, axis=0), np.float64)
+
+
+def _sources(normals: int, made: int) -> npt.NDArray[np.intp]:
+    """From which normal image each made one comes."""
+    return np.arange(made) % normals
+
+
+def _changes(normal: Float, synthetic: Float) -> Float:
+    """What each made defect adds to the image that it was put on."""
+    return np.asarray(synthetic - normal[_sources(len(normal), len(synthetic))], np.float64)
 
 
 def _side(images: Float, parts: Sequence[str] | None) -> Side:
@@ -149,14 +164,17 @@ def _count(side: Side) -> int:
     return len(set(side[1]))
 
 
-def _cross_validated(names: Sequence[str], kept: Float, normal: Side, abnormal: Sequence[Side]) -> list[Float]:
+def _cross_validated(names: Sequence[str], kept: Float, normal: Side, known: Side, synthetic: Float) -> list[Float]:
     """Scores of each side, each image scored by weights that were found without its part."""
-    sides = [normal if _count(normal) > 1 else _side(normal[0], None), *abnormal]  # of a single part nothing is left
-    folds = [np.unique(parts, return_inverse=True)[1] % FOLDS for _, parts in sides]
-    scores = [np.zeros(len(x)) for x, _ in sides]
+    low = normal if _count(normal) > 1 else _side(normal[0], None)  # of a single part nothing is left
+    folds = [np.unique(parts, return_inverse=True)[1] % FOLDS for _, parts in (low, known)]
+    folds.append(folds[0][_sources(len(low[0]), len(synthetic))])
+    images = (low[0], known[0], synthetic)
+    made = _side(_changes(low[0], synthetic), None)
+    scores = [np.zeros(len(x)) for x in images]
     for fold in range(FOLDS):
-        rest = [(x[f != fold], parts[f != fold]) for (x, parts), f in zip(sides, folds, strict=True)]
-        found = _weights(names, rest[0], rest[1:])
-        for (x, _), f, score in zip(sides, folds, scores, strict=True):
+        rest = [(x[f != fold], parts[f != fold]) for (x, parts), f in zip((low, known, made), folds, strict=True)]
+        found = _weights(names, *rest)
+        for x, f, score in zip(images, folds, scores, strict=True):
             score[f == fold] = x[f == fold] @ (kept if found is None else found)
     return scores
