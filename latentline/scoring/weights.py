@@ -5,8 +5,9 @@ better than chance gets no weight. For components that are independent, normally
 in this proportion are the best there are. Members of a family (`d_`, `residual_`, `trunk_` …: what stands before the
 first _) are alike, so a family weighs as much as its best member, shared by what each member tells.
 
-A made defect is compared with the image that it was put on: `made_wins`. Nothing is fitted jointly: on our data sets no regression, no largest value and no sum of tail probabilities was better
-on images that had no part in it, and each was far worse somewhere. All images of one part count as one image.
+A made defect is compared with the image that it was put on: `made_wins`. Nothing is fitted jointly: on our data sets
+no regression, no largest value and no sum of tail probabilities was better on images that had no part in it, and each
+was far worse somewhere. All images of one part count as one image.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.scoring.calibration import Validation
+from latentline.scoring.carried import carried_over
 from latentline.scoring.thresholds import part_weights
 from latentline.scoring.wins import made_wins, wins
 
@@ -36,6 +38,7 @@ def choose_weights(
     real: Float,
     synthetic: Float,
     parts: tuple[Sequence[str] | None, Sequence[str] | None] = (None, None),
+    shown: Float | None = None,
 ) -> tuple[dict[str, float], Validation | None]:
     """Weights of the components that keep one, sum 1, and the evidence for them (None without abnormal images).
 
@@ -44,16 +47,18 @@ def choose_weights(
     normal, real, synthetic  [images, len(given)] standardised components; the last two of abnormal images, of which
            synthetic image i was made from normal image i, beginning again after the last
     parts  the part that each image shows, of `normal` and of `real`; None: each its own
+    shown  as `synthetic`, with defects of the kinds that training is shown: they tell how far a discriminator is to be
+           trusted on others; None: there is none, or it was shown no made defect
     """
     names, kept = tuple(given), np.array(list(given.values())) / sum(given.values())
-    low, known, made = _side(normal, parts[0]), _side(real, parts[1]), _side(_changes(normal, synthetic), None)
+    low, known, made = _side(normal, parts[0]), _side(real, parts[1]), _made_sides(normal, synthetic, shown)
     found = _weights(names, low, known, made)
     weights = kept if found is None else found
     chosen = {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0}
     abnormal = np.concatenate([real, synthetic])
     if not len(abnormal):
         return chosen, None
-    scores = _cross_validated(names, kept, low, known, synthetic)
+    scores = _cross_validated(names, kept, low, known, (synthetic, shown))
     return chosen, Validation(
         normals=len(normal),
         abnormals=len(real),
@@ -71,13 +76,15 @@ def unseen_scores(
     real: Float,
     synthetic: Float,
     parts: tuple[Sequence[str] | None, Sequence[str] | None] = (None, None),
+    shown: Float | None = None,
 ) -> list[Float]:
     """Scores of the normal, real and synthetic images, each by weights that were found without its part.
 
     Arguments are those of `choose_weights`.
     """
     kept = np.array(list(given.values())) / sum(given.values())
-    return _cross_validated(tuple(given), kept, _side(normal, parts[0]), _side(real, parts[1]), synthetic)
+    sides = _side(normal, parts[0]), _side(real, parts[1])
+    return _cross_validated(tuple(given), kept, *sides, (synthetic, shown))
 
 
 def separation(won: Float, highs: Float, low: float, doubt: float = DOUBT) -> float:
@@ -105,39 +112,44 @@ def auroc(normal: Float, abnormal: Float) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
-def _weights(names: Sequence[str], normal: Side, known: Side, made: Side) -> Float | None:
+def _weights(names: Sequence[str], normal: Side, known: Side, made: tuple[Side, Side]) -> Float | None:
     """Weights [K], sum 1; None where abnormal images are of too few parts, or no component tells anything.
 
-    made  has the changes that the made defects are
+    made  the changes that the made defects are, of kinds that no training is shown and of the others
     Real and made defects count the same, however many there are of each; a kind of fewer than 5 parts joins the other.
     """
-    shares = part_weights(list(normal[1]))
-    won = [(wins(normal[0], known[0], shares), known[1]), (made_wins(normal[0], made[0], shares), made[1])]
+    families, shares = [name.partition("_")[0] for name in names], part_weights(list(normal[1]))
+    unseen, shown = ((made_wins(normal[0], changes, shares), parts) for changes, parts in made)
+    won = [(wins(normal[0], known[0], shares), known[1]), unseen]
     if any(_count(side) < FEWEST_ABNORMAL for side in won):
         won = [_joined(won)]
     if _count(won[0]) < FEWEST_ABNORMAL:
         return None
-    told = _told(won, shares.sum(), DOUBT)
-    if not told.any():  # rather what looks best than everything alike
-        told = _told(won, shares.sum(), 0.0)
-    if not told.any():
-        return None
-    families = np.array([name.partition("_")[0] for name in names])
-    weights = np.zeros(len(names))
+    for doubt in (DOUBT, 0.0):  # rather what looks best than everything alike
+        told = [_told(side, shares.sum(), doubt) for side in won]
+        if _count(shown):
+            told[-1] = told[-1] * carried_over(families, told[-1], _told(shown, shares.sum(), doubt))
+        mean = np.mean(told, axis=0)
+        if mean.any():
+            return _shared(families, mean)
+    return None
+
+
+def _shared(families: Sequence[str], told: Float) -> Float:
+    """Weights [K], sum 1, from what each component tells [K]."""
+    weights, of = np.zeros(len(told)), np.array(families)
     for family in sorted(set(families)):
-        members = families == family
+        members = of == family
         if told[members].any():
             weights[members] = told[members] * told[members].max() / told[members].sum()
     kept = np.where(weights >= SMALLEST_SHARE * weights.sum(), weights, 0)
     return np.asarray(kept / kept.sum())
 
 
-def _told(won: Sequence[Side], low: float, doubt: float) -> Float:
-    """What each component tells [K], the mean over the kinds of abnormal images; `low` as in `separation`."""
-    separations = [
-        [separation(column, part_weights(list(parts)), low, doubt) for column in images.T] for images, parts in won
-    ]
-    return np.asarray(np.mean(separations, axis=0), np.float64)
+def _told(won: Side, low: float, doubt: float) -> Float:
+    """What each component tells [K]; `low` as in `separation`."""
+    highs = part_weights(list(won[1]))
+    return np.array([separation(column, highs, low, doubt) for column in won[0].T])
 
 
 def _sources(normals: int, made: int) -> npt.NDArray[np.intp]:
@@ -145,9 +157,11 @@ def _sources(normals: int, made: int) -> npt.NDArray[np.intp]:
     return np.arange(made) % normals
 
 
-def _changes(normal: Float, synthetic: Float) -> Float:
-    """What each made defect adds to the image that it was put on."""
-    return np.asarray(synthetic - normal[_sources(len(normal), len(synthetic))], np.float64)
+def _made_sides(normal: Float, synthetic: Float, shown: Float | None) -> tuple[Side, Side]:
+    """What made defects of both sorts add to the images that they were put on."""
+    made = (synthetic, synthetic[:0] if shown is None else shown)
+    first, second = (_side(x - normal[_sources(len(normal), len(x))], None) for x in made)
+    return first, second
 
 
 def _side(images: Float, parts: Sequence[str] | None) -> Side:
@@ -164,17 +178,23 @@ def _count(side: Side) -> int:
     return len(set(side[1]))
 
 
-def _cross_validated(names: Sequence[str], kept: Float, normal: Side, known: Side, synthetic: Float) -> list[Float]:
-    """Scores of each side, each image scored by weights that were found without its part."""
+def _cross_validated(
+    names: Sequence[str], kept: Float, normal: Side, known: Side, made: tuple[Float, Float | None]
+) -> list[Float]:
+    """Scores of normal, real and synthetic images, each scored by weights that were found without its part.
+
+    made  the synthetic images, and `shown`
+    """
     low = normal if _count(normal) > 1 else _side(normal[0], None)  # of a single part nothing is left
+    changes = _made_sides(low[0], *made)
     folds = [np.unique(parts, return_inverse=True)[1] % FOLDS for _, parts in (low, known)]
-    folds.append(folds[0][_sources(len(low[0]), len(synthetic))])
-    images = (low[0], known[0], synthetic)
-    made = _side(_changes(low[0], synthetic), None)
+    folds += [folds[0][_sources(len(low[0]), len(x))] for x, _ in changes]
+    images = (low[0], known[0], made[0])
     scores = [np.zeros(len(x)) for x in images]
     for fold in range(FOLDS):
-        rest = [(x[f != fold], parts[f != fold]) for (x, parts), f in zip((low, known, made), folds, strict=True)]
-        found = _weights(names, *rest)
-        for x, f, score in zip(images, folds, scores, strict=True):
+        sides = zip((low, known, *changes), folds, strict=True)
+        rest = [(x[f != fold], parts[f != fold]) for (x, parts), f in sides]
+        found = _weights(names, rest[0], rest[1], (rest[2], rest[3]))
+        for x, f, score in zip(images, folds, scores, strict=False):
             score[f == fold] = x[f == fold] @ (kept if found is None else found)
     return scores
