@@ -86,8 +86,7 @@ def calibrate(
     score      calibrated, or paper: L'(ẑ) alone
     validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights;
                synthetic frame i was made from standardising frame i, beginning again after the last
-    shown      made from the same frames, with the kinds of defects that a discriminator was trained on: they say how
-               far it is to be trusted on others
+    shown      made from the same frames, with the kinds of defects that a discriminator was trained on
     weights    of components where there is no abnormal frame; None: all alike, without the coarse maps
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
     scored_parts  the same of `scored`; the thresholds promise something about new parts where these are enough

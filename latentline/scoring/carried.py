@@ -1,7 +1,8 @@
-"""How far to trust a discriminator on defects of kinds that it was not shown.
+"""What components tell of made defects, where a discriminator was trained on some kinds of them.
 
-Trained on made defects, it finds their kinds, and on some products hardly any other. Where what it tells falls, from
-shown kinds to others, by more than what the maps and a trunk tell, the difference is learnt by heart.
+Maps and a trunk are judged by all kinds, because no defect has shaped them. A discriminator finds the kinds that it was
+shown, and on some products hardly any other. So the others alone judge it; and where it loses more from shown kinds to
+others than maps and trunk do, it has learnt by heart, and is trusted by as much less.
 """
 
 from __future__ import annotations
@@ -16,15 +17,22 @@ Float = npt.NDArray[np.float64]
 TRAINED = ("d", "feature")  # families that come from a discriminator
 
 
-def carried_over(families: Sequence[str], told: Float, shown: Float) -> Float:
-    """By how much to trust each component [K], 0 … 1: those of a discriminator may be below 1.
+def told_of_made(families: Sequence[str], told: Float, shown: Float) -> Float:
+    """What each component tells of made defects [K].
 
-    told   [K] what each tells of made defects of kinds that no training is shown
-    shown  [K] the same of kinds that training is shown
+    told   [K] of kinds that no training is shown
+    shown  [K] of kinds that the discriminator was shown
     """
-    trust, trained = np.ones(len(told)), np.isin(families, TRAINED)
+    trained = np.isin(families, TRAINED)
+    return np.where(trained, told * _trust(trained, told, shown), (told + shown) / 2)
+
+
+def _trust(trained: npt.NDArray[np.bool_], told: Float, shown: Float) -> Float:
+    """What a component keeps from shown kinds to others, of what the best untrained ones keep, [K] in 0 … 1."""
+    trust = np.ones(len(told))
     hard, easy = (float(some[~trained].max(initial=0)) for some in (told, shown))
-    if hard and easy:
-        judged = trained & (shown > 0)
-        trust[judged] = np.minimum(1, told[judged] / shown[judged] / (hard / easy))
+    kept, usual = told * easy, shown * hard
+    less = kept < usual
+    if hard and easy:  # else there is nothing to compare with
+        trust[less] = kept[less] / usual[less]
     return trust

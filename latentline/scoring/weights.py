@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.scoring.calibration import Validation
-from latentline.scoring.carried import carried_over
+from latentline.scoring.carried import told_of_made
 from latentline.scoring.thresholds import part_weights
 from latentline.scoring.wins import made_wins, wins
 
@@ -47,8 +47,7 @@ def choose_weights(
     normal, real, synthetic  [images, len(given)] standardised components; the last two of abnormal images, of which
            synthetic image i was made from normal image i, beginning again after the last
     parts  the part that each image shows, of `normal` and of `real`; None: each its own
-    shown  as `synthetic`, with defects of the kinds that training is shown: they tell how far a discriminator is to be
-           trusted on others; None: there is none, or it was shown no made defect
+    shown  as `synthetic`, with defects of the kinds that a discriminator was trained on; None: of no kind
     """
     names, kept = tuple(given), np.array(list(given.values())) / sum(given.values())
     low, known, made = _side(normal, parts[0]), _side(real, parts[1]), _made_sides(normal, synthetic, shown)
@@ -128,7 +127,7 @@ def _weights(names: Sequence[str], normal: Side, known: Side, made: tuple[Side, 
     for doubt in (DOUBT, 0.0):  # rather what looks best than everything alike
         told = [_told(side, shares.sum(), doubt) for side in won]
         if _count(shown):
-            told[-1] = told[-1] * carried_over(families, told[-1], _told(shown, shares.sum(), doubt))
+            told[-1] = told_of_made(families, told[-1], _told(shown, shares.sum(), doubt))
         mean = np.mean(told, axis=0)
         if mean.any():
             return _shared(families, mean)
