@@ -31,6 +31,7 @@ class Subject:
     coverage  of held-out normal tiles; None: not measured
     choice    why the search has so many iterations; None: somebody gave their number
     map_choice  why the map is of its kind; None: somebody gave it
+    tiles       of an image that are searched after a first look at all; None: all are
     """
 
     name: str
@@ -40,6 +41,7 @@ class Subject:
     coverage: Coverage | None = None
     choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    tiles: int | None = None
 
 
 @dataclass
@@ -113,6 +115,7 @@ class EvaluationAccumulator:
             coverage=self.subject.coverage,
             search_choice=self.subject.choice,
             map_choice=self.subject.map_choice,
+            tiles=self.subject.tiles,
             normal_images=len(normal),
             abnormal_images={kind: int((images.kinds == kind).sum()) for kind in defects},
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,

@@ -96,6 +96,7 @@ class EvaluationReport(StrictModel):
     coverage           of held-out normal tiles by G(ẑ), beside that of principal components; None: not measured
     search_choice      why the search has so many iterations; None: somebody gave their number
     map_choice         why the map is of its kind; None: somebody gave it
+    tiles              of an image that are searched after a first look at all; None: all are
     search_gain        on the test images, over none; None: not measured
     pixel_images       abnormal images with a mask; the pixel figures are over these and the normal images
     component_auroc    image AUROC of each raw component alone
@@ -111,6 +112,7 @@ class EvaluationReport(StrictModel):
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    tiles: int | None = None
     search_gain: SearchGain | None = None
     normal_images: int
     abnormal_images: dict[str, int]
@@ -140,6 +142,8 @@ class EvaluationReport(StrictModel):
             rows[COVERAGE] = f"{c.explained:.3f}; PCA ({c.components} components): {c.pca:.3f}; {c.tiles} tiles"
         if self.search_choice is not None:
             rows["search chosen by auto"] = f"{self.search_choice.sentence} ({self.search_choice.frames})"
+        if self.tiles is not None:
+            rows["searched tiles"] = f"the {self.tiles} most suspicious ones of each image"
         if self.map_choice is not None:
             rows["anomaly map chosen by auto"] = self.map_choice.sentence
         rows |= {} if self.search_gain is None else self.search_gain.rows()
