@@ -27,6 +27,11 @@ def _file(path: Path) -> None:
     path.write_text("mine")
 
 
+def _notes(path: Path) -> None:
+    _file(path / MANIFEST)
+    _file(path / "notes.txt")
+
+
 def _zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("train/good/a.png", b"")
@@ -39,11 +44,7 @@ THERE: dict[str, tuple[str, Callable[[Path], None], str]] = {
         r"no model package and not empty \(train\)",
     ),
     "a run": ("run", lambda p: _file(p / "checkpoint" / "config.yaml"), r"not empty \(checkpoint\)"),
-    "a package with notes": (
-        "model",
-        lambda p: (_file(p / MANIFEST), _file(p / "notes.txt"))[0],
-        r"more than a model package \(notes\.txt\)",
-    ),
+    "a package with notes": ("model", _notes, r"more than a model package \(notes\.txt\)"),
     "a file": ("model", _file, "already a file; add .zip"),
     "another zip": ("data.zip", _zip, "no model package"),
     "a file called zip": ("data.zip", _file, "no model package"),
