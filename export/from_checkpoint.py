@@ -52,7 +52,7 @@ def package_checkpoint(
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
-    source = open_source(config.data, data, config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None

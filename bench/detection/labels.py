@@ -57,7 +57,7 @@ def stream_of(run: Path) -> tuple[ImageSource, list[StreamImage]]:
     """The source of a training and its test images in the order of their parts. Raises DatasetError without defects."""
     checkpoint = load_checkpoint(run)
     config, split = checkpoint.config, checkpoint.split
-    source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing.model_copy(update={"region": None}))  # as a camera sees it
     groups = source.groups()
     kinds = {GOOD: split.test_good, **split.test_abnormal}
     images = [StreamImage(name, kind, groups.get(name, name)) for kind, names in kinds.items() for name in names]
