@@ -24,7 +24,7 @@ from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
-from trainer.settings.search import Iterations, Tiles
+from trainer.settings.search import Iterations, Tiles, TilesSetting
 from trainer.trunk.fit import fit_trunk
 
 
@@ -38,7 +38,7 @@ def package_checkpoint(
     threads: int | None = None,
     fresh: bool = False,
     tail: Tail = "exact",
-    tiles: Tiles | None = None,
+    tiles: TilesSetting | None = None,
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
@@ -95,7 +95,8 @@ def package_checkpoint(
         trained_images(source, checkpoint),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
-    write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)
+    chosen = _searching(model, search.iterations, config.search.chosen_tiles)
+    write_model_package(out, chosen, card, calibrated, weighed)
     return calibrated
 
 
@@ -110,11 +111,11 @@ def search_settings(checkpoint: Checkpoint, iterations: int) -> SearchSettings:
         gamma=search.gamma,
         lam=search.lam,
         samples=search.samples,
-        tiles=search.tiles,
+        tiles=search.most_tiles or "all",
     )
 
 
-def _with_iterations(model: SearchModel, iterations: int) -> SearchModel:
-    """The same graphs and self-test, which know nothing of iterations, with a search of this length."""
-    search = model.spec.search.model_copy(update={"iterations": iterations})
+def _searching(model: SearchModel, iterations: int, tiles: Tiles) -> SearchModel:
+    """The same graphs and self-test, which know neither, with a search of this length of so many tiles."""
+    search = model.spec.search.model_copy(update={"iterations": iterations, "tiles": tiles})
     return replace(model, spec=model.spec.model_copy(update={"search": search}))

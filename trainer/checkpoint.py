@@ -30,7 +30,7 @@ from trainer.networks.encoder import Encoder
 from trainer.networks.factory import CodingEncoder, Decoder, Networks, build_networks
 from trainer.networks.generator import Generator
 from trainer.networks.older_weights import has_older_kernels, with_free_kernels
-from trainer.settings.search import Iterations, Tiles
+from trainer.settings.search import Iterations, TilesSetting
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,14 @@ def search_iterations(path: Path, checkpoint: Checkpoint, given: Iterations | No
     return given
 
 
-def with_searched_tiles(checkpoint: Checkpoint, given: Tiles | None) -> Checkpoint:
+def with_searched_tiles(checkpoint: Checkpoint, given: TilesSetting | None) -> Checkpoint:
     """The checkpoint with another number of searched tiles; None: its configuration's.
 
     Raises ConfigError where there is no discriminator for a first look.
     """
     if given is None:
         return checkpoint
-    if given != "all" and checkpoint.discriminator is None:
+    if isinstance(given, int) and checkpoint.discriminator is None:
         raise ConfigError(
             f"method {checkpoint.config.method.kind} has no discriminator to look first: give --tiles all"
         )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from latentline.base.arguments import count, count_or_all, count_or_auto, positive, rate
+from latentline.base.arguments import count, count_or_auto, positive, rate, tiles
 from latentline.base.home import expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument(
-        "--tiles", type=count_or_all, help="of a frame to search, or all (default: the configuration's)"
+        "--tiles", type=tiles, help="of a frame to search, all, or auto (default: the configuration's)"
     )
     evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")

@@ -31,7 +31,7 @@ from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
 from trainer.pictures.tiles import TileViewer
 from trainer.reference.searcher import ReferenceSearcher
-from trainer.settings.search import Iterations, Tiles
+from trainer.settings.search import Iterations, TilesSetting
 from trainer.trunk.extractor import TorchTrunk
 from trainer.trunk.fit import FittedTrunk, fit_trunk
 from trainer.trunk.module import check_trunk_weights, load_trunk
@@ -48,7 +48,7 @@ def evaluate_checkpoint(
     false_alarm_rate: float = FALSE_ALARM_RATE,
     tail: Tail = "exact",
     fresh: bool = False,
-    tiles: Tiles | None = None,
+    tiles: TilesSetting | None = None,
 ) -> EvaluationReport:
     """Evaluate a run or checkpoint folder into `out`, by default into `evaluation` of the run.
 
@@ -76,7 +76,7 @@ def evaluate_checkpoint(
     task = CalibrationTask(path, config, held_out, wanted, false_alarm_rate, fresh, tail, trunk)
     measured = task.run(lambda n: _searcher(checkpoint, n), tiler)
     config, search, calibrated = measured.config, measured.search, measured.calibrated
-    searcher = _searcher(checkpoint, search.iterations)
+    searcher, tiler = _searcher(checkpoint, search.iterations), measured.tiler(tiler)
     if calibrated.calibration.promise is not None:
         log_promise(calibrated.calibration.promise, config)
     inspector = _inspector(searcher, tiler, calibrated, held_out, trunk)
