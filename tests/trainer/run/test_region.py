@@ -139,7 +139,7 @@ def test_a_picture_of_the_training_is_recognised(sets: tuple[Path, Path], run: P
     assert trained is not None
     scorer = PictureScorer(package)
     names = (split.train[0], split.held_out[0], "test/good/000.png")
-    rows = scorer.score([PictureFile(name, sets[1] / name) for name in names])
+    rows = scorer.score([PictureFile(name, sets[1]) for name in names])
     scorer.close()
     assert [row.pixels in trained for row in rows] == [True, True, False]
 
