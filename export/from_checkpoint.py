@@ -56,7 +56,7 @@ def package_checkpoint(
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
-    source = open_source(config.data, data, config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     seen_images(checkpoint, held_out)

@@ -51,7 +51,7 @@ def main() -> int:
         report = evaluate(
             package.inspector(searcher, open_trunk(package)),
             subject,
-            open_source(config.data, bit_depth=config.preprocessing.bit_depth),
+            open_source(config.data, config.preprocessing),
             split,
             options.out / "model",
         )

@@ -57,7 +57,8 @@ def tune(
     held_out, own = given.held_out, package.manifest.calibration
     check_enough(held_out, own.false_alarm_rate, "exact" if own.promise is None else own.promise.tail)
     weighing = weighing_frames(held_out, given.config, package.tiler)
-    timed = timed_frames([*held_out.standardising, *held_out.scored], frame)
+    region = package.manifest.preprocessing.region
+    timed = timed_frames([*held_out.standardising, *held_out.scored], frame, region)
     tuner = Tuner(package, weighing, timed, device, threads or usable_cores(), budget)
     tried = tuner.try_settings(candidates(package.manifest))
     if all(one.milliseconds > budget for one in tried):

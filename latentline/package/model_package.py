@@ -55,6 +55,7 @@ TRUNK, TRUNK_STATISTICS = "trunk.onnx", "trunk.npz"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
 
 Float64 = npt.NDArray[np.float64]
+UInt8 = npt.NDArray[np.uint8]
 Admit = Callable[[Signature | None, str], None]
 """Raises PackageError, naming the source, where the user does not trust a package of this signature."""
 
@@ -93,6 +94,11 @@ class ModelPackage(SearchModel):
         m = self.manifest
         return FrameTiler(m.preprocessing, m.tile_size, m.overlap, m.search.most_tiles)
 
+    def count_tiles(self, frame: UInt8) -> int:
+        """How many tiles of a camera's frame uint8 [H, W, C] are searched. Raises ImageError."""
+        region = self.manifest.preprocessing.region
+        return self.tiler.count(frame if region is None else region.cut(frame))
+
     def with_iterations(self, iterations: int) -> ModelPackage:
         """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
         search = self.manifest.search.model_copy(update={"iterations": iterations})
@@ -114,7 +120,10 @@ class ModelPackage(SearchModel):
         return replace(self, spec=manifest, manifest=manifest)
 
     def inspector(self, searcher: Searcher, extractor: FeatureExtractor | None = None) -> Inspector:
-        """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package."""
+        """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package.
+
+        It is for images of a training's source, which are cut to the region of interest: it inspects all of each image.
+        """
         host = HostReconstructor(searcher, self.tiler, self.statistics)
         manifest = self.manifest
         return Inspector(self.with_trunk(host, extractor), manifest.calibration, manifest.preprocessing.bit_depth)
@@ -141,6 +150,7 @@ class ModelPackage(SearchModel):
             channels=self.manifest.channels,
             tile_size=self.manifest.tile_size,
             bit_depth=self.manifest.preprocessing.bit_depth,
+            region=self.manifest.preprocessing.region,
         )
 
 

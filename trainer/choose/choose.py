@@ -143,7 +143,7 @@ def _images(config: TrainConfig, out: Path) -> About:
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: this folder is not empty and holds no choice; give another folder")
     with new_folder(root) as folder:
-        source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+        source = open_source(config.data, config.preprocessing)
         _, source = with_bit_depth(config.preprocessing, source, source.split(config.schedule.seed))
         counts = write_image_set(source, config, folder)
         data = FolderData(

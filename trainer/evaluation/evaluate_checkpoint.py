@@ -70,7 +70,7 @@ def evaluate_checkpoint(
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     check_trunk_weights(config.trunk)
-    source = open_source(config.data, data, config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing, data)
     split = limited(checkpoint.split, limit, config.schedule.seed)
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)

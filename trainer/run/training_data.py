@@ -45,7 +45,7 @@ class TrainingData:
 
 def open_training_source(config: TrainConfig) -> tuple[ImageSource, Split]:
     """The source of a training and its split. Raises DatasetError."""
-    source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing)
     split = source.split(config.schedule.seed)
     return source, split if isinstance(config.method, NoisyAnoGan) else split.without_abnormal()
 
