@@ -57,9 +57,8 @@ class Inspector:
 
         At most `ahead` frames may be in work. Raises ImageError.
         """
-        picture, part = to_8_bit(frame, self._bit_depth), None
-        if self._region is not None and isinstance(picture, np.ndarray) and picture.ndim in (2, 3):
-            part = FramePart(picture, self._region.box(picture.shape))
+        picture = to_8_bit(frame, self._bit_depth)
+        part = None if self._region is None else _part(picture, self._region)
         finish = self.reconstructor.begin(picture if part is None else part.picture)
         return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]), part)
 
@@ -105,6 +104,13 @@ class Inspector:
         right = min(shape[1], round((x + seen.plan.size) * across))
         bottom = min(shape[0], round((y + seen.plan.size) * down))
         return left, top, right - left, bottom - top
+
+
+def _part(picture: UInt8, region: RegionOfInterest) -> FramePart | None:
+    """The region of a picture; None of what is none, which the reconstructor refuses."""
+    if not isinstance(picture, np.ndarray) or picture.ndim not in (2, 3):
+        return None
+    return FramePart(picture, region.box(picture.shape))
 
 
 def _check_large_enough(seen: ReconstructedFrame, size: tuple[int, int]) -> None:
