@@ -47,6 +47,6 @@ class FramePart:
         )
 
     def _within(self, around: UInt8, picture: UInt8) -> UInt8:
-        whole = around.copy()
+        whole: UInt8 = around.copy()
         cut(whole, self.box)[:] = picture
         return whole

@@ -19,6 +19,7 @@ an attacker who rewrites the manifest too, only a signature and `admit` guard.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,7 +172,7 @@ def load_package(path: Path, admit: Admit | None = None) -> ModelPackage:
 
     admit  called with the signature before anything else of the package is looked at; None: load any
     """
-    files = read_files(path)
+    files = {} if _lacks_manifest(path) else read_files(path)
     if MANIFEST not in files:
         raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
     manifest_bytes = files.pop(MANIFEST)
@@ -203,6 +204,11 @@ def load_package(path: Path, admit: Admit | None = None) -> ModelPackage:
         trunk=trunk,
         signature=signature,
     )
+
+
+def _lacks_manifest(path: Path) -> bool:
+    """Whether `path` is a folder of something else, such as a run; nothing in it is at fault then."""
+    return path.is_dir() and not os.path.lexists(path / MANIFEST)
 
 
 def _signature(content: bytes | None, model_hash: str, path: Path) -> Signature | None:

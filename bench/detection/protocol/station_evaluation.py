@@ -51,8 +51,8 @@ def _evaluate(
         inspector = package.inspector(searcher, trunk)
         if weights is not None:
             inspector = _inspector_with_weights(checkpoint, package, searcher, weights)
-        iterations, choice = package.manifest.search.iterations, package.manifest.search_choice
-        subject = Subject(config.name, config.method.kind, searcher.name, iterations, choice=choice)
+        search, choice, method = package.manifest.search, package.manifest.search_choice, config.method.kind
+        subject = Subject(config.name, method, searcher.name, search.iterations, choice=choice, tiles=search.most_tiles)
         return evaluate(inspector, subject, open_source(config.data, config.preprocessing), split, out)
     finally:
         searcher.close()

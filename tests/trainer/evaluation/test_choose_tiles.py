@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from export.cli import main
+from latentline.package.model_package import load_package
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
+from tests.checkpoints import random_checkpoint
+from tests.export.test_from_checkpoint import save
 from tests.latentline.inspection.test_inspector import frames
 from tests.trainer.evaluation.test_count_look_misses import Looker, known
+from tests.trainer.folder import write_folder
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.evaluation import choose_tiles
 from trainer.evaluation.choose_tiles import with_chosen_tiles
+from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 
 TILER = FrameTiler(Preprocessing(), 32, 0.0)  # 12 tiles of a frame of 80 x 100 px
 
@@ -41,7 +48,7 @@ def test_the_tile_that_shows_the_defect_is_enough(
     with caplog.at_level(logging.INFO):
         chosen = with_chosen_tiles(config(), Looker(), TILER, known(12))
     assert chosen.search.tiles == chosen.search.chosen_tiles == chosen.search.most_tiles == 1
-    assert "search.tiles: 1 of about" in caplog.text and "with all 0.685/" in caplog.text
+    assert "search.tiles: 1 of about" in caplog.text and "with all 0.689/" in caplog.text
 
 
 @pytest.mark.usefixtures("few")
@@ -90,3 +97,20 @@ def test_a_given_number_stays() -> None:
     assert with_chosen_tiles(given, Looker(), TILER, known(12)) is given
     with pytest.raises(ValueError, match=r"search\.tiles is auto"):
         _ = config().search.chosen_tiles
+
+
+def test_evaluation_and_package_search_the_same_few_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The package's manifest has the number; the report names it, although it was measured only once."""
+    for name, value in {"TRIED": (2,), "LOSS": 2, "MANY_MISSES": 1, "FEWEST_NORMALS": 8}.items():
+        monkeypatch.setattr(choose_tiles, name, value)
+    root = write_folder(tmp_path / "images", train=48, good=2, defects=2, side=64)
+    run = save(random_checkpoint("f_anogan"), root, tmp_path / "run")
+    given = ["--false-alarm-rate", "0.1", "--iterations", "0", "--threads", "1"]
+    assert main(["package", str(run), str(tmp_path / "package"), *given]) == 0
+    assert load_package(tmp_path / "package").manifest.search.tiles == 2
+    with caplog.at_level(logging.INFO):
+        report = evaluate_checkpoint(run, tmp_path / "evaluation", iterations=0, false_alarm_rate=0.1)
+    assert report.tiles == 2 and "an earlier calibration" in caplog.text
+    assert "the 2 most suspicious ones" in (tmp_path / "evaluation" / "report.md").read_text()
