@@ -19,6 +19,14 @@ from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HIDDEN = "a hidden value"
+_SECTION, _LIST = "expected a section, keys with values", "expected a list"
+_MESSAGES = {  # for those of pydantic that speak of Python
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _SECTION),
+    **dict.fromkeys(("tuple_type", "list_type"), _LIST),
+    "string_type": "expected a text; a number that is meant as one needs quotes",
+    "too_short": "expected at least one item",
+}
 
 
 class StrictModel(BaseModel):
@@ -54,7 +62,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
+        raise ConfigError(f"{path}: cannot be read ({_reason(error)})") from None
     try:
         data = read_yaml(text)
     except yaml.YAMLError as error:
@@ -66,7 +74,8 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     except (ValueError, AttributeError) as error:  # a date that does not exist, a tag on what it does not fit
         raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
+        found = {type(None): "nothing", list: "a list"}.get(type(data), "a single value")
+        raise ConfigError(f"{path}: expected keys and values at the top, found {found}")
     return data
 
 
@@ -93,8 +102,11 @@ def _resolve(value: Any, base: Path) -> Any:
     return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object[: error.start].count(b"\n") + 1
+        return f"line {line} is not in UTF-8; save the file as UTF-8"
+    return f"{error.strerror or error}; give the path of a YAML file"
 
 
 def _problem(error: yaml.YAMLError) -> str:
@@ -115,9 +127,15 @@ def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]
         return f"unknown key '{path}'", f"valid keys are {', '.join(valid)}"
     if fault["type"] == "missing":
         return (f"'{path}' is missing; it has no default",)
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    context = fault.get("ctx", {})
+    if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        path = f"{path}.{context['discriminator'].strip(chr(39))}"
+        if "tag" not in context:
+            return (f"'{path}' is missing; it has no default",)
+        return (f"'{path}': it is one of {context['expected_tags']} (got '{context['tag']:.40}')",)
+    message = _MESSAGES.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
-    return (f"'{path}': {message[:1].lower()}{message[1:]} (got {shown:.80})",)
+    return (f"'{path}': {message[:1].lower()}{message[1:]}" + (f" (got {shown:.80})" if shown != _HIDDEN else ""),)
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
@@ -150,9 +168,9 @@ class _Shown(reprlib.Repr):
     def item(self, name: str, value: Any, level: int | None = None) -> str:
         """The repr of the value of a setting, down to `level` sections in it."""
         if "password" in name or SECRET_NAME.search(name):
-            return "a hidden value"
+            return _HIDDEN
         if name in self._hidden and not (isinstance(value, str) and _ADDRESS.match(value)):
-            return "a hidden value"
+            return _HIDDEN
         return mask_credentials(self.repr1(value, self.maxlevel if level is None else level))
 
     def repr_str(self, text: str, level: int) -> str:

@@ -1,7 +1,11 @@
-"""Reads YAML as people mean it: each key once, `true` and `false` the only booleans, and numbers in the usual notation.
+"""Reads YAML as people mean it: each key once and with a value, and numbers in the usual notation.
+
+An empty value would be `null`, which switches a section off: `tls:` above keys that somebody made comments would be a
+connection without TLS.
 
 PyYAML follows YAML 1.1, where `off` and `no` are booleans, 18:30 is 1110, 010 is 8 and 1e-3 is a text. Here plain
-values are those of YAML 1.2's core schema: `null`, booleans, decimal, 0o and 0x whole numbers, and decimal fractions.
+values are those of YAML 1.2's core schema: `null`, `true` and `false`, decimal, 0o and 0x whole numbers, and decimal
+fractions.
 """
 
 from __future__ import annotations
@@ -27,9 +31,9 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # PyYAML's
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of `node`, whose keys all differ."""
+        """The mapping of `node`, whose keys all differ and have values."""
         lines: dict[Any, int] = {}
-        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map` may stand before a list
+        for key_node, value_node in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map` may stand before a list
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key, line = self.construct_object(key_node), key_node.start_mark.line + 1
@@ -37,6 +41,11 @@ class _CoreLoader(yaml.SafeLoader):
                 problem = f"the key '{key}' is there twice, first in line {lines[key]}; keep one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             lines[key] = line
+            if isinstance(value_node, yaml.ScalarNode) and value_node.value == "" and value_node.style is None:
+                problem = f"the key '{key}' has no value; write null for none, or {{}} for a section with its defaults"
+                if ":" in str(key):
+                    problem = f"the colon behind '{str(key).partition(':')[0]:.80}' needs a blank behind it"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -69,5 +78,8 @@ _CoreLoader.add_constructor("tag:yaml.org,2002:str", _CoreLoader.construct_yaml_
 
 
 def read_yaml(text: str) -> Any:
-    """The content of one YAML document. Raises yaml.YAMLError, which has the line of a key that is there twice."""
+    """The content of one YAML document.
+
+    Raises yaml.YAMLError, which has the line of a key that is there twice or has no value.
+    """
     return yaml.load(text, _CoreLoader)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from edge_runtime.config import StationConfig, load_station
 from latentline.base.strict_yaml import StrictModel, load_yaml, parse
@@ -54,6 +55,64 @@ def test_a_key_that_is_there_twice_is_refused_by_its_lines(tmp_path: Path, text:
     """At any depth, in both notations, whatever the values are."""
     with pytest.raises(ConfigError, match=rf"a\.yaml, line {line}: .*{said}"):
         _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("inner:\n  # share: 0.1\nnumber: 1\n", 1, "the key 'inner' has no value; write null for none"),
+        ("number: 1\ninner: {share: }\n", 2, "the key 'share' has no value"),
+        ("inner: {share:0.1}\n", 1, "the colon behind 'share' needs a blank"),
+        ("inner: {password:geheim}\n", 1, "the colon behind 'password' needs a blank"),
+    ],
+)
+def test_a_key_without_a_value_is_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
+    """It would be null and switch its section off in silence; what stands behind a colon may be a password."""
+    with pytest.raises(ConfigError, match=rf"a\.yaml, line {line}: .*{said}") as caught:
+        _load(tmp_path, text)
+    assert "geheim" not in str(caught.value)
+
+
+class _Ship(StrictModel):
+    kind: Literal["ship"]
+
+
+class _Plane(StrictModel):
+    kind: Literal["plane"]
+
+
+class _Fleet(StrictModel):
+    things: tuple[Annotated[_Ship | _Plane, Field(discriminator="kind")], ...] = Field(min_length=1)
+    inner: _Inner | None = None
+    name: str = ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("things: [{}]", "'things.0.kind' is missing"),
+        ("things: [{kind: car}]", "'things.0.kind': it is one of 'ship', 'plane' (got 'car')"),
+        ("things: {kind: ship}", "'things': expected a list (got"),
+        ("things: []", "'things': expected at least one item"),
+        ("{things: [{kind: ship}], inner: true}", "'inner': expected a section, keys with values (got True)"),
+        ("{things: [{kind: ship}], name: 7}", "'name': expected a text; a number that is meant as one needs quotes"),
+        ("", "found nothing"),
+        ("- a", "found a list"),
+    ],
+)
+def test_faults_are_said_in_words_of_the_file(tmp_path: Path, text: str, said: str) -> None:
+    """No tag, tuple or class of Python stands in a sentence for somebody who edits YAML."""
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(tmp_path / "a.yaml", _Fleet)
+    assert said in str(caught.value)
+
+
+def test_a_file_in_another_encoding_names_the_line(tmp_path: Path) -> None:
+    """An editor that saves Latin-1 is told which line to look at, and what to do."""
+    (tmp_path / "a.yaml").write_bytes("number: 1\n# größe\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="line 2 is not in UTF-8; save the file as UTF-8"):
+        load_yaml(tmp_path / "a.yaml", _Settings)
 
 
 @pytest.mark.parametrize("text", [r'text: "a\0b"', r'- "\x00"', r'"\0": 1', r'{text: "\u0000"}'])
@@ -112,7 +171,6 @@ def test_a_merged_section_may_be_overridden(tmp_path: Path) -> None:
         ("true", True),
         ("False", False),
         ("~", None),
-        ("", None),
         ("null", None),
     ],
 )
