@@ -109,6 +109,8 @@ def test_a_wrong_password_says_so(browser: Browser, running: RunningPage) -> Non
     page.get_by_label("Password").fill("guess")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_have_text("User or password is wrong.")
+    expect(page.get_by_label("User")).to_have_value("anna")
+    expect(page.get_by_label("Password")).to_be_focused()
     page.close()
 
 
