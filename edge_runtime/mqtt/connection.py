@@ -25,9 +25,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
+from edge_runtime.mqtt.certificates import not_accepted
 from edge_runtime.mqtt.client import MqttClient, log_exceptions, make_client
 from edge_runtime.mqtt.diagnosis import diagnose
-from edge_runtime.mqtt.certificates import not_accepted
 from edge_runtime.mqtt.packets import PublishProperties, new_properties, received
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR, concerns_credentials, permanent_refusal
 

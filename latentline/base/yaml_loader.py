@@ -27,25 +27,28 @@ _CORE = {
 }
 
 
+_TWICE = "the key '{}' is there twice, first in line {}; keep one of them"
+_EMPTY = "the key '{}' has no value; write null for none, or {{}} for a section with its defaults"
+
+
 class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # PyYAML's
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of `node`, whose keys all differ and have values."""
         lines: dict[Any, int] = {}
-        for key_node, value_node in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map` may stand before a list
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # `!!map` may stand before a list
+        for key_node, value_node in pairs:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key, line = self.construct_object(key_node), key_node.start_mark.line + 1
-            if key in lines:
-                problem = f"the key '{key}' is there twice, first in line {lines[key]}; keep one of them"
+            problem = None if key not in lines else _TWICE.format(key, lines[key])
+            if isinstance(value_node, yaml.ScalarNode) and value_node.value == "" and value_node.style is None:
+                before, colon, _ = str(key).partition(":")  # what stands behind it may be a password
+                problem = f"the colon behind '{before:.80}' needs a blank behind it" if colon else _EMPTY.format(key)
+            if problem is not None:
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             lines[key] = line
-            if isinstance(value_node, yaml.ScalarNode) and value_node.value == "" and value_node.style is None:
-                problem = f"the key '{key}' has no value; write null for none, or {{}} for a section with its defaults"
-                if ":" in str(key):
-                    problem = f"the colon behind '{str(key).partition(':')[0]:.80}' needs a blank behind it"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -66,8 +69,7 @@ class _CoreLoader(yaml.SafeLoader):
         merges = [key for key, _ in node.value if key.tag == "tag:yaml.org,2002:merge"]
         if len(merges) > 1:
             first = merges[0].start_mark.line + 1
-            problem = f"the key '<<' is there twice, first in line {first}; keep one of them"
-            raise yaml.constructor.ConstructorError(None, None, problem, merges[1].start_mark)
+            raise yaml.constructor.ConstructorError(None, None, _TWICE.format("<<", first), merges[1].start_mark)
         super().flatten_mapping(node)
 
 
