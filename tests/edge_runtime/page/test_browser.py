@@ -209,10 +209,10 @@ def test_the_next_page_leaves_no_picture_out(
     page.keyboard.press("g")
     page.keyboard.press("g")
     expect(page.locator("#notice")).to_contain_text("good")
-    wait_until(lambda: all(_label(running, frame.id) for frame in queue[:2]), "the labels")
+    wait_until(lambda: all(_label(running, frame.verdict.id) for frame in queue[:2]), "the labels")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#count")).to_have_text("1–2 of 2")
-    assert page.evaluate("frames.map(({id}) => id)") == [frame.id for frame in queue[2:]]
+    assert page.evaluate("frames.map(({id}) => id)") == [frame.verdict.id for frame in queue[2:]]
 
 
 def test_a_box_says_where(running: RunningPage, anna: Watched) -> None:
