@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from latentline.base.fault_words import fault_in_words, yaml_in_words
 from latentline.base.home import expanded
 from latentline.base.scalars import scalar
 from latentline.base.secrets import MASK, SECRET_NAME, mask_credentials, mask_url
@@ -20,13 +21,6 @@ from latentline.errors import ConfigError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HIDDEN = "a hidden value"
-_SECTION, _LIST = "expected a section, keys with values", "expected a list"
-_MESSAGES = {  # for those of pydantic that speak of Python
-    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _SECTION),
-    **dict.fromkeys(("tuple_type", "list_type"), _LIST),
-    "string_type": "expected a text; a number that is meant as one needs quotes",
-    "too_short": "expected at least one item",
-}
 
 
 class StrictModel(BaseModel):
@@ -61,8 +55,10 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     """The keys and values at the top of `path`. Raises ConfigError that names the file and what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({_reason(error)})") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not text in UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
     try:
         data = read_yaml(text)
     except yaml.YAMLError as error:
@@ -74,7 +70,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     except (ValueError, AttributeError) as error:  # a date that does not exist, a tag on what it does not fit
         raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
     if not isinstance(data, Mapping):
-        found = {type(None): "nothing", list: "a list"}.get(type(data), "a single value")
+        found = "nothing" if data is None else type(data).__name__
         raise ConfigError(f"{path}: expected keys and values at the top, found {found}")
     return data
 
@@ -102,18 +98,15 @@ def _resolve(value: Any, base: Path) -> Any:
     return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        line = error.object[: error.start].count(b"\n") + 1
-        return f"line {line} is not in UTF-8; save the file as UTF-8"
-    return f"{error.strerror or error}; give the path of a YAML file"
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _problem(error: yaml.YAMLError) -> str:
     """What is wrong, without a word that begins with ! or *: it may be a password without quotes."""
     problem = " ".join(mask_credentials(str(getattr(error, "problem", error))).split())
     word = re.search(r"(?:tag|alias) '", problem)
-    return problem if word is None else "a text that begins with ! or * needs quotes"
+    return yaml_in_words(problem) if word is None else "a text that begins with ! or * needs quotes"
 
 
 def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]:
@@ -121,21 +114,15 @@ def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]
     path = ".".join(_place(fault["loc"], data)) or "the file"
     if fault["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, fault["loc"][:-1]))
-        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.6)
         if near:
             return (f"unknown key '{path}'; did you mean '{near[0]}'?",)
         return f"unknown key '{path}'", f"valid keys are {', '.join(valid)}"
     if fault["type"] == "missing":
         return (f"'{path}' is missing; it has no default",)
-    context = fault.get("ctx", {})
-    if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        path = f"{path}.{context['discriminator'].strip(chr(39))}"
-        if "tag" not in context:
-            return (f"'{path}' is missing; it has no default",)
-        return (f"'{path}': it is one of {context['expected_tags']} (got '{context['tag']:.40}')",)
-    message = _MESSAGES.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
-    return (f"'{path}': {message[:1].lower()}{message[1:]}" + (f" (got {shown:.80})" if shown != _HIDDEN else ""),)
+    got = "" if shown == _HIDDEN else f" (got {shown:.80})"
+    return (f"'{path}': {fault_in_words(fault)}{got}",)
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:

@@ -12,6 +12,7 @@ from latentline.base.strict_yaml import parse
 from latentline.errors import CheckpointError, ConfigError, DatasetError
 from trainer.checkpoint import read_config, read_training_state, save_checkpoint
 from trainer.config import TrainConfig
+from trainer.data.added import read_added
 from trainer.data.settings import FolderData
 from trainer.data.split import Split
 from trainer.loops.discriminator_finetuning import FINETUNING
@@ -22,6 +23,7 @@ from trainer.networks.factory import build_gan
 from trainer.run.training_data import open_training_source
 
 IMAGES = 40_000  # normal tiles, and as many abnormal ones: minutes
+MADE = 0.5  # of the abnormal tiles, beside labelled defects, where the old training was shown made ones alone
 log = logging.getLogger(__name__)
 
 
@@ -74,12 +76,21 @@ def _with_labels(before: TrainConfig, labels: Sequence[Path], images: int, data:
         log.info("search.gamma is 1 from now on: D of a fine-tuned discriminator cannot steer a search")
     changed = before.model_copy(
         update={
+            "method": _with_real_defects(before.method, added),
             "data": before.data.model_copy(update=update),
             "schedule": before.schedule.model_copy(update={"discriminator_images": images}),
             "search": before.search.model_copy(update={"gamma": 1.0}),
         }
     )
     return parse(changed.model_dump(mode="json"), TrainConfig, str(old))
+
+
+def _with_real_defects(method: NoisyAnoGan, added: Sequence[Path]) -> NoisyAnoGan:
+    """The method, with room for labelled defects among the abnormal tiles."""
+    if method.synthetic_fraction < 1 or not any(read_added(folder).defects for folder in added):
+        return method
+    log.info("method.synthetic_fraction is %g from now on: the labelled defects are shown to D, too", MADE)
+    return method.model_copy(update={"synthetic_fraction": MADE})
 
 
 def _is_finished(config: TrainConfig, state: TrainingState) -> bool:

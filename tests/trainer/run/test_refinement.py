@@ -20,6 +20,7 @@ from tests.trainer.runs import write_config
 from trainer.checkpoint import load_checkpoint, read_state
 from trainer.cli import load_config, main
 from trainer.data.added import AddedImages, read_added, with_added
+from trainer.data.crops import to_tensor
 from trainer.data.folders import FolderSource
 from trainer.data.settings import FolderData
 from trainer.data.split import Split
@@ -155,6 +156,27 @@ def test_each_labelled_image_has_its_share_of_the_tiles(tmp_path: Path, trained:
     assert len(found) > 0.02 * 2000
     assert labelled_shares(list("abc"), {"b"}, 0.25) == {1: 0.02}
     assert sum(labelled_shares([str(i) for i in range(50)], {str(i) for i in range(50)}, 0.25).values()) < 0.2501
+
+
+def test_labelled_defects_are_shown_to_a_model_that_knew_none(tmp_path: Path, trained: Path) -> None:
+    """After a training on made defects alone, tiles of labelled defects join them; with good pictures alone none do."""
+    old = tmp_path / "old"
+    shutil.copytree(trained, old)
+    path = old / "checkpoint" / "config.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["method"] |= {"synthetic_fraction": 1.0, "pasted_fraction": 0.0}
+    content["data"] |= {"known_abnormal_fraction": 0.0}
+    path.write_text(yaml.safe_dump(content))
+    defects = labels(tmp_path / "defects", defects=2)
+    data = load_training_data(start_refinement(old, [defects], tmp_path / "new", 8))
+    assert data.abnormal is not None
+    drawn = data.abnormal.draw_with_masks(40, np.random.default_rng(0))[0]
+    pictures = [read_image(defects / f"test/scratch/{number}.png") for number in (1000, 1001)]
+    tiles = [p[None, y : y + 32, x : x + 32, None] for p in pictures for y in range(17) for x in range(17)]
+    known = {to_tensor(tile).numpy().tobytes() for tile in tiles}
+    assert sum(tile.numpy().tobytes() in known for tile in drawn) == 20
+    good = labels(tmp_path / "good", good=2)
+    assert start_refinement(old, [good], tmp_path / "good-only", 8).method.model_dump()["synthetic_fraction"] == 1.0
 
 
 @pytest.mark.parametrize(

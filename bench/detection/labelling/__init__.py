@@ -1,0 +1,1 @@
+"""Streams of a line, and a station whose pictures somebody labels."""
