@@ -17,6 +17,7 @@ from edge_runtime.tools.listen.arguments import add_arguments
 from edge_runtime.tools.page_arguments import add_page_arguments
 from edge_runtime.tools.rollout.command import add_rollout_arguments
 from latentline.base.arguments import count
+from latentline.base.command_parser import add_version
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import run_command
 from latentline.printable import PrintableFormatter, printable
@@ -151,6 +152,7 @@ def _labels(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-edge", description="The inspection station.")
+    add_version(parser)
     parser.add_argument("--verbose", action="store_true", help="log details")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="inspect frames until SIGTERM or the end of the input")

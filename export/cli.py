@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, get_args
 
 from export.signing_commands import add_signing_commands
 from export.tuning.command import add_tune, tuning_report
-from latentline.base.arguments import count, count_or_all, count_or_auto, rate
+from latentline.base.arguments import count, count_or_auto, rate, tiles
+from latentline.base.command_parser import add_version
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import ConfigError, run_command
@@ -41,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="latentline-export", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="latentline-export",
+        description="Checkpoints to model packages; packages verified, tuned, compared, signed, and built as engines.",
+    )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     package = commands.add_parser("package", help="export, calibrate and write the model package of a checkpoint")
     package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")
@@ -56,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     package.add_argument(
-        "--tiles", type=count_or_all, help="of a frame to search, or all (default: the configuration's)"
+        "--tiles", type=tiles, help="of a frame to search, all, or auto (default: the configuration's)"
     )
     package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")

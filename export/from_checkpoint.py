@@ -11,6 +11,7 @@ from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
+from latentline.package.destination import check_destination
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
@@ -22,9 +23,10 @@ from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import check_enough
+from trainer.evaluation.copies import seen_images
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
-from trainer.settings.search import Iterations, Tiles
+from trainer.settings.search import Iterations, Tiles, TilesSetting
 from trainer.trunk.fit import fit_trunk
 
 
@@ -38,7 +40,7 @@ def package_checkpoint(
     threads: int | None = None,
     fresh: bool = False,
     tail: Tail = "exact",
-    tiles: Tiles | None = None,
+    tiles: TilesSetting | None = None,
 ) -> Calibrated:
     """Write the package of the checkpoint `path` to `out`, a folder or .zip; give its calibration.
 
@@ -47,14 +49,17 @@ def package_checkpoint(
     threads                 of the CPU; None: all cores
     fresh                   measure anew what an earlier evaluation or export has kept in the run folder
     tail                    what the threshold assumes of the largest scores
-    Raises CheckpointError, ConfigError and DatasetError, and BackendError when a trunk's weights are missing.
+    Raises CheckpointError, ConfigError and DatasetError, PackageError when `out` is something else or cannot be
+    written, and BackendError when a trunk's weights are missing.
     """
+    check_destination(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
-    source = open_source(config.data, data, config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
+    seen_images(checkpoint, held_out)
     trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None
     model = export_model(
         checkpoint.generator,
@@ -95,7 +100,8 @@ def package_checkpoint(
         trained_images(source, checkpoint),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
-    write_model_package(out, _with_iterations(model, search.iterations), card, calibrated, weighed)
+    chosen = _searching(model, search.iterations, config.search.chosen_tiles)
+    write_model_package(out, chosen, card, calibrated, weighed)
     return calibrated
 
 
@@ -110,11 +116,11 @@ def search_settings(checkpoint: Checkpoint, iterations: int) -> SearchSettings:
         gamma=search.gamma,
         lam=search.lam,
         samples=search.samples,
-        tiles=search.tiles,
+        tiles=search.most_tiles or "all",
     )
 
 
-def _with_iterations(model: SearchModel, iterations: int) -> SearchModel:
-    """The same graphs and self-test, which know nothing of iterations, with a search of this length."""
-    search = model.spec.search.model_copy(update={"iterations": iterations})
+def _searching(model: SearchModel, iterations: int, tiles: Tiles) -> SearchModel:
+    """The same graphs and self-test, which know neither, with a search of this length of so many tiles."""
+    search = model.spec.search.model_copy(update={"iterations": iterations, "tiles": tiles})
     return replace(model, spec=model.spec.model_copy(update={"search": search}))

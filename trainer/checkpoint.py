@@ -30,7 +30,7 @@ from trainer.networks.encoder import Encoder
 from trainer.networks.factory import CodingEncoder, Decoder, Networks, build_networks
 from trainer.networks.generator import Generator
 from trainer.networks.older_weights import has_older_kernels, with_free_kernels
-from trainer.settings.search import Iterations, Tiles
+from trainer.settings.search import Iterations, TilesSetting
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise CheckpointError(f"{folder}: not a checkpoint folder (no readable state.json)") from None
+        what = "not a checkpoint folder (no readable state.json)" if folder.is_dir() else "there is no such folder"
+        raise CheckpointError(f"{folder}: {what}; give a run folder that `latentline-train fit` wrote") from None
     return state
 
 
@@ -124,6 +125,8 @@ def read_config(folder: Path) -> TrainConfig:
     try:
         return load_yaml(folder / "config.yaml", TrainConfig)
     except ConfigError as error:
+        if not (folder / "config.yaml").exists():
+            read_state(folder)  # says that this is no checkpoint
         raise CheckpointError(f"{folder}: another version wrote this checkpoint: {error}") from None
 
 
@@ -144,14 +147,14 @@ def search_iterations(path: Path, checkpoint: Checkpoint, given: Iterations | No
     return given
 
 
-def with_searched_tiles(checkpoint: Checkpoint, given: Tiles | None) -> Checkpoint:
+def with_searched_tiles(checkpoint: Checkpoint, given: TilesSetting | None) -> Checkpoint:
     """The checkpoint with another number of searched tiles; None: its configuration's.
 
     Raises ConfigError where there is no discriminator for a first look.
     """
     if given is None:
         return checkpoint
-    if given != "all" and checkpoint.discriminator is None:
+    if isinstance(given, int) and checkpoint.discriminator is None:
         raise ConfigError(
             f"method {checkpoint.config.method.kind} has no discriminator to look first: give --tiles all"
         )

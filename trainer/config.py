@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from latentline.base.strict_yaml import StrictModel
 from latentline.vision.preprocessing import Preprocessing
-from trainer.data.settings import AugmentConfig, DataConfig, Flip
+from trainer.data.settings import AugmentConfig, DataConfig, Flip, NanoTwiceData
 from trainer.methods import GanMethod, Method, NoisyAnoGan
 from trainer.settings.network import NetworkConfig
 from trainer.settings.schedule import ScheduleConfig
@@ -52,6 +52,11 @@ class TrainConfig(StrictModel):
         return self.augment.flip if self.schedule.discriminator_images else ()
 
     @property
+    def keeps_size(self) -> bool:
+        """Whether the images cannot be scaled: pieces of them calibrate, and a height is that of a whole image."""
+        return isinstance(self.data, NanoTwiceData)
+
+    @property
     def fallback_iterations(self) -> int:
         """What `search.iterations: auto` is where nothing can be measured: 0 with an encoder, else 100."""
         return 0 if self.schedule.encoder_images or not self.method.is_gan else ITERATIONS_WITHOUT_ENCODER
@@ -68,6 +73,11 @@ class TrainConfig(StrictModel):
             raise ValueError(
                 "method noisy_anogan needs known-abnormal images (data.known_abnormal or "
                 "data.known_abnormal_fraction) or method.synthetic_fraction; without any use method anogan"
+            )
+        if self.keeps_size and self.preprocessing.height is not None:
+            raise ValueError(
+                "data.kind nanotwice is calibrated on pieces of its images, which preprocessing.height would scale to "
+                "the height of a whole one: leave it out; the images keep their size"
             )
         positions = self.network.resolution // self.network.patch_size
         if method.kind == "noisy_anogan" and method.patch_head and positions < 16:
@@ -94,8 +104,10 @@ class TrainConfig(StrictModel):
             raise ValueError("search.iterations 0 needs an encoder: set schedule.encoder_images")
         if method.kind != "vae" and (search.map == "probability" or search.samples):
             raise ValueError("search.map probability and search.samples are for method vae")
-        if search.tiles != "all" and not method.has_discriminator:
+        if isinstance(search.tiles, int) and not method.has_discriminator:
             raise ValueError(f"method {method.kind} has no discriminator to choose the tiles: set search.tiles to all")
+        if self.preprocessing.region is not None and self.data.kind == "nanotwice":
+            raise ValueError("data.kind nanotwice cuts its images itself: leave preprocessing.region out")
         if search.score == "paper" and not method.is_gan:
             raise ValueError("search.score paper is L' of a GAN's search; an autoencoder has none")
         return self

@@ -36,7 +36,7 @@ LEGEND = (
     "Brackets: 95 % intervals over the parts in the test images (bootstrap). ±: the standard deviation over the runs. "
     "Times are of one thread, and of a quiet machine only if it was quiet."
 )
-FIGURES = ("image_auroc", "pixel_auroc", "aupro")
+PIXEL_FIGURES = {"pixel AUROC": "pixel_auroc", "AUPRO": "aupro"}
 Setting = tuple[float, int, Tiles]  # overlap, iterations, searched tiles of a frame
 
 
@@ -64,18 +64,18 @@ def _with_search(config: TrainConfig, setting: Setting) -> TrainConfig:
 
 
 def pareto_table(done: Mapping[Setting, Sequence[Job]]) -> Table:
-    """A row for each setting; image AUROC also as a difference to the first, on the same images."""
+    """A row for each setting; image AUROC, where normal images are tested, also as a difference to the first's."""
     table, first = Table("settings"), next(iter(done.values()))
     reference = [job.results()[1] for job in first]
     for (overlap, iterations, tiles), jobs in done.items():
         reports, scores = zip(*(job.results() for job in jobs), strict=True)
         confusions = [report.confusion for report in reports if report.confusion is not None]
-        cells: dict[str, Cell] = {
-            "image AUROC": mean_of([report.image_auroc for report in reports], mean_auroc(scores)),
-            "difference": None if jobs is first else mean_auroc(scores, reference),
-        }
-        for figure in FIGURES[1:]:
-            cells[figure.replace("_", " ")] = mean_of([getattr(report, figure) for report in reports])
+        cells: dict[str, Cell] = {}
+        if all(report.image_auroc for report in reports):
+            cells["image AUROC"] = mean_of([report.image_auroc for report in reports], mean_auroc(scores))
+            cells["difference"] = None if jobs is first else mean_auroc(scores, reference)
+        for name, figure in PIXEL_FIGURES.items():
+            cells[name] = mean_of([getattr(report, figure) for report in reports])
         cells["false alarms"] = mean_of([c.false_alarm_rate for c in confusions])
         cells["detected"] = mean_of([c.detection_rate for c in confusions])
         cells["ms an image"] = 1e3 * float(np.mean([report.seconds_per_image for report in reports]))
@@ -84,16 +84,17 @@ def pareto_table(done: Mapping[Setting, Sequence[Job]]) -> Table:
 
 
 def draw(table: Table, path: Path) -> None:
-    """Image AUROC with its interval against milliseconds, a point for each setting."""
+    """Image AUROC with its interval against milliseconds, a point for each setting; without one, pixel AUROC."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
+    shown = "image AUROC" if all("image AUROC" in cells for cells in table.rows.values()) else "pixel AUROC"
     for name, cells in table.rows.items():
-        auroc, milliseconds = cells["image AUROC"], cells["ms an image"]
+        auroc, milliseconds = cells[shown], cells["ms an image"]
         assert isinstance(milliseconds, float) and not isinstance(auroc, (str, float)) and auroc is not None
         low, high = auroc.low or auroc.value, auroc.high or auroc.value
         axes.errorbar(milliseconds, auroc.value, [[auroc.value - low], [high - auroc.value]], fmt="o", capsize=3)
         axes.annotate(name, (milliseconds, auroc.value), xytext=(6, 4), textcoords="offset points", fontsize=8)
-    axes.set(xscale="log", xlabel="ms an image", ylabel="image AUROC")
+    axes.set(xscale="log", xlabel="ms an image", ylabel=shown)
     axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

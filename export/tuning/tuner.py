@@ -23,7 +23,7 @@ from latentline.scoring.tuning import Device, TunedSetting
 from latentline.trunk.maps import TrunkMaps
 from trainer.config import TrainConfig
 from trainer.evaluation.calibrate_held_out import with_progress
-from trainer.evaluation.count_look_misses import count_look_misses
+from trainer.evaluation.count_look_misses import count_look_misses, say_look_misses
 from trainer.evaluation.judged_score import JudgedScore, WeighingFrames, judge_score
 
 FEW = 3  # frames
@@ -85,7 +85,9 @@ class Tuner:
         """What the first look of a setting misses; None where it has none."""
         package = package_at(self.package, setting)
         with closing(opened(package, self.threads)) as searcher:
-            return count_look_misses(searcher, package.tiler, config, self.weighing.held_out)
+            misses = count_look_misses(searcher, package.tiler, config, self.weighing.held_out)
+        say_look_misses(misses)
+        return misses
 
     def _with_thresholds(self, package: ModelPackage, weighed: Calibrated) -> Calibrated:
         held_out, own = self.weighing.held_out, package.manifest.calibration

@@ -14,6 +14,7 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.scoring.thresholds import Promise
+from latentline.vision.content import pixel_hash
 from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
 from trainer.evaluation.kept_promise import broken_promise
@@ -31,6 +32,8 @@ class Subject:
     coverage  of held-out normal tiles; None: not measured
     choice    why the search has so many iterations; None: somebody gave their number
     map_choice  why the map is of its kind; None: somebody gave it
+    tiles       of an image that are searched after a first look at all; None: all are
+    seen        `pixel_hash` of the images that trained or calibrated it
     """
 
     name: str
@@ -40,6 +43,8 @@ class Subject:
     coverage: Coverage | None = None
     choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    tiles: int | None = None
+    seen: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -60,6 +65,7 @@ class EvaluationAccumulator:
     _images: dict[str, ImageScore] = field(default_factory=dict)
     _pixels: PixelCounts = field(default_factory=PixelCounts)
     _counted: list[str] = field(default_factory=list)
+    _seen: list[str] = field(default_factory=list)
 
     def add(
         self,
@@ -83,6 +89,8 @@ class EvaluationAccumulator:
                 raise ImageError(f"{name}: its {what} is not finite, so the model is broken; train it again")
         content = hashlib.sha256(frame.tobytes()).hexdigest()[:16]
         self._images[name] = ImageScore(kind=kind, group=group, content=content, score=score, components=components)
+        if pixel_hash(frame) in self.subject.seen:
+            self._seen.append(name)
         if kind == GOOD:
             mask = np.zeros(anomaly_map.shape, np.bool_)
         elif mask is None or not mask.any():
@@ -113,6 +121,7 @@ class EvaluationAccumulator:
             coverage=self.subject.coverage,
             search_choice=self.subject.choice,
             map_choice=self.subject.map_choice,
+            tiles=self.subject.tiles,
             normal_images=len(normal),
             abnormal_images={kind: int((images.kinds == kind).sum()) for kind in defects},
             pixel_images=sum(self._images[name].kind != GOOD for name in self._counted) if pixels.whole else 0,
@@ -128,6 +137,7 @@ class EvaluationAccumulator:
             confusion=self._confusion(normal, abnormal, images.groups[~images.abnormal]),
             seconds_per_image=self.seconds / len(self._images),
             skipped=tuple(self.skipped),
+            seen=tuple(self._seen),
         )
 
     @property

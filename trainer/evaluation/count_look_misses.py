@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def count_look_misses(
     searcher: Searcher, tiler: FrameTiler, config: TrainConfig, held_out: HeldOut
 ) -> LookMisses | None:
-    """What the first look misses, with a line in the log; None where all tiles are searched, or no mask has a pixel.
+    """What the first look misses; None where all tiles are searched, or no mask has a pixel.
 
     Known defects count where at least 10 have a mask, else made ones on the frames that standardise the score.
     """
@@ -45,13 +45,18 @@ def count_look_misses(
     seen = [found for found in (_seen(searcher, tiler, *defect) for defect in defects) if found is not None]
     if not seen:
         return None
-    misses = LookMisses(tiles=tiler.most, defects=len(seen), missed=seen.count(False), synthetic=synthetic)
+    return LookMisses(tiles=tiler.most, defects=len(seen), missed=seen.count(False), synthetic=synthetic)
+
+
+def say_look_misses(misses: LookMisses | None) -> None:
+    """Log what the first look misses, and warn where that is much; None says nothing."""
+    if misses is None:
+        return
     log.info("first look: %s", misses.sentence)
     if misses.rate > MANY_MISSES:
         log.warning(
             "first look: D does not choose the tiles with defects here; search more tiles (search.tiles), or all"
         )
-    return misses
 
 
 def _seen(searcher: LookingSearcher, tiler: FrameTiler, frame: UInt8, mask: Mask) -> bool | None:

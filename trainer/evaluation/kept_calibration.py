@@ -40,8 +40,9 @@ from trainer.data.held_out import HeldOut
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, rescore_held_out, say_search_cost
 from trainer.evaluation.choose_map import with_chosen_map
 from trainer.evaluation.choose_search import ChosenSearch, chosen_search
-from trainer.evaluation.count_look_misses import count_look_misses
-from trainer.settings.search import Iterations
+from trainer.evaluation.choose_tiles import with_chosen_tiles
+from trainer.evaluation.count_look_misses import count_look_misses, say_look_misses
+from trainer.settings.search import Iterations, Tiles
 from trainer.trunk.fit import FittedTrunk
 
 FOLDER, TEXT, ARRAYS = "calibration", "calibration.json", "calibration.npz"
@@ -55,6 +56,7 @@ class _Kept(StrictModel):
     searcher: str
     iterations: int
     map: MapKind
+    tiles: Tiles
     channels: int
     tile_size: int
     patch_shape: tuple[int, int] | None
@@ -67,13 +69,20 @@ class _Kept(StrictModel):
 
 @dataclass(frozen=True)
 class Measured:
-    """What was chosen and calibrated; `config` has the kind of map. look_misses: None where all tiles are searched."""
+    """What was chosen and calibrated; `config` has the kind of map and the searched tiles.
+
+    look_misses  None where all tiles are searched
+    """
 
     config: TrainConfig
     search: ChosenSearch
     map_choice: MapChoice | None
     calibrated: Calibrated
     look_misses: LookMisses | None = None
+
+    def tiler(self, tiler: FrameTiler) -> FrameTiler:
+        """The tiler with as many tiles as were chosen."""
+        return replace(tiler, most=self.config.search.most_tiles)
 
 
 @dataclass(frozen=True)
@@ -105,13 +114,14 @@ class CalibrationTask:
         """Choose map and search and calibrate, or take what is kept; log which.
 
         open_searcher  gives a searcher with a number of iterations; the caller closes it
+        tiler          of the configuration: of all tiles where `search.tiles` is `auto`
         Raises DatasetError when normal frames are too few, CheckpointError for a broken model.
         """
         key = self._key()
         found = None if self.fresh else _read(self.place, key, self.config)
         if found is not None:
             measured, kept = found
-            searcher = open_searcher(measured.search.iterations)
+            searcher, tiler = open_searcher(measured.search.iterations), measured.tiler(tiler)
             log.info("%s: map, search and weights of an earlier calibration; --fresh measures again", self.place)
             promised = kept.calibration.promise
             asked = searcher.name, self.false_alarm_rate, self.tail
@@ -125,10 +135,14 @@ class CalibrationTask:
         config, map_choice = with_chosen_map(self.config, open_searcher(first), first, tiler, self.held_out)
         search = chosen_search(self.wanted, lambda c: open_searcher(c.iterations), tiler, config, self.held_out)
         searcher = open_searcher(search.iterations)
+        beside = None if self.trunk is None else self.trunk.maps
+        config = with_chosen_tiles(config, searcher, tiler, self.held_out, beside)
+        tiler = replace(tiler, most=config.search.most_tiles)
         calibrated = calibrate_held_out(
             searcher, tiler, config, self.held_out, self.false_alarm_rate, self.tail, self.trunk
         )
         misses = count_look_misses(searcher, tiler, config, self.held_out)
+        say_look_misses(misses)
         measured = Measured(config, search, map_choice, calibrated, misses)
         _write(self.place, key, searcher.name, measured)
         return measured
@@ -160,7 +174,8 @@ def _read(place: Path, key: str, config: TrainConfig) -> tuple[Measured, _Kept] 
     statistics, scores, brightness = arrays
     if brightness is None:
         return None
-    config = config.model_copy(update={"search": config.search.model_copy(update={"map": kept.map})})
+    chosen = config.search.model_copy(update={"map": kept.map, "tiles": kept.tiles})
+    config = config.model_copy(update={"search": chosen})
     calibrated = Calibrated(kept.calibration, statistics, scores, brightness, MapScales(kept.map_scales))
     search = ChosenSearch(kept.iterations, kept.search_choice)
     return Measured(config, search, kept.map_choice, calibrated, kept.look_misses), kept
@@ -174,6 +189,7 @@ def _write(place: Path, key: str, searcher: str, measured: Measured) -> None:
         searcher=searcher,
         iterations=measured.search.iterations,
         map=config.search.map_kind,
+        tiles=config.search.chosen_tiles,
         channels=config.preprocessing.channels,
         tile_size=config.network.resolution,
         patch_shape=None if calibrated.statistics.patch_statistics is None else (1, 1),

@@ -24,6 +24,7 @@ from trainer.evaluation.search_gain import SearchGain
 
 GOOD = "good"  # the kind of normal images; every other kind is a defect
 COVERAGE = "variance of held-out normal tiles explained by G(ẑ)"
+SEEN = "copies of images that trained or calibrated it, so the figures flatter it; take them out, and train again"
 Model = TypeVar("Model", bound=BaseModel)
 
 COMPONENTS = {
@@ -96,12 +97,14 @@ class EvaluationReport(StrictModel):
     coverage           of held-out normal tiles by G(ẑ), beside that of principal components; None: not measured
     search_choice      why the search has so many iterations; None: somebody gave their number
     map_choice         why the map is of its kind; None: somebody gave it
+    tiles              of an image that are searched after a first look at all; None: all are
     search_gain        on the test images, over none; None: not measured
     pixel_images       abnormal images with a mask; the pixel figures are over these and the normal images
     component_auroc    image AUROC of each raw component alone
     *_by_defect        one kind of defect against all normal images
     seconds_per_image  of inspection, without reading files
     skipped            a sentence for each image that could not be read
+    seen               test images whose pixels also trained or calibrated the model: the figures flatter it
     """
 
     name: str
@@ -111,6 +114,7 @@ class EvaluationReport(StrictModel):
     coverage: Coverage | None = None
     search_choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
+    tiles: int | None = None
     search_gain: SearchGain | None = None
     normal_images: int
     abnormal_images: dict[str, int]
@@ -127,6 +131,7 @@ class EvaluationReport(StrictModel):
     confusion: Confusion | None
     seconds_per_image: float
     skipped: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, str]:
         """The rows of the table: figure and value; intervals are 95 %."""
@@ -140,6 +145,8 @@ class EvaluationReport(StrictModel):
             rows[COVERAGE] = f"{c.explained:.3f}; PCA ({c.components} components): {c.pca:.3f}; {c.tiles} tiles"
         if self.search_choice is not None:
             rows["search chosen by auto"] = f"{self.search_choice.sentence} ({self.search_choice.frames})"
+        if self.tiles is not None:
+            rows["searched tiles"] = f"the {self.tiles} most suspicious ones of each image"
         if self.map_choice is not None:
             rows["anomaly map chosen by auto"] = self.map_choice.sentence
         rows |= {} if self.search_gain is None else self.search_gain.rows()
@@ -166,6 +173,8 @@ class EvaluationReport(StrictModel):
         rows["seconds per image"] = f"{self.seconds_per_image:.3g} ({self.backend})"
         if self.skipped:
             rows["unreadable images, skipped"] = str(len(self.skipped))
+        if self.seen:
+            rows["test images that the model has seen"] = f"{len(self.seen)}, such as {self.seen[0]}: {SEEN}"
         return rows
 
     def to_json(self) -> str:
@@ -182,13 +191,13 @@ def component_title(name: str) -> str:
     return COMPONENTS.get(name, f"component {name} alone")
 
 
-def write_results(out: Path, report: EvaluationReport, scores: Scores, pictures: str = "") -> None:
+def write_results(out: Path, report: EvaluationReport, scores: Scores, page: str | None = None) -> None:
     """Write report.json, report.md and scores.json into the folder `out`.
 
-    pictures  a section in Markdown for report.md, below the table
+    page  the content of report.md; None: the table alone
     """
     write_text(out / "report.json", report.to_json())
-    write_text(out / "report.md", "\n\n".join(filter(None, [report.to_markdown(), pictures])) + "\n")
+    write_text(out / "report.md", report.to_markdown() + "\n" if page is None else page)
     write_text(out / "scores.json", scores.model_dump_json(indent=1))
 
 

@@ -75,7 +75,7 @@ def with_height(config: TrainConfig, found: Survey) -> TrainConfig:
     DEFECT_SIDE px. A line in the log says so.
     """
     own = mean_tiles(tiler_of(config), found.frames)
-    if config.preprocessing.height is not None or own <= MANY_TILES:
+    if config.preprocessing.height is not None or config.keeps_size or own <= MANY_TILES:
         return config
     top = int(np.median([frame.shape[0] for frame in found.frames]))
     heights = range(top // STEP * STEP, STEP, -STEP)

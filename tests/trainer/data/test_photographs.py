@@ -6,12 +6,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from latentline.errors import DatasetError, ImageError
 from latentline.scoring.held_out import split_held_out
+from trainer.config import TrainConfig
 from trainer.data.caltech import CaltechSource
 from trainer.data.nanotwice import NanoTwiceSource
 from trainer.data.settings import CaltechData, NanoTwiceData
+from trainer.run.survey import take_survey, tiler_of, with_height
+from trainer.run.training_data import open_training_source
 
 
 def write(path: Path, image: np.ndarray) -> None:
@@ -126,6 +130,18 @@ def test_the_held_out_pieces_are_enough_to_calibrate(nanotwice: Path) -> None:
     assert len(standardising) >= 8 and len(scored) >= 19
     assert not {n.partition("@")[0] for n in standardising} & {n.partition("@")[0] for n in scored}
     assert min(min(source.read(name).shape) for name in standardising) >= 128
+
+
+def test_nanotwice_calibrates_at_the_scale_that_trains(nanotwice: Path) -> None:
+    """A height would scale its pieces to the height of a whole image: none is taken, and none is chosen."""
+    given = {"data": {"kind": "nanotwice", "root": str(nanotwice)}, "method": {"kind": "pca"}}
+    config = TrainConfig.model_validate(given)
+    source, split = open_training_source(config)
+    found = take_survey(source, split, 0)
+    assert found is not None and with_height(config, found) == config
+    assert tiler_of(config).tile(source.read(split.held_out[0])).prepared.shape[:2] == (140, 128)
+    with pytest.raises(ValidationError, match=r"preprocessing\.height would scale to the height of a whole one"):
+        TrainConfig.model_validate({**given, "preprocessing": {"height": 700}})
 
 
 def test_known_defects_of_nanotwice_are_not_tested(nanotwice: Path) -> None:

@@ -12,7 +12,7 @@ from latentline.vision.preprocessing import Preprocessing
 from tests.latentline.inspection.test_inspector import MeanSearcher, frames
 from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
-from trainer.evaluation.count_look_misses import count_look_misses
+from trainer.evaluation.count_look_misses import count_look_misses, say_look_misses
 
 CONFIG = TrainConfig.model_validate({"data": {"root": "images"}, "method": {"kind": "anogan"}})
 TILER = FrameTiler(Preprocessing(), 32, 0.25, most=1)
@@ -46,6 +46,7 @@ def test_a_defect_is_missed_where_no_searched_tile_shows_it(
     found = count_look_misses(Looker(blind), TILER, CONFIG, known(12))
     assert found == LookMisses(tiles=1, defects=11, missed=missed, synthetic=False)
     assert found.rate == missed / 11
+    say_look_misses(found)
     assert ("search more tiles" in caplog.text) == blind
 
 
