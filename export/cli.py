@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_args
 from export.signing_commands import add_signing_commands
 from export.tuning.command import add_tune, tuning_report
 from latentline.base.arguments import count, count_or_auto, rate, tiles
+from latentline.base.command_parser import add_version
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import ConfigError, run_command
@@ -41,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="latentline-export", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="latentline-export",
+        description="Checkpoints to model packages; packages verified, tuned, compared, signed, and built as engines.",
+    )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     package = commands.add_parser("package", help="export, calibrate and write the model package of a checkpoint")
     package.add_argument("checkpoint", type=Path, help="run folder or checkpoint folder")

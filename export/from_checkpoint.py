@@ -11,6 +11,7 @@ from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
+from latentline.package.destination import check_destination
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
@@ -22,6 +23,7 @@ from trainer.coverage import CoverageMeter
 from trainer.data.held_out import read_held_out
 from trainer.data.sources import open_source
 from trainer.evaluation.calibrate_held_out import check_enough
+from trainer.evaluation.copies import seen_images
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.settings.search import Iterations, Tiles, TilesSetting
@@ -47,14 +49,17 @@ def package_checkpoint(
     threads                 of the CPU; None: all cores
     fresh                   measure anew what an earlier evaluation or export has kept in the run folder
     tail                    what the threshold assumes of the largest scores
-    Raises CheckpointError, ConfigError and DatasetError, and BackendError when a trunk's weights are missing.
+    Raises CheckpointError, ConfigError and DatasetError, PackageError when `out` is something else or cannot be
+    written, and BackendError when a trunk's weights are missing.
     """
+    check_destination(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
-    source = open_source(config.data, data, config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing, data)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
+    seen_images(checkpoint, held_out)
     trunk = export_trunk(config.trunk) if config.trunk.wanted and config.search.score == "calibrated" else None
     model = export_model(
         checkpoint.generator,

@@ -37,7 +37,7 @@ def export_graphs(
     discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head also patch_logits
                         [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
-    first_look.onnx     as `export_first_look`
+    first_look.onnx     as `first_look`
 
     flips  over which discriminator.onnx averages its logits; the search step does not, so that γ must then be 1
     """
@@ -46,11 +46,12 @@ def export_graphs(
     x = torch.zeros(2, channels, size, size)
     fx = torch.zeros(2, *feature_shape(discriminator))
     step = SearchStep(generator, discriminator, gamma, lam)
+    plain = export_discriminator(discriminator)
     return {
         GENERATOR: to_onnx(FoldedGenerator(generator), {"z": z}, ["image"]),
-        DISCRIMINATOR: export_discriminator(discriminator, flips),
+        DISCRIMINATOR: export_discriminator(discriminator, flips) if flips else plain,
         SEARCH_STEP: to_onnx(step, {"z": z, "x": x, "fx": fx}, ["loss", "grad_z"]),
-        FIRST_LOOK: export_first_look(discriminator),
+        FIRST_LOOK: first_look(plain),
     }
 
 
@@ -61,24 +62,17 @@ def export_discriminator(discriminator: Discriminator, flips: Sequence[Flip] = (
     return to_onnx(FoldedDiscriminator(discriminator, flips), {"image": image}, outputs)
 
 
-def export_first_look(discriminator: Discriminator) -> bytes:
-    """first_look.onnx: image -> logit [batch]; with a patch head also patch_logits [batch, r, r]. No mirror images."""
-    image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
-    outputs = ["logit"] if discriminator.patch_head is None else ["logit", "patch_logits"]
-    return to_onnx(_FirstLook(discriminator), {"image": image}, outputs)
+def first_look(discriminator: bytes) -> bytes:
+    """first_look.onnx: image -> logit [batch]; with a patch head also patch_logits [batch, r, r].
 
-
-class _FirstLook(nn.Module):
-    """The folded discriminator without its features."""
-
-    def __init__(self, discriminator: Discriminator) -> None:
-        super().__init__()
-        self.discriminator = FoldedDiscriminator(discriminator)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x [N, C, R, R] -> logit [N]; with a patch head also patch logits [N, r, r]."""
-        logit, _, *patch_logits = self.discriminator(x)
-        return logit, *patch_logits
+    discriminator  discriminator.onnx without mirror images, of which the features are left out
+    """
+    model = onnx.load_from_string(discriminator)
+    outputs = [port for port in model.graph.output if port.name != "features"]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def feature_shape(discriminator: Discriminator) -> tuple[int, int, int]:

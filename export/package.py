@@ -18,7 +18,7 @@ import torch
 from export.autoencoder import export_autoencoder
 from export.encoder import FoldedEncoder
 from export.forward import forward_images, forward_test, trained_networks
-from export.graphs import export_discriminator, export_first_look, export_graphs, feature_shape, to_onnx
+from export.graphs import export_discriminator, export_graphs, feature_shape, first_look, to_onnx
 from export.selftest import make_selftest
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
@@ -112,7 +112,7 @@ def _autoencoder(
     graphs = export_autoencoder(encoder, decoder)
     if discriminator is not None:
         graphs[DISCRIMINATOR] = export_discriminator(discriminator.eval())
-        graphs[FIRST_LOOK] = export_first_look(discriminator)
+        graphs[FIRST_LOOK] = first_look(graphs[DISCRIMINATOR])
     networks = trained_networks(decoder, discriminator, encoder)
     selftest = forward_test(networks, forward_images(networks, decoder.latent_size, seed=0))
     spec = _spec(decoder, discriminator, search, latent_variance=encoder.variational, pixel_variance=decoder.variance)

@@ -34,7 +34,8 @@ class Model(Inspector):
     ) -> None:
         opened = open_reconstructor(package, backend, gpu, threads)
         manifest = package.manifest
-        super().__init__(opened.reconstructor, manifest.calibration, manifest.preprocessing.bit_depth)
+        preprocessing = manifest.preprocessing
+        super().__init__(opened.reconstructor, manifest.calibration, preprocessing.bit_depth, preprocessing.region)
         self.package = package
         self.reason = opened.reason
         self.identity: ModelIdentity = package.identity(opened.reconstructor.name)

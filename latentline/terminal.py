@@ -12,6 +12,11 @@ from latentline.printable import printable
 
 PIPE_CLOSED = 141  # as a shell reports a program that SIGPIPE ended
 _RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
+_BROKEN = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)
+_PLACES = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY),
+)
 
 
 def tolerate_output() -> None:
@@ -27,7 +32,7 @@ def tolerate_output() -> None:
 
 def write_output(command: Callable[[], int]) -> int:
     """The exit code of `command`; PIPE_CLOSED when the reader of its output has gone. No traceback for what the machine
-    lacks: descriptors, threads, room on the disk, or an encoding for the name of a file."""
+    lacks: descriptors, threads, room on the disk, an encoding for a file's name; nor for a file that cannot be used."""
     try:
         code = command()
         sys.stdout.flush()
@@ -42,19 +47,29 @@ def write_output(command: Callable[[], int]) -> int:
         print(f"error: {sentence}; set LC_ALL=C.UTF-8, and try again", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in _RESOURCES:
+        fault = _fault(error)
+        if fault is None:
             raise
         _discard_output()
         what = f"{error.filename}: " if error.filename else ""
-        print(
-            f"error: {printable(what)}{error.strerror}; free some, or raise the limit, and try again", file=sys.stderr
-        )
-        return 1
+        print(f"error: {printable(what)}{error.strerror}; {fault[1]}", file=sys.stderr)
+        return fault[0]
     except RuntimeError as error:
         if str(error) != "can't start new thread":
             raise
         print("error: no thread can be started; end other programs, or raise the limit of threads", file=sys.stderr)
         return 1
+
+
+def _fault(error: OSError) -> tuple[int, str] | None:
+    """Exit code and advice for an error of the machine or, where it names a file, of its place; None for others."""
+    if error.errno in _RESOURCES:
+        return 1, "free some, or raise the limit, and try again"
+    if error.filename and error.errno in _BROKEN:
+        return 1, "the disk or share does not answer as it should: put it right, and try again"
+    if error.filename and error.errno in _PLACES:
+        return 2, "correct the path, or your rights to it, and try again"
+    return None
 
 
 def _open_closed() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,21 @@ def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     own = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_table_of_operators() -> Iterator[None]:
+    """PyTorch makes its table of ONNX operators anew for each graph, which takes as long as a small graph. Here it does
+    so once, where its exporter still has that place for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "export.graphs" in sys.modules:
+            try:
+                from torch.onnx._internal.exporter._registration import ONNXRegistry
+            except ImportError:
+                pass
+            else:
+                patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
         yield
 
 

@@ -88,7 +88,8 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise CheckpointError(f"{folder}: not a checkpoint folder (no readable state.json)") from None
+        what = "not a checkpoint folder (no readable state.json)" if folder.is_dir() else "there is no such folder"
+        raise CheckpointError(f"{folder}: {what}; give a run folder that `latentline-train fit` wrote") from None
     return state
 
 
@@ -124,6 +125,8 @@ def read_config(folder: Path) -> TrainConfig:
     try:
         return load_yaml(folder / "config.yaml", TrainConfig)
     except ConfigError as error:
+        if not (folder / "config.yaml").exists():
+            read_state(folder)  # says that this is no checkpoint
         raise CheckpointError(f"{folder}: another version wrote this checkpoint: {error}") from None
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from latentline.base.arguments import count, count_or_auto, positive, rate, tiles
+from latentline.base.arguments import at_least_one, count, count_or_auto, positive, rate, tiles
+from latentline.base.command_parser import CommandParser, add_version
 from latentline.base.home import expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="latentline-train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_version(parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     fit = commands.add_parser("fit", help="train a model into a run folder")
     fit.add_argument("config", type=Path, nargs="?", help="YAML, see configs/train/; not with --from")
     fit.add_argument("run", type=Path, help="folder for checkpoint, curves and samples")
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--tiles", type=tiles, help="of a frame to search, all, or auto (default: the configuration's)"
     )
-    evaluate.add_argument("--limit", type=count, help="at most this many test images of each kind, seeded")
+    evaluate.add_argument("--limit", type=at_least_one, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")
     evaluate.add_argument(
         "--threshold",
@@ -148,7 +151,8 @@ def _fit_config(options: argparse.Namespace) -> tuple[TrainConfig, bool]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
+    from trainer.evaluation.evaluate_checkpoint import default_out, evaluate_checkpoint
+    from trainer.evaluation.report_page import outcome
 
     report = evaluate_checkpoint(
         options.checkpoint,
@@ -161,7 +165,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         fresh=options.fresh,
         tiles=options.tiles,
     )
-    print(report.to_json() if options.json else report.to_markdown())
+    if options.json:
+        print(report.to_json())
+        return 0
+    said = [
+        report.to_markdown(),
+        outcome(report),
+        f"Pictures: {(options.out or default_out(options.checkpoint)) / 'report.md'}",
+    ]
+    print("\n\n".join(part for part in said if part))
     return 0
 
 
@@ -186,5 +198,5 @@ def _choose(options: argparse.Namespace) -> int:
     print(f"{choice.to_markdown()}\n\n{choice.counts.sentence}\n\nRecommended: {choice.sentence}.")
     if choice.warning is not None:
         print(f"Warning: {choice.warning}.")
-    print(f"Pictures: {out / REPORT}. Next: latentline-train fit {out / RECOMMENDED} RUN")
+    print(f"Pictures: {out / REPORT}. Next: latentline-train fit {shlex.quote(str(out / RECOMMENDED))} RUN")
     return 0

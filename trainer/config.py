@@ -106,6 +106,8 @@ class TrainConfig(StrictModel):
             raise ValueError("search.map probability and search.samples are for method vae")
         if isinstance(search.tiles, int) and not method.has_discriminator:
             raise ValueError(f"method {method.kind} has no discriminator to choose the tiles: set search.tiles to all")
+        if self.preprocessing.region is not None and self.data.kind == "nanotwice":
+            raise ValueError("data.kind nanotwice cuts its images itself: leave preprocessing.region out")
         if search.score == "paper" and not method.is_gan:
             raise ValueError("search.score paper is L' of a GAN's search; an autoencoder has none")
         return self

@@ -63,7 +63,7 @@ def all_baselines() -> BaselineChoice:
 
 def known_abnormal(config: TrainConfig) -> list[tuple[UInt8, Mask]]:
     """The known-abnormal frames that have masks, those for the weights of a score included."""
-    source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing)
     split = source.split(config.schedule.seed)
     images = load(source, (*split.known_abnormal, *split.validation_abnormal)).images
     masks = {name: source.mask(name, (image.shape[0], image.shape[1])) for name, image in images.items()}

@@ -49,7 +49,7 @@ def evaluate_baseline(baseline: Baseline, config: TrainConfig, out: Path, limit:
     limit  largest number of test images of each kind, drawn by seed as for the models; None: all
     Raises DatasetError.
     """
-    source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing)
     split = limited(source.split(config.schedule.seed), limit, config.schedule.seed)
     with threadpool_limits(1):
         seconds = _fit(baseline, config, source, split)
@@ -92,7 +92,7 @@ def kept_results(baseline: Baseline, config: TrainConfig, folder: Path, limit: i
     if not (folder / "scores.json").is_file():
         evaluate_baseline(baseline, config, folder, limit)
     report, scores = read_results(folder)
-    split = open_source(config.data, bit_depth=config.preprocessing.bit_depth).split(config.schedule.seed)
+    split = open_source(config.data, config.preprocessing).split(config.schedule.seed)
     tested = {*split.test_good, *(name for names in split.test_abnormal.values() for name in names)}
     if not scores.images.keys() <= tested:
         raise ConfigError(f"{folder}: holds an evaluation of other test images; give another folder for results")

@@ -47,7 +47,7 @@ def known_fraction(level: float, options: argparse.Namespace) -> float:
     """How large a fraction of all blowholes equals the fraction `level` of the training images."""
     alone = {"data.known_abnormal_fraction": 0.0, "method": {"kind": "anogan"}, "schedule.discriminator_images": 0}
     config = read_config(CONFIG, config_changes(options) | alone)
-    split = open_source(config.data).split(options.seed)
+    split = open_source(config.data, config.preprocessing).split(options.seed)
     return round(level * len(split.train)) / len(split.test_abnormal[KNOWN])
 
 

@@ -91,10 +91,10 @@ def measure(
     truth, done = {frame.name: frame for frame in before}, 0
     for number in sorted(wanted):
         label_next(archive, stream, truth, number - done)
-        done, name = number, out / str(number)
+        done, place = number, out / str(number)
         told = export_labels(archive, out / f"{number}-labels")
-        minutes = refined(run, out / f"{number}-labels", name, images)
-        with packaged(name) as model:
+        minutes = refined(run, out / f"{number}-labels", place, images)
+        with packaged(place) as model:
             cells = figures(last, judge(model, stream, last))
         kinds: dict[str, Cell] = {"labelled good": str(told.good), "labelled defects": str(told.defects)}
         labelled.add(f"{number} labels", {**kinds, **cells, "minutes of training": minutes})

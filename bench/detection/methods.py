@@ -179,7 +179,8 @@ class DetectionTable:
         return name if known is None else f"{name}, {known} known"
 
     def _images_shown(self, known: int | None, seed: int) -> int:
-        split = open_source(self._config("noisy_anogan", known, seed).data).split(seed)
+        config = self._config("noisy_anogan", known, seed)
+        split = open_source(config.data, config.preprocessing).split(seed)
         shown = len(split.known_abnormal) + len(split.validation_abnormal)
         if known is not None and shown < known:
             raise ConfigError(

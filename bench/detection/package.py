@@ -43,13 +43,15 @@ def main() -> int:
     split = limited(checkpoint.split, options.limit, config.schedule.seed)
     searcher = OpenVinoSearcher(package)
     manifest = package.manifest
-    iterations, choice = manifest.search.iterations, manifest.search_choice
-    subject = Subject(manifest.name, manifest.method, searcher.name, iterations, choice=choice)
+    search, choice = manifest.search, manifest.search_choice
+    subject = Subject(
+        manifest.name, manifest.method, searcher.name, search.iterations, choice=choice, tiles=search.most_tiles
+    )
     try:
         report = evaluate(
             package.inspector(searcher, open_trunk(package)),
             subject,
-            open_source(config.data, bit_depth=config.preprocessing.bit_depth),
+            open_source(config.data, config.preprocessing),
             split,
             options.out / "model",
         )

@@ -64,7 +64,7 @@ def load_for_switch(
 def _tiles(package: ModelPackage, frame: tuple[int, ...]) -> int:
     """How many tiles this package makes of a frame."""
     try:
-        return package.tiler.count(np.zeros(frame, np.uint8)) if frame else 1
+        return package.count_tiles(np.zeros(frame, np.uint8)) if frame else 1
     except ImageError:  # of no use to this model; another camera's may be
         return 1
 

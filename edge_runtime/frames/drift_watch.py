@@ -13,6 +13,7 @@ from edge_runtime.frames.frame_inspector import FrameInspector
 from edge_runtime.frames.settings import DriftSection
 from latentline.inspection.result import InspectionResult
 from latentline.vision.images import mean_grey
+from latentline.vision.region import cut
 
 
 class DriftWatch:
@@ -42,9 +43,10 @@ class DriftWatch:
         self.restart(inspector, threshold)
 
     def add(self, image: npt.NDArray[np.uint8], inspection: InspectionResult) -> None:
-        """Add an inspected frame. image: uint8 [H, W, C]."""
+        """Add an inspected frame. image: uint8 [H, W, C], of which only what was inspected counts."""
         if self._monitor is not None:
-            self._monitor.add(inspection.score, mean_grey(image), inspection.is_abnormal)
+            seen = image if inspection.region is None else cut(image, inspection.region)
+            self._monitor.add(inspection.score, mean_grey(seen), inspection.is_abnormal)
             self._fault("drift", self._monitor.warning)
 
     @property

@@ -15,6 +15,7 @@ from edge_runtime.page.latest import LatestFrames
 from edge_runtime.page.pictures import frame_jpeg, heat_png
 from edge_runtime.supervision.snapshot import Snapshot
 from latentline.inspection.result import InspectionResult
+from latentline.vision.region import Box
 
 _FASTEST = 0.2  # seconds between two pictures while somebody watches
 _UNSEEN = 1.0  # seconds, while nobody does
@@ -30,6 +31,7 @@ class ShownFrame:
     number        counts the shown frames of all cameras
     size          (width, height) of the frame, pixels
     boxes         of its defects: x, y, width, height in pixels of the frame
+    region        what was inspected, like a box; None: the whole frame
     picture       JPEG; heat: PNG of the anomaly map, transparent where all is normal
     """
 
@@ -40,7 +42,8 @@ class ShownFrame:
     captured_at: str
     source: str
     size: tuple[int, int]
-    boxes: tuple[tuple[int, int, int, int], ...]
+    boxes: tuple[Box, ...]
+    region: Box | None
     milliseconds: float
     picture: bytes
     heat: bytes
@@ -126,6 +129,7 @@ def _encoded(number: int, frame: Frame, inspection: InspectionResult) -> ShownFr
         frame.source,
         (width, height),
         tuple(defect.bbox for defect in inspection.defects),
+        inspection.region,
         sum(inspection.milliseconds.values()),
         frame_jpeg(frame.picture),
         heat_png(inspection.anomaly_map),

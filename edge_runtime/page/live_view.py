@@ -161,5 +161,6 @@ def _frame(frame: ShownFrame) -> dict[str, Any]:
         "source": frame.source,
         "size": frame.size,
         "boxes": frame.boxes,
+        "region": frame.region,
         "ms": frame.milliseconds,
     }

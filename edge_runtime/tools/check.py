@@ -126,15 +126,17 @@ def _model(config: StationConfig, open_model: OpenModel, opened: list[OpenedInsp
 
 def _self_test(inspector: FrameInspector) -> str:
     """Inspect one image twice. Raises PackageError unless both scores are finite and equal."""
-    size, channels = inspector.identity.tile_size, inspector.identity.channels
-    image = np.random.default_rng(0).integers(0, 256, (size, size, channels), np.uint8)
+    size, channels, region = inspector.identity.tile_size, inspector.identity.channels, inspector.identity.region
+    width, height = (size, size) if region is None else region.frame_size((size, size))
+    image = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
     first = inspector.begin(image)()
     start = time.perf_counter()
     again = inspector.begin(image)()
     milliseconds = 1e3 * (time.perf_counter() - start)
     if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
         raise PackageError(f"the same image got the scores {first.score} and {again.score}")
-    return f"one {size} px tile in {milliseconds:.0f} ms, twice with the same score"
+    tiles = "one tile" if again.tiles == 1 else f"{again.tiles} tiles"
+    return f"{tiles} of {size} px in {milliseconds:.0f} ms, twice with the same score"
 
 
 def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | None) -> str:

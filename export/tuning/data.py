@@ -49,14 +49,14 @@ def read_tuning_data(path: Path, root: Path | None, package: ModelPackage, named
 
 
 def _opened(path: Path, root: Path | None, package: ModelPackage) -> tuple[TrainConfig, ImageSource, Split]:
-    depth = package.manifest.preprocessing.bit_depth
+    given = package.manifest.preprocessing
     if path.is_dir():
         folder = path / "checkpoint" if (path / "checkpoint").is_dir() else path
         config, split = read_config(folder), Split.from_json(read_state(folder)["split"])
-        return config, open_source(config.data, root, depth), split
+        return config, open_source(config.data, given, root), split
     config = load_yaml(path, TrainConfig)
     data = config.data if root is None else config.data.model_copy(update={"root": root.resolve()})
-    preprocessing = config.preprocessing.model_copy(update={"bit_depth": depth})
+    preprocessing = config.preprocessing.model_copy(update={"bit_depth": given.bit_depth, "region": given.region})
     config = config.model_copy(update={"data": data, "preprocessing": preprocessing})
     return config, *open_training_source(config)
 

@@ -15,16 +15,25 @@ from latentline.model import Model
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.tuning import Device
 from latentline.vision.laid_frame import laid_frame
+from latentline.vision.region import RegionOfInterest
 
 UInt8 = npt.NDArray[np.uint8]
 FRAMES = 15
 TOGETHER = 8  # opened models; each holds its compiled graphs
 
 
-def timed_frames(images: Sequence[UInt8], size: tuple[int, int] | None) -> list[UInt8]:
-    """Normal frames of `size` (width, height), laid of the images; None: the images as they are."""
-    chosen = [images[i % len(images)] for i in range(FRAMES)]
-    return chosen if size is None else [laid_frame(image, size, 7 * i) for i, image in enumerate(chosen)]
+def timed_frames(images: Sequence[UInt8], size: tuple[int, int] | None, region: RegionOfInterest | None) -> list[UInt8]:
+    """Normal frames of `size` (width, height), laid of the images; None: the images as they are.
+
+    region  of the package, to which the images are cut: then a frame of their size is as large as one around them
+    """
+    frames = []
+    for i in range(FRAMES):
+        image, own = images[i % len(images)], size
+        if own is None and region is not None:
+            own = region.frame_size((image.shape[1], image.shape[0]))
+        frames.append(image if own is None else laid_frame(image, own, 7 * i))
+    return frames
 
 
 def median_milliseconds(

@@ -16,6 +16,7 @@ from latentline.backends.openvino.searcher import usable_cores
 from latentline.base.processor import processor
 from latentline.base.version import software_version
 from latentline.errors import ConfigError
+from latentline.package.destination import check_destination
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import ENCODER, ModelPackage, SearchModel, load_package
 from latentline.scoring.calibrate import Calibrated
@@ -56,7 +57,8 @@ def tune(
     held_out, own = given.held_out, package.manifest.calibration
     check_enough(held_out, own.false_alarm_rate, "exact" if own.promise is None else own.promise.tail)
     weighing = weighing_frames(held_out, given.config, package.tiler)
-    timed = timed_frames([*held_out.standardising, *held_out.scored], frame)
+    region = package.manifest.preprocessing.region
+    timed = timed_frames([*held_out.standardising, *held_out.scored], frame, region)
     tuner = Tuner(package, weighing, timed, device, threads or usable_cores(), budget)
     tried = tuner.try_settings(candidates(package.manifest))
     if all(one.milliseconds > budget for one in tried):
@@ -91,6 +93,7 @@ def tune(
 def _check(package: ModelPackage, path: Path, out: Path) -> None:
     if out.resolve() == path.resolve():
         raise ConfigError(f"{out} is the package itself; write the tuned one to another place")
+    check_destination(out)
     if any(component.name == PAPER for component in package.manifest.calibration.components):
         raise ConfigError(f"{path} has the paper's score, which has no weights to tune; set search.score to calibrated")
     check_precision(package)

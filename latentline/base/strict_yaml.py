@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from latentline.base.fault_words import fault_in_words, yaml_in_words
 from latentline.base.home import expanded
 from latentline.base.scalars import scalar
 from latentline.base.secrets import MASK, SECRET_NAME, mask_credentials, mask_url
@@ -19,6 +20,7 @@ from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HIDDEN = "a hidden value"
 
 
 class StrictModel(BaseModel):
@@ -53,7 +55,9 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     """The keys and values at the top of `path`. Raises ConfigError that names the file and what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not text in UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({_reason(error)}); give the path of a YAML file") from None
     try:
         data = read_yaml(text)
@@ -66,7 +70,8 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     except (ValueError, AttributeError) as error:  # a date that does not exist, a tag on what it does not fit
         raise ConfigError(f"{path}: not valid YAML (a value cannot be read: {error!s:.100})") from None
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
+        found = "nothing" if data is None else type(data).__name__
+        raise ConfigError(f"{path}: expected keys and values at the top, found {found}")
     return data
 
 
@@ -101,7 +106,7 @@ def _problem(error: yaml.YAMLError) -> str:
     """What is wrong, without a word that begins with ! or *: it may be a password without quotes."""
     problem = " ".join(mask_credentials(str(getattr(error, "problem", error))).split())
     word = re.search(r"(?:tag|alias) '", problem)
-    return problem if word is None else "a text that begins with ! or * needs quotes"
+    return yaml_in_words(problem) if word is None else "a text that begins with ! or * needs quotes"
 
 
 def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]:
@@ -109,15 +114,15 @@ def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]
     path = ".".join(_place(fault["loc"], data)) or "the file"
     if fault["type"] == "extra_forbidden":
         valid = sorted(_keys_at(model, fault["loc"][:-1]))
-        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.6)
         if near:
             return (f"unknown key '{path}'; did you mean '{near[0]}'?",)
         return f"unknown key '{path}'", f"valid keys are {', '.join(valid)}"
     if fault["type"] == "missing":
         return (f"'{path}' is missing; it has no default",)
-    message = str(fault["msg"]).removeprefix("Value error, ")
     shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
-    return (f"'{path}': {message[:1].lower()}{message[1:]} (got {shown:.80})",)
+    got = "" if shown == _HIDDEN else f" (got {shown:.80})"
+    return (f"'{path}': {fault_in_words(fault)}{got}",)
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
@@ -150,9 +155,9 @@ class _Shown(reprlib.Repr):
     def item(self, name: str, value: Any, level: int | None = None) -> str:
         """The repr of the value of a setting, down to `level` sections in it."""
         if "password" in name or SECRET_NAME.search(name):
-            return "a hidden value"
+            return _HIDDEN
         if name in self._hidden and not (isinstance(value, str) and _ADDRESS.match(value)):
-            return "a hidden value"
+            return _HIDDEN
         return mask_credentials(self.repr1(value, self.maxlevel if level is None else level))
 
     def repr_str(self, text: str, level: int) -> str:

@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from latentline.errors import ImageError
+from latentline.inspection.frame_part import FramePart
 from latentline.inspection.reconstructor import ReconstructedFrame, Reconstructor
 from latentline.inspection.result import InspectionResult
 from latentline.scoring.calibration import Calibration
 from latentline.vision.bit_depth import BitDepth, Image, to_8_bit
+from latentline.vision.region import RegionOfInterest
 
 UInt8 = npt.NDArray[np.uint8]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
@@ -23,10 +26,19 @@ class Inspector:
     """A reconstructor and what calibration fixed: scores frames and finds their defects.
 
     bit_depth  of uint16 frames; auto: 16
+    region     the part of each frame that is inspected; None: all of it, or the frames are cut already, as those that a
+               training's source gives
     """
 
-    def __init__(self, reconstructor: Reconstructor, calibration: Calibration, bit_depth: BitDepth = "auto") -> None:
-        self.reconstructor, self.calibration, self._bit_depth = reconstructor, calibration, bit_depth
+    def __init__(
+        self,
+        reconstructor: Reconstructor,
+        calibration: Calibration,
+        bit_depth: BitDepth = "auto",
+        region: RegionOfInterest | None = None,
+    ) -> None:
+        self.reconstructor, self.calibration = reconstructor, calibration
+        self._bit_depth, self._region = bit_depth, region
 
     @property
     def ahead(self) -> int:
@@ -45,11 +57,16 @@ class Inspector:
 
         At most `ahead` frames may be in work. Raises ImageError.
         """
-        finish = self.reconstructor.begin(to_8_bit(frame, self._bit_depth))
-        return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]))
+        picture = to_8_bit(frame, self._bit_depth)
+        part = None if self._region is None else _part(picture, self._region)
+        finish = self.reconstructor.begin(picture if part is None else part.picture)
+        return lambda: self._scored(finish(), (frame.shape[1], frame.shape[0]), part)
 
-    def _scored(self, seen: ReconstructedFrame, size: tuple[int, int]) -> InspectionResult:
+    def _scored(self, seen: ReconstructedFrame, size: tuple[int, int], part: FramePart | None) -> InspectionResult:
         start = perf_counter()
+        if part is not None:
+            size = part.box[2:]
+            _check_large_enough(seen, size)
         anomaly_map = _resized(seen.anomaly_map, size)
         score, standardised = self.calibration.score(seen.values)
         times = dict(seen.milliseconds)
@@ -65,7 +82,9 @@ class Inspector:
             times,
             seen.values,
             self._worst_tile(seen, anomaly_map.shape),
-        ).at_threshold(self.calibration.threshold, self.calibration.map_threshold)
+        )
+        result = result if part is None else part.in_frame(result)
+        result = result.at_threshold(self.calibration.threshold, self.calibration.map_threshold)
         times["score"] = 1e3 * (perf_counter() - start)
         return result
 
@@ -85,6 +104,24 @@ class Inspector:
         right = min(shape[1], round((x + seen.plan.size) * across))
         bottom = min(shape[0], round((y + seen.plan.size) * down))
         return left, top, right - left, bottom - top
+
+
+def _part(picture: UInt8, region: RegionOfInterest) -> FramePart | None:
+    """The region of a picture; None of what is none, which the reconstructor refuses."""
+    if not isinstance(picture, np.ndarray) or picture.ndim not in (2, 3):
+        return None
+    return FramePart(picture, region.box(picture.shape))
+
+
+def _check_large_enough(seen: ReconstructedFrame, size: tuple[int, int]) -> None:
+    """Raise ImageError for a region of `size` (width, height) that a tile covers with room to spare."""
+    height, width = seen.prepared.shape[:2]
+    if min(height, width) < seen.plan.size:
+        scaled = "" if (width, height) == size else f", which the model sees as {width} x {height} px"
+        raise ImageError(
+            f"the region of interest of this frame has {size[0]} x {size[1]} px{scaled}, less than a tile of "
+            f"{seen.plan.size} px; give frames of the size that the model was trained on"
+        )
 
 
 def _resized(image: npt.NDArray[Pixel], size: tuple[int, int]) -> npt.NDArray[Pixel]:

@@ -19,7 +19,8 @@ MARGIN = 24
 
 
 def draw_panel(frame: UInt8, result: InspectionResult, mask: npt.NDArray[np.bool_] | None = None) -> UInt8:
-    """Frame with defects (red boxes) and ground truth (green outline), prepared frame, reconstruction, heat map."""
+    """Frame with defects (red boxes), ground truth (green outline) and region of interest (white box), prepared frame,
+    reconstruction, heat map."""
     scale = HEIGHT / frame.shape[0]
     marked = _scaled(frame, scale)
     if mask is not None:
@@ -28,6 +29,9 @@ def draw_panel(frame: UInt8, result: InspectionResult, mask: npt.NDArray[np.bool
         )
         contours, _ = cv2.findContours(outlined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(marked, contours, -1, GREEN, 1, cv2.LINE_AA)
+    if result.region is not None:
+        x, y, width, height = (round(v * scale) for v in result.region)
+        cv2.rectangle(marked, (x, y), (x + width - 1, y + height - 1), WHITE, 1)
     for defect in result.defects:
         x, y, width, height = (round(v * scale) for v in defect.bbox)
         cv2.rectangle(marked, (x, y), (x + width, y + height), RED, 2, cv2.LINE_AA)

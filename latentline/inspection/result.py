@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.scoring.defects import Defect, find_defects, tile_defect
+from latentline.vision.region import Box, cut
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class InspectionResult:
     milliseconds    time of each stage: preprocess, search, map, score; a backend may merge several
     values          raw components of the frame, as far as the backend computes them; also some without a weight
     worst_tile      (x, y, width, height) in frame pixels: the tile with the highest score; None: the whole frame
+    region          (x, y, width, height) in frame pixels: what was inspected; outside of it the map is 0, and the two
+                    pictures show the frame itself. None: the whole frame
     """
 
     score: float
@@ -36,7 +39,8 @@ class InspectionResult:
     tiles: int
     milliseconds: dict[str, float]
     values: dict[str, float] = field(default_factory=dict)
-    worst_tile: tuple[int, int, int, int] | None = None
+    worst_tile: Box | None = None
+    region: Box | None = None
 
     @property
     def is_abnormal(self) -> bool:
@@ -53,5 +57,8 @@ class InspectionResult:
     def found_defects(self, map_threshold: float) -> tuple[Defect, ...]:
         """The defects of an abnormal frame: regions of its map, or its worst tile where the map shows nothing."""
         height, width = self.anomaly_map.shape
-        found = find_defects(self.anomaly_map, map_threshold)
-        return found or (tile_defect(self.anomaly_map, self.worst_tile or (0, 0, width, height)),)
+        region = self.region or (0, 0, width, height)
+        found = find_defects(cut(self.anomaly_map, region), map_threshold)
+        if found:
+            return tuple(defect.moved(*region[:2]) for defect in found)
+        return (tile_defect(self.anomaly_map, self.worst_tile or region),)

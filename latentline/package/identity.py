@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from latentline.vision.bit_depth import BitDepth
+from latentline.vision.region import RegionOfInterest
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class ModelIdentity:
     channels       channels the model was trained on: 1 or 3
     tile_size      height and width of a tile, pixels
     bit_depth      of the grey levels in 16-bit frames; auto: 16, of a package older than this
+    region         the part of each frame that is inspected; None: all of it
     """
 
     name: str
@@ -29,3 +31,4 @@ class ModelIdentity:
     channels: int
     tile_size: int
     bit_depth: BitDepth = "auto"
+    region: RegionOfInterest | None = None

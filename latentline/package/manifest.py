@@ -110,7 +110,7 @@ class Manifest(ModelSpec):
     cpu_precision  of the networks but the search step on a CPU that has bfloat16; others compute in float32
     trunk          the pretrained network whose components are in the score; None: there is none
     trained_images  short hashes (`latentline.vision.content`), sorted, of all images that trained, calibrated or were
-                   known abnormal; None: not recorded
+                   known abnormal, of their region of interest where there is one; None: not recorded
     files          sha256 of each file, by name
     """
 

@@ -19,6 +19,7 @@ an attacker who rewrites the manifest too, only a signature and `admit` guard.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,7 @@ TRUNK, TRUNK_STATISTICS = "trunk.onnx", "trunk.npz"
 CALIBRATION, SELFTEST = "calibration.npz", "selftest.npz"
 
 Float64 = npt.NDArray[np.float64]
+UInt8 = npt.NDArray[np.uint8]
 Admit = Callable[[Signature | None, str], None]
 """Raises PackageError, naming the source, where the user does not trust a package of this signature."""
 
@@ -92,6 +94,11 @@ class ModelPackage(SearchModel):
         m = self.manifest
         return FrameTiler(m.preprocessing, m.tile_size, m.overlap, m.search.most_tiles)
 
+    def count_tiles(self, frame: UInt8) -> int:
+        """How many tiles of a camera's frame uint8 [H, W, C] are searched. Raises ImageError."""
+        region = self.manifest.preprocessing.region
+        return self.tiler.count(frame if region is None else region.cut(frame))
+
     def with_iterations(self, iterations: int) -> ModelPackage:
         """The same package with a search of another length, to time or compare. Its thresholds are for its own."""
         search = self.manifest.search.model_copy(update={"iterations": iterations})
@@ -113,7 +120,10 @@ class ModelPackage(SearchModel):
         return replace(self, spec=manifest, manifest=manifest)
 
     def inspector(self, searcher: Searcher, extractor: FeatureExtractor | None = None) -> Inspector:
-        """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package."""
+        """An inspector around `searcher` and the trunk's `extractor`, which were opened from this package.
+
+        It is for images of a training's source, which are cut to the region of interest: it inspects all of each image.
+        """
         host = HostReconstructor(searcher, self.tiler, self.statistics)
         manifest = self.manifest
         return Inspector(self.with_trunk(host, extractor), manifest.calibration, manifest.preprocessing.bit_depth)
@@ -140,6 +150,7 @@ class ModelPackage(SearchModel):
             channels=self.manifest.channels,
             tile_size=self.manifest.tile_size,
             bit_depth=self.manifest.preprocessing.bit_depth,
+            region=self.manifest.preprocessing.region,
         )
 
 
@@ -161,7 +172,7 @@ def load_package(path: Path, admit: Admit | None = None) -> ModelPackage:
 
     admit  called with the signature before anything else of the package is looked at; None: load any
     """
-    files = read_files(path)
+    files = {} if _lacks_manifest(path) else read_files(path)
     if MANIFEST not in files:
         raise PackageError(f"{path}: not a model package, it has no {MANIFEST} at its top; give what export wrote")
     manifest_bytes = files.pop(MANIFEST)
@@ -193,6 +204,11 @@ def load_package(path: Path, admit: Admit | None = None) -> ModelPackage:
         trunk=trunk,
         signature=signature,
     )
+
+
+def _lacks_manifest(path: Path) -> bool:
+    """Whether `path` is a folder of something else, such as a run; nothing in it is at fault then."""
+    return path.is_dir() and not os.path.lexists(path / MANIFEST)
 
 
 def _signature(content: bytes | None, model_hash: str, path: Path) -> Signature | None:

@@ -24,7 +24,8 @@ class ScoredPicture:
     name        of the picture, its path from the folder
     sha256      of the file; None: it could not be read
     score       anomaly score; None: the picture could not be inspected, and `error` says why
-    pixels      short hash of what the picture shows (`latentline.vision.content`); None: it could not be read
+    pixels      short hash of what the picture shows (`latentline.vision.content`), of its region of interest where the
+                package has one; None: it could not be read
     components  the standardised components of the score, by name
     threshold   of the package
     """

@@ -25,6 +25,7 @@ class PictureScorer:
     def __init__(self, package: ModelPackage) -> None:
         self._model = Model(package, "openvino", threads=1)
         self._depth = package.manifest.preprocessing.bit_depth
+        self._region = package.manifest.preprocessing.region
 
     def score(self, pictures: Sequence[PictureFile]) -> list[ScoredPicture]:
         """A row for each picture, in order. A picture that cannot be used gets a row with its error."""
@@ -50,7 +51,7 @@ class PictureScorer:
         if not math.isfinite(result.score):
             return ScoredPicture(picture.name, sha256, threshold, error=f"the score is {result.score}")
         defects = tuple(FoundDefect(*d.bbox, d.area, d.peak) for d in result.defects)
-        shown = short_hash(image)
+        shown = short_hash(image if self._region is None else self._region.cut(image))  # as the training hashed it
         return ScoredPicture(picture.name, sha256, threshold, result.score, shown, result.components, defects)
 
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:

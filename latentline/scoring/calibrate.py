@@ -34,6 +34,10 @@ ScoreKind = Literal["calibrated", "paper"]
 MapWatcher = Callable[[PixelStatistics, Float], None]  # statistics and maps [K, h, w] of a frame, as they name them
 
 
+def _unwatched(_: PixelStatistics, __: Float) -> None:
+    """Nobody wants the maps of a frame."""
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """A calibration and the pixel statistics it belongs to, with the frames behind the threshold.
@@ -69,6 +73,7 @@ def calibrate(
     score: ScoreKind = "calibrated",
     validation: Iterable[UInt8] = (),
     synthetic: Iterable[UInt8] = (),
+    shown: Iterable[UInt8] = (),
     weights: Values | None = None,
     parts: PartLabels = (None, None),
     scored_parts: Sequence[str] | None = None,
@@ -79,7 +84,9 @@ def calibrate(
 
     map        which difference of frame and reconstruction the anomaly map shows
     score      calibrated, or paper: L'(ẑ) alone
-    validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights
+    validation, synthetic  abnormal frames, real and synthetic, that training did not see: they fix the weights;
+               synthetic frame i was made from standardising frame i, beginning again after the last
+    shown      made from the same frames, with the kinds of defects that a discriminator was trained on
     weights    of components where there is no abnormal frame; None: all alike, without the coarse maps
     parts      the part that each frame shows, of `standardising` and of `validation`; None: each its own
     scored_parts  the same of `scored`; the thresholds promise something about new parts where these are enough
@@ -97,6 +104,7 @@ def calibrate(
         score=score,
         validation=validation,
         synthetic=synthetic,
+        shown=shown,
         weights=weights,
         parts=parts,
         beside=beside,
@@ -113,10 +121,11 @@ def weigh(
     score: ScoreKind = "calibrated",
     validation: Iterable[UInt8] = (),
     synthetic: Iterable[UInt8] = (),
+    shown: Iterable[UInt8] = (),
     weights: Values | None = None,
     parts: PartLabels = (None, None),
     beside: FrameMaps | None = None,
-    watch: MapWatcher = lambda statistics, maps: None,
+    watch: MapWatcher = _unwatched,
 ) -> Weighed:
     """A score without thresholds: means, standard deviations, pixel statistics and weights; all else as in `calibrate`.
 
@@ -136,7 +145,7 @@ def weigh(
     else:
         statistics = pixel_statistics(searched, SCALES, map)
 
-        def values(found: SearchedFrame, raw: RawMaps) -> Values:
+        def values(found: SearchedFrame, raw: RawMaps, watch: MapWatcher = watch) -> Values:
             maps = statistics.maps(found)
             watch(statistics, maps)
             return frame_components(found.result, maps, statistics) | scales.values(raw)
@@ -146,7 +155,8 @@ def weigh(
             [values(found, raw_maps(frame)) for frame, found in tiler.search_each(searcher, frames)]
             for frames in (validation, synthetic)
         )
-        compared = compared_frames(normal, real, made, weights, parts, frozenset(scales.scales))
+        seen = [values(found, raw_maps(frame), _unwatched) for frame, found in tiler.search_each(searcher, shown)]
+        compared = compared_frames(normal, real, made, weights, parts, frozenset(scales.scales), seen)
         components, why = compared.weighted()
         statistics = statistics.only(_mapped(components, statistics, why))
     provisional = Calibration(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
@@ -37,6 +37,12 @@ class Defect:
     mean: float
     polygon: tuple[tuple[int, int], ...]
     source: str
+
+    def moved(self, x: int, y: int) -> Defect:
+        """The same defect, `x` px further to the right and `y` px further down."""
+        left, top, *size = self.bbox
+        polygon = tuple((across + x, down + y) for across, down in self.polygon)
+        return replace(self, bbox=(left + x, top + y, size[0], size[1]), polygon=polygon)
 
 
 def find_defects(anomaly_map: Map, threshold: float) -> tuple[Defect, ...]:

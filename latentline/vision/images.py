@@ -24,6 +24,11 @@ HEADER_BYTES = 1 << 16  # in which the header of most pictures is
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
 )
+# pictures that nobody reads here: whoever brings some must hear of it
+UNREAD_SUFFIXES = frozenset(
+    {".gif", ".heic", ".heif", ".avif", ".jxl", ".jxr", ".exr", ".hdr", ".psd", ".dcm", ".npy", ".pdf", ".svg"}
+    | {".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".mp4", ".avi", ".mov", ".mkv"}
+)
 
 
 def read_image(path: Path, bit_depth: BitDepth = "auto") -> npt.NDArray[np.uint8]:

@@ -6,21 +6,21 @@ uint8 so that a tile costs a byte a pixel on its way to the searcher, which maps
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ImageError
 from latentline.vision.bit_depth import BitDepth
+from latentline.vision.region import SMALLEST_SIDE, RegionOfInterest
 
 UInt8 = npt.NDArray[np.uint8]
 LOG_OFFSET = 8.0  # grey levels; keeps the logarithm of black finite, a quotient by black too, and their noise small
 BLURRED_HEIGHT = 64  # px
-SMALLEST_SIDE = 8  # px
 _CONVERSIONS = {  # channels given, channels of the model
     (1, 3): cv2.COLOR_GRAY2BGR,
     (3, 1): cv2.COLOR_BGR2GRAY,
@@ -42,8 +42,13 @@ class Preprocessing(StrictModel):
     that define their white (PGM, JPEG 2000, TIFF and GenICam with 10, 12 or 14 bits) are scaled by it. [bits]"""
 
     height: int | None = Field(default=None, ge=16, le=4096)
-    """Frames are scaled to this height, with their aspect ratio kept. Unset: they keep their size, unless that is more
-    than 150 tiles an image: then `fit` chooses a height, says so and records it. [px]"""
+    """Frames, or the region of them that is inspected, are scaled to this height, with their aspect ratio kept. Unset:
+    they keep their size, unless that is more than 150 tiles an image: then `fit` chooses a height, says so and records
+    it. [px]"""
+
+    region: RegionOfInterest | None = None
+    """The part of each image that shows the product. Training, calibration, test and station see nothing else, and what
+    is outside costs nothing. Unset: the whole image."""
 
     normalise: Literal["none", "per_image", "flat_field", "destripe"] = "none"
     """`none` keeps the grey levels. `per_image` subtracts the frame's mean and divides by its standard deviation.
@@ -58,7 +63,8 @@ class Preprocessing(StrictModel):
     def apply(self, frame: UInt8) -> UInt8:
         """Prepare a frame uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (BGR order); gives uint8 [h, w, channels].
 
-        Raises ImageError when the frame is not such an array or too small.
+        A frame of a model with a region is that region already: the source of a training and the inspector of a station
+        cut it, as they see to the bit depth. Raises ImageError when the frame is not such an array or too small.
         """
         height, width, _ = self.prepared_shape(frame)
         image = self._channels(frame)
@@ -89,6 +95,14 @@ class Preprocessing(StrictModel):
         if self.height is not None and height != self.height:
             height, width = self.height, max(SMALLEST_SIDE, round(width * self.height / height))
         return height, width, self.channels
+
+    @model_serializer(mode="wrap")
+    def _without_unset_region(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a region nothing is written of it: packages are as before, and older stations read them."""
+        content: dict[str, Any] = dump(self)
+        if self.region is None:
+            content.pop("region", None)
+        return content
 
     def _channels(self, frame: UInt8) -> UInt8:
         given = 1 if frame.ndim == 2 else frame.shape[2]

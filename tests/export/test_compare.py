@@ -14,6 +14,7 @@ from export.trained_images import trained_images
 from latentline.model import open_model
 from latentline.vision.content import pixel_hash, short_hash
 from latentline.vision.images import read_image
+from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import random_checkpoint
 from tests.latentline.rescoring.pictures import write_pictures
 from tests.packages import edit_manifest, write_tiny_package
@@ -88,9 +89,8 @@ def test_a_package_is_not_compared_with_itself(
 
 def test_a_package_records_all_images_behind_it_and_no_test_image(tmp_path: Path) -> None:
     """What trains, calibrates or is known abnormal can be recognised by its pixels; the test set is not in the list."""
-    source = open_source(
-        FolderData(root=write_folder(tmp_path, train=6, good=2, defects=4), known_abnormal_fraction=0.5)
-    )
+    data = FolderData(root=write_folder(tmp_path, train=6, good=2, defects=4), known_abnormal_fraction=0.5)
+    source = open_source(data, Preprocessing())
     split = source.split(0)
     behind = {*split.train, *split.held_out, *split.known_abnormal, *split.validation_abnormal}
     checkpoint = replace(random_checkpoint("noisy_anogan"), split=split)

@@ -104,7 +104,7 @@ def test_what_has_no_weight_is_not_packaged(exported: tuple[Path, Path], tmp_pat
     from trainer.data.sources import open_source
 
     checkpoint = load_checkpoint(exported[0])
-    source = open_source(checkpoint.config.data)
+    source = open_source(checkpoint.config.data, checkpoint.config.preprocessing)
     module, network = tiny_trunk()
     known = replace(checkpoint.split, known_abnormal=checkpoint.split.validation_abnormal)
     fitted = fit_trunk(TorchTrunk(module, network), network, source, known, 0)

@@ -13,10 +13,12 @@ from export.cli import main
 from export.tuning import choice, data, precision, tune, tuner
 from export.tuning.candidates import candidates
 from export.tuning.choice import TriedSetting, choose_setting
+from export.tuning.timing import timed_frames
 from latentline.errors import PackageError, VerificationError
 from latentline.model import open_model
 from latentline.package.model_package import ENCODER, ModelPackage, load_package
 from latentline.scoring.tuning import TunedSetting
+from latentline.vision.region import RegionOfInterest
 from tests.checkpoints import random_checkpoint
 from tests.export.test_from_checkpoint import save
 from tests.packages import edit_manifest
@@ -105,6 +107,15 @@ def test_a_budget_that_nothing_meets_names_the_fastest(
     assert _tune(run, tmp_path / "out", "--budget", "0.5ms", "--frame", "48x48") == 2
     assert "the fastest, overlap 0, n = 0, 4 tiles, takes 4 ms" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_that_are_timed_hold_a_region_of_the_size_of_the_images() -> None:
+    """The images of a model with a region are cut to it, and what a station inspects is a whole frame."""
+    image, region = np.zeros((48, 40), np.uint8), RegionOfInterest(left=0.3, width=0.5, height=0.75)
+    frames = timed_frames([image], None, region)
+    assert {region.box(frame.shape)[2:] for frame in frames} <= {(w, h) for w in (40, 41) for h in (48, 49)}
+    assert {frame.shape for frame in timed_frames([image], (60, 50), region)} == {(50, 60)}
+    assert {frame.shape for frame in timed_frames([image], None, None)} == {(48, 40)}
 
 
 def test_other_images_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

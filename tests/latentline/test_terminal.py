@@ -90,6 +90,16 @@ def test_descriptors_that_run_out_are_one_sentence() -> None:
     assert done.returncode == 1 and done.stderr.startswith("error: /etc/hosts: Too many open files;")
 
 
+@pytest.mark.parametrize(
+    "work", ["open('/etc/hosts/x')", "open('/nowhere/x', 'w')", "__import__('os').mkdir('/proc/x')", "open('/etc')"]
+)
+def test_a_place_that_cannot_be_used_is_one_sentence(work: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the operating system says of a file becomes a sentence that names it, and exit code 2."""
+    assert run_command(lambda: eval(work)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: /") and "correct the path" in said and said.count("\n") == 1
+
+
 def test_a_user_without_home_and_name_can_open_a_model() -> None:
     """A container's user id that no file knows, and no HOME: the station's backend is imported all the same."""
     code = (

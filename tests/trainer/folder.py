@@ -44,7 +44,7 @@ def tiny_config(root: Path, **schedule: object) -> dict[str, Any]:
             "stable_images": 16,
             "final_images": 48,
             "batch": 8,
-            "checkpoint_images": 48,
+            "checkpoint_images": 1000,  # a checkpoint draws pictures, which takes longer than its training
             **schedule,
         },
         "search": {"iterations": 3, "gamma": 1.0 if schedule.get("discriminator_images") else 0.1},

@@ -40,14 +40,14 @@ def _config(root: Path, **network: Any) -> TrainConfig:
 
 
 def _meter(config: TrainConfig) -> CoverageMeter:
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     return CoverageMeter(source, source.split(config.schedule.seed), config)
 
 
 def test_tiles_are_those_that_calibration_cuts_of_held_out_images(tmp_path: Path) -> None:
     """Every tile of every held-out image, each once; none of a training image."""
     config = _config(write_folder(tmp_path / "data"))
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     cut = [
         tile.tobytes()
         for name in source.split(config.schedule.seed).held_out
@@ -85,7 +85,7 @@ def test_large_images_are_not_one_sample(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("trainer.coverage.MAX_HELD_OUT_TILES", 24)
     monkeypatch.setattr("trainer.coverage.PER_HELD_OUT_IMAGE", 2)
     config = _config(write_folder(tmp_path / "data", train=24, side=128))
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     of_image = [
         {tile.tobytes() for tile in TilePlan.cover(128, 128, 32, config.search.overlap).cut(source.read(n)[..., None])}
         for n in source.split(config.schedule.seed).held_out
@@ -119,7 +119,7 @@ def test_fewer_tiles_than_the_latent_size_are_one_sentence(tmp_path: Path, caplo
 def test_broken_images_are_left_out(tmp_path: Path) -> None:
     """The training has named them and gone on; so does the measurement."""
     config = _config(write_folder(tmp_path / "data"))
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     split = source.split(config.schedule.seed)
     whole = CoverageMeter(source, split, config)
     for name in (split.train[0], split.held_out[0]):
@@ -135,7 +135,7 @@ def test_the_mean_is_that_of_training_tiles(tmp_path: Path) -> None:
     """Held-out images darker than the training's: their own mean explains something, the training's nothing."""
     root = write_folder(tmp_path / "data")
     config = _config(root)
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     split = source.split(config.schedule.seed)
     for name in split.held_out:
         path = config.data.root / name

@@ -45,6 +45,7 @@ def recipe(method: str) -> dict[str, Any]:
 def candidate(method: str, height: int, user: TrainConfig, data: FolderData) -> Candidate:
     """A method with the user's preprocessing and augmentation at this height, on the images `data`.
 
+    These are cut to the user's region already.
     Without known-abnormal images Noisy-AnoGAN trains on synthetic defects alone. Nothing is searched: how many search
     steps pay is measured when the model is evaluated or exported.
     """
@@ -57,7 +58,7 @@ def candidate(method: str, height: int, user: TrainConfig, data: FolderData) -> 
         "name": method,
         "data": data.model_dump(),
         "augment": user.augment.model_dump(),
-        "preprocessing": scaled(user.preprocessing, height).model_dump(),
+        "preprocessing": scaled(user.preprocessing, height).model_copy(update={"region": None}).model_dump(),
     }
     return Candidate(method, height, parse({**sections, **given}, TrainConfig, f"recipe {method}"))
 

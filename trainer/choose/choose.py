@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from latentline.base.atomic import new_folder, write_text
+from latentline.base.places import check_folder
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError, DivergenceError
 from latentline.vision.images import list_images, read_image
@@ -129,6 +130,7 @@ def _with_trunk(best: Trial, out: Path) -> list[Trial]:
 
 def _images(config: TrainConfig, out: Path) -> About:
     """The images to compare on: written, or those that are there."""
+    check_folder(out)
     root = out / IMAGES
     made_from = config.model_dump_json(include={"data", "augment", "preprocessing", "schedule"})
     if (root / ABOUT).is_file():
@@ -141,7 +143,7 @@ def _images(config: TrainConfig, out: Path) -> About:
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: this folder is not empty and holds no choice; give another folder")
     with new_folder(root) as folder:
-        source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+        source = open_source(config.data, config.preprocessing)
         _, source = with_bit_depth(config.preprocessing, source, source.split(config.schedule.seed))
         counts = write_image_set(source, config, folder)
         data = FolderData(

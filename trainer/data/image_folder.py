@@ -18,7 +18,15 @@ import numpy.typing as npt
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
 from latentline.vision.images import read_image
-from trainer.data.folder_names import MASK_FOLDERS, folders_in, holds_masks, image_files, images_and_masks, is_good
+from trainer.data.folder_names import (
+    MASK_FOLDERS,
+    folders_in,
+    holds_masks,
+    image_files,
+    images_and_masks,
+    is_good,
+    unread_pictures,
+)
 from trainer.data.masks import FolderMasks
 
 UInt8 = npt.NDArray[np.uint8]
@@ -102,6 +110,13 @@ def _names(root: Path, folder: Path) -> tuple[str, ...]:
             folder,
             len(unread),
             unread[0].name,
+        )
+    if others := unread_pictures(folder):
+        log.warning(
+            "%s: %d files are of a kind that is not read, such as %s; save them as png",
+            folder,
+            len(others),
+            others[0].name,
         )
     stems = Counter(path.stem for path in images)
     twice = [path for path in images if stems[path.stem] > 1]

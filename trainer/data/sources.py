@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from latentline.vision.bit_depth import BitDepth
+from latentline.vision.preprocessing import Preprocessing
 from trainer.data.caltech import CaltechSource
 from trainer.data.folders import FolderSource
 from trainer.data.mnist import MnistSource
 from trainer.data.mosaics import MosaicSource
 from trainer.data.nanotwice import NanoTwiceSource
+from trainer.data.region_source import RegionSource
 from trainer.data.settings import CaltechData, DataConfig, FolderData, IrMnistData, MnistData
 from trainer.data.source import ImageSource
 
 
-def open_source(config: DataConfig, root: Path | None = None, bit_depth: BitDepth = "auto") -> ImageSource:
+def open_source(config: DataConfig, preprocessing: Preprocessing, root: Path | None = None) -> ImageSource:
     """Open the source that `config` describes. Raises DatasetError when it is missing or broken.
 
-    root       None: the data root of `config`
-    bit_depth  of its 16-bit pictures
+    preprocessing  its bit depth is that of 16-bit pictures, and images are cut to its region; the rest is still to do
+    root           None: the data root of `config`
     """
     if root is not None:
         config = config.model_copy(update={"root": root.resolve()})
-    return _source(config).at_depth(bit_depth)
+    source = _source(config).at_depth(preprocessing.bit_depth)
+    return source if preprocessing.region is None else RegionSource(source, preprocessing.region)
 
 
 def _source(config: DataConfig) -> ImageSource:

@@ -14,6 +14,7 @@ from latentline.scoring.coverage import Coverage
 from latentline.scoring.map_choice import MapChoice
 from latentline.scoring.search_choice import SearchChoice
 from latentline.scoring.thresholds import Promise
+from latentline.vision.content import pixel_hash
 from trainer.evaluation.figures import ImageFigures, PixelFigures
 from trainer.evaluation.intervals import rate
 from trainer.evaluation.kept_promise import broken_promise
@@ -32,6 +33,7 @@ class Subject:
     choice    why the search has so many iterations; None: somebody gave their number
     map_choice  why the map is of its kind; None: somebody gave it
     tiles       of an image that are searched after a first look at all; None: all are
+    seen        `pixel_hash` of the images that trained or calibrated it
     """
 
     name: str
@@ -42,6 +44,7 @@ class Subject:
     choice: SearchChoice | None = None
     map_choice: MapChoice | None = None
     tiles: int | None = None
+    seen: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -62,6 +65,7 @@ class EvaluationAccumulator:
     _images: dict[str, ImageScore] = field(default_factory=dict)
     _pixels: PixelCounts = field(default_factory=PixelCounts)
     _counted: list[str] = field(default_factory=list)
+    _seen: list[str] = field(default_factory=list)
 
     def add(
         self,
@@ -85,6 +89,8 @@ class EvaluationAccumulator:
                 raise ImageError(f"{name}: its {what} is not finite, so the model is broken; train it again")
         content = hashlib.sha256(frame.tobytes()).hexdigest()[:16]
         self._images[name] = ImageScore(kind=kind, group=group, content=content, score=score, components=components)
+        if pixel_hash(frame) in self.subject.seen:
+            self._seen.append(name)
         if kind == GOOD:
             mask = np.zeros(anomaly_map.shape, np.bool_)
         elif mask is None or not mask.any():
@@ -131,6 +137,7 @@ class EvaluationAccumulator:
             confusion=self._confusion(normal, abnormal, images.groups[~images.abnormal]),
             seconds_per_image=self.seconds / len(self._images),
             skipped=tuple(self.skipped),
+            seen=tuple(self._seen),
         )
 
     @property

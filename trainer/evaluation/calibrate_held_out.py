@@ -2,7 +2,8 @@
 
 The weights of the score need abnormal frames that were not trained on. Where the split has too few, synthetic ones are
 made from the standardising frames, with kinds of defects that no training is shown: a discriminator that was trained on
-the usual kinds finds all of those, and would get all weight. The frames behind the thresholds are not used for that.
+the usual kinds finds all of those, and would get all weight. How much more it finds of the usual kinds says how far to
+trust it. The frames behind the thresholds are not used for that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.data.unseen import synthesise_unseen
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, make_synthetic_abnormal
+from trainer.methods import NoisyAnoGan
 from trainer.search_cost import measure_cost, say_cost
 from trainer.trunk.fit import FittedTrunk
 
@@ -52,7 +54,7 @@ def calibrate_held_out(
     """
     check_enough(held_out, false_alarm_rate, tail)
     made = make_synthetic_abnormal(synthetic_sources(config, held_out), tiler, config.schedule.seed, synthesise_unseen)
-    synthetic = [frame for frame, _ in made]
+    synthetic, shown = [frame for frame, _ in made], shown_defects(config, held_out, tiler)
     if synthetic and held_out.abnormal:
         log.info("weights: %s", _few_abnormal(held_out))
     calibrated = calibrate(
@@ -69,6 +71,7 @@ def calibrate_held_out(
         beside=None if trunk is None else trunk.maps,
         validation=with_progress(held_out.abnormal, "known-abnormal images"),
         synthetic=with_progress(synthetic, "synthetic abnormal images"),
+        shown=with_progress(shown, "synthetic abnormal images, as trained on"),
     )
     if trunk is not None and not calibrated.map_scales.scales:
         log.warning("trunk: it has no weight in the score, because no validation image shows that it helps")
@@ -121,7 +124,7 @@ def say_search_cost(
     """Log the time of an image and of the calibration, as measured on a few tiles; warn where it is long."""
     frames = [*held_out.standardising, *held_out.scored]
     cost = measure_cost(searcher, tiler, frames)
-    calibrated = len(frames) + len(held_out.abnormal) + len(synthetic_sources(config, held_out))
+    calibrated = len(frames) + len(held_out.abnormal) + _made(config, held_out)
     say_cost(cost, iterations, f"a few tiles, searcher {searcher.name}", calibrated, trained=True)
 
 
@@ -131,6 +134,21 @@ def synthetic_sources(config: TrainConfig, held_out: HeldOut) -> list[UInt8]:
     if config.search.score != "calibrated" or enough:
         return []
     return list(islice(cycle(held_out.standardising), SYNTHETIC))
+
+
+def shown_defects(config: TrainConfig, held_out: HeldOut, tiler: FrameTiler) -> list[UInt8]:
+    """The same frames with the kinds of made defects that a discriminator was trained on; none where it was not."""
+    sources = synthetic_sources(config, held_out) if _trained_on_made(config) else []
+    return [frame for frame, _ in make_synthetic_abnormal(sources, tiler, config.schedule.seed)]
+
+
+def _trained_on_made(config: TrainConfig) -> bool:
+    return isinstance(config.method, NoisyAnoGan) and config.method.synthetic_fraction > 0
+
+
+def _made(config: TrainConfig, held_out: HeldOut) -> int:
+    """How many frames with made defects a calibration searches."""
+    return len(synthetic_sources(config, held_out)) * (2 if _trained_on_made(config) else 1)
 
 
 def _abnormal_parts(held_out: HeldOut) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.base.atomic import write_text
+from latentline.base.places import check_folder
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 from trainer.evaluation.figures import ImageFigures
@@ -68,6 +69,8 @@ def compare(places: Sequence[Path], out: Path | None = None) -> Comparison:
 
     Raises DatasetError when a folder holds no evaluation, or is given twice.
     """
+    if out is not None:
+        check_folder(out)
     results = {name: Results(*read_results(place)) for name, place in _names(places).items()}
     first, *others = results
     differences = {name: difference(results[first].scores, results[name].scores) for name in others}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,15 @@ from trainer.data.split import Split
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
 from trainer.evaluation.error_panels import ErrorPanels
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
-from trainer.evaluation.report import GOOD, EvaluationReport, Scores, write_results
+from trainer.evaluation.report import GOOD, SEEN, EvaluationReport, Scores, write_results
+from trainer.evaluation.report_page import report_page
 from trainer.evaluation.shown_tiles import ShownTiles
 from trainer.evaluation.without_search import search_gain
 from trainer.pictures.tiles import TileViewer
 
 UInt8 = npt.NDArray[np.uint8]
 PICTURES_PER_KIND = 2
+ADD = "put some into test/<defect> and train again, or go on with `latentline-export package`, which needs none"
 log = logging.getLogger(__name__)
 
 
@@ -42,19 +45,21 @@ def evaluate(
     out: Path,
     without_search: Inspector | None = None,
     viewer: TileViewer | None = None,
+    tested: TestImages | None = None,
 ) -> EvaluationReport:
     """Inspect all test images of the split; write report, scores, plots and pictures into `out`.
 
     without_search  also inspects all of them, and the report says what the search gave
     viewer          draws tiles.png; None: there is none
+    tested          what `check_test_images` gave; None: they are checked here
     Raises DatasetError when there is nothing to measure, ImageError when a score is not finite.
     """
-    kinds = {GOOD: split.test_good, **split.test_abnormal}
+    readable, skipped = tested or check_test_images(source, split)
     calibration = inspector.calibration
     accumulator = EvaluationAccumulator(
         subject, calibration.threshold, calibration.false_alarm_rate, calibration.promise
     )
-    readable = check_test_images(source, kinds, accumulator.skipped)
+    accumulator.skipped += skipped
     out.mkdir(parents=True, exist_ok=True)
     errors, shown, groups = ErrorPanels(), ShownTiles(viewer, readable), source.groups()
     maps: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None]] = {}
@@ -81,20 +86,30 @@ def evaluate(
         report = report.model_copy(update={"search_gain": search_gain(accumulator, again)})
     if report.confusion is not None and report.confusion.broken is not None:
         log.warning("false alarms: %s", report.confusion.broken)
-    write_results(out, report, accumulator.scores(), shown.save(out / "tiles.png"))
+    if report.seen:
+        log.warning("%s: %d test images, such as %s, are %s", source.place, len(report.seen), report.seen[0], SEEN)
+    page = report_page(report, out, shown.save(out / "tiles.png"))
+    write_results(out, report, accumulator.scores(), page)
     return report
 
 
-def check_test_images(
-    source: ImageSource, kinds: dict[str, tuple[str, ...]], skipped: list[str]
-) -> dict[str, tuple[str, ...]]:
+class TestImages(NamedTuple):
+    """The readable test images of each kind, and a sentence for each other one."""
+
+    readable: dict[str, tuple[str, ...]]
+    skipped: list[str]
+
+
+def check_test_images(source: ImageSource, split: Split) -> TestImages:
     """The readable images of each kind, with their masks checked: a broken file must not end hours of search.
 
     A line in the log says how many masks there are, and how many are used.
 
     Raises DatasetError when too many are broken, a mask has another size, or there is nothing to measure.
     """
+    kinds = {GOOD: split.test_good, **split.test_abnormal}
     readable: dict[str, tuple[str, ...]] = {}
+    skipped: list[str] = []
     masks = MaskCounts()
     for kind, names in kinds.items():
         usable = []
@@ -105,14 +120,14 @@ def check_test_images(
         if usable:
             readable[kind] = tuple(usable)
     if not set(readable) - {GOOD}:
-        raise DatasetError(f"{source.place}: an evaluation needs abnormal test images, but there are none; add some")
+        raise DatasetError(f"{source.place}: an evaluation needs abnormal test images, but there are none; {ADD}")
     masks.say("abnormal test images", source.mask_files, source.place)
     if GOOD not in readable and not masks.used:
         raise DatasetError(
             f"{source.place}: an evaluation needs normal test images, or masks of abnormal ones; "
             "there are neither; add some"
         )
-    return readable
+    return TestImages(readable, skipped)
 
 
 def _inspect_again(

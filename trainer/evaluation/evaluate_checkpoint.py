@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.places import check_folder
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
 from latentline.inspection.reconstructor import Reconstructor
@@ -25,7 +26,8 @@ from trainer.data.sources import open_source
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import Subject
 from trainer.evaluation.calibrate_held_out import calibrate_held_out, check_enough
-from trainer.evaluation.evaluate import evaluate, limited
+from trainer.evaluation.copies import seen_images
+from trainer.evaluation.evaluate import check_test_images, evaluate, limited
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
 from trainer.evaluation.report import EvaluationReport
@@ -62,14 +64,17 @@ def evaluate_checkpoint(
     Raises CheckpointError, ConfigError, DatasetError and ImageError, and BackendError when a trunk's weights are
     missing.
     """
+    out = out or default_out(path)
+    check_folder(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     check_trunk_weights(config.trunk)
-    source = open_source(config.data, data, config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing, data)
     split = limited(checkpoint.split, limit, config.schedule.seed)
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
+    tested = check_test_images(source, split)
     size, cut = config.network.resolution, config.search
     tiler = FrameTiler(config.preprocessing, size, cut.overlap, cut.most_tiles)
     trunk = _trunk(config, source, checkpoint.split)
@@ -88,9 +93,10 @@ def evaluate_checkpoint(
         without_search = _inspector(bare, tiler, again, held_out, trunk)
     coverage = CoverageMeter(source, checkpoint.split, config).measure_search(searcher, search.iterations)
     choices = search.choice, measured.map_choice, tiler.most
-    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices)
+    seen = seen_images(checkpoint, held_out)
+    subject = Subject(config.name, config.method.kind, searcher.name, search.iterations, coverage, *choices, seen)
     viewer = TileViewer.of_checkpoint(checkpoint, search.iterations)
-    return evaluate(inspector, subject, source, split, out or default_out(path), without_search, viewer)
+    return evaluate(inspector, subject, source, split, out, without_search, viewer, tested)
 
 
 def _searcher(checkpoint: Checkpoint, iterations: int) -> ReferenceSearcher:

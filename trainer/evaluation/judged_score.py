@@ -25,7 +25,7 @@ from trainer.config import TrainConfig
 from trainer.data.crops import prepare_mask
 from trainer.data.held_out import HeldOut
 from trainer.data.unseen import synthesise_unseen
-from trainer.evaluation.calibrate_held_out import synthetic_sources
+from trainer.evaluation.calibrate_held_out import shown_defects, synthetic_sources
 from trainer.evaluation.made_defects import make_synthetic_abnormal
 from trainer.evaluation.pixel_metrics import PixelCounts, PixelCurves
 from trainer.evaluation.search_rule import FrameLabels
@@ -39,11 +39,14 @@ Mask = npt.NDArray[np.bool_]
 class WeighingFrames:
     """The N held-out frames that fix the weights of a score: normal, known-abnormal, then made from normal ones.
 
+    shown  made from normal frames as well, with the kinds of defects that a discriminator was trained on; they are not
+           among the N
     masks  [h, w] of each prepared frame; None where nobody knows
     """
 
     held_out: HeldOut
     made: list[UInt8]
+    shown: list[UInt8]
     masks: list[Mask | None]
 
     @property
@@ -85,7 +88,8 @@ def weighing_frames(held_out: HeldOut, config: TrainConfig, tiler: FrameTiler) -
         made,
     )
     masks = [_prepared(frame, mask, tiler.preprocessing) for frame, mask in pairs]
-    return WeighingFrames(held_out, [frame for frame, _ in made], masks)
+    shown = shown_defects(config, held_out, tiler)
+    return WeighingFrames(held_out, [frame for frame, _ in made], shown, masks)
 
 
 def judge_score(
@@ -119,6 +123,7 @@ def judge_score(
         map=map,
         validation=held_out.abnormal,
         synthetic=frames.made,
+        shown=frames.shown,
         parts=held_out.parts,
         beside=beside,
         watch=watch,

@@ -24,6 +24,7 @@ from trainer.evaluation.search_gain import SearchGain
 
 GOOD = "good"  # the kind of normal images; every other kind is a defect
 COVERAGE = "variance of held-out normal tiles explained by G(ẑ)"
+SEEN = "copies of images that trained or calibrated it, so the figures flatter it; take them out, and train again"
 Model = TypeVar("Model", bound=BaseModel)
 
 COMPONENTS = {
@@ -103,6 +104,7 @@ class EvaluationReport(StrictModel):
     *_by_defect        one kind of defect against all normal images
     seconds_per_image  of inspection, without reading files
     skipped            a sentence for each image that could not be read
+    seen               test images whose pixels also trained or calibrated the model: the figures flatter it
     """
 
     name: str
@@ -129,6 +131,7 @@ class EvaluationReport(StrictModel):
     confusion: Confusion | None
     seconds_per_image: float
     skipped: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, str]:
         """The rows of the table: figure and value; intervals are 95 %."""
@@ -170,6 +173,8 @@ class EvaluationReport(StrictModel):
         rows["seconds per image"] = f"{self.seconds_per_image:.3g} ({self.backend})"
         if self.skipped:
             rows["unreadable images, skipped"] = str(len(self.skipped))
+        if self.seen:
+            rows["test images that the model has seen"] = f"{len(self.seen)}, such as {self.seen[0]}: {SEEN}"
         return rows
 
     def to_json(self) -> str:
@@ -186,13 +191,13 @@ def component_title(name: str) -> str:
     return COMPONENTS.get(name, f"component {name} alone")
 
 
-def write_results(out: Path, report: EvaluationReport, scores: Scores, pictures: str = "") -> None:
+def write_results(out: Path, report: EvaluationReport, scores: Scores, page: str | None = None) -> None:
     """Write report.json, report.md and scores.json into the folder `out`.
 
-    pictures  a section in Markdown for report.md, below the table
+    page  the content of report.md; None: the table alone
     """
     write_text(out / "report.json", report.to_json())
-    write_text(out / "report.md", "\n\n".join(filter(None, [report.to_markdown(), pictures])) + "\n")
+    write_text(out / "report.md", report.to_markdown() + "\n" if page is None else page)
     write_text(out / "scores.json", scores.model_dump_json(indent=1))
 
 

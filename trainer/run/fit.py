@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from latentline.base.atomic import put_back
 from latentline.base.durations import duration
+from latentline.base.only_writer import only_writer
+from latentline.base.places import check_folder
 from latentline.base.signals import StopRequest, stop_on_signals
 from latentline.errors import ConfigError, TrainingError
 from trainer.config import TrainConfig
@@ -57,9 +59,12 @@ def fit(
         check_trunk_weights(config.trunk)
         workers = stack.enter_context(open_workers(device))
         stop = stack.enter_context(stop_on_signals())
+        if workers.is_main:
+            check_folder(run)
+            run.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(only_writer(run / "log.txt", "trains"))
         config = _check_folder(config, run, resume, data_moved, workers)
         if workers.is_main:
-            run.mkdir(parents=True, exist_ok=True)
             stack.enter_context(log_to(run / "log.txt"))
         opened = open_training_source(config)
         resumed = (run / "checkpoint").exists()
@@ -137,7 +142,7 @@ def _train(
             if stopped:
                 raise _interrupted(stop.number or signal.SIGTERM, folder)
     if workers.is_main and training.images > first:
-        rate = (training.images - first) / max(time.monotonic() - started, 1e-9)
+        rate = training.images / max(folder.seconds, 1e-9)
         log.info("%d images in %s, %.1f images/s", training.images, duration(folder.seconds), rate)
 
 

@@ -189,7 +189,7 @@ class RunFolder:
     def _write_report(self, training: Training) -> None:
         device, processes = str(self._workers.device), self._workers.count
         facts = RunFacts(training.images, training.total_images, self.seconds, device, processes)
-        write_run_report(self.path, self._config, self._data.split, facts, self._records)
+        write_run_report(self.path, self._config, self._data.split, facts, self._records, self._data.shortage)
 
     def _real_tiles(self, samples: Float) -> Float:
         """As many normal tiles, as large; of an autoencoder those that the samples are reconstructions of."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 
 from latentline.vision.bit_depth import UInt8
 from trainer.config import TrainConfig
-from trainer.data.added import AddedImages, boxes_mask
-from trainer.data.crops import CropSampler, prepare_mask
+from trainer.data.added import AddedImages, Box, boxes_mask
+from trainer.data.crops import CropSampler, Mask, prepare_mask
 from trainer.data.folders import FolderSource
 from trainer.data.loading import load
+from trainer.data.region_source import RegionSource
 from trainer.data.source import ImageSource
 
 MOST_OF_NORMAL, MOST_OF_DEFECTS = 0.25, 0.5  # of the tiles come from labelled images, beside their part by area
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 
 def added_images(source: ImageSource) -> AddedImages:
     """The labelled images of a source; most sources have none."""
-    return source.added if isinstance(source, FolderSource) else AddedImages()
+    whole = source.whole if isinstance(source, RegionSource) else source
+    return whole.added if isinstance(whole, FolderSource) else AddedImages()
 
 
 def labelled_shares(names: Sequence[str], labelled: Collection[str], most: float) -> dict[int, float]:
@@ -51,8 +53,7 @@ def load_normal(
     masks = []
     for name, image in loaded.images.items():
         boxes = added.boxes.get(name)
-        shape = source.read(name).shape[:2] if boxes else None
-        masks.append(None if not boxes or shape is None else prepare_mask(boxes_mask(boxes, shape), image))
+        masks.append(prepare_mask(_boxes_mask(source, name, boxes), image) if boxes else None)
     difficult = [name for name in added.good if name not in added.random]
     shares = labelled_shares(list(loaded.images), difficult, MOST_OF_NORMAL)
     log.info(
@@ -62,6 +63,13 @@ def load_normal(
         100 * sum(shares.values()),
     )
     return CropSampler(images, config.network.resolution, config.augment, masks, shares)
+
+
+def _boxes_mask(source: ImageSource, name: str, boxes: Sequence[Box]) -> Mask:
+    """The boxes of an image, which are in pixels of the whole one, as a mask of what the source gives of it."""
+    if isinstance(source, RegionSource):
+        return source.region.cut(boxes_mask(boxes, source.whole_shape(name)))
+    return boxes_mask(boxes, source.read(name).shape[:2])
 
 
 def warn_of_skipped(skipped: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from latentline.errors import ConfigError
 from trainer.checkpoint import Checkpoint, read_config
 from trainer.config import TrainConfig
 from trainer.data.source import ImageSource
@@ -40,13 +41,15 @@ def open_run(config: TrainConfig, source: ImageSource, split: Split, resumed: bo
     """Say what was found and what an image will cost; give the configuration with the height that follows.
 
     resumed  the height is that of the checkpoint
+    Raises ConfigError for a region of interest that is smaller than a tile.
     """
     found = take_survey(source, split, config.schedule.seed)
     if found is None:
         return config  # loading the images says why none can be read
-    _say_found(found, split)
+    _say_found(found, split, config)
     _say_masks(found, source, split)
     config = config if resumed else with_height(config, found)
+    _check_region(config, found)
     tiler = tiler_of(config)
     iterations = config.unmeasured_iterations
     timed = min(iterations, TIMED_ITERATIONS)
@@ -58,13 +61,27 @@ def open_run(config: TrainConfig, source: ImageSource, split: Split, resumed: bo
     return config
 
 
-def _say_found(found: Survey, split: Split) -> None:
+def _check_region(config: TrainConfig, found: Survey) -> None:
+    if config.preprocessing.region is None:
+        return
+    tile, sizes = config.network.resolution, [config.preprocessing.prepared_shape(frame) for frame in found.frames]
+    height, width = min(sizes, key=lambda size: min(size[:2]))[:2]
+    if min(height, width) < tile:
+        raise ConfigError(
+            f"preprocessing.region has {width} x {height} px at this scale, less than a tile of {tile} px; enlarge the "
+            "region, or the scale (preprocessing.height), or lower network.resolution"
+        )
+
+
+def _say_found(found: Survey, split: Split, config: TrainConfig) -> None:
+    what = "" if config.preprocessing.region is None else "a region of "
     abnormal = sum(map(len, split.test_abnormal.values()))
     log.info(
-        "%d normal images train and %d are held out, of %s; %d known-abnormal images train and %d weigh the score; "
+        "%d normal images train and %d are held out, of %s%s; %d known-abnormal images train and %d weigh the score; "
         "%d normal and %d abnormal images are for the test",
         len(split.train),
         len(split.held_out),
+        what,
         found.sizes,
         len(split.known_abnormal),
         len(split.validation_abnormal),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from trainer.run.history import Record
 
 GRID = 6
 TILE_PX, LARGEST_TILE_PX = 64, 128  # sides of a sample: smaller ones are enlarged, larger ones reduced
+WIDE = 100  # times as large as the least is the largest loss that an axis with 0 can show beside it
 LINE = 2  # px, white, after each tile
 
 Float = npt.NDArray[np.float32]
@@ -34,6 +36,9 @@ def save_curves(path: Path, records: Sequence[Record]) -> None:
     losses, probabilities, *more = figure.subplots(3 if measured else 2, 1, sharex=True)
     _plot(losses, [(r.images, r.losses) for r in reports])
     losses.set_ylabel("loss")
+    values = [value for r in reports for value in r.losses.values()]
+    if values and min(values) > 0 and max(values) > WIDE * min(values):
+        losses.set_yscale("log")  # the loss of one phase is a hundred times that of another
     _plot(probabilities, [(r.images, {f"D({k})": v for k, v in r.probabilities.items()}) for r in reports])
     probabilities.set_ylabel("D, probability of normal")
     probabilities.set_ylim(0, 1)
@@ -68,9 +73,10 @@ def _square(images: Float) -> UInt8:
 
 
 def _plot(axes: Axes, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-    curves: dict[str, list[tuple[int, float]]] = {}
+    """Curves by their names; one that some points lack has a gap there, as in a phase that does not train it."""
+    curves: dict[str, list[tuple[int, float]]] = {name: [] for _, values in points for name in values}
     for images, values in points:
-        for name, value in values.items():
-            curves.setdefault(name, []).append((images, value))
+        for name, curve in curves.items():
+            curve.append((images, values.get(name, math.nan)))
     for name, curve in curves.items():
         axes.plot(*zip(*curve, strict=True), label=name)

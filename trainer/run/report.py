@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +49,23 @@ class RunFacts:
         return self.images / max(self.seconds, 1e-9)
 
 
-def write_run_report(run: Path, config: TrainConfig, split: Split, facts: RunFacts, records: Sequence[Record]) -> None:
-    """Write report.md into the folder `run`, whole or not at all."""
+def write_run_report(
+    run: Path,
+    config: TrainConfig,
+    split: Split,
+    facts: RunFacts,
+    records: Sequence[Record],
+    shortage: str | None = None,
+) -> None:
+    """Write report.md into the folder `run`, whole or not at all.
+
+    shortage  why the model cannot be evaluated or exported, whatever it has learnt
+    """
     sections = [
         _heading(config, facts),
         _data(config, split),
-        _outcome(config, facts, records),
-        _next(run, facts),
+        _outcome(config, records, shortage),
+        _next(run, facts, shortage),
         _pictures(run, config),
     ]
     write_text(run / "report.md", "\n\n".join(s for s in sections if s) + "\n")
@@ -86,7 +97,7 @@ def _data(config: TrainConfig, split: Split) -> str:
     return f"## Images\n\n{config.data.root}\n\n| | images |\n|---|---|\n{table}"
 
 
-def _outcome(config: TrainConfig, facts: RunFacts, records: Sequence[Record]) -> str:
+def _outcome(config: TrainConfig, records: Sequence[Record], shortage: str | None) -> str:
     if not records:
         return ""
     last = records[-1]
@@ -96,7 +107,8 @@ def _outcome(config: TrainConfig, facts: RunFacts, records: Sequence[Record]) ->
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     measured = [r.diversity for r in records if r.diversity is not None]
     diversity = f"\n\nSamples vary {measured[-1]:.2f} times as much as real tiles." if measured else ""
-    health = "\n".join(f"- {sentence}" for sentence in last.health) or "Nothing looks wrong."
+    wrong = (*last.health, *([] if shortage is None else [shortage]))
+    health = "\n".join(f"- {sentence}" for sentence in wrong) or "Nothing looks wrong."
     return f"## Last values\n\n| | value |\n|---|---|\n{table}{diversity}\n\n## Health\n\n{health}"
 
 
@@ -134,9 +146,14 @@ def _pictures(run: Path, config: TrainConfig) -> str:
     return "\n\n".join(["## Pictures", *there]) if there else ""
 
 
-def _next(run: Path, facts: RunFacts) -> str:
+def _next(run: Path, facts: RunFacts, shortage: str | None) -> str:
+    if shortage is not None:
+        return (
+            "## Next\n\nMore normal images, or a larger data.held_out_fraction, then a training into another folder: "
+            "`latentline-train evaluate` and `latentline-export package` would refuse this one."
+        )
+    folder = shlex.quote(str(run))
     if facts.images < facts.total_images:
-        return f"## Next\n\n    latentline-train fit {run / 'config.yaml'} {run} --resume"
-    return (
-        f"## Next\n\n    latentline-train evaluate {run} {run}-report\n    latentline-export package {run} {run}-model"
-    )
+        return f"## Next\n\n    latentline-train fit {shlex.quote(str(run / 'config.yaml'))} {folder} --resume"
+    package = shlex.quote(f"{run}-model.zip")
+    return f"## Next\n\n    latentline-train evaluate {folder}\n    latentline-export package {folder} {package}"

@@ -32,6 +32,7 @@ class TrainingData:
     """Samplers of tiles; `abnormal` is None where the method is shown nothing abnormal.
 
     trained_on  hash of the content of each image that trains, by side: train, known_abnormal (`pixel_hash`)
+    shortage    why the held-out images are too few to evaluate or export the model; None: they are enough
     """
 
     normal: CropSampler
@@ -39,11 +40,12 @@ class TrainingData:
     split: Split
     source: ImageSource
     trained_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    shortage: str | None = None
 
 
 def open_training_source(config: TrainConfig) -> tuple[ImageSource, Split]:
     """The source of a training and its split. Raises DatasetError."""
-    source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+    source = open_source(config.data, config.preprocessing)
     split = source.split(config.schedule.seed)
     return source, split if isinstance(config.method, NoisyAnoGan) else split.without_abnormal()
 
@@ -56,12 +58,9 @@ def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | 
     """
     source, split = opened or open_training_source(config)
     standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
-    if reason := too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE):
-        log.warning(
-            "%d normal images are held out (data.held_out_fraction), too few for evaluate and export: %s",
-            len(split.held_out),
-            reason,
-        )
+    shortage = _shortage(len(split.held_out), too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE))
+    if shortage is not None:
+        log.warning("%s", shortage)
     else:
         groups = source.groups()
         promised = promise(len(scored), len({groups.get(name, name) for name in scored}), FALSE_ALARM_RATE)
@@ -70,7 +69,13 @@ def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | 
     normal = load_normal(config, source, split.train, lambda image: trained["train"].add(pixel_hash(image)))
     abnormal = _load_known_abnormal(config, source, split, normal, trained["known_abnormal"])
     trained_on = {side: frozenset(contents) for side, contents in trained.items()}
-    return TrainingData(normal, abnormal, split, source, trained_on)
+    return TrainingData(normal, abnormal, split, source, trained_on, shortage)
+
+
+def _shortage(held_out: int, reason: str | None) -> str | None:
+    if reason is None:
+        return None
+    return f"{held_out} normal images are held out (data.held_out_fraction), too few for evaluate and export: {reason}"
 
 
 def _load_known_abnormal(

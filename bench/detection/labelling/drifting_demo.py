@@ -35,7 +35,7 @@ class DriftingDemo:
             if truth.clear:
                 name = f"{number:04}"
                 frames.append(StreamFrame(name, _kind(truth), f"pass {number // FRAMES_PER_PASS}"))
-                self._pictures[name] = drifted(frame.picture, number / (total - 1))
+                self._pictures[name] = drifted(frame.picture[..., 0], number / (total - 1))
                 self._masks[name] = truth.mask
         camera.close()
         self.frames: Sequence[StreamFrame] = frames

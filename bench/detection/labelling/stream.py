@@ -52,7 +52,8 @@ class TestImages:
     def __init__(self, run: Path) -> None:
         checkpoint = load_checkpoint(run)
         config, split = checkpoint.config, checkpoint.split
-        source = open_source(config.data, bit_depth=config.preprocessing.bit_depth)
+        whole = config.preprocessing.model_copy(update={"region": None})  # as a camera sees it
+        source = open_source(config.data, whole)
         groups = source.groups()
         kinds = {GOOD: split.test_good, **split.test_abnormal}
         frames = [StreamFrame(name, kind, groups.get(name, name)) for kind, names in kinds.items() for name in names]

@@ -51,11 +51,9 @@ def _evaluate(
         inspector = package.inspector(searcher, trunk)
         if weights is not None:
             inspector = _inspector_with_weights(checkpoint, package, searcher, weights)
-        iterations, choice = package.manifest.search.iterations, package.manifest.search_choice
-        subject = Subject(config.name, config.method.kind, searcher.name, iterations, choice=choice)
-        return evaluate(
-            inspector, subject, open_source(config.data, bit_depth=config.preprocessing.bit_depth), split, out
-        )
+        search, choice, method = package.manifest.search, package.manifest.search_choice, config.method.kind
+        subject = Subject(config.name, method, searcher.name, search.iterations, choice=choice, tiles=search.most_tiles)
+        return evaluate(inspector, subject, open_source(config.data, config.preprocessing), split, out)
     finally:
         searcher.close()
 
@@ -64,9 +62,7 @@ def _inspector_with_weights(
     checkpoint: Checkpoint, package: ModelPackage, searcher: OpenVinoSearcher, weights: Mapping[str, float]
 ) -> Inspector:
     config, rate = checkpoint.config, package.manifest.calibration.false_alarm_rate
-    frames = read_held_out(
-        open_source(config.data, bit_depth=config.preprocessing.bit_depth), checkpoint.split, config.schedule.seed
-    )
+    frames = read_held_out(open_source(config.data, config.preprocessing), checkpoint.split, config.schedule.seed)
     found = calibrate(
         searcher, package.tiler, frames.standardising, frames.scored, rate, map=package.manifest.map, weights=weights
     )

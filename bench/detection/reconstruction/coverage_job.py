@@ -92,7 +92,7 @@ class CoverageJob:
     def _measure(self) -> ModelMeasurement:
         before = self.measurement().searches if self._path.is_file() else {}
         self.place.mkdir(exist_ok=True)
-        checkpoint, source = load_checkpoint(self.folder), open_source(self.config.data)
+        checkpoint, source = load_checkpoint(self.folder), open_source(self.config.data, self.config.preprocessing)
         # the split of the data, not of the training: where a method is shown nothing abnormal, its own one differs
         split = limited(source.split(self.config.schedule.seed), self.limit, self.config.schedule.seed)
         meter = CoverageMeter(source, split, self.config)

@@ -58,11 +58,14 @@ function draw(made, name, frame, [picture, map]) {
   made.querySelector(".empty").hidden = true;
   const drawing = made.querySelector("svg");
   drawing.setAttribute("viewBox", `0 0 ${frame.size[0]} ${frame.size[1]}`);
-  drawing.replaceChildren(...frame.boxes.map(([x, y, width, height]) => {
-    const box = document.createElementNS(SVG, "rect");
-    for (const [key, value] of Object.entries({ x, y, width, height })) box.setAttribute(key, value);
-    return box;
-  }));
+  const region = frame.region === null ? [] : [rectangle(frame.region, "region")];
+  drawing.replaceChildren(...region, ...frame.boxes.map((box) => rectangle(box, "defect")));
+}
+
+function rectangle([x, y, width, height], kind) {
+  const made = document.createElementNS(SVG, "rect");
+  for (const [key, value] of Object.entries({ x, y, width, height, class: kind })) made.setAttribute(key, value);
+  return made;
 }
 
 function showCamera(name, camera) {

@@ -126,6 +126,8 @@ def package_facts(package: ModelPackage) -> Iterator[Fact]:
     yield Fact("model", f"{spec.name}, sha256 {package.model_hash[:12]}…, made by latentline {spec.code_version}", True)
     channels = "grey" if spec.channels == 1 else "colour"
     yield Fact("search", f"{spec.tile_size} px {channels} tiles, {search.iterations} iterations from {search.init}")
+    if spec.preprocessing.region is not None:
+        yield Fact("region of interest", str(spec.preprocessing.region))
     if package.trunk is not None:
         trunk, names = package.trunk.spec, ", ".join(package.trunk.scales.scales)
         yield Fact("trunk", f"{trunk.network} ({trunk.licence}) on {trunk.width} x {trunk.height} px, for {names}")

@@ -116,7 +116,7 @@ def test_a_threshold_comes_from_the_held_out_images_of_the_models(tmp_path: Path
     """It is the conformal quantile of the scores of the images that fix the models' thresholds, as is its promise."""
     config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path / "data", train=96)))
     evaluate_baseline(_Brightness(raw=True), config, tmp_path / "out")
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     names = split_held_out(source.split(0).held_out, source.groups(), 0)[1]
     scores = np.sort([source.read(name).mean() for name in names])
     report, read = read_results(tmp_path / "out")

@@ -15,7 +15,7 @@ from trainer.methods import NoisyAnoGan
 
 
 def _split(config: TrainConfig) -> Split:
-    return open_source(config.data).split(config.schedule.seed)
+    return open_source(config.data, config.preprocessing).split(config.schedule.seed)
 
 
 @pytest.mark.parametrize("protocol", ["known", "unseen"])

@@ -55,7 +55,7 @@ def _two_kinds(root: Path) -> Path:
 def _contrast(root: Path, searcher: MadeUpSearcher, **data: Any) -> Contrast:
     given = tiny_config(root)
     config = TrainConfig.model_validate({**given, "data": {**given["data"], **data}})
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     return ContrastTiles.cut(source, source.split(config.schedule.seed), config).measure(searcher)
 
 
@@ -90,7 +90,7 @@ def test_the_mean_tile_explains_nothing(tmp_path: Path) -> None:
     """Of held-out tiles by definition, of a defect neither; its ratio is that of the variances."""
     root = _two_kinds(tmp_path / "data")
     config = TrainConfig.model_validate(tiny_config(root))
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     tiles = ContrastTiles.cut(source, source.split(0), config)
     mean = to_model_range(tiles.held_out.tiles).mean(axis=0, dtype=np.float64)
     found = tiles.measure(MadeUpSearcher(mean.astype(np.float32)))

@@ -189,7 +189,7 @@ def test_a_hidden_kind_is_never_shown(tmp_path: Path) -> None:
         given = {"data": root, "out": tmp_path / "out", "images": None, "dataset": dataset, "hide_kind": hidden}
         return coverage.training_config("noisy_anogan", 0, argparse.Namespace(**given))
 
-    splits = [open_source(c.data).split(0) for c in (config(), config("d016"))]
+    splits = [open_source(c.data, c.preprocessing).split(0) for c in (config(), config("d016"))]
     everything, hidden = ({name.split("/")[1] for name in split.known_abnormal} for split in splits)
     assert everything == {"d010", "d016"} and hidden == {"d010"}
     assert len(splits[1].test_abnormal["d016"]) == 4 and set(splits[1].known_abnormal) < set(splits[0].known_abnormal)

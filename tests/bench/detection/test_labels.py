@@ -91,6 +91,7 @@ def test_light_fades_along_the_stream_and_unevenly() -> None:
 def test_the_demo_stream_knows_its_truth() -> None:
     """A frame is good exactly where its mask is empty; both kinds come; the last frame is darker than the first."""
     demo = DriftingDemo(passes=2)
+    assert {demo.read(frame.name).shape for frame in demo.frames} == {(480, 640)}
     for frame in demo.frames:
         assert (frame.kind == GOOD) == (not demo.mask(frame.name, demo.read(frame.name).shape[:2]).any())
     assert len({frame.kind == GOOD for frame in demo.frames}) == 2

@@ -15,11 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.roofline.datasheets import DEVICES, DevicePeaks, find_peaks
 from bench.roofline.floor import SearchFloor, executions, search_floor
 from bench.roofline.graph_cost import GraphCost, Precision, graph_cost
-from export.graphs import export_graphs
 from export.layers import Dense
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
 from latentline.package.model_package import ModelPackage, load_package
-from tests.packages import LATENT, SIZE, networks
+from tests.packages import LATENT, SIZE, networks, tiny_model
 from tests.paths import DEMO_MODEL, ROOT
 
 BATCH = 3
@@ -28,11 +27,6 @@ BATCH = 3
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bench.roofline.search", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
-@lru_cache
-def tiny_graphs() -> dict[str, bytes]:
-    return export_graphs(*networks(), 0.1, 0.1)
 
 
 @pytest.mark.parametrize("graph", ["generator.onnx", "discriminator.onnx", "search_step.onnx"])
@@ -51,7 +45,7 @@ def test_multiply_adds_equal_those_that_pytorch_counts(graph: str) -> None:
     convolutions = counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
     dense = sum(m.weight.numel() for m in module.modules() if isinstance(m, Dense)) * BATCH * passes
 
-    cost = graph_cost(tiny_graphs()[graph], graph, BATCH, "fp32")
+    cost = graph_cost(tiny_model().graphs[graph], graph, BATCH, "fp32")
 
     counted = dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul"), 0)
     for layer in cost.layers:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from edge_runtime.config import StationConfig, load_station
 from latentline.base.strict_yaml import StrictModel, load_yaml, parse
@@ -17,6 +18,14 @@ from tests.edge_runtime.fakes import station_data
 
 class _Inner(StrictModel):
     share: float = 0.5
+
+
+class _Left(StrictModel):
+    kind: Literal["left_hand"]
+
+
+class _Right(StrictModel):
+    kind: Literal["right_hand"]
 
 
 class _Settings(StrictModel):
@@ -31,6 +40,7 @@ class _Settings(StrictModel):
     steps: int | Literal["auto"] = "auto"
     path: Path | None = None
     inner: _Inner | None = None
+    choice: Annotated[_Left | _Right, Field(discriminator="kind")] | None = None
 
 
 def _load(tmp_path: Path, text: str) -> _Settings:
@@ -54,6 +64,51 @@ def test_a_key_that_is_there_twice_is_refused_by_its_lines(tmp_path: Path, text:
     """At any depth, in both notations, whatever the values are."""
     with pytest.raises(ConfigError, match=rf"a\.yaml, line {line}: .*{said}"):
         _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("inner:\n\tshare: 1\n", r"line 2: not valid YAML \(a tab, which YAML does not take; indent with spaces\)"),
+        ('text: "C:\\Users"\n', r"line 1: not valid YAML \(a backslash within double quotes; use single quotes, or /"),
+        ("", "a.yaml: expected keys and values at the top, found nothing"),
+        ("inner: yes\n", r"'inner': expected a section, with keys and values of its own \(got 'yes'\)"),
+        ("rates: 0.1\n", r"'rates': expected a list, such as \[a, b\] \(got 0\.1\)"),
+        ("number: 25%\n", "'number': input should be a valid number, written without quotes, spaces, commas, _ or %"),
+        ("count: '20_000'\n", "'count': input should be a valid integer, written without quotes"),
+        ("number: many\n", r"'number': input should be a valid number \(got 'many'\)"),
+        ("choice: {kind: Left-Hand}\n", "'choice': there is no 'kind' 'Left-Hand'; did you mean 'left_hand'\\?"),
+        ("choice: {kind: up}\n", "'choice': there is no 'kind' 'up'; give one of left_hand, right_hand"),
+        ("choice: {}\n", "'choice': the key 'kind' is missing, which says what it is"),
+    ],
+)
+def test_a_fault_is_said_in_plain_words(tmp_path: Path, text: str, said: str) -> None:
+    """Nobody needs to know PyYAML or pydantic to put it right."""
+    with pytest.raises(ConfigError, match=said):
+        _load(tmp_path, text)
+
+
+def test_a_file_in_another_encoding_is_said(tmp_path: Path) -> None:
+    """As editors on Windows may save it."""
+    (tmp_path / "a.yaml").write_bytes("text: Größe\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"a\.yaml: not text in UTF-8 \(byte 9\); save it as UTF-8"):
+        load_yaml(tmp_path / "a.yaml", _Settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("inner:\n  # share: 0.1\nnumber: 1\n", 1, "the key 'inner' has no value; write null for none"),
+        ("number: 1\ninner: {share: }\n", 2, "the key 'share' has no value"),
+        ("inner: {share:0.1}\n", 1, "the colon behind 'share' needs a blank"),
+        ("inner: {password:geheim}\n", 1, "the colon behind 'password' needs a blank"),
+    ],
+)
+def test_a_key_without_a_value_is_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
+    """It would be null and switch its section off in silence; what stands behind a colon may be a password."""
+    with pytest.raises(ConfigError, match=rf"a\.yaml, line {line}: .*{said}") as caught:
+        _load(tmp_path, text)
+    assert "geheim" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [r'text: "a\0b"', r'- "\x00"', r'"\0": 1', r'{text: "\u0000"}'])
@@ -112,7 +167,6 @@ def test_a_merged_section_may_be_overridden(tmp_path: Path) -> None:
         ("true", True),
         ("False", False),
         ("~", None),
-        ("", None),
         ("null", None),
     ],
 )

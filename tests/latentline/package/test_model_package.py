@@ -296,6 +296,13 @@ def test_absent_package_is_refused(tmp_path: Path) -> None:
         load_package(tmp_path / "nothing")
 
 
+def test_a_folder_of_something_else_is_no_package(tmp_path: Path) -> None:
+    """A run given in the place of its package: nobody is told to remove what is in it."""
+    (tmp_path / "calibration").mkdir()
+    with pytest.raises(PackageError, match=r"not a model package, it has no manifest\.json at its top"):
+        load_package(tmp_path)
+
+
 def test_only_complete_packages_are_written(package: Path) -> None:
     """A package that lacks a file is not written, and the old one stays."""
     before = sorted(package.iterdir())

@@ -6,7 +6,7 @@ import pytest
 from latentline.errors import DatasetError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.inspection.inspector import Inspector
-from latentline.scoring.calibrate import Calibrated, calibrate
+from latentline.scoring.calibrate import Calibrated, calibrate, weigh
 from latentline.scoring.components import frame_components
 from latentline.scoring.pixel_statistics import SCALES, pixel_statistics
 from latentline.scoring.thresholds import promise, threshold
@@ -107,6 +107,18 @@ def test_abnormal_frames_fix_the_weights() -> None:
     scores = [[inspector.inspect(f).score for f in frames(20, 5, spot)] for spot in (0, 30)]
     assert max(scores[0]) < np.quantile(scores[1], 0.2)
     assert sum(s > found.calibration.threshold for s in scores[1]) >= 18
+
+
+def test_defects_of_the_kinds_of_a_training_are_weighed_by_and_not_watched() -> None:
+    """They change weights, they count in no figure, and who watches the maps of labelled frames does not get theirs."""
+    watched: list[UInt8] = []
+    sets = FlatSearcher(), TILER, frames(20, 0)
+    made = [np.where(np.arange(70) < 20, 255 - f, f).astype(np.uint8) for f in frames(12, 0, SPOT)]
+    found = weigh(*sets, synthetic=made, shown=frames(12, 0, 90), watch=lambda _, maps: watched.append(maps))
+    alone = weigh(*sets, synthetic=made)
+    why = found.calibrated.calibration.validation
+    assert len(watched) == 32 and why is not None and (why.normals, why.synthetic) == (20, 12)
+    assert found.calibrated.calibration.components != alone.calibrated.calibration.components
 
 
 @pytest.mark.parametrize("abnormal", [0, 12])

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from latentline.scoring.calibration import Validation
 from latentline.scoring.weights import FEWEST_ABNORMAL, SMALLEST_SHARE, auroc, choose_weights, separation
+from latentline.scoring.wins import wins
 
 Shifts = dict[str, float]
 SHIFTS = {"d_frame": 1.5, "d_patch": 1.0, "residual_1px": 0.5, "residual_2px": 0.0, "trunk_distance": 2.0}
@@ -171,10 +172,29 @@ def test_the_fitted_auroc_is_that_of_unseen_images() -> None:
 def test_separation_is_the_distance_of_two_normal_distributions() -> None:
     """With many images it is the shift in standard deviations; with few it is less, and chance is 0."""
     rng = np.random.default_rng(0)
-    low, high, ones = rng.normal(size=2000), rng.normal(size=2000) + 1.5, np.ones(2000)
-    assert separation(low, high, ones, ones) == pytest.approx(1.5, abs=0.1)
-    assert separation(low[:9], high[:9], ones[:9], ones[:9]) < separation(low[:9], high[:9], ones[:9], ones[:9], 0.0)
-    assert separation(high, low, ones, ones) == 0
+    low, high, ones = rng.normal(size=(2000, 1)), rng.normal(size=(2000, 1)) + 1.5, np.ones(2000)
+    won, lost = (wins(*sides, ones)[:, 0] for sides in ((low, high), (high, low)))
+    assert separation(won, ones, 2000) == pytest.approx(1.5, abs=0.1)
+    assert separation(won[:9], ones[:9], 9) < separation(won[:9], ones[:9], 9, 0.0)
+    assert separation(lost, ones, 2000) == 0
+
+
+@pytest.mark.parametrize("count", [8, 24])
+def test_what_the_frames_under_made_defects_are_like_tells_nothing(count: int) -> None:
+    """A component that is high on the frames that got a defect, and does not notice the defect, gets no weight."""
+    low = np.column_stack([images(24, {"a": 0.0})[:, 0], np.linspace(3, -3, 24)])
+    made = low[:count] + np.array([0.7, 0.0])
+    weights, why = choose_weights({"a": 1, "b": 1}, low, low[:0], made)
+    assert weights == {"a": 1.0} and why is not None and why.dropped == ("b",)
+
+
+def test_it_does_not_matter_which_frames_got_the_made_defects() -> None:
+    """The same defects on the first ten frames and on the last ten give the same weights."""
+    low, changes = images(20, SHIFTS), np.abs(images(10, SHIFTS, 1))
+    given = dict.fromkeys(SHIFTS, 1.0)
+    first, _ = choose_weights(given, low, low[:0], low[:10] + changes)
+    last, _ = choose_weights(given, low[::-1], low[:0], low[::-1][:10] + changes)
+    assert first == pytest.approx(last)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1), st.lists(st.integers(0, 4), min_size=1))

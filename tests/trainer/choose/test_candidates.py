@@ -38,18 +38,20 @@ def test_scales_halve_and_keep_the_tiles_in_bounds(height: int, width: int) -> N
 
 
 def _user(tmp_path: object) -> TrainConfig:
-    data = {"root": str(tmp_path)}
-    return TrainConfig.model_validate(
-        {"data": data, "method": {"kind": "pca"}, "preprocessing": {"channels": 3}, "augment": {"flip": ["vertical"]}}
-    )
+    preprocessing = {"channels": 3, "region": {"width": 0.5}}
+    content = {"method": {"kind": "pca"}, "preprocessing": preprocessing, "augment": {"flip": ["vertical"]}}
+    return TrainConfig.model_validate({"data": {"root": str(tmp_path)}, **content})
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_candidate_keeps_what_the_user_knows_of_the_product(method: str, tmp_path: object) -> None:
-    """Channels and augmentation are the user's; without known defects Noisy-AnoGAN makes its own."""
+    """Channels and augmentation are the user's; without known defects Noisy-AnoGAN makes its own.
+
+    The images that are compared on are cut to the user's region already.
+    """
     config = candidate(method, 200, _user(tmp_path), FolderData.model_validate({"root": tmp_path})).config
     assert (config.preprocessing.channels, config.preprocessing.height, config.augment.flip) == (3, 200, ("vertical",))
-    assert config.unmeasured_iterations == 0
+    assert config.unmeasured_iterations == 0 and config.preprocessing.region is None
     if method == "noisy_anogan":
         assert config.method.model_dump()["synthetic_fraction"] == 1.0
 

@@ -3,15 +3,17 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from latentline.errors import BackendError, DatasetError, DivergenceError
 from tests.trainer.folder import write_folder
+from trainer.choose import candidates
 from trainer.choose import choose as choosing
 from trainer.choose import trial as trials
-from trainer.choose.candidates import Candidate
+from trainer.choose.candidates import Candidate, recipe
 from trainer.choose.choice import chosen_trial
 from trainer.choose.trial import Trial, run_trial
 from trainer.cli import load_config, main
@@ -64,10 +66,18 @@ def _no_trunk(trial: Trial, run: Path, out: Path) -> Trial:
     raise BackendError(f"{trial.name}: no weights in {run} for {out}")
 
 
+def _short_recipe(method: str) -> dict[str, Any]:
+    content = recipe(method)
+    if method == "pca":
+        content["schedule"]["final_images"] = 400
+    return content
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two methods and two that cannot be used, with rehearsals of a moment."""
+    """Two methods and two that cannot be used, with rehearsals of a moment and a small sample for pca."""
     monkeypatch.setattr(choosing, "METHODS", ("pca", "autoencoder_ssim", "noisy_anogan", "autoencoder_l2"))
+    monkeypatch.setattr(candidates, "recipe", _short_recipe)
     monkeypatch.setattr(choosing, "run_trial", _run_trial)
     monkeypatch.setattr(trials, "REHEARSAL", 32)
 

@@ -42,7 +42,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_test_image_of_the_user_is_used_and_no_part_is_on_two_sides(user: Path, tmp_path: Path) -> None:
     """Half of the known-abnormal images trains, the other half is tested; the folder reads as any image folder."""
     config = _config(user, known_abnormal_fraction=0.5, groups="parts.csv")
-    source = open_source(config.data)
+    source = open_source(config.data, config.preprocessing)
     split, groups = source.split(0), source.groups()
     counts = write_image_set(source, config, tmp_path)
     tested = {source.read(name).tobytes() for name in (*split.test_good, *split.test_abnormal["square"])}
@@ -69,7 +69,7 @@ def test_no_test_image_of_the_user_is_used_and_no_part_is_on_two_sides(user: Pat
 def test_every_made_defect_has_its_mask(user: Path, tmp_path: Path) -> None:
     """And where no defect is known, made ones are all there is."""
     config = _config(user)
-    counts = write_image_set(open_source(config.data), config, tmp_path)
+    counts = write_image_set(open_source(config.data, config.preprocessing), config, tmp_path)
     masks, made = _read(tmp_path, "ground_truth/*/*.png"), _read(tmp_path, "test/*/*.png")
     abnormal = [name for name in made if "/made/" in name]
     assert counts.known_tested == counts.known_trained == 0 and (tmp_path / KNOWN).read_text() == ""
@@ -88,7 +88,7 @@ def test_too_few_normal_images_or_parts_are_one_sentence(tmp_path: Path, train: 
     (root / "one.csv").write_text(f"file,tile_group\n{rows}")
     config = _config(root, groups=groups)
     with pytest.raises(DatasetError, match=r"needs 40 normal images of 3 parts, and there are \d+ of \d+; add"):
-        write_image_set(open_source(config.data), config, tmp_path / "out")
+        write_image_set(open_source(config.data, config.preprocessing), config, tmp_path / "out")
 
 
 def test_images_of_12_bits_are_compared_by_their_upper_eight(tmp_path: Path) -> None:

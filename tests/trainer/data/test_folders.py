@@ -283,15 +283,19 @@ def test_leftovers_of_systems_are_no_defects(tmp_path: Path, name: str) -> None:
 
 
 def test_images_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Images one folder too deep cost a warning; so do two of one name, of which one may be the other's mask."""
+    """Images one folder too deep cost a warning, as do two of one name, of which one may be the other's mask, and files
+    of a kind that nobody reads."""
     root = write_folder(tmp_path, train=4, good=1, defects=2)
     (root / "test" / "square" / "monday").mkdir()
     shutil.copy(root / "test" / "square" / "000.png", root / "test" / "square" / "monday" / "000.png")
     shutil.copy(root / "test" / "square" / "000.png", root / "test" / "square" / "000.bmp")
+    for name in ("002.GIF", ".003.gif", "Thumbs.db"):
+        (root / "test" / "square" / name).touch()
     assert ImageFolder.scan(root).test_abnormal["square"] == tuple(
         f"test/square/{n}" for n in ("000.bmp", "000.png", "001.png")
     )
-    deep, twice = caplog.messages
+    deep, unread, twice = caplog.messages
+    assert unread.endswith("square: 1 files are of a kind that is not read, such as 002.GIF; save them as png")
     assert deep.endswith("square: images in 1 folders inside are not read, such as those in monday; move them up")
     assert "2 images have the name of another up to its suffix, such as 000.bmp and 000.png, and all count" in twice
 

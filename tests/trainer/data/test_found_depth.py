@@ -32,7 +32,7 @@ def folder(root: Path, encode: Encode, count: int = 12) -> Path:
 
 def found(root: Path) -> tuple[int | str, np.ndarray]:
     """The bit depth that is found, and the first image as it is then read."""
-    source = open_source(FolderData(root=root))
+    source = open_source(FolderData(root=root), Preprocessing())
     split = source.split(0)
     preprocessing, source = with_bit_depth(Preprocessing(), source, split)
     return preprocessing.bit_depth, source.read("train/good/00.png")
@@ -76,7 +76,7 @@ def test_a_format_that_defines_its_depth_gives_it(tmp_path: Path) -> None:
 def test_pictures_of_eight_bits_beside_deep_ones_keep_their_scale(tmp_path: Path) -> None:
     """Each kind of picture is read by its own depth: the same scene gives the same image."""
     root = folder(tmp_path, lambda i: png(GREY) if i % 2 else png(deepened(GREY, 12)))
-    source = open_source(FolderData(root=root))
+    source = open_source(FolderData(root=root), Preprocessing())
     preprocessing, source = with_bit_depth(Preprocessing(), source, source.split(0))
     assert preprocessing.bit_depth == 12
     assert all((source.read(f"train/good/{i:02}.png") == GREY).all() for i in range(12))
@@ -135,7 +135,7 @@ def test_a_few_much_darker_pictures_are_named(caplog: pytest.LogCaptureFixture) 
 
 def test_a_number_is_taken_as_it_is(tmp_path: Path) -> None:
     """A user's depth is not measured; a set of 10 bits may be given 12."""
-    source = open_source(FolderData(root=folder(tmp_path, lambda _: png(deepened(GREY, 10)))), bit_depth=12)
     given = Preprocessing(bit_depth=12)
+    source = open_source(FolderData(root=folder(tmp_path, lambda _: png(deepened(GREY, 10)))), given)
     assert with_bit_depth(given, source, source.split(0)) == (given, source)
     np.testing.assert_array_equal(source.read("train/good/00.png"), GREY // 4)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from latentline.vision.preprocessing import Preprocessing
 from tests.trainer.digits import write_mnist
 from tests.trainer.folder import write_folder
 from trainer.data.caltech import CaltechSource
@@ -42,12 +43,12 @@ def test_each_kind_opens_its_source(tmp_path: Path, settings: Any, source_class:
     """And every name of its split can be read, on no two sides, the same for the same seed."""
     write(tmp_path)
     config: DataConfig = TypeAdapter(DataConfig).validate_python({**settings, "root": str(tmp_path)})
-    source = open_source(config)
+    source = open_source(config, Preprocessing())
     assert isinstance(source, source_class) and source.place == str(tmp_path)
     split = source.split(0)
     sides = (split.train, split.held_out, split.known_abnormal, split.validation_abnormal, split.test_good)
     names = [name for side in (*sides, *split.test_abnormal.values()) for name in side]
-    assert len(set(names)) == len(names) and open_source(config).split(0) == split
+    assert len(set(names)) == len(names) and open_source(config, Preprocessing()).split(0) == split
     for name in names:
         image = source.read(name)
         mask = source.mask(name, (image.shape[0], image.shape[1]))

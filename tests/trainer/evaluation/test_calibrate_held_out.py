@@ -13,7 +13,7 @@ from trainer.config import TrainConfig
 from trainer.data.held_out import HeldOut
 from trainer.data.synthetic import synthesise
 from trainer.data.unseen import synthesise_unseen
-from trainer.evaluation.calibrate_held_out import SYNTHETIC, calibrate_held_out
+from trainer.evaluation.calibrate_held_out import SYNTHETIC, calibrate_held_out, shown_defects
 from trainer.evaluation.made_defects import MIN_REAL_ABNORMAL, Synthesis, make_synthetic_abnormal
 
 
@@ -85,6 +85,19 @@ def test_too_few_frames_are_said_before_any_is_searched(standardising: int, scor
     tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
     with pytest.raises(DatasetError, match=sentence):
         calibrate_held_out(NeverAsked(), tiler, _config(), held_out, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "count"), [("noisy_anogan", 0.5, SYNTHETIC), ("noisy_anogan", 0, 0), ("pca", None, 0)]
+)
+def test_the_kinds_of_a_training_are_made_where_it_was_shown_them(kind: str, share: float | None, count: int) -> None:
+    """A discriminator that learnt from made defects is tried on them too; other methods spare the time."""
+    method = {"kind": kind} | ({} if share is None else {"synthetic_fraction": share})
+    held_out = HeldOut(_frames(12), _frames(20, seed=1), [])
+    tiler = FrameTiler(Preprocessing(channels=1), 32, 0.25)
+    assert len(shown_defects(_config(method=method), held_out, tiler)) == count
+    many = HeldOut(_frames(12), _frames(20, seed=1), _frames(MIN_REAL_ABNORMAL, seed=2))
+    assert shown_defects(_config(method=method), many, tiler) == []
 
 
 def test_held_out_images_of_one_part_leave_none_for_the_threshold() -> None:

@@ -48,7 +48,7 @@ def test_the_tile_that_shows_the_defect_is_enough(
     with caplog.at_level(logging.INFO):
         chosen = with_chosen_tiles(config(), Looker(), TILER, known(12))
     assert chosen.search.tiles == chosen.search.chosen_tiles == chosen.search.most_tiles == 1
-    assert "search.tiles: 1 of about" in caplog.text and "with all 0.685/" in caplog.text
+    assert "search.tiles: 1 of about" in caplog.text and "with all 0.689/" in caplog.text
 
 
 @pytest.mark.usefixtures("few")

@@ -1,6 +1,8 @@
 """An evaluation finds what it should, says what it cannot find, and stops at what is wrong."""
 
 import logging
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from latentline.errors import DatasetError, ImageError
 from latentline.inspection.inspector import Inspector
 from latentline.scoring.thresholds import promise
+from latentline.vision.content import pixel_hash
 from tests.trainer.folder import write_folder
 from tests.trainer.inspectors import BrightnessReconstructor, brightness_inspector
 from trainer.data.folders import FolderSource
@@ -97,7 +100,10 @@ def test_everything_is_written_and_can_be_read_again(root: Path, tmp_path: Path)
     report = _evaluate(root, out)
     again, scores = read_results(out)
     assert again == report and EvaluationReport.model_validate_json((out / "report.json").read_text()) == report
-    assert report.to_markdown() == (out / "report.md").read_text().rstrip("\n")
+    page = (out / "report.md").read_text()
+    assert page.startswith("# brightness: evaluation\n\nAt the threshold ") and report.to_markdown() in page
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
+    assert pictures[0] == "scores.png" and all((out / picture).is_file() for picture in pictures)
     assert sorted(scores.images) == [f"test/{k}/{i:03}.png" for k in ("good", "square") for i in range(8)]
     one = scores.images["test/square/003.png"]
     assert (
@@ -182,8 +188,7 @@ def test_masks_are_counted_before_anything_is_searched(
     cv2.imwrite(str(folder / "000_mask.png"), np.zeros_like(_read(folder / "000_mask.png")))
     (folder / "001_mask.png").rename(folder / "x_mask.png")
     caplog.set_level(logging.INFO)
-    kinds = {"good": (), **_source(root).split(0).test_abnormal}
-    check_test_images(_source(root), kinds, [])
+    check_test_images(_source(root), replace(_source(root).split(0), test_good=()))
     assert (
         "masks: 8 files found, 7 matched to images; of 8 abnormal test images 7 have a mask, and 6 of these are used, "
         "for 1 are empty"
@@ -216,6 +221,20 @@ def test_a_score_that_is_not_a_number_names_its_image(root: Path, tmp_path: Path
     """The twelfth image, test/square/003.png."""
     with pytest.raises(ImageError, match=r"test/square/003\.png: its score is not finite"):
         _evaluate(root, tmp_path / "out", broken=11)
+
+
+def test_copies_of_what_the_model_has_seen_are_counted(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A test image whose pixels also trained or calibrated the model flatters it: report and log say how many."""
+    shutil.copy(root / "train" / "good" / "003.png", root / "test" / "good" / "copy.png")
+    source = _source(root)
+    seen = frozenset({pixel_hash(source.read("train/good/003.png"))})
+    subject, out = replace(SUBJECT, seen=seen), tmp_path / "out"
+    report = evaluate(brightness_inspector(), subject, source, source.split(0), out)
+    assert report.seen == ("test/good/copy.png",)
+    assert "| test images that the model has seen | 1, such as test/good/copy.png: copies" in report.to_markdown()
+    assert "1 test images, such as test/good/copy.png, are copies of images that trained" in caplog.text
 
 
 def test_a_broken_image_is_skipped_and_named(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ METHODS: dict[
     "noisy_anogan": (
         {"kind": "noisy_anogan", "patch_head": 1.0, "synthetic_fraction": 0.5},
         {},
-        {"loss", "d_patch", *DISCRIMINATOR},
+        {
+            "loss",
+            *DISCRIMINATOR,
+        },  # the patch head's map only where it has a weight, which so short a training rarely earns
     ),
     "anogan, paper": ({"kind": "anogan"}, {"score": "paper"}, {"loss", *DISCRIMINATOR}),
     "f_anogan": ({"kind": "f_anogan"}, NO_SEARCH, {"loss", *DISCRIMINATOR}),

@@ -62,7 +62,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def task(run: Path) -> tuple[CalibrationTask, Checkpoint]:
     """What `evaluate` and `package` have to do."""
     checkpoint = load_checkpoint(run)
-    held_out = read_held_out(open_source(checkpoint.config.data), checkpoint.split, 0)
+    held_out = read_held_out(open_source(checkpoint.config.data, checkpoint.config.preprocessing), checkpoint.split, 0)
     return CalibrationTask(run, checkpoint.config, held_out, "auto", 0.05), checkpoint
 
 

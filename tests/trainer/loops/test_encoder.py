@@ -93,10 +93,10 @@ def test_a_trained_encoder_finds_what_was_generated() -> None:
 def test_a_finetuned_generator_makes_what_the_game_left_out(tmp_path: Path) -> None:
     """Normal tiles it was not trained on come out much better than from the frozen one; the checkpoint holds it."""
     losses = {}
+    root = write_folder(tmp_path / "data")
+    game = {"fade_images": 1, "stable_images": 0, "final_images": 8}
     for finetune_generator in (False, True):
-        content = tiny_config(
-            write_folder(tmp_path / f"data-{finetune_generator}"), encoder_images=600, encoder_learning_rate=5e-3
-        )
+        content = tiny_config(root, **game, encoder_images=600, encoder_learning_rate=5e-3)
         content["method"] = {"kind": "noisy_anogan", "kappa": 0.0, "finetune_generator": finetune_generator}
         config = TrainConfig.model_validate(content)
         checkpoint = load_checkpoint(fit(config, tmp_path / f"run-{finetune_generator}"))

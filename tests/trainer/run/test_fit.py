@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from latentline.base.only_writer import only_writer
 from latentline.errors import CheckpointError
 from tests.trainer.folder import tiny_config, write_folder
 from tests.trainer.pictures.viewers import read_cells
@@ -25,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Curves, samples, tiles, log, TensorBoard events and a report that names the next commands."""
+    """Curves, samples, tiles, log, TensorBoard events and a report that says what is wrong."""
     config, run = write_config(tmp_path, final_images=160), tmp_path / "run"
     assert main(["fit", str(config), str(run), "--device", "cpu"]) == 0
     assert {p.name for p in run.iterdir()} == {
@@ -34,7 +35,7 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
     }
     assert capsys.readouterr().out.count("\n") == 1
     report = (run / "report.md").read_text()
-    assert f"latentline-train evaluate {run}" in report and "| normal, for training | 12 |" in report
+    assert "| normal, for training | 12 |" in report and "would refuse this one" in report
     assert "256 of 256 images shown, finished" in report
     assert "G(E(x)) explains | without an encoder only a search finds z: `evaluate` measures it |" in report
     for picture, sentence in (
@@ -45,10 +46,9 @@ def test_a_run_folder_holds_all_that_a_user_looks_at(tmp_path: Path, capsys: pyt
         assert report.index("## Next") < report.index(picture) < report.index(sentence)
     log = (run / "log.txt").read_text()
     assert "256 images in" in log
-    assert (
-        "12 normal images are held out (data.held_out_fraction), too few for evaluate and export" in log
-        and "at least 19" in log
-    )
+    for text in (log, report):
+        assert "12 normal images are held out (data.held_out_fraction), too few for evaluate and export" in text
+        assert "at least 19" in text
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [160, 256]  # every 20 steps of 8, and the last
     assert lines[-1]["coverage"] is None and "`evaluate` measures what G explains" in log
@@ -101,6 +101,28 @@ def test_a_run_folder_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["fit", str(config), str(tmp_path / "run")]) == 0
     assert main(["fit", str(config), str(tmp_path / "run")]) == 2
     assert "--resume" in capsys.readouterr().err
+
+
+def test_two_trainings_never_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever comes second is told so, also with --resume, and touches no remains of the first's checkpoint."""
+    config, run = write_config(tmp_path), tmp_path / "run"
+    (run / ".checkpoint.4711.tmp").mkdir(parents=True)
+    with only_writer(run / "log.txt", "trains"):
+        assert main(["fit", str(config), "--resume", str(run)]) == 2
+    assert f"error: {run}: another process trains into this folder" in capsys.readouterr().err
+    assert {path.name for path in run.iterdir()} == {".checkpoint.4711.tmp", "log.txt"}
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_run_folder_that_cannot_be_is_one_sentence(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file, or a file above, is named; every command that writes a folder asks before its work."""
+    config, run = write_config(tmp_path), tmp_path / place
+    (tmp_path / "file").touch()
+    for verb, what in (("fit", config), ("evaluate", "no-run"), ("choose", config)):
+        assert main([verb, str(what), str(run)]) == 2
+        assert f"error: {run}: cannot be a folder to write into" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["networks.safetensors", "state.json", "config.yaml"])

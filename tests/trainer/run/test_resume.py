@@ -53,7 +53,7 @@ def run_signalled(number: signal.Signals, step: int, training: str, *arguments: 
 def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     """SIGKILL before a random step of game, encoder or fine-tuning: each tensor and the log are the same to the bit."""
     path, run = (
-        write_config(tmp_path, discriminator_images=64, encoder_images=96, checkpoint_images=40),
+        write_config(tmp_path, discriminator_images=64, encoder_images=96, checkpoint_images=100),
         tmp_path / "killed",
     )
     finetune_generator = random.Random(os.urandom(8)).random() < 0.5
