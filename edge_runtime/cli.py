@@ -14,9 +14,10 @@ from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
 from edge_runtime.tools.listen.arguments import add_arguments
+from edge_runtime.tools.owner import refuse_root
 from edge_runtime.tools.page_arguments import add_page_arguments
 from edge_runtime.tools.rollout.command import add_rollout_arguments
-from latentline.base.arguments import count
+from latentline.base.arguments import count, positive
 from latentline.base.command_parser import add_version
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import run_command
@@ -99,8 +100,10 @@ def _doctor(options: argparse.Namespace) -> int:
 def _lowest_release(options: argparse.Namespace) -> int:
     from edge_runtime.station.configured import release_file
 
-    file = release_file(load_station(options.config))
+    config = load_station(options.config)
+    file = release_file(config)
     if options.release is not None:
+        refuse_root(config.spool.path.parent)
         file.set_lowest(options.release)
     known = file.read()
     print(f"the lowest release that this station accepts: {known.release if known is not None else 'any'}")
@@ -174,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         "--precision", choices=["fp32", "fp16"], help="precision of the engines (default: the station's, or fp32)"
     )
     doctor.add_argument(
-        "--seconds", type=float, default=5.0, help="how long to time each backend (default: %(default)s)"
+        "--seconds", type=positive, default=5.0, help="how long to time each backend (default: %(default)s)"
     )
     doctor.add_argument(
         "--output",
@@ -202,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     rescore.add_argument("--json", action="store_true", help="print what was done as JSON")
     demo = commands.add_parser("demo", help="run a whole station without hardware")
     demo.add_argument(
-        "--seconds", type=float, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"
+        "--seconds", type=positive, help="how long to inspect (default: 60; with --page an hour, or until Ctrl-C)"
     )
     demo.add_argument("--page", action="store_true", help="with the operator page: prints its address and passwords")
     demo.add_argument("--seed", type=int, default=0, help="seed of the painted defects (default: %(default)s)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -17,6 +18,7 @@ from edge_runtime.shadow.settings import ShadowSection
 from edge_runtime.supervision.settings import LogSection, SupervisionSection
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.strict_yaml import StrictModel, load_yaml
+from latentline.errors import ConfigError
 
 _NAME = r"^[A-Za-z0-9_.-]{1,64}$"  # one MQTT topic level: no slash, wildcard or blank
 
@@ -99,4 +101,28 @@ class StationConfig(StrictModel):
 
 def load_station(path: Path) -> StationConfig:
     """Read a station file; its relative paths become absolute. Raises ConfigError."""
-    return load_yaml(path, StationConfig).resolve_paths(path.absolute().parent)
+    config = load_yaml(path, StationConfig).resolve_paths(path.absolute().parent)
+    if sentence := _shared_folder(config) or _shared_port(config):
+        raise ConfigError(f"{path}: {sentence}")
+    return config
+
+
+def _shared_folder(config: StationConfig) -> str | None:
+    """Two cameras that would take each other's pictures."""
+    readers: dict[str, str] = {}
+    for camera in config.cameras:
+        if camera.kind == "folder":
+            first = readers.setdefault(os.path.normpath(camera.source), camera.id)
+            if first != camera.id:
+                return f"'cameras': {first} and {camera.id} read one folder, {camera.source}; give each its own"
+    return None
+
+
+def _shared_port(config: StationConfig) -> str | None:
+    """The operator page on the port of metrics and health pages."""
+    page, pages = config.page, config.supervision
+    if page is None or page.port != pages.http_port:
+        return None
+    if page.host != pages.http_host and not {page.host, pages.http_host} & {"0.0.0.0", "::"}:
+        return None
+    return f"'page.port': supervision.http_port is {page.port}, too; give one of them another port"

@@ -21,6 +21,7 @@ class _Unsettled:
 
     since    when it was last seen to change; first: since when it is watched, or was last tried; began: first seen
     checked  when its content was last looked at; digest: of what was there
+    settled  whether it has come to rest: then it only waits for its turn
     """
 
     picture: FolderPicture
@@ -29,6 +30,7 @@ class _Unsettled:
     began: float
     checked: float | None = None
     digest: str | None = None
+    settled: bool = False
 
 
 class FolderSettling:
@@ -50,7 +52,10 @@ class FolderSettling:
             return list(fresh)
         now = self._clock()
         self._files = {picture.name: self._seen(picture, now) for picture in fresh}
-        return [one.picture for one in self._files.values() if self._may_read(one, now)]
+        ready = [one for one in self._files.values() if self._may_read(one, now)]
+        for one in ready:
+            one.settled = now - one.since >= self._seconds
+        return [one.picture for one in ready]
 
     def restless(self, picture: FolderPicture) -> bool:
         """Whether a picture that is ready has not been left alone: a failure to read it says nothing."""
@@ -76,7 +81,7 @@ class FolderSettling:
     def warning(self) -> str | None:
         """Which pictures have been waiting for too long; None: none."""
         limit = max(_SAY_SECONDS, 2 * _PATIENCE * self._seconds)
-        late = [name for name, one in self._files.items() if self._clock() - one.began > limit]
+        late = [name for name, one in self._files.items() if not one.settled and self._clock() - one.began > limit]
         if not late:
             return None
         more = f" and {len(late) - 1} more" if len(late) > 1 else ""
@@ -90,6 +95,8 @@ class FolderSettling:
         if one is None:
             return _Unsettled(picture, now, now, now)
         if one.picture != picture:
+            if one.settled:  # it is written anew
+                one.began, one.settled = now, False
             one.picture, one.since, one.checked = picture, now, None
         return one
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from edge_runtime.commands.request import CommandError
+from edge_runtime.mqtt.certificates import not_accepted
 
 CHUNK = 1 << 16  # bytes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
@@ -147,7 +148,7 @@ def _reasons(where: str) -> Iterator[None]:
     except PermissionError:
         raise CommandError(f"{where} cannot be read; check its permissions") from None
     except ssl.SSLCertVerificationError as error:
-        raise CommandError(f"{where}: the certificate is not accepted ({error.verify_message})") from None
+        raise CommandError(f"{where}: the {not_accepted(error)}") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise TransientError(f"{where} cannot be read ({reason})") from None

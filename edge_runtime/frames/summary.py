@@ -25,6 +25,7 @@ class Summary:
     published       events that the broker confirmed, those of earlier runs included
     waiting         events left in the spool
     spool_dropped   events dropped from the spool because it was full, in the life of its file
+    given_up        events that this run's spool dropped, or that could not be delivered or were damaged
     inspect_ms      inspection times of the newest frames, milliseconds
     largest_frame   shape of the largest frame so far; () before the first
     """
@@ -40,6 +41,7 @@ class Summary:
     published: int = 0
     waiting: int = 0
     spool_dropped: int = 0
+    given_up: int = 0
     inspect_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES), repr=False)
     largest_frame: tuple[int, ...] = ()
 
@@ -55,5 +57,5 @@ class Summary:
             f"dropped: {causes or 'none'}; "
             f"inspection {self.latency(50):.1f} ms median, {self.latency(99):.1f} ms p99; "
             f"{self.events} events written, {self.published} confirmed by the broker, {self.waiting} waiting, "
-            f"{self.lost + self.spool_dropped} lost"
+            f"{self.lost + self.given_up} lost or given up"
         )

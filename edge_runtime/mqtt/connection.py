@@ -25,9 +25,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.mqtt.broker import Broker, Subscription, Will
+from edge_runtime.mqtt.certificates import not_accepted
 from edge_runtime.mqtt.client import MqttClient, log_exceptions, make_client
 from edge_runtime.mqtt.diagnosis import diagnose
-from edge_runtime.mqtt.events import now
 from edge_runtime.mqtt.packets import PublishProperties, new_properties, received
 from edge_runtime.mqtt.reason_codes import FIRST_ERROR, concerns_credentials, permanent_refusal
 
@@ -35,7 +35,6 @@ _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0  # to open the socket, and again for the CONNACK
 _DISCONNECT_SECONDS = 1.0  # for the DISCONNECT to go out
 _SESSION_SECONDS = 3600  # must exceed the will delay: the end of the session sends the will at once
-_CLOCK_CODES = {9, 10}  # of OpenSSL: a certificate is not yet valid, or has expired
 WINDOW = 20  # QoS 1 messages without PUBACK at a time
 _MAX_PACKET_BYTES = 256 * 1024  # the broker must not send us larger packets
 
@@ -179,8 +178,7 @@ class Connection:
             self._loop(client)
         except ssl.SSLCertVerificationError as error:
             self._refused = True
-            clock = f"; this machine's clock says {now()}" if error.verify_code in _CLOCK_CODES else ""
-            self._sentence = f"broker {self.address}: its certificate is not accepted ({error.verify_message}{clock})"
+            self._sentence = f"broker {self.address}: its {not_accepted(error)}"
         except ssl.SSLError as error:
             self._sentence = f"broker {self.address}: TLS failed ({error.reason or error})"
         except (OSError, UnicodeError) as error:

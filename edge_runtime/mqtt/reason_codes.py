@@ -16,7 +16,7 @@ RETAIN_NOT_SUPPORTED = 0x9A
 QOS_NOT_SUPPORTED = 0x9B
 
 _PERMANENT_REFUSALS = {
-    0x84: "does not speak MQTT 5",
+    0x84: "does not speak MQTT 5; use one that does, such as mosquitto 1.6 or later",
     0x85: "rejects this client id",
     0x86: "refuses the user name or password",
     NOT_AUTHORISED: "refuses the user name or password, or does not let this user in",

@@ -24,7 +24,7 @@ def login_routes(context: PageContext) -> list[Route]:
         if request.state.session is not None:
             return RedirectResponse("/live", 303)
         nobody = not await run_in_threadpool(lambda: context.users.names)
-        return context.page("login", request, error="", nobody=nobody)
+        return context.page("login", request, error="", nobody=nobody, user="")
 
     async def log_in(request: Request) -> Response:
         fields = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=4)
@@ -32,12 +32,12 @@ def login_routes(context: PageContext) -> list[Route]:
         name = name[:_LONGEST_NAME]
         address = request.client.host if request.client else ""
         if wait := context.limit.wait_seconds(address, name):
-            return context.page("login", request, 429, error=f"Too many tries. Wait {wait} s.", nobody=False)
+            return context.page("login", request, 429, error=f"Too many tries. Wait {wait} s.", nobody=False, user=name)
         user = await run_in_threadpool(_checked, context, name, password)
         if user is None:
             context.limit.failed(address, name)
             await run_in_threadpool(context.audit.add, printable(name), "login refused", address=address)
-            return context.page("login", request, 403, error=_WRONG, nobody=False)
+            return context.page("login", request, 403, error=_WRONG, nobody=False, user=name)
         await run_in_threadpool(context.audit.add, user.name, "login", address=address, role=user.role)
         answer = RedirectResponse("/live", 303)
         answer.set_cookie(

@@ -76,6 +76,7 @@ class Station:
         self._stopping = False
         self._restart: str | None = None
         self._services: Services | None = None
+        self._given_up_before = 0  # events of earlier runs
         self.ending = threading.Event()
         self._end_once = threading.Lock()
         self._ended = False
@@ -114,6 +115,7 @@ class Station:
                 self._path,
                 stack,
             )
+            self._given_up_before = services.spool.given_up
             if (sentence := command_warning(self._config)) is not None:
                 _log.warning("%s", sentence)
             self._announce(services)
@@ -282,3 +284,4 @@ class Station:
         summary.published = services.publisher.published
         summary.waiting = len(services.spool)
         summary.spool_dropped = sum(services.spool.dropped.values())
+        summary.given_up = services.spool.given_up - self._given_up_before

@@ -140,7 +140,10 @@ def _refusals(config: StationConfig, broker: Broker, topics: Topics, refused: di
         by_reason.setdefault(reason, []).append(topic)
     what = "; ".join(f"{_listed(names)} ({reason})" for reason, names in by_reason.items())
     who = f"user '{config.mqtt.username}'" if config.mqtt.username else f"client {broker.client_id}"
-    return f"broker {broker.address} refuses messages on {what}; let {who} publish under {topics.at('#')}"
+    too_large = describe(PACKET_TOO_LARGE)
+    advice = ["raise its limit on the size of messages"] * (too_large in by_reason)
+    advice += [f"let {who} publish under {topics.at('#')}"] * bool(by_reason.keys() - {too_large})
+    return f"broker {broker.address} refuses messages on {what}; {', and '.join(advice)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from edge_runtime.config import load_station
+from edge_runtime.tools.owner import refuse_root
 from latentline.errors import ConfigError
 
 
@@ -24,6 +25,7 @@ def run_page_command(options: argparse.Namespace) -> int:
         for name, role in sorted(users.names.items()):
             print(f"{name:24} {role}")
         return 0
+    refuse_root(config.spool.path.parent)
     password = None
     if options.action == "add-user":
         password = users.add(options.user, options.role)

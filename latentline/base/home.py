@@ -1,10 +1,7 @@
-"""Homes of users: `~` in paths, and users that have none, as in many containers."""
+"""Homes of users: `~` in paths."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from latentline.errors import ConfigError
@@ -18,18 +15,3 @@ def expanded(path: Path) -> Path:
         raise ConfigError(
             f"{path}: there is no user, or no home, that {path.parts[0]} could mean; write the whole path"
         ) from None
-
-
-@contextmanager
-def some_home() -> Iterator[None]:
-    """Within the block the user has a home, if only one that does not exist: some libraries fail without."""
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = "/nonexistent"
-        try:
-            yield
-        finally:
-            os.environ.pop("HOME", None)
-    else:
-        yield

@@ -20,6 +20,7 @@ from latentline.base.yaml_loader import read_yaml
 from latentline.errors import ConfigError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HIDDEN = "a hidden value"
 
 
 class StrictModel(BaseModel):
@@ -120,7 +121,8 @@ def _sentences(fault: Any, model: type[BaseModel], data: Any) -> tuple[str, ...]
     if fault["type"] == "missing":
         return (f"'{path}' is missing; it has no default",)
     shown = _Shown(_hidden_names(model)).item(path.rpartition(".")[2], fault["input"])
-    return (f"'{path}': {fault_in_words(fault)} (got {shown:.80})",)
+    got = "" if shown == _HIDDEN else f" (got {shown:.80})"
+    return (f"'{path}': {fault_in_words(fault)}{got}",)
 
 
 def _place(loc: tuple[Any, ...], data: Any) -> list[str]:
@@ -153,9 +155,9 @@ class _Shown(reprlib.Repr):
     def item(self, name: str, value: Any, level: int | None = None) -> str:
         """The repr of the value of a setting, down to `level` sections in it."""
         if "password" in name or SECRET_NAME.search(name):
-            return "a hidden value"
+            return _HIDDEN
         if name in self._hidden and not (isinstance(value, str) and _ADDRESS.match(value)):
-            return "a hidden value"
+            return _HIDDEN
         return mask_credentials(self.repr1(value, self.maxlevel if level is None else level))
 
     def repr_str(self, text: str, level: int) -> str:

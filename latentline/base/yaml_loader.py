@@ -1,7 +1,11 @@
-"""Reads YAML as people mean it: each key once, `true` and `false` the only booleans, and numbers in the usual notation.
+"""Reads YAML as people mean it: each key once and with a value, and numbers in the usual notation.
+
+An empty value would be `null`, which switches a section off: `tls:` above keys that somebody made comments would be a
+connection without TLS.
 
 PyYAML follows YAML 1.1, where `off` and `no` are booleans, 18:30 is 1110, 010 is 8 and 1e-3 is a text. Here plain
-values are those of YAML 1.2's core schema: `null`, booleans, decimal, 0o and 0x whole numbers, and decimal fractions.
+values are those of YAML 1.2's core schema: `null`, `true` and `false`, decimal, 0o and 0x whole numbers, and decimal
+fractions.
 """
 
 from __future__ import annotations
@@ -23,18 +27,26 @@ _CORE = {
 }
 
 
+_TWICE = "the key '{}' is there twice, first in line {}; keep one of them"
+_EMPTY = "the key '{}' has no value; write null for none, or {{}} for a section with its defaults"
+
+
 class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # PyYAML's
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of `node`, whose keys all differ."""
+        """The mapping of `node`, whose keys all differ and have values."""
         lines: dict[Any, int] = {}
-        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map` may stand before a list
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # `!!map` may stand before a list
+        for key_node, value_node in pairs:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key, line = self.construct_object(key_node), key_node.start_mark.line + 1
-            if key in lines:
-                problem = f"the key '{key}' is there twice, first in line {lines[key]}; keep one of them"
+            problem = None if key not in lines else _TWICE.format(key, lines[key])
+            if isinstance(value_node, yaml.ScalarNode) and value_node.value == "" and value_node.style is None:
+                before, colon, _ = str(key).partition(":")  # what stands behind it may be a password
+                problem = f"the colon behind '{before:.80}' needs a blank behind it" if colon else _EMPTY.format(key)
+            if problem is not None:
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             lines[key] = line
         return super().construct_mapping(node, deep)
@@ -57,8 +69,7 @@ class _CoreLoader(yaml.SafeLoader):
         merges = [key for key, _ in node.value if key.tag == "tag:yaml.org,2002:merge"]
         if len(merges) > 1:
             first = merges[0].start_mark.line + 1
-            problem = f"the key '<<' is there twice, first in line {first}; keep one of them"
-            raise yaml.constructor.ConstructorError(None, None, problem, merges[1].start_mark)
+            raise yaml.constructor.ConstructorError(None, None, _TWICE.format("<<", first), merges[1].start_mark)
         super().flatten_mapping(node)
 
 
@@ -69,5 +80,8 @@ _CoreLoader.add_constructor("tag:yaml.org,2002:str", _CoreLoader.construct_yaml_
 
 
 def read_yaml(text: str) -> Any:
-    """The content of one YAML document. Raises yaml.YAMLError, which has the line of a key that is there twice."""
+    """The content of one YAML document.
+
+    Raises yaml.YAMLError, which has the line of a key that is there twice or has no value.
+    """
     return yaml.load(text, _CoreLoader)

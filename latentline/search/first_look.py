@@ -3,7 +3,7 @@
 The search costs far more than a look, and most tiles are plainly normal. So only the most suspicious ones are searched,
 always as many: a frame's work is fixed. The look is D's verdict on the tiles of the search itself, and so equal to it
 where D has no mirror images. D's trunk over the whole frame at once would take half of a look's time on a CPU, but sees
-no edges of tiles, and so says something else.
+no edges of tiles, and so says something else; a look at tiles that do not overlap takes little more than that.
 """
 
 from __future__ import annotations

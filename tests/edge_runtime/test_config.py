@@ -172,3 +172,33 @@ def test_default_of_every_frame(tmp_path: Path, camera: dict[str, Any], lossless
     """Files keep every frame, live sources give their newest, unless the file says otherwise."""
     section = parse({**_changed(tmp_path), "cameras": [camera]}, StationConfig, "-").cameras[0]
     assert (section.lossless, section.live) == (lossless, live)
+
+
+def _written(tmp_path: Path, data: dict[str, Any]) -> Path:
+    (tmp_path / "station.yaml").write_text(yaml.safe_dump(data))
+    return tmp_path / "station.yaml"
+
+
+def test_two_cameras_do_not_read_one_folder(tmp_path: Path) -> None:
+    """Each would take some of the other's pictures, or all would be inspected twice; other ways to write it count."""
+    data = station_data(tmp_path, 1883)
+    first = data["cameras"][0]
+    for source in (first["source"], "pictures", f"{tmp_path}/x/../pictures/"):
+        with pytest.raises(ConfigError, match="'cameras': top and side read one folder"):
+            load_station(_written(tmp_path, {**data, "cameras": [first, {**first, "id": "side", "source": source}]}))
+    load_station(_written(tmp_path, {**data, "cameras": [first, {**first, "id": "side", "source": "others"}]}))
+
+
+@pytest.mark.parametrize(
+    ("page", "pages", "clash"),
+    [("127.0.0.1", "127.0.0.1", True), ("127.0.0.1", "0.0.0.0", True), ("127.0.0.1", "192.0.2.1", False)],
+)
+def test_the_operator_page_has_a_port_of_its_own(tmp_path: Path, page: str, pages: str, clash: bool) -> None:
+    """Metrics on the same port and address would keep one of the two from ever answering."""
+    data = {**station_data(tmp_path, 1883), "page": {"host": page, "port": 9464}}
+    file = _written(tmp_path, {**data, "supervision": {"http_host": pages, "http_port": 9464}})
+    if clash:
+        with pytest.raises(ConfigError, match=r"'page\.port': supervision\.http_port is 9464, too"):
+            load_station(file)
+    else:
+        load_station(file)

@@ -45,7 +45,7 @@ class SpooledEvent:
 class Spool:
     """A queue of events in a file. Any thread may call; a lock admits one at a time, and waits for a disk that hangs.
 
-    Only the counters `last_seq`, `dropped`, `dead_letters`, `damaged`, `size_bytes` and `len` never wait.
+    Only the counters `last_seq`, `dropped`, `dead_letters`, `damaged`, `given_up`, `size_bytes` and `len` never wait.
 
     max_events, max_bytes, max_age_seconds: above any of them the oldest events are dropped, and counted by cause in
     `dropped`. max_bytes counts topics and payloads; the files are about two and a half times as large. The age of an
@@ -143,6 +143,12 @@ class Spool:
     def dead_letters(self) -> int:
         """Events that became dead letters in the life of this file."""
         return self._totals.dead
+
+    @property
+    def given_up(self) -> int:
+        """Events that nobody will receive, in the life of this file: dropped, damaged, and dead letters."""
+        totals = self._totals
+        return sum(totals.dropped[cause] for cause in CAUSES) + totals.dead + totals.damaged
 
     @property
     def damaged(self) -> int:

@@ -35,6 +35,12 @@ async function load() {
   const page = await ask(`/review/list?${query()}`);
   if (page === null) return;
   ({ frames, total, limit } = page);
+  if (!frames.length && total && offset) {  // others have labelled meanwhile
+    offset = Math.max(0, total - limit);
+    await load();
+    return;
+  }
+  for (const frame of frames) frame.loaded = frame.label;
   selected.clear();
   $("count").textContent = total === 0 ? "nothing here" : `${offset + 1}–${offset + frames.length} of ${total.toLocaleString("en")}`;
   $("back").disabled = offset === 0;
@@ -175,7 +181,15 @@ function undo() {
 
 function move(step) {
   if (current + step >= 0 && current + step < frames.length) select(current + step);
-  else if (step > 0 && current >= 0) notice("That was the last picture of this page.");
+  else if (step > 0 && current >= 0) notice(`That was the last picture of this page${$("more").disabled ? "." : "; → shows the next ones."}`);
+}
+
+/** The next page. What was labelled on this one has left a list that depends on labels, and the rest moved up. */
+function nextPage() {
+  const { show, label, kind } = Object.fromEntries(new FormData(filters));
+  const moved = show === "all" && !label && !kind ? 0 : frames.filter((frame) => frame.label !== frame.loaded).length;
+  offset += frames.length - moved;
+  load();
 }
 
 function addKind(kind) {
@@ -214,7 +228,7 @@ const keys = {
   b: () => document.querySelector('input[value="box"]').click(), p: () => document.querySelector('input[value="brush"]').click(),
   m: () => $("adopt").click(), c: clearDrawing,
   x: () => current >= 0 && toggle(current, !selected.has(current)), a: () => $("all").click(),
-  ArrowRight: () => move(1), ArrowLeft: () => move(-1),
+  ArrowRight: () => current === frames.length - 1 && !$("more").disabled ? nextPage() : move(1), ArrowLeft: () => move(-1),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -240,7 +254,7 @@ $("all").addEventListener("click", () => {
   frames.forEach((_, index) => toggle(index, every));
 });
 $("back").addEventListener("click", () => { offset = Math.max(0, offset - limit); load(); });
-$("more").addEventListener("click", () => { offset += limit; load(); });
+$("more").addEventListener("click", nextPage);
 filters.addEventListener("change", () => { offset = 0; load(); });
 filters.addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["heat", "boxes", "normal", "opacity"]) $(id).addEventListener("input", view);

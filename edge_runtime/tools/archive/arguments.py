@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge_runtime.archive.reader import FrameQuery
+from latentline.base.arguments import positive
 
 
 def add_archive_commands(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +22,8 @@ def add_archive_commands(parser: argparse.ArgumentParser) -> None:
     _add_filters(export, "newest", None)
     prune = commands.add_parser("prune", help="remove the oldest pictures above limits")
     _add_target(prune)
-    prune.add_argument("--max-gib", type=float, help="largest size of the files (default: the station's)")
-    prune.add_argument("--max-days", type=float, help="greatest age (default: the station's)")
+    prune.add_argument("--max-gib", type=positive, help="largest size of the files (default: the station's)")
+    prune.add_argument("--max-days", type=positive, help="greatest age (default: the station's)")
     prune.add_argument("--max-pictures", type=_count, help="most pictures (default: the station's)")
     prune.add_argument(
         "--labelled", action="store_true", help="after those without a label remove labelled pictures, too"

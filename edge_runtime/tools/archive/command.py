@@ -21,6 +21,7 @@ from edge_runtime.archive.store import ArchiveStore
 from edge_runtime.archive.training_set import export_labels
 from edge_runtime.config import load_station
 from edge_runtime.tools.archive.arguments import query_of
+from edge_runtime.tools.owner import refuse_root
 from latentline.errors import ArchiveError, ConfigError
 from latentline.printable import printable
 
@@ -37,8 +38,10 @@ def run_archive(options: argparse.Namespace) -> int:
         count = copy_archive(folder, options.output, query_of(options), options.order, options.limit)
         _say(options, {"pictures": count, "output": str(options.output)}, f"{count} pictures are in {options.output}")
     elif options.action == "prune":
+        refuse_root(folder)
         _prune(folder, settings, options)
     else:
+        refuse_root(folder)
         _repair(folder, options)
     return 0
 

@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 
 from edge_runtime.mqtt.broker import Broker
+from edge_runtime.mqtt.certificates import not_accepted
 from edge_runtime.mqtt.client import MqttClient, use_tls
 from edge_runtime.mqtt.packets import PublishProperties, Received, new_properties, received
 from edge_runtime.pacing import Backoff
@@ -79,7 +80,7 @@ class Subscriber:
         try:
             self._loop(client, stop)
         except ssl.SSLCertVerificationError as error:
-            self._refuse(f"its certificate is not accepted ({error.verify_message})")
+            self._refuse(f"its {not_accepted(error)}")
         except OSError as error:
             self._loss = f"broker {self._address} cannot be reached ({error.strerror or error})"
         except Exception as error:  # paho raises others when the server does not speak MQTT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from latentline.base.home import some_home
+from latentline.backends.openvino.silence import without_telemetry
 from latentline.errors import PackageError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import (
@@ -17,7 +17,7 @@ from latentline.package.model_package import (
     SearchModel,
 )
 
-with some_home():  # its telemetry asks for one
+with without_telemetry():
     import openvino as ov
 
 Shapes = dict[str, tuple[int, ...]]

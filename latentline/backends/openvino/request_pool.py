@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latentline.base.home import some_home
+from latentline.backends.openvino.silence import without_telemetry
 from latentline.errors import BackendError
 
-with some_home():  # its telemetry asks for one
+with without_telemetry():
     import openvino as ov
 
 Float = npt.NDArray[np.float32]

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from latentline.backends.openvino.searcher import usable_cores
+from latentline.backends.openvino.silence import without_telemetry
 from latentline.backends.selftest_check import check_trunk
 from latentline.errors import PackageError
 from latentline.package.model_package import TRUNK, ModelPackage
 from latentline.trunk.extractor import trunk_picture
 from latentline.trunk.packaged import TrunkGraph
+
+with without_telemetry():
+    import openvino as ov
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]

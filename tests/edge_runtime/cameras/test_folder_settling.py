@@ -123,6 +123,14 @@ def test_file_that_is_replaced_too_often_is_tried(folder: _Folder, caplog: pytes
     assert caplog.text.count("changes more often than every 0.5 s") == 1
 
 
+def test_a_picture_that_waits_for_its_turn_is_no_warning(folder: _Folder) -> None:
+    """A batch that takes minutes to inspect is settled all the while: nobody keeps writing to it."""
+    (folder.path / "a.png").write_bytes(b"whole")
+    for _ in range(110):
+        folder.ready(0.3)
+    assert folder.settling.warning is None
+
+
 def test_file_that_never_comes_to_rest_is_a_warning(folder: _Folder) -> None:
     """A file that can never be read as a whole is named after half a minute, until it is gone."""
     for step in range(110):

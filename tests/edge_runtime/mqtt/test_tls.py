@@ -55,6 +55,7 @@ def test_certificate_decides(tmp_path: Path, mosquitto: Mosquitto) -> None:
     assert isinstance(_answer(mosquitto.port, TlsSection(ca=certificate)), Connected)
     wrong = _answer(mosquitto.port, TlsSection(ca=_certificate(tmp_path / "other")))
     assert isinstance(wrong, Disconnected) and wrong.refused and "certificate is not accepted" in wrong.sentence
+    assert "give the authority that signed it as `ca`" in wrong.sentence
     assert isinstance(_answer(mosquitto.port, None), Disconnected)
     gc.collect()
 

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from edge_runtime.archive.labels import ArchiveLabels
-from edge_runtime.archive.reader import ArchiveReader
+from edge_runtime.archive.reader import ArchiveReader, FrameQuery
+from edge_runtime.page import review_view
 from tests.edge_runtime.fakes import BRIGHT, DARK
 from tests.edge_runtime.page.running import RunningPage
 from tests.waiting import wait_until
@@ -109,6 +110,8 @@ def test_a_wrong_password_says_so(browser: Browser, running: RunningPage) -> Non
     page.get_by_label("Password").fill("guess")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_have_text("User or password is wrong.")
+    expect(page.get_by_label("User")).to_have_value("anna")
+    expect(page.get_by_label("Password")).to_be_focused()
     page.close()
 
 
@@ -191,6 +194,25 @@ def test_labels_by_keys_alone(browser: Browser, running: RunningPage, anna: Watc
     assert last["changes"][0]["old"]["verdict"] == "skip" and last["changes"][0]["new"] is None
     page.keyboard.press("1")
     wait_until(lambda: _label(running, order[2]) == ("defect", "scratch"), "the quick key of a known kind")
+
+
+def test_the_next_page_leaves_no_picture_out(
+    running: RunningPage, anna: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was labelled has left the queue and the rest has moved up; → on the last picture opens the next page."""
+    monkeypatch.setattr(review_view, "_PAGE", 2)
+    with running.client("anna") as client:
+        client.post("/review/label", json={"pictures": running.archived(), "label": {"verdict": "skip"}})
+    running.archive(BRIGHT + 11, BRIGHT + 12, BRIGHT + 13, BRIGHT + 14)
+    queue = ArchiveReader(running.archive_path).frames(FrameQuery(open=True), "queue", 4, 0).frames
+    page = _queue(anna, running, 2)
+    page.keyboard.press("g")
+    page.keyboard.press("g")
+    expect(page.locator("#notice")).to_contain_text("good")
+    wait_until(lambda: all(_label(running, frame.verdict.id) for frame in queue[:2]), "the labels")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#count")).to_have_text("1–2 of 2")
+    assert page.evaluate("frames.map(({id}) => id)") == [frame.verdict.id for frame in queue[2:]]
 
 
 def test_a_box_says_where(running: RunningPage, anna: Watched) -> None:

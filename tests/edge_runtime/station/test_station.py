@@ -224,15 +224,20 @@ def test_observer_gets_frames_and_may_fail(tmp_path: Path, mosquitto: Mosquitto)
 
 
 def test_full_spool_is_reported(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """A spool that overflows while the broker is away drops the oldest; the summary and the next status count them."""
+    """A spool that overflows while the broker is away drops the oldest; the summary and the next status count them.
+
+    The summary of a run says what that run gave up, not what earlier ones did.
+    """
     data = station_data(tmp_path, mosquitto.port)
     data["spool"]["max_events"] = 2
     _pictures(tmp_path, *[BRIGHT] * 5)
     summary = Station(_config(data), FakeInspector()).run()
     assert (summary.waiting, summary.spool_dropped) == (2, 3)
+    assert str(summary).endswith("2 waiting, 3 lost or given up")
     mosquitto.start()
     with Subscriber(mosquitto.port) as subscriber:
-        Station(_config(data | {"threshold": 250.0}), FakeInspector()).run()
+        later = Station(_config(data | {"threshold": 250.0}), FakeInspector()).run()
+        assert str(later).endswith("0 waiting, 0 lost or given up")
         assert [event.body["seq"] for event in subscriber.wait("defect", lambda all_: len(all_) == 2)] == [4, 5]
         assert subscriber.wait_state("stopped")["spool_dropped"] == {"count": 3, "bytes": 0, "age": 0}
 

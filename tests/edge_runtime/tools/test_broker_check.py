@@ -122,9 +122,9 @@ def test_commands_that_cannot_arrive_are_found(
         ("max_qos 0", "broker", False, "takes only messages of QoS 0"),
         ("max_qos 1", "topics", True, "may publish on all"),
         ("message_size_limit 2500", "topics", True, "does not take messages of 16000 bytes"),
-        ("message_size_limit 500", "topics", False, "cam/top/defect (too large, MQTT reason 0x95)"),
+        ("message_size_limit 500", "topics", False, "cam/top/defect (too large, MQTT reason 0x95); raise its limit on"),
         ("max_packet_size 2500", "topics", True, "does not take messages of 16000 bytes"),
-        ("max_packet_size 500", "topics", False, "cam/top/defect (too large, MQTT reason 0x95)"),
+        ("max_packet_size 500", "topics", False, "cam/top/defect (too large, MQTT reason 0x95); raise its limit on"),
         ("max_inflight_messages 2", "topics", True, "may publish on all"),
     ],
 )
@@ -138,6 +138,7 @@ def test_limits_of_the_broker_are_found(
     assert all(finding.ok for finding in findings) == ok
     finding = findings[-1]
     assert (finding.subject, finding.warning) == (subject, "16000" in said) and said in finding.message
+    assert "let client" not in finding.message  # a right would not help
 
 
 def test_probes_of_qos_1_are_marked_and_not_retained(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -173,7 +174,7 @@ def test_a_broker_of_mqtt_3_is_named(tmp_path: Path) -> None:
     """It refuses the protocol's version, and no more can be known."""
     with mqtt_server(lambda kind, flags, body: bytes([0x20, 2, 0, 1])) as port:
         (finding,) = _check(_data(tmp_path, port))
-    assert not finding.ok and "does not speak MQTT 5" in finding.message
+    assert not finding.ok and "does not speak MQTT 5; use one that does" in finding.message
 
 
 @pytest.mark.parametrize("farewell", [bytes([0xE0, 1, 0x87]), b""], ids=["reason", "silent"])

@@ -95,6 +95,22 @@ def test_a_file_in_another_encoding_is_said(tmp_path: Path) -> None:
         load_yaml(tmp_path / "a.yaml", _Settings)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("inner:\n  # share: 0.1\nnumber: 1\n", 1, "the key 'inner' has no value; write null for none"),
+        ("number: 1\ninner: {share: }\n", 2, "the key 'share' has no value"),
+        ("inner: {share:0.1}\n", 1, "the colon behind 'share' needs a blank"),
+        ("inner: {password:geheim}\n", 1, "the colon behind 'password' needs a blank"),
+    ],
+)
+def test_a_key_without_a_value_is_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
+    """It would be null and switch its section off in silence; what stands behind a colon may be a password."""
+    with pytest.raises(ConfigError, match=rf"a\.yaml, line {line}: .*{said}") as caught:
+        _load(tmp_path, text)
+    assert "geheim" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", [r'text: "a\0b"', r'- "\x00"', r'"\0": 1', r'{text: "\u0000"}'])
 def test_no_text_holds_a_zero_byte(tmp_path: Path, text: str) -> None:
     """No path, name or password can: it is refused by its line, and not where a file is opened."""
@@ -151,7 +167,6 @@ def test_a_merged_section_may_be_overridden(tmp_path: Path) -> None:
         ("true", True),
         ("False", False),
         ("~", None),
-        ("", None),
         ("null", None),
     ],
 )
