@@ -25,7 +25,7 @@ import numpy as np
 from bench.command_line import bench_parser
 from bench.detection.labelling.drifting_demo import DriftingDemo
 from bench.detection.labelling.station import Said, judge, judge_and_archive, label_next
-from bench.detection.labelling.stream import GOOD, LabelStream, StreamFrame, TestImages, lots
+from bench.detection.labelling.stream import GOOD, LabelStream, StreamFrame, StreamOfParts, lots
 from bench.detection.protocol.tables import Cell, Table, write_tables
 from edge_runtime.archive.training_set import export_labels
 from export.from_checkpoint import package_checkpoint
@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--labels", type=count, nargs="+", default=[10, 30, 100], help="how many (10 30 100)")
     parser.add_argument("--images", type=count, default=IMAGES, help="of a fine-tuning (default: %(default)s)")
     options = parser.parse_args()
-    stream: LabelStream = DriftingDemo() if options.stream == "demo" else TestImages(options.run)
+    stream: LabelStream = DriftingDemo() if options.stream == "demo" else StreamOfParts(options.run)
     quarters = lots(stream.frames)
     facts = [f"{len(q)} images of {len({f.part for f in q})} parts" for q in quarters]
     normal = sum(frame.kind == GOOD for frame in quarters[-1])
