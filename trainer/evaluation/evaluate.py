@@ -45,7 +45,7 @@ def evaluate(
     out: Path,
     without_search: Inspector | None = None,
     viewer: TileViewer | None = None,
-    tested: TestImages | None = None,
+    tested: CheckedImages | None = None,
 ) -> EvaluationReport:
     """Inspect all test images of the split; write report, scores, plots and pictures into `out`.
 
@@ -93,14 +93,14 @@ def evaluate(
     return report
 
 
-class TestImages(NamedTuple):
+class CheckedImages(NamedTuple):
     """The readable test images of each kind, and a sentence for each other one."""
 
     readable: dict[str, tuple[str, ...]]
     skipped: list[str]
 
 
-def check_test_images(source: ImageSource, split: Split) -> TestImages:
+def check_test_images(source: ImageSource, split: Split) -> CheckedImages:
     """The readable images of each kind, with their masks checked: a broken file must not end hours of search.
 
     A line in the log says how many masks there are, and how many are used.
@@ -127,7 +127,7 @@ def check_test_images(source: ImageSource, split: Split) -> TestImages:
             f"{source.place}: an evaluation needs normal test images, or masks of abnormal ones; "
             "there are neither; add some"
         )
-    return TestImages(readable, skipped)
+    return CheckedImages(readable, skipped)
 
 
 def _inspect_again(
