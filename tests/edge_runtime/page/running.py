@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.archive.index import INDEX_NAME
 from edge_runtime.archive.reader import ArchiveReader, FrameQuery
 from edge_runtime.cameras.base import IDLE, Frame, Idle
 from edge_runtime.config import StationConfig
@@ -101,7 +102,9 @@ class RunningPage:
         return self.archived()[-len(levels) :]
 
     def archived(self) -> list[str]:
-        """The ids of all pictures in the archive, by time."""
+        """The ids of all pictures in the archive, by time; none before the station has made it."""
+        if not (self.archive_path / INDEX_NAME).is_file():
+            return []
         frames = ArchiveReader(self.archive_path).frames(FrameQuery(), "newest", 1000).frames
         return [frame.verdict.id for frame in reversed(frames)]
 
