@@ -14,13 +14,13 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.archive.index import INDEX_NAME
 from edge_runtime.archive.reader import ArchiveReader, FrameQuery
 from edge_runtime.cameras.base import IDLE, Frame, Idle
 from edge_runtime.config import StationConfig
 from edge_runtime.page.users import UserFile
 from edge_runtime.station.station import Station
 from latentline.base.strict_yaml import parse
+from latentline.errors import ArchiveError
 from latentline.package.baseline import NormalBaseline
 from tests.edge_runtime.fakes import FakeInspector, station_data
 from tests.sharing import free_port
@@ -103,9 +103,10 @@ class RunningPage:
 
     def archived(self) -> list[str]:
         """The ids of all pictures in the archive, by time; none before the station has made it."""
-        if not (self.archive_path / INDEX_NAME).is_file():
+        try:
+            frames = ArchiveReader(self.archive_path).frames(FrameQuery(), "newest", 1000).frames
+        except ArchiveError:
             return []
-        frames = ArchiveReader(self.archive_path).frames(FrameQuery(), "newest", 1000).frames
         return [frame.verdict.id for frame in reversed(frames)]
 
     @property
