@@ -102,7 +102,7 @@ def test_a_planted_fault_is_caught(package: ModelPackage, fault: str, size: floa
 def test_the_report_is_useful_without_a_gpu(tmp_path: Path) -> None:
     """The command says what is missing, examines the CPU, writes both files and exits with 0."""
     package = write_tiny_package(tmp_path / "package")
-    arguments = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0", "--output", "report"]
+    arguments = [sys.executable, "-m", "edge_runtime", "doctor", str(package), "--seconds", "0.1", "--output", "report"]
     environment = {**os.environ, "LATENTLINE_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": "-1"}
     environment["PYTHONPATH"] = str(ROOT)
     ran = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
