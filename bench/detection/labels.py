@@ -43,19 +43,25 @@ QUARTERS = ("first", "second", "third", "last")
 
 
 def figures(frames: Sequence[StreamFrame], said: Mapping[str, Said]) -> dict[str, Cell]:
-    """False alarms and misses by the model's threshold; misses by one that AT of these normal images exceed; AUROC."""
+    """False alarms and misses by the model's threshold; misses by one that AT of these normal images exceed; AUROC.
+
+    A quarter of a stream may have normal images alone, or none: what needs the others is None.
+    """
     good, bad = ([said[f.name] for f in frames if (f.kind == GOOD) == flag] for flag in (True, False))
+    cells: dict[str, Cell] = {
+        "false alarms": rate(sum(one.abnormal for one in good), len(good)) if good else None,
+        "missed": rate(sum(not one.abnormal for one in bad), len(bad)) if bad else None,
+    }
+    if not good or not bad:
+        return cells
     scores = np.array([said[frame.name].score for frame in frames])
     abnormal = np.array([frame.kind != GOOD for frame in frames])
     weights = resample([frame.kind for frame in frames], [frame.part for frame in frames])
     auroc = image_auroc(scores[~abnormal], scores[abnormal])
     other = np.quantile(scores[~abnormal], 1 - AT, method="higher")
-    return {
-        "false alarms": rate(sum(one.abnormal for one in good), len(good)),
-        "missed": rate(sum(not one.abnormal for one in bad), len(bad)),
-        f"missed at {AT:.0%} false alarms": rate(int((scores[abnormal] <= other).sum()), len(bad)),
-        "image AUROC": estimate(auroc, partial(weighted_auroc, scores, abnormal), weights),
-    }
+    cells[f"missed at {AT:.0%} false alarms"] = rate(int((scores[abnormal] <= other).sum()), len(bad))
+    cells["image AUROC"] = estimate(auroc, partial(weighted_auroc, scores, abnormal), weights)
+    return cells
 
 
 @contextmanager

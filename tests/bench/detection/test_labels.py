@@ -59,6 +59,11 @@ def test_false_alarms_and_misses_are_counted() -> None:
     said = {frame.name: Said(float(frame.kind != GOOD), False) for frame in frames()}
     values = [cell.value for cell in figures(frames(), said).values() if isinstance(cell, Estimate)]
     assert values == [0.0, 1.0, 0.0, 1.0]
+    scratched = [frame for frame in frames() if frame.kind != GOOD]
+    assert {name: getattr(cell, "value", cell) for name, cell in figures(scratched, said).items()} == {
+        "false alarms": None,
+        "missed": 1.0,
+    }
 
 
 def test_the_queue_is_labelled_in_its_order_and_the_trainer_reads_the_export(tmp_path: Path) -> None:
