@@ -29,7 +29,7 @@ def test_the_features_are_those_of_d(demo: ModelPackage) -> None:
 
 
 def test_only_a_score_without_the_verdict_has_them(demo: ModelPackage) -> None:
-    """A score of D's verdict on the frame needs no more; one of the paper's loss or D's verdict on G(ẑ) needs D whole."""
+    """A score of D's verdict on the frame needs no more; the paper's loss or D's verdict on G(ẑ) needs all of D."""
     assert set(graphs_for(scored(demo, "d_frame"))) == {*demo.graphs, FEATURES}
     for component in ("loss", "d_reconstruction"):
         assert set(graphs_for(scored(demo, "d_frame", component))) == set(demo.graphs)
