@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, get_args
 
 from export.signing_commands import add_signing_commands
 from export.tuning.command import add_tune, tuning_report
-from latentline.base.arguments import count, count_or_auto, rate, tiles
+from latentline.base.arguments import count, count_or_auto, rate, searched_tiles
 from latentline.base.command_parser import add_version
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.base.worker_arguments import add_worker_options
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     package.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     package.add_argument(
-        "--tiles", type=tiles, help="of a frame to search, all, or auto (default: the configuration's)"
+        "--tiles", type=searched_tiles, help="of a frame to search, all, or auto (default: the configuration's)"
     )
     package.add_argument("--fresh", action="store_true", help="measure anew what `evaluate` has kept in the run folder")
     package.add_argument("--name", help="name of the model (default: the configuration's)")

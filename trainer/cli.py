@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from latentline.base.arguments import at_least_one, count, count_or_auto, positive, rate, tiles
+from latentline.base.arguments import at_least_one, count, count_or_auto, positive, rate, searched_tiles
 from latentline.base.command_parser import CommandParser, add_version
 from latentline.base.home import expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, help="data root, if it moved")
     evaluate.add_argument("--iterations", type=count_or_auto, help="number or auto (default: the configuration's)")
     evaluate.add_argument(
-        "--tiles", type=tiles, help="of a frame to search, all, or auto (default: the configuration's)"
+        "--tiles", type=searched_tiles, help="of a frame to search, all, or auto (default: the configuration's)"
     )
     evaluate.add_argument("--limit", type=at_least_one, help="at most this many test images of each kind, seeded")
     evaluate.add_argument("--false-alarm-rate", type=rate, default=FALSE_ALARM_RATE, help="promised rate (0.05)")

@@ -26,18 +26,18 @@ from bench.detection.protocol.jobs import Job, finished_jobs
 from bench.detection.protocol.seed_means import mean_auroc
 from bench.detection.protocol.seed_tables import mean_of
 from bench.detection.protocol.tables import Cell, Table, write_tables
-from latentline.base.arguments import count, count_or_all, fraction
+from latentline.base.arguments import count, fraction, searched_tiles
 from latentline.errors import ConfigError, run_command
 from trainer.checkpoint import read_config
 from trainer.config import TrainConfig
-from trainer.settings.search import Tiles
+from trainer.settings.search import TilesSetting
 
 LEGEND = (
     "Brackets: 95 % intervals over the parts in the test images (bootstrap). ±: the standard deviation over the runs. "
     "Times are of one thread, and of a quiet machine only if it was quiet."
 )
 PIXEL_FIGURES = {"pixel AUROC": "pixel_auroc", "AUPRO": "aupro"}
-Setting = tuple[float, int, Tiles]  # overlap, iterations, searched tiles of a frame
+Setting = tuple[float, int, TilesSetting]  # overlap, iterations, searched tiles of a frame
 
 
 def setting_jobs(options: argparse.Namespace) -> dict[Setting, list[Job]]:
@@ -57,7 +57,7 @@ def _with_search(config: TrainConfig, setting: Setting) -> TrainConfig:
     overlap, iterations, tiles = setting
     if iterations and not config.method.is_gan:
         raise ConfigError(f"method {config.method.kind} has no search, so leave out --iterations")
-    if tiles != "all" and not config.method.has_discriminator:
+    if isinstance(tiles, int) and not config.method.has_discriminator:
         raise ConfigError(f"method {config.method.kind} has no discriminator to look first, so leave out --tiles")
     changes = {"overlap": overlap, "iterations": iterations, "tiles": tiles}
     return config.model_copy(update={"search": config.search.model_copy(update=changes)})
@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished trainings")
     parser.add_argument("--overlaps", type=fraction, nargs="+", default=[0.5, 0.25, 0.0], help="of tiles (0.5 0.25 0)")
     parser.add_argument("--iterations", type=count, nargs="+", default=[0], help="search steps (default: 0)")
-    parser.add_argument("--tiles", type=count_or_all, nargs="+", default=["all"], help="of a frame to search (all)")
+    parser.add_argument("--tiles", type=searched_tiles, nargs="+", default=["all"], help="of a frame to search (all)")
     parser.add_argument("--workers", type=count, default=1, help="evaluations at a time (default: %(default)s)")
     parser.add_argument("--report-only", action="store_true", help="evaluate nothing, only write the table")
     options = parser.parse_args()

@@ -80,17 +80,10 @@ def milliseconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 50ms or 0.2s")
 
 
-def tiles(text: str) -> int | Literal["all", "auto"]:
+def searched_tiles(text: str) -> int | Literal["all", "auto"]:
     """A whole number, 1 or more, or one of the words all and auto."""
     if text in ("all", "auto"):
         return "all" if text == "all" else "auto"
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more, and neither all nor auto")
     return int(text)
-
-
-def count_or_all(text: str) -> int | Literal["all"]:
-    """A whole number, 1 or more, or the word all."""
-    if text != "all" and not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, 1 or more, and not all")
-    return "all" if text == "all" else int(text)

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from bench.speed import naive
+from export import from_checkpoint
 from export.cli import main
 from tests.checkpoints import random_checkpoint
 from tests.export.test_from_checkpoint import save
+from tests.exports import export_once
 from tests.trainer.folder import write_folder
 
 
@@ -16,6 +18,7 @@ def test_a_loop_of_more_steps_takes_longer_and_is_judged_on_the_same_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Time, both AUROCs and their differences stand in the JSON; the two searches are not the same."""
+    monkeypatch.setattr(from_checkpoint, "export_model", export_once)
     root = write_folder(tmp_path / "images", train=48, good=1, defects=2, side=16)
     run = save(random_checkpoint("f_anogan"), root, tmp_path / "run")
     package, quick = str(run / "package"), ["--iterations", "0", "--threads", "1"]

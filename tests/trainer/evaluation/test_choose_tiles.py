@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from export import from_checkpoint
 from export.cli import main
 from latentline.package.model_package import load_package
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from tests.checkpoints import random_checkpoint
 from tests.export.test_from_checkpoint import save
+from tests.exports import export_once
 from tests.latentline.inspection.test_inspector import frames
 from tests.trainer.evaluation.test_count_look_misses import Looker, known
 from tests.trainer.folder import write_folder
@@ -105,6 +107,7 @@ def test_evaluation_and_package_search_the_same_few_tiles(
     """The package's manifest has the number; the report names it, although it was measured only once."""
     for name, value in {"TRIED": (2,), "LOSS": 2, "MANY_MISSES": 1, "FEWEST_NORMALS": 8}.items():
         monkeypatch.setattr(choose_tiles, name, value)
+    monkeypatch.setattr(from_checkpoint, "export_model", export_once)
     root = write_folder(tmp_path / "images", train=48, good=2, defects=2, side=64)
     run = save(random_checkpoint("f_anogan"), root, tmp_path / "run")
     given = ["--false-alarm-rate", "0.1", "--iterations", "0", "--threads", "1"]
