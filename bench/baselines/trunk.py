@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.graphs import to_onnx
 from trainer.trunk.lite0 import lite0_network
 
 Float = npt.NDArray[np.float32]
@@ -86,9 +86,8 @@ def on_grid(levels: Sequence[Float], grid: int) -> Float:
 
 
 def _compile(network: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the converter traces, as torch advises against
-        model = ov.convert_model(_Levels(network), example_input=torch.zeros(1, 3, SIZE, SIZE))
+    levels = [f"level_{block}" for block in BLOCKS]
+    model = ov.Core().read_model(to_onnx(_Levels(network), {"image": torch.zeros(2, 3, SIZE, SIZE)}, levels))
     model.reshape([1, 3, SIZE, SIZE])
     options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     return ov.compile_model(model, "CPU", options)
