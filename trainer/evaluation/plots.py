@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from latentline.base.atomic import write_bytes
 from latentline.inspection.panels import HEAT_FULL_SCALE
 from trainer.evaluation.report import GOOD, Scores
+from trainer.pictures.lettering import letter
 
 Map = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -111,6 +112,7 @@ def _labelled(normal: npt.NDArray[np.float64], abnormal: npt.NDArray[np.float64]
 
 
 def _save(figure: Figure, path: Path) -> None:
+    letter(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     write_bytes(path, buffer.getvalue())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from latentline.base.atomic import write_bytes
+from trainer.pictures.lettering import letter
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -88,8 +89,8 @@ def _with_words(canvas: UInt8, words: Sequence[tuple[int, int, str, int]]) -> UI
     height, width = canvas.shape[:2]
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     for x, y, text, size in words:
-        # not parsed: a name may have the signs of a formula
-        figure.text(x / width, 1 - y / height, text, va="top", fontsize=size * 72 / DPI, parse_math=False)
+        figure.text(x / width, 1 - y / height, text, va="top", fontsize=size * 72 / DPI)
+    letter(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="rgba", dpi=DPI)
     ink = np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)[..., 2::-1]
