@@ -71,7 +71,9 @@ def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, devic
         return kept
     shutil.rmtree(out, ignore_errors=True)
     whole = total_images(candidate.config)
-    images = whole if candidate.method == SCALING else min(whole, round(seconds * _rate(candidate.config, out, device)))
+    images = whole
+    if candidate.method != SCALING:
+        images = min(whole, round(seconds * _rate(candidate.config, out, device))) if seconds else 0
     fit(within_budget(candidate.config, max(images, REHEARSAL)), out, device=device)
     evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
     trial = Trial(
