@@ -12,7 +12,10 @@ GOOD_NAMES = frozenset({"good", "ok", "normal"})
 _LEFTOVERS = frozenset(
     {"__macosx", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbnails", "thumbs"}
 )
-MASK_FOLDERS = ("ground_truth", "masks", "groundtruth", "ground-truth", "gt", "mask", "labels", "label", "annotations")
+MASK_FOLDERS = (
+    *("ground_truth", "masks", "groundtruth", "ground-truth", "gt", "mask", "labels", "label", "annotations"),
+    "segmentationclass",  # CVAT and Pascal VOC
+)
 MASK_FOLDERS_BESIDE = MASK_FOLDERS[:2]  # beside folders of defects, where a kind of defect may be called `label`
 MASK_FOLDER_ENDS = ("_masks", "_mask", "_ground_truth", "_gt")
 # Endings of a mask's name in the order of preference; without any it has the name of its image.
