@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from latentline.base.atomic import write_bytes
+from latentline.printable import printable
 from trainer.pictures.lettering import letter
 
 UInt8 = npt.NDArray[np.uint8]
@@ -71,7 +72,7 @@ def draw_grid(columns: Sequence[Column], row_titles: Sequence[str]) -> UInt8:
             y = head + row * down + ROW_TITLE_HEIGHT
             canvas[y - 1 : y + height + 1, x - 1 : x + width + 1] = BORDER
             canvas[y : y + height, x : x + width] = picture
-    words += [(GAP, head + row * down + 4, title, TITLE_SIZE) for row, title in enumerate(row_titles)]
+    words += [(GAP, head + row * down + 4, printable(title), TITLE_SIZE) for row, title in enumerate(row_titles)]
     return _with_words(canvas, words)
 
 
