@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from latentline.vision.images import UNREAD_SUFFIXES, list_images
+from latentline.vision.images import list_images
 
 GOOD_NAMES = frozenset({"good", "ok", "normal"})
 # what a NAS, macOS, Windows and Linux leave behind: thumbnails, forks of resources, bins
@@ -42,12 +42,6 @@ def folders_in(folder: Path) -> list[Path]:
 def image_files(folder: Path) -> list[Path]:
     """The images in `folder`, sorted by name; a folder that is called like an image is none."""
     return [path for path in list_images(folder) if not path.is_dir()] if folder.is_dir() else []
-
-
-def unread_pictures(folder: Path) -> list[Path]:
-    """The files in `folder` whose suffix says that they are pictures of a kind that nobody reads here."""
-    found = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREAD_SUFFIXES)
-    return [path for path in found if not path.name.startswith(".") and not path.is_dir()]
 
 
 def holds_masks(folder: Path) -> bool:
