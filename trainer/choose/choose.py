@@ -8,6 +8,7 @@ user's test images.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,11 +85,10 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
         try:
             with own_log_only():
                 trial = run_trial(own, out / own.name, seconds, _tiles(about.shape, height, own.config), device)
-        except StoppedError as error:
-            raise StoppedError(
-                error.number,
-                f"what is finished ({len(trials)}) is kept in {out}, and the same command goes on from there",
-            ) from None
+        except (StoppedError, KeyboardInterrupt) as error:  # in a training, in an evaluation
+            number = error.number if isinstance(error, StoppedError) else signal.SIGINT
+            left = f"what is finished ({len(trials)}) is kept in {out}, and the same command goes on from there"
+            raise StoppedError(number, left) from None
         except (CheckpointError, DatasetError, DivergenceError) as error:
             log.warning("%s is left out: %s", own.name, error)
             failed[own.name] = str(error)

@@ -136,13 +136,14 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [StoppedError(signal.SIGINT, "continue with --resume"), KeyboardInterrupt()])
 def test_a_choice_that_a_signal_stops_says_how_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
     """The training in work is not kept, so nobody is told to resume it: the same command goes on."""
 
     def stopped(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
-        raise StoppedError(signal.SIGINT, "continue with --resume")
+        raise error
 
     monkeypatch.setattr(choosing, "run_trial", stopped)
     write_folder(tmp_path / "data", train=60)
