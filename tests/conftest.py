@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -46,6 +47,15 @@ def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_trace_of_pytorch() -> None:
+    """PyTorch writes down every step of an export for this logger as soon as it has a handler, and pytest gives one to
+    each logger that does not propagate. That takes a tenth of the time of an export, and fills the logs of failed tests."""
+    trace = logging.getLogger("torch.__trace")
+    trace.handlers.clear()
+    trace.propagate = True
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_table_of_operators() -> Iterator[None]:
     """PyTorch makes its table of ONNX operators anew for each graph, which takes as long as a small graph. Here it does
     so once, where its exporter still has that place for it."""
@@ -70,6 +80,24 @@ def _log_of_no_other_test() -> None:
     for handler in list(root.handlers):
         if type(handler) is logging.StreamHandler:  # pytest's own are of subclasses
             root.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Figures are made and saved without their content, which takes longer than a tiny training. For modules that train
+    and evaluate often and look at no figure; other tests draw those of `fit`, `evaluate` and `compare`."""
+    import cv2
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    def save_blank(figure: Figure, file: BinaryIO, *, format: str, dpi: float, **_: Any) -> None:
+        width, height = (round(inches * dpi) for inches in figure.get_size_inches())
+        blank = np.full((height, width, 4), 255, np.uint8)
+        file.write(blank.tobytes() if format == "rgba" else cv2.imencode(f".{format}", blank)[1].tobytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_blank)
+        yield
 
 
 @pytest.fixture
