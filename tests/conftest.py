@@ -49,7 +49,7 @@ def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 @pytest.fixture(scope="session", autouse=True)
 def _no_trace_of_pytorch() -> None:
     """PyTorch writes down every step of an export for this logger as soon as it has a handler, and pytest gives one to
-    each logger that does not propagate. That takes a tenth of the time of an export, and fills the logs of failed tests."""
+    each logger that does not propagate. That lengthens exports, and fills the logs of failed tests."""
     trace = logging.getLogger("torch.__trace")
     trace.handlers.clear()
     trace.propagate = True
@@ -84,8 +84,8 @@ def _log_of_no_other_test() -> None:
 
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
-    """Figures are made and saved without their content, which takes longer than a tiny training. For modules that train
-    and evaluate often and look at no figure; other tests draw those of `fit`, `evaluate` and `compare`."""
+    """Figures are made and saved as white pictures: drawing them takes a third of a tiny training. For modules that
+    train and evaluate often and look at no figure; other tests draw those of `fit`, `evaluate` and `compare`."""
     import cv2
     import numpy as np
     from matplotlib.figure import Figure
