@@ -20,6 +20,7 @@ from trainer.trunk.lite0 import lite0_network
 
 Float = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
+Size = tuple[int, int]
 SIZE = 224  # px; the network was trained on images of this size
 BLOCKS = (2, 4, 7, 10, 14)  # whose outputs are the levels: strides 4, 8, 16, 16, 32; channels 24, 40, 80, 112, 192
 
@@ -46,7 +47,7 @@ class TrunkFeatures:
 
     def __init__(self) -> None:
         self.spared_seconds = 0.0
-        self._compiled = _compile(lite0_network())
+        self._compiled = compiled_levels((SIZE, SIZE), threads=1)
         self._kept: dict[bytes, tuple[list[npt.NDArray[np.float16]], float]] = {}
 
     def forget(self) -> None:
@@ -65,31 +66,39 @@ class TrunkFeatures:
         return [level.astype(np.float32) for level in self._kept[key][0]]
 
 
-def network_input(frame: UInt8) -> Float:
-    """[1, 3, 224, 224] of a frame [h, w] or [h, w, C], BGR."""
-    shrinks = min(frame.shape[:2]) > SIZE
-    squeezed = cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    rgb = np.atleast_3d(squeezed).astype(np.float32)[:, :, ::-1]
-    return np.ascontiguousarray(np.broadcast_to((rgb - 127) / 128, (SIZE, SIZE, 3)).transpose(2, 0, 1)[None])
+def network_input(frame: UInt8, size: Size = (SIZE, SIZE)) -> Float:
+    """[1, 3, h, w] with `size` (h, w), of a frame [H, W] or [H, W, C], BGR."""
+    shrinks = frame.shape[0] > size[0] and frame.shape[1] > size[1]
+    scaled = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    rgb = np.atleast_3d(scaled).astype(np.float32)[:, :, ::-1]
+    return np.ascontiguousarray(np.broadcast_to((rgb - 127) / 128, (*size, 3)).transpose(2, 0, 1)[None])
 
 
-def on_grid(levels: Sequence[Float], grid: int) -> Float:
-    """All levels side by side, [grid * grid, channels]: local means of 3 x 3, then scaled to the grid."""
+def on_grid(levels: Sequence[Float], grid: int | Size) -> Float:
+    """All levels side by side, [rows * columns, channels]: local means of 3 x 3, then scaled to the grid.
+
+    grid  (rows, columns), or one number for both
+    """
+    rows, columns = (grid, grid) if isinstance(grid, int) else grid
     parts = []
     for level in levels:
         means = F.avg_pool2d(torch.from_numpy(level)[None], 3, stride=1, padding=1, count_include_pad=False)
-        if means.shape[2] > grid:
-            means = F.adaptive_avg_pool2d(means, grid)
-        parts.append(F.interpolate(means, size=(grid, grid), mode="bilinear", align_corners=False)[0])
+        if means.shape[2] > rows:
+            means = F.adaptive_avg_pool2d(means, (rows, columns))
+        parts.append(F.interpolate(means, size=(rows, columns), mode="bilinear", align_corners=False)[0])
     patches: Float = torch.cat(parts).flatten(1).T.contiguous().numpy()
     return patches
 
 
-def _compile(network: Any) -> Any:
+def compiled_levels(size: Size, threads: int) -> Any:
+    """The network for one image [1, 3, h, w] of `size` (h, w); its outputs are the levels.
+
+    Raises BackendError when the wheels are not installed.
+    """
     levels = [f"level_{block}" for block in BLOCKS]
-    model = ov.Core().read_model(to_onnx(_Levels(network), {"image": torch.zeros(2, 3, SIZE, SIZE)}, levels))
-    model.reshape([1, 3, SIZE, SIZE])
-    options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    model = ov.Core().read_model(to_onnx(_Levels(lite0_network()), {"image": torch.zeros(2, 3, SIZE, SIZE)}, levels))
+    model.reshape([1, 3, *size])
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     return ov.compile_model(model, "CPU", options)
 
 

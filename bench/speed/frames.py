@@ -5,8 +5,9 @@ python -m bench.speed.frames IMAGES PACKAGE [PACKAGE …] [--sizes 640x480 1280x
 
 IMAGES is a folder of normal images. A frame of a size is laid of one of them and its mirror images, at their own scale,
 each time shifted. A model inspects it as on a station, maps and defects included; a package with a height scales the
-frame to it first. PaDiM and PatchCore stand on the same network and squeeze the frame to 224 x 224 px; PatchCore keeps
-the share 0.01 of its patches. All take turns within a repeat, on the same frames and threads.
+frame to it first. The peers stand on one pretrained network. PaDiM and PatchCore squeeze the frame to 224 x 224 px, on
+one thread; PatchCore keeps the share 0.01 of its patches. "PaDiM, own scale" squeezes nothing, has one Gaussian for all
+places, and as many threads as the models. All take turns within a repeat, on the same frames.
 
 Of each: the median and the 99th percentile of milliseconds, the median of CPU milliseconds, which all threads take
 together and other work on the machine changes less, megapixels of the frame a second at the median, tiles, and
@@ -33,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from bench.baselines.full_scale_padim import FullScalePadim
 from bench.baselines.padim import Padim
 from bench.baselines.patch_core import PatchCore
 from bench.baselines.trunk import TrunkFeatures
@@ -55,11 +57,12 @@ CORESET = 0.01
 Inspect = Callable[[UInt8], tuple[int, float]]  # a frame in, the number of its tiles and its anomaly score out
 
 
-def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
+def peers(images: Sequence[UInt8], threads: int) -> dict[str, Inspect]:
     """PaDiM and PatchCore, fitted to the images. Raises BackendError where the network's weights are not here."""
     features = TrunkFeatures()
     padim, core = Padim(features, grid=14, levels=(1, 2, 3, 4)), PatchCore(features, kept=CORESET)
-    for baseline in (padim, core):
+    full_scale = FullScalePadim(threads)
+    for baseline in (padim, core, full_scale):
         baseline.fit(images)
 
     def scoring(baseline: Padim | PatchCore) -> Inspect:
@@ -69,7 +72,8 @@ def peers(images: Sequence[UInt8]) -> dict[str, Inspect]:
 
         return inspect
 
-    return {padim.name: scoring(padim), f"{core.name}, 1 %": scoring(core)}
+    squeezing = {padim.name: scoring(padim), f"{core.name}, 1 %": scoring(core)}
+    return {**squeezing, full_scale.name: lambda frame: (1, full_scale.score(frame))}
 
 
 def opened(options: argparse.Namespace, largest: UInt8) -> tuple[dict[str, Inspect], dict[str, float]]:
@@ -176,7 +180,7 @@ def measure(options: argparse.Namespace) -> list[Table]:
     images = [read_image(path) for path in tqdm(paths, desc="images", unit="img")]
     sizes = sorted(options.sizes, key=math.prod)
     inspectors, memory = opened(options, laid_frame(images[0], sizes[-1], 0))
-    inspectors |= peers(images)
+    inspectors |= peers(images, options.threads)
     tables, medians = [], dict[str, list[float]]()
     for wanted in tqdm(sizes, desc="sizes", unit="size"):
         frames = [laid_frame(images[i % len(images)], wanted, 7 * i) for i in range(options.repeats)]

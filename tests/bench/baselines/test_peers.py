@@ -10,6 +10,7 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestNeighbors
 
+from bench.baselines.full_scale_padim import FullScalePadim
 from bench.baselines.linear_verdict import LinearVerdict, covered, discriminant
 from bench.baselines.padim import Padim
 from bench.baselines.patch_core import PatchCore, greedy_coreset
@@ -56,6 +57,38 @@ def test_padim_is_a_mahalanobis_distance_at_each_place() -> None:
     assert baseline.distances(image) == pytest.approx(np.array(expected), rel=1e-3)
     score, anomaly_map = baseline.score(image)
     assert score == pytest.approx(np.mean(sorted(expected)[-3:]), rel=1e-3) and anomaly_map.shape == (224, 224)
+
+
+def test_padim_at_its_own_scale_has_one_gaussian_for_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances are Mahalanobis' over the patches of all normal frames, for frames of any size; a defect stands out."""
+
+    def network(size: tuple[int, int], threads: int) -> Any:
+        assert threads == 3
+
+        def levels(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
+            assert image.shape == (1, 3, *size) and not (size[0] % 32 or size[1] % 32)
+            made = {}
+            for level, stride in enumerate((4, 8, 16, 16, 32)):
+                mix = np.random.default_rng(level).normal(size=(6, 1, 1))
+                small = cv2.resize(image[0, 0], (size[1] // stride, size[0] // stride), interpolation=cv2.INTER_AREA)
+                made[level] = np.tanh(mix * small[None] + np.roll(mix, 1))[None].astype(np.float32)
+            return made
+
+        return levels
+
+    monkeypatch.setattr("bench.baselines.full_scale_padim.compiled_levels", network)
+    baseline = FullScalePadim(threads=3, dimensions=7, shrinkage=0.05)
+    baseline.fit(_frames(30, 1, side=96))
+    frame = np.random.default_rng(2).integers(0, 256, (90, 150), dtype=np.uint8)  # scaled to 96 x 160
+    normal, distances = baseline.score(frame), baseline.distances(frame)
+    assert distances.shape == (6 * 10,)
+
+    seen = np.concatenate([baseline.patches(f) for f in _frames(30, 1, side=96)]).astype(np.float64)
+    inverse = np.linalg.inv(np.cov(seen.T) + 0.05 * np.trace(np.cov(seen.T)) / 7 * np.eye(7))
+    off = baseline.patches(frame).astype(np.float64) - seen.mean(axis=0)
+    assert distances == pytest.approx(np.sqrt(np.einsum("ni,ij,nj->n", off, inverse, off)), rel=1e-3)
+    frame[32:64, 32:64] = 255
+    assert baseline.score(frame) > normal + 1
 
 
 def test_padim_sees_some_channels_always_the_same() -> None:

@@ -26,7 +26,7 @@ def test_every_inspector_sees_every_frame(tmp_path: Path, monkeypatch: pytest.Mo
         seen.append((frame.shape[1], frame.shape[0]))
         return 1, 0.0
 
-    monkeypatch.setattr(frames, "peers", lambda images: {"peer": peer})
+    monkeypatch.setattr(frames, "peers", lambda images, threads: {"peer": peer})
     sizes = [(96, 64), (64, 48)]
     options = argparse.Namespace(images=tmp_path, packages=[DEMO], sizes=sizes, repeats=2, threads=1, labelled=None)
     small, large, summary = frames.measure(options)

@@ -28,6 +28,7 @@ from latentline.package.model_package import ModelPackage, load_package
 from latentline.scoring.components import frame_components
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.vision.preprocessing import Preprocessing
+from latentline.vision.region import RegionOfInterest
 from tests.checkpoints import exported
 from tests.deep_pictures import deepened
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
@@ -144,6 +145,24 @@ def test_a_frame_of_12_bits_gives_what_its_twin_of_8_gives(
     assert expected.score == found.score == again.score
     np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
     np.testing.assert_array_equal(found.prepared, expected.prepared)
+
+
+def test_a_region_of_interest_is_inspected_as_on_the_cpu(
+    emulated: Open, package: ModelPackage, cpu: OpenVinoSearcher
+) -> None:
+    """Two frames in work at once; their map is 0 outside of the region, and the CPU's in it."""
+    region, calibration = RegionOfInterest(left=0.25, top=0.1, width=0.6, height=0.75), package.manifest.calibration
+    host = HostReconstructor(cpu, package.tiler, package.statistics)
+    on_cpu, on_gpu = (Inspector(r, calibration, region=region) for r in (host, emulated()))
+    first, second = frames(2, (3 * SIZE, 4 * SIZE, 3))
+    begun = [on_gpu.begin(first), on_gpu.begin(second)]
+    for frame, finish in zip((first, second), begun, strict=True):
+        found, expected = finish(), on_cpu.inspect(frame)
+        assert found.region == expected.region == (16, 5, 38, 36)
+        assert found.score == pytest.approx(expected.score, rel=1e-3, abs=1e-3)
+        np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, rtol=2e-3, atol=1e-3)
+        assert not found.anomaly_map[:, :16].any() and found.anomaly_map[5:41, 16:54].any()
+        np.testing.assert_array_equal(found.prepared, expected.prepared)
 
 
 @pytest.mark.parametrize(
