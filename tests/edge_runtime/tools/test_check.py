@@ -126,6 +126,15 @@ def test_check_and_station_warn_of_open_commands(
     assert "may command this station" in caplog.text
 
 
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_help_says_what_it_needs_and_how_it_ends(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks for help learns where a station file comes from, and what the exit codes mean."""
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "configs/station/" in said and "Exit codes: 0" in said
+
+
 def test_config_fault_ends_the_check(tmp_path: Path) -> None:
     """A file that cannot be read is the only finding."""
     (finding,) = check_station(tmp_path / "nowhere.yaml", _open)
