@@ -161,7 +161,8 @@ def _words(annotation: Any) -> str:
     if _is_list(annotation):
         return f"list of {_plural(_words(arguments[0]))}"
     if hasattr(annotation, "__metadata__"):  # Annotated[type, Field(…)]
-        return _words(arguments[0]) + _range([m for given in annotation.__metadata__ for m in given.metadata])
+        limits = [m for given in annotation.__metadata__ for m in getattr(given, "metadata", ())]
+        return _words(arguments[0]) + _range(limits)
     return _alternatives([_words(part) for part in arguments])
 
 

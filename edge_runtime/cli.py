@@ -13,6 +13,7 @@ from edge_runtime.config import load_station
 from edge_runtime.supervision.logs import configure_log
 from edge_runtime.tools.archive.arguments import add_archive_commands, add_labels_commands
 from edge_runtime.tools.check import check_station
+from edge_runtime.tools.help_texts import CHECK, RUN, STATION_FILE
 from edge_runtime.tools.listen.arguments import add_arguments
 from edge_runtime.tools.owner import refuse_root
 from edge_runtime.tools.page_arguments import add_page_arguments
@@ -158,10 +159,10 @@ def _parser() -> argparse.ArgumentParser:
     add_version(parser)
     parser.add_argument("--verbose", action="store_true", help="log details")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="inspect frames until SIGTERM or the end of the input")
-    run.add_argument("config", type=Path, metavar="STATION.yaml")
-    check = commands.add_parser("check", help="try config, spool, model, self-test, cameras and broker once")
-    check.add_argument("config", type=Path, metavar="STATION.yaml")
+    run = commands.add_parser("run", help=RUN.short, description=RUN.description, epilog=RUN.ends)
+    run.add_argument("config", type=Path, metavar="STATION.yaml", help=STATION_FILE)
+    check = commands.add_parser("check", help=CHECK.short, description=CHECK.description, epilog=CHECK.ends)
+    check.add_argument("config", type=Path, metavar="STATION.yaml", help=STATION_FILE)
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor = commands.add_parser(
         "doctor", help="examine this machine: what is there, whether the search is right, how fast it is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -15,18 +16,17 @@ from edge_runtime.mqtt.settings import MqttSection, PictureSection
 from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.page.settings import PageSection
 from edge_runtime.shadow.settings import ShadowSection
+from edge_runtime.spelling import TOPIC_LEVEL
 from edge_runtime.supervision.settings import LogSection, SupervisionSection
 from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.strict_yaml import StrictModel, load_yaml
 from latentline.errors import ConfigError
 
-_NAME = r"^[A-Za-z0-9_.-]{1,64}$"  # one MQTT topic level: no slash, wildcard or blank
-
 
 class StationSection(StrictModel):
     """Who this station is."""
 
-    id: str = Field(pattern=_NAME)
+    id: Annotated[str, TOPIC_LEVEL]
     """Name of the station, a level of every topic and unique on the broker: up to 64 letters, digits and `_ . -`."""
 
 

@@ -6,8 +6,9 @@ LatentlineError                the message is one sentence: what is wrong, where
 ├── ImageError                 one image or frame
 ├── PackageError               a model package
 ├── CheckpointError            a training checkpoint
-├── TrainingError              a training that cannot go on: a full disk, a signal
-│   └── DivergenceError        a loss or gradient that is not finite
+├── TrainingError              a training that cannot go on: a full disk
+│   ├── DivergenceError        a loss or gradient that is not finite
+│   └── StoppedError           a signal that asked it to end
 ├── CameraError                a camera
 ├── ArchiveError               a station's archive of pictures, or a label in it
 ├── BrokerError                an MQTT broker
@@ -20,6 +21,7 @@ LatentlineError                the message is one sentence: what is wrong, where
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -58,13 +60,21 @@ class CheckpointError(LatentlineError):
 
 
 class TrainingError(LatentlineError):
-    """A training cannot go on: a checkpoint cannot be written, a signal stopped it, or as its subclass says."""
+    """A training cannot go on: a checkpoint cannot be written, or as its subclasses say."""
 
     exit_code = 1
 
 
 class DivergenceError(TrainingError):
     """A loss or gradient of a training is not finite."""
+
+
+class StoppedError(TrainingError):
+    """A signal stopped a training. number: that of the signal; left: what is there now, and how it goes on."""
+
+    def __init__(self, number: int, left: str) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; {left}")
+        self.number, self.exit_code = number, 128 + number
 
 
 class CameraError(LatentlineError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import ConfigDict, Field
 from pydantic_core import from_json
@@ -11,12 +11,15 @@ from pydantic_core import from_json
 from edge_runtime.commands.settings import Verb
 from edge_runtime.mqtt.packets import Received
 from edge_runtime.mqtt.topics import Topics
+from edge_runtime.spelling import SHA256, spelled
 from latentline.base.strict_yaml import StrictModel, parse
 from latentline.errors import ConfigError, LatentlineError
 
 _MAX_TOPIC_LENGTH = 256  # characters of a response topic
 _MAX_CORRELATION_BYTES = 128
 _MAX_REQUESTER_LENGTH = 64  # characters
+_PACKAGE_NAME = "the name of a package, of up to 100 letters, digits, _ . or -"
+_ZIP_NAME = f"{_PACKAGE_NAME}, that ends with .zip"
 
 
 class CommandError(LatentlineError):
@@ -46,21 +49,21 @@ class ThresholdRequest(Request):
 class ModelRequest(Request):
     """Switch to the package `name`. sha256: the hash that it must have; None: any."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    name: Annotated[str, spelled(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", _PACKAGE_NAME)]
+    sha256: Annotated[str, SHA256] | None = None
 
 
 class RevertRequest(Request):
     """Go back to the model that ran before the last switch. sha256: the hash that it must have; None: any."""
 
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: Annotated[str, SHA256] | None = None
 
 
 class FetchRequest(Request):
     """Fetch the package `name`, a .zip of this sha256, into commands.models."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.zip$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: Annotated[str, spelled(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.zip", _ZIP_NAME)]
+    sha256: Annotated[str, SHA256]
 
 
 _REQUESTS: dict[str, type[Request]] = dict.fromkeys(get_args(Verb), Request) | {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from edge_runtime.host_name import BrokerHost
+from edge_runtime.spelling import spelled
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import ConfigError
 
@@ -34,7 +36,11 @@ class PictureSection(StrictModel):
     """Most defects of one frame that get a picture, the strongest first."""
 
 
-_ROOT = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"  # levels; a leading $ belongs to the broker
+# Levels; a leading $ belongs to the broker.
+_ROOT = spelled(
+    r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*",
+    "levels of letters from A to Z, digits, _ . or -, with a / between them",
+)
 
 
 class TlsSection(StrictModel):
@@ -81,7 +87,7 @@ class MqttSection(StrictModel):
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port of the broker. Unset: 1883, or 8883 with `tls`."""
 
-    root: str = Field(default="latentline", pattern=_ROOT)
+    root: Annotated[str, _ROOT] = "latentline"
     """First levels of every topic: `plant/quality` gives `plant/quality/{station}/v1/…`."""
 
     client_id: str | None = Field(default=None, min_length=1, max_length=128)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edge_runtime.archive.reader import FrameQuery, LabelFilter, Order
+from edge_runtime.spelling import spelled
 from latentline.base.strict_yaml import StrictModel, parse
 
 
@@ -19,7 +20,7 @@ class ReviewFilter(StrictModel):
 
     show: Literal["queue", "wrong", "disputed", "all"] = "queue"
     camera: str = Field(default="", max_length=64)
-    day: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")
+    day: Annotated[str, spelled(r"(\d{4}-\d\d-\d\d)?", "a day such as 2026-11-28")] = ""
     verdict: Literal["", "abnormal", "normal"] = ""
     label: Literal["", "none", "good", "defect", "skip", "any"] = ""
     kind: str = Field(default="", max_length=64)

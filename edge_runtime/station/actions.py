@@ -93,7 +93,10 @@ class StationActions:
         """Start to go back to the model that ran before the last switch. Raises CommandError when there is none."""
         before = self._overrides.before
         if before is None:
-            raise CommandError("there is no model to go back to: no command has switched since the station went back")
+            raise CommandError(
+                "there is no model to go back to: the station runs the model of its file, or has gone back already; "
+                "the command `model` switches to a package that you name"
+            )
         if sha256 not in (None, before.sha256):
             raise CommandError(f"the model before has sha256 {before.sha256}, not the requested {sha256}")
         path = self._own_model if before.name is None else self._switch.path(before.name)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.settings.kinds import CameraSettings
 from edge_runtime.config import StationConfig, load_station
 from edge_runtime.frames.depth import depth_sentence, eight_bits
@@ -28,6 +29,7 @@ from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.durations import duration
 from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
 from latentline.package.model_package import Admit
+from latentline.vision.images import unread_pictures
 
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
 
@@ -166,8 +168,14 @@ def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | Non
     if sentences := [sentence for sentence in faults if sentence]:
         raise CameraError(sentences[-1])
     if camera.silent:
-        return f"{camera.id} is ready; there is no frame yet"
+        return f"{camera.id} is ready; there is no frame yet{_unread(camera)}"
     raise CameraError(f"camera {camera.id}: no frame in {camera.stall_seconds:g} s")
+
+
+def _unread(camera: CameraSettings) -> str:
+    """Whether a folder has pictures that the station passes over, because it reads no such files."""
+    unread = unread_pictures(camera.source) if isinstance(camera, FolderSettings) else []
+    return f", and pictures such as {unread[0].name} are of a kind that is not read" if unread else ""
 
 
 def _speed(inspector: FrameInspector, image: npt.NDArray[np.uint8]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from datetime import date
 from typing import Literal
 
 
@@ -78,6 +79,17 @@ def milliseconds(text: str) -> float:
             except argparse.ArgumentTypeError:
                 break
     raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 50ms or 0.2s")
+
+
+def day(text: str) -> str:
+    """A day that exists, YYYY-MM-DD."""
+    try:
+        given = date.fromisoformat(text)
+    except ValueError:
+        given = None
+    if given is None or given.isoformat() != text:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a day such as 2026-11-28")
+    return text
 
 
 def searched_tiles(text: str) -> int | Literal["all", "auto"]:

@@ -39,6 +39,7 @@ def write_package(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
 def _write(out: Path, contents: Mapping[str, bytes]) -> None:
     if is_zip(out):
         out.parent.mkdir(parents=True, exist_ok=True)
+        atomic.remove_leftovers(out)
         atomic.write_bytes(out, zipped(contents))
         return
     with atomic.new_folder(out) as folder:

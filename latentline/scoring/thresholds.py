@@ -155,7 +155,8 @@ def too_few(scored: int, rate: float, tail: Tail = "exact") -> str | None:
     advice = "" if tail == "smooth" or scored < FEWEST_SMOOTH else ", or take the option --threshold smooth"
     return (
         f"a false-alarm rate of {rate:g} needs at least {needed} held-out normal images to set the threshold, and "
-        f"there are {scored}; hold out more images or allow a rate of {1 / (scored + 1):.3g}{advice}"
+        f"{scored} are left for that beside those that standardise the score; hold out more images or allow a rate of "
+        f"{1 / (scored + 1):.3g}{advice}"
     )
 
 

@@ -134,3 +134,9 @@ def mean_grey(image: npt.NDArray[np.uint8]) -> float:
 def list_images(folder: Path) -> list[Path]:
     """The images in `folder` itself, known by their suffix, sorted by name, without hidden files."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def unread_pictures(folder: Path) -> list[Path]:
+    """The files in `folder` whose suffix says that they are pictures of a kind that nobody reads here."""
+    found = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREAD_SUFFIXES)
+    return [path for path in found if not path.name.startswith(".") and not path.is_dir()]

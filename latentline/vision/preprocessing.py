@@ -85,7 +85,7 @@ class Preprocessing(StrictModel):
         """Shape (h, w, channels) that `apply` gives for this frame. Raises ImageError as `apply` does."""
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim not in (2, 3):
             kind = f"{getattr(frame, 'dtype', type(frame).__name__)} {getattr(frame, 'shape', '')}".strip()
-            raise ImageError(f"a frame must be a uint8 picture [H, W] or [H, W, channels], not {kind}")
+            raise ImageError(f"a frame must be a picture of uint8 or uint16, [H, W] or [H, W, channels], not {kind}")
         height, width = frame.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
             raise ImageError(f"a frame of {width} x {height} px is too small to inspect")

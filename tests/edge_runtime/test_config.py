@@ -67,6 +67,30 @@ def test_wrong_value_blames_its_option(tmp_path: Path, section: str, values: dic
 
 
 @pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        (
+            "station",
+            {"id": "line 1"},
+            "'station.id': expected 1 to 64 letters from A to Z, digits, _ . or -, without blanks",
+        ),
+        ("station", {"id": "line-1\n"}, "'station.id': expected 1 to 64 letters"),
+        ("camera", {"id": "oben/1"}, "'cameras.0.id': expected 1 to 64 letters"),
+        ("camera", {"kind": "device", "source": "video0"}, "expected a device's number or path, as /dev/video0"),
+        ("mqtt", {"root": "werk 1"}, "'mqtt.root': expected levels of letters from A to Z"),
+    ],
+)
+def test_characters_that_a_name_may_not_have_are_named_in_words(
+    tmp_path: Path, section: str, values: dict[str, Any], said: str
+) -> None:
+    """What a name may hold is said in words; nobody has to read a regular expression."""
+    with pytest.raises(ConfigError) as raised:
+        parse(_changed(tmp_path, **{section: values}), StationConfig, "station.yaml")
+    assert said in str(raised.value)
+    assert "pattern" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("host", "said"),
     [
         ("mqtt://broker", r"without a scheme; the port is mqtt\.port"),

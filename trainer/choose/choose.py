@@ -8,6 +8,7 @@ user's test images.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from latentline.base.atomic import new_folder, write_text
 from latentline.base.places import check_folder
 from latentline.base.strict_yaml import StrictModel
-from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError, DivergenceError
+from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError, DivergenceError, StoppedError
 from latentline.vision.images import list_images, read_image
 from latentline.vision.tiles import TilePlan
 from trainer.choose.candidates import METHODS, SCALING, candidate, heights
@@ -84,6 +85,10 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
         try:
             with own_log_only():
                 trial = run_trial(own, out / own.name, seconds, _tiles(about.shape, height, own.config), device)
+        except (StoppedError, KeyboardInterrupt) as error:  # in a training, in an evaluation
+            number = error.number if isinstance(error, StoppedError) else signal.SIGINT
+            left = f"what is finished ({len(trials)}) is kept in {out}, and the same command goes on from there"
+            raise StoppedError(number, left) from None
         except (CheckpointError, DatasetError, DivergenceError) as error:
             log.warning("%s is left out: %s", own.name, error)
             failed[own.name] = str(error)
@@ -98,7 +103,8 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
     methods = [method for method in METHODS if method != SCALING]
     for place, method in enumerate(methods):
         seconds = max(0.0, (end - time.monotonic()) / (len(methods) - place) - inspecting)
-        run(method, height, seconds, f", about {seconds / 60:.1f} minutes of training")
+        share = f"about {seconds / 60:.1f} minutes of training" if seconds else "a short training, for no time is left"
+        run(method, height, seconds, f", {share}")
     if not trials:
         raise DatasetError(f"{out}: no method can be trained on these images; {failed.popitem()[1]}")
     trials += _with_trunk(chosen_trial(trials), out)

@@ -13,7 +13,6 @@ from latentline.base.strict_yaml import StrictModel
 from trainer.checkpoint import dump_config, read_config
 from trainer.choose.budget import total_images, within_budget
 from trainer.choose.candidates import SCALING, Candidate
-from trainer.config import TrainConfig
 from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.evaluation.report import EvaluationReport, read_results
 from trainer.run.fit import fit
@@ -63,21 +62,26 @@ class Trial(StrictModel):
 
 
 def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
-    """Train for about `seconds` and evaluate, in the folder `out`; what is finished there is read.
+    """Train for about `seconds`, and on REHEARSAL images at least; evaluate. All in `out`; what is finished is read.
 
     Raises ConfigError, DatasetError, CheckpointError and TrainingError.
     """
     if (kept := _kept(out)) is not None:
         return kept
     shutil.rmtree(out, ignore_errors=True)
-    whole = total_images(candidate.config)
-    images = whole if candidate.method == SCALING else min(whole, round(seconds * _rate(candidate.config, out, device)))
-    fit(within_budget(candidate.config, max(images, REHEARSAL)), out, device=device)
+    images = whole = total_images(candidate.config)
+    rehearsed = candidate.method != SCALING
+    if rehearsed:
+        fit(within_budget(candidate.config, REHEARSAL), out, device=device)
+        images = max(REHEARSAL, min(whole, round(seconds * REHEARSAL / max(_seconds(out), 1e-3))))
+    if not rehearsed or images != REHEARSAL:  # else the rehearsal is all that there is time for
+        shutil.rmtree(out, ignore_errors=True)
+        fit(within_budget(candidate.config, images), out, device=device)
     evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
     trial = Trial(
         method=candidate.method,
         height=candidate.height,
-        share=min(1.0, max(images, REHEARSAL) / whole),
+        share=min(1.0, images / whole),
         minutes=_seconds(out) / 60,
         tiles=tiles,
         report=read_results(out)[0],
@@ -110,17 +114,6 @@ def _kept(out: Path) -> Trial | None:
         return Trial.model_validate_json((out / TRIAL).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _rate(config: TrainConfig, out: Path, device: str) -> float:
-    """Images that a training of this configuration shows in a second, over all its phases."""
-    place = out.with_name(f"{out.name}-rehearsal")
-    shutil.rmtree(place, ignore_errors=True)
-    try:
-        fit(within_budget(config, REHEARSAL), place, device=device)
-        return REHEARSAL / max(_seconds(place), 1e-3)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _seconds(run: Path) -> float:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from latentline.vision.images import UNREAD_SUFFIXES, list_images
+from latentline.vision.images import list_images
 
 GOOD_NAMES = frozenset({"good", "ok", "normal"})
 # what a NAS, macOS, Windows and Linux leave behind: thumbnails, forks of resources, bins
 _LEFTOVERS = frozenset(
     {"__macosx", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbnails", "thumbs"}
 )
-MASK_FOLDERS = ("ground_truth", "masks", "groundtruth", "ground-truth", "gt", "mask", "labels", "label", "annotations")
+MASK_FOLDERS = (
+    *("ground_truth", "masks", "groundtruth", "ground-truth", "gt", "mask", "labels", "label", "annotations"),
+    "segmentationclass",  # CVAT and Pascal VOC
+)
 MASK_FOLDERS_BESIDE = MASK_FOLDERS[:2]  # beside folders of defects, where a kind of defect may be called `label`
 MASK_FOLDER_ENDS = ("_masks", "_mask", "_ground_truth", "_gt")
 # Endings of a mask's name in the order of preference; without any it has the name of its image.
@@ -39,12 +42,6 @@ def folders_in(folder: Path) -> list[Path]:
 def image_files(folder: Path) -> list[Path]:
     """The images in `folder`, sorted by name; a folder that is called like an image is none."""
     return [path for path in list_images(folder) if not path.is_dir()] if folder.is_dir() else []
-
-
-def unread_pictures(folder: Path) -> list[Path]:
-    """The files in `folder` whose suffix says that they are pictures of a kind that nobody reads here."""
-    found = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREAD_SUFFIXES)
-    return [path for path in found if not path.name.startswith(".") and not path.is_dir()]
 
 
 def holds_masks(folder: Path) -> bool:

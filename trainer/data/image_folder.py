@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
-from latentline.vision.images import read_image
+from latentline.vision.images import read_image, unread_pictures
 from trainer.data.folder_names import (
     MASK_FOLDERS,
     folders_in,
@@ -25,7 +25,6 @@ from trainer.data.folder_names import (
     image_files,
     images_and_masks,
     is_good,
-    unread_pictures,
 )
 from trainer.data.masks import FolderMasks
 

@@ -64,6 +64,8 @@ class MaskCounts:
         counted = f"of {self.images} {what} {self.masked} have a mask, and {self.used} of these are used"
         if not self.images:
             counted = f"0 are used, for there are no {what}"
+        elif files is not None and not self.masked:
+            counted += "; where masks are looked for: docs/training.md, Masks"
         elif self.empty:
             counted += f", for {self.empty} are empty"
         if files is not None:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from latentline.base.atomic import write_bytes
 from latentline.inspection.panels import WHITE, draw_panel
 from latentline.inspection.result import InspectionResult
+from latentline.printable import printable
 from trainer.evaluation.report import GOOD
 
 UInt8 = npt.NDArray[np.uint8]
 SHOWN = 6
 TITLE_HEIGHT = 22  # px
+LONGEST_NAME = 200  # bytes: a file system takes 255, and a file is written under a longer name first
 
 
 @dataclass
@@ -49,9 +51,15 @@ class ErrorPanels:
                 path.unlink(missing_ok=True)
 
 
+def panel_name(kind: str, name: str) -> str:
+    """The file name of the panel of the test image `name`: on one line, and short enough for a file system."""
+    stem = printable(f"{kind}-{Path(name).stem}").encode("utf-8", "surrogateescape")[:LONGEST_NAME]
+    return stem.decode("utf-8", "ignore") + ".png"
+
+
 def _titled(panel: UInt8, name: str) -> UInt8:
     titled = cv2.copyMakeBorder(panel, TITLE_HEIGHT, 0, 0, 0, cv2.BORDER_CONSTANT)
-    cv2.putText(titled, name, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, WHITE, 1, cv2.LINE_AA)
+    cv2.putText(titled, printable(name), (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, WHITE, 1, cv2.LINE_AA)
     return np.asarray(titled)
 
 

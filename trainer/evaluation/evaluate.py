@@ -23,7 +23,7 @@ from trainer.data.mask_counts import MaskCounts
 from trainer.data.source import ImageSource
 from trainer.data.split import Split
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
-from trainer.evaluation.error_panels import ErrorPanels
+from trainer.evaluation.error_panels import ErrorPanels, panel_name
 from trainer.evaluation.plots import all_defects, by_defect, save_maps, save_precision_recall, save_roc, save_scores
 from trainer.evaluation.report import GOOD, SEEN, EvaluationReport, Scores, write_results
 from trainer.evaluation.report_page import report_page
@@ -75,7 +75,7 @@ def evaluate(
                 shown.add(name, kind, frame, result.anomaly_map, mask)
                 maps.setdefault(kind, (result.anomaly_map, mask))
                 if index < PICTURES_PER_KIND:
-                    save_panel(out / f"{kind}-{Path(name).stem}.png", frame, result, mask)
+                    save_panel(out / panel_name(kind, name), frame, result, mask)
                 bar.update()
     errors.save(out / "misses.png", out / "false_alarms.png")
     save_maps(out / "maps.png", maps)

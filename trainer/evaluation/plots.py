@@ -13,6 +13,7 @@ import numpy.typing as npt
 from latentline.base.atomic import write_bytes
 from latentline.inspection.panels import HEAT_FULL_SCALE
 from trainer.evaluation.report import GOOD, Scores
+from trainer.pictures.lettering import letter
 
 if TYPE_CHECKING:  # matplotlib and scikit-learn are loaded by the functions that use them: it takes a second
     from matplotlib.axes import Axes
@@ -122,6 +123,7 @@ def _labelled(normal: npt.NDArray[np.float64], abnormal: npt.NDArray[np.float64]
 
 
 def _save(figure: Figure, path: Path) -> None:
+    letter(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     write_bytes(path, buffer.getvalue())

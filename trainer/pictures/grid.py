@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.base.atomic import write_bytes
+from latentline.printable import printable
+from trainer.pictures.lettering import letter
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -69,7 +71,7 @@ def draw_grid(columns: Sequence[Column], row_titles: Sequence[str]) -> UInt8:
             y = head + row * down + ROW_TITLE_HEIGHT
             canvas[y - 1 : y + height + 1, x - 1 : x + width + 1] = BORDER
             canvas[y : y + height, x : x + width] = picture
-    words += [(GAP, head + row * down + 4, title, TITLE_SIZE) for row, title in enumerate(row_titles)]
+    words += [(GAP, head + row * down + 4, printable(title), TITLE_SIZE) for row, title in enumerate(row_titles)]
     return _with_words(canvas, words)
 
 
@@ -89,8 +91,8 @@ def _with_words(canvas: UInt8, words: Sequence[tuple[int, int, str, int]]) -> UI
     height, width = canvas.shape[:2]
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     for x, y, text, size in words:
-        # not parsed: a name may have the signs of a formula
-        figure.text(x / width, 1 - y / height, text, va="top", fontsize=size * 72 / DPI, parse_math=False)
+        figure.text(x / width, 1 - y / height, text, va="top", fontsize=size * 72 / DPI)
+    letter(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="rgba", dpi=DPI)
     ink = np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)[..., 2::-1]

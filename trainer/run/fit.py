@@ -16,7 +16,7 @@ from latentline.base.durations import duration
 from latentline.base.only_writer import only_writer
 from latentline.base.places import check_folder
 from latentline.base.signals import StopRequest, stop_on_signals
-from latentline.errors import ConfigError, TrainingError
+from latentline.errors import ConfigError, StoppedError, TrainingError
 from trainer.config import TrainConfig
 from trainer.data.found_depth import with_bit_depth
 from trainer.data.source import ImageSource
@@ -140,7 +140,8 @@ def _train(
                 unsaved.restart()
                 patience = MOST_SECONDS
             if stopped:
-                raise _interrupted(stop.number or signal.SIGTERM, folder)
+                left = f"{folder.checkpoint_sentence()}; continue with --resume"
+                raise StoppedError(stop.number or signal.SIGTERM, left)
     if workers.is_main and training.images > first:
         rate = training.images / max(folder.seconds, 1e-9)
         log.info("%d images in %s, %.1f images/s", training.images, duration(folder.seconds), rate)
@@ -162,10 +163,3 @@ def _postfix(report: StepReport, total: int) -> str:
     shown = f"{report.images:,} of {total:,} img"
     growth = f"{4 * 2**report.stage}px" + (f" α{report.alpha:.2f}" if report.alpha < 1 else "")
     return " ".join([shown, growth, *(f"{name} {value:.3f}" for name, value in report.losses.items())])
-
-
-def _interrupted(number: int, folder: RunFolder) -> TrainingError:
-    name = signal.Signals(number).name
-    error = TrainingError(f"stopped by {name}; {folder.checkpoint_sentence()}; continue with --resume")
-    error.exit_code = 128 + number
-    return error

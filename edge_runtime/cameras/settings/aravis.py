@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.spelling import spelled
+
+_GENICAM = "a name of GenICam, of letters, digits and _"
 
 
 class AravisSettings(CommonSettings):
@@ -22,7 +25,7 @@ class AravisSettings(CommonSettings):
     height: int | None = Field(default=None, ge=16, le=65536)
     """Height of the region to read, from the top edge of the sensor. [px]"""
 
-    pixel_format: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{3,40}$")
+    pixel_format: Annotated[str, spelled(r"[A-Za-z0-9_]{3,40}", f"{_GENICAM}, such as Mono8")] | None = None
     """GenICam name of the pixel format, such as `Mono8`, `BayerRG8` or `BGR8`."""
 
     exposure_us: float | None = Field(default=None, gt=0)
@@ -34,7 +37,7 @@ class AravisSettings(CommonSettings):
     fps: float | None = Field(default=None, gt=0)
     """Frame rate of a free-running camera. [frames/s]"""
 
-    hardware_trigger: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,40}$")
+    hardware_trigger: Annotated[str, spelled(r"[A-Za-z0-9_]{1,40}", f"{_GENICAM}, such as Line1")] | None = None
     """Input of the camera that triggers each frame, such as `Line1`. Long silence is then no fault."""
 
     packet_size: int | None = Field(default=None, ge=220, le=16384)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from edge_runtime.spelling import TOPIC_LEVEL
 from latentline.base.strict_yaml import StrictModel
-
-CAMERA_ID = r"^[A-Za-z0-9_.-]{1,64}$"  # one MQTT topic level: no slash, wildcard or blank
 
 
 class CommonSettings(StrictModel):
     """Settings that every kind of camera has."""
 
-    id: str = Field(default="main", pattern=CAMERA_ID)
+    id: Annotated[str, TOPIC_LEVEL] = "main"
     """Name of the camera in topics, events, faults and logs: up to 64 letters, digits and `_ . -`."""
 
     every_frame: bool | None = None

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from edge_runtime.cameras.masking import mask_pipeline, mask_source, pipeline_secrets, source_secrets
 from edge_runtime.cameras.settings.common import CommonSettings
+from edge_runtime.spelling import spelled
 from latentline.base.home import expanded
 
 
@@ -18,7 +19,10 @@ class DeviceSettings(CommonSettings):
     """A USB or other V4L2 camera, read through OpenCV."""
 
     kind: Literal["device"]
-    source: Annotated[int, Field(strict=True, ge=0)] | Annotated[str, Field(pattern=r"^/dev/.+")]
+    source: (
+        Annotated[int, Field(strict=True, ge=0)]
+        | Annotated[str, spelled("/dev/.+", "a device's number or path, as /dev/video0")]
+    )
     """Number of the device (0 is `/dev/video0`) or its path. A path under `/dev/v4l/by-id/` names the same camera
     after every start."""
 
@@ -31,7 +35,7 @@ class DeviceSettings(CommonSettings):
     fps: float | None = Field(default=None, gt=0, le=10_000)
     """Frame rate to request. [frames/s]"""
 
-    fourcc: str | None = Field(default=None, pattern=r"^[A-Za-z0-9 ]{4}$")
+    fourcc: Annotated[str, spelled("[A-Za-z0-9 ]{4}", "four letters, digits or blanks, such as MJPG")] | None = None
     """Pixel format to request, four characters: `MJPG` where the cable is too slow for raw frames."""
 
     @property

@@ -48,7 +48,7 @@ function draw(made, name, frame, [picture, map]) {
   text(made, ".verdict-word", frame.abnormal ? "NG" : "OK");
   text(made, ".mark", frame.abnormal ? "✕" : "✓");
   text(made, ".score", `${number(frame.score, 2)} / ${number(frame.threshold, 2)}`);
-  text(made, ".when", `${frame.at.replace("T", " ").slice(0, 19)} UTC, ${frame.source}`);
+  text(made, ".when", `${localTime(frame.at)}, ${frame.source}`);
   picture.className = "frame";
   picture.alt = `newest frame of ${name}, ${frame.abnormal ? "abnormal" : "normal"}`;
   map.className = "map";

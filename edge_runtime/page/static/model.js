@@ -17,8 +17,8 @@ async function promote(button) {
   notice(`${button.dataset.name} is loaded and tested; this may take a minute.`);
   try {
     const { path, name, sha256 } = button.dataset;
-    await change(path, path === "/model" ? { name, sha256 } : { sha256 });
-    location.reload();
+    const done = await change(path, path === "/model" ? { name, sha256 } : { sha256 });
+    reloadWith(`${path === "/model" ? "The station has switched" : "The station has gone back"} from ${done.old.name} to ${done.new.name}.`);
   } catch (error) {
     notice(error.message, true);
     for (const other of document.querySelectorAll(".promote")) other.disabled = false;

@@ -13,6 +13,23 @@ function notice(sentence, bad = false) {
   if (!bad) notice.timer = setTimeout(() => { box.hidden = true; }, 6000);
 }
 
+/** Date and time of day where the browser is, with its zone: "2026-11-28 19:02:11 GMT+1". at: ISO 8601 in UTC. */
+function localTime(at) {
+  return new Date(at).toLocaleString("sv", {
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  });
+}
+
+function showLocalTimes() {
+  for (const element of document.querySelectorAll("time[datetime]")) element.textContent = localTime(element.dateTime);
+}
+
+/** Load the page again, and then show a sentence. */
+function reloadWith(sentence) {
+  sessionStorage.setItem("notice", sentence);
+  location.reload();
+}
+
 /** Send JSON to this station. Resolves to its answer; rejects with an Error that has the sentence and the status. */
 async function change(path, body) {
   let answer;
@@ -44,4 +61,8 @@ document.addEventListener("htmx:configRequest", (event) => { event.detail.header
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 401) location.href = "/login";
 });
+document.addEventListener("htmx:afterSwap", showLocalTimes);
 document.addEventListener("htmx:sendError", () => notice("The station does not answer.", true));
+showLocalTimes();
+if (sessionStorage.getItem("notice") !== null) notice(sessionStorage.getItem("notice"));
+sessionStorage.removeItem("notice");

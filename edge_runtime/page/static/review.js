@@ -96,7 +96,7 @@ function select(index) {
 
 async function show(frame) {
   const turn = ++asked;
-  $("title").textContent = `${frame.camera}, ${frame.at.replace("T", " ").slice(0, 19)} UTC`;
+  $("title").textContent = `${frame.camera}, ${localTime(frame.at)}`;
   $("verdict").textContent = frame.abnormal ? "station: abnormal (NG)" : "station: normal (OK)";
   $("verdict").className = `tag ${frame.abnormal ? "abnormal" : "normal"}`;
   $("frame").src = `/review/frame/${frame.id}`;
@@ -116,7 +116,7 @@ async function show(frame) {
   view();
   rows({ score: `${about.score.toFixed(3)}, threshold ${about.threshold.toFixed(3)}`, model: about.model, source: about.source, kept: about.why.replace("_", " "), size: about.size.join(" × ") });
   $("said").replaceChildren(...about.said.map(({ who, at, label }) => Object.assign(document.createElement("li"), {
-    textContent: `${at.replace("T", " ").slice(0, 16)} ${who}: ${label === null ? "took it back" : words(label)}`,
+    textContent: `${localTime(at)} ${who}: ${label === null ? "took it back" : words(label)}`,
   })));
 }
 

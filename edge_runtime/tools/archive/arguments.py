@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge_runtime.archive.reader import FrameQuery
-from latentline.base.arguments import positive
+from latentline.base.arguments import day, positive
 
 
 def add_archive_commands(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 def _add_filters(parser: argparse.ArgumentParser, order: str, limit: int | None) -> None:
     parser.add_argument("--camera", help="of this camera")
-    parser.add_argument("--day", metavar="YYYY-MM-DD", help="of this day, UTC")
+    parser.add_argument("--day", type=day, metavar="YYYY-MM-DD", help="of this day, UTC")
     parser.add_argument("--verdict", choices=["normal", "abnormal"], help="what the station said")
     parser.add_argument("--label", choices=["none", "good", "defect", "skip", "any"], help="what people said")
     parser.add_argument("--kind", help="defects of this kind")

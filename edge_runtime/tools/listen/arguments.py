@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from edge_runtime.config import load_station
 from edge_runtime.mqtt.broker import Broker
+from edge_runtime.spelling import TOPIC_LEVEL
 from edge_runtime.tools.broker_options import add_broker_arguments, mqtt_options
 from latentline.base.strict_yaml import StrictModel, parse
-
-_LEVEL = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class ListenOptions:
 
 
 class _OwnOptions(StrictModel):
-    station: str = Field(pattern=rf"{_LEVEL}|^\+$")
-    session: str | None = Field(default=None, pattern=_LEVEL)
+    station: Literal["+"] | Annotated[str, TOPIC_LEVEL]
+    session: Annotated[str, TOPIC_LEVEL] | None = None
     seconds: float | None = Field(default=None, gt=0)
 
 

@@ -167,6 +167,14 @@ def test_mistakes_get_a_sentence(
     assert "Traceback" not in error
 
 
+def test_a_day_is_said_how_to_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A day in another notation is refused, and does not look like a day without pictures."""
+    for text in ("28.11.2026", "2026-11-31", "20261128"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["archive", "list", str(folder), "--day", text])
+        assert f"'{text}' is not a day such as 2026-11-28" in capsys.readouterr().err
+
+
 def test_a_repair_waits_for_no_running_station(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """While a station has the archive open, a repair says so."""
     store = ArchiveStore(folder, ArchiveLimits(None, None, None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import pytest
@@ -62,7 +63,7 @@ class Watched:
 
 @contextmanager
 def _logged_in(browser: Browser, running: RunningPage, user: str = "anna") -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id="Asia/Tokyo")
     context.set_default_timeout(20_000)
     watched = Watched(context)
     page = watched.page
@@ -126,6 +127,24 @@ def test_the_live_view_follows_the_station(anna: Watched, running: RunningPage) 
     expect(page.locator(".ng")).to_have_text("1")
     expect(page.locator("#faults")).to_contain_text("cannot be reached")
     wait_until(lambda: page.evaluate("document.querySelector('.frame').naturalWidth") == 80, "the picture")
+
+
+def test_times_are_those_of_the_browser(anna: Watched, running: RunningPage) -> None:
+    """Live, Review and Health say date and time where the browser is, with the zone."""
+    page = anna.page
+    running.archive(DARK)
+    page.goto(f"{running.url}/review")
+    expect(page.locator("#facts")).to_contain_text("80 × 60")
+    taken = page.evaluate("frames[0].at")
+    there = datetime.fromisoformat(taken.replace("Z", "+00:00")).astimezone(timezone(timedelta(hours=9)))
+    expect(page.locator("#title")).to_have_text(f"top, {there:%Y-%m-%d %H:%M:%S} GMT+9")
+    page.goto(f"{running.url}/live")
+    expect(page.locator(".when")).to_contain_text("GMT+9")
+    page.goto(f"{running.url}/health")
+    for _ in range(2):  # as loaded, and as the browser got it anew
+        expect(page.locator("td time").first).to_contain_text("GMT+9")
+        with page.expect_response("**/health/part"):
+            pass
 
 
 def test_an_old_verdict_is_struck_through(running: RunningPage, anna: Watched) -> None:

@@ -76,6 +76,7 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     page.locator("li", has_text="brick second").get_by_role("button", name="Promote").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.locator("h2").first).to_have_text("Running: brick second", timeout=30_000)
+    expect(page.locator("#notice")).to_have_text("The station has switched from fake to brick second.")
     services = station.station._services
     assert services is not None and services.page is not None
     assert not services.page.feed._latest.scores  # those of another model say nothing
@@ -84,6 +85,7 @@ def test_a_model_is_promoted_and_reverted(station: RunningPage, browser: Browser
     page.get_by_role("button", name="Revert to the package of the station file").click()
     page.get_by_role("button", name="Yes").click()
     expect(page.locator("h2").first).to_have_text("Running: brick first", timeout=30_000)
+    expect(page.locator("#notice")).to_have_text("The station has gone back from brick second to brick first.")
     assert station.audit.count('"model changed"') == station.audit.count('"revert changed"') == 1
     context.close()
 

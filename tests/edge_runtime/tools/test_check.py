@@ -60,6 +60,18 @@ def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> 
     assert "cannot be reached" in findings[-1].message
 
 
+def test_pictures_of_a_kind_that_nobody_reads_are_named(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """A watched folder may wait for its first picture; where others lie in it, they are why none comes."""
+    data = station_data(tmp_path, mosquitto.port)
+    (tmp_path / "pictures").mkdir(exist_ok=True)
+    (tmp_path / "pictures" / "a.heic").write_bytes(b"")
+    data["cameras"][0] |= {"watch": True, "stall_seconds": 0.1}
+    path = tmp_path / "station.yaml"
+    path.write_text(yaml.safe_dump(data))
+    camera = next(finding for finding in check_station(path, _open) if finding.subject == "camera")
+    assert camera.ok and camera.message.endswith("yet, and pictures such as a.heic are of a kind that is not read")
+
+
 @pytest.mark.parametrize(("name", "found"), [("good.zip", True), ("broken.zip", False)])
 def test_the_candidate_in_shadow_is_opened(name: str, found: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A station file that names a candidate has it checked, by the same trust as the model."""
@@ -112,6 +124,15 @@ def test_check_and_station_warn_of_open_commands(
     assert "\nWARN   commands" in capsys.readouterr().out
     Station(load_station(path), FakeInspector()).run()
     assert "may command this station" in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_help_says_what_it_needs_and_how_it_ends(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who asks for help learns where a station file comes from, and what the exit codes mean."""
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "configs/station/" in said and "Exit codes: 0" in said
 
 
 def test_config_fault_ends_the_check(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from latentline.base.atomic import new_folder, write_text
+from latentline.base.atomic import new_folder, remove_leftovers, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +58,36 @@ def test_a_killed_writer_leaves_a_whole_folder(tmp_path: Path) -> None:
     left = path if path.exists() else next(tmp_path.glob(".folder.*.old"))
     contents = {p.read_text() for p in left.iterdir()}
     assert len(list(left.iterdir())) == 20 and len(contents) == 1
+    with new_folder(path) as folder:
+        (folder / "after").write_text("")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    """What nobody will finish goes, also what has the number of this process, as containers restart with it."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    path, living = tmp_path / "a[1].zip", f".a[1].zip.{os.getppid()}.tmp"
+    for name in (
+        f".a[1].zip.{dead.pid}.tmp",
+        f".a[1].zip.{os.getpid()}.tmp",
+        living,
+        ".a1.zip.99.tmp",
+        ".a[1].zip.x.tmp",
+    ):
+        (tmp_path / name).write_text("half")
+    remove_leftovers(path)
+    assert {p.name for p in tmp_path.iterdir()} == {living, ".a1.zip.99.tmp", ".a[1].zip.x.tmp"}
+
+
+def test_a_folder_that_a_killed_writer_set_aside_comes_back(tmp_path: Path) -> None:
+    """A writer killed between its two renames has left the old folder under another name; the next one finds it."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    path = tmp_path / "folder"
+    old = tmp_path / f".folder.{dead.pid}.old"
+    old.mkdir()
+    (old / "a").write_text("1")
+    with pytest.raises(RuntimeError), new_folder(path):
+        raise RuntimeError
+    assert (path / "a").read_text() == "1" and list(tmp_path.iterdir()) == [path]

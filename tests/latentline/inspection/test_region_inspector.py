@@ -120,7 +120,7 @@ def test_a_frame_with_too_little_region_is_refused(
     inspector = _inspector(calibrated[None], height, REGION)
     with pytest.raises(ImageError, match=sentence):
         inspector.inspect(np.zeros(shape, np.uint8))
-    with pytest.raises(ImageError, match="must be a uint8 picture"):
+    with pytest.raises(ImageError, match="must be a picture of uint8 or uint16"):
         inspector.inspect(np.zeros(7, np.uint8))
 
 

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from latentline.errors import BackendError, DatasetError, DivergenceError
+from latentline.errors import BackendError, DatasetError, DivergenceError, StoppedError
 from tests.trainer.folder import write_folder
 from trainer.choose import candidates
 from trainer.choose import choose as choosing
@@ -134,6 +135,25 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, capsys: pytest
     assert main(["choose", str(tmp_path / "my.yaml"), str(tmp_path / "data")]) == 2
     assert "is not empty and holds no choice" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"train", "test", "ground_truth"}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [StoppedError(signal.SIGINT, "continue with --resume"), KeyboardInterrupt()])
+def test_a_choice_that_a_signal_stops_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """The training in work is not kept, so nobody is told to resume it: the same command goes on."""
+
+    def stopped(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
+        raise error
+
+    monkeypatch.setattr(choosing, "run_trial", stopped)
+    write_folder(tmp_path / "data", train=60)
+    (tmp_path / "my.yaml").write_text("data: {root: data}\n")
+    assert main(["choose", str(tmp_path / "my.yaml"), str(tmp_path / "out"), "--device", "cpu"]) == 130
+    said = capsys.readouterr().err
+    assert "stopped by SIGINT; what is finished (0) is kept in" in said and "same command goes on" in said
+    assert "--resume" not in said
 
 
 @pytest.mark.usefixtures("quick")

@@ -26,6 +26,12 @@ def counted(*masks: np.ndarray | None) -> MaskCounts:
     [
         ([SOME, None], FILES, "4 files found, 3 matched to images; of 2 things 1 have a mask, and 1 of these are used"),
         ([SOME, EMPTY], None, "of 2 things 2 have a mask, and 1 of these are used, for 1 are empty"),
+        (
+            [None, None],
+            FILES,
+            "4 files found, 3 matched to images; of 2 things 0 have a mask, and 0 of these are used; where masks are "
+            "looked for: docs/training.md, Masks",
+        ),
         ([], FILES, "4 files found, 3 matched to images; 0 are used, for there are no things"),
     ],
 )

@@ -54,6 +54,7 @@ LAYOUTS = {
     "dots in the name": ("test/cut/a.b.png", ["ground_truth/cut/a.b_mask.png"]),
     "a hyphen": ("test/cut/a.png", ["masks/cut/a-mask.webp"]),
     "gt": ("test/cut/a.png", ["gt/cut/a.png"]),
+    "CVAT": ("test/cut/a.jpg", ["SegmentationClass/a.png"]),
     "labels": ("test/cut/a.png", ["labels/cut/a_label.tiff"]),
 }
 
