@@ -24,6 +24,7 @@ from trainer.data.settings import FolderData
 from trainer.data.split import Split, at_most, first_parts, shuffled, split_known_abnormal, take
 
 FEWEST_HELD_OUT = 30  # 10 to standardise the score and to compare searches with, 20 for a threshold at 5 %
+FEWEST_TRAINING = 10  # so many must be left to train: fewer teach nothing, and a shortage is said instead
 log = logging.getLogger(__name__)
 
 
@@ -155,7 +156,7 @@ class FolderSource:
         """Normal images `good` as (training, held out)."""
         if self._folder.validation_good:
             return good, self._folder.validation_good
-        enough = FEWEST_HELD_OUT / len(good) if len(good) >= 2 * FEWEST_HELD_OUT else 0.0
+        enough = FEWEST_HELD_OUT / len(good) if len(good) >= FEWEST_HELD_OUT + FEWEST_TRAINING else 0.0
         held_out, train = take(good, max(enough, self._config.held_out_fraction), groups, rng)
         if not held_out:
             raise DatasetError(

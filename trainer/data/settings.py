@@ -35,7 +35,7 @@ class FolderData(StrictModel):
 
     held_out_fraction: float = Field(default=0.25, gt=0, lt=1)
     """Fraction of `train/good` that is kept from training to calibrate scores and threshold, but at least the 30 images
-    that a calibration needs, as long as twice as many are there. It has no effect where the folder has its own
+    that a calibration needs, as long as ten are left to train. It has no effect where the folder has its own
     `validation/good`."""
 
     groups: str | None = None

@@ -129,8 +129,8 @@ def test_a_contaminated_run_tests_on_the_same_images(tmp_path: Path) -> None:
 
 def test_too_few_images_to_contaminate_with_is_an_error(tmp_path: Path) -> None:
     """An experiment at 40 % must not run at 10 % without a word."""
-    root = write_folder(tmp_path, train=40, defects=8)
-    with pytest.raises(DatasetError, match=r"40\.0% of 30 training images are 12 .* holds 4; choose more"):
+    root = write_folder(tmp_path, train=39, defects=8)
+    with pytest.raises(DatasetError, match=r"40\.0% of 29 training images are 12 .* holds 4; choose more"):
         FolderSource(FolderData(root=root, known_abnormal_fraction=0.5, contamination=0.4)).split(0)
 
 
@@ -190,9 +190,9 @@ def test_a_list_of_a_whole_type_leaves_no_empty_kind(tmp_path: Path) -> None:
     assert parts.test_abnormal == {} and len(parts.known_abnormal + parts.validation_abnormal) == 8
 
 
-@pytest.mark.parametrize(("count", "held_out"), [(50, 12), (59, 15), (60, 30), (100, 30), (160, 40)])
+@pytest.mark.parametrize(("count", "held_out"), [(30, 8), (39, 10), (40, 30), (60, 30), (100, 30), (160, 40)])
 def test_at_least_what_a_calibration_needs_is_held_out(count: int, held_out: int, tmp_path: Path) -> None:
-    """A quarter is, or thirty images where these are no more than half of all."""
+    """A quarter is, or thirty images where ten are left to train."""
     root = write_folder(tmp_path, train=count, good=1, defects=1, side=8 + 4)
     assert len(FolderSource(FolderData(root=root)).split(0).held_out) == held_out
 
