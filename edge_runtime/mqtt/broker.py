@@ -46,8 +46,10 @@ class Subscription:
     """A topic filter and its callback. The network thread calls `receive`, which must not block.
 
     no_local  do not receive what this client itself publishes
+    kept      also receive what the broker keeps as retained
     """
 
     topic_filter: str
     receive: Callable[[Received], None]
     no_local: bool = True
+    kept: bool = False
