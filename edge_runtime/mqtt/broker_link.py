@@ -67,10 +67,11 @@ class BrokerLink:
         return self.connection if self._accepted else None
 
     def connect(self) -> None:
-        """Open the next connection in the background. Raises BrokerError if a TLS file cannot be used."""
+        """Open the next connection in the background. Raises BrokerError if password or a TLS file cannot be used."""
+        broker = self._broker.renewed()
         # Set before it starts: events of any other connection are ignored.
         subscriptions = [one for one in (self.subscription, self.watch) if one is not None]
-        self.connection = Connection(self._broker, self._make_will(), self._post, subscriptions, self._meanwhile)
+        self.connection = Connection(broker, self._make_will(), self._post, subscriptions, self._meanwhile)
         try:
             self.connection.start()
         except RuntimeError as error:
@@ -79,7 +80,7 @@ class BrokerLink:
             self.drop()
 
     def reconnect(self) -> None:
-        """As `connect`, but a TLS file that cannot be used any more is a fault."""
+        """As `connect`, but a file that cannot be used any more is a fault."""
         try:
             self.connect()
         except BrokerError as error:

@@ -252,7 +252,7 @@ class Connection:
         self._reason = code
         refusal = permanent_refusal(code)
         self._refused = refusal is not None
-        user = f" '{self._broker.username}'" if self._broker.username and concerns_credentials(code) else ""
+        user = f" (user '{self._broker.username}')" if self._broker.username and concerns_credentials(code) else ""
         self._sentence = f"broker {self.address} {refusal or f'refuses the connection ({reason})'}{user}"
 
     def _subscribe(self, client: paho.Client) -> None:
