@@ -87,8 +87,17 @@ class ArchiveStore:
 
 def free_mib(folder: Path) -> float:
     """Free space where `folder` is, or will be. Raises OSError."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free / (1 << 20)
+    return shutil.disk_usage(_existing(folder)).free / (1 << 20)
+
+
+def has_free_inodes(folder: Path) -> bool:
+    """Whether the disk of `folder` takes another file; True where it does not count them. Raises OSError."""
+    disk = os.statvfs(_existing(folder))
+    return disk.f_files == 0 or disk.f_favail > 0
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _lock(folder: Path, stack: ExitStack) -> None:
