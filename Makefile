@@ -10,6 +10,9 @@ TEST_WORKERS ?= 2
 demo: $(VENV)/.demo
 	$(BIN)/latentline-edge demo $(ARGS)
 
+# Compiled modules are kept, whatever the environment says: each worker, and each of the hundreds of processes that tests
+# start, would compile them again.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,9 +23,18 @@ from tests.sharing import FOLDER
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
+# Half a million objects of libraries and of the tests themselves stay until the end. Python's usual collections, which
+# walk them again and again, took a third of the time until the first test and an eighth of the rest.
+gc.set_threshold(20_000, 10, 10)
+
 # Deadlines and limits on how long examples take to make fail on a busy machine, and say nothing about the code.
 settings.register_profile("latentline", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("latentline")
+
+
+def pytest_collection_finish() -> None:
+    """From now on collections look at what tests make, not at what was there before them."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +44,15 @@ def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_trace_of_pytorch() -> None:
+    """PyTorch writes down every step of an export for this logger as soon as it has a handler, and pytest gives one to
+    each logger that does not propagate. That lengthens exports, and fills the logs of failed tests."""
+    trace = logging.getLogger("torch.__trace")
+    trace.handlers.clear()
+    trace.propagate = True
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,6 +80,24 @@ def _log_of_no_other_test() -> None:
     for handler in list(root.handlers):
         if type(handler) is logging.StreamHandler:  # pytest's own are of subclasses
             root.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Figures are made and saved as white pictures: drawing them takes a third of a tiny training. For modules that
+    train and evaluate often and look at no figure; other tests draw those of `fit`, `evaluate` and `compare`."""
+    import cv2
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    def save_blank(figure: Figure, file: BinaryIO, *, format: str, dpi: float, **_: Any) -> None:
+        width, height = (round(inches * dpi) for inches in figure.get_size_inches())
+        blank = np.full((height, width, 4), 255, np.uint8)
+        file.write(blank.tobytes() if format == "rgba" else cv2.imencode(f".{format}", blank)[1].tobytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_blank)
+        yield
 
 
 @pytest.fixture

@@ -31,3 +31,19 @@ def test_a_file_defines_something() -> None:
         and all(isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr)) for node in ast.parse(file.read_text()).body)
     ]
     assert empty == []
+
+
+def test_the_trainer_loads_what_draws_and_measures_when_it_does() -> None:
+    """Matplotlib, scikit-learn, SciPy and tensorboardX take as long to load as PyTorch, and most processes that train
+    or export need none of them: they are imported in functions."""
+    late = {"matplotlib", "sklearn", "scipy", "tensorboardX"}
+    early = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in SOURCES
+        if file.relative_to(ROOT).parts[0] in ("trainer", "export")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if name.split(".")[0] in late
+    ]
+    assert early == []

@@ -20,6 +20,8 @@ from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.loops.training import TrainingState
 from trainer.run.training_data import open_training_source
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,7 +1,8 @@
 """Build the emulated libcuda.so.1, and pycuda against it, on a machine without a driver or a GPU.
 
 python tests/fake_cuda/build.py                         builds the emulation and prints its path
-python tests/fake_cuda/build.py --pycuda                builds pycuda (about a minute) and installs it into this Python
+python tests/fake_cuda/build.py --pycuda                builds it and pycuda (about a minute), and installs pycuda into
+                                                        this Python
 python tests/fake_cuda/build.py --pycuda-wheel FOLDER   writes a wheel of pycuda for this Python, to install elsewhere
 """
 
@@ -166,6 +167,7 @@ def main() -> int:
             write_pycuda_wheel(arguments.pycuda_wheel)
         elif arguments.pycuda:
             install_pycuda()
+            build_driver()  # here rather than in the first test that needs it
         else:
             print(build_driver())
     except ToolchainMissing as error:

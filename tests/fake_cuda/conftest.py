@@ -28,14 +28,14 @@ def loaded_fake_driver() -> FakeDriver:
 def fake_driver(loaded_fake_driver: FakeDriver) -> Iterator[FakeDriver]:
     """The emulated driver after a reset. The test must release everything that it makes.
 
-    Older objects are frozen during the test. They hold nothing of the driver, and a garbage collection that walks all
-    of PyTorch takes a second.
+    Older objects are frozen, as those from before all tests are. They hold nothing of the driver, and a garbage
+    collection that walks all of PyTorch takes a second.
     """
     loaded_fake_driver.reset()
+    gc.collect(1)  # what the tests before have left behind, which would stay for ever
     gc.freeze()
     yield loaded_fake_driver
     gc.collect()
-    gc.unfreeze()
     leaks = loaded_fake_driver.leaks()
     loaded_fake_driver.reset()
     assert not leaks, f"not released: {leaks}"

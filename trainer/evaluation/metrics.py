@@ -1,13 +1,13 @@
 """Detection quality over images: AUROC and F1-max, plain and for many resamples at once.
 
-The plain figures are scikit-learn's; for a thousand resamples its functions would take minutes.
+The plain figures are scikit-learn's, which takes long to load and is loaded when they are computed; for a thousand
+resamples its functions would take minutes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 Float = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -15,12 +15,16 @@ Flags = npt.NDArray[np.bool_]
 
 def image_auroc(normal: Float, abnormal: Float) -> float:
     """Probability that an abnormal image scores above a normal one; ties count half."""
+    from sklearn.metrics import roc_auc_score
+
     labels = np.r_[np.zeros(len(normal)), np.ones(len(abnormal))]
     return float(roc_auc_score(labels, np.r_[normal, abnormal]))
 
 
 def f1_max(normal: Float, abnormal: Float) -> tuple[float, float]:
     """The largest F1 over all thresholds, and its threshold; a score at or above it counts as abnormal."""
+    from sklearn.metrics import precision_recall_curve
+
     labels = np.r_[np.zeros(len(normal)), np.ones(len(abnormal))]
     precision, recall, thresholds = precision_recall_curve(labels, np.r_[normal, abnormal])
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from trainer.evaluation.metrics import auroc_of_counts
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Float = npt.NDArray[np.float64]
 Histogram = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # used bins, pixels in each
@@ -117,6 +120,8 @@ def _histogram(bins: npt.NDArray[np.int64]) -> Histogram:
 
 
 def _matrix(rows: Sequence[Histogram], bins: npt.NDArray[np.int64]) -> csr_array:
+    from scipy.sparse import csr_array  # takes half a second, and a training evaluates nothing
+
     starts = np.cumsum([0, *(len(b) for b, _ in rows)])
     columns = np.searchsorted(bins, np.concatenate([b for b, _ in rows]))
     pixels = np.concatenate([p for _, p in rows]).astype(np.float64)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from latentline.base.atomic import write_bytes
 from latentline.inspection.panels import HEAT_FULL_SCALE
 from trainer.evaluation.report import GOOD, Scores
+
+if TYPE_CHECKING:  # matplotlib and scikit-learn are loaded by the functions that use them: it takes a second
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Map = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -24,6 +25,8 @@ Classes = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]  # scores of n
 
 def save_scores(path: Path, runs: Mapping[str, Scores]) -> None:
     """A row for each run: histograms of the scores of each kind, that of normal images filled, and the threshold."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 0.8 + 3.2 * len(runs)), layout="constrained")
     for axes, (name, scores) in zip(figure.subplots(len(runs), 1, squeeze=False)[:, 0], runs.items(), strict=True):
         _histogram(axes, scores)
@@ -43,6 +46,8 @@ def all_defects(scores: Scores) -> Classes:
 
 def save_roc(path: Path, curves: Mapping[str, Classes], thresholds: Mapping[str, float | None]) -> None:
     """ROC of each entry, with a dot at its calibrated threshold."""
+    from sklearn.metrics import roc_curve
+
     figure, axes = _square("false-alarm rate", "detection rate (dots: at the calibrated threshold)")
     for name, (normal, abnormal) in curves.items():
         false_alarms, detections, _ = roc_curve(*_labelled(normal, abnormal))
@@ -56,6 +61,8 @@ def save_roc(path: Path, curves: Mapping[str, Classes], thresholds: Mapping[str,
 
 def save_precision_recall(path: Path, curves: Mapping[str, Classes]) -> None:
     """Precision over recall of each entry; dotted: the precision of an alarm for every image."""
+    from sklearn.metrics import precision_recall_curve
+
     figure, axes = _square("recall: share of abnormal images found", "precision: share of alarms that are true")
     for name, (normal, abnormal) in curves.items():
         precision, recall, _ = precision_recall_curve(*_labelled(normal, abnormal))
@@ -67,6 +74,8 @@ def save_precision_recall(path: Path, curves: Mapping[str, Classes]) -> None:
 
 def save_maps(path: Path, maps: Mapping[str, tuple[Map, Mask | None]]) -> None:
     """Anomaly maps on one scale with the ground truth outlined; they show no pixel of the images."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(2.6 * len(maps) + 0.8, 4), layout="constrained")
     columns = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, (kind, (plane, mask)) in zip(columns, maps.items(), strict=True):
@@ -97,6 +106,8 @@ def _histogram(axes: Axes, scores: Scores) -> None:
 
 
 def _square(across: str, up: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(across)

@@ -7,7 +7,6 @@ import logging
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.decomposition import PCA
 
 from latentline.errors import CheckpointError, ConfigError, DatasetError
 from trainer.config import TrainConfig
@@ -38,6 +37,8 @@ class PcaTraining:
 
     def step(self) -> StepReport:
         """Draw the tiles and find their principal components. Raises DatasetError when they vary too little."""
+        from sklearn.decomposition import PCA  # takes a second to load, and no other method needs it
+
         schedule, latent_size = self._config.schedule, self._config.network.latent_size
         tiles = self._draw()
         self._check_variation(tiles)

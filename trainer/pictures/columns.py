@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import cv2
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 
@@ -80,4 +79,6 @@ def _outlined(pictures: list[UInt8], masks: Sequence[Mask | None] | None) -> lis
 
 def _colours(name: str) -> UInt8:
     """A colour map of matplotlib, uint8 [256, 3] BGR."""
+    import matplotlib  # takes half a second, and a training draws late
+
     return np.asarray(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, 2::-1])

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from latentline.base.atomic import write_bytes
 
@@ -85,6 +84,8 @@ def _bar(colours: UInt8, width: int) -> UInt8:
 
 def _with_words(canvas: UInt8, words: Sequence[tuple[int, int, str, int]]) -> UInt8:
     """Write each text with its upper left corner at (x, y), in a letter size of so many pixels."""
+    from matplotlib.figure import Figure  # takes half a second, and a training draws late
+
     height, width = canvas.shape[:2]
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     for x, y, text, size in words:

@@ -7,17 +7,19 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from latentline.base.atomic import write_bytes
 from latentline.vision.preprocessing import to_picture
 from trainer.pictures.columns import enlarged
 from trainer.pictures.grid import Column, save_grid
 from trainer.run.history import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GRID = 6
 TILE_PX, LARGEST_TILE_PX = 64, 128  # sides of a sample: smaller ones are enlarged, larger ones reduced
@@ -30,6 +32,8 @@ UInt8 = npt.NDArray[np.uint8]
 
 def save_curves(path: Path, records: Sequence[Record]) -> None:
     """Losses, mean D(x) and coverage, where measured, over the images shown; grey bands where a stage fades in."""
+    from matplotlib.figure import Figure  # takes half a second, and a training draws late
+
     reports = [r.report for r in records]
     measured = [(r.report.images, r.coverage) for r in records if r.coverage is not None]
     figure = Figure(figsize=(9, 9 if measured else 6), layout="constrained")

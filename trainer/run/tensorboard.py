@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tensorboardX import SummaryWriter
 
 from latentline.vision.preprocessing import to_picture
 from trainer.run.history import Record
@@ -17,6 +16,8 @@ class TensorBoardWriter:
     """Writes event files into `folder`; TensorBoard hides events after `images` that a killed run left there."""
 
     def __init__(self, folder: Path, images: int) -> None:
+        from tensorboardX import SummaryWriter  # takes long to load, and a training draws late
+
         self._writer = SummaryWriter(str(folder), purge_step=images + 1)
         self._written = images
 

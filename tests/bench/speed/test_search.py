@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from bench.speed import search, search_variants
+from tests.exports import export_once
 from tests.packages import networks
 
 
 def test_the_bench_compares_equal_results(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON with every documented key; gradient, ẑ and loss of the exported search equal those of the naive loop."""
-    monkeypatch.setattr(search_variants, "_random_networks", lambda px: networks(px, 3, 8, 16 * px, 16))
+    monkeypatch.setattr(search_variants, "_random_networks", lambda px: networks(px, 3, 8, 32 * px, 16))
+    monkeypatch.setattr(search, "export_model", export_once)
     monkeypatch.setattr(search_variants, "GEMM_SIZE", 256)
     monkeypatch.setattr(search, "PAUSE", 0.0)
     options = ["--px", "32", "--iterations", "2", "--repeats", "2", "--threads", "1", "--json"]

@@ -20,6 +20,8 @@ from trainer.cli import load_config, main
 from trainer.evaluation.intervals import Estimate
 from trainer.evaluation.report import EvaluationReport
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def _trial(method: str, image: float, pixel: float, seconds: float) -> Trial:
     report = EvaluationReport(

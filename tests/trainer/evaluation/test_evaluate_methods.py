@@ -15,6 +15,8 @@ from trainer.checkpoint import read_tensors
 from trainer.cli import main
 from trainer.evaluation.report import read_results
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Section = dict[str, Any]
 
 DISCRIMINATOR = {"d_frame", "d_reconstruction", "feature"}

@@ -23,6 +23,8 @@ from trainer.reference.searcher import ReferenceSearcher
 from trainer.run.fit import fit
 from trainer.run.survey import tiler_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Counting(ReferenceSearcher):
     """The reference searcher under any name; it notes how many tiles it searches."""

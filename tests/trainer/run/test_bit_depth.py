@@ -18,6 +18,8 @@ from trainer.cli import load_config
 from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.run.fit import fit
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def twin(root: Path, bits: int) -> Path:
     """The small folder with images of so many bits in files of 16, whose upper eight are those of the folder."""

@@ -17,6 +17,8 @@ from trainer.run.fit import fit
 from trainer.run.health import WINDOW, coverage_warning, health_warnings, measure_diversity
 from trainer.run.history import FitCoverage, read_history
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def _reports(count: int, real: float, generated: float, slope: float = 0.0) -> list[StepReport]:
     probabilities = {"real": real, "generated": generated}

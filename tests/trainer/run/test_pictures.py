@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from latentline.vision.preprocessing import to_model_range
 from trainer.loops.training import StepReport
 from trainer.pictures.grid import GAP, ROW_TITLE_HEIGHT, TITLE_HEIGHT
-from trainer.run import pictures
 from trainer.run.history import Record
 from trainer.run.pictures import GRID, LINE, save_curves, save_samples
 
@@ -40,7 +39,7 @@ def test_a_curve_has_a_gap_where_nothing_was_measured(tmp_path: Path, monkeypatc
         figures.append(Figure(**options))  # type: ignore[arg-type]
         return figures[-1]
 
-    monkeypatch.setattr(pictures, "Figure", figure)
+    monkeypatch.setattr("matplotlib.figure.Figure", figure)
     game: tuple[dict[str, float], dict[str, float]] = {"discriminator": 2.0}, {"real": 0.4}
     encoder: tuple[dict[str, float], dict[str, float]] = {"encoder": 0.01}, {}
     phases: list[tuple[dict[str, float], dict[str, float]]] = [game, game, encoder, encoder, game, game]

@@ -29,6 +29,8 @@ from trainer.run.labelled import labelled_shares
 from trainer.run.refinement import start_refinement
 from trainer.run.training_data import load_training_data
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -29,6 +29,8 @@ from trainer.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from trainer.run.fit import fit
 from trainer.run.training_data import load_training_data, open_training_source
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 REGION = RegionOfInterest(left=0.25, top=0.2, width=0.5, height=0.6)
 X, Y, SIDE = 24, 16, 48  # the region of images of 96 x 80 px
 

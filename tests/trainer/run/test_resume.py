@@ -19,6 +19,8 @@ from trainer.cli import load_config, main
 from trainer.run.fit import fit
 from trainer.run.history import read_history
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
 # process, whose libraries may have spoilt the stack that signals are delivered on
 SIGNALLED = """
