@@ -14,6 +14,7 @@ from edge_runtime.mqtt.events import utc
 
 _BATCH = 200  # pictures in one transaction
 _GIB = 1 << 30
+_LONG_DAYS = 30.0  # without a picture: the line rested, or the clock has jumped
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,25 @@ def labelled_size(database: sqlite3.Connection) -> ArchiveSize:
     return ArchiveSize(int(row[0]), int(row[1]))
 
 
+def days_without_a_picture(database: sqlite3.Connection, days: float, now: datetime | None = None) -> float | None:
+    """How long there was none behind the newest picture that is older than `days`, when that was long; else None.
+
+    A clock that jumps ahead makes all pictures old at once, and leaves such a gap.
+    """
+    now = now or datetime.now(timezone.utc)
+    oldest = utc(now - timedelta(days=days))
+    row = database.execute(
+        "SELECT (SELECT MAX(captured_at) FROM frame WHERE captured_at < ?),"
+        " (SELECT MIN(captured_at) FROM frame WHERE captured_at >= ?)",
+        (oldest, oldest),
+    ).fetchone()
+    if row[0] is None:
+        return None
+    behind = now if row[1] is None else min(now, _moment(row[1]))
+    gap = (behind - _moment(row[0])) / timedelta(days=1)
+    return gap if gap > _LONG_DAYS else None
+
+
 def prune(
     database: sqlite3.Connection,
     folder: Path,
@@ -84,6 +104,10 @@ def prune(
             remove_files(folder, ids)
             removed += len(ids)
     return removed
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _next_to_go(

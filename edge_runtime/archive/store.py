@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from edge_runtime.archive.files import write_frame
 from edge_runtime.archive.index import INDEX_NAME, add_frames, open_index
 from edge_runtime.archive.record import ArchivedVerdict
 from edge_runtime.archive.recovery import RecoveredArchive, recover
-from edge_runtime.archive.retention import ArchiveLimits, ArchiveSize, labelled_size, prune, size_of
+from edge_runtime.archive.retention import (
+    ArchiveLimits,
+    ArchiveSize,
+    days_without_a_picture,
+    labelled_size,
+    prune,
+    size_of,
+)
 from latentline.base.private_files import make_private_folder
 from latentline.errors import ArchiveError
 
 LOCK_NAME = "archive.lock"
+_log = logging.getLogger(__name__)
 _AGE_SECONDS = 60.0  # between two looks for pictures that are too old
 
 
@@ -40,6 +50,7 @@ class ArchiveStore:
         self.pruned = 0
         self.over: str | None = None
         self._aged_at = 0.0
+        self._told_gap = False
         self._newest = 0  # bytes
         with ExitStack() as stack:
             _lock(folder, stack)
@@ -69,9 +80,26 @@ class ArchiveStore:
         if not aged and self.over is None and self.held.above(self._limits) is None:
             return
         self._aged_at = time.monotonic() + _AGE_SECONDS
-        self.pruned += prune(self._database, self._folder, self._limits)
+        self.pruned += prune(self._database, self._folder, self._limits_by_the_clock())
         self.held = size_of(self._database)  # another process may have removed some, too
         self.over = labelled_size(self._database).plus(self._newest).above(self._limits)
+
+    def _limits_by_the_clock(self) -> ArchiveLimits:
+        """The limits, without that of age while the clock may have jumped ahead."""
+        days = self._limits.days
+        gap = None if days is None else days_without_a_picture(self._database, days)
+        if gap is None:
+            return self._limits
+        if not self._told_gap:
+            _log.warning(
+                "%s: by this machine's clock there was no picture for %.0f days; in case the clock has jumped, older "
+                "ones are not removed by age until there are new ones of %g days (archive.max_days)",
+                self._folder,
+                gap,
+                days,
+            )
+        self._told_gap = True
+        return replace(self._limits, days=None)
 
     def is_current(self) -> bool:
         """Whether the index is still the file that was opened."""
@@ -87,8 +115,17 @@ class ArchiveStore:
 
 def free_mib(folder: Path) -> float:
     """Free space where `folder` is, or will be. Raises OSError."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free / (1 << 20)
+    return shutil.disk_usage(_existing(folder)).free / (1 << 20)
+
+
+def has_free_inodes(folder: Path) -> bool:
+    """Whether the disk of `folder` takes another file; True where it does not count them. Raises OSError."""
+    disk = os.statvfs(_existing(folder))
+    return disk.f_files == 0 or disk.f_favail > 0
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _lock(folder: Path, stack: ExitStack) -> None:

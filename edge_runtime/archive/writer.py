@@ -20,7 +20,7 @@ from edge_runtime.archive.pictures import map_file, nearest_file, picture_file
 from edge_runtime.archive.record import ArchivedVerdict
 from edge_runtime.archive.retention import ArchiveLimits
 from edge_runtime.archive.settings import ArchiveSection
-from edge_runtime.archive.store import ArchiveStore, free_mib
+from edge_runtime.archive.store import ArchiveStore, free_mib, has_free_inodes
 from edge_runtime.archive.waiting import FrameBuffer, WaitingFrame
 from edge_runtime.cameras.base import Frame
 from edge_runtime.kept_thread import KeptThread
@@ -182,12 +182,22 @@ class ArchiveWriter:
         if isinstance(error, ArchiveError):
             self._trouble = ("not usable", str(error))
         elif _is_full(error):
-            self._trouble = ("disk full", f"the disk of {path} is full: nothing is archived until there is room")
+            self._trouble = ("disk full", f"{self._no_room()}: nothing is archived until there is room")
         else:
             reason = getattr(error, "strerror", None) or error
             self._trouble = ("write error", f"{path} cannot be written ({reason}): nothing is archived until it can")
         self._fault("archive", self._trouble[1])
         self._close_store()  # a new look at the files when the trouble is over
+
+    def _no_room(self) -> str:
+        """What the disk lacks."""
+        least, path = self._settings.min_free_mib, self._settings.path
+        with suppress(OSError):
+            if free_mib(path) < least:
+                return f"less than {least} MiB (archive.min_free_mib) are free on the disk of {path}"
+            if not has_free_inodes(path):
+                return f"the disk of {path} takes no more files, it has no free inode"
+        return f"the disk of {path} is full"
 
     def _refuse_without_room(self) -> None:
         least, path = self._settings.min_free_mib, self._settings.path

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from edge_runtime.cameras.base import BadFrame, Camera, Frame, Idle, SupportsDone, SupportsTrigger, SupportsWarnings
+from edge_runtime.cameras.still_picture import StillPicture
 from latentline.base.secrets import Secrets
 from latentline.errors import CameraError, ImageError
 
@@ -62,14 +63,21 @@ class Reader:
     busy           whether the reader is in a call to the camera, not waiting for work
     is_open        whether the camera is open
 
-    secrets  texts that no message about the camera may hold
+    secrets         texts that no message about the camera may hold
+    frozen_seconds  after which equal pictures are a trouble of the kind "frozen"; None: never
     """
 
     def __init__(
-        self, name: str, make: Callable[[], Camera], listener: ReaderListener, secrets: Iterable[str] = ()
+        self,
+        name: str,
+        make: Callable[[], Camera],
+        listener: ReaderListener,
+        secrets: Iterable[str] = (),
+        frozen_seconds: float | None = None,
     ) -> None:
         self._make, self._listener, self._secrets = make, listener, Secrets(secrets)
         self._name = name
+        self._still = None if frozen_seconds is None else StillPicture(name, frozen_seconds)
         self._camera: Camera | None = None
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
         self.last_activity = time.monotonic()
@@ -142,6 +150,8 @@ class Reader:
                 frame = camera.read()  # until the triggered frame arrives
             if isinstance(frame, Frame):
                 _check(frame)
+                if self._still is not None:
+                    self._listener.warn("frozen", self._still.trouble(frame))
         except ImageError as error:
             cause = error.cause if isinstance(error, BadFrame) else "unreadable"
             self._listener.bad_frame(self, cause, self._secrets.hide(str(error)))

@@ -125,7 +125,7 @@ class ReaderSupervisor:
         first, self._first = self._first, None
         make = self._make if first is None else lambda: first
         settings = self._feed.settings
-        reader = Reader(settings.id, make, self._feed, settings.secrets)
+        reader = Reader(settings.id, make, self._feed, settings.secrets, settings.frozen_limit)
         self._feed.use(reader)
         try:
             reader.start()

@@ -14,8 +14,7 @@ class StreamCamera(OpenCVCamera):
     """Reads through the FFmpeg in OpenCV. The end of a stream is a fault."""
 
     def __init__(self, settings: StreamSettings) -> None:
-        hint = "are the address, the user and the password right, and is it reachable?"
-        super().__init__(settings.id, settings.shown, hint)
+        super().__init__(settings.id, settings.shown, settings.hint)
         self._settings = settings
         self._clock = StreamClock()
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.work_journal import WorkJournal
@@ -84,7 +83,7 @@ class FramePipeline:
 
     def submit(self, frame: Frame) -> None:
         """Start on a frame. An unusable one is counted and logged."""
-        wait_ms = 1e3 * (datetime.now(timezone.utc) - frame.captured_at).total_seconds()
+        wait_ms = 1e3 * (time.monotonic() - frame.since)  # whatever the clock of the machine does meanwhile
         start = time.perf_counter()
         self._summary.largest_frame = max(self._summary.largest_frame, frame.image.shape, key=math.prod)
         self._work.begin_inspection(frame.lasting)

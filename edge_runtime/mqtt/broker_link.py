@@ -28,6 +28,8 @@ class BrokerLink:
     post       receives the events of every connection; those of an old connection may come late
     meanwhile  called by the network thread of a connection, at least twice a second; must not wait
 
+    subscription         for commands
+    watch                for the messages of another station with our id; given up where the broker does not allow it
     connection           that is open or being opened; None between two attempts
     connect_at           time.monotonic() of the next attempt, while there is no connection
     connections          how often the broker accepted us
@@ -50,6 +52,8 @@ class BrokerLink:
         self._unsteady = UnsteadyConnections()
         self._accepted = False
         self.subscription: Subscription | None = None
+        self.watch: Subscription | None = None
+        self._watch_asked = False
         self.connection: Connection | None = None
         self.connect_at = 0.0
         self.connections = 0
@@ -63,9 +67,11 @@ class BrokerLink:
         return self.connection if self._accepted else None
 
     def connect(self) -> None:
-        """Open the next connection in the background. Raises BrokerError if a TLS file cannot be used."""
+        """Open the next connection in the background. Raises BrokerError if password or a TLS file cannot be used."""
+        broker = self._broker.renewed()
         # Set before it starts: events of any other connection are ignored.
-        self.connection = Connection(self._broker, self._make_will(), self._post, self.subscription, self._meanwhile)
+        subscriptions = [one for one in (self.subscription, self.watch) if one is not None]
+        self.connection = Connection(broker, self._make_will(), self._post, subscriptions, self._meanwhile)
         try:
             self.connection.start()
         except RuntimeError as error:
@@ -74,7 +80,7 @@ class BrokerLink:
             self.drop()
 
     def reconnect(self) -> None:
-        """As `connect`, but a TLS file that cannot be used any more is a fault."""
+        """As `connect`, but a file that cannot be used any more is a fault."""
         try:
             self.connect()
         except BrokerError as error:
@@ -86,6 +92,7 @@ class BrokerLink:
         _log.info("connected to broker %s", self._broker.address)
         self._accepted = True
         self.maximum_packet_size = event.maximum_packet_size
+        self._watch_asked = self.watch is not None
         self._takeover.connected()
         self._unsteady.connected()
         self.connections += 1
@@ -95,14 +102,18 @@ class BrokerLink:
         self._on_fault("broker", None)
 
     def subscribed(self, event: Subscribed) -> None:
-        """The broker answered the subscription."""
-        assert self.subscription is not None
+        """The broker answered a subscription."""
+        if event.subscription is self.watch:
+            self._watch_asked = False
+            if event.reason >= FIRST_ERROR:
+                self._forgo_watch()
+            return
         if event.reason < FIRST_ERROR:
             self._on_fault("commands", None)
             return
         self._on_fault(
             "commands",
-            f"the broker does not let this station subscribe to {self.subscription.topic_filter} (MQTT reason "
+            f"the broker does not let this station subscribe to {event.subscription.topic_filter} (MQTT reason "
             f"0x{event.reason:02X}), so no command arrives; allow its user to read this topic",
         )
 
@@ -115,6 +126,8 @@ class BrokerLink:
         if event.refused and not self.first_attempt_over.is_set():
             self.first_refusal = BrokerError(event.sentence)
         taken_over = event.reason == SESSION_TAKEN_OVER
+        if self._watch_asked and (event.closed_by_broker or event.reason) and not taken_over:
+            self._forgo_watch()  # some brokers end the connection of a client that asks for what it may not read
         self._takeover.ended(taken_over=taken_over)
         self._unsteady.ended(event.closed_by_broker and not by_event)
         self._close(self._backoff.longest() if taken_over else self._backoff.pause())
@@ -138,6 +151,12 @@ class BrokerLink:
         """Give the connection up, to connect again after a pause."""
         self._close(self._backoff.pause())
         self.first_attempt_over.set()
+
+    def _forgo_watch(self) -> None:
+        if self.watch is not None:
+            name = self.watch.topic_filter
+            _log.info("the broker does not let this station read %s, so another one with its id stays unnoticed", name)
+        self.watch, self._watch_asked = None, False
 
     def _close(self, pause: float) -> None:
         if self.connection is not None:

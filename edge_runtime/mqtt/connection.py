@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class Subscribed:
     """The SUBACK; a `reason` below 0x80 is success."""
 
     connection: Connection
+    subscription: Subscription
     reason: int
 
 
@@ -104,12 +105,13 @@ class Connection:
         broker: Broker,
         will: Will | None,
         post: Callable[[ConnectionEvent], None],
-        subscription: Subscription | None = None,
+        subscriptions: Sequence[Subscription] = (),
         meanwhile: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._broker = broker
         self._post = post
-        self._subscription, self._meanwhile = subscription, meanwhile
+        self._subscriptions, self._meanwhile = subscriptions, meanwhile
+        self._asked: dict[int, Subscription] = {}  # message id -> what it asked for
         self._sentence = ""
         self._refused = False
         self._reason = 0
@@ -250,28 +252,27 @@ class Connection:
         self._reason = code
         refusal = permanent_refusal(code)
         self._refused = refusal is not None
-        user = f" '{self._broker.username}'" if self._broker.username and concerns_credentials(code) else ""
+        user = f" (user '{self._broker.username}')" if self._broker.username and concerns_credentials(code) else ""
         self._sentence = f"broker {self.address} {refusal or f'refuses the connection ({reason})'}{user}"
 
     def _subscribe(self, client: paho.Client) -> None:
-        if self._subscription is None:
-            return
-        # QoS 0: the broker queues nothing while we are away, so no command of an hour ago is carried out. No retained
-        # messages, none of our own, and the retain flag as the sender set it.
-        options = SubscribeOptions(
-            qos=0,
-            noLocal=self._subscription.no_local,
-            retainAsPublished=True,
-            retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
-        )
-        client.subscribe(self._subscription.topic_filter, options=options)
+        # QoS 0: the broker queues nothing while we are away, so no command of an hour ago is carried out. The retain
+        # flag is as the sender set it.
+        for one in self._subscriptions:
+            kept = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if one.kept else SubscribeOptions.RETAIN_DO_NOT_SEND
+            options = SubscribeOptions(qos=0, noLocal=one.no_local, retainAsPublished=True, retainHandling=kept)
+            _, mid = client.subscribe(one.topic_filter, options=options)
+            if mid is not None:
+                self._asked[mid] = one
 
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-        self._post(Subscribed(self, max(int(reason.value) for reason in reasons)))
+    def _on_subscribe(self, _client: Any, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+        if (subscription := self._asked.pop(mid, None)) is not None:
+            self._post(Subscribed(self, subscription, max(int(reason.value) for reason in reasons)))
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        if self._subscription is not None:
-            self._subscription.receive(received(message))
+        for one in self._subscriptions:
+            if paho.topic_matches_sub(one.topic_filter, message.topic):
+                one.receive(received(message))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self._post(Acked(self, mid, int(reason.value)))

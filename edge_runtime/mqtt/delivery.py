@@ -262,10 +262,10 @@ class Delivery:
         except sqlite3.Error as error:
             _log.warning("event %d cannot be moved to the dead letters (%s)", seq, error)
             self._skipped.add(seq)
-        others = f" and {self._buried - 1} more" if self._buried > 1 else ""
-        self._on_fault(
-            "broker_events.never", f"event {seq}{others} can never be delivered and is a dead letter now: {why}"
-        )
+        sentence = f"event {seq} can never be delivered and is a dead letter now: {why}"
+        if self._buried > 1:
+            sentence = f"{self._buried} events can never be delivered and are dead letters now; event {seq}: {why}"
+        self._on_fault("broker_events.never", sentence)
 
     def _hold(self, topic: str) -> None:
         """Leave the events of a topic in the spool, and go on with the others."""

@@ -17,6 +17,7 @@ from edge_runtime.mqtt.broker import Broker, Subscription, Will
 from edge_runtime.mqtt.broker_link import BrokerLink
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.events import Message, encode
+from edge_runtime.mqtt.namesake import Namesake
 from edge_runtime.mqtt.packets import PublishProperties, Received
 from edge_runtime.mqtt.retained import RetainedMessages
 from edge_runtime.mqtt.sender import LAST_STATUS_SECONDS, QueueItem, Sender, Stop, WakeUp
@@ -105,6 +106,11 @@ class Publisher:
         there is no connection are lost.
         """
         self._link.subscription = Subscription(topic_filter, receive)
+
+    def watch_for(self, namesake: Namesake, status_topic: str) -> None:
+        """Look out for another station with our id, which publishes on our `status_topic`. Call it before `start`."""
+        self._sender.namesake = namesake
+        self._link.watch = Subscription(status_topic, namesake.received, no_local=False, kept=True)
 
     def start(self) -> None:
         """Connect in the background. Raises BrokerError if a TLS file cannot be used."""

@@ -14,6 +14,7 @@ from edge_runtime.mqtt.broker_link import BrokerLink
 from edge_runtime.mqtt.connection import Acked, Connected, ConnectionEvent, Disconnected, Subscribed
 from edge_runtime.mqtt.delivery import Delivery
 from edge_runtime.mqtt.events import Message
+from edge_runtime.mqtt.namesake import Namesake
 from edge_runtime.mqtt.retained import RetainedMessages
 from edge_runtime.mqtt.transient import TransientMessage, TransientMessages
 from edge_runtime.supervision.watchdog import Stage
@@ -67,6 +68,7 @@ class Sender:
         self._stop: Stop | None = None
         self._done = False
         self._check_at = 0.0  # time.monotonic()
+        self.namesake: Namesake | None = None
         self.thread = KeptThread("mqtt sender", self._run)
 
     def _run(self) -> None:
@@ -94,6 +96,8 @@ class Sender:
         if time.monotonic() >= self._check_at:
             self._check_at = time.monotonic() + _CHECK_SECONDS
             self._delivery.check_spool()
+            if self.namesake is not None:
+                self.namesake.check()
         if dead is not None and dead is self._link.connection:  # not even a Disconnected was in the queue
             sentence = f"the network thread for broker {dead.address} has died; the station connects again"
             self._on_fault("broker", sentence)

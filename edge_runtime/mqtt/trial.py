@@ -48,7 +48,7 @@ class BrokerTrial:
 
     def __init__(self, broker: Broker, will: Will | None = None, subscription: Subscription | None = None) -> None:
         self._events: queue.SimpleQueue[ConnectionEvent] = queue.SimpleQueue()
-        self._connection = Connection(broker, will, self._events.put, subscription)
+        self._connection = Connection(broker, will, self._events.put, () if subscription is None else (subscription,))
 
     def __enter__(self) -> BrokerTrial:
         self._connection.start()

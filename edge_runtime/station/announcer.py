@@ -45,11 +45,14 @@ class Announcer:
         offline = encode(self._status("offline", {}))
         return Will(self.topics.status, offline, self._config.mqtt.will_delay_seconds)
 
+    @property
+    def status_seconds(self) -> int:
+        """Lifetime of a status: it expires unless it is repeated."""
+        return math.ceil(self._config.mqtt.will_delay_seconds + 1.5 * self._config.mqtt.keep_alive)
+
     def status(self, state: State, faults: Mapping[str, str]) -> None:
-        """Publish the state of the station, retained, with a lifetime: it expires unless it is repeated."""
-        mqtt = self._config.mqtt
-        lifetime = math.ceil(mqtt.will_delay_seconds + 1.5 * mqtt.keep_alive)
-        self._retain(self.topics.status, self._status(state, faults), lifetime)
+        """Publish the state of the station, retained, with a lifetime."""
+        self._retain(self.topics.status, self._status(state, faults), self.status_seconds)
 
     def birth(self, model: ModelIdentity, threshold: float) -> None:
         """Publish what runs here, retained. Call it again when model or threshold change."""

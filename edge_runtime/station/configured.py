@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from edge_runtime.commands.overrides import Overrides
@@ -14,8 +15,16 @@ from edge_runtime.mqtt.settings import read_password
 def broker_of(config: StationConfig) -> Broker:
     """Address and credentials of the broker. Raises ConfigError when the password cannot be read."""
     mqtt = config.mqtt
-    password = read_password(mqtt)
-    return Broker(mqtt.host, mqtt.broker_port, config.client_id, mqtt.username, password, mqtt.tls, mqtt.keep_alive)
+    return Broker(
+        mqtt.host,
+        mqtt.broker_port,
+        config.client_id,
+        mqtt.username,
+        read_password(mqtt),
+        mqtt.tls,
+        mqtt.keep_alive,
+        new_password=partial(read_password, mqtt),
+    )
 
 
 def secrets_of(broker: Broker, config: StationConfig) -> list[str]:

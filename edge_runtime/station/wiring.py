@@ -23,6 +23,7 @@ from edge_runtime.frames.pipeline import FramePipeline
 from edge_runtime.frames.reports import FrameReporter, Observer
 from edge_runtime.frames.summary import Summary
 from edge_runtime.mqtt.broker import Broker
+from edge_runtime.mqtt.namesake import Namesake
 from edge_runtime.mqtt.publisher import Publisher
 from edge_runtime.mqtt.spool.settings import SpoolSection
 from edge_runtime.mqtt.spool.spool import Spool
@@ -74,6 +75,9 @@ def assemble(
     longest = config.mqtt.reconnect_max_seconds
     pauses = Backoff(min(_FIRST_PAUSE_SECONDS, longest), longest)
     publisher = Publisher(broker, spool, host.announcer.will, pauses, fault, supervisor.sender)
+    boot_id, status_seconds = host.announcer.messages.boot_id, host.announcer.status_seconds
+    namesake = Namesake(config.station.id, boot_id, status_seconds, fault)
+    publisher.watch_for(namesake, host.announcer.topics.status)
     threshold = host.threshold_of(inspector.identity)
     pipeline = FramePipeline(
         inspector,

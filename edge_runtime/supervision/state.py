@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -10,6 +11,8 @@ from typing import Literal
 State = Literal["starting", "online", "degraded", "stopped"]
 
 _log = logging.getLogger(__name__)
+_NUMBER = re.compile(r"\d+")
+_MOST_WORDINGS = 10  # of one fault that are logged
 
 
 class Health:
@@ -25,6 +28,7 @@ class Health:
     def __init__(self, on_change: Callable[[State, Mapping[str, str]], None]) -> None:
         self._on_change = on_change
         self._faults: dict[str, str] = {}
+        self._wordings: dict[str, set[str]] = {}  # of each fault's sentences, without their numbers
         self._phase: Literal["starting", "running", "stopped"] = "starting"
         self._lock = threading.Lock()
 
@@ -35,15 +39,25 @@ class Health:
             if known == sentence:
                 return
             if sentence is None:
-                del self._faults[code]
+                del self._faults[code], self._wordings[code]
             else:
                 self._faults[code] = sentence
+            new = sentence is not None and self._is_new(code, sentence)
             self._changed()
         # Not while the lock is held: a log may hang, and must not hide the state.
         if sentence is None:
             _log.info("%s: the fault is over", code, extra={"code": code})
-        elif known is None:
+        elif new:
             _log.warning("%s", sentence, extra={"code": code})
+
+    def _is_new(self, code: str, sentence: str) -> bool:
+        """Whether the log has to have this sentence: a fault may turn out to have another cause."""
+        wordings = self._wordings.setdefault(code, set())
+        wording = _NUMBER.sub("0", sentence)
+        if wording in wordings or len(wordings) >= _MOST_WORDINGS:
+            return False
+        wordings.add(wording)
+        return True
 
     def ready(self) -> None:
         """The station inspects frames from now on. Without effect unless `starting`."""

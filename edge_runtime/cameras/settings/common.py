@@ -44,6 +44,10 @@ class CommonSettings(StrictModel):
     """When verdicts come later than this after their frames, or frames of `every_frame` have waited for this long
     without a break, the station reports the fault `camera.ID.late`. `null`: never. [s]"""
 
+    frozen_seconds: float | None = Field(default=60.0, gt=0)
+    """When a live camera has given nothing but the same picture for this long, the station reports the fault
+    `camera.ID.frozen`. `null`: never. [s]"""
+
     @field_validator("reopen_max_seconds")
     @classmethod
     def _pauses_grow(cls, value: float, info: ValidationInfo) -> float:
@@ -65,6 +69,11 @@ class CommonSettings(StrictModel):
     def piles_up(self) -> bool:
         """Whether frames pile up in a driver or a network while they are not read."""
         return self.live and not self.keeps
+
+    @property
+    def frozen_limit(self) -> float | None:
+        """`frozen_seconds` where pictures come from a sensor; None: the source may well give one twice."""
+        return self.frozen_seconds if self.live and not self.keeps else None
 
     @property
     def silent(self) -> bool:

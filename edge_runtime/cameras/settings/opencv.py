@@ -14,6 +14,8 @@ from edge_runtime.cameras.settings.common import CommonSettings
 from edge_runtime.spelling import spelled
 from latentline.base.home import expanded
 
+_NOT_IN_A_PASSWORD = re.compile(r"[/?#@\s]|[^\x00-\x7f]|%(?![0-9A-Fa-f]{2})")  # unless in percent code
+
 
 class DeviceSettings(CommonSettings):
     """A USB or other V4L2 camera, read through OpenCV."""
@@ -82,6 +84,15 @@ class StreamSettings(CommonSettings):
     def shown(self) -> str:
         """The file, or the address."""
         return mask_source(self.source if self.network else self.path)
+
+    @property
+    def hint(self) -> str:
+        """What to look at when it does not open."""
+        hint = "are the address, the user and the password right, and is it reachable?"
+        credentials = self.source.partition("://")[2].rpartition("@")[0]
+        if _NOT_IN_A_PASSWORD.search(credentials):
+            hint += " Special characters of a password have to be in percent code, such as %40 for @"
+        return hint
 
     @property
     def secrets(self) -> set[str]:

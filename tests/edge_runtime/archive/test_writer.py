@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -152,8 +154,25 @@ def test_without_the_room_it_must_leave_nothing_is_archived(tmp_path: Path) -> N
     writer.thread.start()
     offer(writer, 1)
     writer.close(10)
-    assert "full" in str(faults["archive"])
+    assert "archive.min_free_mib" in str(faults["archive"]) and "full" not in str(faults["archive"])
     assert writer.numbers.dropped == {"disk full": 1}
+
+
+def test_a_disk_without_inodes_is_not_called_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`df` shows free space there, so the sentence names what is lacking."""
+    disk, faults = os.statvfs(tmp_path), dict[str, str | None]()
+    fields = [*disk[:5], 100, 0, 0, *disk[8:]]  # f_files, f_ffree, f_favail
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+    monkeypatch.setattr("edge_runtime.archive.writer.picture_file", _no_space)
+    writer = ArchiveWriter(ArchiveSection(path=tmp_path / "a", min_free_mib=0), faults.__setitem__)
+    writer.thread.start()
+    offer(writer, 1)
+    writer.close(10)
+    assert "no free inode" in str(faults["archive"]) and "full" not in str(faults["archive"])
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space")
 
 
 def test_a_disk_that_hangs_is_reported_while_it_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,12 +66,13 @@ class SteppedCamera(ScriptedCamera):
         super().__init__(name=name)
         self.step = threading.Semaphore(0)
         self.number = 0
+        self.shape: tuple[int, ...] = (2, 2, 1)
 
     def read(self) -> Frame | Idle | None:
         while not self.closed.is_set():
             if self.step.acquire(timeout=0.01):
                 self.number += 1
-                return picture(self.number - 1, self.name)
+                return picture(self.number - 1, self.name, self.shape)
         return None
 
 

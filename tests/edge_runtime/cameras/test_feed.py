@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_runtime.cameras.base import IDLE, BadFrame, Frame
 from edge_runtime.cameras.feeds import Feeds
+from edge_runtime.cameras.settings.folder import FolderSettings
 from edge_runtime.cameras.settings.simulator import SimulatorSettings
 from latentline.errors import CameraError, ImageError
 from tests.edge_runtime.cameras.scripted import (
@@ -330,6 +332,27 @@ def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
         order.append(frame.camera)
     feeds.close()
     assert order == ["fast", "slow"] * 10
+
+
+def test_a_camera_that_gives_one_picture_for_ever_is_frozen() -> None:
+    """Frames that are all equal are a fault, and still inspected, until one differs; of a folder they are none."""
+    faults: list[tuple[str, str | None]] = []
+    camera = SteppedCamera()
+
+    def equal_frames() -> bool:
+        camera.step.release()
+        take(feeds)
+        return any("frozen" in code for code, _ in faults)
+
+    with feeds_of(camera, faults=faults, frozen_seconds=0.001) as feeds:
+        wait_until(equal_frames, "the fault")
+        assert faults[-1][0] == "camera.top.frozen" and "the same picture" in str(faults[-1][1])
+        assert feeds.states()["top"].state == "ok"
+        camera.shape = (4, 2, 1)
+        camera.step.release()
+        take(feeds)
+        wait_until(lambda: faults[-1] == ("camera.top.frozen", None), "the end of the fault")
+    assert FolderSettings(kind="folder", source=Path("p"), watch=True, frozen_seconds=1).frozen_limit is None
 
 
 def test_report_has_the_age_of_the_newest_frame() -> None:

@@ -133,3 +133,26 @@ def test_pipeline_without_gstreamer_is_one_sentence() -> None:
         pytest.skip("this OpenCV has GStreamer")
     with pytest.raises(CameraError, match="built without GStreamer; use the system's"):
         camera_maker(_one(kind="pipeline", source="videotestsrc ! appsink"))()
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("p@ss", True),
+        ("p/w", True),
+        ("a b", True),
+        ("100%", True),
+        ("grün", True),
+        ("p%40ss", False),
+        ("plain:1!", False),
+    ],
+)
+def test_a_password_that_is_not_in_percent_code_is_suspected(password: str, said: bool) -> None:
+    """When a stream does not open, the sentence says how special characters are written, and quotes none of them."""
+    settings = StreamSettings(kind="stream", id="north", source=f"rtsp://me:{password}@192.0.2.1/line")
+    assert ("percent code" in settings.hint) == said and password not in settings.hint + settings.shown
+
+
+def test_an_address_without_a_password_is_not_suspected() -> None:
+    """Its question mark is the usual one."""
+    assert "percent" not in StreamSettings(kind="stream", id="north", source="rtsp://192.0.2.1/line?a=1").hint

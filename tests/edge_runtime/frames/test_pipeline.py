@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,17 @@ def test_a_bad_frame_in_between_costs_only_itself() -> None:
     assert (summary.inspected, summary.bad_frames, summary.failed) == (3, 1, 1)
     assert [frame.number for frame in given_up] == [UNUSABLE], "a frame at which the inspector failed is not done with"
     assert any("backend lost" in (sentence or "") for sentence in faults) and faults[-1] is None
+
+
+@pytest.mark.parametrize("days", [-3650, 3650])
+def test_a_jump_of_the_clock_is_no_wait(days: int) -> None:
+    """A frame that was taken before the clock jumped has waited for as long as it has, whatever its time says."""
+    stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
+    pipeline = FramePipeline(FakeInspector(), None, Summary(), stage, lambda *_: None, lambda _: None, lambda _: None)
+    frame = _frame(DARK)
+    pipeline.submit(replace(frame, captured_at=frame.captured_at - timedelta(days=days)))
+    inspected = pipeline.collect()
+    assert inspected is not None and 0 <= inspected.wait_ms < 60_000
 
 
 class _TwoKindsInspector(FakeInspector):

@@ -3,8 +3,9 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edge_runtime.mqtt.broker import Broker, Will
 from edge_runtime.mqtt.connection import WINDOW
 from edge_runtime.mqtt.events import encode
 from edge_runtime.mqtt.publisher import Publisher
+from edge_runtime.mqtt.settings import MqttSection, read_password
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.pacing import Backoff
 from latentline.errors import BrokerError
@@ -37,10 +39,17 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 class Sender:
     """A publisher and the faults it reported."""
 
-    def __init__(self, spool: Spool, port: int, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        port: int,
+        user: str | None = None,
+        password: str | None = None,
+        new_password: Callable[[], str | None] | None = None,
+    ) -> None:
         self.faults: dict[str, str | None] = {}
         self._spool = spool
-        broker = Broker("127.0.0.1", port, "sender", user, password, keep_alive=5)
+        broker = Broker("127.0.0.1", port, "sender", user, password, keep_alive=5, new_password=new_password)
         self.publisher = Publisher(broker, spool, self._will, Backoff(0.05, 0.1), self.faults.__setitem__)
 
     def append(self, number: int) -> None:
@@ -185,6 +194,27 @@ def test_later_refusal_is_a_fault_and_is_retried(mosquitto: Mosquitto, spool: Sp
     mosquitto.add_user("line", "right")
     mosquitto.start()
     wait_until(lambda: len(spool) == 0, "the event to go out")
+    sender.close()
+
+
+def test_a_password_that_changes_is_read_again(mosquitto: Mosquitto, spool: Spool, tmp_path: Path) -> None:
+    """Broker and file get a new password while the station runs; a file that is away meanwhile is the fault."""
+    file = tmp_path / "password"
+    file.write_text("right\n")
+    section = MqttSection(host="127.0.0.1", username="line", password_file=file)
+    mosquitto.add_user("line", "right")
+    mosquitto.start()
+    sender = Sender(spool, mosquitto.port, "line", "right", partial(read_password, section))
+    sender.publisher.start()
+    sender.publisher.wait_first_try(10)
+    mosquitto.stop()
+    file.unlink()
+    mosquitto.add_user("line", "changed")
+    mosquitto.start()
+    wait_until(lambda: f"{file} cannot be read" in (sender.faults.get("broker") or ""), "the file that is away")
+    file.write_text("changed\n")
+    sender.append(0)
+    wait_until(lambda: len(spool) == 0 and sender.faults["broker"] is None, "the event to go out")
     sender.close()
 
 

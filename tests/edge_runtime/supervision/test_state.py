@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +44,16 @@ def test_states_of_a_station() -> None:
     health.stopping()
     assert (first, health.state) == ("starting", "stopped")
     assert changes == [("online", {}), ("degraded", {"broker": "no answer"}), ("online", {})]
+
+
+def test_the_log_has_each_cause_of_a_fault_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault that turns out to have another cause is logged again; one whose numbers alone change is not."""
+    health = Health(lambda state, faults: None)
+    lost, pause = "the connection was lost", "wrong password; next try in {} s"
+    with caplog.at_level(logging.INFO):
+        for sentence in (lost, pause.format(1), pause.format(2), lost, None, lost):
+            health.fault("broker", sentence)
+    assert caplog.messages == [lost, pause.format(1), "broker: the fault is over", lost]
 
 
 def test_a_fault_before_ready_remains() -> None:
