@@ -36,6 +36,8 @@ class PictureSection(StrictModel):
     """Most defects of one frame that get a picture, the strongest first."""
 
 
+MOST_PASSWORD_BYTES = 65535  # MQTT 5, 1.5.6: the length of binary data has two bytes
+
 # Levels; a leading $ belongs to the broker.
 _ROOT = spelled(
     r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*",
@@ -94,7 +96,7 @@ class MqttSection(StrictModel):
     """MQTT client id, unique on the broker: a second client with the same id takes over the connection. Unset:
     `latentline-{station}`."""
 
-    username: str | None = Field(default=None, min_length=1)
+    username: str | None = Field(default=None, min_length=1, max_length=1024)
     """Name of the station's user at the broker."""
 
     password_file: Path | None = None
@@ -145,7 +147,10 @@ class MqttSection(StrictModel):
 
 def read_password(mqtt: MqttSection) -> str | None:
     """The broker password from its file or environment variable; None when there is none. Raises ConfigError."""
-    return _read_secret("mqtt.password", mqtt.password_file, mqtt.password_env)
+    password = _read_secret("mqtt.password", mqtt.password_file, mqtt.password_env)
+    if password is not None and (size := len(password.encode())) > MOST_PASSWORD_BYTES:
+        raise ConfigError(f"mqtt.password has {size} bytes, and MQTT takes {MOST_PASSWORD_BYTES} at most; correct it")
+    return password
 
 
 def read_key_password(tls: TlsSection) -> str | None:

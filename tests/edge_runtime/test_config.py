@@ -181,6 +181,16 @@ def test_missing_password_is_a_config_error(tmp_path: Path, values: dict[str, st
         read_password(config.mqtt)
 
 
+def test_what_mqtt_cannot_send_is_a_config_error(tmp_path: Path) -> None:
+    """A user's name or password that is too long is refused before anything connects."""
+    with pytest.raises(ConfigError, match=r"mqtt\.username.* 1024 characters"):
+        parse(_changed(tmp_path, mqtt={"username": "u" * 1025}), StationConfig, "-")
+    (tmp_path / "secret").write_text("x" * 65536)
+    long = {"username": "u", "password_file": str(tmp_path / "secret")}
+    with pytest.raises(ConfigError, match=r"mqtt\.password has 65536 bytes"):
+        read_password(parse(_changed(tmp_path, mqtt=long), StationConfig, "-").mqtt)
+
+
 @pytest.mark.parametrize(
     ("camera", "lossless", "live"),
     [
