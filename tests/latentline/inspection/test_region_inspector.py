@@ -24,7 +24,7 @@ REGION = RegionOfInterest(left=0.2, top=0.35, width=0.5, height=0.5)
 def calibrated() -> dict[int | None, Calibrated]:
     """By `preprocessing.height`."""
     normals = frames(40)
-    return {h: calibrate(MeanSearcher(), _tiler(h), normals[:20], normals[20:], 0.05) for h in (None, 40)}
+    return {h: calibrate(MeanSearcher(), _tiler(h), normals[:20], normals[20:], 0.05) for h in (None, 56)}
 
 
 def _tiler(height: int | None) -> FrameTiler:
@@ -41,7 +41,7 @@ def _inspector(calibrated: Calibrated, height: int | None, region: RegionOfInter
     st.integers(100, 160),
     st.integers(100, 160),
     st.sampled_from([(), (1,), (3,)]),
-    st.sampled_from([None, 40]),
+    st.sampled_from([None, 56]),
     st.integers(0, 3),
     st.integers(0, 2**32),
 )

@@ -30,7 +30,7 @@ def test_expected_false_alarms_never_exceed_the_promise(n: int, percent: int) ->
     rate = percent / 100
     scores = np.arange(n, dtype=np.float64)
     if n + 1 < Fraction(100, percent):
-        with pytest.raises(DatasetError, match=f"there are {n}"):
+        with pytest.raises(DatasetError, match=f"{n} are left"):
             of_images(scores, rate)
         return
     k = int(of_images(scores, rate)) + 1  # the k-th smallest is k - 1
