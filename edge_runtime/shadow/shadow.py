@@ -81,7 +81,9 @@ class Shadow:
         """The counters. Any thread may ask."""
         with self._lock:
             milliseconds = float(np.median(self._times)) if self._times else 0.0
-            return replace(self._numbers, verdicts=self._tally.table.unlabelled, milliseconds=milliseconds)
+            skipped = self._numbers.skipped + self._missed
+            verdicts = self._tally.table.unlabelled
+            return replace(self._numbers, skipped=skipped, verdicts=verdicts, milliseconds=milliseconds)
 
     @property
     def pid(self) -> int | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager
-from matplotlib.ft2font import FT2Font
-from matplotlib.text import Text
+from typing import TYPE_CHECKING
 
 from latentline.printable import printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 _OWN = "DejaVu Sans"  # comes with matplotlib
 _BOXES = "Last Resort"  # a font of matplotlib that has a box for every letter
@@ -35,6 +35,8 @@ def lettering(text: str, fonts: Fonts) -> tuple[list[str], str]:
 
     fonts  names and characters of further fonts, in order; asked only where matplotlib's own font does not do
     """
+    from matplotlib.font_manager import findfont
+
     text = "\n".join(map(printable, text.split("\n")))
     names, missing = [_OWN], {ord(c) for c in text} - _characters(findfont(_OWN)) - {ord("\n")}
     if missing:
@@ -49,6 +51,8 @@ def lettering(text: str, fonts: Fonts) -> tuple[list[str], str]:
 
 def installed_fonts() -> Iterator[tuple[str, frozenset[int]]]:
     """Name and characters of each upright font of this machine; those for many scripts first."""
+    from matplotlib.font_manager import FontProperties, findfont, fontManager
+
     upright = {f.name: f.fname for f in fontManager.ttflist if f.style == "normal" and f.weight in (400, "normal")}
     for name in sorted(upright, key=lambda name: (not any(word in name for word in ("CJK", "Fallback", "Noto")), name)):
         try:
@@ -70,5 +74,7 @@ def _letter(text: Text) -> None:
 @lru_cache(maxsize=256)
 def _characters(path: str) -> frozenset[int]:
     """The characters of a font file; none where it holds pictures and no outlines, as for emojis."""
+    from matplotlib.ft2font import FT2Font
+
     font = FT2Font(path)
     return frozenset(font.get_charmap()) if font.scalable else frozenset()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -192,6 +192,11 @@ def test_another_site_cannot_change_anything(anna: Watched, running: RunningPage
     assert "threshold" not in running.audit
 
 
+def _last_audited(running: RunningPage) -> dict[str, Any]:
+    last: dict[str, Any] = json.loads(running.audit.splitlines()[-1])
+    return last
+
+
 def test_labels_by_keys_alone(browser: Browser, running: RunningPage, anna: Watched) -> None:
     """G, D with a kind, S and U say it with the keyboard; the audit log has who said what, old and new."""
     with running.client("anna") as client:
@@ -208,8 +213,9 @@ def test_labels_by_keys_alone(browser: Browser, running: RunningPage, anna: Watc
     assert [_label(running, frame) for frame in order] == [("good", None), ("defect", "scratch"), ("skip", None)]
     page.keyboard.press("u")
     wait_until(lambda: _label(running, order[2]) is None, "the undo")
-    last = json.loads(running.audit.splitlines()[-1])
-    assert (last["who"], last["action"]) == ("anna", "label changed")
+    wait_until(lambda: _last_audited(running)["action"] == "label changed", "the audit of what the undo has changed")
+    last = _last_audited(running)
+    assert last["who"] == "anna"
     assert last["changes"][0]["old"]["verdict"] == "skip" and last["changes"][0]["new"] is None
     page.keyboard.press("1")
     wait_until(lambda: _label(running, order[2]) == ("defect", "scratch"), "the quick key of a known kind")
