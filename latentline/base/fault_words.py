@@ -9,8 +9,6 @@ from typing import Any
 
 _SECTIONS = ("model_type", "model_attributes_type", "dict_type", "mapping_type", "dataclass_type")
 _NUMBERS = ("int_type", "float_type", "int_parsing", "float_parsing")
-# A pattern of so many characters of a class, or of such levels with slashes between them.
-_CHARACTERS = re.compile(r"\^\[([^\]]+)\](?:\{(\d+,)?(\d+)\}|\+\(/\[\1\]\+\)\*)\$")
 _CONTROL = re.compile(r"unacceptable character #x([0-9a-f]+)")
 _WRITTEN_NUMBER = re.compile(r"'\s*[-+]?\d[\d_.,\s]*%?\s*'")  # the repr of a text
 
@@ -26,8 +24,6 @@ def fault_in_words(fault: Mapping[str, Any]) -> str:
         return "expected a section, with keys and values of its own"
     if kind in ("tuple_type", "list_type"):
         return "expected a list, such as [a, b]"
-    if kind == "string_pattern_mismatch" and (allowed := _CHARACTERS.fullmatch(context["pattern"])):
-        return _characters(*allowed.groups())
     if kind == "string_type" and isinstance(fault["input"], (int, float)):
         return "expected a text; write it in quotes"
     message = str(fault["msg"]).removeprefix("Value error, ")
@@ -46,13 +42,6 @@ def yaml_in_words(problem: str) -> str:
         code = int(control[1], 16)
         return f"the control character {code}; remove it" if code else "zero bytes, as in UTF-16; save it as UTF-8"
     return problem
-
-
-def _characters(allowed: str, least: str | None, most: str | None) -> str:
-    names = " ".join("blank" if one == " " else one for one in re.findall(r".-.|.", allowed))
-    if most is None:
-        return f"expected one or more of the characters {names}, or several such levels with / between them"
-    return f"expected {'up to' if least else 'exactly'} {most} of the characters {names}"
 
 
 def _choice(context: Mapping[str, Any]) -> str:

@@ -38,9 +38,6 @@ class _Settings(StrictModel):
     named: dict[str, float] | None = None
     channels: Literal[1, 3] = 1
     steps: int | Literal["auto"] = "auto"
-    name: str = Field(default="a", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    root: str = Field(default="a", pattern=r"^[a-z]+(/[a-z]+)*$")
-    letters: str = Field(default="abcd", pattern=r"^[a-z ]{4}$")
     path: Path | None = None
     inner: _Inner | None = None
     choice: Annotated[_Left | _Right, Field(discriminator="kind")] | None = None
@@ -82,9 +79,6 @@ def test_a_key_that_is_there_twice_is_refused_by_its_lines(tmp_path: Path, text:
         ("number: many\n", r"'number': input should be a valid number \(got 'many'\)"),
         ("choice: {kind: Left-Hand}\n", "'choice': there is no 'kind' 'Left-Hand'; did you mean 'left_hand'\\?"),
         ("choice: {kind: up}\n", "'choice': there is no 'kind' 'up'; give one of left_hand, right_hand"),
-        ("name: linie-ü\n", r"'name': expected up to 64 of the characters A-Z a-z 0-9 _ \. - \(got 'linie-ü'\)"),
-        ("root: a//b\n", "'root': expected one or more of the characters a-z, or several such levels with / between"),
-        ("letters: abc\n", "'letters': expected exactly 4 of the characters a-z blank"),
         ("text: 12\n", r"'text': expected a text; write it in quotes \(got 12\)"),
         ("text: a\0\n", r"a\.yaml: not valid YAML \(zero bytes, as in UTF-16; save it as UTF-8\)"),
         ("text: a\7\n", r"a\.yaml: not valid YAML \(the control character 7; remove it\)"),
