@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,13 +58,16 @@ def _no_trace_of_pytorch() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_table_of_operators() -> Iterator[None]:
-    """PyTorch makes its table of ONNX operators anew for each graph, which takes as long as a small graph. Here it does
-    so once, where its exporter still has that place for it."""
+    """PyTorch makes its table of ONNX operators anew for each graph, which takes as long as a small graph, and looks
+    for all operators fifty times a graph. Here it does so once, where its exporter still has these places for it."""
     with pytest.MonkeyPatch.context() as patch:
         if "export.graphs" in sys.modules:
             try:
+                from torch._export import utils
                 from torch.onnx._internal.exporter._registration import ONNXRegistry
-            except ImportError:
+
+                patch.setattr(utils, "_materialize_cpp_cia_ops", cache(utils._materialize_cpp_cia_ops))
+            except (ImportError, AttributeError):
                 pass
             else:
                 patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
@@ -82,10 +86,8 @@ def _log_of_no_other_test() -> None:
             root.removeHandler(handler)
 
 
-@pytest.fixture(scope="module")
-def undrawn() -> Iterator[None]:
-    """Figures are made and saved as white pictures: drawing them takes a third of a tiny training. For modules that
-    train and evaluate often and look at no figure; other tests draw those of `fit`, `evaluate` and `compare`."""
+@contextmanager
+def _blank_figures() -> Iterator[None]:
     import cv2
     import numpy as np
     from matplotlib.figure import Figure
@@ -97,6 +99,21 @@ def undrawn() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save_blank)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Figures are made and saved as white pictures: drawing them takes a third of a tiny training. For modules that
+    train and evaluate often and look at no figure; other tests draw those of `fit`, `evaluate` and `compare`."""
+    with _blank_figures():
+        yield
+
+
+@pytest.fixture
+def undrawn_here() -> Iterator[None]:
+    """As `undrawn`, for one test of a module of which others look at figures."""
+    with _blank_figures():
         yield
 
 

@@ -30,6 +30,8 @@ from trainer.evaluation.report import ImageScore, Scores, read_results
 from trainer.loops.growth import total_images
 from trainer.networks.layers import stages
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def _config(root: Path, **changes: object) -> TrainConfig:
     # 48 held-out images: enough to standardise and to promise 5 % false alarms

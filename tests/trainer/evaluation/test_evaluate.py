@@ -50,6 +50,7 @@ def _read(path: Path) -> np.ndarray:
     return picture
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path) -> None:
     """Image and pixel AUROC, the rows of each component and the confusion, against scikit-learn on the same files."""
     report = _evaluate(root, tmp_path / "out")
@@ -78,6 +79,7 @@ def test_figures_equal_those_computed_from_the_images(root: Path, tmp_path: Path
     assert report.pixel_images == 8 and 0.9 < report.aupro.value <= 1
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_a_broken_promise_is_in_the_report_and_the_log(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +124,7 @@ def test_everything_is_written_and_can_be_read_again(root: Path, tmp_path: Path)
     assert len(list(out.glob("good-*.png"))) == len(list(out.glob("square-*.png"))) == 2
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_the_table_prints_what_a_method_has_alone(root: Path, tmp_path: Path) -> None:
     """The literal L', 1 − D(x) and every component stand in every table, with interval."""
     lines = _evaluate(root, tmp_path / "out").to_markdown().splitlines()
@@ -141,6 +144,7 @@ def test_the_worst_misses_and_false_alarms_are_shown(root: Path, tmp_path: Path)
     assert (out / "false_alarms.png").is_file() and not (out / "misses.png").exists()
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_frames_are_begun_ahead_and_finished_in_order(root: Path, tmp_path: Path) -> None:
     """As many as the reconstructor takes; the scores stay with their images."""
     inspector = brightness_inspector(ahead=3)
@@ -166,6 +170,7 @@ def test_without_normal_test_images_only_pixels_are_judged(root: Path, tmp_path:
     assert "no normal images" in report.to_markdown() and not (tmp_path / "out" / "roc.png").exists()
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_without_masks_only_images_are_judged(root: Path, tmp_path: Path) -> None:
     """Pixel figures are None; some masks give figures of those, and the table says of how many."""
     masks = sorted((root / "ground_truth" / "square").iterdir())
@@ -180,6 +185,7 @@ def test_without_masks_only_images_are_judged(root: Path, tmp_path: Path) -> Non
     assert "| AUPRO (FPR ≤ 0.3) | no masks |" in report.to_markdown()
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_masks_are_counted_before_anything_is_searched(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,6 +205,7 @@ def test_masks_are_counted_before_anything_is_searched(
     assert "none of 8 masks, such as ground_truth/square/other-000_mask.png, belongs to an image" in caplog.text
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_an_empty_mask_marks_nothing(root: Path, tmp_path: Path) -> None:
     """Of an abnormal image it says nothing about where: the image has no part in the pixel figures."""
     path = root / "ground_truth" / "square" / "000_mask.png"
@@ -223,6 +230,7 @@ def test_a_score_that_is_not_a_number_names_its_image(root: Path, tmp_path: Path
         _evaluate(root, tmp_path / "out", broken=11)
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_copies_of_what_the_model_has_seen_are_counted(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -237,6 +245,7 @@ def test_copies_of_what_the_model_has_seen_are_counted(
     assert "1 test images, such as test/good/copy.png, are copies of images that trained" in caplog.text
 
 
+@pytest.mark.usefixtures("undrawn_here")
 def test_a_broken_image_is_skipped_and_named(tmp_path: Path) -> None:
     """One of twelve; of the broken one nothing is counted."""
     root = write_folder(tmp_path / "data", good=12, defects=4)

@@ -22,6 +22,8 @@ from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.report import read_results
 from trainer.evaluation.without_search import search_gain
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def _accumulator(noise: float, seconds: float, mask: bool = True) -> EvaluationAccumulator:
     """Twenty normal and twenty abnormal images with a brighter square, under noise of this evaluation's own."""

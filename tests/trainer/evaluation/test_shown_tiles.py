@@ -19,6 +19,8 @@ from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.shown_tiles import ShownTiles
 from trainer.pictures.tiles import PicturedTile, TileViewer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 
+from tests import warm
 from tests.trainer.loops.test_autoencoder import ANOVAEGAN, SSIM, VAE, start
 from trainer.loops.training import StepReport
 from trainer.loops.workers import ALONE, Workers
@@ -37,7 +38,8 @@ def one_of_two(rank: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    spawn(one_of_two, (folder,), nprocs=2)  # type: ignore[no-untyped-call]
+    warm.prepare()
+    start_processes(one_of_two, (folder,), nprocs=2, start_method="forkserver")  # type: ignore[no-untyped-call]
     return folder
 
 

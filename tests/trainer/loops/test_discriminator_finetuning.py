@@ -15,6 +15,8 @@ from trainer.loops.factory import build_training
 from trainer.run.fit import fit
 from trainer.run.training_data import load_training_data
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def config_of(folder: Path, **schedule: object) -> TrainConfig:
     content = tiny_config(write_folder(folder / "data"), fade_images=1, stable_images=0, final_images=16, **schedule)

@@ -1,49 +1,38 @@
 """Several processes train what one process trains."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from latentline.errors import ConfigError
+from tests import warm
 from tests.sharing import free_port
 from tests.trainer.runs import all_tensors, write_config
 from trainer.cli import load_config
 from trainer.loops.workers import Workers, open_workers
 from trainer.networks.discriminator import Discriminator
+from trainer.run import folder
 from trainer.run.fit import fit
 from trainer.run.history import read_history
 
-# every step is logged
-FIT = """
-import sys
-from pathlib import Path
-from trainer.cli import load_config
-from trainer.run import folder
-from trainer.run.fit import fit
-folder.LOG_EVERY = 1
-fit(load_config(Path(sys.argv[1]), None), Path(sys.argv[2]), stop_after=32, device="cpu")
-"""
+def _fit(config: Path, run: Path) -> None:
+    folder.LOG_EVERY = 1
+    fit(load_config(config, None), run, stop_after=32, device="cpu")
 
 
-def _two(arguments: list[str]) -> None:
-    """Run a command as two processes, as torchrun does."""
+def _two(config: Path, run: Path) -> None:
+    """A training by two processes, as torchrun would start it."""
     port = str(free_port())
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    errors = [config.parent / f"errors-{rank}" for rank in range(2)]
     started = [
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        for rank in range(2)
+        warm.start(_fit, config, run, errors=file, environment={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank, file in enumerate(errors)
     ]
-    errors = [process.communicate()[1].decode() for process in started]
-    assert [p.returncode for p in started] == [0, 0], errors
+    for process in started:
+        process.join()
+    assert [p.exitcode for p in started] == [0, 0], [file.read_text() for file in errors]
 
 
 def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,8 +43,8 @@ def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.M
     """
     path = write_config(tmp_path, stable_images=8, batch=16)
     config, one, two = load_config(path, None), tmp_path / "one", tmp_path / "two"
-    _two(["-c", FIT, str(path), str(two)])
-    monkeypatch.setattr("trainer.run.folder.LOG_EVERY", 1)
+    _two(path, two)
+    monkeypatch.setattr(folder, "LOG_EVERY", 1)
     fit(config, one, stop_after=32)
     expected, got = all_tensors(one), all_tensors(two)
     assert expected.keys() == got.keys() and "networks.safetensors discriminator.stddev_mean" in got

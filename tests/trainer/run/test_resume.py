@@ -4,15 +4,15 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from latentline.errors import CheckpointError, ConfigError, TrainingError
+from tests import warm
 from tests.trainer.folder import tiny_config, write_folder
+from tests.trainer.run.stopped import fit_on_a_full_disk, fit_signalled
 from tests.trainer.runs import all_tensors, assert_same, write_config
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config, main
@@ -21,35 +21,11 @@ from trainer.run.history import read_history
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-# a process that sends itself a signal before the step of this number, counted from its start: never the tests' own
-# process, whose libraries may have spoilt the stack that signals are delivered on
-SIGNALLED = """
-import os, signal, sys
-from trainer import cli
-from trainer.loops.gan import GanTraining
-from trainer.loops.phases import PhasedTraining
-number, left = int(sys.argv[1]), int(sys.argv[2])
-def counted(step):
-    def signalled(self):
-        global left
-        left -= 1
-        if left == -1:
-            os.kill(os.getpid(), number)
-        return step(self)
-    return signalled
-if sys.argv[3] == "phases":
-    PhasedTraining.step = counted(PhasedTraining.step)
-else:
-    GanTraining.step = counted(GanTraining.step)
-sys.exit(cli.main(sys.argv[4:]))
-"""
 
-
-def run_signalled(number: signal.Signals, step: int, training: str, *arguments: str) -> tuple[int, str]:
-    """Exit code and stderr of a `fit` that is sent a signal before that step."""
-    command = [sys.executable, "-c", SIGNALLED, str(int(number)), str(step), training, "--threads", "1", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, done.stderr
+def run_signalled(errors: Path, number: signal.Signals, step: int, training: str, *arguments: str) -> int | None:
+    """Exit code of a `fit` that is sent a signal before that step, in a process of its own: never in the tests' own,
+    whose libraries may have spoilt the stack that signals are delivered on."""
+    return warm.run(fit_signalled, number, step, training, ["--threads", "1", *arguments], errors=errors)
 
 
 def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
@@ -69,8 +45,8 @@ def test_a_run_killed_at_any_step_ends_as_an_uninterrupted_one(tmp_path: Path) -
     )
     fit(load_config(path, None), tmp_path / "whole")
     step = random.Random(os.urandom(8)).randint(1, 37)  # of 38
-    code, errors = run_signalled(signal.SIGKILL, step, "phases", "fit", str(path), str(run))
-    assert code == -signal.SIGKILL, (step, errors)
+    code = run_signalled(errors := tmp_path / "errors", signal.SIGKILL, step, "phases", "fit", str(path), str(run))
+    assert code == -signal.SIGKILL, (step, errors.read_text())
     assert main(["--threads", "1", "fit", str(path), str(run), "--resume"]) == 0
     assert_same(all_tensors(tmp_path / "whole"), all_tensors(run))
     logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path / "whole", run)]
@@ -113,7 +89,8 @@ def test_an_encoder_is_finished_when_batches_do_not_divide_the_schedule(tmp_path
 def test_a_signal_is_a_checkpoint_and_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
     """The step in work is finished and kept; the exit code says which signal."""
     path, run = write_config(tmp_path), tmp_path / "run"
-    code, errors = run_signalled(number, 2, "gan", "fit", str(path), str(run))
+    code = run_signalled(tmp_path / "errors", number, 2, "gan", "fit", str(path), str(run))
+    errors = (tmp_path / "errors").read_text()
     assert code == 128 + number, errors
     sentence = f"stopped by {number.name}; the checkpoint of 24 images is kept in {run / 'checkpoint'}"
     assert sentence in errors and "continue with --resume" in errors
@@ -178,14 +155,11 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     path, run = write_config(tmp_path, checkpoint_images=24, final_images=4000), tmp_path / "run"
     fit(load_config(path, None), run, stop_after=24)
     before = all_tensors(run)
-    limited = (
-        "import resource, signal, sys; from trainer.cli import main; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", limited, "--threads", "1", "fit", str(path), str(run), "--resume"]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    assert "cannot be written" in ended.stderr and "the checkpoint of 24 images is kept" in ended.stderr
+    arguments = ["--threads", "1", "fit", str(path), str(run), "--resume"]
+    assert warm.run(fit_on_a_full_disk, arguments, errors=tmp_path / "errors") == 1
+    errors = (tmp_path / "errors").read_text()
+    assert "Traceback" not in errors
+    assert "cannot be written" in errors and "the checkpoint of 24 images is kept" in errors
     assert_same(before, all_tensors(run))
     assert [p.name for p in run.iterdir() if p.name.startswith(".")] == []
 

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from edge_runtime.tools.doctor.conformance import conformance, example_frames
-from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
 from latentline.errors import BackendError, EngineError, ImageError
@@ -31,6 +30,7 @@ from latentline.vision.preprocessing import Preprocessing
 from latentline.vision.region import RegionOfInterest
 from tests.checkpoints import exported
 from tests.deep_pictures import deepened
+from tests.exports import export_once
 from tests.fake_cuda.driver import INVALID_VALUE, LAUNCH_FAILED, OUT_OF_MEMORY, FakeDriver
 from tests.fake_cuda.host_kernels import build_host_kernels
 from tests.fake_cuda.scripts import run_script
@@ -190,7 +190,7 @@ def test_any_frame_is_prepared_as_on_the_cpu(
 
 @pytest.mark.parametrize(
     ("precision", "iterations", "kind"),
-    [("fp32", 12, "residual"), ("fp16", 8, "l2"), ("fp32", 2, "ssim"), ("fp16", 2, "ssim")],
+    [("fp32", 5, "residual"), ("fp16", 4, "l2"), ("fp32", 2, "ssim"), ("fp16", 2, "ssim")],
 )
 def test_the_demo_model_conforms(emulated: Open, precision: Precision, iterations: int, kind: MapKind) -> None:
     """The demo's model passes the doctor's whole suite on the emulation, in both precisions, with each map."""
@@ -357,11 +357,11 @@ def test_the_doctor_examines_a_first_look(emulated: Open, package: ModelPackage)
 
 def test_the_map_ssim_in_colour_beyond_the_frame(emulated: Open, tmp_path: Path) -> None:
     """With three channels, and tiles larger than the frame, map and components equal the CPU backend's."""
-    model = export_model(*networks(channels=3), None, SEARCH)
+    model = export_once(*networks(32, 3, 8, 1024, 16), None, SEARCH)  # also that of other tests
     package = scored(write_random_package(tmp_path / "colour", model, "ssim"), "loss")
     cpu = OpenVinoSearcher(package, threads=1)
     host, searcher = HostReconstructor(cpu, package.tiler, package.statistics), emulated(package, batch=2)
-    frame = frames(1, (SIZE - 5, 3 * SIZE - 7, 3))[0]
+    frame = frames(1, (32 - 5, 3 * 32 - 7, 3))[0]
     found, expected = searcher.reconstruct(frame), host.reconstruct(frame)
     cpu.close()
     assert found.anomaly_map.shape == frame.shape[:2] and found.anomaly_map.min() > 0.1
