@@ -117,6 +117,17 @@ def undrawn_here() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def exported_once() -> Iterator[None]:
+    """The command exports networks with the same weights once in a test run; other tests export them anew."""
+    from export import from_checkpoint
+    from tests.exports import export_once
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(from_checkpoint, "export_model", export_once)
+        yield
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A mosquitto broker for this test alone, not started yet."""

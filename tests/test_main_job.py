@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from edge_runtime.cli import main as edge
 from export.cli import main as export
 from tests.mosquitto import Mosquitto
 from tests.paths import ROOT
-from tests.trainer.folder import tiny_config, write_folder
+from tests.whole_job import whole_job
 from trainer.cli import load_config
 from trainer.cli import main as train
 from trainer.run.fit import fit
@@ -25,12 +26,10 @@ SCHEMA = ROOT / "docs" / "mqtt" / "defect.schema.json"
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, a trained run and its package, made by the commands of the README."""
+def work(tmp_path_factory: pytest.TempPathFactory, exported_once: None) -> Path:
+    """A folder with a trained run and its package, made by the commands of the README."""
     work = tmp_path_factory.mktemp("work")
-    config = tiny_config(write_folder(work / "data", train=60), final_images=240, encoder_images=240)
-    (work / "train.yaml").write_text(yaml.safe_dump(config))
-    assert train(["--threads", "1", "fit", str(work / "train.yaml"), str(work / "run")]) == 0
+    shutil.copytree(whole_job() / "run", work / "run")
     package = ["package", str(work / "run"), str(work / "model.zip"), "--false-alarm-rate", "0.1", "--name", "stripes"]
     assert export(package) == 0
     return work
@@ -41,7 +40,7 @@ def _station(work: Path, port: int, folder: Path) -> Path:
     station = {
         "station": {"id": "line-1"},
         "model": str(work / "model.zip"),
-        "cameras": [{"kind": "folder", "source": str(work / "data" / "test" / "square")}],
+        "cameras": [{"kind": "folder", "source": str(whole_job() / "images" / "test" / "square")}],
         "mqtt": {"host": "127.0.0.1", "port": port},
         "spool": {"path": str(folder / "spool.sqlite")},
         "supervision": {"http_port": None},  # another station may have the usual port
@@ -112,7 +111,7 @@ def test_a_run_without_its_encoder_is_not_packaged(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run that stopped before its encoder is refused, and the sentence says how to resume it."""
-    fit(load_config(work / "train.yaml", None), tmp_path / "run", stop_after=48)
+    fit(load_config(whole_job() / "train.yaml", None), tmp_path / "run", stop_after=48)
     assert export(["package", str(tmp_path / "run"), str(tmp_path / "model")]) == 2
     assert "fit --resume" in capsys.readouterr().err
 

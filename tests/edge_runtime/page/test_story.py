@@ -22,8 +22,8 @@ from latentline.errors import ArchiveError
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.paths import ROOT
 from tests.sharing import free_port
-from tests.trainer.folder import tiny_config, write_folder
 from tests.waiting import wait_until
+from tests.whole_job import whole_job
 
 SECONDS = 120.0  # for anything that a busy machine may do late
 
@@ -33,13 +33,9 @@ class Line:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.pictures, self.models = folder, folder / "pictures", folder / "models"
-        images = write_folder(folder / "images", train=72, good=8, defects=16)
-        config = tiny_config(images, encoder_images=32, discriminator_images=64)
-        config["data"]["held_out_fraction"] = 0.4
-        (folder / "train.yaml").write_text(yaml.safe_dump(config))
         for made in (self.pictures, self.models):
             made.mkdir()
-        done(trainer.cli.main(["fit", str(folder / "train.yaml"), str(folder / "run"), "--device", "cpu"]))
+        shutil.copytree(whole_job() / "run", folder / "run")
         self.first = self.package("first")
         self.broker = Mosquitto(folder / "broker")
         self.broker.start()
@@ -62,7 +58,7 @@ class Line:
     def show(self, *kinds: str) -> None:
         """Put test images of these kinds into the station's folder, under names that say their kind."""
         for kind in kinds:
-            for path in sorted((self.folder / "images" / "test" / kind).glob("*.png")):
+            for path in sorted((whole_job() / "images" / "test" / kind).glob("*.png")):
                 copy = shutil.copyfile(path, self.folder / "copy")
                 copy.replace(self.pictures / f"{len(list(self.pictures.iterdir())):03}-{kind}.png")
 
@@ -106,7 +102,7 @@ def done(code: int) -> None:
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
+def line(tmp_path: Path, exported_once: None) -> Iterator[Line]:
     made = Line(tmp_path)
     yield made
     made.close()

@@ -129,7 +129,7 @@ def test_the_shipped_model_verifies_and_is_small() -> None:
 def test_the_demo_runs_by_itself(tmp_path: Path) -> None:
     """The demo exits with 0, every published event arrives, and it writes a summary that counts them, and pictures."""
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "edge_runtime", "demo", "--seconds", "8", "--seed", "1", "--output", str(output)]
+    command = [sys.executable, "-m", "edge_runtime", "demo", "--seconds", "4", "--seed", "1", "--output", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
     assert done.returncode == 0, done.stderr
     summary = json.loads((output / "summary.json").read_text())
