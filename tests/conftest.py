@@ -74,6 +74,21 @@ def _one_table_of_operators() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """OpenVINO keeps what it has compiled, by its own hash of graph and settings: the same graph takes half as long the
+    second time, and tests open the same models again and again. Each process has a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if (openvino := sys.modules.get("openvino")) is not None:
+            folder, compile_model = str(tmp_path_factory.mktemp("compiled")), openvino.Core.compile_model
+
+            def compiled(core: Any, graph: Any, device: str, config: dict[str, Any]) -> Any:
+                return compile_model(core, graph, device, {**config, "CACHE_DIR": folder})
+
+            patch.setattr(openvino.Core, "compile_model", compiled)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _log_of_no_other_test() -> None:
     """Commands that a test or a shared fixture runs in this process set what is logged, and where: no other test

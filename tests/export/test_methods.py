@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from latentline.backends.selftest_check import check_forward
 from latentline.errors import VerificationError
 from latentline.package.model_package import DISCRIMINATOR, ENCODER, FIRST_LOOK, GENERATOR, SEARCH_STEP, load_package
 from latentline.package.selftest import ForwardTest
-from latentline.scoring.calibrate import calibrate
+from latentline.scoring.calibrate import Calibrated, calibrate
 from latentline.search.first_look import FirstLook
 from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import SearchResult
@@ -71,13 +72,20 @@ def searcher(request: pytest.FixtureRequest) -> Iterator[OpenVinoSearcher]:
     searcher.close()
 
 
-def write(name: str, out: Path) -> Path:
-    """The calibrated package of a method at `out`."""
+@cache
+def calibrated_model(name: str) -> Calibrated:
     checkpoint, model = exported(name)
     searcher = OpenVinoSearcher(model, threads=1)
     kind = map_of(checkpoint.config)
-    calibrated = calibrate(searcher, FrameTiler(Preprocessing(), SIZE, 0.25), frames(8), frames(9, 1), 0.1, map=kind)
+    tiler = FrameTiler(Preprocessing(), SIZE, 0.25)
+    found = calibrate(searcher, tiler, frames(8), frames(9, 1), 0.1, map=kind)
     searcher.close()
+    return found
+
+
+def write(name: str, out: Path) -> Path:
+    """The calibrated package of a method at `out`."""
+    model, calibrated = exported(name)[1], calibrated_model(name)
     write_model_package(out, model, ModelCard("tiny", name, "0", Preprocessing(), 0.25), calibrated)
     return out
 

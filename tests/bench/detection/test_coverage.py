@@ -201,6 +201,7 @@ def test_a_hidden_kind_is_never_shown(tmp_path: Path) -> None:
         config("d010", dataset="grid")
 
 
+@pytest.mark.usefixtures("warm_jobs")
 def test_the_command_measures_and_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

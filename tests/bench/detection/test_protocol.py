@@ -88,6 +88,7 @@ def test_weights_can_be_lent(job: Job, tmp_path: Path) -> None:
         assert lent.images[name].score == pytest.approx(image.score, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.usefixtures("warm_jobs")
 def test_processes_say_what_failed(tmp_path: Path) -> None:
     """The error of a run that cannot start names it; what runs print is in their folders."""
     config = _config(tmp_path / "data")

@@ -16,6 +16,7 @@ from tests.trainer.inspectors import brightness_inspector
 from trainer.cli import main
 from trainer.data.folders import FolderSource
 from trainer.data.settings import FolderData
+from trainer.evaluation import choose_search
 from trainer.evaluation.accumulator import EvaluationAccumulator, Subject
 from trainer.evaluation.compare import compare
 from trainer.evaluation.evaluate import evaluate
@@ -136,8 +137,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_run_with_auto_is_evaluated(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_with_auto_is_evaluated(
+    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The report has the table of the choice and its number; the log says it in one sentence."""
+    monkeypatch.setattr(choose_search, "MAX_STEPS", 600)
     with caplog.at_level(logging.INFO):
         assert main(["evaluate", str(run), "--false-alarm-rate", "0.1"]) == 0
     report = read_results(run)[0]

@@ -16,6 +16,7 @@ from trainer.run import folder
 from trainer.run.fit import fit
 from trainer.run.history import read_history
 
+
 def _fit(config: Path, run: Path) -> None:
     folder.LOG_EVERY = 1
     fit(load_config(config, None), run, stop_after=32, device="cpu")
