@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
-import jsonschema
 import numpy as np
 import numpy.typing as npt
 
@@ -78,7 +78,13 @@ def validate(topic: str, body: dict[str, Any]) -> None:
     name = topic.rsplit("/", 1)[1]
     if name == "status" and "/cam/" in topic:
         name = "camera-status"
+    _validator(name).validate(body)
+
+
+@cache
+def _validator(name: str) -> Any:
+    from jsonschema import Draft202012Validator  # a tenth of the start of a station, which needs no schema
+
     schema = json.loads((ROOT / "docs" / "mqtt" / f"{name}.schema.json").read_text())
-    validator = jsonschema.Draft202012Validator(schema)
-    validator.check_schema(schema)
-    validator.validate(body)
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
