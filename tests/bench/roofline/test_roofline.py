@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.roofline import search
 from bench.roofline.datasheets import DEVICES, DevicePeaks, find_peaks
 from bench.roofline.floor import SearchFloor, executions, search_floor
 from bench.roofline.graph_cost import GraphCost, Precision, graph_cost
 from export.layers import Dense
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
+from latentline.errors import run_command
 from latentline.package.model_package import ModelPackage, load_package
 from tests.packages import LATENT, SIZE, networks, tiny_model
 from tests.paths import DEMO_MODEL, ROOT
@@ -24,9 +28,13 @@ from tests.paths import DEMO_MODEL, ROOT
 BATCH = 3
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench.roofline.search", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def run(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of the command, in this process."""
+    output, errors = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        patch.setattr("sys.argv", ["search", *arguments])
+        code = run_command(search.main)
+    return code, output.getvalue(), errors.getvalue()
 
 
 @pytest.mark.parametrize("graph", ["generator.onnx", "discriminator.onnx", "search_step.onnx"])
@@ -172,15 +180,15 @@ def test_a_device_is_told_by_its_name_or_not_at_all(name: str, expected: str | N
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_the_command_prints_every_device_with_its_source(precision: str) -> None:
     """Floors of n = the package's, 10, 100 and 500 for one and nine tiles, as docs/results says; nothing measured."""
-    done = run("--precision", precision)
-    assert done.returncode == 0, done.stderr
+    code, output, errors = run("--precision", precision)
+    assert code == 0, errors
     for one in DEVICES:
-        assert f"\n{one.name}" in done.stdout and one.source in done.stdout
+        assert f"\n{one.name}" in output and one.source in output
     for n in (demo().manifest.search.iterations, 10, 100, 500):
-        assert f"n {n}, batch 1" in done.stdout and f"n {n}, batch 9" in done.stdout
-    assert "ms per search" not in done.stdout
+        assert f"n {n}, batch 1" in output and f"n {n}, batch 9" in output
+    assert "ms per search" not in output
     written = (ROOT / "docs" / "results" / "roofline.md").read_text(encoding="utf-8")
-    tables = done.stdout[: done.stdout.index("dense peaks")]
+    tables = output[: output.index("dense peaks")]
     assert "\n".join(f"    {line}".rstrip() for line in tables.splitlines()) in written
 
 
@@ -189,7 +197,9 @@ def test_json_has_floors_and_measured_times(tmp_path: Path) -> None:
     reports = [tmp_path / "known.json", tmp_path / "unknown.json"]
     reports[0].write_text('{"device": "NVIDIA GeForce RTX 4090", "search_ms": 5.0, "iterations": 2}')
     reports[1].write_text('{"device": "Orin", "search_ms": 9.0, "iterations": 2}')
-    done = run("--iterations", "2", "--batch", "1", "--cpu", "--repeats", "1", "--json", *_given(reports))
+    options = ["--iterations", "2", "--batch", "1", "--cpu", "--repeats", "1", "--json", *_given(reports)]
+    command = [sys.executable, "-m", "bench.roofline.search", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert {floor["device"] for floor in figures["floors"]} == {one.name for one in DEVICES}
@@ -218,8 +228,8 @@ def test_a_file_that_is_no_report_is_refused_in_one_sentence(tmp_path: Path, con
     """Exit code 2, the file named, no traceback."""
     path = tmp_path / "report.json"
     path.write_text(content)
-    done = run(*_given([path]))
-    assert done.returncode == 2 and str(path) in done.stderr and "Traceback" not in done.stderr
+    code, _, errors = run(*_given([path]))
+    assert code == 2 and str(path) in errors and "Traceback" not in errors
 
 
 def _given(reports: list[Path]) -> list[str]:
