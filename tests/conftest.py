@@ -80,13 +80,16 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     second time, and tests open the same models again and again. Each process has a cache of its own."""
     with pytest.MonkeyPatch.context() as patch:
         if (openvino := sys.modules.get("openvino")) is not None:
-            folder, compile_model = str(tmp_path_factory.mktemp("compiled")), openvino.Core.compile_model
+            folder, compile_model = tmp_path_factory.mktemp("compiled"), openvino.Core.compile_model
 
             def compiled(core: Any, graph: Any, device: str, config: dict[str, Any]) -> Any:
-                return compile_model(core, graph, device, {**config, "CACHE_DIR": folder})
+                return compile_model(core, graph, device, {**config, "CACHE_DIR": str(folder)})
 
             patch.setattr(openvino.Core, "compile_model", compiled)
-        yield
+            yield
+            shutil.rmtree(folder)  # a hundred megabytes, and pytest keeps the folders of three runs
+        else:
+            yield
 
 
 @pytest.fixture(autouse=True)
