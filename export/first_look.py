@@ -54,12 +54,14 @@ class _Graph:
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
+        self._layers = 0
 
     def layer(self, h: str, weight: Tensor, bias: Tensor, stride: int = 1, pad: int = 0) -> str:
         return self.activate(self.convolution(h, weight, bias, stride, pad))
 
     def convolution(self, h: str, weight: Tensor, bias: Tensor | None = None, stride: int = 1, pad: int = 0) -> str:
-        inputs = [h, self._weight(weight)] + ([] if bias is None else [self._weight(bias)])
+        self._layers += 1
+        inputs = [h, self._weight("weight", weight)] + ([] if bias is None else [self._weight("bias", bias)])
         sides = list(weight.shape[2:])
         return self._node("Conv", inputs, kernel_shape=sides, strides=[stride] * 2, pads=[pad] * 4)
 
@@ -88,8 +90,8 @@ class _Graph:
         content: bytes = model.SerializeToString(deterministic=True)
         return content
 
-    def _weight(self, tensor: Tensor) -> str:
-        name = f"weight_{len(self._weights)}"
+    def _weight(self, kind: str, tensor: Tensor) -> str:
+        name = f"layers.{self._layers}.{kind}"
         self._weights.append(numpy_helper.from_array(tensor.detach().float().cpu().contiguous().numpy(), name))
         return name
 

@@ -98,7 +98,9 @@ class ModelSpec(StrictModel):
             raise ValueError("first_look needs a discriminator, and feature_shape says that there is none")
         if search.tiles != "all" and not self.looks_first:
             why = "sees single tiles, which this version does not" if self.first_look else "is missing"
-            raise ValueError(f"search.tiles {search.tiles} needs a first look at the frame, and that of this package {why}")
+            raise ValueError(
+                f"search.tiles {search.tiles} needs a first look at the frame, and that of this package {why}"
+            )
         if search.samples and not (self.latent_variance and self.pixel_variance):
             raise ValueError("search.samples needs latent_variance and pixel_variance")
         return self

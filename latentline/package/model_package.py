@@ -112,8 +112,8 @@ class ModelPackage(SearchModel):
         """
         if not self.manifest.looks_first:
             raise PackageError(
-                f"{self.manifest.name}: this package has no first look at the frame, so all tiles must be searched; export it again "
-                f"from its run folder with `latentline-export package RUN OUT --tiles {tiles}`"
+                f"{self.manifest.name}: this package has no first look at the frame, so all tiles must be searched; "
+                f"export it again from its run folder with `latentline-export package RUN OUT --tiles {tiles}`"
             )
         search = self.manifest.search.model_copy(update={"tiles": tiles})
         manifest = self.manifest.model_copy(update={"search": search})

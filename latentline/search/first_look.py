@@ -58,8 +58,8 @@ class FirstLook:
         return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
     def most_suspicious(self, plan: TilePlan, count: int) -> Indices:
-        """The `count` tiles that look least normal, all where there are no more: ascending indices. Ties: the first."""
-        return np.sort(np.argsort(self.of_tiles(plan), kind="stable")[:count])
+        """The `count` tiles of the plan that look least normal, as `least_normal`."""
+        return least_normal(self.of_tiles(plan), count)
 
     def patch_map(self, plan: TilePlan, shape: tuple[int, ...]) -> Float | None:
         """Minus the patch logits, spread over a prepared frame of this shape [h, w]; None without a patch head."""
@@ -68,6 +68,11 @@ class FirstLook:
         height, width = look_shape(shape[0], shape[1], plan.size)
         enlarged = cv2.resize(-self.patch_logits, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged, np.float32)[: shape[0], : shape[1]]
+
+
+def least_normal(logit: Float, count: int) -> Indices:
+    """Which are the `count` smallest of the logits [N], all where there are no more: ascending. Ties: the first."""
+    return np.sort(np.argsort(logit, kind="stable")[:count])
 
 
 @runtime_checkable

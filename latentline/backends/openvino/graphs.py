@@ -58,7 +58,7 @@ def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
     ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, generated)}
     if spec.feature_shape is not None:
         patch_logits: Shapes = {} if spec.patch_shape is None else {"patch_logits": spec.patch_shape}
-        of_places: Shapes = {name: (-1, -1) for name in ("logit", *patch_logits)}
+        of_places: Shapes = dict.fromkeys(("logit", *patch_logits), (-1, -1))
         ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **patch_logits}
         if spec.looks_first:
             ports[FIRST_LOOK] = {"image": (spec.channels, -1, -1)}, of_places
