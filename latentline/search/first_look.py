@@ -62,12 +62,15 @@ class FirstLook:
         return least_normal(self.of_tiles(plan), count)
 
     def patch_map(self, plan: TilePlan, shape: tuple[int, ...]) -> Float | None:
-        """Minus the patch logits, spread over a prepared frame of this shape [h, w]; None without a patch head."""
-        if self.patch_logits is None:
-            return None
-        height, width = look_shape(shape[0], shape[1], plan.size)
-        enlarged = cv2.resize(-self.patch_logits, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(enlarged, np.float32)[: shape[0], : shape[1]]
+        """`patch_map` of the patch logits, for a prepared frame of this shape [h, w]; None without a patch head."""
+        return None if self.patch_logits is None else patch_map(self.patch_logits, plan.size, shape)
+
+
+def patch_map(patch_logits: Float, tile_size: int, shape: tuple[int, ...]) -> Float:
+    """Minus the patch logits of a `look_frame`, spread over the prepared frame of this shape [h, w]."""
+    height, width = look_shape(shape[0], shape[1], tile_size)
+    enlarged = cv2.resize(-patch_logits, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, np.float32)[: shape[0], : shape[1]]
 
 
 def least_normal(logit: Float, count: int) -> Indices:

@@ -234,6 +234,31 @@ def test_an_older_package_searches_all_tiles_and_says_how_to_have_a_first_look(t
         old.with_tiles(8)
 
 
+@pytest.mark.parametrize(("tiles", "runs"), [("all", True), (3, False)])
+def test_a_package_whose_look_saw_single_tiles_runs_without_it_or_not_at_all(
+    tmp_path: Path, tiles: object, runs: bool
+) -> None:
+    """Its thresholds are for that look: with all tiles they hold, with some of them it says to export it again."""
+    write_random_package(tmp_path / "package", tiny_model())
+
+    def as_before(manifest: dict[str, object]) -> None:
+        manifest["first_look"] = True
+        search = manifest["search"]
+        assert isinstance(search, dict)
+        search["tiles"] = tiles
+
+    edit_manifest(tmp_path / "package", as_before)
+    if not runs:
+        with pytest.raises(PackageError, match=r"tiles 3 needs a first look at the frame.*single tiles.*export"):
+            load_package(tmp_path / "package")
+        return
+    old = load_package(tmp_path / "package")
+    assert FIRST_LOOK not in old.graphs and not old.manifest.looks_first
+    searcher = OpenVinoSearcher(old, threads=1)
+    assert old.inspector(searcher).inspect(frames(1)[0]).tiles == old.count_tiles(frames(1)[0][..., None])
+    searcher.close()
+
+
 @pytest.mark.parametrize("tiles", [0, "some", 3])
 def test_a_manifest_with_impossible_tiles_is_refused(tmp_path: Path, tiles: object) -> None:
     """No tile, a word, and a number without a first look: one sentence that names the setting."""

@@ -14,12 +14,12 @@ from time import monotonic
 from typing import Any
 
 from latentline.backends.settings import Precision
+from latentline.backends.tensorrt.gpu.plan import LARGEST_FRAME
 from latentline.backends.tensorrt.graphs.precision import HALF_PORTS
 from latentline.errors import EngineError
 
 log = logging.getLogger(__name__)
 
-LARGEST_FRAME = 4096  # px a side that a first look takes on a GPU
 USUAL_FRAME = (480, 640)  # px, height and width
 WORKSPACE = 1 << 30  # bytes, the default limit of scratch memory while building and running
 PROGRESS_SECONDS = 2.0

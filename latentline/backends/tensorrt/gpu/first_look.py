@@ -7,12 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import pycuda.driver as cuda
 
-from latentline.backends.tensorrt.engines.builder import LARGEST_FRAME
 from latentline.backends.tensorrt.gpu import tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import Run
 from latentline.backends.tensorrt.gpu.engine import Engine, real_type
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray
-from latentline.backends.tensorrt.gpu.plan import FramePlan
+from latentline.backends.tensorrt.gpu.plan import LARGEST_FRAME, FramePlan
 from latentline.errors import BackendError
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import FIRST_LOOK

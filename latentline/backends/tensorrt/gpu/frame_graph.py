@@ -36,7 +36,7 @@ class Slot:
     prepared              out: the prepared frame; `frame` itself unless the graph prepares it
     values                out: raw components of the frame
     tile_values, z        out: of each searched tile
-    patch_logits          out: of each searched tile; None without a patch head
+    patch_logits          out: of each searched tile; None without a patch head, and with a look
     chosen, look_patches  out: which tiles were searched, and the patch logits [h, w] of the look; None without a look
     anomaly_map, picture  out: of the frame; the picture is the reconstruction
     """
@@ -48,9 +48,9 @@ class Slot:
         self.values = arena.mirror((scales + len(search.tile_scores),), np.float32)
         self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in search.tile_scores}
         self.z = arena.mirror((tiles, *search.z.shape[1:]), np.float32)
-        self.patch_logits = (
-            None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
-        )
+        self.patch_logits: Mirror | None = None
+        if search.patch_logits is not None and look is None:
+            self.patch_logits = arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
         self.chosen = None if look is None else arena.mirror((tiles,), np.int32)
         self.look_patches: Mirror | None = None
         if look is not None and look.patch_logits is not None:

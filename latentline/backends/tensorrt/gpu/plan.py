@@ -13,6 +13,7 @@ from latentline.search.tiler import FrameTiler
 from latentline.vision.tiles import TilePlan
 
 Shape = tuple[int, int, int]
+LARGEST_FRAME = 4096  # px a side that a first look takes
 
 
 @dataclass(frozen=True)

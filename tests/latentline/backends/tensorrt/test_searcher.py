@@ -21,7 +21,7 @@ from edge_runtime.tools.doctor.conformance import conformance, example_frames
 from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
-from latentline.backends.tensorrt.engines.builder import LARGEST_FRAME
+from latentline.backends.tensorrt.gpu.plan import LARGEST_FRAME
 from latentline.errors import BackendError, EngineError, ImageError
 from latentline.inspection.host_reconstructor import HostReconstructor, reconstruction_of
 from latentline.inspection.inspector import Inspector
