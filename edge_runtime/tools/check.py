@@ -26,6 +26,7 @@ from edge_runtime.tools.finding import Finding
 from edge_runtime.tools.page_check import check_page
 from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
+from latentline.base.counted import counted
 from latentline.base.durations import duration
 from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
 from latentline.package.model_package import Admit
@@ -137,8 +138,7 @@ def _self_test(inspector: FrameInspector) -> str:
     milliseconds = 1e3 * (time.perf_counter() - start)
     if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
         raise PackageError(f"the same image got the scores {first.score} and {again.score}")
-    tiles = "one tile" if again.tiles == 1 else f"{again.tiles} tiles"
-    return f"{tiles} of {size} px in {milliseconds:.0f} ms, twice with the same score"
+    return f"{counted(again.tiles, 'tile')} of {size} px in {milliseconds:.0f} ms, twice with the same score"
 
 
 def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | None) -> str:
@@ -152,7 +152,7 @@ def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | Non
         feeds.close(1.0)
     if frame is not None:
         height, width, channels = frame.image.shape
-        found = f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+        found = f"{camera.id} gives {width} x {height} px, {counted(channels, 'channel')}"
         if inspector is None:
             return found
         depth = inspector.identity.bit_depth
@@ -184,7 +184,7 @@ def _speed(inspector: FrameInspector, image: npt.NDArray[np.uint8]) -> str:
     start = time.perf_counter()
     result = inspector.begin(image)()
     seconds = time.perf_counter() - start
-    return f"{result.tiles} tile{'s' if result.tiles > 1 else ''}, {duration(seconds)} an image"
+    return f"{counted(result.tiles, 'tile')}, {duration(seconds)} an image"
 
 
 def _first_frame(feeds: Feeds, camera: CameraSettings, faults: list[str]) -> Frame | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.mask_files import MaskFinder
@@ -37,9 +38,13 @@ class FolderMasks:
         stray = [_below(self.root, path) for path in sorted(found - matched)]
         if stray and matched:
             log.warning(
-                "%s: %d masks belong to no abnormal image, or may belong to several, and are not used, the first: %s",
+                "%s: %s not used, the first: %s",
                 self.root,
-                len(stray),
+                counted(
+                    len(stray),
+                    "mask belongs to no abnormal image, or may belong to several, and is",
+                    "masks belong to no abnormal image, or may belong to several, and are",
+                ),
                 stray[0],
             )
         return MaskFiles(len(found), len(matched), stray[0] if stray else None)
