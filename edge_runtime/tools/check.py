@@ -29,7 +29,8 @@ from latentline.backends.settings import Backend, GpuSettings
 from latentline.base.counted import counted
 from latentline.base.durations import duration
 from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
-from latentline.package.model_package import Admit
+from latentline.package.model_package import MANIFEST, Admit
+from latentline.package.package_name import name_fault
 from latentline.vision.images import unread_pictures
 
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
@@ -75,6 +76,18 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         yield _attempt("page", lambda: check_page(page, config.spool.path))
     if (sentence := command_warning(config)) is not None:
         yield Finding("commands", True, sentence, warning=True)
+    if (sentence := _unnamable(config.commands.models)) is not None:
+        yield Finding("commands", True, sentence, warning=True)
+
+
+def _unnamable(models: Path | None) -> str | None:
+    """A sentence about a package that no command can name; None: there is none."""
+    try:
+        paths = sorted(models.iterdir()) if models is not None else []
+    except OSError:
+        return None
+    packages = (path for path in paths if path.suffix == ".zip" or (path / MANIFEST).is_file())
+    return next((fault for path in packages if (fault := name_fault(path.name)) is not None), None)
 
 
 def _candidate(path: Path, config: StationConfig, open_model: OpenModel) -> str:
