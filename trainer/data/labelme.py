@@ -51,7 +51,7 @@ def read_labelme(path: Path) -> Mask:
     drawn = np.zeros((height, width), np.uint8)
     for number, shape in enumerate(shapes, start=1):
         _draw(drawn, shape, f"{path}: shape {number}")
-    return drawn != 0
+    return np.asarray(drawn != 0)
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -23,7 +23,14 @@ def shape(points: Any, kind: str | None = "polygon", label: str = "scratch") -> 
 def labelled(path: Path, *shapes: Any, **changes: Any) -> Path:
     """A file as LabelMe 5 writes it."""
     size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
-    content = {"version": "5.5.0", "flags": {}, "shapes": list(shapes), "imagePath": "a.png", "imageData": None, **size}
+    content: dict[str, Any] = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": list(shapes),
+        "imagePath": "a.png",
+        "imageData": None,
+        **size,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**content, **changes}))
     return path
