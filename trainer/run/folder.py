@@ -91,8 +91,8 @@ class RunFolder:
         log.info("resumed after %s", counted(self.saved_images, "image"))
         if processes != self._workers.count:
             log.info(
-                "each batch is now divided among %d processes instead of %d; sums over it are rounded differently",
-                self._workers.count,
+                "each batch is now divided among %s instead of %d; sums over it are rounded differently",
+                counted(self._workers.count, "process", "processes"),
                 processes,
             )
 
