@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.backends.openvino.silence import without_telemetry
+from latentline.base.counted import counted
 from latentline.errors import BackendError
 
 with without_telemetry():
@@ -69,7 +70,7 @@ class RequestPool:
         except RuntimeError as error:
             together.abort()
             self._pool.shutdown()
-            raise BackendError(f"{threads} threads for the search cannot be started ({error})") from None
+            raise BackendError(f"{counted(threads, 'thread')} for the search cannot be started ({error})") from None
 
     def _workers(self, count: int, batch: int, graphs: Iterable[str]) -> list[Worker]:
         """`count` workers that share the threads. A graph is compiled at its first use; the last sets are kept."""
@@ -86,7 +87,7 @@ class RequestPool:
                 precision = "bf16" if name in self._half else "f32"  # without a hint some CPUs compute in bf16
                 hints = {**config, "INFERENCE_PRECISION_HINT": precision}
                 model = ov.Core().compile_model(_with_batch(self._graphs[name], batch), "CPU", hints)
-                compiled[name] = [_runner(model) for _ in range(count)]
+                compiled[name] = [runner(model) for _ in range(count)]
         return [{name: compiled[name][i] for name in graphs} for i in range(count)]
 
 
@@ -102,7 +103,7 @@ def _with_batch(graph: Any, batch: int) -> Any:
     return fixed
 
 
-def _runner(model: Any) -> Run:
+def runner(model: Any) -> Run:
     """A function that runs a request of `model`. The request has already run once on the calling thread.
 
     That first run is needed: OpenVINO 2026.4.1 deadlocks when its first two conversions of NumPy arrays come from two
