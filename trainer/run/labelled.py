@@ -77,4 +77,4 @@ def warn_of_skipped(skipped: tuple[str, ...]) -> None:
     for sentence in skipped:
         log.warning("skipped: %s", sentence)
     if skipped:
-        log.warning("%d images were skipped", len(skipped))
+        log.warning("%d image%s skipped", len(skipped), " was" if len(skipped) == 1 else "s were")
