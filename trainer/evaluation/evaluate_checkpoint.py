@@ -65,8 +65,8 @@ def evaluate_checkpoint(
     missing.
     """
     out = out or default_out(path)
-    check_folder(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
+    check_folder(out)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     check_trunk_weights(config.trunk)
