@@ -12,6 +12,7 @@ from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
 from latentline.package.destination import check_destination
+from latentline.package.frame_sizes import sizes_of
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
@@ -98,6 +99,7 @@ def package_checkpoint(
         measured.map_choice,
         measured.look_misses,
         trained_images(source, checkpoint),
+        sizes_of(frame.shape for frame in held_out.scored),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
     chosen = _searching(model, search.iterations, config.search.chosen_tiles)

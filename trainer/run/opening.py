@@ -94,7 +94,9 @@ def _say_found(found: Survey, split: Split, config: TrainConfig) -> None:
 def _say_colour(found: Survey, channels: int) -> None:
     """Say where the model sees less than the images have, or pays for what they lack."""
     if channels == 1 and 2 * found.coloured > len(found.frames):
-        log.info("the images have colour, and the model sees grey levels; where colour matters, preprocessing.channels: 3")
+        log.info(
+            "the images have colour, and the model sees grey levels; where colour matters, preprocessing.channels: 3"
+        )
     if channels == 3 and not found.coloured:
         log.info("the images are grey; with preprocessing.channels: 1 the model sees as much, in less time")
 
