@@ -128,8 +128,15 @@ def test_the_sentence_names_a_port_without_tls(encrypted: Path, mosquitto: Mosqu
     gc.collect()
 
 
-def test_the_sentence_names_a_websockets_port() -> None:
-    """A server that answers everything in HTTP and hangs up, as brokers do at their port for websockets."""
+def test_the_sentence_names_a_websockets_port(mosquitto: Mosquitto) -> None:
+    """mosquitto hangs up there on all that asks for no websocket."""
+    mosquitto.configure("protocol websockets")
+    mosquitto.start()
+    assert "its port answers in HTTP: it is for websockets" in _sentence(mosquitto.port, None)
+
+
+def test_the_sentence_names_a_port_of_web_pages() -> None:
+    """A server that answers everything in HTTP and hangs up."""
 
     class Answer(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -123,9 +123,9 @@ print(*[(finding.ok, finding.message) for finding in check_spool(config)])
 
 def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no question of rights: neither the spool's check nor the place of a run speaks of them."""
-    monkeypatch.setattr(spool_check.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     state = os.statvfs(tmp_path)
-    monkeypatch.setattr(spool_check.os, "statvfs", lambda _: SimpleNamespace(f_flag=state.f_flag | os.ST_RDONLY))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=state.f_flag | os.ST_RDONLY))
     finding = _check(tmp_path, tmp_path / "s.sqlite")
     assert not finding.ok and finding.message.endswith(f"may not write into {tmp_path}; its file system is read-only")
     assert obstacle(tmp_path / "run") == f"the file system of {tmp_path} is read-only"
