@@ -27,6 +27,7 @@ from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.copies import seen_images
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
+from trainer.evaluation.other_images import warn_of_other_images
 from trainer.settings.search import Iterations, Tiles, TilesSetting
 from trainer.trunk.fit import fit_trunk
 
@@ -58,6 +59,7 @@ def package_checkpoint(
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, config.preprocessing, data)
+    warn_of_other_images(source, checkpoint)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     seen_images(checkpoint, held_out)
