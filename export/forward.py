@@ -51,8 +51,8 @@ def trained_networks(
         if network is not None
     }
     networks_by_name = {name: _as_forward(network, flips) for name, network in copies.items()}
-    if DISCRIMINATOR in copies:
-        networks_by_name[FIRST_LOOK] = _first_look(_as_forward(copies[DISCRIMINATOR]))
+    if isinstance(judge := copies.get(DISCRIMINATOR), Discriminator):
+        networks_by_name[FIRST_LOOK] = judge.look
     return networks_by_name
 
 
@@ -79,16 +79,6 @@ def forward_test(networks: Mapping[str, Forward], x: Tensor) -> ForwardTest:
         log_variance=log_variance[0].numpy() if log_variance else None,
         logit=logit[0].numpy() if logit else None,
     )
-
-
-def _first_look(discriminate: Forward) -> Forward:
-    """A discriminator without mirror images and features."""
-
-    def run(value: Tensor) -> tuple[Tensor, ...]:
-        logit, _, *patch_logits = discriminate(value)
-        return logit, *patch_logits
-
-    return run
 
 
 def _as_forward(network: nn.Module, flips: Sequence[Flip] = ()) -> Forward:

@@ -20,7 +20,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from export.search_step import FoldedDiscriminator, FoldedGenerator, SearchStep
-from latentline.package.model_package import DISCRIMINATOR, FIRST_LOOK, GENERATOR, SEARCH_STEP
+from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP
 from trainer.data.settings import Flip
 from trainer.networks.discriminator import Discriminator
 from trainer.networks.generator import Generator
@@ -37,7 +37,6 @@ def export_graphs(
     discriminator.onnx  image -> logit [batch], features [batch, maps, 4, 4]; with a patch head also patch_logits
                         [batch, r, r]
     search_step.onnx    z, x, fx -> loss [batch], grad_z [batch, L]
-    first_look.onnx     as `first_look`
 
     flips  over which discriminator.onnx averages its logits; the search step does not, so that γ must then be 1
     """
@@ -46,12 +45,10 @@ def export_graphs(
     x = torch.zeros(2, channels, size, size)
     fx = torch.zeros(2, *feature_shape(discriminator))
     step = SearchStep(generator, discriminator, gamma, lam)
-    plain = export_discriminator(discriminator)
     return {
         GENERATOR: to_onnx(FoldedGenerator(generator), {"z": z}, ["image"]),
-        DISCRIMINATOR: export_discriminator(discriminator, flips) if flips else plain,
+        DISCRIMINATOR: export_discriminator(discriminator, flips),
         SEARCH_STEP: to_onnx(step, {"z": z, "x": x, "fx": fx}, ["loss", "grad_z"]),
-        FIRST_LOOK: first_look(plain),
     }
 
 
@@ -60,19 +57,6 @@ def export_discriminator(discriminator: Discriminator, flips: Sequence[Flip] = (
     image = torch.zeros(2, discriminator.channels, discriminator.resolution, discriminator.resolution)
     outputs = ["logit", "features"] if discriminator.patch_head is None else ["logit", "features", "patch_logits"]
     return to_onnx(FoldedDiscriminator(discriminator, flips), {"image": image}, outputs)
-
-
-def first_look(discriminator: bytes) -> bytes:
-    """first_look.onnx: image -> logit [batch]; with a patch head also patch_logits [batch, r, r].
-
-    discriminator  discriminator.onnx without mirror images, of which the features are left out
-    """
-    model = onnx.load_from_string(discriminator)
-    outputs = [port for port in model.graph.output if port.name != "features"]
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
 
 
 def feature_shape(discriminator: Discriminator) -> tuple[int, int, int]:

@@ -17,8 +17,9 @@ import torch
 
 from export.autoencoder import export_autoencoder
 from export.encoder import FoldedEncoder
+from export.first_look import export_first_look
 from export.forward import forward_images, forward_test, trained_networks
-from export.graphs import export_discriminator, export_graphs, feature_shape, first_look, to_onnx
+from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
 from latentline.package.calibration_file import calibration_to_bytes
 from latentline.package.frame_sizes import Size
@@ -101,6 +102,7 @@ def export_model(
         raise ValueError("a search cannot follow logits averaged over mirror images: set gamma to 1")
     generator, discriminator = freeze(generator, discriminator)
     graphs = export_graphs(generator, discriminator, search.gamma, search.lam, flips)
+    graphs[FIRST_LOOK] = export_first_look(discriminator)
     if search.init == "encoder":
         assert isinstance(encoder, Encoder)
         image = torch.zeros(2, generator.channels, generator.resolution, generator.resolution)
@@ -115,7 +117,7 @@ def _autoencoder(
     graphs = export_autoencoder(encoder, decoder)
     if discriminator is not None:
         graphs[DISCRIMINATOR] = export_discriminator(discriminator.eval())
-        graphs[FIRST_LOOK] = first_look(graphs[DISCRIMINATOR])
+        graphs[FIRST_LOOK] = export_first_look(discriminator)
     networks = trained_networks(decoder, discriminator, encoder)
     selftest = forward_test(networks, forward_images(networks, decoder.latent_size, seed=0))
     spec = _spec(decoder, discriminator, search, latent_variance=encoder.variational, pixel_variance=decoder.variance)
@@ -135,7 +137,7 @@ def _spec(
             "latent_size": generator.latent_size,
             "feature_shape": None if discriminator is None else feature_shape(discriminator),
             "patch_shape": None if positions is None else (positions, positions),
-            "first_look": discriminator is not None,
+            "first_look": False if discriminator is None else "frame",
             "search": search,
             **outputs,
         }

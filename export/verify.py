@@ -97,7 +97,7 @@ def _compare_search(
             where = f"in {name} and {oracle}"
             yield _step_check(f"{SEARCH_STEP} {where}", _step(runtime), truth)
             yield from _graph_checks(
-                where, runtime, networks, {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x, FIRST_LOOK: x}
+                where, runtime, networks, {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x, FIRST_LOOK: _mosaic(x)}
             )
 
 
@@ -116,7 +116,7 @@ def _compare_forward(
         with torch.no_grad():
             z = networks[ENCODER](x)[0].float().double()
         for name, runtime in runtimes.items():
-            inputs = {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x, FIRST_LOOK: x}
+            inputs = {GENERATOR: z, DISCRIMINATOR: x, ENCODER: x, FIRST_LOOK: _mosaic(x)}
             yield from _graph_checks(f"in {name} and {oracle}", runtime, networks, inputs)
 
 
@@ -132,6 +132,13 @@ def _graph_checks(
         for name, true in zip(OUTPUTS[graph], expected, strict=False):
             suffix = f" ({name})" if len(expected) > 1 else ""
             yield compare(f"{graph}{suffix} {where}", outputs[name], true.numpy())
+
+
+def _mosaic(x: Tensor) -> Tensor:
+    """Images [N, C, R, R] as one frame [1, C, 2R, R·N/2], for graphs that see frames; N is even."""
+    count, channels, size, _ = x.shape
+    rows = x.view(2, count // 2, channels, size, size)
+    return rows.permute(2, 0, 3, 1, 4).reshape(1, channels, 2 * size, count // 2 * size)
 
 
 @contextmanager

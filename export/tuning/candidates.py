@@ -31,7 +31,7 @@ def candidates(manifest: Manifest) -> list[TunedSetting]:
         searches |= {(n, "encoder") for n in FROM_ENCODER}
     overlaps = {*OVERLAPS, manifest.overlap}
     tiles: set[int | Literal["all"]] = {"all", own.tiles}
-    if manifest.first_look:
+    if manifest.looks_first:
         tiles |= set(TILES)
     return [
         TunedSetting(overlap=overlap, iterations=n, init=init, tiles=some)

@@ -60,7 +60,8 @@ class ModelSpec(StrictModel):
     patch_shape    [h, w] of the patch head's logits; None: no patch head
     latent_variance  encoder.onnx also gives the log variance of z (VAE)
     pixel_variance   generator.onnx also gives the log variance of every pixel (VAE)
-    first_look       the package brings first_look.onnx; packages from before there was one do not
+    first_look       frame: first_look.onnx sees a whole frame. True: it sees single tiles, as an older version had it,
+                     and nobody runs it; False: there is none
     """
 
     tile_size: int = Field(ge=8, le=1024)
@@ -70,8 +71,13 @@ class ModelSpec(StrictModel):
     patch_shape: tuple[int, int] | None = None
     latent_variance: bool = False
     pixel_variance: bool = False
-    first_look: bool = False
+    first_look: Literal["frame"] | bool = False
     search: SearchSettings
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether the package brings a first look that this version runs."""
+        return self.first_look == "frame"
 
     @property
     def has_discriminator(self) -> bool:
@@ -92,8 +98,11 @@ class ModelSpec(StrictModel):
             raise ValueError("patch_shape needs a discriminator, and feature_shape says that there is none")
         if self.first_look and not self.has_discriminator:
             raise ValueError("first_look needs a discriminator, and feature_shape says that there is none")
-        if search.tiles != "all" and not self.first_look:
-            raise ValueError(f"search.tiles {search.tiles} needs first_look, and this package has none")
+        if search.tiles != "all" and not self.looks_first:
+            why = "sees single tiles, which this version does not" if self.first_look else "is missing"
+            raise ValueError(
+                f"search.tiles {search.tiles} needs a first look at the frame, and that of this package {why}"
+            )
         if search.samples and not (self.latent_variance and self.pixel_variance):
             raise ValueError("search.samples needs latent_variance and pixel_variance")
         return self

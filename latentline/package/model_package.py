@@ -5,7 +5,7 @@
     encoder.onnx         image -> z                 a VAE: also log_variance of z. Only where a search starts there
     discriminator.onnx   image -> logit, features   with a patch head: also patch_logits. Only with a discriminator
     search_step.onnx     z, x, fx -> loss, grad_z   only with a search step
-    first_look.onnx      image -> logit, patch_logits without mirror images      only with a first look
+    first_look.onnx      image of any size -> logit, patch_logits of its places. Only with a first look
     trunk.onnx           image -> features          only with a trunk (`latentline.trunk`)
     trunk.npz            statistics of normal features, and a picture with its features in float64. Only with a trunk
     calibration.npz      statistics of normal frames, and the scores behind the threshold
@@ -110,10 +110,10 @@ class ModelPackage(SearchModel):
 
         Raises PackageError for a package without a first look.
         """
-        if not self.manifest.first_look:
+        if not self.manifest.looks_first:
             raise PackageError(
-                f"{self.manifest.name}: this package has no first look, so all tiles must be searched; export it again "
-                f"from its run folder with `latentline-export package RUN OUT --tiles {tiles}`"
+                f"{self.manifest.name}: this package has no first look at the frame, so all tiles must be searched; "
+                f"export it again from its run folder with `latentline-export package RUN OUT --tiles {tiles}`"
             )
         search = self.manifest.search.model_copy(update={"tiles": tiles})
         manifest = self.manifest.model_copy(update={"search": search})
@@ -163,7 +163,7 @@ def files_of(spec: ModelSpec) -> frozenset[str]:
         DISCRIMINATOR: spec.has_discriminator,
         SEARCH_STEP: spec.has_search_step,
         ENCODER: spec.search.init == "encoder",
-        FIRST_LOOK: spec.first_look,
+        FIRST_LOOK: bool(spec.first_look),
         **dict.fromkeys((TRUNK, TRUNK_STATISTICS), isinstance(spec, Manifest) and spec.trunk is not None),
     }
     return frozenset({CALIBRATION, SELFTEST, *(name for name, needed in graphs.items() if needed)})
@@ -194,6 +194,9 @@ def load_package(path: Path, admit: Admit | None = None) -> ModelPackage:
     for name, content in files.items():
         if name.endswith(".onnx"):
             check_graph(content, f"{path}: {name}")
+    if not manifest.looks_first:  # a look at single tiles, as an older version had it, is not run
+        manifest = manifest.model_copy(update={"first_look": False})
+        files.pop(FIRST_LOOK, None)
     return ModelPackage(
         spec=manifest,
         graphs={name: content for name, content in files.items() if name.endswith(".onnx") and name != TRUNK},

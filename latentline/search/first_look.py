@@ -1,9 +1,9 @@
-"""The first look: what D says of every tile of a frame, each seen once, and which tiles are searched for it.
+"""The first look: D sees a whole frame in one pass, and says which tiles are searched for it.
 
 The search costs far more than a look, and most tiles are plainly normal. So only the most suspicious ones are searched,
-always as many: a frame's work is fixed. The look is D's verdict on the tiles of the search itself, and so equal to it
-where D has no mirror images. D's trunk over the whole frame at once would take half of a look's time on a CPU, but sees
-no edges of tiles, and so says something else; a look at tiles that do not overlap takes little more than that.
+always as many: a frame's work is fixed. D's convolutions run over the frame instead of over tiles, and its dense layer
+becomes one more of them, so that no pixel is looked at twice. D then sees no edges of tiles, and says something else of
+a place than of a tile; only a frame of one tile has the same verdict.
 """
 
 from __future__ import annotations
@@ -11,49 +11,77 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from latentline.search.searcher import SearchResult
+from latentline.vision.tiles import TilePlan, pad_to
 
 Float = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 UInt8 = npt.NDArray[np.uint8]
+STEPS = 4  # D ends with 4 x 4 positions: a tile is four steps from one verdict to the next
+
+
+def look_shape(height: int, width: int, tile_size: int) -> tuple[int, int]:
+    """Height and width of the frame that D looks at: whole steps, and at least a tile."""
+    step = tile_size // STEPS
+    rows, columns = (max(tile_size, -(-length // step) * step) for length in (height, width))
+    return rows, columns
+
+
+def look_frame(prepared: UInt8, tile_size: int) -> UInt8:
+    """The prepared frame [h, w, C] as D looks at it: continued mirrored to `look_shape`."""
+    height, width, _ = prepared.shape
+    return pad_to(prepared, *look_shape(height, width, tile_size))
 
 
 @dataclass(frozen=True)
 class FirstLook:
-    """D's outputs on N tiles, without mirror images.
+    """D's outputs over one frame, without mirror images.
 
-    logit         [N] of D(x), larger is more normal
-    patch_logits  [N, h, w] of the patch head; None without one
+    logit         [rows, columns] for each window of a tile's size, a step apart; larger is more normal
+    patch_logits  [h, w] of the patch head, for each patch of the `look_frame`; None without one
     """
 
     logit: Float
     patch_logits: Float | None = None
 
-    def most_suspicious(self, count: int) -> Indices:
-        """The `count` tiles that look least normal, all where there are no more: ascending indices. Ties: the first."""
-        return np.sort(np.argsort(self.logit, kind="stable")[:count])
+    def of_tiles(self, plan: TilePlan) -> Float:
+        """The logit of each tile of the plan, [N]: linear between the windows around its corner."""
+        step = plan.size // STEPS
+        corners = np.array(plan.corners)
+        (top, left), (down, across) = (corners // step).T, (corners % step / np.float32(step)).T.astype(np.float32)
+        bottom, right = np.minimum(top + 1, len(self.logit) - 1), np.minimum(left + 1, self.logit.shape[1] - 1)
+        upper = self.logit[top, left] * (1 - across) + self.logit[top, right] * across
+        lower = self.logit[bottom, left] * (1 - across) + self.logit[bottom, right] * across
+        return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
-    def tiles(self, start: int, stop: int) -> FirstLook:
-        """The look at the tiles from `start` to before `stop`."""
-        patches = None if self.patch_logits is None else self.patch_logits[start:stop]
-        return FirstLook(self.logit[start:stop], patches)
+    def most_suspicious(self, plan: TilePlan, count: int) -> Indices:
+        """The `count` tiles of the plan that look least normal, as `least_normal`."""
+        return least_normal(self.of_tiles(plan), count)
 
-    def patches_with(self, searched: SearchResult, chosen: Indices) -> Float | None:
-        """The patch logits [N, h, w], those of the `chosen` tiles as their search gave them."""
-        if self.patch_logits is None or searched.patch_logits is None:
-            return None
-        patches: Float = self.patch_logits.copy()
-        patches[chosen] = searched.patch_logits
-        return patches
+    def patch_map(self, plan: TilePlan, shape: tuple[int, ...]) -> Float | None:
+        """`patch_map` of the patch logits, for a prepared frame of this shape [h, w]; None without a patch head."""
+        return None if self.patch_logits is None else patch_map(self.patch_logits, plan.size, shape)
+
+
+def patch_map(patch_logits: Float, tile_size: int, shape: tuple[int, ...]) -> Float:
+    """Minus the patch logits of a `look_frame`, spread over the prepared frame of this shape [h, w]."""
+    height, width = look_shape(shape[0], shape[1], tile_size)
+    enlarged = cv2.resize(-patch_logits, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, np.float32)[: shape[0], : shape[1]]
+
+
+def least_normal(logit: Float, count: int) -> Indices:
+    """Which are the `count` smallest of the logits [N], all where there are no more: ascending. Ties: the first."""
+    return np.sort(np.argsort(logit, kind="stable")[:count])
 
 
 @runtime_checkable
 class LookingSearcher(Protocol):
     """A `Searcher` that can look first."""
 
-    def look(self, tiles: UInt8) -> FirstLook:
-        """Look at all tiles, uint8 [N, H, W, C]. Raises PackageError for a model that brings no first look."""
+    def look(self, prepared: UInt8) -> FirstLook:
+        """Look at a prepared frame uint8 [h, w, C]. Raises PackageError for a model that brings no first look."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 from typing import Literal
 
@@ -26,20 +27,23 @@ MapKind = Literal["residual", "l1", "l2", "ssim", "probability"]
 
 @dataclass(frozen=True)
 class TiledFrame:
-    """A frame that is prepared and cut into tiles.
+    """A prepared frame and its tiles.
 
     prepared      uint8 [h, w, C]
     plan          where the N tiles lie
-    tiles         uint8 [N, S, S, C]
-    milliseconds  the time that preparing and cutting took
-    most          the most tiles that are searched, after a first look at all; None: all are, without one
+    milliseconds  the time that preparing took
+    most          the most tiles that are searched, after a first look at the frame; None: all are, without one
     """
 
     prepared: UInt8
     plan: TilePlan
-    tiles: UInt8
     milliseconds: float
     most: int | None = None
+
+    @cached_property
+    def tiles(self) -> UInt8:
+        """All tiles, uint8 [N, S, S, C]."""
+        return self.plan.cut(self.prepared)
 
 
 def search_frames(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[SearchedFrame]:
@@ -47,12 +51,12 @@ def search_frames(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[Sear
 
     Raises BackendError and PackageError where not all tiles are to be searched, and this searcher cannot look first.
     """
-    looks = _looks(searcher, frames)
+    looks = [_look(searcher, frame) for frame in frames]
     chosen = [
-        None if look is None or frame.most is None else look.most_suspicious(frame.most)
+        None if look is None or frame.most is None else look.most_suspicious(frame.plan, frame.most)
         for frame, (look, _) in zip(frames, looks, strict=True)
     ]
-    some = [f.tiles if indices is None else f.tiles[indices] for f, indices in zip(frames, chosen, strict=True)]
+    some = [frame.plan.cut(frame.prepared, indices) for frame, indices in zip(frames, chosen, strict=True)]
     start = perf_counter()
     result = searcher.search(np.concatenate(some))
     per_tile = 1e3 * (perf_counter() - start) / len(result.z)
@@ -66,22 +70,15 @@ def search_frames(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[Sear
     return searched
 
 
-def _looks(searcher: Searcher, frames: Sequence[TiledFrame]) -> list[tuple[FirstLook | None, dict[str, float]]]:
-    """The first look at each frame and its time; None where all tiles are searched. All frames are of one tiler."""
-    if all(frame.most is None for frame in frames):
-        return [(None, {}) for _ in frames]
+def _look(searcher: Searcher, frame: TiledFrame) -> tuple[FirstLook | None, dict[str, float]]:
+    """The first look at a frame and its time; None where all tiles are searched without one."""
+    if frame.most is None:
+        return None, {}
     if not isinstance(searcher, LookingSearcher):
         raise BackendError(f"searcher {searcher.name} cannot look at a frame before it searches; set search.tiles: all")
     start = perf_counter()
-    together = searcher.look(np.concatenate([frame.tiles for frame in frames]))
-    per_tile = 1e3 * (perf_counter() - start) / len(together.logit)
-    looks: list[tuple[FirstLook | None, dict[str, float]]] = []
-    first = 0
-    for frame in frames:
-        last = first + len(frame.tiles)
-        looks.append((together.tiles(first, last), {"look": per_tile * len(frame.tiles)}))
-        first = last
-    return looks
+    look = searcher.look(frame.prepared)
+    return look, {"look": 1e3 * (perf_counter() - start)}
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ class SearchedFrame:
     tiles           uint8 [K, S, S, C] that were searched
     result          of these K tiles
     milliseconds    time of each stage: preprocess, look where there was one, search
-    look            at all N tiles of the plan; None: there was none
+    look            at the frame; None: there was none
     chosen          [K] which tiles of the plan were searched; None: all
     """
 
@@ -128,11 +125,11 @@ class SearchedFrame:
     def patch_map(self) -> Float | None:
         """Minus the patch head's logits, [h, w] of the prepared frame; None without a patch head.
 
-        A tile that was not searched has those of the first look.
+        They are those of the first look where there was one.
         """
+        if self.look is not None:
+            return self.look.patch_map(self.plan, self.prepared.shape)
         logits = self.result.patch_logits
-        if self.look is not None and self.chosen is not None:
-            logits = self.look.patches_with(self.result, self.chosen)
         return None if logits is None else spread_over_frame(-logits, self.plan, self.prepared.shape)
 
     def blend(self, tiles: Float) -> Float:

@@ -37,7 +37,7 @@ class FrameTiler:
         start = perf_counter()
         prepared = self.preprocessing.apply(frame)
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], self.tile_size, self.overlap)
-        return TiledFrame(prepared, plan, plan.cut(prepared), 1e3 * (perf_counter() - start), self.most)
+        return TiledFrame(prepared, plan, 1e3 * (perf_counter() - start), self.most)
 
     def count(self, frame: UInt8) -> int:
         """How many tiles of this frame are searched. Raises ImageError as `tile` does."""
@@ -54,7 +54,7 @@ class FrameTiler:
         waiting: list[tuple[UInt8, TiledFrame]] = []
         for frame in frames:
             waiting.append((frame, self.tile(frame)))
-            if sum(len(tiled.tiles) for _, tiled in waiting) >= TILES_TOGETHER:
+            if sum(len(tiled.plan.corners) for _, tiled in waiting) >= TILES_TOGETHER:
                 yield from _search_waiting(searcher, waiting)
                 waiting = []
         yield from _search_waiting(searcher, waiting)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 
-def pad_to(image: npt.NDArray[Pixel], size: int) -> npt.NDArray[Pixel]:
-    """Mirror the right and lower edges of [H, W, C] until both sides have at least `size` px."""
-    bottom, right = max(0, size - image.shape[0]), max(0, size - image.shape[1])
+def pad_to(image: npt.NDArray[Pixel], height: int, width: int) -> npt.NDArray[Pixel]:
+    """Mirror the right and lower edges of [H, W, C] until it has at least this height and width."""
+    bottom, right = max(0, height - image.shape[0]), max(0, width - image.shape[1])
     if not bottom and not right:
         return image
     # BORDER_REFLECT repeats as often as needed, so that a side may be much smaller than the tile
@@ -46,10 +46,11 @@ class TilePlan:
         rows, columns = _starts(height, size, overlap), _starts(width, size, overlap)
         return cls(height, width, size, tuple((y, x) for y in rows for x in columns))
 
-    def cut(self, image: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        """[H, W, C] -> [N, size, size, C], contiguous."""
-        padded = pad_to(image, self.size)
-        return np.stack([padded[y : y + self.size, x : x + self.size] for y, x in self.corners])
+    def cut(self, image: npt.NDArray[Pixel], chosen: Iterable[int] | None = None) -> npt.NDArray[Pixel]:
+        """[H, W, C] -> [N, size, size, C], contiguous; of the `chosen` tiles, None: all."""
+        padded = pad_to(image, self.size, self.size)
+        corners = self.corners if chosen is None else [self.corners[i] for i in chosen]
+        return np.stack([padded[y : y + self.size, x : x + self.size] for y, x in corners])
 
     def blend(self, tiles: npt.NDArray[np.float32], chosen: Iterable[int] | None = None) -> npt.NDArray[np.float32]:
         """[N, size, size, ...] -> [height, width, ...]: the weighted mean; a tile weighs less towards its edges.

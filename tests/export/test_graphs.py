@@ -10,11 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
+from export.first_look import export_first_look
 from export.graphs import export_discriminator, export_graphs, to_onnx
 from export.package import export_model
 from export.search_step import SearchStep
 from latentline.backends.openvino.searcher import OpenVinoSearcher
-from latentline.package.model_package import DISCRIMINATOR, GENERATOR, SEARCH_STEP, SearchModel
+from latentline.package.model_package import DISCRIMINATOR, FIRST_LOOK, GENERATOR, SEARCH_STEP, SearchModel
 from tests.exports import export_once
 from tests.packages import LATENT, SEARCH, SIZE, networks, points, tiny_model
 from trainer.data.settings import Flip
@@ -190,7 +191,8 @@ def test_export_is_deterministic_and_silent(capfd: pytest.CaptureFixture[str]) -
     before = {k: v.clone() for k, v in [*generator.state_dict().items(), *discriminator.state_dict().items()]}
     first = tiny_model().graphs
     capfd.readouterr()
-    assert export_graphs(generator, discriminator, 0.1, 0.1) == first
+    again = {**export_graphs(generator, discriminator, 0.1, 0.1), FIRST_LOOK: export_first_look(discriminator)}
+    assert again == first
     assert capfd.readouterr() == ("", "")
     assert not any(b".py" in content for content in first.values())
     after = dict([*generator.state_dict().items(), *discriminator.state_dict().items()])

@@ -90,13 +90,14 @@ def test_the_station_finds_what_the_reference_finds(name: str) -> None:
     searcher = OpenVinoSearcher(model, threads=2)
     found = parts(searcher.search(frames(3)))
     alone = parts(searcher.search(frames(3)[1:2]))
-    looked = parts(searcher.look(frames(3))) if FIRST_LOOK in model.graphs else {}
+    frame = np.concatenate(frames(3))
+    looked = parts(searcher.look(frame)) if FIRST_LOOK in model.graphs else {}
     searcher.close()
     config = checkpoint.config
     reference = ReferenceSearcher(checkpoint, config.search, config.unmeasured_iterations)
     expected = parts(reference.search(frames(3)))
     if looked:
-        for field, values in parts(reference.look(frames(3))).items():
+        for field, values in parts(reference.look(frame)).items():
             np.testing.assert_allclose(looked[field], values, rtol=2e-3, atol=1e-3 * np.abs(values).max())
     assert set(found) == set(expected) == {"z", "reconstruction", *FIELDS[name]}
     for field, values in expected.items():

@@ -65,7 +65,7 @@ class CropSampler:
     ) -> None:
         self.size = size
         self._augment = augment or AugmentConfig()
-        self._images = [_mirror_border(pad_to(image, size), self._augment.shift) for image in images]
+        self._images = [_mirror_border(pad_to(image, size, size), self._augment.shift) for image in images]
         self._masks = [
             np.zeros(image.shape[:2], np.bool_) if mask is None else self._pad_mask(mask)
             for image, mask in zip(self._images, masks or [None] * len(images), strict=True)
@@ -131,7 +131,7 @@ class CropSampler:
     def _pad_mask(self, mask: Mask) -> Mask:
         """The mask padded and mirrored as its image is: a mirrored defect is a defect, too."""
         levels = mask.astype(np.uint8)[..., None]
-        return _mirror_border(pad_to(levels, self.size), self._augment.shift)[..., 0].astype(np.bool_)
+        return _mirror_border(pad_to(levels, self.size, self.size), self._augment.shift)[..., 0].astype(np.bool_)
 
 
 def to_tensor(tiles: UInt8) -> Tensor:

@@ -67,7 +67,7 @@ def _seen(searcher: LookingSearcher, tiler: FrameTiler, frame: UInt8, mask: Mask
     holds = np.array([_holds(prepared, tiled.plan, corner) for corner in tiled.plan.corners])
     if not holds.any():
         return None
-    return bool(holds[searcher.look(tiled.tiles).most_suspicious(tiler.most)].any())
+    return bool(holds[searcher.look(tiled.prepared).most_suspicious(tiled.plan, tiler.most)].any())
 
 
 def _holds(mask: Mask, plan: TilePlan, corner: tuple[int, int]) -> bool:

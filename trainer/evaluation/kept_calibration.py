@@ -45,6 +45,7 @@ from trainer.evaluation.count_look_misses import count_look_misses, say_look_mis
 from trainer.settings.search import Iterations, Tiles
 from trainer.trunk.fit import FittedTrunk
 
+BASIS = "a first look at whole frames"  # change it whenever the same settings and frames give other numbers
 FOLDER, TEXT, ARRAYS = "calibration", "calibration.json", "calibration.npz"
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ class CalibrationTask:
         digest = hashlib.sha256((folder / "networks.safetensors").read_bytes())
         settings = self.config.model_dump_json(exclude={"name", "data"})
         parts = f"{self.held_out.parts} {self.held_out.scored_parts}"
-        digest.update(f"{software_version()} {self.wanted} {settings} {parts}".encode())
+        digest.update(f"{software_version()} {BASIS} {self.wanted} {settings} {parts}".encode())
         for frames in (self.held_out.standardising, self.held_out.scored, self.held_out.abnormal, self.held_out.masks):
             for frame in frames:
                 digest.update(b"none" if frame is None else str(frame.shape).encode())

@@ -53,7 +53,7 @@ class ValidationFrames:
     @property
     def tiles(self) -> int:
         """The number of tiles of all frames."""
-        return sum(len(frame.tiled.tiles) for frame in self.frames)
+        return sum(len(frame.tiled.plan.corners) for frame in self.frames)
 
 
 def normal_parts(held_out: HeldOut) -> list[str]:
@@ -121,7 +121,7 @@ def _cut(raw: Raw, abnormal: bool, tiler: FrameTiler, most_tiles: int, rng: np.r
     window = np.ascontiguousarray(prepared[y : y + height, x : x + width])
     plan = TilePlan.cover(height, width, tiler.tile_size, tiler.overlap)
     seen = None if mask is None else mask[y : y + height, x : x + width]
-    return ValidationFrame(TiledFrame(window, plan, plan.cut(window), 0.0), abnormal, part, seen)
+    return ValidationFrame(TiledFrame(window, plan, 0.0), abnormal, part, seen)
 
 
 def _window(prepared: UInt8, tiler: FrameTiler, most_tiles: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.networks.layers import (
@@ -109,6 +110,14 @@ class Discriminator(nn.Module):
         """As `forward`; with `patch_head` also the patch head's logits [N, r, r], r = R / (4·patch_size)."""
         stage = self.last_stage if stage is None else stage
         branch = stage - PATCH_HEAD_BLOCKS if patch_head else -1
+        features, patches = self._convolutions(x, stage, alpha, record_stddev, branch)
+        logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
+        return logit, features, patches
+
+    def _convolutions(
+        self, x: Tensor, stage: int, alpha: float, record_stddev: bool, branch: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """f(x), and the logits of the patch head where it branches off before block `branch` - 1."""
         h, patches = leaky_relu(self.from_image[stage](x)), None
         for index in reversed(range(stage + 1)):
             if index < stage:
@@ -117,9 +126,20 @@ class Discriminator(nn.Module):
                 h = torch.lerp(leaky_relu(self.from_image[stage - 1](downsample(x))), h, alpha)
             if index == branch and self.patch_head is not None:
                 patches = self.patch_head(h)
-        features = leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1)))
-        logit = self.out(leaky_relu(self.dense(features.flatten(1)))).squeeze(1)
-        return logit, features, patches
+        return leaky_relu(self.conv(torch.cat([h, self._stddev_channel(h, record_stddev)], dim=1))), patches
+
+    def look(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """A first look at a whole frame [N, C, H, W], sides of at least R and in quarters of R, by the last stage.
+
+        Returns the logit [N, 4·H/R − 3, 4·W/R − 3] of each window of R x R px, a quarter of R apart, and with a patch
+        head its logits [N, H/(4·patch_size), W/(4·patch_size)]. The dense layer is a convolution of 4 x 4 positions, so
+        a frame of R x R px has the logits of `all_outputs`; in a larger one no window has edges.
+        """
+        features, patches = self._convolutions(frame, self.last_stage, 1.0, False, self.last_stage - PATCH_HEAD_BLOCKS)
+        kernel = self.dense.scaled_weight().view(-1, features.shape[1], 4, 4)
+        hidden = leaky_relu(F.conv2d(features, kernel, self.dense.bias))
+        logit = F.conv2d(hidden, self.out.scaled_weight()[:, :, None, None], self.out.bias).squeeze(1)
+        return (logit,) if patches is None else (logit, patches)
 
     def all_outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logit, features and, where there is a patch head, its logits; all of the last stage."""

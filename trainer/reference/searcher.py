@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latentline.errors import PackageError
-from latentline.search.first_look import FirstLook
+from latentline.search.first_look import FirstLook, look_frame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import Checkpoint
@@ -64,13 +64,14 @@ class ReferenceSearcher:
                 found["negative_log_likelihood"] = self._negative_log_likelihood(x, z, z_log_variance)
         return SearchResult(**{name: tensor.numpy() for name, tensor in found.items()})
 
-    def look(self, tiles: npt.NDArray[np.uint8]) -> FirstLook:
+    def look(self, prepared: npt.NDArray[np.uint8]) -> FirstLook:
         """As `LookingSearcher.look`."""
         if self._discriminator is None:
             raise PackageError("this model has no discriminator for a first look; search all tiles")
+        frame = look_frame(prepared, self._discriminator.resolution)
         with torch.no_grad():
-            logit, _, *patch_logits = self._discriminator.all_outputs(torch.from_numpy(to_model_range(tiles)))
-        return FirstLook(logit.numpy(), patch_logits[0].numpy() if patch_logits else None)
+            outputs = self._discriminator.look(torch.from_numpy(to_model_range(frame[None])))
+        return FirstLook(*(output[0].numpy() for output in outputs))
 
     def close(self) -> None:
         """Nothing to release."""

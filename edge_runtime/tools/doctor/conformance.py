@@ -80,9 +80,8 @@ def conformance(
     for name, frame in example_frames(package, cpu).items():
         prepared = package.tiler.preprocessing.apply(frame)
         plan = TilePlan.cover(prepared.shape[0], prepared.shape[1], package.spec.tile_size, package.tiler.overlap)
-        every_tile = plan.cut(prepared)
         expected, found = host.reconstruct(frame), backend.reconstruct(frame)
-        tiles = every_tile[found.searched_tiles]
+        tiles = plan.cut(prepared, found.searched_tiles)
         own, curve = backend.search(tiles), backend.trace(tiles)
         reference = loss_curve(package, cpu, tiles)
         errors = np.abs(curve.astype(np.float64) - reference) / reference
@@ -98,7 +97,7 @@ def conformance(
         yield BackendComparison(f"{name}: final z", distance, None)
         score = abs(calibration.score(found.values)[0] - calibration.score(expected.values)[0])
         yield BackendComparison(f"{name}: score, in standard deviations of normal scores", score / spread, SCORE_BOUND)
-        look = None if found.searched is None else cpu.look(every_tile)
+        look = None if found.searched is None else cpu.look(prepared)
         searched = SearchedFrame(prepared, plan, tiles, own, {}, look, found.searched)
         yield from _after_the_search(name, package, searched, found)
         again = backend.reconstruct(frame)

@@ -39,7 +39,7 @@ def read_graphs(model: SearchModel) -> dict[str, Any]:
         for kind, ports, expected in (("input", graph.inputs, inputs), ("output", graph.outputs, outputs)):
             found = {port.any_name: port.partial_shape for port in ports}
             wanted = {port: ov.PartialShape([-1, *shape]) for port, shape in expected.items()}
-            if found != wanted:
+            if found.keys() != wanted.keys() or not all(_fits(found[port], wanted[port]) for port in wanted):
                 raise PackageError(
                     f"{name}: {kind}s are {_described(found)}, and the manifest needs {_described(wanted)}; "
                     "export the package again"
@@ -58,14 +58,22 @@ def _ports(spec: ModelSpec) -> dict[str, tuple[Shapes, Shapes]]:
     ports: dict[str, tuple[Shapes, Shapes]] = {GENERATOR: ({"z": z}, generated)}
     if spec.feature_shape is not None:
         patch_logits: Shapes = {} if spec.patch_shape is None else {"patch_logits": spec.patch_shape}
+        of_places: Shapes = dict.fromkeys(("logit", *patch_logits), (-1, -1))
         ports[DISCRIMINATOR] = {"image": image}, {"logit": (), "features": spec.feature_shape, **patch_logits}
-        if spec.first_look:
-            ports[FIRST_LOOK] = {"image": image}, {"logit": (), **patch_logits}
+        if spec.looks_first:
+            ports[FIRST_LOOK] = {"image": (spec.channels, -1, -1)}, of_places
         if spec.has_search_step:
             ports[SEARCH_STEP] = {"z": z, "x": image, "fx": spec.feature_shape}, {"loss": (), "grad_z": z}
     if spec.search.init == "encoder":
         ports[ENCODER] = {"image": image}, {"z": z, **({"log_variance": z} if spec.latent_variance else {})}
     return ports
+
+
+def _fits(found: Any, wanted: Any) -> bool:
+    """Whether a shape has the fixed sizes that are wanted, and any size elsewhere (some are known to be at least 1)."""
+    return len(found) == len(wanted) and all(
+        a == b or (a.is_dynamic and b.is_dynamic) for a, b in zip(found, wanted, strict=True)
+    )
 
 
 def _described(ports: Mapping[str, Any]) -> str:

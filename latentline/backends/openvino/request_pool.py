@@ -86,7 +86,7 @@ class RequestPool:
                 precision = "bf16" if name in self._half else "f32"  # without a hint some CPUs compute in bf16
                 hints = {**config, "INFERENCE_PRECISION_HINT": precision}
                 model = ov.Core().compile_model(_with_batch(self._graphs[name], batch), "CPU", hints)
-                compiled[name] = [_runner(model) for _ in range(count)]
+                compiled[name] = [runner(model) for _ in range(count)]
         return [{name: compiled[name][i] for name in graphs} for i in range(count)]
 
 
@@ -102,7 +102,7 @@ def _with_batch(graph: Any, batch: int) -> Any:
     return fixed
 
 
-def _runner(model: Any) -> Run:
+def runner(model: Any) -> Run:
     """A function that runs a request of `model`. The request has already run once on the calling thread.
 
     That first run is needed: OpenVINO 2026.4.1 deadlocks when its first two conversions of NumPy arrays come from two

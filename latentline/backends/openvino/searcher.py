@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.backends.adam import adam_search, initial_latent
+from latentline.backends.openvino.frame_graphs import FrameGraphs
 from latentline.backends.openvino.graphs import FEATURES, read_graphs
 from latentline.backends.openvino.request_pool import RequestPool, Worker, has_bfloat16
 from latentline.backends.openvino.variational import kl, negative_log_likelihood, sample_noise
@@ -30,7 +31,7 @@ from latentline.package.model_package import (
 )
 from latentline.package.selftest import ForwardTest
 from latentline.scoring.components import OF_RECONSTRUCTION
-from latentline.search.first_look import FirstLook
+from latentline.search.first_look import FirstLook, look_frame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 
@@ -63,8 +64,11 @@ class OpenVinoSearcher:
         self._spec = model.spec
         self._lanes = threads or usable_cores()
         graphs = read_graphs(model)
+        look = graphs.pop(FIRST_LOOK, None)
         self._present = frozenset(graphs)
-        halved = self._present - {SEARCH_STEP} if half and has_bfloat16() else frozenset[str]()
+        halves = half and has_bfloat16()
+        halved = self._present - {SEARCH_STEP} if halves else frozenset[str]()
+        self._looks = None if look is None else FrameGraphs(look, self._lanes, halves)
         self._workers = RequestPool(graphs, self._lanes, halved)
         self._needs_verdict = components is None or not OF_RECONSTRUCTION.isdisjoint(components)
         self._selftest = model.selftest
@@ -79,18 +83,12 @@ class OpenVinoSearcher:
         results = self._workers.map(self._search_some, _split(x, batch), self._graphs_of_search(), batch)
         return SearchResult(**{name: np.concatenate([r[name] for r in results])[: len(x)] for name in results[0]})
 
-    def look(self, tiles: UInt8) -> FirstLook:
+    def look(self, prepared: UInt8) -> FirstLook:
         """As `LookingSearcher.look`."""
-        self._check(tiles)
-        if not self._can_look:
-            raise PackageError("this package has no first look; export it again")
-        x = to_model_range(tiles)
-        batch = _batch(len(x), self._lanes)
-        parts = self._workers.map(
-            lambda worker, some: worker[FIRST_LOOK]({"image": some}), _split(x, batch), (FIRST_LOOK,), batch
-        )
-        found = {name: np.concatenate([part[name] for part in parts])[: len(x)] for name in parts[0]}
-        return FirstLook(found["logit"], found.get("patch_logits"))
+        if self._looks is None:
+            raise PackageError("this package has no first look at the frame; export it again")
+        found = self._looks.run(to_model_range(look_frame(prepared, self._spec.tile_size)[None]))
+        return FirstLook(found["logit"][0], found["patch_logits"][0] if "patch_logits" in found else None)
 
     def with_iterations(self, iterations: int) -> OpenVinoSearcher:
         """This searcher with another number of search steps. Both share graphs and threads, so close one of them."""
@@ -104,7 +102,9 @@ class OpenVinoSearcher:
         """Largest relative error on the package's self-test. Raises VerificationError when it is too large."""
         if isinstance(self._selftest, ForwardTest):
             error = check_forward(self.forward, self._selftest)
-            return max(error, check_forward(self._forward_at_a_look, self._selftest)) if self._can_look else error
+            if self._looks is None:
+                return error
+            return max(error, check_forward(self._forward_at_a_look, self._selftest))
         return check_selftest(self.step, self._selftest)
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
@@ -134,15 +134,13 @@ class OpenVinoSearcher:
         return forward_answers(encoded, generated, discriminated)
 
     def _forward_at_a_look(self, x: Float) -> dict[str, Float]:
-        """`forward` with the logit of the first look, which is D's: only a GAN averages over mirror images."""
-        return {**self.forward(x), "logit": self.run(FIRST_LOOK, {"image": x})["logit"]}
-
-    @property
-    def _can_look(self) -> bool:
-        return FIRST_LOOK in self._present
+        """`forward` with the logit of the first look at frames of one tile: it is D's, without mirror images."""
+        return {**self.forward(x), "logit": self.run(FIRST_LOOK, {"image": x})["logit"][:, 0, 0]}
 
     def run(self, graph: str, inputs: Mapping[str, Float]) -> dict[str, Float]:
         """All outputs of one graph of the package, computed row by row, by name."""
+        if graph == FIRST_LOOK and self._looks is not None:
+            return self._looks.run(inputs["image"])
         count = len(next(iter(inputs.values())))
         rows = [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(count)]
         results = self._workers.map(lambda worker, row: worker[graph](row), rows, (graph,))

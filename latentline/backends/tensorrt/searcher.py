@@ -27,6 +27,7 @@ from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.components import tile_components
 from latentline.scoring.maps import PATCH, PixelStatistics
+from latentline.search.first_look import patch_map
 from latentline.search.searched_frame import spread_over_frame
 from latentline.search.searcher import SearchResult, TileScores
 
@@ -125,13 +126,10 @@ class TensorRtSearcher:
                 milliseconds={"search": waited},
                 searched=chosen,
             )
-            patch_logits = _patch_logits(slot, count)
-            if patch_logits is not None and slot.look_patches is not None:
-                searched, patch_logits = patch_logits, slot.look_patches.host[: graph.plan.count].copy()
-                patch_logits[chosen] = searched
-        if patch_logits is None or self._package.statistics.patch_statistics is None:
+            of_patches = _patch_map(slot, graph.plan)
+        if of_patches is None or self._package.statistics.patch_statistics is None:
             return reconstructed
-        return _with_patch_map(reconstructed, patch_logits, self._package.statistics)
+        return _with_patch_map(reconstructed, of_patches, self._package.statistics)
 
     def search(self, tiles: UInt8) -> SearchResult:
         """Search tiles uint8 [N, S, S, C], stacked into one frame, with the graph that inspects frames.
@@ -233,16 +231,22 @@ def open_tensorrt(
 
 
 def _with_patch_map(
-    reconstructed: ReconstructedFrame, patch_logits: Float, statistics: PixelStatistics
+    reconstructed: ReconstructedFrame, of_patches: Float, statistics: PixelStatistics
 ) -> ReconstructedFrame:
     """Add the patch head's map. The host computes it, because it is a few pixels for each tile."""
-    plane = statistics.standardise_patch_map(
-        spread_over_frame(-patch_logits, reconstructed.plan, reconstructed.anomaly_map.shape)
-    )
+    plane = statistics.standardise_patch_map(of_patches)
     anomaly_map = np.maximum(reconstructed.anomaly_map, plane)
     return replace(
         reconstructed, anomaly_map=anomaly_map, values={**reconstructed.values, PATCH: max(0.0, float(plane.max()))}
     )
+
+
+def _patch_map(slot: Slot, plan: FramePlan) -> Float | None:
+    """As `SearchedFrame.patch_map`."""
+    if slot.look_patches is not None:
+        return patch_map(slot.look_patches.host, plan.tiles.size, plan.prepared)
+    logits = _patch_logits(slot, plan.searched)
+    return None if logits is None else spread_over_frame(-logits, plan.tiles, plan.prepared)
 
 
 def _patch_logits(slot: Slot, count: int) -> Float | None:

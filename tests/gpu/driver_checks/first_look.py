@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.gpu.outcome import Outcome
 from latentline.backends.openvino.searcher import OpenVinoSearcher
-from latentline.search.first_look import FirstLook, Indices
+from latentline.search.first_look import Float, Indices
 from latentline.vision.tiles import TilePlan
 from tests.gpu.driver_checks.frames import tiled
 from tests.gpu.driver_checks.rig import Rig
@@ -32,17 +32,16 @@ def check(rig: Rig) -> Outcome:
                 frame = tiled(package, side, side)
                 height, width, _ = frame.shape
                 plan = TilePlan.cover(height, width, package.spec.tile_size, package.tiler.overlap)
-                tiles = plan.cut(frame)
                 with rig.opened(package) as searcher:
                     found = searcher.reconstruct(frame)
                     assert found.searched is not None
-                    own = searcher.search(tiles[found.searched])
+                    own = searcher.search(plan.cut(frame, found.searched))
                     some = [searcher.measure(frame).device_ms for _ in range(rig.count(20, 1))]
                 with rig.opened(whole) as searcher:
                     every = [searcher.measure(frame).device_ms for _ in range(rig.count(20, 1))]
                 name = f"{side * side} tiles"
                 rows[name] = {"device ms": float(np.median(some)), "device ms, all tiles": float(np.median(every))}
-                if not _as_suspicious(cpu.look(tiles), found.searched):
+                if not _as_suspicious(cpu.look(frame).of_tiles(plan), found.searched):
                     failures.append(f"{name}: the GPU searched {found.searched.tolist()}, which look more normal")
                 if own.loss is None or not np.array_equal(own.loss, found.tile_values["loss"]):
                     failures.append(f"{name}: a tile has another loss in the frame than alone")
@@ -51,7 +50,7 @@ def check(rig: Rig) -> Outcome:
     return Outcome(rows, failures)
 
 
-def _as_suspicious(look: FirstLook, chosen: Indices) -> bool:
+def _as_suspicious(logit: Float, chosen: Indices) -> bool:
     """Whether no tile that was left out looks less normal than a chosen one, beyond rounding."""
-    left = np.delete(look.logit, chosen)
-    return bool(look.logit[chosen].max() <= left.min() + NEAR * np.abs(look.logit).max())
+    left = np.delete(logit, chosen)
+    return bool(logit[chosen].max() <= left.min() + NEAR * np.abs(logit).max())

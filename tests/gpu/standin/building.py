@@ -99,7 +99,7 @@ class Profile:
         self._most = 0
 
     def set_shape(self, name: str, smallest: tuple[int, ...], best: tuple[int, ...], largest: tuple[int, ...]) -> None:
-        assert smallest[1:] == best[1:] == largest[1:] and 0 < smallest[0] <= best[0] <= largest[0]
+        assert all(0 < a <= b <= c for a, b, c in zip(smallest, best, largest, strict=True))
         self._most = largest[0]
 
 

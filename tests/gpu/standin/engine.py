@@ -14,7 +14,7 @@ import onnxruntime
 from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 from tests.gpu.standin.building import PLAN
 from tests.gpu.standin.faults import Faults
-from tests.gpu.standin.interface import DataType, TensorIOMode, tensor_of
+from tests.gpu.standin.interface import DataType, ExecutionContextAllocationStrategy, TensorIOMode, tensor_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -25,7 +25,8 @@ class Engine:
 
     def __init__(self, faults: Faults, graph: bytes, most: int) -> None:
         self._faults, self._most = faults, most
-        ports = onnx.load_from_string(graph).graph
+        self._model = onnx.load_from_string(graph)
+        ports = self._model.graph
         self._tensors = {port.name: tensor_of(port) for port in [*ports.input, *ports.output]}
         self._inputs: list[str] = [port.name for port in ports.input]
 
@@ -41,11 +42,25 @@ class Engine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self._tensors[name].shape
 
+    def _shapes_at(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """The shapes of all tensors where the inputs have these."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        for port in model.graph.input:
+            for dimension, size in zip(port.type.tensor_type.shape.dim, inputs[port.name], strict=True):
+                dimension.dim_value = size
+        for port in model.graph.output:
+            port.type.tensor_type.ClearField("shape")
+        known = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+        return {port.name: tensor_of(port).shape for port in [*known.input, *known.output]}
+
     def get_tensor_mode(self, name: str) -> TensorIOMode:
         return TensorIOMode.INPUT if name in self._inputs else TensorIOMode.OUTPUT
 
-    def create_execution_context(self) -> Context:
-        return Context(self)
+    def create_execution_context(
+        self, strategy: ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy.STATIC
+    ) -> Context:
+        return Context(self, strategy)
 
     def _compute(self, inputs: Arrays) -> Arrays:
         """The outputs by name, of inputs in the types of the graph's ports."""
@@ -90,21 +105,38 @@ class Context:
 
     _types: ClassVar[dict[DataType, type[np.generic]]] = {DataType.FLOAT: np.float32, DataType.HALF: np.float16}
 
-    def __init__(self, engine: Engine) -> None:
+    _memory = 4096  # bytes that the activations of any shape would need
+
+    def __init__(self, engine: Engine, strategy: ExecutionContextAllocationStrategy) -> None:
         self._engine = engine
-        self._rows = 0
+        self._has_memory = strategy == ExecutionContextAllocationStrategy.STATIC
+        self._given: dict[str, tuple[int, ...]] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._callbacks: list[Any] = []
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         tensor = self._engine._tensors[name]
-        if tuple(shape)[1:] != tensor.shape[1:] or not 0 < shape[0] <= self._engine._most:
+        fixed = len(shape) == len(tensor.shape) and all(
+            own in (-1, size) for own, size in zip(tensor.shape[1:], shape[1:], strict=True)
+        )
+        if not fixed or not 0 < shape[0] <= self._engine._most:
             return False
-        self._rows = shape[0]
+        self._given[name] = tuple(shape)
+        if set(self._given) == set(self._engine._inputs):
+            self._shapes = self._engine._shapes_at(self._given)
         return True
 
+    def update_device_memory_size_for_shapes(self) -> int:
+        assert self._shapes, "every input needs a shape before"
+        return self._memory
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert memory % 256 == 0 and size >= self._memory
+        self._has_memory = True
+
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return (self._rows, *self._engine._tensors[name].shape[1:])
+        return self._shapes[name]
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         if name not in self._engine._tensors or name == self._engine._faults.refused_address:
@@ -128,7 +160,7 @@ class Context:
 
     def _ready(self) -> bool:
         engine = self._engine
-        bound = self._rows > 0 and set(self._addresses) == set(engine._tensors)
+        bound = self._has_memory and bool(self._shapes) and set(self._addresses) == set(engine._tensors)
         return bound and not engine._faults.fails_to_execute
 
     def _frozen(self) -> Callable[[Any], None]:

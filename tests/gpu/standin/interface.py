@@ -21,6 +21,10 @@ class LayerType(Enum):
     ELEMENTWISE = "other"
 
 
+class ExecutionContextAllocationStrategy(Enum):
+    STATIC, ON_PROFILE_CHANGE, USER_MANAGED = range(3)
+
+
 class TensorIOMode(Enum):
     NONE, INPUT, OUTPUT = 0, 1, 2
 

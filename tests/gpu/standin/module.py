@@ -24,6 +24,7 @@ class StandIn(Faults):
             interface.TensorIOMode,
         )
         self.NetworkDefinitionCreationFlag = interface.NetworkDefinitionCreationFlag
+        self.ExecutionContextAllocationStrategy = interface.ExecutionContextAllocationStrategy
         self.MemoryPoolType, self.BuilderFlag = interface.MemoryPoolType, interface.BuilderFlag
         self.ILogger, self.Logger = interface.ILogger, interface.Logger
         self.IProgressMonitor = interface.IProgressMonitor

@@ -20,6 +20,7 @@ import torch
 
 from tests.gpu.standin.engine import Arrays, Context, Engine
 from tests.gpu.standin.faults import Faults
+from tests.gpu.standin.interface import ExecutionContextAllocationStrategy
 from tests.gpu.standin.module import StandIn
 from tests.gpu.standin.torch_graph import TorchGraph
 
@@ -54,8 +55,10 @@ class TorchEngine(Engine):
         if device.type == "cuda":
             torch.cuda.synchronize()  # the weights are there before another stream reads them
 
-    def create_execution_context(self) -> Context:
-        return CudaContext(self) if self._device.type == "cuda" else Context(self)
+    def create_execution_context(
+        self, strategy: ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy.STATIC
+    ) -> Context:
+        return CudaContext(self, strategy) if self._device.type == "cuda" else Context(self, strategy)
 
     def _compute(self, inputs: Arrays) -> Arrays:
         outputs = self._graph({name: torch.from_numpy(array) for name, array in inputs.items()})
@@ -67,8 +70,8 @@ class CudaContext(Context):
 
     _engine: TorchEngine
 
-    def __init__(self, engine: TorchEngine) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: TorchEngine, strategy: ExecutionContextAllocationStrategy) -> None:
+        super().__init__(engine, strategy)
         self._bound: dict[str, torch.Tensor] = {}
 
     def set_tensor_address(self, name: str, address: int) -> bool:

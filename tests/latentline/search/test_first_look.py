@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.errors import BackendError, PackageError
@@ -18,12 +19,13 @@ from latentline.package.model_package import FIRST_LOOK, ModelPackage, load_pack
 from latentline.scoring.calibrate import Calibrated, calibrate
 from latentline.scoring.maps import pool
 from latentline.scoring.pixel_statistics import pixel_statistics
-from latentline.search.first_look import FirstLook
+from latentline.search.first_look import FirstLook, least_normal, look_frame, look_shape
 from latentline.search.regions import regions
 from latentline.search.searched_frame import MapKind
 from latentline.search.searcher import SearchResult
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
+from latentline.vision.tiles import TilePlan
 from tests.latentline.inspection.test_inspector import MeanSearcher, frames
 from tests.packages import edit_manifest, tiny_model, write_random_package
 
@@ -37,10 +39,12 @@ class LookingMeanSearcher(MeanSearcher):
     def __init__(self) -> None:
         self.searched: list[int] = []
 
-    def look(self, tiles: np.ndarray) -> FirstLook:
-        """The brightest pixel of each tile, and of each of 4 x 4 patches."""
-        x = -tiles[..., 0].astype(np.float32)
-        return FirstLook(x.min((1, 2)), x.reshape(len(x), 4, 8, 4, 8).min((2, 4)))
+    def look(self, prepared: np.ndarray) -> FirstLook:
+        """The brightest pixel of each window, and of each patch of 8 x 8 px."""
+        x = -look_frame(prepared, 32)[..., 0].astype(np.float32)
+        height, width = x.shape
+        windows = sliding_window_view(x, (32, 32))[::8, ::8]
+        return FirstLook(windows.min((2, 3)), x.reshape(height // 8, 8, width // 8, 8).min((1, 3)))
 
     def search(self, tiles: np.ndarray) -> SearchResult:
         self.searched.append(len(tiles))
@@ -67,10 +71,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 def test_the_least_normal_tiles_are_chosen_and_of_equal_ones_the_first() -> None:
     """Indices ascend; where there are fewer tiles than asked for, all are chosen."""
-    look = FirstLook(np.array([3, -1, 2, -1, -1, 5], np.float32))
-    assert look.most_suspicious(2).tolist() == [1, 3]
-    assert look.most_suspicious(4).tolist() == [1, 2, 3, 4]
-    assert look.most_suspicious(99).tolist() == [0, 1, 2, 3, 4, 5]
+    logit = np.array([3, -1, 2, -1, -1, 5], np.float32)
+    assert least_normal(logit, 2).tolist() == [1, 3]
+    assert least_normal(logit, 4).tolist() == [1, 2, 3, 4]
+    assert least_normal(logit, 99).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_each_frame_has_a_fixed_number_of_searched_tiles(calibrated: Calibrated) -> None:
@@ -99,7 +103,7 @@ def test_where_nothing_was_searched_the_frame_is_as_normal_as_it_looked(calibrat
     plane = statistics.only([statistics.names[0]]).maps(searched)[0]
     assert not plane[unseen].any() and plane[whole].max() > 3
     patches = searched.patch_map()
-    assert patches is not None and (patches[unseen] > 100).all() and patches[whole].min() == -7
+    assert patches is not None and (patches > 100).all(), "the search's patches, all 7, have no say"
     picture = HostReconstructor(LookingMeanSearcher(), SOME, calibrated.statistics).reconstruct(spotted())
     assert np.array_equal(picture.reconstruction[unseen, 0], spotted()[unseen])
     assert (picture.reconstruction[whole] == 128).all()
@@ -166,16 +170,35 @@ def test_a_searcher_that_cannot_look_is_refused_with_a_sentence() -> None:
         SOME.search(MeanSearcher(), frames(1)[0])
 
 
-def test_the_first_look_is_the_verdict_of_the_search(package: ModelPackage) -> None:
-    """Without mirror images a tile's logit at the first look is D's verdict on it, whatever tiles are beside it."""
-    searcher = OpenVinoSearcher(package, threads=2)
-    tiles = package.tiler.tile(frames(1)[0]).tiles
-    look, found = searcher.look(tiles), searcher.search(tiles)
-    alone = searcher.look(tiles[5:6])
+def test_the_first_look_at_a_frame_of_one_tile_is_the_verdict_of_the_search(package: ModelPackage) -> None:
+    """Without mirror images; a frame that is smaller is continued to one tile for both."""
+    searcher, size = OpenVinoSearcher(package, threads=2), package.spec.tile_size
+    for shape in ((size, size), (size - 5, size - 3)):
+        tiled = package.tiler.tile(frames(1, shape)[0])
+        look, found = searcher.look(tiled.prepared), searcher.search(tiled.tiles)
+        assert found.logit_frame is not None and look.logit.shape == (1, 1)
+        np.testing.assert_allclose(look.logit[0], found.logit_frame, rtol=1e-5, atol=1e-6)
     searcher.close()
-    assert found.logit_frame is not None
-    np.testing.assert_allclose(look.logit, found.logit_frame, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(alone.logit, look.logit[5:6], rtol=1e-5, atol=1e-6)
+
+
+@given(height=st.integers(5, 200), width=st.integers(5, 200), size=st.sampled_from([8, 32, 64]))
+def test_a_first_look_sees_the_frame_in_whole_steps(height: int, width: int, size: int) -> None:
+    """A quarter of a tile each, as few as there can be, and nothing of the frame itself changes."""
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 1), np.uint8)
+    seen = look_frame(frame, size)
+    assert seen.shape[:2] == look_shape(height, width, size)
+    assert np.array_equal(seen[:height, :width], frame)
+    for side, whole in zip((height, width), seen.shape[:2], strict=True):
+        assert whole % (size // 4) == 0 and whole - side < max(size // 4, size - side + 1)
+
+
+@given(st.integers(32, 150), st.integers(32, 150), st.floats(0, 0.8))
+def test_a_tile_looks_as_the_windows_around_its_corner(height: int, width: int, overlap: float) -> None:
+    """Of windows whose logits rise evenly down and across the frame, a tile's is the logit of its corner's place."""
+    rows, columns = (side // 8 - 3 for side in look_shape(height, width, 32))
+    plan = TilePlan.cover(height, width, 32, overlap)
+    look = FirstLook((8 * np.add.outer(3 * np.arange(rows), np.arange(columns))).astype(np.float32))
+    np.testing.assert_allclose(look.of_tiles(plan), [3 * y + x for y, x in plan.corners], rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (9, 12)])
@@ -205,10 +228,35 @@ def test_an_older_package_searches_all_tiles_and_says_how_to_have_a_first_look(t
     searcher = OpenVinoSearcher(old, threads=1)
     assert old.inspector(searcher).inspect(frames(1)[0]).tiles == len(old.tiler.tile(frames(1)[0]).tiles)
     with pytest.raises(PackageError, match="no first look"):
-        searcher.look(old.tiler.tile(frames(1)[0]).tiles)
+        searcher.look(frames(1)[0][..., None])
     searcher.close()
     with pytest.raises(PackageError, match=r"no first look.*export it again.*`latentline-export package .* --tiles 8`"):
         old.with_tiles(8)
+
+
+@pytest.mark.parametrize(("tiles", "runs"), [("all", True), (3, False)])
+def test_a_package_whose_look_saw_single_tiles_runs_without_it_or_not_at_all(
+    tmp_path: Path, tiles: object, runs: bool
+) -> None:
+    """Its thresholds are for that look: with all tiles they hold, with some of them it says to export it again."""
+    write_random_package(tmp_path / "package", tiny_model())
+
+    def as_before(manifest: dict[str, object]) -> None:
+        manifest["first_look"] = True
+        search = manifest["search"]
+        assert isinstance(search, dict)
+        search["tiles"] = tiles
+
+    edit_manifest(tmp_path / "package", as_before)
+    if not runs:
+        with pytest.raises(PackageError, match=r"tiles 3 needs a first look at the frame.*single tiles.*export"):
+            load_package(tmp_path / "package")
+        return
+    old = load_package(tmp_path / "package")
+    assert FIRST_LOOK not in old.graphs and not old.manifest.looks_first
+    searcher = OpenVinoSearcher(old, threads=1)
+    assert old.inspector(searcher).inspect(frames(1)[0]).tiles == old.count_tiles(frames(1)[0][..., None])
+    searcher.close()
 
 
 @pytest.mark.parametrize("tiles", [0, "some", 3])

@@ -32,6 +32,6 @@ def test_neighbours_overlap_by_at_least_the_given_fraction(h: int, w: int, size:
 def test_a_small_frame_is_mirrored_not_squashed() -> None:
     """Padding continues the frame mirrored, however small it is, and does not move it."""
     image = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
-    padded = pad_to(image, 8)
+    padded = pad_to(image, 8, 8)
     assert padded.shape == (8, 8, 1)
     np.testing.assert_array_equal(padded[:2, :6, 0], [[0, 1, 2, 2, 1, 0], [3, 4, 5, 5, 4, 3]])

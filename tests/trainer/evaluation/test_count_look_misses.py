@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from latentline.scoring.look_misses import LookMisses
-from latentline.search.first_look import FirstLook
+from latentline.search.first_look import FirstLook, look_frame
 from latentline.search.tiler import FrameTiler
 from latentline.vision.preprocessing import Preprocessing
 from tests.latentline.inspection.test_inspector import MeanSearcher, frames
@@ -24,8 +25,9 @@ class Looker(MeanSearcher):
     def __init__(self, blind: bool = False) -> None:
         self._sign = 1 if blind else -1
 
-    def look(self, tiles: np.ndarray) -> FirstLook:
-        return FirstLook(self._sign * tiles.max((1, 2, 3)).astype(np.float32))
+    def look(self, prepared: np.ndarray) -> FirstLook:
+        windows = sliding_window_view(look_frame(prepared, 32)[..., 0], (32, 32))[::8, ::8]
+        return FirstLook(self._sign * windows.max((2, 3)).astype(np.float32))
 
 
 def known(count: int) -> HeldOut:

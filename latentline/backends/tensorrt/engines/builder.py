@@ -14,11 +14,13 @@ from time import monotonic
 from typing import Any
 
 from latentline.backends.settings import Precision
+from latentline.backends.tensorrt.gpu.plan import LARGEST_FRAME
 from latentline.backends.tensorrt.graphs.precision import HALF_PORTS
 from latentline.errors import EngineError
 
 log = logging.getLogger(__name__)
 
+USUAL_FRAME = (480, 640)  # px, height and width
 WORKSPACE = 1 << 30  # bytes, the default limit of scratch memory while building and running
 PROGRESS_SECONDS = 2.0
 Progress = Callable[[str], None]
@@ -45,6 +47,7 @@ def build_engine(
     precision: Precision,
     batch: int,
     *,
+    tile_size: int = 64,
     workspace_bytes: int = WORKSPACE,
     timing_cache: bytes = b"",
     compute_capability: ComputeCapability | None = None,
@@ -54,6 +57,8 @@ def build_engine(
 
     name                begins each message
     batch               the engine takes 1 to `batch` rows and is tuned for `batch`
+    tile_size           px; an engine whose input may have any size takes one frame at a time, from a tile's size to
+                        LARGEST_FRAME a side, and is tuned for USUAL_FRAME
     timing_cache        of an earlier build; ignored when it is for another GPU or version
     compute_capability  of the GPU to build for, where TensorRT-RTX has no GPU at hand; TensorRT uses the one here
     progress            gets a line every few seconds; a build takes seconds to many minutes
@@ -84,7 +89,7 @@ def build_engine(
     if _is_rtx(config):
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # an engine that allocates cannot be captured
     _set_target(trt, config, compute_capability)
-    config.add_optimization_profile(_rows(builder, network, batch))
+    config.add_optimization_profile(_profile(builder, network, batch, tile_size))
     config.progress_monitor = _monitor(trt, name, progress)
     timings = _attach_timings(config, timing_cache, name)
     start = monotonic()
@@ -129,12 +134,18 @@ def check_precision(trt: Any, network: Any, name: str, precision: Precision) -> 
         raise EngineError(f"{name}: no layer computes in {precision}, which was asked for; prepare the graph for it")
 
 
-def _rows(builder: Any, network: Any, batch: int) -> Any:
-    """A profile that lets the first dimension of every input be 1 to `batch`."""
+def _profile(builder: Any, network: Any, batch: int, tile_size: int) -> Any:
+    """A profile that lets the first dimension of every input be 1 to `batch`, or one frame have any size."""
     profile = builder.create_optimization_profile()
     for port in (network.get_input(i) for i in range(network.num_inputs)):
         row = tuple(port.shape)[1:]
-        profile.set_shape(port.name, (1, *row), (batch, *row), (batch, *row))
+        if -1 in row:
+            usual = (1, row[0], *(max(side, tile_size) for side in USUAL_FRAME))
+            profile.set_shape(
+                port.name, (1, row[0], tile_size, tile_size), usual, (1, row[0], LARGEST_FRAME, LARGEST_FRAME)
+            )
+        else:
+            profile.set_shape(port.name, (1, *row), (batch, *row), (batch, *row))
     return profile
 
 

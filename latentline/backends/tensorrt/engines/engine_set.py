@@ -126,6 +126,7 @@ class EngineSet:
             graph,
             self.precision,
             self.batch,
+            tile_size=self.model.spec.tile_size,
             workspace_bytes=self.workspace_bytes,
             timing_cache=self.cache.load(_TIMINGS, self._machine()) or b"",
             compute_capability=self.compute_capability,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pycuda.driver as cuda
 
+from latentline.backends.tensorrt.gpu.memory import Arena
 from latentline.errors import BackendError, EngineError
 
 
@@ -42,38 +43,48 @@ class Engine:
         self.types = {port: types.get(self._engine.get_tensor_dtype(port)) for port in names}
         self._inputs = [p for p in names if self._engine.get_tensor_mode(p) == trt.TensorIOMode.INPUT]
 
-    def bind(self, addresses: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]) -> Call:
+    def bind(
+        self, addresses: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], arena: Arena | None = None
+    ) -> Call:
         """Bind this engine to memory, as a call that may be enqueued any number of times.
 
-        Addresses and shapes are given by tensor name. Raises EngineError when the names are not those of the engine,
-        BackendError when TensorRT refuses an address or a shape.
+        Addresses of all tensors and shapes of the inputs are given by name.
+        arena  where the activations are, as many as these shapes need; None: TensorRT allocates as many as any need
+        Raises EngineError when the names are not those of the engine, BackendError when TensorRT refuses an address or
+        a shape.
         """
         if set(addresses) != set(self.types):
             raise EngineError(
                 f"the engine of {self.name} has the tensors {', '.join(sorted(self.types))}, not "
                 f"{', '.join(sorted(addresses))}; delete the cache folder, so that it is built again"
             )
-        context = self._context()
+        context = self._context(arena is not None)
         if context is None:
             raise BackendError(f"TensorRT cannot run {self.name}: no memory for its activations; use a smaller batch")
         for port in self._inputs:
             if not context.set_input_shape(port, shapes[port]):
                 raise BackendError(f"the engine of {self.name} refuses {port} {list(shapes[port])}")
+        if arena is not None and (needed := context.update_device_memory_size_for_shapes()):
+            context.set_device_memory(arena.device((needed,), np.uint8).address, needed)
         for port, address in addresses.items():
             if not context.set_tensor_address(port, address):
                 raise BackendError(f"the engine of {self.name} refuses the memory of {port}")
         return Call(self.name, context)
 
-    def _context(self) -> Any:
-        """An execution context, or None when memory is short.
+    def _context(self, without_memory: bool) -> Any:
+        """An execution context, with or without memory for its activations; None when memory is short.
 
         TensorRT-RTX must finish its kernels for a shape at the first run. By default it does so in the background, so
         that a graph captured before that keeps slower ones.
         """
+        strategy = self._trt.ExecutionContextAllocationStrategy.STATIC
+        if without_memory:
+            strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         specialisation = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
         if specialisation is None:
-            return self._engine.create_execution_context()
+            return self._engine.create_execution_context(strategy)
         config = self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(strategy)
         config.dynamic_shapes_kernel_specialization_strategy = specialisation.EAGER
         return self._engine.create_execution_context(config)
 

@@ -1,6 +1,6 @@
 """One frame, from upload to download, as one CUDA graph.
 
-    frame -> [prepare] -> [look at all tiles, select some] -> per batch: gather tiles -> search -> collect
+    frame -> [prepare] -> [look at the frame, select tiles] -> per batch: gather tiles -> search -> collect
           -> [SSIM] -> blend -> per scale: pool rows, pool columns -> values -> downloads
 
 Everything is allocated and captured once for all frames of a shape. After that, one launch inspects a frame.
@@ -17,7 +17,7 @@ import pycuda.driver as cuda
 from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.batch_search import BatchSearch, Run
 from latentline.backends.tensorrt.gpu.capture import Graph
-from latentline.backends.tensorrt.gpu.first_look import BatchLook, FrameLook
+from latentline.backends.tensorrt.gpu.first_look import FrameLook, LookEngine
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics, FrameComparison
 from latentline.backends.tensorrt.gpu.memory import Arena, DeviceArray, Mirror
 from latentline.backends.tensorrt.gpu.plan import FramePlan
@@ -36,8 +36,8 @@ class Slot:
     prepared              out: the prepared frame; `frame` itself unless the graph prepares it
     values                out: raw components of the frame
     tile_values, z        out: of each searched tile
-    patch_logits          out: of each searched tile; None without a patch head
-    chosen, look_patches  out: which tiles were searched, and the patch logits of the look at all; None without a look
+    patch_logits          out: of each searched tile; None without a patch head, and with a look
+    chosen, look_patches  out: which tiles were searched, and the patch logits [h, w] of the look; None without a look
     anomaly_map, picture  out: of the frame; the picture is the reconstruction
     """
 
@@ -48,9 +48,9 @@ class Slot:
         self.values = arena.mirror((scales + len(search.tile_scores),), np.float32)
         self.tile_values = {name: arena.mirror((tiles,), np.float32) for name in search.tile_scores}
         self.z = arena.mirror((tiles, *search.z.shape[1:]), np.float32)
-        self.patch_logits = (
-            None if search.patch_logits is None else arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
-        )
+        self.patch_logits: Mirror | None = None
+        if search.patch_logits is not None and look is None:
+            self.patch_logits = arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
         self.chosen = None if look is None else arena.mirror((tiles,), np.int32)
         self.look_patches: Mirror | None = None
         if look is not None and look.patch_logits is not None:
@@ -75,7 +75,7 @@ class FrameGraph:
         self,
         plan: FramePlan,
         search: BatchSearch,
-        look: BatchLook | None,
+        look: LookEngine | None,
         statistics: DeviceStatistics,
         run: Run,
         repetition: Repetition,
@@ -156,7 +156,7 @@ class FrameGraph:
                 cuda.memcpy_dtod_async(slot.look_patches.address, patches.address, patches.nbytes, stream)
         for first in range(0, plan.room, plan.batch):
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
-            tiles = corners, plan.batch, search.tiles.address, plan.tiles.size
+            tiles = corners, plan.batch, search.tiles.address, plan.tiles.size, plan.tiles.size
             self._run(tile_launches.gather_tiles(slot.prepared.address, plan.prepared, *tiles), stream)
             search.enqueue(stream, loop)
             self._collect(slot, first)

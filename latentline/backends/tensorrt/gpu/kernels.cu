@@ -180,21 +180,21 @@ prepare_frame(const byte *__restrict__ source, int pitch, int source_height, int
     for (int c = 0; c < channels; ++c) out[c] = to_byte(sum[c]);
 }
 
-// Prepared uint8 [h, w, C] -> tiles real [count, C, S, S] = level / 127.5 - 1. corners int32 [count, 2]: (y, x).
+// Prepared uint8 [h, w, C] -> tiles real [count, C, H, W] = level / 127.5 - 1. corners int32 [count, 2]: (y, x).
 // Tiles that exceed the frame on the right or below continue it mirrored, like pad_to. blockIdx.y is the tile; each
 // thread computes OUTPUTS elements.
 extern "C" __global__ void __launch_bounds__(256)
 gather_tiles(const byte *__restrict__ prepared, int height, int width, int channels, const int *__restrict__ corners,
-             real *__restrict__ tiles, int size) {
-    const int elements = channels * size * size;
+             real *__restrict__ tiles, int tile_height, int tile_width) {
+    const int plane = tile_height * tile_width, elements = channels * plane;
     const int begin = (blockIdx.x * blockDim.x + threadIdx.x) * OUTPUTS;
     if (begin >= elements) return;
     const int top = corners[2 * blockIdx.y], left = corners[2 * blockIdx.y + 1];
     real *tile = tiles + static_cast<size_t>(blockIdx.y) * elements;
     float values[OUTPUTS];
     for (int i = 0; i < OUTPUTS && begin + i < elements; ++i) {
-        const int channel = (begin + i) / (size * size), within = (begin + i) % (size * size);
-        const int y = mirrored(top + within / size, height), x = mirrored(left + within % size, width);
+        const int channel = (begin + i) / plane, within = (begin + i) % plane;
+        const int y = mirrored(top + within / tile_width, height), x = mirrored(left + within % tile_width, width);
         values[i] = model_range(prepared[(static_cast<size_t>(y) * width + x) * channels + channel]);
     }
     if (begin + OUTPUTS <= elements && aligned<real4>(tile + begin))
@@ -262,7 +262,23 @@ tile_sums(const real *__restrict__ features_frame, const real *__restrict__ feat
 
 // ---------------------------------------------------------------------------------------------------- tiles to frame
 
-// Which tiles are searched: the `most` < `count` with the smallest logits, of equal ones the first, and NaN last. By one
+// The logit of each tile, float [count], from those of the first look's windows, float [rows, columns], which lie `step`
+// px apart: linear between the windows around its corner, bit for bit like FirstLook.of_tiles. corners: int [count, 2].
+extern "C" __global__ void __launch_bounds__(256)
+logits_of_tiles(const float *__restrict__ windows, int rows, int columns, int step, const int *__restrict__ corners,
+                int count, float *__restrict__ logit) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    const int y = corners[2 * i], x = corners[2 * i + 1], top = y / step, left = x / step;
+    const int bottom = min(top + 1, rows - 1), right = min(left + 1, columns - 1);
+    const float down = static_cast<float>(y % step) / step, across = static_cast<float>(x % step) / step;
+    const float *above = windows + top * columns, *below = windows + bottom * columns;
+    const float upper = above[left] * (1.0f - across) + above[right] * across;
+    const float lower = below[left] * (1.0f - across) + below[right] * across;
+    logit[i] = upper * (1.0f - down) + lower * down;
+}
+
+// Which tiles are searched: the `most` <= `count` with the smallest logits, of equal ones the first, and NaN last. By one
 // block. Outputs, int:
 //   place [count]          where a tile is among the searched ones, -1: it is not
 //   chosen [room]          the searched tiles in ascending order; the last one fills up what is more than `most`

@@ -21,6 +21,7 @@ KERNELS = (
     "gather_tiles",
     "adam",
     "tile_sums",
+    "logits_of_tiles",
     "select_tiles",
     "ssim_difference",
     "blend",

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from latentline.search.first_look import look_shape
 from latentline.search.tiler import FrameTiler
 from latentline.vision.tiles import TilePlan
 
 Shape = tuple[int, int, int]
+LARGEST_FRAME = 4096  # px a side that a first look takes
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,7 @@ class FramePlan:
     tiles     where the tiles lie in the prepared frame
     batch     tiles in a batch of the search
     batches   number of batches; copies of the last tile fill the last batch
-    most      the tiles that are searched, after a first look at all; None: all are, without one
-    look      size and number of the batches of that look; copies of the last tile fill the last one
+    most      the tiles that are searched, after a first look at the frame; None: all are, without one
     """
 
     source: Shape
@@ -33,7 +34,6 @@ class FramePlan:
     batch: int
     batches: int
     most: int | None = None
-    look: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, frame: npt.NDArray[np.uint8], tiler: FrameTiler, max_batch: int) -> FramePlan:
@@ -47,10 +47,8 @@ class FramePlan:
         on_gpu = tiler.preprocessing.normalise == "none" and prepared[0] <= camera[0] and prepared[1] <= camera[1]
         tiles = TilePlan.cover(prepared[0], prepared[1], tiler.tile_size, tiler.overlap)
         source, count = camera if on_gpu else prepared, len(tiles.corners)
-        if tiler.most is None or tiler.most >= count:
-            return cls(source, prepared, tiles, *_batches(count, max_batch))
-        look = _batches(count, max_batch)
-        return cls(source, prepared, tiles, *_batches(tiler.most, max_batch), tiler.most, look)
+        most = None if tiler.most is None else min(tiler.most, count)
+        return cls(source, prepared, tiles, *_batches(count if most is None else most, max_batch), most)
 
     @classmethod
     def stacked(cls, count: int, size: int, channels: int, max_batch: int) -> FramePlan:
@@ -81,13 +79,15 @@ class FramePlan:
 
     @property
     def corners(self) -> npt.NDArray[np.int32]:
-        """(y, x) of each tile in the batches of the look, or of the search where there is none: [batches * batch, 2].
-
-        The last tile repeats until the last batch is full.
-        """
+        """(y, x) of each tile, [N, 2]; where all are searched, the last one repeats until the last batch is full."""
         corners = np.array(self.tiles.corners, np.int32)
-        spare = (self.room if self.most is None else self.look[0] * self.look[1]) - self.count
+        spare = 0 if self.most is not None else self.room - self.count
         return np.concatenate([corners, np.repeat(corners[-1:], spare, axis=0)])
+
+    @property
+    def look(self) -> tuple[int, int]:
+        """Height and width of the frame that a first look sees."""
+        return look_shape(self.prepared[0], self.prepared[1], self.tiles.size)
 
     @property
     def rows(self) -> npt.NDArray[np.int32]:

@@ -13,7 +13,7 @@ from latentline.backends.tensorrt.gpu.batch_search import BatchSearch
 from latentline.backends.tensorrt.gpu.capture import GraphDriver
 from latentline.backends.tensorrt.gpu.device import Device, driver_errors
 from latentline.backends.tensorrt.gpu.engine import Engine, start_runtime
-from latentline.backends.tensorrt.gpu.first_look import BatchLook
+from latentline.backends.tensorrt.gpu.first_look import LookEngine
 from latentline.backends.tensorrt.gpu.frame_comparison import DeviceStatistics
 from latentline.backends.tensorrt.gpu.frame_graph import FrameGraph, Slot
 from latentline.backends.tensorrt.gpu.launch import KERNELS, Launch
@@ -57,7 +57,7 @@ class GpuSession:
         self.in_flight: dict[object, tuple[FrameGraph, Slot]] = {}
         self._graphs: dict[FramePlan, tuple[FrameGraph, Arena]] = {}
         self._searches: dict[int, tuple[BatchSearch, Arena]] = {}
-        self._looks: dict[int, tuple[BatchLook, Arena]] = {}
+        self._looks: dict[tuple[int, int], tuple[LookEngine, Arena]] = {}
         self._arena = Arena(device.integrated)
         self._closed = False
         try:
@@ -111,19 +111,19 @@ class GpuSession:
             self._searches[batch] = search, arena
         return self._searches[batch][0]
 
-    def look(self, batch: int) -> BatchLook:
-        """The first look at `batch` tiles. Memory and execution contexts are made when it is first used."""
-        if batch not in self._looks:
+    def look(self, shape: tuple[int, int]) -> LookEngine:
+        """The first look at frames of this height and width, which is made when it is first used."""
+        if shape not in self._looks:
             arena = Arena(self.device.integrated)
             try:
-                with driver_errors(f"the first look at {batch} tiles cannot be prepared"):
-                    look = BatchLook(self._package.spec, self._engines, batch, arena)
+                with driver_errors(f"the first look at frames of {shape[1]} x {shape[0]} px cannot be prepared"):
+                    look = LookEngine(self._package.spec, self._engines, shape, arena)
                     look.warm_up(self.stream)
             except BaseException:
                 arena.close()
                 raise
-            self._looks[batch] = look, arena
-        return self._looks[batch][0]
+            self._looks[shape] = look, arena
+        return self._looks[shape][0]
 
     def close(self) -> None:
         """Release everything, in any state and on any thread. Closing twice does nothing."""
@@ -164,7 +164,7 @@ class GpuSession:
             self.__dict__.pop(name, None)
 
     def _capture(self, plan: FramePlan) -> tuple[FrameGraph, Arena]:
-        search, look = self.search(plan.batch), None if plan.most is None else self.look(plan.look[0])
+        search, look = self.search(plan.batch), None if plan.most is None else self.look(plan.look)
         arena = Arena(self.device.integrated)
         try:
             with driver_errors(f"the search of {plan.source[1]} x {plan.source[0]} px frames cannot be captured"):
@@ -182,8 +182,8 @@ class GpuSession:
         arena.close()
         for batch in set(self._searches) - {other.batch for other in self._graphs}:
             self._searches.pop(batch)[1].close()
-        for batch in set(self._looks) - {other.look[0] for other in self._graphs}:
-            self._looks.pop(batch)[1].close()
+        for shape in set(self._looks) - {other.look for other in self._graphs}:
+            self._looks.pop(shape)[1].close()
 
     def _run(self, launch: Launch, stream: cuda.Stream) -> None:
         function = self._functions[launch.name]

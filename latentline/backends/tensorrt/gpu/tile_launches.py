@@ -26,18 +26,19 @@ Float = npt.NDArray[np.float32]
 SSIM_SIDE = 16  # of the square that a block of `ssim_difference` computes
 
 
-def gather_tiles(prepared: int, shape: Size3, corners: int, count: int, tiles: int, size: int) -> Launch:
-    """Prepared uint8 [h, w, C] -> tiles real [count, C, S, S] = v / 127.5 - 1, corners int32 [count, 2] of (y, x).
+def gather_tiles(prepared: int, shape: Size3, corners: int, count: int, tiles: int, height: int, width: int) -> Launch:
+    """Prepared uint8 [h, w, C] -> tiles real [count, C, height, width] = v / 127.5 - 1; corners int32 [count, 2].
 
+    corners  (y, x) of each tile
     Tiles that exceed the frame on the right or below continue it mirrored, like `pad_to`.
     """
-    pixels = shape[2] * size * size
+    pixels = shape[2] * height * width
     return Launch(
         "gather_tiles",
         (blocks_of(pixels, THREADS * OUTPUTS), count, 1),
         (THREADS, 1, 1),
         0,
-        (address(prepared), *integers(shape), address(corners), address(tiles), integer(size)),
+        (address(prepared), *integers(shape), address(corners), address(tiles), *integers((height, width))),
     )
 
 
@@ -125,10 +126,24 @@ def tile_sums(
     )
 
 
+def logits_of_tiles(windows: int, shape: tuple[int, int], step: int, corners: int, count: int, logit: int) -> Launch:
+    """The logit of each tile, float32 [count], as `FirstLook.of_tiles`.
+
+    windows  float32 of this shape [rows, columns], `step` px apart; corners int32 [count, 2] of (y, x)
+    """
+    return Launch(
+        "logits_of_tiles",
+        (blocks_of(count, THREADS), 1, 1),
+        (THREADS, 1, 1),
+        0,
+        (address(windows), *integers((*shape, step)), address(corners), integer(count), address(logit)),
+    )
+
+
 def select_tiles(
     logit: int, corners: int, count: int, most: int, room: int, place: int, chosen: int, chosen_corners: int
 ) -> Launch:
-    """The `most` < `count` tiles that look least normal, as `FirstLook.most_suspicious`; the last fills up the `room`.
+    """The `most` <= `count` tiles that look least normal, as `FirstLook.most_suspicious`; the last fills up the `room`.
 
     logit           float32 [count]; corners int32 [count, 2] of (y, x)
     place           out, int32 [count]: where a tile is among the chosen ones; -1: it is none of them

@@ -18,6 +18,7 @@ import onnxscript.optimizer
 from latentline.backends.settings import Precision
 from latentline.backends.tensorrt.graphs.precision import to_half
 from latentline.errors import EngineError
+from latentline.package.model_package import FIRST_LOOK
 
 REVISION = 1  # part of every engine's fingerprint: add one whenever the same package gives another graph
 
@@ -25,7 +26,8 @@ REVISION = 1  # part of every engine's fingerprint: add one whenever the same pa
 def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
     """The float32 ONNX graph `content` in `precision`, without constant nodes, all shapes known except the batch.
 
-    Raises EngineError, naming the graph, when it cannot be read or a shape depends on more than the batch.
+    first_look.onnx is for frames of any size: there only the number of channels is known.
+    Raises EngineError, naming the graph, when it cannot be read or a shape depends on more than that.
     """
     try:
         model = ir.from_proto(onnx.load_from_string(content))
@@ -40,7 +42,8 @@ def prepare_graph(content: bytes, name: str, precision: Precision) -> bytes:
     except Exception as error:  # the libraries raise anything for a broken file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineError(f"{name}: cannot be prepared for TensorRT ({reason}); export the package again") from None
-    _check_shapes(prepared, name)
+    if name != FIRST_LOOK:
+        _check_shapes(prepared, name)
     result: bytes = prepared.SerializeToString(deterministic=True)
     return result
 

@@ -27,15 +27,22 @@ def demo() -> ModelPackage:
 def graphs_of(demo: ModelPackage) -> Callable[[str], Mapping[str, bytes]]:
     """Graphs of a model: of the package "demo", or of an untrained one with few feature maps, such as "1024 px"."""
     pytest.importorskip("torch", reason="PYTORCH IS MISSING: no engines of a 1024 px model were built")
+    from export.first_look import export_first_look
     from export.graphs import export_graphs
+    from latentline.package.model_package import FIRST_LOOK
     from tests.packages import networks
+
+    def exported(size: int) -> Mapping[str, bytes]:
+        generator, discriminator = networks(size, 3, 8, size, 8)
+        looks = {FIRST_LOOK: export_first_look(discriminator)}
+        return {**export_graphs(generator, discriminator, 0.1, 0.1), **looks}
 
     @cache
     def graphs(model: str) -> Mapping[str, bytes]:
         if model == "demo":
             return demo.graphs
         size = int(model.removesuffix(" px"))
-        return made_once(f"graphs-{size}", lambda: export_graphs(*networks(size, 3, 8, size, 8), 0.1, 0.1))
+        return made_once(f"graphs-{size}", lambda: exported(size))
 
     return graphs
 

@@ -21,6 +21,7 @@ from edge_runtime.tools.doctor.conformance import conformance, example_frames
 from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.settings import GpuSettings, Precision
+from latentline.backends.tensorrt.gpu.plan import LARGEST_FRAME
 from latentline.errors import BackendError, EngineError, ImageError
 from latentline.inspection.host_reconstructor import HostReconstructor, reconstruction_of
 from latentline.inspection.inspector import Inspector
@@ -291,12 +292,12 @@ def test_some_tiles_are_searched_as_on_the_cpu(
     margin = 1e-3 if precision == "fp32" else 0.02
     for frame in frames(3, (80, 100)):
         found = searcher.reconstruct(frame)
-        tiles = found.plan.cut(found.prepared)
-        look = cpu.look(tiles)
-        chosen = look.most_suspicious(most)
+        look = cpu.look(found.prepared)
+        chosen = look.most_suspicious(found.plan, most)
+        tiles = found.plan.cut(found.prepared, chosen)
         assert found.searched is not None and found.searched.tolist() == chosen.tolist() and len(chosen) == most
-        own = searcher.search(tiles[chosen])
-        searched = SearchedFrame(found.prepared, found.plan, tiles[chosen], own, {}, look, chosen)
+        own = searcher.search(tiles)
+        searched = SearchedFrame(found.prepared, found.plan, tiles, own, {}, look, chosen)
         maps = package.statistics.maps(searched)
         np.testing.assert_allclose(found.anomaly_map, maps.max(axis=0), rtol=margin, atol=margin)
         values = frame_components(own, maps, package.statistics)
@@ -319,17 +320,24 @@ def test_a_frame_of_which_some_tiles_are_searched_is_one_launch(
     assert not set(launched) & (ALLOCATIONS | {"cuStreamBeginCapture", "cuLaunchKernel"})
     work = [line.rpartition(": ")[2] for line in fake_driver.timeline()[ran:]]
     assert work.count("kernel select_tiles") == 1 and len(found.searched_tiles) == 3
-    assert work.count("kernel gather_tiles") == 6 + 2, "all twelve for the look, and three and a copy for the search"
+    assert work.count("kernel gather_tiles") == 1 + 2, "the look's frame, three tiles and a copy"
     assert searcher.measure(pictures[0]).tiles == 3
     np.testing.assert_array_equal(searcher.reconstruct(pictures[1]).anomaly_map, found.anomaly_map)
 
 
-def test_a_frame_with_no_more_tiles_than_are_searched_has_no_look(emulated: Open, package: ModelPackage) -> None:
-    """Of a small frame all tiles are searched, as without a look, and the graph is the same."""
-    some, whole, frame = emulated(package.with_tiles(12)), emulated(), frames(1)[0]
+def test_of_a_frame_with_no_more_tiles_all_are_searched(emulated: Open, package: ModelPackage) -> None:
+    """With the same result as without a look, which has no say then but for the patch head's map."""
+    some, whole, frame = emulated(package.with_tiles(99)), emulated(), frames(1)[0]
     found, expected = some.reconstruct(frame), whole.reconstruct(frame)
     assert found.values == expected.values and found.searched_tiles == expected.searched_tiles
-    assert some.measure(frame).nodes == whole.measure(frame).nodes
+    np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
+
+
+def test_a_frame_beyond_what_a_look_takes_is_refused_with_a_sentence(emulated: Open, package: ModelPackage) -> None:
+    """It says how large a frame may be, and how to inspect larger ones."""
+    searcher, frame = emulated(package.with_tiles(2)), np.zeros((SIZE, LARGEST_FRAME + 1), np.uint8)
+    with pytest.raises(BackendError, match=r"at most 4096 px a side on a GPU.*4100 x .*search\.tiles"):
+        searcher.reconstruct(frame)
 
 
 def test_looks_of_old_shapes_are_released(emulated: Open, fake_driver: FakeDriver, package: ModelPackage) -> None:
@@ -781,21 +789,27 @@ def test_tensorrt_rtx_finishes_its_kernels_at_the_first_run(fake_driver: FakeDri
 
     assert hasattr(rtx.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
     assert hasattr(rtx.ICudaEngine, "create_runtime_config")
+    assert hasattr(rtx.IRuntimeConfig, "set_execution_context_allocation_strategy")
     for specialisation, expected in (
         (rtx.DynamicShapesKernelSpecializationStrategy, [rtx.DynamicShapesKernelSpecializationStrategy.EAGER]),
         (None, []),
     ):
         given: list[Any] = []
 
-        def execution(*configs: Any, given: list[Any] = given) -> None:
-            given.extend(config.dynamic_shapes_kernel_specialization_strategy for config in configs)
+        def execution(config: Any, given: list[Any] = given) -> None:
+            if isinstance(config, SimpleNamespace):
+                given.append(config.dynamic_shapes_kernel_specialization_strategy)
+
+        def runtime_config() -> SimpleNamespace:
+            return SimpleNamespace(set_execution_context_allocation_strategy=lambda strategy: None)
 
         loaded = SimpleNamespace(
-            num_io_tensors=0, create_runtime_config=SimpleNamespace, create_execution_context=execution
+            num_io_tensors=0, create_runtime_config=runtime_config, create_execution_context=execution
         )
         module = SimpleNamespace(
             DataType=rtx.DataType,
             TensorIOMode=rtx.TensorIOMode,
+            ExecutionContextAllocationStrategy=rtx.ExecutionContextAllocationStrategy,
             DynamicShapesKernelSpecializationStrategy=specialisation,
         )
         engine = Engine(

@@ -20,7 +20,7 @@ from latentline.backends.tensorrt.gpu import frame_launches, tile_launches
 from latentline.backends.tensorrt.gpu.launch import KINDS, NOTHING
 from latentline.inspection.host_reconstructor import reconstruction_of
 from latentline.scoring.maps import pool
-from latentline.search.first_look import FirstLook
+from latentline.search.first_look import FirstLook, least_normal, look_frame, look_shape
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import Preprocessing, to_model_range
@@ -152,20 +152,43 @@ def test_host_build_of_gather_tiles_equals_tile_plan(
     tiles = Buffer.empty(expected.shape, real(precision), aligned)
     kernels.run(
         tile_launches.gather_tiles(
-            prepared.address, image.shape, corners.address, len(plan.corners), tiles.address, size
+            prepared.address, image.shape, corners.address, len(plan.corners), tiles.address, size, size
         )
     )
     np.testing.assert_array_equal(tiles.read(), expected)
 
 
-def test_host_build_of_gather_tiles_mirrors_a_small_frame_repeatedly(host_fp32: HostKernels) -> None:
-    """A frame much smaller than the tile is mirrored as often as needed."""
-    image = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9, 1)
-    expected = to_model_range(TilePlan.cover(8, 9, 64, 0).cut(image))
-    tiles = Buffer.empty(expected.shape, np.float32)
-    prepared, corners = Buffer(image), Buffer(np.zeros((1, 2), np.int32))
-    host_fp32.run(tile_launches.gather_tiles(prepared.address, image.shape, corners.address, 1, tiles.address, 64))
+@few
+@given(height=st.integers(8, 150), width=st.integers(8, 150), channels=st.sampled_from([1, 3]), seed=seeds)
+def test_host_build_of_gather_tiles_continues_a_frame_as_a_first_look_does(
+    host_fp32: HostKernels, height: int, width: int, channels: int, seed: int
+) -> None:
+    """The frame itself is a tile with sides of its own; a small one is mirrored as often as needed."""
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    expected = to_model_range(look_frame(image, 64)[None])
+    tiles, (prepared, corners) = (
+        Buffer.empty(expected.shape, np.float32),
+        (Buffer(image), Buffer(np.zeros((1, 2), np.int32))),
+    )
+    sides = expected.shape[2:]
+    host_fp32.run(tile_launches.gather_tiles(prepared.address, image.shape, corners.address, 1, tiles.address, *sides))
     np.testing.assert_array_equal(tiles.read(), expected)
+
+
+@few
+@given(height=st.integers(8, 300), width=st.integers(8, 300), overlap=st.floats(0, 0.8), seed=seeds)
+def test_host_build_of_logits_of_tiles_equals_numpy(
+    host_fp32: HostKernels, height: int, width: int, overlap: float, seed: int
+) -> None:
+    """Bit for bit what the CPU's first look says of each tile, wherever it lies."""
+    plan = TilePlan.cover(height, width, 64, overlap)
+    rows, columns = (side // 16 - 3 for side in look_shape(height, width, 64))
+    windows = np.random.default_rng(seed).normal(0, 9, (rows, columns)).astype(np.float32)
+    given_windows, corners = Buffer(windows, aligned=False), Buffer(np.array(plan.corners, np.int32))
+    logit = Buffer.empty((len(plan.corners),), np.float32)
+    placed = given_windows.address, (rows, columns), 16, corners.address, len(plan.corners)
+    host_fp32.run(tile_launches.logits_of_tiles(*placed, logit.address))
+    np.testing.assert_array_equal(logit.read(), FirstLook(windows).of_tiles(plan))
 
 
 @few
@@ -269,7 +292,7 @@ def test_host_build_of_select_tiles_equals_numpy(
     host_fp32: HostKernels, seed: int, tiles: int, most: int, batch: int, levels: int, broken: int
 ) -> None:
     """The chosen tiles are those of the CPU's first look, also of equal logits, of -0 and 0, infinities and NaN."""
-    most, rng = min(most, tiles - 1), np.random.default_rng(seed)
+    most, rng = min(most, tiles), np.random.default_rng(seed)
     logit = rng.integers(-levels, levels + 1, tiles).astype(np.float32)
     logit[rng.integers(0, tiles, broken)] = rng.choice(np.array([np.nan, np.inf, -np.inf, -0.0], np.float32), broken)
     room = -(-most // batch) * batch
@@ -279,7 +302,7 @@ def test_host_build_of_select_tiles_equals_numpy(
     looked, every_corner = (b.address for b in inputs)
     outputs = place.address, chosen.address, chosen_corners.address
     host_fp32.run(tile_launches.select_tiles(looked, every_corner, tiles, most, room, *outputs))
-    expected = FirstLook(logit).most_suspicious(most)
+    expected = least_normal(logit, most)
     filled = np.concatenate([expected, np.repeat(expected[-1:], room - most)])
     np.testing.assert_array_equal(chosen.read(), filled)
     np.testing.assert_array_equal(chosen_corners.read(), corners[filled])
@@ -581,9 +604,10 @@ def test_launches_keep_the_bounds_the_kernels_declare() -> None:
     shape = (1000, 3000, 3)
     made = [
         frame_launches.prepare_frame(0, 9000, shape, 0, shape),
-        tile_launches.gather_tiles(0, shape, 0, 9, 0, 64),
+        tile_launches.gather_tiles(0, shape, 0, 9, 0, 64, 64),
         tile_launches.adam(0, 0, 0, 0, 0, 0, 0, 0, count=9, batch=3),
         tile_launches.tile_sums(0, 0, 0, 0, 0, 0, 0, batch=9, feature_count=16, pixel_count=9, gamma=0.1, lam=0.1),
+        tile_launches.logits_of_tiles(0, (3, 4), 16, 0, 9, 0),
         tile_launches.select_tiles(0, 0, 9, 3, 4, 0, 0, 0),
         tile_launches.ssim_difference(0, shape, 0, 9, 0, 64, 0, 0),
         frame_launches.blend(0, shape, 0, 0, 0, 0, 0, 3, 0, 3, 0, 64, 0, 0, kind="l2"),

@@ -42,7 +42,7 @@ def test_the_kernels_compile(capability: tuple[int, int], precision: Precision) 
     module = compile_kernels(capability, precision)
     assert module.startswith(b"\x7fELF") or b".version" in module
     names = kernel_names()
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         assert name.encode() in module
 
