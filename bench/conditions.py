@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
 from bench.command_line import program
+from latentline.base.counted import counted
 from latentline.base.processor import processor
 
 PACKAGES = ("latentline", "torch", "openvino", "numpy")
@@ -19,7 +20,7 @@ def conditions() -> dict[str, str]:
     """Date, machine, versions and command line of this run, by name."""
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
+        "machine": f"{processor()}, {counted(len(os.sched_getaffinity(0)), 'core')}",
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {_version(n)}" for n in PACKAGES)]),
         "command": shlex.join(["python", *program(), *sys.argv[1:]]),
     }

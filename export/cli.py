@@ -18,6 +18,7 @@ from export.signing_commands import add_signing_commands
 from export.tuning.command import add_tune, tuning_report
 from latentline.base.arguments import count, count_or_auto, rate, searched_tiles
 from latentline.base.command_parser import add_version
+from latentline.base.counted import counted
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.base.worker_arguments import add_worker_options
 from latentline.errors import ConfigError, run_command
@@ -194,7 +195,7 @@ def _limit_torch(threads: int | None) -> None:
 def _line(check: Check) -> str:
     kinks = check.points - check.resolved
     note = f", {kinks} of them at a kink that float32 does not resolve" if kinks else ""
-    return f"{check.error:9.1e}  {check.what} ({check.points} points{note})"
+    return f"{check.error:9.1e}  {check.what} ({counted(check.points, 'point')}{note})"
 
 
 def _engines(arguments: argparse.Namespace) -> int:
@@ -226,10 +227,10 @@ def _engines(arguments: argparse.Namespace) -> int:
         half = report.half_check
         print(
             f"fp16 moves the score of a tile by {half.median_score:.2g} (median; at worst {half.worst_score:.2g}) "
-            f"standard deviations of normal scores, over {half.tiles} tiles searched on the CPU"
+            f"standard deviations of normal scores, over {counted(half.tiles, 'tile')} searched on the CPU"
         )
     print(
         f"{report.cache}: engines for {report.tensorrt}, compute capability {report.compute_capability}, "
-        f"{report.precision}, up to {report.batch} tiles at a time"
+        f"{report.precision}, up to {counted(report.batch, 'tile')} at a time"
     )
     return 0

@@ -11,7 +11,7 @@ from export.trunk import export_trunk, packaged_trunk
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
-from latentline.package.destination import check_destination
+from latentline.package.destination import check_destination, warn_of_name
 from latentline.package.frame_sizes import sizes_of
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
@@ -55,6 +55,7 @@ def package_checkpoint(
     written, and BackendError when a trunk's weights are missing.
     """
     check_destination(out)
+    warn_of_name(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)

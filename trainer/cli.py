@@ -94,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     choose.add_argument("config", type=Path, help="YAML whose data, augment and preprocessing count")
     choose.add_argument("out", type=Path, nargs="?", help="folder for trials and result (default: runs/choose-NAME)")
     choose.add_argument("--data", type=Path, help="data root, instead of the configuration's")
-    choose.add_argument("--minutes", type=positive, default=20.0, help="for all methods together (20)")
+    choose.add_argument(
+        "--minutes",
+        type=positive,
+        default=20.0,
+        help="for the whole comparison; what cannot be finished in them is not begun (20)",
+    )
     choose.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:n")
     choose.add_argument("--json", action="store_true", help="print the choice as JSON")
     choose.set_defaults(command=_choose)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.errors import ImageError
 from latentline.scoring.coverage import Coverage, PrincipalComponents, explained_share
 from latentline.search.searcher import Searcher
@@ -65,10 +66,10 @@ class CoverageMeter:
             self.problem = CONSTANT
         elif found < latent_size:
             log.warning(
-                "%d different training tiles have only %d principal components, fewer than network.latent_size %d: "
+                "%d different training tiles have only %s, fewer than network.latent_size %d: "
                 "coverage is compared with these; use more images or a smaller z",
                 len(training),
-                found,
+                counted(found, "principal component"),
                 latent_size,
             )
 

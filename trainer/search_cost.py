@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.base.durations import duration
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -60,19 +61,18 @@ def say_cost(cost: SearchCost, iterations: int, on: str, calibrated: int, traine
     """
     whole = cost.seconds * calibrated
     log.info(
-        "%.0f tiles an image; %s an image with n = %d, so that searching %d images to calibrate takes about %s "
-        "(measured on %s)",
-        cost.tiles,
+        "%s an image; %s an image with n = %d, so that searching %s to calibrate takes about %s (measured on %s)",
+        counted(round(cost.tiles), "tile"),
         duration(cost.seconds),
         iterations,
-        calibrated,
+        counted(calibrated, "image"),
         duration(whole),
         on,
     )
     if cost.tiles > MANY_TILES or whole > LONG_SECONDS:
         log.warning(
-            "%.0f tiles an image make calibration and every inspection slow (%s an image): %s%s",
-            cost.tiles,
+            "%s calibration and every inspection slow (%s an image): %s%s",
+            counted(round(cost.tiles), "tile an image makes", "tiles an image make"),
             duration(cost.seconds),
             ADVICE,
             ", and train again" if trained else "",

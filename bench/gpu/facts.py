@@ -10,13 +10,15 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from latentline.base.counted import counted
+
 LIBRARIES = ("torch", "openvino", "onnx", "onnxruntime", "onnxscript", "numpy", "hypothesis", "pydantic", "pycuda")
 SMI = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,compute_cap,clocks.sm", "--format=csv"]
 
 
 def main() -> int:
     """Print a line for each."""
-    print(f"{platform.platform()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}")
+    print(f"{platform.platform()}, {counted(len(os.sched_getaffinity(0)), 'core')}, Python {platform.python_version()}")
     print(", ".join(f"{name} {_version(name)}" for name in LIBRARIES))
     failed = [name for name, fact in FACTS.items() if not _print(name, fact)]
     return 1 if failed else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.base.counted import counted
 from latentline.base.processor import processor
 from latentline.errors import ConfigError
 from latentline.package.model_package import ModelPackage, SearchModel
@@ -72,7 +73,15 @@ def measure_cpu(package: ModelPackage, cases: list[tuple[int, int]], repeats: in
             searcher.close()
         p10, median, p90 = (float(value) for value in np.percentile(times, [10, 50, 90]))
         measured.append(
-            MeasuredSearch(f"CPU, {processor()}, {os.cpu_count()} cores", "fp32", iterations, batch, median, p10, p90)
+            MeasuredSearch(
+                f"CPU, {processor()}, {counted(os.cpu_count() or 1, 'core')}",
+                "fp32",
+                iterations,
+                batch,
+                median,
+                p10,
+                p90,
+            )
         )
     return measured
 

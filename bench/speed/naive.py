@@ -33,6 +33,7 @@ from bench.speed.search_variants import make_problem, torch_search
 from export.tuning.candidates import package_at
 from export.tuning.data import read_tuning_data
 from export.tuning.tuner import opened
+from latentline.base.counted import counted
 from latentline.base.processor import processor
 from latentline.errors import ConfigError, run_command
 from latentline.package.model_package import ModelPackage, load_package
@@ -90,7 +91,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     checkpoint = options.run / "checkpoint" if (options.run / "checkpoint").is_dir() else options.run
     times = time_searches(package, checkpoint, options.iterations, options.repeats, options.threads)
     judged = [
-        judge(package_at(package, long), frames, options.threads, f"{options.iterations} steps"),
+        judge(package_at(package, long), frames, options.threads, counted(options.iterations, "step")),
         judge(package, frames, options.threads, "the package"),
     ]
     labels, seed = frames.labels, given.config.schedule.seed

@@ -79,7 +79,7 @@ def pareto_table(done: Mapping[Setting, Sequence[Job]]) -> Table:
         cells["false alarms"] = mean_of([c.false_alarm_rate for c in confusions])
         cells["detected"] = mean_of([c.detection_rate for c in confusions])
         cells["ms an image"] = 1e3 * float(np.mean([report.seconds_per_image for report in reports]))
-        table.add(f"overlap {overlap:g}, n = {iterations}, {tiles} tiles", cells)
+        table.add(f"overlap {overlap:g}, n = {iterations}, {tiles} {'tile' if tiles == 1 else 'tiles'}", cells)
     return table
 
 

@@ -32,6 +32,7 @@ from bench.command_line import bench_parser
 from bench.conditions import conditions
 from bench.detection.protocol.tables import Table
 from latentline.base.arguments import at_least_one
+from latentline.base.counted import counted
 from latentline.errors import ConfigError, DatasetError, run_command
 from latentline.package.model_package import ModelPackage, load_package
 from latentline.rescoring.crew import Batch
@@ -80,10 +81,12 @@ def cluster(workers: int) -> Iterator[Any]:
 def crews(ray: Any, folder: Path, workers: int) -> dict[str, OpenCrew]:
     """The crews that take turns, by name."""
     found: dict[str, OpenCrew] = {"1 process": partial(LocalCrew, workers=1)}
-    found[f"{workers} processes"] = partial(LocalCrew, workers=workers)
+    found[counted(workers, "process", "processes")] = partial(LocalCrew, workers=workers)
     if ray is not None:
-        found[f"Ray, {workers} workers"] = partial(RayCrew, ray, folder=folder, workers=workers)
-        found[f"Ray, {workers} workers, one killed"] = partial(_OneKilled, ray, folder=folder, workers=workers)
+        found[f"Ray, {counted(workers, 'worker')}"] = partial(RayCrew, ray, folder=folder, workers=workers)
+        found[f"Ray, {counted(workers, 'worker')}, one killed"] = partial(
+            _OneKilled, ray, folder=folder, workers=workers
+        )
     return found
 
 

@@ -49,6 +49,7 @@ from bench.speed.search_variants import (
 )
 from export.package import export_model
 from latentline.backends.openvino.searcher import OpenVinoSearcher
+from latentline.base.counted import counted
 from latentline.base.processor import processor
 from latentline.errors import run_command
 from latentline.package.manifest import SearchSettings
@@ -152,7 +153,7 @@ def table(result: dict[str, object]) -> str:
     """The figures as text."""
     lines = [
         f"{result['px']} px, {result['channels']} channels, {result['step_gflop']:.2f} GFLOP a step (folded), "
-        f"{result['threads']} threads, {result['machine']}, {result['versions']}",
+        f"{counted(int(str(result['threads'])), 'thread')}, {result['machine']}, {result['versions']}",
         "",
         f"{'':40}{'median':>10}{'p10':>10}{'p90':>10}",
     ]

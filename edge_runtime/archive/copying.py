@@ -15,6 +15,7 @@ from edge_runtime.archive.labels import catch_up
 from edge_runtime.archive.reader import ArchiveReader, FrameQuery, Order
 from edge_runtime.archive.record import ArchivedFrame
 from latentline.base.atomic import new_folder
+from latentline.base.counted import counted
 from latentline.errors import ArchiveError
 
 _PAGE = 500
@@ -68,7 +69,7 @@ def _copied(folder: Path, target: Path, chosen: list[ArchivedFrame]) -> list[Arc
             _log.warning("%s is left out: it was removed in the meantime", verdict.id)
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
-            _log.info("%d of %d pictures", count, len(chosen))
+            _log.info("%d of %s", count, counted(len(chosen), "picture"))
     return copied
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_runtime.archive.label_log import LabelEntry
+from latentline.base.counted import counted
 
 JOURNAL_NAME = "labels.jsonl"
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class LabelJournal:
             self.cut(offset + len(whole))
         entries = [_entry(line) for line in whole.splitlines()]
         if damaged := entries.count(None):
-            _log.warning("%s: %d lines are damaged and left out", self._path, damaged)
+            _log.warning("%s: %s damaged and left out", self._path, counted(damaged, "line is", "lines are"))
         return [entry for entry in entries if entry is not None]
 
 

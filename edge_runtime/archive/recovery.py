@@ -13,6 +13,7 @@ from edge_runtime.archive.index import INDEX_NAME, add_frames, check_header, cre
 from edge_runtime.archive.label_journal import open_journal
 from edge_runtime.archive.labels import catch_up
 from edge_runtime.archive.record import ArchivedVerdict
+from latentline.base.counted import counted
 from latentline.base.private_files import make_private_folder
 
 _BATCH = 500  # pictures in one transaction
@@ -34,8 +35,8 @@ class RecoveredArchive:
     set_aside: Path | None = None
 
     def __str__(self) -> str:
-        broken = f"{self.broken} broken ones set aside"
-        parts = [f"{self.added} pictures entered", f"{self.forgotten} forgotten", broken]
+        broken = counted(self.broken, "broken one set aside", "broken ones set aside")
+        parts = [counted(self.added, "picture entered", "pictures entered"), f"{self.forgotten} forgotten", broken]
         if self.set_aside is not None:
             parts.insert(0, f"the index was damaged, is now {self.set_aside.name}, and is made again")
         return ", ".join(parts)

@@ -22,6 +22,7 @@ from edge_runtime.archive.reader import ArchiveReader, FrameQuery
 from edge_runtime.archive.record import ArchivedFrame
 from edge_runtime.mqtt.events import now
 from latentline.base.atomic import new_folder
+from latentline.base.counted import counted
 from latentline.base.version import software_version
 from latentline.errors import ArchiveError
 from latentline.vision.bit_depth import UInt8
@@ -81,7 +82,7 @@ def export_labels(folder: Path, output: Path) -> ExportedLabels:
                 _export(reader, frame, last, group, target, done)
                 if time.monotonic() - told > _PROGRESS_SECONDS:
                     told = time.monotonic()
-                    _log.info("%s: %d of %d pictures", output, count, len(frames))
+                    _log.info("%s: %d of %s", output, count, counted(len(frames), "picture"))
             _write_tables(target, folder, done)
     except OSError as error:
         raise ArchiveError(f"{output}: cannot be written ({error.strerror}); nothing was exported") from None

@@ -14,6 +14,7 @@ from edge_runtime.cameras.container import counts_frames, cut_short
 from edge_runtime.cameras.opencv import OpenCVCamera
 from edge_runtime.cameras.settings.opencv import StreamSettings
 from edge_runtime.cameras.work_journal import WorkJournal
+from latentline.base.counted import counted
 from latentline.errors import CameraError
 
 _log = logging.getLogger(__name__)
@@ -114,7 +115,8 @@ class VideoFileCamera(OpenCVCamera):
         self._unreadable, self._count = [], 0
         if cut:
             raise CameraError(
-                f"camera {self.name}: {self._shown} is cut short; all {good} frames that it still holds were read"
+                f"camera {self.name}: {self._shown} is cut short; what it still holds was read: "
+                f"{counted(good, 'frame')}"
             )
 
 

@@ -19,6 +19,7 @@ from edge_runtime.commands.request import CommandError
 from edge_runtime.commands.trust import Trust
 from edge_runtime.frames.frame_inspector import FrameInspector
 from latentline.backends.settings import Backend, GpuSettings
+from latentline.base.counted import counted
 from latentline.errors import ImageError, LatentlineError
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def _check_budget(package: ModelPackage, budget: float, tiles: int) -> None:
             return
     what = "one tile" if tiles == 1 else f"a frame of {tiles} tiles"
     raise CommandError(
-        f"its search of {iterations} steps would take {expected:.0f} s for {what} here, more than the {budget:g} s of "
-        "supervision.inspector_seconds"
+        f"its search of {counted(iterations, 'step')} would take {expected:.0f} s for {what} here, more than the "
+        f"{budget:g} s of supervision.inspector_seconds"
     )
 
 

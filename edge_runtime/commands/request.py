@@ -18,7 +18,7 @@ from latentline.errors import ConfigError, LatentlineError
 _MAX_TOPIC_LENGTH = 256  # characters of a response topic
 _MAX_CORRELATION_BYTES = 128
 _MAX_REQUESTER_LENGTH = 64  # characters
-_PACKAGE_NAME = "the name of a package, of up to 100 letters, digits, _ . or -"
+_PACKAGE_NAME = "the name of a package, of up to 100 letters from A to Z, digits, _ . or -, without blanks"
 _ZIP_NAME = f"{_PACKAGE_NAME}, that ends with .zip"
 
 

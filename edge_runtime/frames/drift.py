@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from edge_runtime.frames.rank_shift import BLOCKS, MIN_BLOCKS, RankShift, block_spread, rank
 from edge_runtime.frames.settings import DriftSection
+from latentline.base.counted import counted
 from latentline.scoring.binomial import beta_binomial, binomial, clopper_pearson
 
 _FRAMES_PER_FALSE_WARNING = 100_000  # on an unchanged line: at 10 frames/s, three hours between two warnings
@@ -181,8 +182,8 @@ class DriftMonitor:
             if f"scores {side}" in self._causes:
                 quantile = rank(self._normals, median(self._scores.values))
                 reasons.append(
-                    f"scores are {side} than at calibration (the median of the last {frames} frames is above "
-                    f"{quantile:.0%} of its normal scores)"
+                    f"scores are {side} than at calibration (the median of the last {counted(frames, 'frame')} is "
+                    f"above {quantile:.0%} of its normal scores)"
                 )
             if f"brightness {side}" in self._causes:
                 _, shift = _brightness_now(*self._brightness_values(), self._baseline)

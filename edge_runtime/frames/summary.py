@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from latentline.base.counted import counted
+
 _LATENCIES = 10_000  # newest inspection times kept for the percentiles
 
 
@@ -53,9 +55,9 @@ class Summary:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.dropped.items()) if count)
         unusable = self.bad_images + self.bad_frames + self.failed
         return (
-            f"{self.inspected} frames inspected, {self.abnormal} abnormal, {unusable} unusable, "
+            f"{counted(self.inspected, 'frame')} inspected, {self.abnormal} abnormal, {unusable} unusable, "
             f"dropped: {causes or 'none'}; "
             f"inspection {self.latency(50):.1f} ms median, {self.latency(99):.1f} ms p99; "
-            f"{self.events} events written, {self.published} confirmed by the broker, {self.waiting} waiting, "
-            f"{self.lost + self.given_up} lost or given up"
+            f"{counted(self.events, 'event')} written, {self.published} confirmed by the broker, "
+            f"{self.waiting} waiting, {self.lost + self.given_up} lost or given up"
         )

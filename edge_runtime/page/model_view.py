@@ -16,6 +16,7 @@ from edge_runtime.page.context import PageContext, session_of
 from edge_runtime.page.kept_comparison import read_comparisons
 from edge_runtime.page.package_card import PackageCard, read_card, read_cards
 from edge_runtime.page.requests import read_json
+from latentline.base.counted import counted
 
 _SECONDS = 180.0  # to load a package, test it and wait for the frames in work
 
@@ -79,15 +80,17 @@ def _facts(card: PackageCard) -> dict[str, str]:
         "Method": manifest.method,
         "Made": f"{manifest.created:%Y-%m-%d %H:%M} UTC, latentline {manifest.code_version}",
         "Tiles": f"{manifest.tile_size} px, {'grey' if manifest.channels == 1 else 'colour'}",
-        "Search": f"{manifest.search.iterations} steps" if manifest.search.iterations else "none",
+        "Search": counted(manifest.search.iterations, "step") if manifest.search.iterations else "none",
         "Score": ", ".join(f"{c.name} × {c.weight:.3g}" for c in calibration.components),
-        "Calibrated on": f"{calibration.scored_normals + calibration.standardised_normals} held-out normal images",
+        "Calibrated on": counted(
+            calibration.scored_normals + calibration.standardised_normals, "held-out normal image"
+        ),
         "Promise": f"at most {calibration.false_alarm_rate:.1%} false alarms",
     }
     if calibration.promise is not None:
         facts["Promise"] = calibration.promise.sentence
     if (validation := calibration.validation) is not None:
-        known = f"{validation.normals} normal and {validation.abnormals} abnormal images"
+        known = f"{validation.normals} normal and {counted(validation.abnormals, 'abnormal image')}"
         made = f", {validation.synthetic} of them made from normal ones" if validation.synthetic else ""
         facts["Weights chosen on"] = f"{known}{made}; image AUROC there {validation.given_auroc:.3f}"
     if coverage is not None:

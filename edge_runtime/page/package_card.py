@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_runtime.page.kept_comparison import ENDING
 from latentline.errors import PackageError
-from latentline.package.files import is_plain_name
 from latentline.package.manifest import Manifest, parse_manifest
 from latentline.package.model_package import MANIFEST
+from latentline.package.package_name import name_fault
 
 _MOST_BYTES = 4 << 20
 _MOST_PACKAGES = 200
@@ -39,13 +39,16 @@ def read_card(path: Path) -> PackageCard:
 
 
 def read_cards(folder: Path) -> list[PackageCard]:
-    """The cards of the packages directly in `folder`, newest first; those that cannot be read come last."""
+    """The cards of the packages directly in `folder`, newest first; those that cannot be read come last.
+
+    One that no request can name has that fault, too.
+    """
     try:
-        names = (path for path in folder.iterdir() if is_plain_name(path.name))
-        paths = sorted(path for path in names if path.suffix != ENDING)
+        paths = sorted(path for path in folder.iterdir() if path.suffix != ENDING and path.name[0] != ".")
     except OSError:
         return []
-    cards = [read_card(path) for path in paths[:_MOST_PACKAGES] if path.is_dir() or path.suffix == ".zip"]
+    read = [read_card(path) for path in paths[:_MOST_PACKAGES] if path.is_dir() or path.suffix == ".zip"]
+    cards = [replace(card, fault=card.fault or name_fault(card.name)) for card in read]
     return sorted(cards, key=lambda card: -card.manifest.created.timestamp() if card.manifest else 0.0)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from latentline.base.counted import counted
+
 
 class Stage:
     """One stage. Call `busy` when work begins and as a sign of life, and `idle` when it waits for work.
@@ -66,7 +68,7 @@ class Stage:
         if since is not None and self._clock() - since > self._limit:
             return self._hangs
         if self._failures is not None and self._failed >= self._failures:
-            return f"{self._failing} {self._failures} frames in a row or more; a restart may help"
+            return f"{self._failing} {counted(self._failures, 'frame')} in a row or more; a restart may help"
         return None
 
 

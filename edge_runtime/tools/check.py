@@ -26,9 +26,11 @@ from edge_runtime.tools.finding import Finding
 from edge_runtime.tools.page_check import check_page
 from edge_runtime.tools.spool_check import check_spool
 from latentline.backends.settings import Backend, GpuSettings
+from latentline.base.counted import counted
 from latentline.base.durations import duration
 from latentline.errors import BitDepthError, CameraError, LatentlineError, PackageError
-from latentline.package.model_package import Admit
+from latentline.package.model_package import MANIFEST, Admit
+from latentline.package.package_name import name_fault
 from latentline.vision.images import unread_pictures
 
 _POLL_SECONDS = 0.1  # time between two checks for a frame or a fault of a camera
@@ -74,6 +76,18 @@ def check_station(path: Path, open_model: OpenModel) -> Iterator[Finding]:
         yield _attempt("page", lambda: check_page(page, config.spool.path))
     if (sentence := command_warning(config)) is not None:
         yield Finding("commands", True, sentence, warning=True)
+    if (sentence := _unnamable(config.commands.models)) is not None:
+        yield Finding("commands", True, sentence, warning=True)
+
+
+def _unnamable(models: Path | None) -> str | None:
+    """A sentence about a package that no command can name; None: there is none."""
+    try:
+        paths = sorted(models.iterdir()) if models is not None else []
+    except OSError:
+        return None
+    packages = (path for path in paths if path.suffix == ".zip" or (path / MANIFEST).is_file())
+    return next((fault for path in packages if (fault := name_fault(path.name)) is not None), None)
 
 
 def _candidate(path: Path, config: StationConfig, open_model: OpenModel) -> str:
@@ -139,8 +153,7 @@ def _self_test(inspector: FrameInspector) -> str:
     milliseconds = 1e3 * (time.perf_counter() - start)
     if not np.isfinite(first.score) or not np.isclose(first.score, again.score, rtol=1e-3, atol=1e-3):
         raise PackageError(f"the same image got the scores {first.score} and {again.score}")
-    tiles = "one tile" if again.tiles == 1 else f"{again.tiles} tiles"
-    return f"{tiles} of {size} px in {milliseconds:.0f} ms, twice with the same score"
+    return f"{counted(again.tiles, 'tile')} of {size} px in {milliseconds:.0f} ms, twice with the same score"
 
 
 def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | None) -> str | Finding:
@@ -154,7 +167,7 @@ def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | Non
         feeds.close(1.0)
     if frame is not None:
         height, width, channels = frame.image.shape
-        found = f"{camera.id} gives {width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
+        found = f"{camera.id} gives {width} x {height} px, {counted(channels, 'channel')}"
         if inspector is None:
             return found
         depth = inspector.identity.bit_depth
@@ -189,7 +202,7 @@ def _speed(inspector: FrameInspector, image: npt.NDArray[np.uint8]) -> str:
     start = time.perf_counter()
     result = inspector.begin(image)()
     seconds = time.perf_counter() - start
-    return f"{result.tiles} tile{'s' if result.tiles > 1 else ''}, {duration(seconds)} an image"
+    return f"{counted(result.tiles, 'tile')}, {duration(seconds)} an image"
 
 
 def _first_frame(feeds: Feeds, camera: CameraSettings, faults: list[str]) -> Frame | None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from latentline.base.counted import counted
 from latentline.base.durations import duration
 from latentline.errors import ConfigError
 from latentline.rescoring.score_table import MISSING
@@ -36,9 +37,9 @@ def run_rescore(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(report), indent=2))
         return 0
     kept = f", {report.kept} of them scored by an earlier run" if report.kept else ""
-    again = f", {report.retried} batches tried again" if report.retried else ""
+    again = f", {counted(report.retried, 'batch', 'batches')} tried again" if report.retried else ""
     print(
-        f"{out}: {report.pictures} pictures scored with {report.model}{kept}; {report.abnormal} abnormal, "
+        f"{out}: {counted(report.pictures, 'picture')} scored with {report.model}{kept}; {report.abnormal} abnormal, "
         f"{report.unreadable} unreadable{again}, in {duration(report.seconds)}"
     )
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from latentline.base.arguments import frame_size, milliseconds
+from latentline.base.counted import counted
 from latentline.scoring.tuning import CpuPrecision, Device, Tuning, TuningTrial
 
 HEAD = ("setting", "ms", "image AUROC", "to the best", "pixel AUROC", "to the best", "")
@@ -45,7 +46,8 @@ def tuning_report(tuning: Tuning, out: Path) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     cores = max(tuning.milliseconds_by_threads)
-    threads = "" if tuning.threads == cores else f", and {tuning.threads} of {cores} threads keep the budget, too"
+    keep = counted(tuning.threads, f"of {cores} threads keeps", f"of {cores} threads keep")
+    threads = "" if tuning.threads == cores else f", and {keep} the budget, too"
     return "\n".join([*lines, f"{out}: {tuning.sentence}; budget {tuning.budget:.3g} ms{threads}"])
 
 

@@ -16,7 +16,7 @@ from latentline.backends.openvino.searcher import usable_cores
 from latentline.base.processor import processor
 from latentline.base.version import software_version
 from latentline.errors import ConfigError
-from latentline.package.destination import check_destination
+from latentline.package.destination import check_destination, warn_of_name
 from latentline.package.manifest import ModelSpec
 from latentline.package.model_package import ENCODER, ModelPackage, SearchModel, load_package
 from latentline.scoring.calibrate import Calibrated
@@ -94,6 +94,7 @@ def _check(package: ModelPackage, path: Path, out: Path) -> None:
     if out.resolve() == path.resolve():
         raise ConfigError(f"{out} is the package itself; write the tuned one to another place")
     check_destination(out)
+    warn_of_name(out)
     if any(component.name == PAPER for component in package.manifest.calibration.components):
         raise ConfigError(f"{path} has the paper's score, which has no weights to tune; set search.score to calibrated")
     check_precision(package)

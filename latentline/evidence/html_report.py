@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import quote
 
+from latentline.base.counted import counted
 from latentline.evidence.changed_pictures import DrawnChange
 from latentline.evidence.comparison import ComparedModel, ModelComparison, label_text
 from latentline.evidence.text_table import HEAD, caveats, rows_of
@@ -29,12 +30,12 @@ def html_report(comparison: ModelComparison, drawn: Sequence[DrawnChange]) -> st
         "<h1>Two models on the same pictures</h1>",
         f'<p class="{recommendation.choice}">{_text(recommendation.reason)}</p>',
         _table(("", "name", "sha256", "threshold"), [_side("old", comparison.old), _side("new", comparison.new)]),
-        f"<h2>{comparison.fresh.count} pictures that neither was trained on</h2>",
+        f"<h2>{counted(comparison.fresh.count, 'picture')} that neither was trained on</h2>",
         _table(HEAD, rows_of(comparison.fresh)),
     ]
     if comparison.trained.count:
         parts += [
-            f"<h2>{comparison.trained.count} pictures that one of them was trained on</h2>",
+            f"<h2>{counted(comparison.trained.count, 'picture')} that one of them was trained on</h2>",
             "<p>A model does well on what it was trained on. These say little, and do not count.</p>",
             _table(HEAD, rows_of(comparison.trained)),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from latentline.base.counted import counted
 from latentline.evidence.paired import PairedCounts
 from latentline.evidence.tally import EvidenceTable
 
@@ -36,9 +37,9 @@ def recommend(fresh: EvidenceTable) -> Recommendation:
     good, defects = fresh.good, fresh.defects
     gains = []
     if good.new < good.old and good.p_value < SIGNIFICANCE:
-        gains.append(f"{good.old - good.new} fewer false alarms (p = {good.p_value:.2g})")
+        gains.append(f"{counted(good.old - good.new, 'fewer false alarm')} (p = {good.p_value:.2g})")
     if defects.new > defects.old and defects.p_value < SIGNIFICANCE:
-        gains.append(f"{defects.new - defects.old} fewer misses (p = {defects.p_value:.2g})")
+        gains.append(f"{counted(defects.new - defects.old, 'fewer miss', 'fewer misses')} (p = {defects.p_value:.2g})")
     if not gains:
         return Recommendation("keep", "Keep the old one: the difference is within what chance would give.")
     return Recommendation("promote", f"Promote the new one: {' and '.join(gains)}, and nothing got worse.")
@@ -48,17 +49,17 @@ def _too_few(fresh: EvidenceTable) -> str | None:
     if fresh.good.count >= FEWEST_GOOD and fresh.defects.count >= FEWEST_DEFECTS:
         return None
     return (
-        f"{fresh.good.count} pictures labelled good and {fresh.defects.count} labelled as defects, on which neither "
-        f"model was trained, are too few to tell (at least {FEWEST_GOOD} and {FEWEST_DEFECTS})"
+        f"{counted(fresh.good.count, 'picture')} labelled good and {fresh.defects.count} labelled as defects, on "
+        f"which neither model was trained, are too few to tell (at least {FEWEST_GOOD} and {FEWEST_DEFECTS})"
     )
 
 
 def _worse(fresh: EvidenceTable) -> str | None:
     worse = []
     if fresh.good.new > fresh.good.old:
-        worse.append(f"{fresh.good.new - fresh.good.old} more false alarms")
+        worse.append(counted(fresh.good.new - fresh.good.old, "more false alarm"))
     if fresh.defects.new < fresh.defects.old:
-        worse.append(f"{fresh.defects.old - fresh.defects.new} more misses")
+        worse.append(counted(fresh.defects.old - fresh.defects.new, "more miss", "more misses"))
     return f"the new one has {' and '.join(worse)}" if worse else None
 
 
@@ -66,6 +67,6 @@ def _alarms(unlabelled: PairedCounts) -> str | None:
     if unlabelled.new <= unlabelled.old or unlabelled.p_value >= SIGNIFICANCE:
         return None
     return (
-        f"the new one alone calls {unlabelled.only_new} pictures without a label abnormal, the old one alone "
-        f"{unlabelled.only_old}; label those, and compare again"
+        f"the new one alone calls {counted(unlabelled.only_new, 'picture')} without a label abnormal, the old one "
+        f"alone {unlabelled.only_old}; label those, and compare again"
     )

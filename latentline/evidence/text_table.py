@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latentline.base.counted import counted
 from latentline.evidence.comparison import ComparedModel, ModelComparison
 from latentline.evidence.paired import PairedCounts, RateInterval, wilson
 from latentline.evidence.tally import EvidenceTable
@@ -25,7 +26,9 @@ def caveats(comparison: ModelComparison) -> list[str]:
         "than those of a model that did not run, and a new model looks better here than it is."
     )
     if comparison.unreadable:
-        said.append(f"{comparison.unreadable} pictures could not be inspected by both, and are left out.")
+        unread = "picture could not be inspected by both, and is left out"
+        many = "pictures could not be inspected by both, and are left out"
+        said.append(f"{counted(comparison.unreadable, unread, many)}.")
     return said
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 
 from latentline.base.places import obstacle
 from latentline.errors import PackageError
 from latentline.package.model_package import MANIFEST
+from latentline.package.package_name import name_fault
 from latentline.package.signature import SIGNATURE
 
 _ENDINGS = (".onnx", ".npz")  # of the other files of a package
+log = logging.getLogger(__name__)
 
 
 def is_zip(out: Path) -> bool:
@@ -32,6 +35,12 @@ def check_destination(out: Path) -> None:
         raise PackageError(f"{out}: {other}, so it is not replaced; move it away, or give the package another name")
     if reason := obstacle(out.parent):
         raise PackageError(f"{out}: the package cannot be written there: {reason}; give another place")
+
+
+def warn_of_name(out: Path) -> None:
+    """Log a warning where no command can switch a station to a package of this name."""
+    if (fault := name_fault(out.name)) is not None:
+        log.warning("%s", fault)
 
 
 def _foreign(out: Path) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from latentline.base.counted import counted
 from latentline.errors import WorkersError
 from latentline.rescoring.pictures import PictureFile
 from latentline.rescoring.scored_picture import ScoredPicture
@@ -107,7 +108,9 @@ def _scored(
             elif batch is not None:
                 counts["retried"] += 1
                 _log.warning(
-                    "a worker ended (%s); its %d pictures are tried again", finished.reason, len(batch.pictures)
+                    "a worker ended (%s); its %s tried again",
+                    finished.reason,
+                    counted(len(batch.pictures), "picture is", "pictures are"),
                 )
                 if batch.tries + 1 < _TRIES:
                     again.append(replace(batch, tries=batch.tries + 1))

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 
 Float = npt.NDArray[np.float32]
@@ -44,7 +45,7 @@ class Coverage(StrictModel):
         """Both shares as half a sentence."""
         return (
             f"explains {self.explained:.2f} of the variance of held-out normal tiles; "
-            f"{self.components} principal components explain {self.pca:.2f}"
+            f"{counted(self.components, 'principal component explains', 'principal components explain')} {self.pca:.2f}"
         )
 
 

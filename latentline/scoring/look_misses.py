@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 
 
@@ -30,7 +31,8 @@ class LookMisses(StrictModel):
     def sentence(self) -> str:
         """The figures in words."""
         kind = "made" if self.synthetic else "known"
-        return f"{self.tiles} tiles a frame are searched, and miss {self.missed} of {self.defects} {kind} defects"
+        searched = counted(self.tiles, "tile a frame is searched, and misses", "tiles a frame are searched, and miss")
+        return f"{searched} {self.missed} of {counted(self.defects, f'{kind} defect')}"
 
     @model_validator(mode="after")
     def _part_of_all(self) -> LookMisses:

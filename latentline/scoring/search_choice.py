@@ -59,10 +59,10 @@ class SearchChoice(ValidationCounts):
             gains += f" and {shown.pixel_gain} pixel AUROC"
         over = f" over {first.candidate.iterations}" if first.candidate.iterations else ""
         cost = max(0.0, shown.milliseconds - first.milliseconds)
-        return (
-            f"n = {self.chosen.iterations}; {shown.candidate.iterations} steps gain {gains}{over} "
-            f"and cost {cost:.3g} ms a tile"
-        )
+        if shown.candidate.iterations == 1:
+            return f"n = {self.chosen.iterations}; 1 step gains {gains}{over} and costs {cost:.3g} ms a tile"
+        steps = f"{shown.candidate.iterations} steps gain"
+        return f"n = {self.chosen.iterations}; {steps} {gains}{over} and cost {cost:.3g} ms a tile"
 
     @model_validator(mode="after")
     def _was_tried(self) -> SearchChoice:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 from latentline.scoring.binomial import beta_interval, binomial
@@ -76,9 +77,9 @@ class Promise(StrictModel):
     @property
     def sentence(self) -> str:
         """The promise in words, with what it rests on."""
-        of_parts = f"{self.images} held-out normal images"
+        of_parts = counted(self.images, "held-out normal image")
         if self.parts < self.images:
-            of_parts += f" of {self.parts} part{'s' if self.parts > 1 else ''}"
+            of_parts += f" of {counted(self.parts, 'part')}"
         if self.new_parts:
             new = "a new normal image" if self.parts == self.images else "a normal image of a new part"
         else:
@@ -87,10 +88,7 @@ class Promise(StrictModel):
         if self.tail == "smooth":
             text += ", the upper quarter of whose scores is taken for exponential"
         if not self.new_parts:
-            text += (
-                f"; for new parts it promises nothing: that needs {self.missing_parts} more "
-                f"part{'s' if self.missing_parts > 1 else ''}"
-            )
+            text += f"; for new parts it promises nothing: that needs {counted(self.missing_parts, 'more part')}"
         return text
 
     @property

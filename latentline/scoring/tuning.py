@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 from latentline.scoring.search_choice import Gain
 from latentline.scoring.validation_counts import ValidationCounts
@@ -44,7 +45,7 @@ class TunedSetting(StrictModel):
 
     def __str__(self) -> str:
         start = ", random start" if self.init == "random" else ""
-        tiles = "" if self.tiles == "all" else f", {self.tiles} tiles"
+        tiles = "" if self.tiles == "all" else f", {counted(self.tiles, 'tile')}"
         return f"overlap {self.overlap:g}, n = {self.iterations}{start}{tiles}"
 
     def costs_no_less(self, other: TunedSetting) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 
 
@@ -17,5 +18,6 @@ class ValidationCounts(StrictModel):
     @property
     def frames(self) -> str:
         """The validation frames, in words."""
-        abnormal = f"{self.abnormals} abnormal" if self.abnormals else f"{self.synthetic} synthetic abnormal"
-        return f"{self.normals} normal and {abnormal} validation frames"
+        if self.abnormals:
+            return f"{self.normals} normal and {counted(self.abnormals, 'abnormal validation frame')}"
+        return f"{self.normals} normal and {counted(self.synthetic, 'synthetic abnormal validation frame')}"

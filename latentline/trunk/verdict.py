@@ -63,7 +63,7 @@ def verdict_obstacle(known: Sequence[KnownDefect]) -> str | None:
         return None
     return (
         f"the trunk has no verdict, only a distance: a verdict needs known-abnormal training images of at least "
-        f"{FEWEST_PARTS} parts, and there are {len(known)} of {parts}"
+        f"{FEWEST_PARTS} parts, and has {len(known)} of {parts}"
     )
 
 

@@ -37,11 +37,13 @@ class Choice(StrictModel):
 
     differences  image AUROC of each other trial minus that of the chosen one, on the same images
     failed       why a candidate could not be used, by its name
+    unbegun      names of candidates for which no time was left
     """
 
     trials: tuple[Trial, ...] = Field(min_length=1)
     differences: dict[str, Difference]
     failed: dict[str, str]
+    unbegun: tuple[str, ...]
     counts: Counts
 
     @property
@@ -63,16 +65,21 @@ class Choice(StrictModel):
 
     @property
     def warning(self) -> str | None:
-        """Which methods had too little training to judge them by, and how many minutes would do. None: all had enough.
+        """Which methods had no time, or too little training to judge them by, and what to do. None: all had enough.
 
-        The others may do better than their figures.
+        Those with little may do better than their figures.
         """
+        said = [f"no time was left for {' and '.join(self.unbegun)}: the same command goes on there"]
+        return "; ".join([*(said if self.unbegun else []), *self._short_trainings()]) or None
+
+    def _short_trainings(self) -> list[str]:
         short = [trial for trial in self.trials if trial.share < SHORT]
         if not short:
-            return None
+            return []
         names = " and ".join(f"{trial.method} had {trial.share:.0%} of its training" for trial in short)
         wanted = max(SHORT * trial.minutes / trial.share for trial in short) * len({t.method for t in self.trials})
-        return f"{names}, too little to judge by: give more minutes, about {math.ceil(wanted)}"
+        wanted += sum(trial.evaluation for trial in self.trials)
+        return [f"{names}, too little to judge by: give more minutes, about {math.ceil(wanted)}, and another folder"]
 
     def to_json(self) -> str:
         """The choice as JSON."""
@@ -82,7 +89,11 @@ class Choice(StrictModel):
         """The trials as a table, and a sentence for each candidate that could not be used."""
         lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
         lines += ["| " + " | ".join(self._row(trial)) + " |" for trial in self.trials]
-        return "\n".join([*lines, *(f"\n{name} could not be used: {reason}." for name, reason in self.failed.items())])
+        return "\n".join([*lines, *self._left_out()])
+
+    def _left_out(self) -> list[str]:
+        failed = [f"\n{name} could not be used: {reason}." for name, reason in self.failed.items()]
+        return [*failed, *(f"\n{name} was not tried: no time was left." for name in self.unbegun)]
 
     def _row(self, trial: Trial) -> list[str]:
         report = trial.report

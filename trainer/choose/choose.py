@@ -1,16 +1,15 @@
 """`latentline-train choose`: compare the methods that make sense for these images, and recommend a training file.
 
 The scale is chosen first, with principal components, which take seconds. Then the other methods train at that scale,
-each for an equal share of the time that is left. All are evaluated on the same images, none of which is one of the
-user's test images.
+each for an equal share of the time that is left, as long as there is time to evaluate them. All are evaluated on the
+same images, none of which is one of the user's test images.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,29 @@ from pydantic import ValidationError
 from latentline.base.atomic import new_folder, write_text
 from latentline.base.places import check_folder
 from latentline.base.strict_yaml import StrictModel
-from latentline.errors import BackendError, CheckpointError, ConfigError, DatasetError, DivergenceError, StoppedError
+from latentline.errors import BackendError, ConfigError, DatasetError
 from latentline.vision.images import list_images, read_image
 from latentline.vision.tiles import TilePlan
 from trainer.choose.candidates import METHODS, SCALING, candidate, heights
 from trainer.choose.choice import Choice, chosen_trial, recommended_yaml, report_text
+from trainer.choose.course import Course
 from trainer.choose.image_set import GROUPS, KNOWN, Counts, write_image_set
 from trainer.choose.own_log import own_log_only
-from trainer.choose.trial import Trial, run_trial, run_trunk_trial
+from trainer.choose.trial import Trial, run_trunk_trial
 from trainer.config import TrainConfig
 from trainer.data.found_depth import with_bit_depth
 from trainer.data.settings import FolderData
 from trainer.data.sources import open_source
 from trainer.evaluation.compare import compare, difference
 from trainer.evaluation.report import read_results
+from trainer.settings.trunk import LITE0, TrunkConfig
+from trainer.trunk.module import check_trunk_weights
 
 IMAGES, ABOUT = "images", "about.json"  # about.json lies in the folder of the images, so both are there or neither
 RECOMMENDED, REPORT, RESULT = "recommended.yaml", "choice.md", "choice.json"
+HALF = 0.5  # of the time left, for one more scale: the methods need the rest
+CALIBRATED_TOO = 2.0  # times the images of the test, about: a calibration inspects as many again
+TRUNK_COSTS = 2.0  # times the evaluation without a trunk, whose features have to be fitted as well
 log = logging.getLogger(__name__)
 
 
@@ -68,49 +73,55 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
 
     Only the sections data, augment and preprocessing of `config` count, and its seed. A choice that was interrupted
     goes on after its last finished trial. A method that cannot be used on these images, or whose training diverges, is
-    left out. Raises ConfigError
+    left out, and so is one that could not be finished in time; the first trial is always finished. Raises ConfigError
     when `out` holds something else, DatasetError when the images are too few or no method can be used, and
     TrainingError.
     """
-    end = time.monotonic() + 60 * minutes
+    begin = time.monotonic()
     about = _images(config, out)
-    tried = _scales(config, about)
-
-    trials: list[Trial] = []
-    failed: dict[str, str] = {}
-
-    def run(method: str, height: int, seconds: float, title: str = "") -> None:
-        own = candidate(method, height, config, about.data)
-        log.info("%s%s", own.name, title)
-        try:
-            with own_log_only():
-                trial = run_trial(own, out / own.name, seconds, _tiles(about.shape, height, own.config), device)
-        except (StoppedError, KeyboardInterrupt) as error:  # in a training, in an evaluation
-            number = error.number if isinstance(error, StoppedError) else signal.SIGINT
-            left = f"what is finished ({len(trials)}) is kept in {out}, and the same command goes on from there"
-            raise StoppedError(number, left) from None
-        except (CheckpointError, DatasetError, DivergenceError) as error:
-            log.warning("%s is left out: %s", own.name, error)
-            failed[own.name] = str(error)
-        else:
-            log.info("%s", trial.sentence)
-            trials.append(trial)
-
-    for height in tried:
-        run(SCALING, height, 0)
-    height = chosen_trial(trials).height if trials else tried[0]
-    inspecting = sum(trial.report.seconds_per_image for trial in trials if trial.height == height) * about.tested
-    methods = [method for method in METHODS if method != SCALING]
-    for place, method in enumerate(methods):
-        seconds = max(0.0, (end - time.monotonic()) / (len(methods) - place) - inspecting)
-        share = f"about {seconds / 60:.1f} minutes of training" if seconds else "a short training, for no time is left"
-        run(method, height, seconds, f", {share}")
-    if not trials:
-        raise DatasetError(f"{out}: no method can be trained on these images; {failed.popitem()[1]}")
-    trials += _with_trunk(chosen_trial(trials), out)
-    choice = _ranked(trials, failed, out, about.counts)
+    course = Course(out, 60 * minutes - (time.monotonic() - begin), device)
+    height = _compare_scales(course, config, about)
+    _compare_methods(course, height, config, about)
+    if not course.trials:
+        raise DatasetError(f"{out}: no method can be trained on these images; {course.failed.popitem()[1]}")
+    _add_trunk(course, chosen_trial(course.trials), out)
+    choice = _ranked(course, out, about.counts)
     _write(choice, config, out)
     return choice
+
+
+def _compare_scales(course: Course, config: TrainConfig, about: About) -> int:
+    """Try principal components at each scale, from the smallest on, while half of the time is enough. Returns the best
+    height."""
+    tried = sorted(_scales(config, about))
+    for height in tried:
+        own = candidate(SCALING, height, config, about.data)
+        tiles = _tiles(about.shape, height, own.config)
+        needed = _at_more_tiles(course.trials[-1], tiles, about.tested) if course.trials else 0.0
+        if course.has_time_for(own.name, needed, HALF):
+            course.run(own, tiles, 0)
+    return chosen_trial(course.trials).height if course.trials else tried[-1]
+
+
+def _at_more_tiles(trial: Trial, tiles: int, tested: int) -> float:
+    """Seconds that a trial of principal components takes at a scale with so many tiles, by one at another scale."""
+    more = trial.report.seconds_per_image * (tiles / trial.tiles - 1)
+    return 60 * trial.least + CALIBRATED_TOO * tested * max(0.0, more)
+
+
+def _compare_methods(course: Course, height: int, config: TrainConfig, about: About) -> None:
+    """Try the other methods at one scale, each for an equal share of the time that is left."""
+    methods = [method for method in METHODS if method != SCALING]
+    for place, method in enumerate(methods):
+        own = candidate(method, height, config, about.data)
+        alike = [trial for trial in course.trials if trial.height == height]
+        least = 60 * max((trial.least for trial in alike), default=0.0)
+        evaluation = 60 * max((trial.evaluation for trial in alike), default=0.0)
+        if not course.has_time_for(own.name, least):
+            continue
+        seconds = max(0.0, course.left / (len(methods) - place) - evaluation)
+        share = f"about {seconds / 60:.1f} minutes of training" if seconds else "a short training, for no time is left"
+        course.run(own, _tiles(about.shape, height, own.config), seconds, f", {share}")
 
 
 def _scales(config: TrainConfig, about: About) -> list[int]:
@@ -121,17 +132,19 @@ def _scales(config: TrainConfig, about: About) -> list[int]:
     return heights(about.shape, settings.network.resolution, settings.search.overlap)
 
 
-def _with_trunk(best: Trial, out: Path) -> list[Trial]:
-    """The best model once more with a pretrained trunk beside it; nothing where its weights are not here."""
-    log.info("%s with a pretrained trunk", best.name)
+def _add_trunk(course: Course, best: Trial, out: Path) -> None:
+    """Evaluate the best model once more with a pretrained trunk beside it, unless its weights are not here."""
+    name = f"{best.name}-trunk"
     try:
-        with own_log_only():
-            trial = run_trunk_trial(best, out / best.name, out / f"{best.name}-trunk")
+        check_trunk_weights(TrunkConfig(network=LITE0))
+        if course.has_time_for(name, 60 * TRUNK_COSTS * best.evaluation):
+            log.info("%s with a pretrained trunk", best.name)
+            with own_log_only():
+                trial = run_trunk_trial(best, out / best.name, out / name)
+            log.info("%s", trial.sentence)
+            course.trials.append(trial)
     except BackendError as error:
         log.info("no trunk is compared: %s", error)
-        return []
-    log.info("%s", trial.sentence)
-    return [trial]
 
 
 def _images(config: TrainConfig, out: Path) -> About:
@@ -181,14 +194,15 @@ def _tiles(shape: tuple[int, int], height: int, config: TrainConfig) -> int:
     return len(TilePlan.cover(height, width, config.network.resolution, config.search.overlap).corners)
 
 
-def _ranked(trials: Sequence[Trial], failed: Mapping[str, str], out: Path, counts: Counts) -> Choice:
-    best = chosen_trial(trials)
-    others = sorted((trial for trial in trials if trial is not best), key=lambda trial: -trial.merit)
-    scores = {trial.name: read_results(out / trial.name)[1] for trial in trials}
+def _ranked(course: Course, out: Path, counts: Counts) -> Choice:
+    best = chosen_trial(course.trials)
+    others = sorted((trial for trial in course.trials if trial is not best), key=lambda trial: -trial.merit)
+    scores = {trial.name: read_results(out / trial.name)[1] for trial in course.trials}
     return Choice(
         trials=(best, *others),
         differences={trial.name: difference(scores[best.name], scores[trial.name]) for trial in others},
-        failed=dict(failed),
+        failed=course.failed,
+        unbegun=tuple(course.unbegun),
         counts=counts,
     )
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from latentline.base.atomic import write_bytes, write_text
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 from trainer.config import TrainConfig
@@ -60,11 +61,11 @@ class Counts(StrictModel):
         """The counts in words."""
         known = "no known-abnormal image"
         if self.known_tested:
-            known = f"{self.known_tested} known-abnormal images that no method trained on"
+            known = f"{counted(self.known_tested, 'known-abnormal image')} that no method trained on"
         return (
-            f"Each method trained on {self.train} normal and {self.known_trained} known-abnormal images and was "
-            f"calibrated with {self.calibration} normal ones; compared are {self.normal} other normal images, {known}, "
-            f"and {self.made} images with made defects. None of your test images was used."
+            f"Each method trained on {self.train} normal and {counted(self.known_trained, 'known-abnormal image')} "
+            f"and was calibrated with {self.calibration} normal ones; compared are {self.normal} other normal images, "
+            f"{known}, and {self.made} images with made defects. None of your test images was used."
         )
 
 
@@ -159,7 +160,7 @@ def _normals(
     parts = len({groups.get(name, name) for name in names})
     if len(names) < FEWEST_NORMALS or parts < FEWEST_PARTS:
         raise DatasetError(
-            f"{place}: comparing methods needs {FEWEST_NORMALS} normal images of {FEWEST_PARTS} parts, and there are "
+            f"{place}: comparing methods needs {FEWEST_NORMALS} normal images of {FEWEST_PARTS} parts, and has "
             f"{len(names)} of {parts}; add normal images, or train a method of your choice with `latentline-train fit`"
         )
     kept = max(FEWEST_KEPT, KEPT_SHARE * len(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -29,6 +30,8 @@ class Trial(StrictModel):
 
     share        of its whole training that it was given
     minutes      that this took
+    evaluation   minutes that the evaluation took
+    least        minutes of the shortest trial that such a candidate could have: a rehearsal, and the evaluation
     tiles        of an image
     trunk        the pretrained network beside it; none: there is none
     report       of the images that methods are compared on
@@ -38,6 +41,8 @@ class Trial(StrictModel):
     height: int
     share: float = Field(gt=0, le=1)
     minutes: float
+    evaluation: float
+    least: float
     tiles: int
     trunk: str = NONE
     report: EvaluationReport
@@ -64,25 +69,34 @@ class Trial(StrictModel):
 def run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
     """Train for about `seconds`, and on REHEARSAL images at least; evaluate. All in `out`; what is finished is read.
 
+    The seconds are those of the rehearsal and the training together.
+
     Raises ConfigError, DatasetError, CheckpointError and TrainingError.
     """
-    if (kept := _kept(out)) is not None:
+    if (kept := finished_trial(out)) is not None:
         return kept
     shutil.rmtree(out, ignore_errors=True)
+    begin = time.monotonic()
     images = whole = total_images(candidate.config)
-    rehearsed = candidate.method != SCALING
+    rehearsed, rehearsal = candidate.method != SCALING, 0.0
     if rehearsed:
         fit(within_budget(candidate.config, REHEARSAL), out, device=device)
-        images = max(REHEARSAL, min(whole, round(seconds * REHEARSAL / max(_seconds(out), 1e-3))))
+        rehearsal = time.monotonic() - begin
+        left = seconds - 2 * rehearsal + _seconds(out)  # what comes before and after the steps of a training, twice
+        images = max(REHEARSAL, min(whole, round(left * REHEARSAL / max(_seconds(out), 1e-3))))
     if not rehearsed or images != REHEARSAL:  # else the rehearsal is all that there is time for
         shutil.rmtree(out, ignore_errors=True)
         fit(within_budget(candidate.config, images), out, device=device)
+    trained = time.monotonic()
     evaluate_checkpoint(out, false_alarm_rate=FALSE_ALARM_RATE)
+    evaluation = time.monotonic() - trained
     trial = Trial(
         method=candidate.method,
         height=candidate.height,
         share=min(1.0, images / whole),
         minutes=_seconds(out) / 60,
+        evaluation=evaluation / 60,
+        least=((rehearsal if rehearsed else trained - begin) + evaluation) / 60,
         tiles=tiles,
         report=read_results(out)[0],
     )
@@ -96,7 +110,7 @@ def run_trunk_trial(trial: Trial, run: Path, out: Path) -> Trial:
     What is finished in `out` is read. Raises BackendError where the weights of that network are not here.
     """
     check_trunk_weights(TrunkConfig(network=LITE0))
-    if (kept := _kept(out)) is not None:
+    if (kept := finished_trial(out)) is not None:
         return kept
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(run / "checkpoint", out / "checkpoint")
@@ -108,7 +122,7 @@ def run_trunk_trial(trial: Trial, run: Path, out: Path) -> Trial:
     return with_trunk
 
 
-def _kept(out: Path) -> Trial | None:
+def finished_trial(out: Path) -> Trial | None:
     """The finished trial in `out`; None where there is none, or another version wrote it."""
     try:
         return Trial.model_validate_json((out / TRIAL).read_bytes())

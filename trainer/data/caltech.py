@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
 from latentline.vision.images import list_images, read_image
@@ -79,7 +80,8 @@ class CaltechSource:
             calibrating, training = take(others, config.held_out_fraction, {}, rng)
             if not (tested and calibrating and training):
                 raise DatasetError(
-                    f"{self.place}: {category} has {len(names)} images, too few to split; copy Caltech-256 again"
+                    f"{self.place}: {category} has {counted(len(names), 'image')}, too few to split; copy "
+                    "Caltech-256 again"
                 )
             train, held_out, test = [*train, *training], [*held_out, *calibrating], [*test, *tested]
         if not self._clutter:

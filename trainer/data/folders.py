@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
 from trainer.data.added import AddedImages, read_added, with_added
@@ -161,7 +162,7 @@ class FolderSource:
         held_out, train = take(good, max(enough, self._config.held_out_fraction), groups, rng)
         if not held_out:
             raise DatasetError(
-                f"{self.place}: {len(good)} normal images of a single part are too few to hold any out; "
+                f"{self.place}: {counted(len(good), 'normal image')} of a single part: too few to hold any out; "
                 "add images of other parts"
             )
         return train, held_out

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError, ImageError
 from latentline.vision.images import holds_16_bits, read_raw
 from latentline.vision.preprocessing import Preprocessing
@@ -90,11 +91,12 @@ def bit_depth_of(pictures: Sequence[DeepPicture], place: str) -> int:
     if all(p.claimed == found for p in pictures):
         return found
     by_peak = sorted(pictures, key=lambda picture: picture.peak)
+    of_all = f"of {len(by_peak)} pictures of 16 bits"
     for count, (dark, bright) in enumerate(pairwise(by_peak), start=1):
         if not _two_kinds(by_peak[:count], by_peak[count:]):
             continue
         what = (
-            f"{count} of {len(by_peak)} pictures of 16 bits reach grey level {dark.peak} at most "
+            f"{counted(count, f'{of_all} reaches', f'{of_all} reach')} grey level {dark.peak} at most "
             f"({dark.peak.bit_length()} bits), such as {dark.name}, and the others {bright.peak} or more "
             f"({bright.peak.bit_length()} bits), such as {bright.name}"
         )
@@ -123,9 +125,10 @@ def _say(found: int, deep: Sequence[DeepPicture], total: int) -> None:
     if not deep:
         log.info("preprocessing.bit_depth: %d, because the files define it, and none has more", found)
         return
-    others = f"; the other {total - len(deep)} define their depth themselves" if total > len(deep) else ""
+    rest = counted(total - len(deep), "other defines its depth itself", "others define their depth themselves")
+    others = f"; {rest}" if total > len(deep) else ""
     brightest = max(deep, key=lambda picture: picture.peak)
-    why = f"the brightest grey level of {len(deep)} pictures of 16 bits is {brightest.peak}"
+    why = f"the brightest grey level of {counted(len(deep), 'picture')} of 16 bits is {brightest.peak}"
     if all(picture.claimed == found for picture in deep):
-        why = f"{len(deep)} pictures of 16 bits say so"
+        why = counted(len(deep), "picture of 16 bits says so", "pictures of 16 bits say so")
     log.info("preprocessing.bit_depth: %d, because %s%s; give a number if the camera has more bits", found, why, others)

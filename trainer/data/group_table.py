@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.vision.images import SUFFIXES
 from trainer.data.image_names import ImageNames
@@ -83,24 +84,25 @@ def _check_matched(
     if not unmatched:
         return
     first = unmatched[0]
-    counted = (
-        f"{len(unmatched)} of {rows} rows match no image under {root}, the first: '{first.file}' in line {first.line}"
-    )
+    several = counted(len(unmatched), f"of {counted(rows, 'row')} matches", f"of {rows} rows match")
+    told = f"{several} no image under {root}, the first: '{first.file}' in line {first.line}"
     if rows - len(unmatched) < FEW * rows and found < FEW * len(names):
-        raise DatasetError(f"{path}: {counted}; write paths relative to data.root, such as {min(names)}")
-    log.warning("%s: %s", path, counted)
+        raise DatasetError(f"{path}: {told}; write paths relative to data.root, such as {min(names)}")
+    log.warning("%s: %s", path, told)
 
 
 def _say_groups(path: Path, groups: Mapping[str, str], matched: int, rows: int, images: int) -> None:
+    left = images - len(groups)
     log.info(
-        "%s: %d of %d rows match, and give %d of %d images a group, %d groups in all%s",
+        "%s: %s %d of %s a group, %s in all%s",
         path,
-        matched,
-        rows,
+        counted(matched, f"of {counted(rows, 'row')} matches, and gives", f"of {rows} rows match, and give"),
         len(groups),
-        images,
-        len(set(groups.values())),
-        f"; each of the other {images - len(groups)} images is a group of its own" if len(groups) < images else "",
+        counted(images, "image"),
+        counted(len(set(groups.values())), "group"),
+        f"; {counted(left, 'other image is a group of its own', 'other images are groups of their own')}"
+        if left
+        else "",
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
 from latentline.vision.images import read_image, unread_pictures
@@ -108,20 +109,25 @@ def _names(root: Path, folder: Path) -> tuple[str, ...]:
     images, masks = images_and_masks(folder)
     if masks:
         place = masks[0].relative_to(root).as_posix()
-        log.info("%s: %d files are taken for masks of the images beside them, such as %s", root, len(masks), place)
+        taken = counted(
+            len(masks),
+            "file is taken for a mask of the image beside it",
+            "files are taken for masks of the images beside them",
+        )
+        log.info("%s: %s, such as %s", root, taken, place)
     unread = [path for path in folders_in(folder) if path.name.casefold() not in MASK_FOLDERS and image_files(path)]
     if unread:
         log.warning(
-            "%s: images in %d folders inside are not read, such as those in %s; move them up",
+            "%s: images in %s inside are not read, such as those in %s; move them up",
             folder,
-            len(unread),
+            counted(len(unread), "folder"),
             unread[0].name,
         )
     if others := unread_pictures(folder):
         log.warning(
-            "%s: %d files are of a kind that is not read, such as %s; save them as png",
+            "%s: %s of a kind that is not read, such as %s; save as png",
             folder,
-            len(others),
+            counted(len(others), "file is", "files are"),
             others[0].name,
         )
     stems = Counter(path.stem for path in images)

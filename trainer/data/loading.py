@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError, ImageError
 from trainer.data.source import ImageSource
 
@@ -57,8 +58,8 @@ def read_each(
             yield name, image
     if broken > MAX_UNREADABLE_SHARE * len(names):
         raise DatasetError(
-            f"{source.place}: {broken} of {len(names)} images cannot be used, the first: {skipped[-broken]}; "
-            "repair or remove them"
+            f"{source.place}: {broken} of {counted(len(names), 'image')} cannot be used, the first: "
+            f"{skipped[-broken]}; repair or remove them"
         )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
+
 HALF = 0.5
 log = logging.getLogger(__name__)
 
@@ -54,23 +56,24 @@ class MaskCounts:
         """Masks that mark something."""
         return self.masked - self.empty
 
-    def say(self, what: str, files: MaskFiles | None, place: str) -> None:
+    def say(self, kind: str, files: MaskFiles | None, place: str) -> None:
         """Log the counts, and a warning where the masks cannot be right.
 
-        what   kind of the images, such as "abnormal test images"
+        kind   of each of the images, such as "abnormal test image"
         files  None: the source has no mask files
         place  of the source
         """
-        counted = f"of {self.images} {what} {self.masked} have a mask, and {self.used} of these are used"
+        told = f"of {counted(self.images, kind)} {counted(self.masked, 'has', 'have')} a mask, "
+        told += f"and {counted(self.used, 'of these is used', 'of these are used')}"
         if not self.images:
-            counted = f"0 are used, for there are no {what}"
+            told = f"0 are used, for there is no {kind}"
         elif files is not None and not self.masked:
-            counted += "; where masks are looked for: docs/training.md, Masks"
+            told += "; where masks are looked for: docs/training.md, Masks"
         elif self.empty:
-            counted += f", for {self.empty} are empty"
+            told += f", for {counted(self.empty, 'is empty', 'are empty')}"
         if files is not None:
-            counted = f"{files.found} files found, {files.matched} matched to images; {counted}"
-        log.info("masks: %s", counted)
+            told = f"{counted(files.found, 'file')} found, {files.matched} matched to images; {told}"
+        log.info("masks: %s", told)
         if fault := self.fault(files):
             log.warning("%s: %s", place, fault)
 
@@ -78,19 +81,22 @@ class MaskCounts:
         """A sentence where no mask matches an image, or those of the counted images cannot be right; else None."""
         if files is not None and files.found and not files.matched:
             return (
-                f"none of {files.found} masks, such as {files.stray}, belongs to an image, so nobody uses them; name a "
-                "mask as its image, with or without _mask, in ground_truth/<defect>"
+                f"none of {counted(files.found, 'mask')}, such as {files.stray}, belongs to an image, so nobody uses "
+                "them; name a mask as its image, with or without _mask, in ground_truth/<defect>"
             )
         if self.masked and not self.used:
-            return f"all {self.masked} masks are empty, so they mark nothing; a pixel other than 0 is abnormal"
+            masks = "the only mask is" if self.masked == 1 else f"all {self.masked} masks are"
+            return f"{masks} empty, so nothing is marked; a pixel other than 0 is abnormal"
         if self.full and self.full == self.used:
+            masks = "the only mask is" if self.full == 1 else f"all {self.full} masks are"
             return (
-                f"all {self.full} masks are abnormal over their whole image, so they say nothing about where; "
+                f"{masks} abnormal over the whole image, which says nothing about where; "
                 "0 is normal and any other value abnormal: write them so"
             )
         if self.used and self.large > HALF * self.used:
+            masks = counted(self.large, f"of {counted(self.used, 'mask')} marks", f"of {self.used} masks mark")
             return (
-                f"{self.large} of {self.used} masks mark more than half of their image; "
-                "if they are inverted, invert them: 0 is normal and any other value abnormal"
+                f"{masks} more than half of the image; "
+                "if that is inverted, invert it: 0 is normal and any other value abnormal"
             )
         return None

@@ -15,6 +15,7 @@ from trainer.data.folder_names import (
     image_files,
     is_good,
 )
+from trainer.data.labelme import is_labelme, labelme_files
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,18 @@ class _Listing:
 
     images: dict[str, list[Path]]
     folders: dict[str, list[Path]]
+    labelled: dict[str, list[Path]]
 
     @classmethod
     def of(cls, folder: Path) -> _Listing:
-        listing = cls({}, {})
+        listing = cls({}, {}, {})
         try:
             for path in image_files(folder):
                 listing.images.setdefault(path.stem.casefold(), []).append(path)
             for path in folders_in(folder):
                 listing.folders.setdefault(path.name.casefold(), []).append(path)
+            for path in labelme_files(folder):
+                listing.labelled.setdefault(path.stem.casefold(), []).append(path)
         except OSError:  # a folder above the images, which is not ours to read
             pass
         return listing
@@ -47,12 +51,21 @@ class MaskFinder:
 
     kinds: tuple[Path, ...] = ()
     _listings: dict[Path, _Listing] = field(default_factory=dict)
+    _are_labelme: dict[Path, bool] = field(default_factory=dict)
 
     def of(self, image: Path) -> tuple[Path, ...]:
-        """The mask files of an image: one, those of a folder of its name, or none."""
-        for place, ends in self._places(image):
+        """The mask files of an image: one, those of a folder of its name, or none; of LabelMe where no picture is."""
+        places = list(self._places(image))
+        for place, ends in places:
             if found := self._named(place, image, ends):
                 return found
+        for place in (image.parent, *(place for place, _ in places)):
+            for base in (image.stem, image.name):
+                for path in self._listing(place).labelled.get(base.casefold(), []):
+                    if path not in self._are_labelme:
+                        self._are_labelme[path] = is_labelme(path)
+                    if self._are_labelme[path]:
+                        return (path,)
         return ()
 
     def files(self, images: Iterable[Path], root: Path) -> set[Path]:

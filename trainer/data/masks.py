@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
+from trainer.data.labelme import SUFFIX, read_labelme
 from trainer.data.mask_counts import MaskFiles
 from trainer.data.mask_files import MaskFinder
 from trainer.data.mask_pixels import read_mask
@@ -37,9 +39,13 @@ class FolderMasks:
         stray = [_below(self.root, path) for path in sorted(found - matched)]
         if stray and matched:
             log.warning(
-                "%s: %d masks belong to no abnormal image, or may belong to several, and are not used, the first: %s",
+                "%s: %s not used, the first: %s",
                 self.root,
-                len(stray),
+                counted(
+                    len(stray),
+                    "mask belongs to no abnormal image, or may belong to several, and is",
+                    "masks belong to no abnormal image, or may belong to several, and are",
+                ),
                 stray[0],
             )
         return MaskFiles(len(found), len(matched), stray[0] if stray else None)
@@ -58,7 +64,7 @@ class FolderMasks:
 
     def _laid_on(self, image: Path, path: Path, shape: tuple[int, int]) -> Mask:
         """The mask at `path`, upright as `read_image` reads its image."""
-        stored = read_mask(path)
+        stored = read_labelme(path) if path.suffix.lower() == SUFFIX else read_mask(path)
         own, of_image = _orientation_left(path), orientation_of(image)
         upright = turned(stored, own)
         if of_image != 1 and own == 1:

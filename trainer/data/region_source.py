@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError, ImageError
 from latentline.vision.bit_depth import BitDepth
 from latentline.vision.region import RegionOfInterest
@@ -94,20 +95,22 @@ class RegionSource:
         if files is not None and not files.matched:
             if names:
                 log.info(
-                    "preprocessing.region: %d abnormal images have no masks, so nobody knows whether their defects are "
-                    "within the region; leave out those whose are not",
-                    len(names),
+                    "preprocessing.region: %s within the region; leave out what is not",
+                    counted(
+                        len(names),
+                        "abnormal image has no mask, so nobody knows whether its defect is",
+                        "abnormal images have no masks, so nobody knows whether their defects are",
+                    ),
                 )
             return frozenset()
         looked = tqdm(names, unit="img", desc="looking for defects in the region", delay=SECONDS_BEFORE_PROGRESS)
         outside = [name for name in looked if self._is_outside(name)]
         if outside:
+            images = counted(len(names), "abnormal image")
             log.warning(
-                "%s: %d of %d abnormal images are left out, for their masks mark nothing within preprocessing.region, "
-                "the first: %s",
+                "%s: %s left out, for nothing is masked within preprocessing.region, the first: %s",
                 self.place,
-                len(outside),
-                len(names),
+                counted(len(outside), f"of {images} is", f"of {images} are"),
                 outside[0],
             )
         return frozenset(outside)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.scoring.calibrate import Calibrated, calibrate, with_thresholds
 from latentline.scoring.held_out import too_few_normals
@@ -110,7 +111,7 @@ def check_enough(held_out: HeldOut, false_alarm_rate: float, tail: Tail = "exact
     parts = len(set(held_out.parts[0] or ()))
     if held_out.parts[0] and not held_out.scored and parts < len(held_out.standardising):
         raise DatasetError(
-            f"the {len(held_out.standardising)} held-out normal images show {parts} part{'s' if parts > 1 else ''}: "
+            f"the {len(held_out.standardising)} held-out normal images show {counted(parts, 'part')}: "
             "all of them standardise the score, and none is left for the threshold; hold out images of more parts, or "
             "correct data.groups"
         )
@@ -158,7 +159,7 @@ def _abnormal_parts(held_out: HeldOut) -> int:
 def _few_abnormal(held_out: HeldOut) -> str:
     """What becomes of too few known-abnormal images, in words."""
     images, parts = len(held_out.abnormal), _abnormal_parts(held_out)
-    shown = f"{images} known-abnormal image{'s' if images > 1 else ''} of {parts} part{'s' if parts > 1 else ''}"
+    shown = f"{counted(images, 'known-abnormal image')} of {counted(parts, 'part')}"
     if parts < FEWEST_ABNORMAL:
         return f"{shown} alone would be no basis for weights, so {SYNTHETIC} made defects join them"
     return f"{shown} and {SYNTHETIC} made defects count the same"

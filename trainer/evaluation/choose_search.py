@@ -61,7 +61,7 @@ def chosen_search(
     if parts < FEWEST_PARTS:
         log.warning(
             "search: n = %d, not measured: to compare searches, auto needs %d parts among the held-out normal images "
-            "that standardise the score, and there are %d; hold out more images or set search.iterations to a number",
+            "that standardise the score, and has %d; hold out more images or set search.iterations to a number",
             config.fallback_iterations,
             FEWEST_PARTS,
             parts,

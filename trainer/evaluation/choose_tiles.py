@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.scoring.frame_maps import FrameMaps
 from latentline.search.first_look import LookingSearcher
 from latentline.search.searcher import Searcher
@@ -91,7 +92,7 @@ class _Detects:
 def _judge(
     searcher: Searcher, tiler: FrameTiler, config: TrainConfig, frames: WeighingFrames, beside: FrameMaps | None
 ) -> _Detects:
-    what = "all tiles" if tiler.most is None else f"{tiler.most} tiles"
+    what = "all tiles" if tiler.most is None else counted(tiler.most, "tile")
     with tqdm(total=len(frames.masks), unit="img", desc=f"comparing, {what}", delay=2) as bar:
         judged = judge_score(searcher, tiler, config.search.map_kind, frames, beside, bar.update)
     labels, curves = frames.labels, judged.pixels

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.inspection.inspector import Inspector
 from latentline.inspection.panels import save_panel
@@ -87,7 +88,8 @@ def evaluate(
     if report.confusion is not None and report.confusion.broken is not None:
         log.warning("false alarms: %s", report.confusion.broken)
     if report.seen:
-        log.warning("%s: %d test images, such as %s, are %s", source.place, len(report.seen), report.seen[0], SEEN)
+        seen = counted(len(report.seen), "test image is a copy", "test images are copies")
+        log.warning("%s: %s %s; the first: %s", source.place, seen, SEEN, report.seen[0])
     page = report_page(report, out, shown.save(out / "tiles.png"))
     write_results(out, report, accumulator.scores(), page)
     return report
@@ -121,7 +123,7 @@ def check_test_images(source: ImageSource, split: Split) -> CheckedImages:
             readable[kind] = tuple(usable)
     if not set(readable) - {GOOD}:
         raise DatasetError(f"{source.place}: an evaluation needs abnormal test images, but there are none; {ADD}")
-    masks.say("abnormal test images", source.mask_files, source.place)
+    masks.say("abnormal test image", source.mask_files, source.place)
     if GOOD not in readable and not masks.used:
         raise DatasetError(
             f"{source.place}: an evaluation needs normal test images, or masks of abnormal ones; "

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
 from latentline.base.atomic import write_text
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import DatasetError
 from latentline.scoring.coverage import Coverage
@@ -24,7 +25,7 @@ from trainer.evaluation.search_gain import SearchGain
 
 GOOD = "good"  # the kind of normal images; every other kind is a defect
 COVERAGE = "variance of held-out normal tiles explained by G(ẑ)"
-SEEN = "copies of images that trained or calibrated it, so the figures flatter it; take them out, and train again"
+SEEN = "of images that trained or calibrated the model, so the figures flatter it; take such out, and train again"
 Model = TypeVar("Model", bound=BaseModel)
 
 COMPONENTS = {
@@ -142,11 +143,15 @@ class EvaluationReport(StrictModel):
         }
         if self.coverage is not None:
             c = self.coverage
-            rows[COVERAGE] = f"{c.explained:.3f}; PCA ({c.components} components): {c.pca:.3f}; {c.tiles} tiles"
+            rows[COVERAGE] = (
+                f"{c.explained:.3f}; PCA ({counted(c.components, 'component')}): {c.pca:.3f}; "
+                f"{counted(c.tiles, 'tile')}"
+            )
         if self.search_choice is not None:
             rows["search chosen by auto"] = f"{self.search_choice.sentence} ({self.search_choice.frames})"
         if self.tiles is not None:
-            rows["searched tiles"] = f"the {self.tiles} most suspicious ones of each image"
+            many = "most suspicious one" if self.tiles == 1 else f"{self.tiles} most suspicious ones"
+            rows["searched tiles"] = f"the {many} of each image"
         if self.map_choice is not None:
             rows["anomaly map chosen by auto"] = self.map_choice.sentence
         rows |= {} if self.search_gain is None else self.search_gain.rows()
@@ -174,7 +179,7 @@ class EvaluationReport(StrictModel):
         if self.skipped:
             rows["unreadable images, skipped"] = str(len(self.skipped))
         if self.seen:
-            rows["test images that the model has seen"] = f"{len(self.seen)}, such as {self.seen[0]}: {SEEN}"
+            rows["test images that the model has seen"] = f"{len(self.seen)}, such as {self.seen[0]}: copies {SEEN}"
         return rows
 
     def to_json(self) -> str:
@@ -231,11 +236,11 @@ def _confusion_rows(confusion: Confusion) -> dict[str, str]:
         "promised false-alarm rate": f"{confusion.promised_false_alarm_rate:.3f}",
     }
     if confusion.false_alarm_rate is not None:
-        counted = f"{confusion.false_alarms} of {confusion.false_alarms + confusion.accepted}"
-        rows["false-alarm rate on normal test images"] = f"{confusion.false_alarm_rate} ({counted})"
+        share = f"{confusion.false_alarms} of {confusion.false_alarms + confusion.accepted}"
+        rows["false-alarm rate on normal test images"] = f"{confusion.false_alarm_rate} ({share})"
     if confusion.detection_rate is not None:
-        counted = f"{confusion.detected} of {confusion.detected + confusion.missed}"
-        rows["detection rate at the threshold"] = f"{confusion.detection_rate} ({counted})"
+        share = f"{confusion.detected} of {confusion.detected + confusion.missed}"
+        rows["detection rate at the threshold"] = f"{confusion.detection_rate} ({share})"
     if confusion.promise is not None:
         rows["what the threshold promises"] = confusion.promise.sentence
         rows |= {} if confusion.promise.cost is None else {"what few images cost": confusion.promise.cost}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from latentline.base.counted import counted
 from trainer.evaluation.report import EvaluationReport
 
 TELLS = 0.95  # image AUROC from which what is missed is the threshold's fault more than the score's
@@ -29,10 +30,13 @@ def outcome(report: EvaluationReport) -> str | None:
     if found is None:
         return None
     abnormal, normal = found.detected + found.missed, found.accepted + found.false_alarms
-    alarms = f" and {found.false_alarms} of {normal} normal ones are false alarms" if normal else ""
+    images, normals = counted(abnormal, "abnormal test image"), counted(normal, "normal one")
+    detected = counted(found.detected, f"of {images} is", f"of {images} are")
+    alarmed = counted(found.false_alarms, f"of {normals} is a false alarm", f"of {normals} are false alarms")
+    alarms = f" and {alarmed}" if normal else ""
     promised = f"; {found.promised_false_alarm_rate:g} of the normal ones may be" if normal else ""
     return (
-        f"At the threshold {found.detected} of {abnormal} abnormal test images are found{alarms}{promised}. "
+        f"At the threshold {detected} found{alarms}{promised}. "
         f"{_advice(report, found.detected / max(abnormal, 1), found.broken)}"
     )
 

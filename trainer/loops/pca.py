@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from latentline.base.counted import counted
 from latentline.errors import CheckpointError, ConfigError, DatasetError
 from trainer.config import TrainConfig
 from trainer.data.crops import CropSampler
@@ -53,7 +54,8 @@ class PcaTraining:
         mean, components = torch.from_numpy(pca.mean_), torch.from_numpy(pca.components_)
         set_components(self.encoder, self.decoder, mean, components, torch.from_numpy(pca.explained_variance_).sqrt())
         explained = float(pca.explained_variance_ratio_.sum())
-        log.info("%d components explain %.1f %% of the variance of %d tiles", rank, 100 * explained, len(tiles))
+        explain = counted(rank, "component explains", "components explain")
+        log.info("%s %.1f %% of the variance of %d tiles", explain, 100 * explained, len(tiles))
         self.images = self.total_images
         missed = float(variances.sum()) * (1 / explained - 1)
         losses = {"reconstruction": missed / tiles.shape[1], "explained": explained}

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch.nn.functional as F
 
 from latentline.base.atomic import write_text
+from latentline.base.counted import counted
 from latentline.errors import CheckpointError, TrainingError
 from latentline.vision.preprocessing import to_model_range
 from trainer.checkpoint import dump_config, load_checkpoint, read_training_state, save_checkpoint
@@ -87,11 +88,11 @@ class RunFolder:
         self._records = read_history(self.path / "metrics.jsonl", self.saved_images)
         self._diversity = next((r.diversity for r in reversed(self._records) if r.diversity is not None), None)
         self._coverage = next((r.coverage for r in reversed(self._records) if r.coverage is not None), None)
-        log.info("resumed after %d images", self.saved_images)
+        log.info("resumed after %s", counted(self.saved_images, "image"))
         if processes != self._workers.count:
             log.info(
-                "each batch is now divided among %d processes instead of %d; sums over it are rounded differently",
-                self._workers.count,
+                "each batch is now divided among %s instead of %d; sums over it are rounded differently",
+                counted(self._workers.count, "process", "processes"),
                 processes,
             )
 
@@ -151,7 +152,7 @@ class RunFolder:
         """For error messages: which checkpoint the user still has."""
         if self.saved_images is None:
             return "there was no checkpoint yet"
-        return f"the checkpoint of {self.saved_images} images is kept in {self.checkpoint}"
+        return f"the checkpoint of {counted(self.saved_images, 'image')} is kept in {self.checkpoint}"
 
     def finish(self, training: Training) -> None:
         """Draw tiles beside what the finished checkpoint makes of them, and write the last report."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 
+from latentline.base.counted import counted
 from latentline.vision.bit_depth import UInt8
 from trainer.config import TrainConfig
 from trainer.data.added import AddedImages, Box, boxes_mask
@@ -56,9 +57,10 @@ def load_normal(
         masks.append(prepare_mask(_boxes_mask(source, name, boxes), image) if boxes else None)
     difficult = [name for name in added.good if name not in added.random]
     shares = labelled_shares(list(loaded.images), difficult, MOST_OF_NORMAL)
+    trained = sum(name in set(added.good) for name in loaded.images)
     log.info(
-        "%d labelled normal images train, %d of them with at least %.1f%% of the normal tiles together",
-        sum(name in set(added.good) for name in loaded.images),
+        "%s, %d of them with at least %.1f%% of the normal tiles together",
+        counted(trained, "labelled normal image trains", "labelled normal images train"),
         len(shares),
         100 * sum(shares.values()),
     )
@@ -77,4 +79,4 @@ def warn_of_skipped(skipped: tuple[str, ...]) -> None:
     for sentence in skipped:
         log.warning("skipped: %s", sentence)
     if skipped:
-        log.warning("%d image%s skipped", len(skipped), " was" if len(skipped) == 1 else "s were")
+        log.warning("%s skipped", counted(len(skipped), "image was", "images were"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from latentline.base.counted import counted
 from latentline.errors import ConfigError
 from trainer.checkpoint import Checkpoint, read_config
 from trainer.config import TrainConfig
@@ -78,16 +79,15 @@ def _say_found(found: Survey, split: Split, config: TrainConfig) -> None:
     what = "" if config.preprocessing.region is None else "a region of "
     abnormal = sum(map(len, split.test_abnormal.values()))
     log.info(
-        "%d normal images train and %d are held out, of %s%s; %d known-abnormal images train and %d weigh the score; "
-        "%d normal and %d abnormal images are for the test",
-        len(split.train),
-        len(split.held_out),
+        "%s and %s held out, of %s%s; %s and %s the score; %d normal and %s for the test",
+        counted(len(split.train), "normal image trains", "normal images train"),
+        counted(len(split.held_out), "is", "are"),
         what,
         found.sizes,
-        len(split.known_abnormal),
-        len(split.validation_abnormal),
+        counted(len(split.known_abnormal), "known-abnormal image trains", "known-abnormal images train"),
+        counted(len(split.validation_abnormal), "weighs", "weigh"),
         len(split.test_good),
-        abnormal,
+        counted(abnormal, "abnormal image is", "abnormal images are"),
     )
 
 
@@ -104,8 +104,8 @@ def _say_colour(found: Survey, channels: int) -> None:
 def _say_masks(found: Survey, source: ImageSource, split: Split) -> None:
     files, known = source.mask_files, len(split.known_abnormal) + len(split.validation_abnormal)
     if known or (files is not None and files.found):
-        sampled = "" if found.masks.images == known else " looked at"
-        found.masks.say(f"known-abnormal images{sampled}", files, source.place)
+        sampled = "" if found.masks.images == known else "sampled "
+        found.masks.say(f"{sampled}known-abnormal image", files, source.place)
     if found.defect is not None:
         log.info("the smallest defect looked at is about %.0f px wide", found.defect[0])
 

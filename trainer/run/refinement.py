@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from latentline.base.atomic import write_text
+from latentline.base.counted import counted
 from latentline.base.strict_yaml import parse
 from latentline.errors import CheckpointError, ConfigError, DatasetError
 from trainer.checkpoint import read_config, read_training_state, save_checkpoint
@@ -56,9 +57,8 @@ def start_refinement(
     run.mkdir(parents=True, exist_ok=True)
     write_text(run / "metrics.jsonl", "")
     save_checkpoint(run / "checkpoint", config, _without_finetuning(state), split)
-    log.info(
-        "%s: from %s, with %d labelled folders; the discriminator learns from %d images", run, old, len(labels), images
-    )
+    folders, shown = counted(len(labels), "labelled folder"), counted(images, "image")
+    log.info("%s: from %s, with %s; the discriminator learns from %s", run, old, folders, shown)
     return config
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentline.base.atomic import write_text
+from latentline.base.counted import counted
 from latentline.base.durations import duration
 from trainer.config import TrainConfig
 from trainer.data.split import Split
@@ -122,7 +123,7 @@ def _coverage(config: TrainConfig, records: Sequence[Record]) -> dict[str, str]:
     last = measured[-1]
     return {
         COVERAGE: f"{last.explained:.4f}",
-        f"the same by {last.components} principal components of training tiles": f"{last.pca:.4f}",
+        f"the same by {counted(last.components, 'principal component')} of training tiles": f"{last.pca:.4f}",
     }
 
 

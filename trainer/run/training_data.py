@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.scoring.calibration import FALSE_ALARM_RATE
 from latentline.scoring.held_out import split_held_out, too_few_normals
@@ -84,7 +85,8 @@ def _readable(source: ImageSource, names: Sequence[str]) -> frozenset[str]:
 def _shortage(held_out: int, reason: str | None) -> str | None:
     if reason is None:
         return None
-    return f"{held_out} normal images are held out (data.held_out_fraction), too few for evaluate and export: {reason}"
+    images = counted(held_out, "normal image is", "normal images are")
+    return f"{images} held out (data.held_out_fraction), too few for evaluate and export: {reason}"
 
 
 def _load_known_abnormal(
@@ -102,8 +104,8 @@ def _load_known_abnormal(
         return None
     if split.known_abnormal and method.synthetic_fraction == 1:
         log.warning(
-            "%d known-abnormal images teach nothing, because method.synthetic_fraction is 1: set it below 1",
-            len(split.known_abnormal),
+            "%s nothing, because method.synthetic_fraction is 1: set it below 1",
+            counted(len(split.known_abnormal), "known-abnormal image teaches", "known-abnormal images teach"),
         )
     if not split.known_abnormal or method.synthetic_fraction == 1:
         return mix_known_abnormal(method, None, normal)
@@ -117,7 +119,8 @@ def _load_known_abnormal(
         trained.add(pixel_hash(image))
         images.append(config.preprocessing.apply(image))
         masks.append(None if mask is None else prepare_mask(mask, images[-1]))
-    log.info("%d of %d known-abnormal images train with a mask", counts.used, counts.images)
+    known = counted(counts.images, "known-abnormal image")
+    log.info("%s with a mask", counted(counts.used, f"of {known} trains", f"of {known} train"))
     if method.patch_head and not counts.used and not method.synthetic_fraction:
         log.warning("method.patch_head learns from masks, and there are none: it learns nothing")
     real = CropSampler(images, config.network.resolution, config.augment, masks, shares)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from latentline.base.counted import counted
 from latentline.trunk.extractor import FeatureExtractor
 from latentline.trunk.gaussian import GaussianChoice, fit_gaussian
 from latentline.trunk.maps import TrunkMaps
@@ -61,7 +62,8 @@ def fit_trunk(
         return FittedTrunk(TrunkMaps(extractor, found.statistics), found.choice, None)
     statistics, verdict = fit_verdict(known, found.judging, list(features[found.judged]), found.statistics)
     where = "masked patches" if verdict.masks else "whole images, because masks are too few"
-    log.info("trunk: verdict from %d known images of %d parts, on %s", verdict.images, verdict.parts, where)
+    images, parts = counted(verdict.images, "known image"), counted(verdict.parts, "part")
+    log.info("trunk: verdict from %s of %s, on %s", images, parts, where)
     return FittedTrunk(TrunkMaps(extractor, statistics), found.choice, verdict)
 
 

@@ -23,6 +23,7 @@ from edge_runtime.mqtt.spool.rebuilding import (
 from edge_runtime.mqtt.spool.second_copy import VERSION, CopyContent
 from edge_runtime.mqtt.spool.survey import DatabaseSurvey, read_rows, survey
 from edge_runtime.mqtt.spool.totals import Totals, merged
+from latentline.base.counted import counted
 from latentline.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -140,7 +141,8 @@ def _compare(
     """Compare everything. trouble: what is known to be wrong with the database; None: there is none."""
     taken_over = database is not None and not trouble and spool_file.version_of(database) < VERSION
     if database is not None and taken_over:
-        _log.info("the spool %s of version 2 was taken over: %d events wait in it", copies.path, migrate(database))
+        waiting = counted(migrate(database), "event waits", "events wait")
+        _log.info("the spool %s of version 2 was taken over: %s in it", copies.path, waiting)
     found = DatabaseSurvey() if database is None else survey(database)
     found.trouble[:0] = trouble
     letters, letters_damaged = copies.dead.read()

@@ -29,8 +29,8 @@ function tellUnsent(reason) {
   const items = outbox();
   const others = items.filter((item) => item.user !== me).length;
   const parts = [];
-  if (items.length > others) parts.push(`${items.length - others} of your labels wait in this browser: ${reason} They are sent as soon as it can.`);
-  if (others) parts.push(`${others} labels of somebody else wait in this browser until they log in here.`);
+  if (items.length > others) parts.push(`${items.length - others === 1 ? "One of your labels waits" : `${items.length - others} of your labels wait`} in this browser: ${reason} They are sent as soon as it can.`);
+  if (others) parts.push(`${others === 1 ? "One label of somebody else waits" : `${others} labels of somebody else wait`} in this browser until they log in here.`);
   const box = document.getElementById("unsent");
   box.textContent = parts.join(" ");
   box.hidden = !parts.length;

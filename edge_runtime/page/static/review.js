@@ -76,7 +76,7 @@ function toggle(index, on) {
 }
 
 function tellSelected() {
-  $("selected").textContent = selected.size ? `What you say holds for ${selected.size} selected pictures.` : "";
+  $("selected").textContent = selected.size ? `What you say holds for ${selected.size === 1 ? "the selected picture" : `${selected.size} selected pictures`}.` : "";
 }
 
 function select(index) {

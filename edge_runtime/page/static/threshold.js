@@ -96,7 +96,7 @@ async function start() {
   if (!answer.ok) { notice(numbers.error, true); return; }
   const { counts, curve, promised } = numbers;
   document.getElementById("basis").textContent =
-    `${counts.held_out} held-out normal images of the calibration, ${counts.newest} newest frames of this station, ` +
+    `${counts.held_out} held-out normal images of the calibration, ${counts.newest === 1 ? "1 frame" : `${counts.newest} newest frames`} of this station, ` +
     `${counts.good} labelled good, ${counts.defects} labelled defect.` +
     (promised === null ? "" : ` The package promises at most ${percent(promised)} false alarms at its own threshold.`);
   [slider.min, slider.max] = numbers.bounds ?? [curve[0].threshold, curve.at(-1).threshold];

@@ -22,6 +22,7 @@ from edge_runtime.archive.training_set import export_labels
 from edge_runtime.config import load_station
 from edge_runtime.tools.archive.arguments import query_of
 from edge_runtime.tools.owner import refuse_root
+from latentline.base.counted import counted
 from latentline.errors import ArchiveError, ConfigError
 from latentline.printable import printable
 
@@ -36,7 +37,11 @@ def run_archive(options: argparse.Namespace) -> int:
         _list(folder, options)
     elif options.action == "export":
         count = copy_archive(folder, options.output, query_of(options), options.order, options.limit)
-        _say(options, {"pictures": count, "output": str(options.output)}, f"{count} pictures are in {options.output}")
+        _say(
+            options,
+            {"pictures": count, "output": str(options.output)},
+            f"{counted(count, 'picture is', 'pictures are')} in {options.output}",
+        )
     elif options.action == "prune":
         refuse_root(folder)
         _prune(folder, settings, options)
@@ -52,8 +57,9 @@ def run_labels(options: argparse.Namespace) -> int:
     done = export_labels(folder, options.output)
     numbers = {name: value for name, value in asdict(done).items() if name != "images"}
     sentence = (
-        f"{options.output}: {done.good} good images ({done.false_alarms} false alarms), {done.defects} defects "
-        f"({done.missed} missed), {done.masks} of them with a mask; left out: {done.copies} copies, "
+        f"{options.output}: {counted(done.good, 'good image')} ({counted(done.false_alarms, 'false alarm')}), "
+        f"{counted(done.defects, 'defect')} ({done.missed} missed), {done.masks} of them with a mask; left out: "
+        f"{counted(done.copies, 'copy', 'copies')}, "
         f"{done.missing} whose file is gone"
     )
     _say(options, numbers, sentence)
@@ -81,7 +87,7 @@ def _list(folder: Path, options: argparse.Namespace) -> None:
         verdict = frame.verdict
         said = "abnormal" if verdict.abnormal else "normal"
         print(printable(f"{verdict.id}  {said:8}  {verdict.score:8.3f} / {verdict.threshold:.3f}  {_label(frame)}"))
-    print(f"{len(page.frames)} of {page.total} pictures")
+    print(f"{len(page.frames)} of {counted(page.total, 'picture')}")
 
 
 def _label(frame: ArchivedFrame) -> str:
@@ -118,7 +124,7 @@ def _prune(folder: Path, settings: ArchiveSection | None, options: argparse.Name
         raise ArchiveError(f"{folder}: pictures cannot be removed ({error.strerror})") from None
     above = held.above(limits)
     rest = "" if above is None else "; only labelled ones are left above the limit, and --labelled removes them, too"
-    sentence = f"{removed} pictures removed, {held.pictures} left with {held.size / _GIB:.2f} GiB{rest}"
+    sentence = f"{counted(removed, 'picture')} removed, {held.pictures} left with {held.size / _GIB:.2f} GiB{rest}"
     _say(options, {"removed": removed, "pictures": held.pictures, "size": held.size, "above": above}, sentence)
 
 

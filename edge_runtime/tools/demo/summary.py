@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.tools.demo.camera import PaintedDefect, Truth
+from latentline.base.counted import counted
 from latentline.inspection.result import InspectionResult
 from latentline.package.manifest import Manifest
 
@@ -66,7 +67,8 @@ class DemoSummary:
         kinds = ", ".join(f"{kind} {hits}" for kind, hits in self.hit_rate_by_kind.items()) or "none"
         return [
             f"frames inspected      {self.frames} in {self.seconds:.1f} s, {self.abnormal_frames} painted",
-            f"tiles                 {self.tiles_per_second:.0f} a second, {self.iterations} search steps each",
+            f"tiles                 {self.tiles_per_second:.0f} a second, {counted(self.iterations, 'search step')} "
+            "each",
             f"latency per frame     p50 {self.latency_p50_ms:.0f} ms, p99 {self.latency_p99_ms:.0f} ms",
             f"events                {self.events_published} published, {self.events_received} received",
             f"image AUROC           {_format(self.image_auroc)}",

@@ -22,6 +22,7 @@ from latentline.backends.settings import Backend, GpuSettings
 from latentline.backends.tensorrt.cache import EngineCache
 from latentline.backends.tensorrt.gpu.presence import import_pycuda, import_tensorrt
 from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.base.counted import counted
 from latentline.errors import EngineError, LatentlineError
 from latentline.inspection.host_reconstructor import HostReconstructor
 from latentline.package.model_package import ModelPackage
@@ -125,7 +126,9 @@ def package_facts(package: ModelPackage) -> Iterator[Fact]:
     spec, search = package.manifest, package.spec.search
     yield Fact("model", f"{spec.name}, sha256 {package.model_hash[:12]}…, made by latentline {spec.code_version}", True)
     channels = "grey" if spec.channels == 1 else "colour"
-    yield Fact("search", f"{spec.tile_size} px {channels} tiles, {search.iterations} iterations from {search.init}")
+    yield Fact(
+        "search", f"{spec.tile_size} px {channels} tiles, {counted(search.iterations, 'iteration')} from {search.init}"
+    )
     if spec.preprocessing.region is not None:
         yield Fact("region of interest", str(spec.preprocessing.region))
     if package.trunk is not None:
@@ -156,7 +159,9 @@ def cache_facts(package: ModelPackage, settings: GpuSettings) -> Iterator[Fact]:
 
     engines = EngineSet.of(package, settings, trt, device.compute_capability(), device.name())
     for graph, state in engines.states().items():
-        yield Fact(f"engine of {graph}", f"{state} ({engines.precision}, at most {engines.batch} tiles at a time)")
+        yield Fact(
+            f"engine of {graph}", f"{state} ({engines.precision}, at most {counted(engines.batch, 'tile')} at a time)"
+        )
     if package.trunk is not None:
         beside = EngineSet.of_trunk(package, settings, trt, device.compute_capability(), device.name())
         yield from (Fact(f"engine of {graph}", f"{state} (fp32)") for graph, state in beside.states().items())

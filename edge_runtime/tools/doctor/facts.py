@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentline.backends.tensorrt.gpu import presence
+from latentline.base.counted import counted
 from latentline.base.version import software_version
 from latentline.errors import LatentlineError
 
@@ -30,7 +31,7 @@ class Fact:
 def machine_facts() -> Iterator[Fact]:
     """System, Python, and the libraries that every station needs."""
     yield Fact("latentline", software_version())
-    yield Fact("system", f"{platform.platform()}, {os.cpu_count()} cores")
+    yield Fact("system", f"{platform.platform()}, {counted(os.cpu_count() or 1, 'core')}")
     for topic, name in (("board", "/proc/device-tree/model"), ("Jetson release", "/etc/nv_tegra_release")):
         if (file := Path(name)).exists():
             yield Fact(topic, file.read_text(errors="replace").splitlines()[0].strip("# \0"))

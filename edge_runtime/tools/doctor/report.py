@@ -10,6 +10,7 @@ from edge_runtime.tools.doctor.examination import BackendReport, DoctorReport
 from edge_runtime.tools.doctor.facts import Fact
 from edge_runtime.tools.doctor.timing import Timing
 from latentline.base import atomic
+from latentline.base.counted import counted
 from latentline.printable import printable
 
 _MARKS = {True: "ok", False: "no", None: ""}
@@ -48,7 +49,7 @@ def _backend(backend: BackendReport) -> Iterator[str]:
         mark = "" if comparison.bound is None else "ok" if comparison.passed else "FAILED"
         yield f"{mark:8}{comparison.measured:9.2g}  {comparison.what} ({allowed})"
     if backend.frame_ms is not None:
-        yield f"        one frame of {backend.tiles} tiles, by the host's clock: {_timing(backend.frame_ms)}"
+        yield f"        one frame of {counted(backend.tiles, 'tile')}, by the host's clock: {_timing(backend.frame_ms)}"
     if backend.search_ms is not None:
         yield f"        the CUDA graph alone, by the GPU's clock: {_timing(backend.search_ms)}"
         yield f"        {backend.graph_nodes} nodes in the graph, {backend.host_calls} driver calls per frame"
@@ -57,4 +58,4 @@ def _backend(backend: BackendReport) -> Iterator[str]:
 
 
 def _timing(timing: Timing) -> str:
-    return f"{timing.median:.1f} ms (p10-p90 {timing.p10:.1f}-{timing.p90:.1f}, {timing.repeats} times)"
+    return f"{timing.median:.1f} ms (p10-p90 {timing.p10:.1f}-{timing.p90:.1f}, {counted(timing.repeats, 'time')})"

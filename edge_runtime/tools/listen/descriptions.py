@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, HealthMessage, Response, Status
+from latentline.base.counted import counted
 
 _MAX_BOXES = 3  # boxes of one event in a text
 
@@ -63,8 +64,9 @@ def health(message: HealthMessage) -> str:
     """State and numbers of a station."""
     faults = f" ({', '.join(message.faults)})" if message.faults else ""
     return (
-        f"{message.state}{faults}, up {_duration(message.uptime_seconds)}, {message.frames.inspected} frames, "
-        f"{message.frames.abnormal} abnormal{_lateness(message)}, {message.events.waiting} events waiting, "
+        f"{message.state}{faults}, up {_duration(message.uptime_seconds)}, "
+        f"{counted(message.frames.inspected, 'frame')}, "
+        f"{message.frames.abnormal} abnormal{_lateness(message)}, {counted(message.events.waiting, 'event')} waiting, "
         f"{message.process.rss_bytes / 2**20:.0f} MiB"
     )
 

@@ -18,6 +18,7 @@ from edge_runtime.tools.listen import descriptions
 from edge_runtime.tools.listen.entry import Entry
 from edge_runtime.tools.listen.liveness import Liveness
 from edge_runtime.tools.listen.messages import Birth, CameraStatus, Event, HealthMessage, Response, Status
+from latentline.base.counted import counted
 
 _HEALTH_SECONDS = 60.0  # time between two printed health messages of a station
 _NOTHING_SECONDS = 5.0  # retained messages of a station arrive at once
@@ -76,7 +77,7 @@ class Journal:
                 answer = _read(message, Response)
                 yield Entry("response", descriptions.response(answer), station, topic, answer.at, message)
         except _UnreadableError as error:
-            yield Entry("unreadable", f"{topic}: {error} ({len(received.payload)} bytes)", station, topic)
+            yield Entry("unreadable", f"{topic}: {error} ({counted(len(received.payload), 'byte')})", station, topic)
 
     def connected(self) -> None:
         """The broker has accepted a new connection."""
@@ -96,7 +97,7 @@ class Journal:
 
     def _picture(self, station: str, camera: str, received: Received) -> Entry:
         properties = dict(received.user_properties)
-        text = f"{camera}: {len(received.payload)} bytes of event {properties.get('event_id', '?')}"
+        text = f"{camera}: {counted(len(received.payload), 'byte')} of event {properties.get('event_id', '?')}"
         message = {**properties, "bytes": len(received.payload)}
         return Entry("picture", text, station, received.topic, message=message)
 
@@ -216,4 +217,4 @@ def _read(message: dict[str, Any], model: type[_Model]) -> _Model:
 
 
 def _events(count: int) -> str:
-    return f"{count} event{'s' if count > 1 else ''}"
+    return counted(count, "event")

@@ -14,7 +14,7 @@ from edge_runtime.tools.rollout.client import RolloutClient
 from edge_runtime.tools.rollout.rollout import Rollout, RolloutPlan
 from latentline.base.signals import StopRequest, stop_on_signals
 from latentline.errors import BrokerError, ConfigError
-from latentline.package.files import is_plain_name
+from latentline.package.package_name import name_fault
 from latentline.printable import printable
 
 _STATION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -79,8 +79,8 @@ def _plan(options: argparse.Namespace) -> RolloutPlan:
     from latentline.package.model_package import load_package
 
     package: Path = options.package
-    if not is_plain_name(package.name):
-        raise ConfigError(f"{package}: a station takes names of letters, digits, '.', '-' and '_' only; rename it")
+    if (fault := name_fault(package.name)) is not None:
+        raise ConfigError(fault)
     model = load_package(package).model_hash
     if options.fetch and not (package.is_file() and package.suffix == ".zip"):
         raise ConfigError(f"{package}: stations fetch only a .zip; export the package as one, or leave out --fetch")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.backends.openvino.silence import without_telemetry
+from latentline.base.counted import counted
 from latentline.errors import BackendError
 
 with without_telemetry():
@@ -69,7 +70,7 @@ class RequestPool:
         except RuntimeError as error:
             together.abort()
             self._pool.shutdown()
-            raise BackendError(f"{threads} threads for the search cannot be started ({error})") from None
+            raise BackendError(f"{counted(threads, 'thread')} for the search cannot be started ({error})") from None
 
     def _workers(self, count: int, batch: int, graphs: Iterable[str]) -> list[Worker]:
         """`count` workers that share the threads. A graph is compiled at its first use; the last sets are kept."""

@@ -22,6 +22,7 @@ from latentline.backends.tensorrt.gpu.kernel_cache import cached_kernels, cached
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.backends.tensorrt.gpu.session import GpuSession
 from latentline.backends.tensorrt.gpu.supported import require_supported
+from latentline.base.counted import counted
 from latentline.errors import BackendError
 from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
@@ -194,7 +195,7 @@ class TensorRtSearcher:
         session, ticket = self._session, object()
         with session.working("the GPU did not take the frame"):
             if len(session.in_flight) >= self.ahead:
-                raise BackendError(f"{self.ahead} frames are in flight; finish one of them first")
+                raise BackendError(f"{counted(self.ahead, 'frame is', 'frames are')} in flight; finish one first")
             graph = session.graph(plan)
             session.in_flight[ticket] = graph, graph.submit(source)
         return ticket

@@ -22,8 +22,8 @@ def camera() -> Iterator[HttpCamera]:
     one.close()
 
 
-def _jpeg(level: int) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 40, (48, 64), np.uint8)
+def _jpeg(level: int, height: int = 48, width: int = 64) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 40, (height, width), np.uint8)
     return cv2.imencode(".jpg", noise + np.uint8(level))[1].tobytes()
 
 
@@ -83,3 +83,14 @@ def test_the_address_of_a_single_picture_is_no_stream() -> None:
         camera.read()
     camera.close()
     one.close()
+
+
+def test_motion_jpeg_that_changes_its_size_keeps_it(camera: HttpCamera) -> None:
+    """A camera whose resolution is changed in mid-stream gives frames of the new size, not scaled to the old one."""
+    settings = StreamSettings(kind="stream", id="top", source=camera.url, every_frame=True, stall_seconds=60)
+    feeds = Feeds([settings], lambda _code, _sentence: None)
+    camera.put(*[_jpeg(10)] * 2, *[_jpeg(10, 96, 128)] * 3)
+    feeds.start()
+    assert [take(feeds).image.shape for _ in range(4)] == [(48, 64, 3)] * 2 + [(96, 128, 3)] * 2
+    camera.hang_up()
+    feeds.close()

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from edge_runtime.page.package_card import read_card
+from edge_runtime.page.package_card import read_card, read_cards
 from edge_runtime.tools.demo.run import MODEL
 from latentline.evidence.comparison import ComparedModel, ModelComparison
 from latentline.evidence.recommendation import Recommendation
 from latentline.evidence.tally import EvidenceTally
 from tests.edge_runtime.fakes import DARK
 from tests.edge_runtime.page.running import CalibratedInspector, RunningPage, page_data
+from tests.packages import write_tiny_package
 
 
 def write_comparison(folder: Path, old: str, new: str) -> None:
@@ -108,3 +109,12 @@ def test_a_card_never_raises(station: RunningPage) -> None:
     for name in ("none", "broken.zip", "."):
         card = read_card(station.folder / "models" / name)
         assert card.manifest is None and card.fault
+
+
+def test_a_package_that_no_request_can_name_says_so(tmp_path: Path) -> None:
+    """It is shown with its fault; the station's own model may be called anything."""
+    path = write_tiny_package(tmp_path / "my model")
+    (tmp_path / ".hidden").mkdir()
+    assert read_card(path).fault is None
+    (card,) = read_cards(tmp_path)
+    assert card.fault is not None and "no command can switch a station to 'my model': rename" in card.fault

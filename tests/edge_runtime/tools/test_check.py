@@ -128,14 +128,20 @@ def test_check_and_station_warn_of_open_commands(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """`check` marks the line as a warning and still exits with 0; the station logs the sentence when it starts."""
+    """`check` marks the line as a warning and still exits with 0; the station logs the sentence when it starts.
+
+    A package that no command can name is a warning of `check`, too.
+    """
     monkeypatch.setitem(sys.modules, "latentline.model", SimpleNamespace(open_model=_open))
     mosquitto.start()
     path = _write(tmp_path, mosquitto.port)
-    path.write_text(path.read_text() + "commands: {verbs: [pause]}\n")
+    path.write_text(path.read_text() + "commands: {verbs: [pause], models: models}\n")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "my model.zip").touch()
     write_picture(tmp_path / "pictures" / "a.png", DARK)
     assert cli.main(["check", str(path)]) == 0
-    assert "\nWARN   commands" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "\nWARN   commands" in out and "no command can switch a station to 'my model.zip': rename" in out
     Station(load_station(path), FakeInspector()).run()
     assert "may command this station" in caplog.text
 

@@ -21,8 +21,8 @@ def _table(good: PairedCounts = SAME, defects: PairedCounts = CAUGHT, unlabelled
         (_table(defects=PairedCounts(20, 0, 8, 2)), "promote", "8 fewer misses"),
         (_table(), "keep", "chance"),
         (_table(good=PairedCounts(0, 3, 0, 97)), "keep", "chance"),  # fewer, but by chance
-        (_table(PairedCounts(0, 12, 0, 88), PairedCounts(20, 1, 0, 4)), "keep", "1 more misses"),  # at another's cost
-        (_table(PairedCounts(0, 0, 1, 99), PairedCounts(20, 0, 8, 2)), "keep", "1 more false alarms"),
+        (_table(PairedCounts(0, 12, 0, 88), PairedCounts(20, 1, 0, 4)), "keep", "1 more miss."),  # at another's cost
+        (_table(PairedCounts(0, 0, 1, 99), PairedCounts(20, 0, 8, 2)), "keep", "1 more false alarm."),
         (_table(PairedCounts(0, 9, 0, 0)), "keep", "too few"),
         (_table(defects=PairedCounts(0, 0, 4, 0)), "keep", "too few"),
         (

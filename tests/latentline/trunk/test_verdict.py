@@ -89,7 +89,7 @@ def test_a_verdict_needs_parts(parts: list[str], allowed: bool) -> None:
     """One known defect, or many of one part, have nothing in common that could be told from chance: that is said."""
     reason = verdict_obstacle(known(parts) if parts else [])
     assert (reason is None) == allowed
-    assert allowed or (reason is not None and f"there are {len(parts)} of {len(set(parts))}" in reason)
+    assert allowed or (reason is not None and f"and has {len(parts)} of {len(set(parts))}" in reason)
 
 
 def test_tiny_defects_count_too(fitted: tuple[FittedGaussian, list[np.ndarray]]) -> None:

@@ -10,50 +10,25 @@ import pytest
 import yaml
 
 from latentline.errors import BackendError, DatasetError, DivergenceError, StoppedError
+from tests.trainer.choose.trials import trial_of
 from tests.trainer.folder import write_folder
-from trainer.choose import candidates
+from trainer.choose import candidates, course
 from trainer.choose import choose as choosing
 from trainer.choose import trial as trials
 from trainer.choose.candidates import Candidate, recipe
 from trainer.choose.choice import chosen_trial
 from trainer.choose.trial import Trial, run_trial
 from trainer.cli import load_config, main
-from trainer.evaluation.intervals import Estimate
-from trainer.evaluation.report import EvaluationReport
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-def _trial(method: str, image: float, pixel: float, seconds: float) -> Trial:
-    report = EvaluationReport(
-        name=method,
-        method=method,
-        backend="reference",
-        iterations=0,
-        normal_images=20,
-        abnormal_images={"made-spot": 20},
-        pixel_images=20,
-        image_auroc=Estimate(value=image),
-        image_auroc_by_defect={},
-        component_auroc={},
-        f1_max=None,
-        f1_max_threshold=None,
-        pixel_auroc=Estimate(value=pixel),
-        pixel_auroc_by_defect={},
-        aupro=None,
-        aupro_by_defect={},
-        confusion=None,
-        seconds_per_image=seconds,
-    )
-    return Trial(method=method, height=128, share=1, minutes=1, tiles=4, report=report)
-
-
 def test_the_best_wins_unless_another_is_as_good_and_twice_as_fast() -> None:
     """As good means within 0.01 of image plus pixel AUROC."""
-    best = _trial("noisy_anogan", 0.95, 0.95, 0.04)
-    assert chosen_trial([best, _trial("pca", 0.93, 0.95, 0.001)]) is best
-    assert chosen_trial([best, _trial("autoencoder_l2", 0.945, 0.95, 0.03)]) is best
-    faster = _trial("pca", 0.945, 0.95, 0.02)
+    best = trial_of("noisy_anogan", 0.95, 0.95, 0.04)
+    assert chosen_trial([best, trial_of("pca", 0.93, 0.95, 0.001)]) is best
+    assert chosen_trial([best, trial_of("autoencoder_l2", 0.945, 0.95, 0.03)]) is best
+    faster = trial_of("pca", 0.945, 0.95, 0.02)
     assert chosen_trial([best, faster]) is faster
 
 
@@ -62,7 +37,7 @@ def _run_trial(candidate: Candidate, out: Path, seconds: float, tiles: int, devi
         raise DatasetError("these images are not for it")
     if candidate.method == "noisy_anogan":
         raise DivergenceError("its loss is not finite")
-    return run_trial(candidate, out, seconds, tiles, device)
+    return run_trial(candidate, out, 0, tiles, device)
 
 
 def _no_trunk(trial: Trial, run: Path, out: Path) -> Trial:
@@ -81,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two methods and two that cannot be used, with rehearsals of a moment and a small sample for pca."""
     monkeypatch.setattr(choosing, "METHODS", ("pca", "autoencoder_ssim", "noisy_anogan", "autoencoder_l2"))
     monkeypatch.setattr(candidates, "recipe", _short_recipe)
-    monkeypatch.setattr(choosing, "run_trial", _run_trial)
+    monkeypatch.setattr(course, "run_trial", _run_trial)
     monkeypatch.setattr(trials, "REHEARSAL", 32)
 
 
@@ -94,7 +69,7 @@ def test_a_choice_becomes_a_training_file_that_loads(
     user = {"name": "mine", "data": {"root": "data"}, "method": {"kind": "noisy_anogan", "synthetic_fraction": 1.0}}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(user))
     out = tmp_path / "out"
-    command = ["choose", str(tmp_path / "my.yaml"), str(out), "--minutes", "0.01", "--device", "cpu"]
+    command = ["choose", str(tmp_path / "my.yaml"), str(out), "--minutes", "20", "--device", "cpu"]
     with caplog.at_level(logging.INFO, logger="trainer"):
         assert main(command) == 0
     printed = capsys.readouterr().out
@@ -147,7 +122,7 @@ def test_a_choice_that_a_signal_stops_says_how_it_goes_on(
     def stopped(candidate: Candidate, out: Path, seconds: float, tiles: int, device: str) -> Trial:
         raise error
 
-    monkeypatch.setattr(choosing, "run_trial", stopped)
+    monkeypatch.setattr(course, "run_trial", stopped)
     write_folder(tmp_path / "data", train=60)
     (tmp_path / "my.yaml").write_text("data: {root: data}\n")
     assert main(["choose", str(tmp_path / "my.yaml"), str(tmp_path / "out"), "--device", "cpu"]) == 130

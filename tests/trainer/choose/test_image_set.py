@@ -87,7 +87,7 @@ def test_too_few_normal_images_or_parts_are_one_sentence(tmp_path: Path, train: 
     rows = "".join(f"train/good/{name},{part}\n" for name, part in zip(names, held, strict=True))
     (root / "one.csv").write_text(f"file,tile_group\n{rows}")
     config = _config(root, groups=groups)
-    with pytest.raises(DatasetError, match=r"needs 40 normal images of 3 parts, and there are \d+ of \d+; add"):
+    with pytest.raises(DatasetError, match=r"needs 40 normal images of 3 parts, and has \d+ of \d+; add"):
         write_image_set(open_source(config.data, config.preprocessing), config, tmp_path / "out")
 
 

@@ -168,7 +168,7 @@ def test_a_type_with_one_image_stays_in_the_test(tmp_path: Path) -> None:
 def test_a_single_normal_image_is_too_few(tmp_path: Path) -> None:
     """With one normal image, or many of one part, there is none to hold out, and the sentence says so."""
     root = write_folder(tmp_path / "one", train=1)
-    with pytest.raises(DatasetError, match="1 normal images of a single part are too few"):
+    with pytest.raises(DatasetError, match="1 normal image of a single part: too few"):
         FolderSource(FolderData(root=root)).split(0)
 
 
@@ -303,8 +303,8 @@ def test_images_that_are_not_read_are_named(tmp_path: Path, caplog: pytest.LogCa
         f"test/square/{n}" for n in ("000.bmp", "000.png", "001.png")
     )
     deep, unread, twice = caplog.messages
-    assert unread.endswith("square: 1 files are of a kind that is not read, such as 002.GIF; save them as png")
-    assert deep.endswith("square: images in 1 folders inside are not read, such as those in monday; move them up")
+    assert unread.endswith("square: 1 file is of a kind that is not read, such as 002.GIF; save as png")
+    assert deep.endswith("square: images in 1 folder inside are not read, such as those in monday; move them up")
     assert "2 images have the name of another up to its suffix, such as 000.bmp and 000.png, and all count" in twice
 
 

@@ -130,7 +130,7 @@ def test_a_few_much_darker_pictures_are_named(caplog: pytest.LogCaptureFixture) 
     """A tenth of the set or less may be dark; it may also have fewer bits, so a warning names one of them."""
     bright = [DeepPicture(f"{i}.png", 4000, 2000.0, None) for i in range(20)]
     assert bit_depth_of([*bright, DeepPicture("dark.png", 250, 120.0, None)], "here") == 12
-    assert "1 of 21 pictures of 16 bits reach grey level 250 at most (8 bits), such as dark.png" in caplog.text
+    assert "1 of 21 pictures of 16 bits reaches grey level 250 at most (8 bits), such as dark.png" in caplog.text
 
 
 def test_a_number_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -173,5 +173,6 @@ def test_images_without_a_row_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO):
         read(tmp_path / "groups.csv", table(ROWS[:4]))
     assert (
-        "4 of 4 rows match, and give 4 of 10 images a group, 2 groups in all; each of the other 6 images" in caplog.text
+        "4 of 4 rows match, and give 4 of 10 images a group, 2 groups in all; 6 other images are groups of their own"
+        in caplog.text
     )

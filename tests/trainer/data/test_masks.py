@@ -95,7 +95,7 @@ def test_a_mask_that_may_belong_to_two_kinds_is_not_used(tmp_path: Path, caplog:
     assert folder.mask("test/cut/000.png", (HEIGHT, WIDTH)) is None
     assert folder.mask("test/dent/001.png", (HEIGHT, WIDTH)) is not None
     assert folder.masks.files == MaskFiles(2, 1, "masks/000.png")
-    assert "may belong to several, and are not used, the first: masks/000.png" in caplog.text
+    assert "may belong to several, and is not used, the first: masks/000.png" in caplog.text
 
 
 def test_masks_of_known_abnormal_images_elsewhere_count(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_mask_beside_a_normal_image_is_no_image(tmp_path: Path, caplog: pytest
             "train/good/001.png",
             "train/good/face_mask.png",
         )
-    assert "1 files are taken for masks of the images beside them, such as train/good/000_label.bmp" in caplog.text
+    assert "1 file is taken for a mask of the image beside it, such as train/good/000_label.bmp" in caplog.text
 
 
 def test_a_kind_of_defect_may_be_called_label(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_held_out_copies_of_training_images_are_said(caplog: pytest.LogCaptureFi
     checkpoint = cast(Any, SimpleNamespace(trained_on=frozenset({pixel_hash(frames[0]), pixel_hash(frames[3])})))
     seen = seen_images(checkpoint, HeldOut([frames[0]], [frames[1]], [frames[3]]))
     assert seen == {pixel_hash(frame) for frame in (frames[0], frames[1], frames[3])}
-    assert "1 of 2 held-out normal images are copies" in caplog.text
+    assert "1 of 2 held-out normal images is a copy" in caplog.text
     caplog.clear()
     seen_images(checkpoint, HeldOut([frames[1]], [frames[2]], []))
     assert not caplog.messages

@@ -66,7 +66,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, monkeypatch: pytest.M
         assert b.report.losses == pytest.approx(a.report.losses, rel=1e-5)
         assert b.report.probabilities == pytest.approx(a.report.probabilities, rel=1e-5)
     fit(config, two, resume=True, stop_after=48)
-    assert "divided among 1 processes instead of 2" in (two / "log.txt").read_text()
+    assert "divided among 1 process instead of 2" in (two / "log.txt").read_text()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

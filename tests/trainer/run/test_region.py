@@ -93,9 +93,7 @@ def test_everything_reads_the_region_alone(
     with caplog.at_level(logging.WARNING):
         source, found = open_training_source(config)
     assert found == split == load_checkpoint(run).split
-    assert (
-        "1 of 9 abnormal images are left out, for their masks mark nothing within preprocessing.region" in caplog.text
-    )
+    assert "1 of 9 abnormal images is left out, for nothing is masked within preprocessing.region" in caplog.text
     assert "the first: test/square/outside.png" in caplog.text
     rng = [np.random.default_rng(0) for _ in range(2)]
     tiles = [load_training_data(c).normal.tiles(50, r) for c, r in zip((alone, config), rng, strict=True)]

@@ -21,6 +21,7 @@ from latentline.backends.tensorrt.fp16.check import check_half
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.backends.tensorrt.graphs.features import graphs_for
 from latentline.backends.tensorrt.graphs.prepare import REVISION, prepare_graph
+from latentline.base.counted import counted
 from latentline.package.manifest import Manifest
 from latentline.package.model_package import FIRST_LOOK, TRUNK, ModelPackage, SearchModel
 
@@ -119,7 +120,8 @@ class EngineSet:
 
     def _build(self, graph: str, progress: Progress) -> bytes:
         """Build one engine, reusing the timings of earlier builds for this GPU."""
-        progress(f"{graph}: building for {self.precision}, up to {self.batch} tiles at a time; this may take minutes")
+        tiles = counted(self.batch, "tile")
+        progress(f"{graph}: building for {self.precision}, up to {tiles} at a time; this may take minutes")
         built = build_engine(
             self.trt,
             prepare_graph(self.model.graphs[graph], graph, self.precision),

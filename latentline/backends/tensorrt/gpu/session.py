@@ -20,6 +20,7 @@ from latentline.backends.tensorrt.gpu.launch import KERNELS, Launch
 from latentline.backends.tensorrt.gpu.memory import Arena
 from latentline.backends.tensorrt.gpu.plan import FramePlan
 from latentline.backends.tensorrt.gpu.repetition import Repetition
+from latentline.base.counted import counted
 from latentline.errors import BackendError, EngineError
 from latentline.package.model_package import ModelPackage
 
@@ -102,7 +103,7 @@ class GpuSession:
         if batch not in self._searches:
             arena = Arena(self.device.integrated)
             try:
-                with driver_errors(f"the search of {batch} tiles cannot be prepared"):
+                with driver_errors(f"the search of {counted(batch, 'tile')} cannot be prepared"):
                     search = BatchSearch(self._package.spec, self._engines, self._run, batch, arena)
                     search.warm_up(self.stream, self._repetition.loop)
             except BaseException:
