@@ -152,6 +152,8 @@ class ModelPackage(SearchModel):
             tile_size=self.manifest.tile_size,
             bit_depth=self.manifest.preprocessing.bit_depth,
             region=self.manifest.preprocessing.region,
+            frame_sizes=self.manifest.frame_sizes,
+            scaled=self.manifest.preprocessing.height is not None,
         )
 
 
