@@ -29,20 +29,23 @@ class Backoff:
 
 
 class RateLimitedLog:
-    """Logs one warning per `seconds`; it counts those in between, and the next one gives their number."""
+    """Logs at most `burst` warnings in `seconds`; it counts those left out, and the next one gives their number."""
 
-    def __init__(self, logger: logging.Logger, seconds: float = 10.0) -> None:
+    def __init__(self, logger: logging.Logger, seconds: float = 10.0, burst: int = 1) -> None:
         self._logger = logger
-        self._seconds = seconds
-        self._last: float | None = None
-        self._left_out = 0
+        self._seconds, self._burst = seconds, burst
+        self._began: float | None = None
+        self._logged = self._left_out = 0
 
     def warning(self, sentence: str) -> None:
         """Log `sentence`, or count it."""
         now = time.monotonic()
-        if self._last is not None and now - self._last < self._seconds:
+        if self._began is None or now - self._began >= self._seconds:
+            self._began, self._logged = now, 0
+        if self._logged == self._burst:
             self._left_out += 1
             return
         more = f" (and {self._left_out} more like it)" if self._left_out else ""
         self._logger.warning("%s%s", sentence, more)
-        self._last, self._left_out = now, 0
+        self._logged += 1
+        self._left_out = 0

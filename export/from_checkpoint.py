@@ -12,6 +12,7 @@ from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.openvino.trunk import OpenVinoTrunk
 from latentline.base.version import software_version
 from latentline.package.destination import check_destination, warn_of_name
+from latentline.package.frame_sizes import sizes_of
 from latentline.package.manifest import SearchSettings
 from latentline.package.model_package import SearchModel
 from latentline.scoring.calibrate import Calibrated
@@ -26,6 +27,7 @@ from trainer.evaluation.calibrate_held_out import check_enough
 from trainer.evaluation.copies import seen_images
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
+from trainer.evaluation.other_images import warn_of_other_images
 from trainer.settings.search import Iterations, Tiles, TilesSetting
 from trainer.trunk.fit import fit_trunk
 
@@ -58,6 +60,7 @@ def package_checkpoint(
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     source = open_source(config.data, config.preprocessing, data)
+    warn_of_other_images(source, checkpoint)
     held_out = read_held_out(source, checkpoint.split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)
     seen_images(checkpoint, held_out)
@@ -99,6 +102,7 @@ def package_checkpoint(
         measured.map_choice,
         measured.look_misses,
         trained_images(source, checkpoint),
+        sizes_of(frame.shape for frame in held_out.scored),
     )
     weighed = None if trunk is None or fitted is None else packaged_trunk(trunk, fitted, calibrated.map_scales)
     chosen = _searching(model, search.iterations, config.search.chosen_tiles)

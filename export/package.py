@@ -22,6 +22,7 @@ from export.forward import forward_images, forward_test, trained_networks
 from export.graphs import export_discriminator, export_graphs, feature_shape, to_onnx
 from export.selftest import make_selftest
 from latentline.package.calibration_file import calibration_to_bytes
+from latentline.package.frame_sizes import Size
 from latentline.package.manifest import Manifest, ModelSpec, SearchSettings
 from latentline.package.model_package import (
     CALIBRATION,
@@ -61,6 +62,7 @@ class ModelCard:
     map_choice     why the map is of its kind; None: somebody gave it
     look_misses    what the first look misses of validation defects; None: all tiles are searched, or no mask is known
     trained_images  short hashes of the images behind the model; None: not recorded
+    frame_sizes    (width, height) of the images behind the threshold; None: not recorded
     tuning         how the settings were tuned to a budget; None: they were not
     cpu_precision  of the networks but the search step
     """
@@ -75,6 +77,7 @@ class ModelCard:
     map_choice: MapChoice | None = None
     look_misses: LookMisses | None = None
     trained_images: tuple[str, ...] | None = None
+    frame_sizes: tuple[Size, ...] | None = None
     tuning: Tuning | None = None
     cpu_precision: CpuPrecision = "float32"
 
@@ -154,6 +157,7 @@ def write_model_package(
         preprocessing=card.preprocessing,
         overlap=card.overlap,
         trained_images=card.trained_images,
+        frame_sizes=card.frame_sizes,
         coverage=card.coverage,
         search_choice=card.search_choice,
         map_choice=card.map_choice,

@@ -25,7 +25,7 @@ from export.selftest import Network, choose_points, selftest_at
 from export.verify_trunk import trunk_checks
 from latentline.backends.openvino.searcher import OpenVinoSearcher
 from latentline.backends.selftest_check import RESOLVED, Step, relative_errors, tolerances
-from latentline.errors import VerificationError
+from latentline.errors import CheckpointError, VerificationError
 from latentline.package.model_package import (
     DISCRIMINATOR,
     ENCODER,
@@ -37,6 +37,7 @@ from latentline.package.model_package import (
 )
 from latentline.package.selftest import ForwardTest, SelfTest
 from trainer.checkpoint import load_checkpoint
+from trainer.config import TrainConfig
 
 Float = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -46,12 +47,15 @@ Runtime = Callable[[str, Mapping[str, Float]], Mapping[str, Float]]  # graph, in
 def verify_package(path: Path, checkpoint: Path | None = None, threads: int | None = None) -> list[Check]:
     """All comparisons for the package at `path`. Raises VerificationError that names those that failed.
 
+    Raises CheckpointError for the checkpoint of another model.
+
     threads  of the CPU, for OpenVINO; None: all cores
     """
     package = load_package(path)
     oracles = {"the package's own networks": packaged_networks(package.graphs)}
     trained = None if checkpoint is None else load_checkpoint(checkpoint)
     if trained is not None:
+        _check_same_model(path, package, checkpoint, trained.config)
         flips = trained.config.verdict_flips
         networks = trained_networks(trained.generator, trained.discriminator, trained.encoder, flips)
         oracles["the checkpoint"] = {name: networks[name] for name in oracles["the package's own networks"]}
@@ -64,6 +68,16 @@ def verify_package(path: Path, checkpoint: Path | None = None, threads: int | No
     if failed:
         raise VerificationError(f"{path}: these differ: {'; '.join(failed)}; do not use this package, export it again")
     return checks
+
+
+def _check_same_model(path: Path, package: ModelPackage, checkpoint: Path | None, config: TrainConfig) -> None:
+    """Raises CheckpointError where the networks of the checkpoint cannot be those of the package."""
+    manifest, network = package.manifest, config.network
+    exported = (manifest.method, manifest.tile_size, manifest.channels, manifest.latent_size)
+    trained = (config.method.kind, network.resolution, config.preprocessing.channels, network.latent_size)
+    names = ("method", "network.resolution", "preprocessing.channels", "network.latent_size")
+    if other := [f"{n} {t}, not {e}" for n, e, t in zip(names, exported, trained, strict=True) if e != t]:
+        raise CheckpointError(f"{checkpoint}: {path} was exported from another run: this one has {'; '.join(other)}")
 
 
 def _compare_search(

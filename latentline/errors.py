@@ -89,6 +89,10 @@ class BrokerError(LatentlineError):
     """An MQTT broker refuses the station."""
 
 
+class SpoolError(LatentlineError):
+    """Events of a station could not be written to its disk."""
+
+
 class BackendError(LatentlineError):
     """A search backend cannot be used on this machine."""
 

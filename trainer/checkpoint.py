@@ -89,6 +89,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         what = "not a checkpoint folder (no readable state.json)" if folder.is_dir() else "there is no such folder"
+        what = "this is a file" if folder.is_file() else what
         raise CheckpointError(f"{folder}: {what}; give a run folder that `latentline-train fit` wrote") from None
     return state
 

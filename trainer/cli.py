@@ -12,7 +12,7 @@ from typing import get_args
 
 from latentline.base.arguments import at_least_one, count, count_or_auto, positive, rate, searched_tiles
 from latentline.base.command_parser import CommandParser, add_version
-from latentline.base.home import expanded
+from latentline.base.home import at, expanded
 from latentline.base.strict_yaml import load_yaml, parse, read_mapping
 from latentline.base.threads import add_threads, wait_without_spinning
 from latentline.errors import ConfigError, run_command
@@ -113,7 +113,7 @@ def load_config(path: Path, data: Path | None) -> TrainConfig:
 
 
 def _with_absolute_paths(config: TrainConfig, path: Path, data: Path | None) -> TrainConfig:
-    update: dict[str, object] = {"root": (data or path.parent / config.data.root).resolve()}
+    update: dict[str, object] = {"root": (data or at(path.parent, config.data.root)).resolve()}
     if isinstance(config.data, FolderData) and config.data.known_abnormal is not None:
         given = config.data.known_abnormal
         update["known_abnormal"] = (

@@ -21,6 +21,7 @@ from edge_runtime.pacing import Backoff, RateLimitedLog
 from latentline.errors import CameraError
 
 _log = logging.getLogger(__name__)
+_NAMED = 20  # bad pictures of a folder or file that the log names in ten seconds
 
 
 class Feed:
@@ -44,7 +45,7 @@ class Feed:
         self.settings = settings
         self._changed = changed
         self._backoff = Backoff(settings.reopen_seconds, settings.reopen_max_seconds)
-        self._bad_log = RateLimitedLog(_log)
+        self._bad_log = RateLimitedLog(_log, burst=_NAMED if settings.keeps else 1)
         self._queue = FrameQueue(settings)
         self._ended = False
         self._problem: tuple[CameraState, str] | None = None

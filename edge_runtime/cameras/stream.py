@@ -8,6 +8,7 @@ from typing import Any
 from edge_runtime.cameras.opencv import OpenCVCamera
 from edge_runtime.cameras.settings.opencv import StreamSettings
 from edge_runtime.cameras.stream_clock import StreamClock
+from latentline.errors import CameraError
 
 
 class StreamCamera(OpenCVCamera):
@@ -17,6 +18,7 @@ class StreamCamera(OpenCVCamera):
         super().__init__(settings.id, settings.shown, settings.hint)
         self._settings = settings
         self._clock = StreamClock()
+        self._first = 0  # number of the first frame since the source was opened
 
     def _open(self, cv2: Any) -> Any:
         self._clock = StreamClock()
@@ -27,6 +29,17 @@ class StreamCamera(OpenCVCamera):
         }
         options = [number for limit, seconds in limits.items() for number in (limit, int(1000 * seconds))]
         return cv2.VideoCapture(self._settings.source, cv2.CAP_ANY, options)
+
+    def _at_open(self, capture: Any) -> None:
+        self._first = self._number
+
+    def _end(self) -> None:
+        if self._number == self._first + 1:
+            raise CameraError(
+                f"camera {self.name}: {self._shown} gave one picture and ended; if this is the address of single "
+                "pictures, give that of the camera's stream (MJPEG or RTSP)"
+            )
+        super()._end()
 
     def _behind(self, capture: Any) -> float:
         """Only RTSP has the camera's own times; for others FFmpeg makes them up from a frame rate."""

@@ -14,6 +14,7 @@ from edge_runtime.cameras.base import Frame
 from edge_runtime.cameras.work_journal import WorkJournal
 from edge_runtime.frames.depth import FrameDepth
 from edge_runtime.frames.frame_inspector import FrameInspector
+from edge_runtime.frames.sizes import SizeWatch
 from edge_runtime.frames.summary import Summary
 from edge_runtime.pacing import RateLimitedLog
 from edge_runtime.supervision.watchdog import Stage
@@ -69,7 +70,7 @@ class FramePipeline:
         self._unusable, self._lost = unusable, lost
         self._work = work or WorkJournal()
         self._log = RateLimitedLog(logging.getLogger(__name__))
-        self._depth = FrameDepth(fault)
+        self._depth, self._sizes = FrameDepth(fault), SizeWatch()
         self._in_work: deque[_FrameInWork] = deque()
 
     def __len__(self) -> int:
@@ -89,6 +90,7 @@ class FramePipeline:
         self._work.begin_inspection(frame.lasting)
         with self._faults(frame), self._stage.working():
             scaled = self._depth.scaled(frame, self.inspector.identity.bit_depth)
+            self._sizes.see(scaled, self.inspector.identity)
             self._in_work.append(_FrameInWork(scaled, self.inspector.begin(scaled.picture), wait_ms, start))
 
     def collect(self) -> InspectedFrame | None:

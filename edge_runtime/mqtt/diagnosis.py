@@ -10,7 +10,11 @@ from edge_runtime.mqtt.settings import read_key_password
 from latentline.errors import LatentlineError
 
 _SECONDS = 2.0  # for each question to the port
-_HTTP = b"GET / HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n"
+_HTTP = (  # a broker may hang up on anything else at its port for websockets
+    b"GET /mqtt HTTP/1.1\r\nHost: broker\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bGF0ZW50bGluZS1sYXRlbg==\r\n"
+    b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+)
 
 
 def diagnose(broker: Broker) -> str | None:

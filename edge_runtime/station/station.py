@@ -30,6 +30,7 @@ from edge_runtime.supervision.logs import configure_log
 from edge_runtime.supervision.restart import RestartNeededError
 from edge_runtime.supervision.snapshot import Snapshot
 from edge_runtime.supervision.state import Health, State
+from latentline.errors import SpoolError
 from latentline.package.identity import ModelIdentity
 
 _log = logging.getLogger(__name__)
@@ -100,8 +101,8 @@ class Station:
         """Inspect until the cameras end or `stop`; then send the events in the spool and publish `stopped`.
 
         Raises ConfigError (spool), CameraError (a camera with an end, such as a folder, failed), BrokerError (the
-        broker refuses the first connection) and RestartNeededError. An absent live camera or broker is a fault, and the
-        station waits for it.
+        broker refuses the first connection), SpoolError (the input has ended and events are lost) and
+        RestartNeededError. An absent live camera or broker is a fault, and the station waits for it.
         """
         with ExitStack() as stack:
             services = self._services = assemble(
@@ -136,6 +137,10 @@ class Station:
             raise RestartNeededError(self._restart)
         if self.feeds.error is not None:
             raise self.feeds.error
+        if (lost := self.summary.lost) and not self._stopping:
+            what = "1 event is" if lost == 1 else f"{lost} events are"
+            path = self._config.spool.path
+            raise SpoolError(f"{what} lost, for {path} took no more; make room on its disk, and inspect again")
         return self.summary
 
     def snapshot(self) -> Snapshot:

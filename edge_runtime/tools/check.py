@@ -116,9 +116,11 @@ def _whole(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding(subject, False, f"{type(error).__name__}: {error}")
 
 
-def _attempt(subject: str, trial: Callable[[], str]) -> Finding:
+def _attempt(subject: str, trial: Callable[[], str | Finding]) -> Finding:
+    """What `trial` found: a finding, or what is well."""
     try:
-        return Finding(subject, True, trial())
+        found = trial()
+        return found if isinstance(found, Finding) else Finding(subject, True, found)
     except LatentlineError as error:
         return Finding(subject, False, str(error))
     except Exception as error:
@@ -154,7 +156,7 @@ def _self_test(inspector: FrameInspector) -> str:
     return f"{counted(again.tiles, 'tile')} of {size} px in {milliseconds:.0f} ms, twice with the same score"
 
 
-def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | None) -> str:
+def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | None) -> str | Finding:
     """Take one frame from a camera, as the station does, and inspect it."""
     faults: list[str] = []
     feeds = Feeds([camera], lambda _code, sentence: faults.append(sentence or ""), beside=spool)
@@ -175,7 +177,10 @@ def _camera(camera: CameraSettings, spool: Path, inspector: FrameInspector | Non
             picture = eight_bits(frame, depth)
         except BitDepthError as error:
             raise CameraError(f"camera {camera.id}: {error}") from None
-        return f"{found}; {_speed(inspector, picture)}"
+        found = f"{found}; {_speed(inspector, picture)}"
+        if (unlike := inspector.identity.unlike(picture.shape)) is not None:
+            return Finding("camera", True, f"{found}; {camera.id} gives {unlike}", warning=True)
+        return found
     if feeds.error is not None:
         raise feeds.error
     if sentences := [sentence for sentence in faults if sentence]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from edge_runtime.config import StationConfig
 from edge_runtime.mqtt.spool.foreign import foreign_file
 from edge_runtime.tools.finding import Finding
+from latentline.base.places import read_only
 
 _MIB = 1 << 20
 
@@ -76,5 +77,7 @@ def _write(folder: Path) -> None:
 
 
 def _owner(path: Path) -> str:
-    """Whose it is, and who we are."""
+    """Why we may not write it: its file system takes nothing, or whose it is, and who we are."""
+    if read_only(path):
+        return "its file system is read-only"
     return f"it belongs to user {path.stat().st_uid}, and this is user {os.geteuid()}"

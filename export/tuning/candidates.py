@@ -10,6 +10,7 @@ from typing import Literal
 from latentline.package.manifest import Manifest
 from latentline.package.model_package import ModelPackage
 from latentline.scoring.calibrate import Calibrated
+from latentline.scoring.components import LOOK
 from latentline.scoring.tuning import Start, TunedSetting
 from trainer.evaluation.choose_search import FROM_ENCODER, FROM_RANDOM
 
@@ -52,6 +53,9 @@ def package_at(package: ModelPackage, setting: TunedSetting, calibrated: Calibra
     search = package.manifest.search.model_copy(update=searched)
     changes = {"search": search, "overlap": setting.overlap}
     statistics, trunk = package.statistics, package.trunk
+    if setting.tiles == "all":
+        own = package.manifest.calibration
+        changes["calibration"] = own.among({component.name for component in own.components} - {LOOK})
     if calibrated is not None:
         changes["calibration"], statistics = calibrated.calibration, calibrated.statistics
         trunk = None if trunk is None else trunk.only(calibrated.map_scales)

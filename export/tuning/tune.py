@@ -137,6 +137,7 @@ def _write(
         old.map_choice,
         look_misses=misses,
         trained_images=old.trained_images,
+        frame_sizes=old.frame_sizes,
         tuning=tuning,
         cpu_precision=new.cpu_precision,
     )

@@ -15,8 +15,13 @@ def obstacle(path: Path) -> str | None:
         what = "this is a file" if above.exists() else "this link leads nowhere"
         return what if above == path.absolute() else f"{above} is no folder"
     if not os.access(above, os.W_OK | os.X_OK):
-        return f"you may not write into {above}"
+        return f"the file system of {above} is read-only" if read_only(above) else f"you may not write into {above}"
     return None
+
+
+def read_only(path: Path) -> bool:
+    """Whether the file system of `path`, which exists, takes no files of anybody, as after a fault of its disk."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def check_folder(path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from latentline.base.fault_words import fault_in_words, yaml_in_words
-from latentline.base.home import expanded
+from latentline.base.home import at
 from latentline.base.scalars import scalar
 from latentline.base.secrets import MASK, SECRET_NAME, mask_credentials, mask_url
 from latentline.base.yaml_loader import read_yaml
@@ -92,7 +92,7 @@ def parse(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
 
 def _resolve(value: Any, base: Path) -> Any:
     if isinstance(value, Path):
-        return base / expanded(value)
+        return at(base, value)
     if isinstance(value, StrictModel):
         return value.resolve_paths(base)
     return tuple(_resolve(item, base) for item in value) if isinstance(value, tuple) else value

@@ -69,7 +69,7 @@ class HostReconstructor:
             plan=searched.plan,
             anomaly_map=maps.max(axis=0),
             reconstruction=reconstruction_of(searched),
-            values=frame_components(searched.result, maps, self._statistics),
+            values=frame_components(searched, maps, self._statistics),
             tile_values=tile_components(searched.result),
             milliseconds={**searched.milliseconds, "map": 1e3 * (perf_counter() - start)},
             searched=searched.chosen,

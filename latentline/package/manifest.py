@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator, mod
 
 from latentline.base.strict_yaml import StrictModel
 from latentline.errors import PackageError
+from latentline.package.frame_sizes import MOST_SIZES
 from latentline.scoring.calibration import Calibration
 from latentline.scoring.coverage import Coverage
 from latentline.scoring.look_misses import LookMisses
@@ -23,6 +24,7 @@ from latentline.vision.preprocessing import Preprocessing
 SCHEMA_VERSION: Final = 2
 MOST_TRAINED_IMAGES = 150_000  # that a manifest records
 MOST_ITERATIONS = 10_000  # of a search, as in training files
+_Pixels = Annotated[int, Field(ge=1)]
 _SIZE_LIMIT = 4 * 1024**2  # bytes of a manifest, which has a few thousand
 
 
@@ -120,6 +122,8 @@ class Manifest(ModelSpec):
     trunk          the pretrained network whose components are in the score; None: there is none
     trained_images  short hashes (`latentline.vision.content`), sorted, of all images that trained, calibrated or were
                    known abnormal, of their region of interest where there is one; None: not recorded
+    frame_sizes    (width, height) of the images behind the threshold, of their region of interest where there is one,
+                   each once; of many those at the ends of the ranges; None: not recorded
     files          sha256 of each file, by name
     """
 
@@ -139,6 +143,7 @@ class Manifest(ModelSpec):
     trunk: TrunkSpec | None = None
     calibration: Calibration
     trained_images: tuple[str, ...] | None = Field(default=None, max_length=MOST_TRAINED_IMAGES)
+    frame_sizes: tuple[tuple[_Pixels, _Pixels], ...] | None = Field(default=None, min_length=1, max_length=MOST_SIZES)
     precision: Literal["float32"] = "float32"
     cpu_precision: CpuPrecision = "float32"
     files: dict[str, str] = Field(default_factory=dict)

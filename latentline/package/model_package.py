@@ -39,6 +39,7 @@ from latentline.package.onnx_file import check_graph
 from latentline.package.selftest import ForwardTest, SelfTest, read_selftest
 from latentline.package.signature import SIGNATURE, Signature, parse_signature
 from latentline.package.trunk_file import read_trunk
+from latentline.scoring.components import LOOK
 from latentline.scoring.maps import PixelStatistics
 from latentline.search.searcher import Searcher
 from latentline.search.tiler import FrameTiler
@@ -151,6 +152,8 @@ class ModelPackage(SearchModel):
             tile_size=self.manifest.tile_size,
             bit_depth=self.manifest.preprocessing.bit_depth,
             region=self.manifest.preprocessing.region,
+            frame_sizes=self.manifest.frame_sizes,
+            scaled=self.manifest.preprocessing.height is not None,
         )
 
 
@@ -242,6 +245,8 @@ def _check_components(manifest: Manifest, statistics: PixelStatistics, trunk: Pa
     given = {*statistics.names, *(() if trunk is None else trunk.scales.scales)}
     if manifest.has_discriminator:
         given |= {"feature", "d_reconstruction", "d_frame"}
+    if manifest.search.most_tiles is not None:
+        given.add(LOOK)
     if manifest.has_search_step:
         given.add("loss")
     if manifest.latent_variance:

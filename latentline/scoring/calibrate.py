@@ -148,7 +148,7 @@ def weigh(
         def values(found: SearchedFrame, raw: RawMaps, watch: MapWatcher = watch) -> Values:
             maps = statistics.maps(found)
             watch(statistics, maps)
-            return frame_components(found.result, maps, statistics) | scales.values(raw)
+            return frame_components(found, maps, statistics) | scales.values(raw)
 
         normal = [values(found, raw) for found, raw in pairs]
         real, made = (
@@ -192,7 +192,7 @@ def with_thresholds(
     for frame, result in tiler.search_each(searcher, scored):
         maps = statistics.maps(result)
         raw = {} if beside is None or not scales.scales else beside.raw_maps(frame)
-        values = frame_components(result.result, maps, statistics) | scales.values(raw)
+        values = frame_components(result, maps, statistics) | scales.values(raw)
         scores.append(weighted.calibration.score(values)[0])
         peaks.append(max(float(maps.max()), scales.peak(raw)))
         brightness.append(mean_grey(frame))

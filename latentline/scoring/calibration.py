@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import Field
 
 from latentline.base.strict_yaml import StrictModel
@@ -60,6 +62,10 @@ class Calibration(StrictModel):
     standardised_normals: int = Field(gt=0)
     validation: Validation | None = None
     promise: Promise | None = None
+
+    def among(self, names: Collection[str]) -> Calibration:
+        """This calibration with the components in `names` alone: for another score, of which it promises nothing."""
+        return self.model_copy(update={"components": tuple(c for c in self.components if c.name in names)})
 
     def score(self, values: dict[str, float]) -> tuple[float, dict[str, float]]:
         """The score of a frame from its raw components, and the standardised components."""

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from latentline.scoring.maps import PixelStatistics
+from latentline.search.searched_frame import SearchedFrame
 from latentline.search.searcher import TileScores
 
 Float = npt.NDArray[np.float32]
+LOOK = "d_look"  # D's worst verdict at a first look
 OF_RECONSTRUCTION = frozenset({"d_reconstruction", "loss"})  # components that need D's verdict on G(ẑ)
 
 
@@ -31,10 +33,16 @@ def tile_components(result: TileScores) -> dict[str, Float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def frame_components(result: TileScores, maps: Float, statistics: PixelStatistics) -> dict[str, float]:
-    """Raw components of a frame: the largest over its tiles, and the peak of each of its `maps`."""
-    worst = {name: float(tiles.max()) for name, tiles in tile_components(result).items()}
-    return {**worst, **statistics.peaks(maps)}
+def frame_components(searched: SearchedFrame, maps: Float, statistics: PixelStatistics) -> dict[str, float]:
+    """Raw components of a frame: the largest over its tiles, the peak of each of its `maps`, LOOK of a first look."""
+    worst = {name: float(tiles.max()) for name, tiles in tile_components(searched.result).items()}
+    look = {} if searched.look is None else {LOOK: look_component(searched.look.logit)}
+    return {**worst, **look, **statistics.peaks(maps)}
+
+
+def look_component(logit: Float) -> float:
+    """The raw component LOOK of a frame: minus the least logit of the windows [rows, columns] of its first look."""
+    return -float(logit.min())
 
 
 def _log(values: Float | None) -> Float | None:

@@ -66,6 +66,9 @@ def test_checkpoint_becomes_a_package(
     assert "threshold" in capsys.readouterr().out
     assert main(["verify", str(out), "--checkpoint", str(run)]) == 0
     assert "and the checkpoint" in capsys.readouterr().out
+    other = save(random_checkpoint("autoencoder" if name == "vae" else "vae"), images, tmp_path / "other")
+    assert main(["verify", str(out), "--checkpoint", str(other)]) == 2
+    assert "was exported from another run: this one has method" in capsys.readouterr().err
     manifest = load_package(out).manifest
     assert (manifest.map, manifest.method) == (kind, name)
     assert manifest.calibration.validation is not None

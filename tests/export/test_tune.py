@@ -11,7 +11,7 @@ import pytest
 
 from export.cli import main
 from export.tuning import choice, data, precision, tune, tuner
-from export.tuning.candidates import candidates
+from export.tuning.candidates import candidates, package_at
 from export.tuning.choice import TriedSetting, choose_setting
 from export.tuning.timing import timed_frames
 from latentline.errors import PackageError, VerificationError
@@ -21,7 +21,7 @@ from latentline.scoring.tuning import TunedSetting
 from latentline.vision.region import RegionOfInterest
 from tests.checkpoints import random_checkpoint
 from tests.export.test_from_checkpoint import save
-from tests.packages import edit_manifest
+from tests.packages import edit_manifest, scored
 from tests.trainer.folder import write_folder
 from trainer.evaluation.judged_score import JudgedScore
 from trainer.evaluation.search_rule import FrameLabels
@@ -232,6 +232,15 @@ def test_the_own_setting_is_among_the_candidates(run: Path) -> None:
     assert OWN.model_copy(update={"overlap": 0.4}) in found and len(found) == len(set(found)) == 8 * 4 * 3
     without = manifest.model_copy(update={"first_look": False})
     assert candidates(without) == [s for s in found if s.tiles == "all"]
+
+
+def test_a_setting_without_a_look_is_timed_without_its_component(run: Path) -> None:
+    """Of a package whose score has d_look, the setting with all tiles can be run all the same."""
+    package = scored(load_package(run / "package").with_tiles(2), "feature", "d_look")
+    every = package_at(package, OWN)
+    assert [component.name for component in every.manifest.calibration.components] == ["feature"]
+    some = package_at(package, OWN.model_copy(update={"tiles": 3}))
+    assert some.manifest.calibration == package.manifest.calibration and some.tiler.most == 3
 
 
 def test_what_costs_no_less_than_a_hopeless_setting_is_known() -> None:

@@ -54,6 +54,12 @@ def holds_masks(folder: Path) -> bool:
     return any(base in beside for base in bases)
 
 
+def is_mask_by_place(name: str) -> bool:
+    """Whether a name in a data set lies in its folder of masks; of a place elsewhere nothing is known."""
+    path = Path(name)
+    return not path.is_absolute() and any(part.casefold() in MASK_FOLDERS_BESIDE for part in path.parts[:-1])
+
+
 def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
     """The images in `folder`, and the files beside them whose names say that they are masks of these."""
     found = image_files(folder)

@@ -16,6 +16,7 @@ from latentline.base.counted import counted
 from latentline.errors import DatasetError
 from latentline.vision.bit_depth import BitDepth
 from trainer.data.added import AddedImages, read_added, with_added
+from trainer.data.folder_names import is_mask_by_place
 from trainer.data.group_table import read_group_table
 from trainer.data.image_folder import ImageFolder
 from trainer.data.known_places import copies, known_images
@@ -183,11 +184,13 @@ class FolderSource:
         return tuple(name for defect in abnormal if defect in types for name in chosen[defect])
 
     def _listed(self, place: Path | tuple[Path, ...], types: tuple[str, ...]) -> tuple[str, ...]:
-        """The images that the user names. Raises DatasetError for normal ones among them, and for none of the types."""
+        """The images that the user names. Raises DatasetError for normal ones and masks, and for none of the types."""
         found = known_images(place, self._folder.root)
         normal = {*self._folder.train_good, *self._folder.validation_good, *self._folder.test_good}
         if wrong := [name for name in found if name in normal]:
             raise DatasetError(f"{self.place}: '{wrong[0]}' is a normal image; take it out of data.known_abnormal")
+        if wrong := [name for name in found if is_mask_by_place(name)]:
+            raise DatasetError(f"{self.place}: '{wrong[0]}' is a mask; name the images in data.known_abnormal")
         if not self._config.known_abnormal_types:
             return found
         chosen = tuple(name for name in found if Path(name).parent.name in types)

@@ -54,7 +54,7 @@ class ImageFolder:
             raise DatasetError(f"{root}: there is no such folder; give the root of train/good and test/…")
         train = _good(root, "train")
         if not train:
-            raise DatasetError(f"{root}: no images in train/good; put normal images (png, jpg, bmp, tif) there")
+            raise DatasetError(f"{root}: no images in train/good; {_instead(root)}")
         kinds = [kind for kind in folders_in(root / "test") if not is_good(kind.name) and not holds_masks(kind)]
         abnormal = {kind.name: _names(root, kind) for kind in kinds}
         return cls(
@@ -91,6 +91,13 @@ class ImageFolder:
         Raises DatasetError when the mask has another size, and ImageError when it cannot be read.
         """
         return self.masks.of(self.root / name, shape)
+
+
+def _instead(root: Path) -> str:
+    """What to do without normal images: give the folder above or below that has them, or put some there."""
+    near = (*list(root.parents)[:2], *folders_in(root))
+    meant = next((place for place in near if any(is_good(side.name) for side in folders_in(place / "train"))), None)
+    return "put normal images (png, jpg, bmp, tif) there" if meant is None else f"give {meant}, which has this folder"
 
 
 def _good(root: Path, side: str) -> tuple[str, ...]:

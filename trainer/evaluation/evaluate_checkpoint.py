@@ -30,6 +30,7 @@ from trainer.evaluation.copies import seen_images
 from trainer.evaluation.evaluate import check_test_images, evaluate, limited
 from trainer.evaluation.kept_calibration import CalibrationTask
 from trainer.evaluation.kept_promise import log_promise
+from trainer.evaluation.other_images import warn_of_other_images
 from trainer.evaluation.report import EvaluationReport
 from trainer.pictures.tiles import TileViewer
 from trainer.reference.searcher import ReferenceSearcher
@@ -65,12 +66,13 @@ def evaluate_checkpoint(
     missing.
     """
     out = out or default_out(path)
-    check_folder(out)
     checkpoint = with_searched_tiles(load_checkpoint(path), tiles)
+    check_folder(out)
     config = checkpoint.config
     wanted = search_iterations(path, checkpoint, iterations)
     check_trunk_weights(config.trunk)
     source = open_source(config.data, config.preprocessing, data)
+    warn_of_other_images(source, checkpoint)
     split = limited(checkpoint.split, limit, config.schedule.seed)
     held_out = read_held_out(source, split, config.schedule.seed)
     check_enough(held_out, false_alarm_rate, tail)

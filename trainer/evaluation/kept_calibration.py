@@ -45,7 +45,7 @@ from trainer.evaluation.count_look_misses import count_look_misses, say_look_mis
 from trainer.settings.search import Iterations, Tiles
 from trainer.trunk.fit import FittedTrunk
 
-BASIS = "a first look at whole frames"  # change it whenever the same settings and frames give other numbers
+BASIS = "a first look at whole frames, in the score"  # another one whenever the same inputs give other numbers
 FOLDER, TEXT, ARRAYS = "calibration", "calibration.json", "calibration.npz"
 log = logging.getLogger(__name__)
 

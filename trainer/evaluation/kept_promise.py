@@ -55,5 +55,5 @@ def _advice(promise: Promise, config: TrainConfig) -> str:
         return ""
     wanted = math.ceil(100 * fraction * promise.helpful / promise.counted) / 100
     if wanted > LARGEST_FRACTION:
-        return f" (add normal images; of {fraction:g} of them, as data.held_out_fraction says, too few are held out)"
+        return " (add normal images: to hold out more of these leaves too few to train)"
     return f" (data.held_out_fraction: {wanted:g} instead of {fraction:g} holds out so many; then train again)"

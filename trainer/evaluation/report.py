@@ -31,6 +31,7 @@ Model = TypeVar("Model", bound=BaseModel)
 COMPONENTS = {
     "loss": "L' of the paper alone",
     "d_frame": "1 − D(x) alone, without reconstruction",
+    "d_look": "the first look alone",
     "d_reconstruction": "1 − D(G(ẑ)) alone",
     "d_patch": "D's patch head alone",
     "feature": "residual of D's features alone",

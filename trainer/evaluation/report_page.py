@@ -9,6 +9,11 @@ from trainer.evaluation.report import EvaluationReport
 
 TELLS = 0.95  # image AUROC from which what is missed is the threshold's fault more than the score's
 FOUND = 0.5  # of the abnormal test images: below that nobody wants the model as it is
+CHANCE = 0.5  # image AUROC of scores that know nothing
+HELP = (
+    "look at misses.png, compare methods and scales with `latentline-train choose`, name known defects "
+    "(`data.known_abnormal`), or add a trunk (`trunk.network`)"
+)
 _PICTURES = {
     "scores.png": "Scores of the test images. Abnormal ones should lie right of the threshold, normal ones left of it.",
     "misses.png": "The worst misses: abnormal images taken for normal, their masks in green.",
@@ -39,6 +44,10 @@ def outcome(report: EvaluationReport) -> str | None:
 def _advice(report: EvaluationReport, share: float, broken: str | None) -> str:
     if broken is not None:
         return f"The promise is broken: {broken}."
+    lost = _as_good_as_chance(report)
+    if share >= FOUND and lost:
+        named = ", ".join(f"{kind} (image AUROC {report.image_auroc_by_defect[kind]})" for kind in lost)
+        return f"The score hardly tells {named} from normal images: {HELP}."
     if share >= FOUND:
         return "Look at misses.png, and go on with `latentline-export package`."
     if report.image_auroc is not None and report.image_auroc.value >= TELLS:
@@ -46,10 +55,13 @@ def _advice(report: EvaluationReport, share: float, broken: str | None) -> str:
             "The score tells them apart (image AUROC), so it is the threshold that misses them: hold out more normal "
             "images, allow more false alarms (`--false-alarm-rate`), or try `--threshold smooth`."
         )
-    return (
-        "The score does not tell them apart (image AUROC): look at misses.png, compare methods and scales with "
-        "`latentline-train choose`, name known defects (`data.known_abnormal`), or add a trunk (`trunk.network`)."
-    )
+    return f"The score does not tell them apart (image AUROC): {HELP}."
+
+
+def _as_good_as_chance(report: EvaluationReport) -> list[str]:
+    """The kinds of defects whose images may well have scores as normal ones do: 0.5 is in the interval of AUROC."""
+    by_defect = report.image_auroc_by_defect
+    return [kind for kind, auroc in by_defect.items() if auroc.low is not None and auroc.low <= CHANCE]
 
 
 def report_page(report: EvaluationReport, out: Path, tiles: str = "") -> str:

@@ -48,6 +48,7 @@ def open_run(config: TrainConfig, source: ImageSource, split: Split, resumed: bo
     if found is None:
         return config  # loading the images says why none can be read
     _say_found(found, split, config)
+    _say_colour(found, config.preprocessing.channels)
     _say_masks(found, source, split)
     config = config if resumed else with_height(config, found)
     _check_region(config, found)
@@ -88,6 +89,16 @@ def _say_found(found: Survey, split: Split, config: TrainConfig) -> None:
         len(split.test_good),
         counted(abnormal, "abnormal image is", "abnormal images are"),
     )
+
+
+def _say_colour(found: Survey, channels: int) -> None:
+    """Say where the model sees less than the images have, or pays for what they lack."""
+    if channels == 1 and 2 * found.coloured > len(found.frames):
+        log.info(
+            "the images have colour, and the model sees grey levels; where colour matters, preprocessing.channels: 3"
+        )
+    if channels == 3 and not found.coloured:
+        log.info("the images are grey; with preprocessing.channels: 1 the model sees as much, in less time")
 
 
 def _say_masks(found: Survey, source: ImageSource, split: Split) -> None:

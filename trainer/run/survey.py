@@ -24,6 +24,8 @@ SAMPLED = 24  # normal images
 SAMPLED_KNOWN = 60  # known-abnormal images
 DEFECT_SIDE = 6  # px that the smallest known defect keeps
 STEP = 16  # px of height
+COLOURED = 24  # grey levels between the channels of a pixel that has a colour; a grey JPEG has a few
+COLOURED_SHARE = 0.01  # of the pixels of a picture in colour
 log = logging.getLogger(__name__)
 
 
@@ -49,6 +51,11 @@ class Survey:
         by_area = sorted(self.frames, key=lambda frame: frame.shape[0] * frame.shape[1])
         small, large = (f"{frame.shape[1]} x {frame.shape[0]}" for frame in (by_area[0], by_area[-1]))
         return f"{small} to {large} px"
+
+    @property
+    def coloured(self) -> int:
+        """How many of the normal images are pictures in colour, not grey ones in the format of colour."""
+        return sum(map(_has_colour, self.frames))
 
 
 def take_survey(source: ImageSource, split: Split, seed: int) -> Survey | None:
@@ -98,6 +105,13 @@ def tiler_of(config: TrainConfig) -> FrameTiler:
 def _at(config: TrainConfig, height: int) -> TrainConfig:
     preprocessing = config.preprocessing.model_copy(update={"height": height})
     return config.model_copy(update={"preprocessing": preprocessing})
+
+
+def _has_colour(frame: UInt8) -> bool:
+    if frame.ndim == 2 or frame.shape[2] < 3:
+        return False
+    some = frame[::4, ::4, :3].astype(np.int16)
+    return bool((np.ptp(some, axis=2) > COLOURED).mean() > COLOURED_SHARE)
 
 
 def _side(mask: npt.NDArray[np.bool_]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from latentline.base.counted import counted
@@ -58,8 +58,10 @@ def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | 
     Raises DatasetError.
     """
     source, split = opened or open_training_source(config)
-    standardising, scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)
-    shortage = _shortage(len(split.held_out), too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE))
+    readable = _readable(source, split.held_out)
+    sides = split_held_out(split.held_out, source.groups(), config.schedule.seed)
+    standardising, scored = ([name for name in side if name in readable] for side in sides)
+    shortage = _shortage(len(readable), too_few_normals(len(standardising), len(scored), FALSE_ALARM_RATE))
     if shortage is not None:
         log.warning("%s", shortage)
     else:
@@ -71,6 +73,13 @@ def load_training_data(config: TrainConfig, opened: tuple[ImageSource, Split] | 
     abnormal = _load_known_abnormal(config, source, split, normal, trained["known_abnormal"])
     trained_on = {side: frozenset(contents) for side, contents in trained.items()}
     return TrainingData(normal, abnormal, split, source, trained_on, shortage)
+
+
+def _readable(source: ImageSource, names: Sequence[str]) -> frozenset[str]:
+    """The held-out images that calibration will be able to read; a warning names the others. Raises DatasetError."""
+    loaded = load(source, names, lambda image: image[:0].copy())
+    warn_of_skipped(loaded.skipped)
+    return frozenset(loaded.images)
 
 
 def _shortage(held_out: int, reason: str | None) -> str | None:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from edge_runtime.cameras.masking import mask_pipeline, mask_source, pipeline_secrets, source_secrets
 from edge_runtime.cameras.settings.common import CommonSettings
 from edge_runtime.spelling import spelled
-from latentline.base.home import expanded
+from latentline.base.home import at
 
 _NOT_IN_A_PASSWORD = re.compile(r"[/?#@\s]|[^\x00-\x7f]|%(?![0-9A-Fa-f]{2})")  # unless in percent code
 
@@ -101,7 +101,7 @@ class StreamSettings(CommonSettings):
 
     def resolve_paths(self, base: Path) -> StreamSettings:
         """These settings with the path of a video file taken from `base`; a URL stays as it is."""
-        return self if self.network else self.model_copy(update={"source": str(base / expanded(Path(self.path)))})
+        return self if self.network else self.model_copy(update={"source": str(at(base, Path(self.path)))})
 
 
 class PipelineSettings(CommonSettings):

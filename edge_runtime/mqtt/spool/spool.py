@@ -30,6 +30,7 @@ from latentline.errors import ConfigError
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+_IN_USE = "another station or program has it open; stop that one, or give each station a spool of its own"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -213,7 +214,8 @@ class Spool:
         except OSError as error:
             self._cannot_open(error.strerror or str(error), full=error.errno in _FULL)
         except sqlite3.OperationalError as error:  # locked, not writable, no space: the file itself may be fine
-            self._cannot_open(str(error), full="full" in str(error) or "disk I/O error" in str(error))
+            reason = _IN_USE if "locked" in str(error) else str(error)
+            self._cannot_open(reason, full="full" in str(error) or "disk I/O error" in str(error))
 
     def _open_again(self) -> None:
         """Try to open a file that could not be opened when the disk was full."""

@@ -108,8 +108,7 @@ def _of_the_search(package: ModelPackage) -> Calibration:
     """The calibration without the trunk's components, which the CPU computes for every backend."""
     calibration = package.manifest.calibration
     beside = () if package.trunk is None else package.trunk.scales.scales
-    searched = tuple(component for component in calibration.components if component.name not in beside)
-    return calibration.model_copy(update={"components": searched})
+    return calibration.among({component.name for component in calibration.components} - set(beside))
 
 
 def _after_the_search(
@@ -121,7 +120,7 @@ def _after_the_search(
     yield BackendComparison(f"{name}: prepared frame, grey levels", _difference(found.prepared, prepared), 1.0)
     error = _difference(found.anomaly_map, expected) / max(1.0, float(expected.max()))
     yield BackendComparison(f"{name}: anomaly map of its own reconstruction", error, MAP_BOUND)
-    values = frame_components(own.result, maps, package.statistics)
+    values = frame_components(own, maps, package.statistics)
     errors = [abs(found.values[key] - value) / max(1.0, abs(value)) for key, value in values.items()]
     yield BackendComparison(f"{name}: score components of its own reconstruction", max(errors), VALUE_BOUND)
     picture = reconstruction_of(own)

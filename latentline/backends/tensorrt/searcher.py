@@ -26,7 +26,7 @@ from latentline.base.counted import counted
 from latentline.errors import BackendError
 from latentline.inspection.reconstructor import ReconstructedFrame
 from latentline.package.model_package import ModelPackage
-from latentline.scoring.components import tile_components
+from latentline.scoring.components import LOOK, look_component, tile_components
 from latentline.scoring.maps import PATCH, PixelStatistics
 from latentline.search.first_look import patch_map
 from latentline.search.searched_frame import spread_over_frame
@@ -116,13 +116,14 @@ class TensorRtSearcher:
             count = graph.plan.searched
             chosen = None if slot.chosen is None else slot.chosen.host[:count].astype(np.intp)
             components = tile_components(TileScores(**_tile_values(slot, count)))
+            look = {} if slot.look is None else {LOOK: look_component(slot.look.host)}
             pooled = [name for name in self._package.statistics.names if name != PATCH]
             reconstructed = ReconstructedFrame(
                 prepared=slot.prepared.host.copy(),
                 plan=graph.plan.tiles,
                 anomaly_map=slot.anomaly_map.host.copy(),
                 reconstruction=slot.picture.host.copy(),
-                values=dict(zip([*pooled, *components], slot.values.host.tolist(), strict=True)),
+                values={**dict(zip([*pooled, *components], slot.values.host.tolist(), strict=True)), **look},
                 tile_values=components,
                 milliseconds={"search": waited},
                 searched=chosen,

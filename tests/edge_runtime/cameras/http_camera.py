@@ -8,9 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class HttpCamera:
-    """Sends each part that `put` adds to the one client that is connected. `close` ends the server."""
+    """Sends each part that `put` adds to the one client that is connected. `close` ends the server.
 
-    def __init__(self) -> None:
+    snapshot  the answer to each client is one part, as a picture
+    """
+
+    def __init__(self, snapshot: bool = False) -> None:
         self._parts: queue.Queue[bytes | None] = queue.Queue()
         self.connections = 0
         camera = self
@@ -22,6 +25,12 @@ class HttpCamera:
             def do_GET(self) -> None:
                 camera.connections += 1
                 self.send_response(200)
+                if snapshot and (picture := camera._parts.get()) is not None:
+                    self.send_header("Content-Type", "image/jpeg")
+                    self.send_header("Content-Length", str(len(picture)))
+                    self.end_headers()
+                    self.wfile.write(picture)
+                    return
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=--frame")
                 self.end_headers()
                 while (part := camera._parts.get()) is not None:

@@ -8,6 +8,8 @@ import pytest
 
 from edge_runtime.cameras.feeds import Feeds
 from edge_runtime.cameras.settings.opencv import StreamSettings
+from edge_runtime.cameras.stream import StreamCamera
+from latentline.errors import CameraError
 from tests.edge_runtime.cameras.http_camera import HttpCamera
 from tests.edge_runtime.cameras.scripted import take
 from tests.waiting import wait_until
@@ -68,6 +70,19 @@ def test_camera_that_never_writes_the_end_of_a_picture_is_read(camera: HttpCamer
     camera.hang_up()
     feeds.close()
     assert feeds.states()["top"].bad == 2
+
+
+def test_the_address_of_a_single_picture_is_no_stream() -> None:
+    """The picture is given, and its end says that a stream was wanted."""
+    one = HttpCamera(snapshot=True)
+    one.put(*[_jpeg(10)] * 8)  # OpenCV and its demuxers may ask more than once
+    camera = StreamCamera(StreamSettings(kind="stream", id="top", source=one.url))
+    camera.open()
+    assert camera.read() is not None
+    with pytest.raises(CameraError, match=r"gave one picture and ended; .* give that of the camera's stream"):
+        camera.read()
+    camera.close()
+    one.close()
 
 
 def test_motion_jpeg_that_changes_its_size_keeps_it(camera: HttpCamera) -> None:

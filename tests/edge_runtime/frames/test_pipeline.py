@@ -50,6 +50,19 @@ def _frame(level: int) -> Frame:
     return Frame(np.full((4, 4, 1), level, np.uint8), datetime.now(timezone.utc), "top", f"{level}.png", level)
 
 
+def test_frames_of_another_shape_than_the_models_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A camera whose frames are unlike those behind the threshold is inspected, and named once for each model."""
+    inspector = FakeInspector()
+    inspector.identity = replace(inspector.identity, frame_sizes=((8, 4),))
+    stage = Watchdog(lambda *_: None).stage("inspector", 30, "it has worked")
+    pipeline = FramePipeline(inspector, None, Summary(), stage, *(lambda *_: None,) * 3)
+    for camera in ("top", "top", "side"):
+        pipeline.submit(replace(_frame(DARK), camera=camera))
+    assert all(pipeline.collect() is not None for _ in range(3))
+    lines = [line for line in caplog.messages if "rests on images of 8 x 4 px" in line]
+    assert [line.split()[1] for line in lines] == ["top", "side"]
+
+
 def test_a_bad_frame_in_between_costs_only_itself() -> None:
     """Several frames in work come out in order; bad ones are counted by kind."""
     summary, faults = Summary(), []

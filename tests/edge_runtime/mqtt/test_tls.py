@@ -20,6 +20,7 @@ from edge_runtime.mqtt.connection import Connected, Connection, ConnectionEvent,
 from edge_runtime.mqtt.settings import TlsSection
 from latentline.errors import BrokerError
 from tests.mosquitto import Mosquitto
+from tests.sharing import free_port
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="OPENSSL IS MISSING: no TLS test ran")
 
@@ -128,8 +129,16 @@ def test_the_sentence_names_a_port_without_tls(encrypted: Path, mosquitto: Mosqu
     gc.collect()
 
 
-def test_the_sentence_names_a_websockets_port() -> None:
-    """A server that answers everything in HTTP and hangs up, as brokers do at their port for websockets."""
+def test_the_sentence_names_a_websockets_port(mosquitto: Mosquitto) -> None:
+    """mosquitto hangs up there on all that asks for no websocket."""
+    mosquitto.configure("protocol websockets")
+    mosquitto.configure(f"listener {free_port()} 127.0.0.1")  # without another one it does not start
+    mosquitto.start()
+    assert "its port answers in HTTP: it is for websockets" in _sentence(mosquitto.port, None)
+
+
+def test_the_sentence_names_a_port_of_web_pages() -> None:
+    """A server that answers everything in HTTP and hangs up."""
 
     class Answer(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -20,7 +20,7 @@ from edge_runtime.config import StationConfig
 from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.station.station import Station
 from latentline.base.strict_yaml import parse
-from latentline.errors import BrokerError, CameraError
+from latentline.errors import BrokerError, CameraError, SpoolError
 from tests.edge_runtime.fakes import (
     BRIGHT,
     DARK,
@@ -245,7 +245,7 @@ def test_full_spool_is_reported(tmp_path: Path, mosquitto: Mosquitto) -> None:
 def test_event_that_cannot_be_written_is_lost(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that cannot be written is counted as lost, and the station keeps running."""
+    """An event that cannot be written is counted as lost, the station keeps running, and its end says so."""
     mosquitto.start()
     data = station_data(tmp_path, mosquitto.port)
     _pictures(tmp_path, BRIGHT, BRIGHT)
@@ -259,8 +259,11 @@ def test_event_that_cannot_be_written_is_lost(
 
     monkeypatch.setattr(Spool, "append", failing)
     with Subscriber(mosquitto.port) as subscriber:
-        summary = Station(_config(data), FakeInspector()).run()
+        station = Station(_config(data), FakeInspector())
+        with pytest.raises(SpoolError, match=r"1 event is lost, for .*\.sqlite took no more; make room"):
+            station.run()
         subscriber.wait_state("stopped")
+    summary = station.summary
     assert (summary.events, summary.lost, summary.published) == (1, 1, 1)
 
 

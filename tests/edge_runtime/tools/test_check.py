@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,6 +42,19 @@ def test_everything_is_checked(tmp_path: Path, mosquitto: Mosquitto) -> None:
         (subject, True) for subject in ("config", "spool", "model", "self-test", "camera", "broker", "topics")
     ]
     assert re.search(r"gives 8 x 6 px, 1 channel; 1 tile, \d+ ms an image$", findings[4].message)
+
+
+def test_frames_unlike_those_behind_the_threshold_are_a_warning(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The station works with them, and its false alarms are not those that were promised."""
+    mosquitto.start()
+    monkeypatch.setattr(FakeInspector, "identity", replace(FakeInspector.identity, frame_sizes=((2000, 500),)))
+    path = _write(tmp_path, mosquitto.port)
+    write_picture(tmp_path / "pictures" / "a.png", DARK)
+    (camera,) = (f for f in check_station(path, _open) if f.subject == "camera")
+    assert camera.ok and camera.warning
+    assert "top gives frames of 8 x 6 px, and the threshold of fake rests on images of 2000 x 500 px" in camera.message
 
 
 def test_each_fault_is_its_own_finding(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -11,6 +11,7 @@ import zipfile
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from edge_runtime.mqtt.spool.spool import Spool
 from edge_runtime.tools import spool_check
 from edge_runtime.tools.finding import Finding
 from edge_runtime.tools.spool_check import check_spool
+from latentline.base.places import obstacle
 from latentline.base.strict_yaml import parse
 from tests.edge_runtime.fakes import station_data
 from tests.paths import ROOT
@@ -117,3 +119,13 @@ print(*[(finding.ok, finding.message) for finding in check_spool(config)])
     done = subprocess.run([*nobody, code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith("(False") and "it belongs to user 0, and this is user 65534" in done.stdout, done
     assert f"may not write {'into ' if what == 'folder' else ''}{folder if what == 'folder' else bad}" in done.stdout
+
+
+def test_a_read_only_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no question of rights: neither the spool's check nor the place of a run speaks of them."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    state = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=state.f_flag | os.ST_RDONLY))
+    finding = _check(tmp_path, tmp_path / "s.sqlite")
+    assert not finding.ok and finding.message.endswith(f"may not write into {tmp_path}; its file system is read-only")
+    assert obstacle(tmp_path / "run") == f"the file system of {tmp_path} is read-only"

@@ -226,6 +226,6 @@ def test_a_frames_border_raises_no_alarm() -> None:
 
     def peak(frame: UInt8) -> float:
         seen = TILER.search(FlatSearcher(), frame)
-        return frame_components(seen.result, known.maps(seen), known)["residual_1px"]
+        return frame_components(seen, known.maps(seen), known)["residual_1px"]
 
     assert peak(deep) > peak(border) and peak(deep) > peak(clean) + 1

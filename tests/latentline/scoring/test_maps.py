@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from latentline.scoring.components import frame_components, tile_components
 from latentline.scoring.maps import PixelStatistics
+from latentline.search.first_look import FirstLook
 from latentline.search.searched_frame import MapKind, SearchedFrame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
@@ -105,22 +106,24 @@ def test_the_patch_head_gives_one_more_map() -> None:
     expected = np.maximum((blended(example, up) - 0.3) / 1.7, 0)
     maps = known.maps(example)
     np.testing.assert_allclose(maps[3], expected, atol=1e-4)
-    assert frame_components(example.result, maps, known)["d_patch"] == pytest.approx(expected.max(), abs=1e-4)
+    assert frame_components(example, maps, known)["d_patch"] == pytest.approx(expected.max(), abs=1e-4)
 
 
 def test_components_follow_the_fields_of_the_method() -> None:
     """A method gives the components of its fields, and a larger component means more abnormal."""
     example, known = searched(), statistics()
-    everything = frame_components(example.result, known.maps(example), known)
+    everything = frame_components(example, known.maps(example), known)
     assert list(everything) == ["feature", "d_reconstruction", "d_frame", "loss", "kl", *known.names]
-    bare = SearchResult(z=example.result.z, reconstruction=example.result.reconstruction)
-    assert not tile_components(bare)
-    assert list(frame_components(bare, known.maps(replace(example, result=bare)), known)) == list(known.names)
+    bare = replace(example, result=SearchResult(z=example.result.z, reconstruction=example.result.reconstruction))
+    assert not tile_components(bare.result)
+    assert list(frame_components(bare, known.maps(bare), known)) == list(known.names)
     assert example.result.logit_frame is not None and example.result.kl is not None
     worse = replace(example.result, logit_frame=example.result.logit_frame - 1, kl=example.result.kl * 3)
-    more = frame_components(worse, known.maps(example), known)
+    more = frame_components(replace(example, result=worse), known.maps(example), known)
     assert more["d_frame"] == pytest.approx(everything["d_frame"] + 1)
     assert more["kl"] == pytest.approx(everything["kl"] + np.log(3), abs=1e-3)
+    looked = replace(example, look=FirstLook(np.array([[5, -2], [3, 9]], np.float32)))
+    assert frame_components(looked, known.maps(example), known) == {**everything, "d_look": 2.0}
 
 
 @given(st.sets(st.sampled_from(["residual_0px", "residual_1px", "residual_2.5px", "d_patch"])))

@@ -259,6 +259,29 @@ def test_a_package_whose_look_saw_single_tiles_runs_without_it_or_not_at_all(
     searcher.close()
 
 
+def test_a_score_of_the_first_look_needs_one(tmp_path: Path) -> None:
+    """A package whose score has d_look and that searches all tiles is refused with a sentence."""
+    write_random_package(tmp_path / "package", tiny_model())
+
+    def scored(tiles: object) -> None:
+        def change(manifest: dict[str, dict[str, object]]) -> None:
+            manifest["search"]["tiles"] = tiles
+            manifest["calibration"]["components"] = [{"name": "d_look", "mean": 0, "std": 1, "weight": 1}]
+
+        edit_manifest(tmp_path / "package", change)
+
+    scored(2)
+    package = load_package(tmp_path / "package")
+    searcher = OpenVinoSearcher(package, threads=1)
+    frame = frames(1)[0]
+    found = package.inspector(searcher).inspect(frame)
+    assert found.score == pytest.approx(-searcher.look(package.tiler.tile(frame).prepared).logit.min())
+    searcher.close()
+    scored("all")
+    with pytest.raises(PackageError, match=r"makes the score of 'd_look', which this model does not give"):
+        load_package(tmp_path / "package")
+
+
 @pytest.mark.parametrize("tiles", [0, "some", 3])
 def test_a_manifest_with_impossible_tiles_is_refused(tmp_path: Path, tiles: object) -> None:
     """No tile, a word, and a number without a first look: one sentence that names the setting."""

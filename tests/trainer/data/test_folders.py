@@ -39,6 +39,14 @@ def test_a_missing_or_empty_dataset_is_one_sentence(tmp_path: Path, make: object
         FolderSource(FolderData(root=root))
 
 
+@pytest.mark.parametrize("given", [".", "labels/train", "labels/train/good"], ids=["above", "train", "good"])
+def test_a_root_one_folder_off_is_told_the_right_one(tmp_path: Path, given: str) -> None:
+    """Whoever gives a folder too high or too low reads which one has the images."""
+    root = write_folder(tmp_path / "labels", train=1, good=0, defects=0)
+    with pytest.raises(DatasetError, match=rf"no images in train/good; give {root}, which has this folder"):
+        FolderSource(FolderData(root=tmp_path / given))
+
+
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     """A mask that does not fit its image would make the pixel figures wrong without a word."""
     root = write_folder(tmp_path)

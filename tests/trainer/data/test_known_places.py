@@ -118,6 +118,7 @@ def test_paths_in_the_training_file_start_there_or_at_the_root(root: Path, tmp_p
         (("x" * 5000,), "data.known_abnormal: 'x+' is not under .*data; correct it"),
         (("groups.csv",), "data.known_abnormal: 'groups.csv' is not an image; correct it"),
         (("train/good/000.png",), "data: 'train/good/000.png' is a normal image; take it out of data.known_abnormal"),
+        (("ground_truth/square/000_mask.png",), "data: 'ground_truth/.*' is a mask; name the images in data.known_abn"),
     ],
 )
 def test_each_wrong_path_is_one_sentence(

@@ -107,6 +107,13 @@ def test_what_cannot_be_evaluated_is_said(
     assert sentence in capsys.readouterr().err
 
 
+def test_a_file_in_the_place_of_a_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A training file or a package is no run; the sentence does not talk of where the results would go."""
+    (tmp_path / "my.yaml").write_text("name: my\n")
+    assert main(["evaluate", str(tmp_path / "my.yaml")]) == 2
+    assert "my.yaml: this is a file; give a run folder that `latentline-train fit` wrote" in capsys.readouterr().err
+
+
 def test_a_smooth_tail_promises_what_ranks_cannot(anogan: Path, tmp_path: Path) -> None:
     """With a rate that these few held-out images do not reach otherwise; the report says what it rests on."""
     arguments = ["evaluate", str(anogan), str(tmp_path / "out"), "--iterations", "1", "--limit", "2"]

@@ -115,12 +115,12 @@ def test_two_trainings_never_share_a_folder(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("place", ["file", "file/run"])
 def test_a_run_folder_that_cannot_be_is_one_sentence(
-    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, trained: Path, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file, or a file above, is named; every command that writes a folder asks before its work."""
     config, run = write_config(tmp_path), tmp_path / place
     (tmp_path / "file").touch()
-    for verb, what in (("fit", config), ("evaluate", "no-run"), ("choose", config)):
+    for verb, what in (("fit", config), ("evaluate", trained), ("choose", config)):
         assert main([verb, str(what), str(run)]) == 2
         assert f"error: {run}: cannot be a folder to write into" in capsys.readouterr().err
 

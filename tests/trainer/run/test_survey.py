@@ -4,15 +4,19 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
 from latentline.errors import ConfigError
+from latentline.vision.images import read_image
 from tests.trainer.folder import write_folder
 from trainer.checkpoint import load_checkpoint
 from trainer.cli import load_config
 from trainer.config import TrainConfig
 from trainer.run.fit import fit
+from trainer.run.opening import open_run
 from trainer.run.survey import take_survey, tiler_of, with_height
 from trainer.run.training_data import open_training_source
 from trainer.search_cost import SearchCost, say_cost
@@ -117,3 +121,30 @@ def test_a_cost_in_hours_is_a_warning(cost: SearchCost, warns: bool, caplog: pyt
     assert bool(warnings) == warns
     settings = ("preprocessing.height", "network.resolution", "search.overlap", "train again")
     assert all(name in sentence for sentence in warnings for name in settings)
+
+
+@pytest.mark.parametrize(
+    "blue,channels,said",
+    [
+        (-60, 1, "the images have colour, and the model sees grey levels"),
+        (-60, 3, None),
+        (0, 3, "the images are grey; with preprocessing.channels: 1"),
+        (-3, 3, "the images are grey; with preprocessing.channels: 1"),
+        (0, 1, None),
+    ],
+    ids=["colour unseen", "colour seen", "grey as colour", "nearly grey as colour", "grey"],
+)
+def test_a_model_that_sees_less_than_the_images_have_is_said(
+    blue: int, channels: int, said: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect of colour alone is invisible in grey levels; three channels of grey images cost time for nothing."""
+    root = write_folder(tmp_path, train=12, good=1, defects=0, side=64)
+    for path in (root / "train" / "good").iterdir():
+        grey = read_image(path).astype(int)
+        assert cv2.imwrite(str(path), np.clip(np.stack([grey + blue, grey, grey], axis=2), 0, 255).astype(np.uint8))
+    data = {"root": str(root), "held_out_fraction": 0.5}
+    config = load_config(write(tmp_path, root, data=data, preprocessing={"channels": channels}), None)
+    caplog.set_level(logging.INFO)
+    open_run(config, *open_training_source(config), resumed=False)
+    lines = [line for line in caplog.messages if line.startswith("the images ")]
+    assert (lines == []) if said is None else (len(lines) == 1 and said in lines[0])

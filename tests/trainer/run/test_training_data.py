@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from latentline.scoring.held_out import split_held_out
 from latentline.vision.images import read_image
 from tests.trainer.folder import tiny_config, write_folder
 from trainer.config import TrainConfig
-from trainer.run.training_data import load_training_data
+from trainer.run.training_data import load_training_data, open_training_source
 
 
 @pytest.mark.parametrize("values", ["class ids", "16 bit", "none"])
@@ -29,3 +30,19 @@ def test_the_tiles_that_train_have_their_masks(tmp_path: Path, values: str, capl
     assert bool(known.all()) == bool(known.any()) == marked and bool(masks.any()) == marked
     assert f"{3 if marked else 0} of 3 known-abnormal images train with a mask" in caplog.messages
     assert ("method.patch_head learns from masks, and there are none" in caplog.text) != marked
+
+
+def test_held_out_images_that_cannot_be_read_are_said_before_the_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two of 30 held-out images are cut short: they are named, and what calibration will lack stands in the log."""
+    config = TrainConfig.model_validate(tiny_config(write_folder(tmp_path, train=60)))
+    assert load_training_data(config).shortage is None
+    source, split = open_training_source(config)
+    scored = split_held_out(split.held_out, source.groups(), config.schedule.seed)[1]
+    for name in scored[:2]:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:900])
+    caplog.clear()
+    shortage = load_training_data(config).shortage
+    assert shortage is not None and "18 are left" in shortage and shortage in caplog.messages
+    assert all(any("skipped: " in line and name in line for line in caplog.messages) for name in scored[:2])

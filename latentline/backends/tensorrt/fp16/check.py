@@ -150,11 +150,12 @@ def _differences(
 
 
 def _score(package: ModelPackage, searcher: RoundedSearcher, tile: UInt8) -> tuple[Float, float]:
-    """ẑ and score of a tile, taken as a frame of its size without preprocessing."""
-    tiler = FrameTiler(Preprocessing(channels=package.manifest.channels), package.manifest.tile_size, 0.0)
+    """ẑ and score of a tile, taken as a frame of its size without preprocessing, by all but a trunk's components."""
+    manifest = package.manifest
+    tiler = FrameTiler(Preprocessing(channels=manifest.channels), manifest.tile_size, 0.0, manifest.search.most_tiles)
     searched = tiler.search(searcher, tile)
-    values = frame_components(searched.result, package.statistics.maps(searched), package.statistics)
-    return searched.result.z, package.manifest.calibration.score(values)[0]
+    values = frame_components(searched, package.statistics.maps(searched), package.statistics)
+    return searched.result.z, manifest.calibration.among(values).score(values)[0]
 
 
 def _relative(found: Float, true: Float) -> float:

@@ -14,7 +14,15 @@ from latentline.backends.tensorrt.graphs.prepare import prepare_graph
 from latentline.backends.tensorrt.graphs.rounding import emulate_rounding
 from latentline.errors import BackendError
 from latentline.package.manifest import ModelSpec
-from latentline.package.model_package import DISCRIMINATOR, ENCODER, GENERATOR, SEARCH_STEP, SearchModel
+from latentline.package.model_package import (
+    DISCRIMINATOR,
+    ENCODER,
+    FIRST_LOOK,
+    GENERATOR,
+    SEARCH_STEP,
+    SearchModel,
+)
+from latentline.search.first_look import FirstLook, look_frame
 from latentline.search.searcher import SearchResult
 from latentline.vision.preprocessing import to_model_range
 
@@ -45,6 +53,12 @@ class RoundedSearcher:
         x = to_model_range(tiles)
         results = [self._search_one(x[i : i + 1]) for i in range(len(x))]
         return SearchResult(**{name: np.concatenate([r[name] for r in results]) for name in results[0]})
+
+    def look(self, prepared: UInt8) -> FirstLook:
+        """As `LookingSearcher.look`."""
+        names = ["logit"] if self._spec.patch_shape is None else ["logit", "patch_logits"]
+        image = to_model_range(look_frame(prepared, self._spec.tile_size)[None])
+        return FirstLook(*(output[0] for output in self._graphs[FIRST_LOOK].run(names, {"image": image})))
 
     def step(self, z: Float, x: Float, fx: Float) -> tuple[Float, Float]:
         """Loss [1] and grad_z [1, L] of one tile."""

@@ -57,6 +57,7 @@ class FrameLook:
 
     place         int32 [N]: where a tile is among the searched ones; -1: it is not searched
     corners       int32 [K or more, 2] of the searched tiles; the last one repeats
+    logit         float32 [rows, columns] of the look's windows
     patch_logits  float32 [h, w]; None without a patch head
     """
 
@@ -65,10 +66,10 @@ class FrameLook:
         self._plan, self._look, self._run, self._most = plan, look, run, plan.most
         self._every_corner = arena.constant(plan.corners)
         self._whole = arena.constant(np.zeros((1, 2), np.int32))  # the corner of the frame
-        self._logit = arena.device((plan.count,), np.float32)
+        self._of_tiles = arena.device((plan.count,), np.float32)
         self.place = arena.device((plan.count,), np.int32)
         self.corners = arena.device((plan.room, 2), np.int32)
-        self.patch_logits = look.patch_logits
+        self.logit, self.patch_logits = look.logit, look.patch_logits
 
     def enqueue(self, prepared: int, chosen: int, stream: cuda.Stream) -> None:
         """Look at the frame uint8 [h, w, C] at `prepared`, and choose: int32 [K or more], ascending, at `chosen`."""
@@ -79,7 +80,7 @@ class FrameLook:
         look.enqueue(stream)
         rows, columns = look.logit.shape
         windows = look.logit.address, (rows, columns), plan.tiles.size // STEPS
-        self._run(tile_launches.logits_of_tiles(*windows, corners, count, self._logit.address), stream)
+        self._run(tile_launches.logits_of_tiles(*windows, corners, count, self._of_tiles.address), stream)
         outputs = self.place.address, chosen, self.corners.address
-        launch = tile_launches.select_tiles(self._logit.address, corners, count, self._most, plan.room, *outputs)
+        launch = tile_launches.select_tiles(self._of_tiles.address, corners, count, self._most, plan.room, *outputs)
         self._run(launch, stream)

@@ -37,7 +37,8 @@ class Slot:
     values                out: raw components of the frame
     tile_values, z        out: of each searched tile
     patch_logits          out: of each searched tile; None without a patch head, and with a look
-    chosen, look_patches  out: which tiles were searched, and the patch logits [h, w] of the look; None without a look
+    chosen                out: which tiles were searched; None without a look
+    look, look_patches    out: the logits of the look's windows and patches; None without a look, or a patch head
     anomaly_map, picture  out: of the frame; the picture is the reconstruction
     """
 
@@ -52,6 +53,7 @@ class Slot:
         if search.patch_logits is not None and look is None:
             self.patch_logits = arena.mirror((tiles, *search.patch_logits.shape[1:]), np.float32)
         self.chosen = None if look is None else arena.mirror((tiles,), np.int32)
+        self.look = None if look is None else arena.mirror(look.logit.shape, np.float32)
         self.look_patches: Mirror | None = None
         if look is not None and look.patch_logits is not None:
             self.look_patches = arena.mirror(look.patch_logits.shape, np.float32)
@@ -64,7 +66,8 @@ class Slot:
     def outputs(self, plan: FramePlan) -> list[Mirror]:
         """The arrays that the graph copies back to the host."""
         made = [self.prepared] if plan.prepares else []
-        made += [mirror for mirror in (self.patch_logits, self.chosen, self.look_patches) if mirror is not None]
+        of_tiles = (self.patch_logits, self.chosen, self.look, self.look_patches)
+        made += [mirror for mirror in of_tiles if mirror is not None]
         return [*made, self.values, *self.tile_values.values(), self.z, self.anomaly_map, self.picture]
 
 
@@ -151,9 +154,9 @@ class FrameGraph:
             self._run(frame_launches.prepare_frame(*shapes), stream)
         if self._look is not None and slot.chosen is not None:
             self._look.enqueue(slot.prepared.address, slot.chosen.address, stream)
-            if self._look.patch_logits is not None and slot.look_patches is not None:
-                patches = self._look.patch_logits
-                cuda.memcpy_dtod_async(slot.look_patches.address, patches.address, patches.nbytes, stream)
+            for array, mirror in ((self._look.logit, slot.look), (self._look.patch_logits, slot.look_patches)):
+                if array is not None and mirror is not None:
+                    cuda.memcpy_dtod_async(mirror.address, array.address, array.nbytes, stream)
         for first in range(0, plan.room, plan.batch):
             corners = self._corners.address + first * self._corners.dtype.itemsize * 2
             tiles = corners, plan.batch, search.tiles.address, plan.tiles.size, plan.tiles.size

@@ -243,7 +243,7 @@ def test_second_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda path, timeout, **rest: connect(path, timeout=0.0, **rest))
     spool = Spool(tmp_path / "s.sqlite", 10)
-    with pytest.raises(ConfigError, match=r"spool\.path: .*locked"):
+    with pytest.raises(ConfigError, match=r"spool\.path: .*another station or program has it open"):
         Spool(tmp_path / "s.sqlite", 10)
     assert spool.append("t", {}) == 1
     spool.close()

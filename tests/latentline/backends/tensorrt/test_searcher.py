@@ -300,7 +300,7 @@ def test_some_tiles_are_searched_as_on_the_cpu(
         searched = SearchedFrame(found.prepared, found.plan, tiles, own, {}, look, chosen)
         maps = package.statistics.maps(searched)
         np.testing.assert_allclose(found.anomaly_map, maps.max(axis=0), rtol=margin, atol=margin)
-        values = frame_components(own, maps, package.statistics)
+        values = frame_components(searched, maps, package.statistics)
         assert found.values == pytest.approx(values, rel=margin, abs=margin)
         np.testing.assert_array_equal(found.tile_values["loss"], own.loss)
         assert np.abs(found.reconstruction.astype(int) - reconstruction_of(searched)).max() <= 1
@@ -326,10 +326,11 @@ def test_a_frame_of_which_some_tiles_are_searched_is_one_launch(
 
 
 def test_of_a_frame_with_no_more_tiles_all_are_searched(emulated: Open, package: ModelPackage) -> None:
-    """With the same result as without a look, which has no say then but for the patch head's map."""
+    """With the same result as without a look, whose own component is one more."""
     some, whole, frame = emulated(package.with_tiles(99)), emulated(), frames(1)[0]
     found, expected = some.reconstruct(frame), whole.reconstruct(frame)
-    assert found.values == expected.values and found.searched_tiles == expected.searched_tiles
+    assert found.values.pop("d_look") and found.values == expected.values
+    assert found.searched_tiles == expected.searched_tiles
     np.testing.assert_array_equal(found.anomaly_map, expected.anomaly_map)
 
 
@@ -881,7 +882,8 @@ def test_components_are_those_of_its_own_search(emulated: Open, package: ModelPa
     """The components of a frame equal NumPy's, computed from the same tiles' scores."""
     searcher = emulated(batch=4)
     found = searcher.reconstruct(frames(1)[0])
-    own = searcher.search(found.plan.cut(found.prepared))
+    tiles = found.plan.cut(found.prepared)
+    own = SearchedFrame(found.prepared, found.plan, tiles, searcher.search(tiles), {})
     expected = frame_components(own, np.zeros((2, 1, 1), np.float32), package.statistics)
     for name in ("feature", "d_reconstruction", "d_frame", "loss"):
         assert found.values[name] == pytest.approx(expected[name], rel=1e-5)

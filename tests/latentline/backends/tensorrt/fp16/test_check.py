@@ -17,6 +17,7 @@ from latentline.backends.tensorrt.fp16.rounded_searcher import RoundedSearcher
 from latentline.backends.tensorrt.gpu.supported import require_supported
 from latentline.errors import VerificationError
 from latentline.package.model_package import DISCRIMINATOR, ModelPackage
+from tests.packages import scored
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,14 @@ def test_the_float32_search_equals_the_cpu_backend(brief: ModelPackage) -> None:
     for name, expected in fields.items():
         error = np.linalg.norm(getattr(found, name) - expected) / np.linalg.norm(expected)
         assert error < 1e-2, name
+
+
+def test_a_trunk_and_a_first_look_have_their_place_in_the_score(brief: ModelPackage) -> None:
+    """The look is rounded as the search is, so it moves the score; a trunk is never in fp16 and is left out of it."""
+    looked = scored(brief.with_tiles(2), "d_look", "trunk_distance")
+    found = measure_half(looked)
+    assert 1e-7 < found.median_score < BOUND
+    assert measure_half(scored(brief.with_tiles(2), "d_look")) == found
 
 
 def test_the_fp16_search_differs_and_stays_near(brief: ModelPackage) -> None:
