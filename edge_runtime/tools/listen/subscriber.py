@@ -36,6 +36,7 @@ class Subscriber:
                    connection is lost or cannot be made; not twice in a row with the same sentence
     on_tick        called a few times a second while connected and subscribed
     All run in the thread of `run`, and `run` raises what they raise.
+    connections    how often the broker has accepted a connection
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Subscriber:
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
+            self.connections += 1  # here: what a session kept arrives before the subscriptions are confirmed
             # On every connection: a broker that has lost our session has lost our subscriptions.
             client.subscribe(list(self._filters.items()))
             return
@@ -141,7 +143,6 @@ class Subscriber:
                 self._refuse(f"it does not let this user subscribe to {topic} ({reason})")
                 return
         self._ready = True
-        self.connections += 1
         self._pauses.reset()
         self._report(True, f"connected to broker {self._address}")
 
