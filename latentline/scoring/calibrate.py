@@ -158,7 +158,8 @@ def weigh(
         seen = [values(found, raw_maps(frame), _unwatched) for frame, found in tiler.search_each(searcher, shown)]
         compared = compared_frames(normal, real, made, weights, parts, frozenset(scales.scales), seen)
         components, why = compared.weighted()
-        statistics = statistics.only(_mapped(components, statistics, why))
+        looked = any(found.look is not None for found in searched)
+        statistics = statistics.only(_mapped(components, statistics, why, looked))
     provisional = Calibration(
         components=components,
         threshold=0.0,
@@ -231,11 +232,16 @@ def _paper(searched: Sequence[SearchedFrame]) -> tuple[PixelStatistics, tuple[Co
     return replace(statistics, patch_statistics=None), (Component(name=PAPER, mean=0.0, std=1.0, weight=1.0),), None
 
 
-def _mapped(components: Sequence[Component], statistics: PixelStatistics, why: Validation | None) -> set[str]:
-    """The maps that a station computes: those in the score, and at least one pooled map, to locate defects."""
+def _mapped(
+    components: Sequence[Component], statistics: PixelStatistics, why: Validation | None, looked: bool
+) -> set[str]:
+    """The maps that a station computes: those in the score, and at least one pooled map, to locate defects.
+
+    looked  some tiles are not searched; there the patch head's map alone shows anything, whatever the score makes of it
+    """
     scored = {c.name for c in components} & set(statistics.names)
     pooled = [name for name in statistics.names if name != PATCH]
     if not scored & set(pooled):
         alone = {} if why is None else why.component_auroc
         scored.add(max(pooled, key=lambda name: alone.get(name, 0.0)))
-    return scored
+    return scored | {PATCH} if looked else scored

@@ -275,7 +275,7 @@ def test_a_label_survives_a_lost_network(running: RunningPage, anna: Watched) ->
     wait_until(lambda: page.evaluate("outbox().length") == 0, "what was said before")
     page.context.set_offline(True)
     page.keyboard.press("g")
-    expect(page.locator("#unsent")).to_contain_text("1 of your labels wait in this browser")
+    expect(page.locator("#unsent")).to_contain_text("One of your labels waits in this browser")
     assert _label(running, frame) is None
     page.context.set_offline(False)
     wait_until(lambda: _label(running, frame) == ("good", None), "the label that waited")

@@ -146,6 +146,17 @@ def test_a_defect_in_a_searched_tile_is_found_and_the_worst_tile_is_a_searched_o
     assert x <= 94 < x + w and y <= 72 < y + h
 
 
+def test_the_look_s_map_is_shown_even_where_it_has_no_weight() -> None:
+    """Nothing else shows the tiles that are not searched; where all are, a map without a weight is left out."""
+    normals, alone = frames(59), {"residual_1px": 1.0}
+    some, every = (
+        calibrate(LookingMeanSearcher(), tiler, normals[:20], normals[20:], 0.05, weights=alone)
+        for tiler in (SOME, ALL)
+    )
+    assert [component.name for component in some.calibration.components] == ["residual_1px"]
+    assert some.statistics.names == ("residual_1px", "d_patch") and every.statistics.names == ("residual_1px",)
+
+
 def test_calibration_scores_frames_as_the_station_does(calibrated: Calibrated) -> None:
     """The scores behind the threshold are to the bit those that an inspection gives: the promise holds for k tiles."""
     inspector = Inspector(HostReconstructor(LookingMeanSearcher(), SOME, calibrated.statistics), calibrated.calibration)

@@ -116,7 +116,7 @@ def test_too_few_held_out_images_are_said(
         found = chosen_search("auto", _never, TILER, _config(encoder_images), held_out)
     assert (found.iterations, found.choice) == (iterations, None)
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"search: n = {iterations}, not measured: ") and "there are 9; hold out more" in line
+    assert line.startswith(f"search: n = {iterations}, not measured: ") and "has 9; hold out more" in line
 
 
 def test_a_broken_model_ends_in_one_sentence() -> None:

@@ -187,7 +187,7 @@ def test_what_the_data_do_not_allow_is_said(folder: Path, caplog: pytest.LogCapt
     module, network = tiny_trunk()
     found = fit_trunk(TorchTrunk(module, network), network, source, split_of(source, 1), 0)
     assert found.verdict is None and found.maps.statistics.names == (DISTANCE,)
-    assert "only a distance" in caplog.text and "there are 1 of 1" in caplog.text
+    assert "only a distance" in caplog.text and "has 1 of 1" in caplog.text
     strange = StrangeSource(FolderData(root=folder, held_out_fraction=0.25))
     grey = tiny_trunk(channels=1)
     fit_trunk(TorchTrunk(*grey), grey[1], strange, split_of(strange, 8), 0)
