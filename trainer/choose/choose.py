@@ -91,8 +91,7 @@ def choose(config: TrainConfig, out: Path, minutes: float, device: str = "auto")
 
 
 def _compare_scales(course: Course, config: TrainConfig, about: About) -> int:
-    """Try principal components at each scale, from the smallest on, while half of the time is enough. Returns the best
-    height."""
+    """The best height: principal components try each scale, from the smallest on, while half of the time is enough."""
     tried = sorted(_scales(config, about))
     for height in tried:
         own = candidate(SCALING, height, config, about.data)

@@ -143,7 +143,7 @@ def logits_of_tiles(windows: int, shape: tuple[int, int], step: int, corners: in
 def select_tiles(
     logit: int, corners: int, count: int, most: int, room: int, place: int, chosen: int, chosen_corners: int
 ) -> Launch:
-    """The `most` <= `count` tiles that look least normal, as `FirstLook.most_suspicious`; the last fills up the `room`.
+    """The `most` <= `count` tiles that look least normal, as `least_normal`; the last one fills up the `room`.
 
     logit           float32 [count]; corners int32 [count, 2] of (y, x)
     place           out, int32 [count]: where a tile is among the chosen ones; -1: it is none of them
